@@ -1,0 +1,1 @@
+"""What a bench does to the light, measured from captures."""

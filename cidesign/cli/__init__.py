@@ -1,0 +1,67 @@
+"""The command line: one file per command, imported only when it runs."""
+
+import importlib
+import sys
+
+import click
+
+from cidesign import __version__
+from cidesign.errors import CidesignError, FileError
+
+# name -> (module, what it does); the help page is made from this table, so it imports nothing else.
+COMMANDS = {
+    "profiles": ("cidesign.cli.profiles", "What hardware is known, every number with its source."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they are used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The command names, in the order of the work."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import the module of a command and return its `command`."""
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(COMMANDS[cmd_name][0]).command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the command table without importing the commands."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="cidesign")
+def group() -> None:
+    """Design the measurement of a computational camera for a real device, and reconstruct its captures.
+
+    Start with: cidesign distill --profile dlp4500
+    """
+
+
+def main() -> None:
+    """Run the command line; an expected failure is one line on stderr and an exit code."""
+    try:
+        group.main(prog_name="cidesign", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except click.exceptions.Exit as leave:
+        sys.exit(leave.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("interrupted", err=True)
+        sys.exit(130)
+    except CidesignError as error:
+        click.echo(f"error: {error}", err=True)
+        sys.exit(error.exit_code)
+    except BrokenPipeError:
+        # The reader of our output left (`| head`); that is not a failure of ours.
+        sys.stderr.close()
+        sys.exit(0)
+    except OSError as error:
+        click.echo(f"error: {error.filename or 'file'}: {error.strerror or error}", err=True)
+        sys.exit(FileError.exit_code)

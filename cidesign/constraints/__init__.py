@@ -1,0 +1,1 @@
+"""Device limits as rules: checked on arrays here, trained against in `relax`."""

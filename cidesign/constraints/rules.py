@@ -1,0 +1,259 @@
+"""The rules of a device, checked in NumPy on what was designed or on what was re-read from disk.
+
+Each rule that training must obey has its torch face in `relax`, built from the same object.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from cidesign.constraints.sequence import SequencePlan, reload_needed
+from cidesign.errors import LimitError
+from cidesign.hardware_profiles.schema import DmdProfile
+from cidesign.pattern import PatternStack
+
+
+@dataclass(frozen=True)
+class Violation:
+    """One broken rule: what, where, the value, the limit and the way out."""
+
+    rule: str
+    where: str
+    value: str
+    limit: str
+    fix: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.rule} is {self.value}, the limit is {self.limit}; {self.fix}"
+
+
+class PatternRule(Protocol):
+    """A rule about the patterns themselves."""
+
+    def check(self, pattern: PatternStack) -> list[Violation]:
+        """Every place where `pattern` breaks the rule; empty when it holds."""
+
+
+class SequenceRule(Protocol):
+    """A rule about the times and places of the frames."""
+
+    def check(self, plan: SequencePlan) -> list[Violation]:
+        """Every place where `plan` breaks the rule; empty when it holds."""
+
+
+@dataclass(frozen=True)
+class BitDepth:
+    """Levels lie on the 2**bit_depth values that the device shows; `relax.quantise` trains against this rule."""
+
+    bit_depth: int
+    allowed: tuple[int, ...]
+    profile_id: str
+
+    def check(self, pattern: PatternStack) -> list[Violation]:
+        """The bit depth is one the device shows, and the one that was trained against."""
+        shown = ", ".join(str(depth) for depth in self.allowed)
+        if pattern.bit_depth not in self.allowed:
+            return [
+                Violation(
+                    "bit depth",
+                    "patterns",
+                    f"{pattern.bit_depth}",
+                    f"{shown} bit on {self.profile_id}",
+                    "choose one of them with --bit-depth",
+                )
+            ]
+        if pattern.bit_depth != self.bit_depth:
+            return [
+                Violation(
+                    "bit depth",
+                    "patterns",
+                    f"{pattern.bit_depth}",
+                    f"{self.bit_depth} (as trained)",
+                    "export the patterns of this run",
+                )
+            ]
+        return []
+
+
+@dataclass(frozen=True)
+class SuperpixelFit:
+    """n x n super-pixels of at least one column pitch fit the mirror array."""
+
+    profile: DmdProfile
+
+    def check(self, pattern: PatternStack) -> list[Violation]:
+        """n is not above what the array holds."""
+        from cidesign.hardware_profiles.lattice import superpixel_grid
+
+        try:
+            superpixel_grid(self.profile, pattern.side)
+        except LimitError:
+            mirrors = self.profile.mirrors
+            return [
+                Violation(
+                    "super-pixels a side",
+                    "patterns",
+                    f"{pattern.side}",
+                    f"what {mirrors.columns.value} x {mirrors.rows.value} mirrors hold",
+                    "choose a smaller --side",
+                )
+            ]
+        return []
+
+
+@dataclass(frozen=True)
+class SequenceFits:
+    """The table holds the entries and the images."""
+
+    profile: DmdProfile
+
+    def check(self, plan: SequencePlan) -> list[Violation]:
+        """Some sequence mode of the controller takes the plan, and run-time memory holds it."""
+        found = []
+        if plan.mode is None:
+            modes = "; ".join(
+                f"{mode.name.replace('_', ' ')} {mode.max_entries.value} entries and {mode.max_images.value} images"
+                for mode in self.profile.sequence_modes
+            )
+            found.append(
+                Violation(
+                    "sequence length",
+                    f"{self.profile.id} sequence table",
+                    f"{len(plan.entries)} entries and {plan.images} images",
+                    modes,
+                    "use fewer patterns, --encoding offset, or several sequences",
+                )
+            )
+        planes = len(plan.entries) * plan.bit_depth
+        memory = self.profile.memory.full_rate_planes.value
+        if self.profile.timing.image_load_us is None and planes > memory:
+            found.append(
+                Violation(
+                    "bit planes",
+                    f"{self.profile.id} pattern memory",
+                    str(planes),
+                    str(memory),
+                    "use fewer patterns, --encoding offset, or several sequences",
+                )
+            )
+        return found
+
+
+@dataclass(frozen=True)
+class ExposureTable:
+    """No exposure is shorter than the table's entry for its bit depth, nor longer than the field takes."""
+
+    profile: DmdProfile
+
+    def check(self, plan: SequencePlan) -> list[Violation]:
+        """Compare every entry with the table; the first of equal violations is reported."""
+        limits = self.profile.depth_limits(plan.bit_depth)
+        if limits is None:
+            return [
+                Violation(
+                    "bit depth",
+                    f"{self.profile.id} exposure table",
+                    str(plan.bit_depth),
+                    ", ".join(sorted(self.profile.bit_depths)),
+                    "choose one of them",
+                )
+            ]
+        shortest_us, longest_us = limits.min_exposure_us.value, self.profile.timing.max_exposure_us.value
+        for entry in plan.entries:
+            if entry.exposure_us < shortest_us:
+                return [
+                    Violation(
+                        "exposure",
+                        f"entry {entry.frame}",
+                        f"{entry.exposure_us} us",
+                        f"at least {shortest_us} us at {plan.bit_depth} bit on {self.profile.id}",
+                        f"use --exposure-us {shortest_us} or more",
+                    )
+                ]
+            if max(entry.exposure_us, entry.period_us) > longest_us:
+                return [
+                    Violation(
+                        "exposure or period",
+                        f"entry {entry.frame}",
+                        f"{max(entry.exposure_us, entry.period_us)} us",
+                        f"at most {longest_us} us on {self.profile.id}",
+                        "use a shorter one",
+                    )
+                ]
+        return []
+
+
+@dataclass(frozen=True)
+class PeriodGap:
+    """The period is the exposure, or longer by at least the controller's gap."""
+
+    profile: DmdProfile
+
+    def check(self, plan: SequencePlan) -> list[Violation]:
+        """Compare every entry; the first violation is reported."""
+        gap_us = self.profile.timing.min_period_gap_us.value
+        for entry in plan.entries:
+            difference_us = entry.period_us - entry.exposure_us
+            if difference_us < 0 or 0 < difference_us < gap_us:
+                return [
+                    Violation(
+                        "period minus exposure",
+                        f"entry {entry.frame}",
+                        f"{difference_us} us",
+                        f"0, or at least {gap_us} us on {self.profile.id}",
+                        f"use --period-us {entry.exposure_us} or at least {entry.exposure_us + gap_us}",
+                    )
+                ]
+        return []
+
+
+@dataclass(frozen=True)
+class ImageLoadTime:
+    """Where images are re-loaded while the sequence runs, each stays long enough for the next to be read."""
+
+    profile: DmdProfile
+
+    def check(self, plan: SequencePlan) -> list[Violation]:
+        """The sum of periods of each image is at least the load time, when there are more images than buffers."""
+        load_us = self.profile.timing.image_load_us
+        if load_us is None or not reload_needed(self.profile, plan.images):
+            return []
+        shown_us = [0] * plan.images
+        for entry in plan.entries:
+            shown_us[entry.image] += entry.period_us
+        for image, time_us in enumerate(shown_us):
+            if time_us < load_us.value:
+                return [
+                    Violation(
+                        "time an image is shown",
+                        f"image {image}",
+                        f"{time_us} us",
+                        f"at least {load_us.value} us while the next image is read from flash "
+                        f"({plan.images} images, {self.profile.timing.image_buffers.value} buffers)",
+                        "leave out --period-us, or use fewer patterns",
+                    )
+                ]
+        return []
+
+
+def pattern_rules(profile: DmdProfile, bit_depth: int) -> list[PatternRule]:
+    """The rules that patterns for `profile` obey; training uses the same objects through `relax`."""
+    allowed = tuple(sorted(int(depth) for depth in profile.bit_depths))
+    return [BitDepth(bit_depth, allowed, profile.id), SuperpixelFit(profile)]
+
+
+def sequence_rules(profile: DmdProfile) -> list[SequenceRule]:
+    """The rules that a sequence on `profile` obeys."""
+    return [SequenceFits(profile), ExposureTable(profile), PeriodGap(profile), ImageLoadTime(profile)]
+
+
+def check_design(pattern: PatternStack, plan: SequencePlan, profile: DmdProfile) -> list[Violation]:
+    """All violations of a design and its sequence."""
+    found = [violation for rule in pattern_rules(profile, plan.bit_depth) for violation in rule.check(pattern)]
+    return found + [violation for rule in sequence_rules(profile) for violation in rule.check(plan)]
+
+
+def require(violations: list[Violation]) -> None:
+    """Raise `LimitError` naming the first violation, and how many there are."""
+    if violations:
+        more = f" (and {len(violations) - 1} more)" if len(violations) > 1 else ""
+        raise LimitError(f"{violations[0]}{more}")

@@ -1,0 +1,1 @@
+"""Training images: procedural by default, or a folder of the user's own."""

@@ -1,0 +1,1 @@
+"""Devices and the links to them."""

@@ -1,0 +1,1 @@
+"""Teacher, student, losses and the training loop."""

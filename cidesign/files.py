@@ -1,0 +1,214 @@
+"""Writing that never leaves half a file, and reading that never trusts one.
+
+Everything is written under a temporary name in the same folder, then renamed; a reader checks sizes before it
+takes memory and never executes what it reads.
+"""
+
+import contextlib
+import errno
+import hashlib
+import json
+import math
+import os
+import shutil
+import tokenize
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+from numpy.lib import format as npy_format
+
+from cidesign.errors import FileError
+
+MAX_JSON_BYTES = 64_000_000
+MAX_ARRAY_BYTES = 2_000_000_000
+
+
+def canonical_json(value: Any) -> bytes:
+    """The one byte form of a JSON value (sorted keys, no spaces, no NaN); digests are taken of it."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
+
+
+def sha256_bytes(*parts: bytes) -> str:
+    """SHA-256 of the concatenated parts, in hexadecimal."""
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(part)
+    return digest.hexdigest()
+
+
+def sha256_file(path: Path) -> str:
+    """SHA-256 of a file's content, in hexadecimal."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+@contextlib.contextmanager
+def disk_errors(path: Path) -> Iterator[None]:
+    """Turn a full disk, a missing permission or another failed write into a `FileError` that names `path`."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise FileError(
+                f"{path}: the disk is full; nothing that was there before is lost. Free some space and repeat"
+            ) from error
+        raise FileError(f"{path}: cannot be written ({error.strerror or error}); check the path") from error
+
+
+def refuse_existing(path: Path, force: bool) -> None:
+    """Raise `FileError` when `path` exists and `force` is not set."""
+    if path.exists() and not force:
+        raise FileError(f"{path}: exists already; choose another name or repeat with --force to replace it")
+
+
+@contextlib.contextmanager
+def replacing_file(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; on success it is synced and renamed to `path`, else removed."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        with disk_errors(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield temporary
+            with temporary.open("rb") as stream:
+                os.fsync(stream.fileno())
+            os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def replacing_folder(path: Path, force: bool) -> Iterator[Path]:
+    """Yield an empty temporary folder beside `path`; on success it takes the place of `path`, else it is removed.
+
+    Raises `FileError` before anything is written when `path` exists and `force` is not set.
+    """
+    refuse_existing(path, force)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    aside = path.with_name(f".{path.name}.{os.getpid()}.old")
+    try:
+        with disk_errors(path):
+            temporary.mkdir(parents=True)
+            yield temporary
+            if path.exists():
+                os.replace(path, aside)
+            os.replace(temporary, path)
+    except BaseException:
+        if aside.exists() and not path.exists():
+            os.replace(aside, path)
+        raise
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file in one step: the old content or the new, never a part."""
+    with replacing_file(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a JSON file for people (indented, keys in the given order), in one step."""
+    write_bytes(path, (json.dumps(value, indent=2, allow_nan=False) + "\n").encode())
+
+
+def read_json(path: Path, what: str) -> dict[str, Any]:
+    """Read a JSON object; `what` names the file's role in errors."""
+    content = read_limited(path, what, MAX_JSON_BYTES)
+    try:
+        value = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise FileError(f"{path}: this {what} is not readable JSON ({error})") from error
+    if not isinstance(value, dict):
+        raise FileError(f"{path}: this {what} should hold a JSON object, not a {type(value).__name__}")
+    return value
+
+
+def read_limited(path: Path, what: str, max_bytes: int) -> bytes:
+    """Read a whole file of at most `max_bytes` bytes."""
+    try:
+        size_bytes = path.stat().st_size
+        if size_bytes > max_bytes:
+            raise FileError(f"{path}: {size_bytes} bytes are more than a {what} can have ({max_bytes})")
+        return path.read_bytes()
+    except OSError as error:
+        raise FileError(f"{path}: this {what} cannot be read ({error.strerror or error})") from error
+
+
+def inside(folder: Path, name: str, what: str) -> Path:
+    """The path of a file named in a manifest; raises `FileError` for a name that leaves `folder`."""
+    pure = PurePosixPath(name)
+    if not name or pure.is_absolute() or ".." in pure.parts or "\\" in name or ":" in name:
+        raise FileError(f"{folder}: the {what} names {name!r}, which is not a file inside its folder")
+    path = folder / name
+    if not path.resolve().is_relative_to(folder.resolve()):
+        raise FileError(f"{folder}: the {what} names {name!r}, a link that leaves its folder")
+    return path
+
+
+def save_npz(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    """Write arrays as a compressed npz in one step, and check that they read back equal."""
+    with replacing_file(path) as temporary:
+        with temporary.open("wb") as stream:
+            np.savez_compressed(stream, allow_pickle=False, **arrays)
+        again = load_npz(temporary, "array file")
+        for name, array in arrays.items():
+            if again[name].dtype != array.dtype or again[name].tobytes() != np.ascontiguousarray(array).tobytes():
+                raise FileError(f"{path}: array {name!r} did not read back as written; is the disk sound?")
+
+
+def load_npz(path: Path, what: str, max_bytes: int = MAX_ARRAY_BYTES) -> dict[str, np.ndarray]:
+    """Read an npz without pickle; the declared sizes are checked before memory is taken."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return {
+                info.filename.removesuffix(".npy"): _read_npy_member(path, archive, info, what, max_bytes)
+                for info in archive.infolist()
+            }
+    except FileNotFoundError as error:
+        raise FileError(f"{path}: this {what} does not exist") from error
+    # SyntaxError, TypeError and TokenError come from npy headers that are not the literal they should be.
+    except (
+        OSError,
+        ValueError,
+        TypeError,
+        KeyError,
+        EOFError,
+        SyntaxError,
+        RuntimeError,
+        NotImplementedError,
+        tokenize.TokenError,
+        zipfile.BadZipFile,
+    ) as error:
+        raise FileError(f"{path}: this {what} is not a sound npz file ({error})") from error
+    except Exception as error:
+        if type(error).__module__ == "zlib":
+            raise FileError(f"{path}: this {what} is not a sound npz file ({error})") from error
+        raise
+
+
+def _read_npy_member(
+    path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo, what: str, max_bytes: int
+) -> np.ndarray:
+    with archive.open(info) as stream:
+        version = npy_format.read_magic(stream)
+        read_header = {
+            (1, 0): npy_format.read_array_header_1_0,
+            (2, 0): npy_format.read_array_header_2_0,
+        }.get(version)
+        if read_header is None:
+            raise FileError(f"{path}: {info.filename} in this {what} has npy version {version}; 1.0 and 2.0 are known")
+        shape, fortran_order, dtype = read_header(stream)
+        if dtype.hasobject:
+            raise FileError(f"{path}: {info.filename} in this {what} holds Python objects, which are never loaded")
+        size_bytes = math.prod(shape) * dtype.itemsize
+        if min(shape, default=0) < 0 or size_bytes > max_bytes or size_bytes > info.file_size:
+            raise FileError(f"{path}: {info.filename} in this {what} declares {size_bytes} bytes; that cannot be")
+        content = stream.read(size_bytes)
+    if len(content) != size_bytes:
+        raise FileError(f"{path}: {info.filename} in this {what} is cut short")
+    flat = np.frombuffer(content, dtype=dtype)
+    return flat.reshape(shape, order="F" if fortran_order else "C").copy()

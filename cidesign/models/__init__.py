@@ -1,0 +1,1 @@
+"""Decoders, and the imaging system that joins one to an encoder."""

@@ -1,0 +1,1 @@
+"""Linear operators with learnable optics, and their noise."""

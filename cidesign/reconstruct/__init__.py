@@ -1,0 +1,1 @@
+"""From captures to images, with baselines and diagnostics."""

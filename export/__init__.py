@@ -1,0 +1,1 @@
+"""Device files: writers, their manifests, and readers that share no code with the writers."""

@@ -1,0 +1,1 @@
+"""Known hardware: one TOML file per device, every number with its source."""

@@ -1,0 +1,128 @@
+"""Finding and reading profiles; what is wrong in a file is said with the field's path, value and what is allowed."""
+
+import difflib
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from cidesign.errors import FileError, InputError
+from cidesign.files import read_limited
+
+if TYPE_CHECKING:  # pydantic takes longer to import than `profiles list` takes to run
+    from pydantic import BaseModel, ValidationError
+
+    from cidesign.hardware_profiles.schema import HardwareProfile
+
+MAX_PROFILE_BYTES = 1_000_000
+_FOLDER = Path(__file__).parent
+
+
+class ProfileEntry(NamedTuple):
+    """One line of the list of known profiles."""
+
+    id: str
+    kind: str
+    name: str
+    path: Path
+
+
+def shipped_profiles() -> list[ProfileEntry]:
+    """The profiles that come with the package, in order of their id; the files are not validated here."""
+    entries = []
+    for path in sorted(_FOLDER.glob("*/*.toml")):
+        raw = _parse(path)
+        entries.append(ProfileEntry(str(raw["id"]), str(raw["kind"]), str(raw["name"]), path))
+    return sorted(entries)
+
+
+def load_profile(name_or_path: str) -> "HardwareProfile":
+    """Load a shipped profile by its id, or a user's own TOML file by its path.
+
+    Raises `InputError` for an unknown name (with the nearest ones) and `FileError` for a file that is wrong.
+    """
+    path = Path(name_or_path)
+    if path.suffix == ".toml" or "/" in name_or_path or "\\" in name_or_path:
+        return read_profile(path)
+    known = {entry.id: entry.path for entry in shipped_profiles()}
+    if name_or_path in known:
+        return read_profile(known[name_or_path])
+    near = difflib.get_close_matches(name_or_path.lower(), known, n=3, cutoff=0.4)
+    hint = f"did you mean {' or '.join(near)}?" if near else f"known are {', '.join(known)}"
+    raise InputError(
+        f"unknown profile {name_or_path!r}: {hint} `cidesign profiles list` shows all, "
+        "and the path of your own .toml file works too"
+    )
+
+
+def read_profile(path: Path) -> "HardwareProfile":
+    """Read and validate a profile file; raises `FileError` that names the first wrong field and how many there are."""
+    return validate_profile(_parse(path), str(path))
+
+
+def validate_profile(raw: dict[str, Any], where: str) -> "HardwareProfile":
+    """Validate a profile that was read from `where` (a TOML file, or the copy in a run folder)."""
+    from pydantic import ValidationError
+
+    from cidesign.hardware_profiles.schema import PROFILE_KINDS, SCHEMA_VERSION
+
+    version = raw.get("schema_version")
+    if isinstance(version, int) and version > SCHEMA_VERSION:
+        raise FileError(
+            f"{where}: schema_version {version} is newer than this program knows ({SCHEMA_VERSION}); update cidesign"
+        )
+    kind = raw.get("kind")
+    if not isinstance(kind, str) or kind not in PROFILE_KINDS:
+        raise FileError(f"{where}: kind is {kind!r}; allowed: {', '.join(sorted(PROFILE_KINDS))}")
+    try:
+        return PROFILE_KINDS[kind].model_validate(raw)
+    except ValidationError as error:
+        raise FileError(f"{where}: {_first_problem(error, PROFILE_KINDS[kind])}") from error
+
+
+def _parse(path: Path) -> dict[str, Any]:
+    content = read_limited(path, "profile", MAX_PROFILE_BYTES)
+    try:
+        return tomllib.loads(content.decode())
+    except (ValueError, RecursionError) as error:
+        raise FileError(f"{path}: this profile is not valid TOML ({error})") from error
+
+
+def _first_problem(error: "ValidationError", model: "type[BaseModel]") -> str:
+    # A misspelt field is reported twice, as unknown and as missing; the unknown one says what to mend.
+    problems = sorted(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden")
+    problem = problems[0]
+    path = ".".join(str(part) for part in problem["loc"]) or "the profile"
+    more = f" (and {len(problems) - 1} more problems)" if len(problems) > 1 else ""
+    if problem["type"] == "extra_forbidden":
+        allowed = sorted(_fields_at(model, problem["loc"][:-1]))
+        near = difflib.get_close_matches(str(problem["loc"][-1]), allowed, n=1, cutoff=0.5)
+        hint = f"did you mean {near[0]}? " if near else ""
+        return f"{path}: unknown field; {hint}allowed here: {', '.join(allowed)}{more}"
+    if problem["type"] == "missing":
+        return f"{path}: this value is missing; add it as {{ value = ..., source = ..., confidence = ... }}{more}"
+    shown = repr(problem["input"])
+    shown = shown if len(shown) <= 60 else shown[:57] + "..."
+    return f"{path}: {shown} is not allowed: {problem['msg']}{more}"
+
+
+def _fields_at(model: "type[BaseModel]", location: tuple[int | str, ...]) -> set[str]:
+    """The field names that the schema allows at a location of a validation error."""
+    from typing import get_args
+
+    from pydantic import BaseModel
+
+    def models_in(annotation: object) -> list[type[BaseModel]]:
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            return [annotation]
+        return [found for part in get_args(annotation) for found in models_in(part)]
+
+    current: list[type[BaseModel]] = [model]
+    for part in location:
+        nested = [
+            found
+            for candidate in current
+            if part in candidate.model_fields
+            for found in models_in(candidate.model_fields[str(part)].annotation)
+        ]
+        current = nested or current  # keys of dictionaries and list positions do not change the model
+    return {name for candidate in current for name in candidate.model_fields}

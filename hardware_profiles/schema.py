@@ -1,0 +1,165 @@
+"""The shape of a hardware profile: every number carries its unit in its name, its source and its confidence."""
+
+from functools import cached_property
+from typing import Annotated, Any, Generic, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from cidesign.files import canonical_json, sha256_bytes
+
+SCHEMA_VERSION = 1
+
+T = TypeVar("T")
+Confidence = Literal["P", "2", "M", "T"]
+CONFIDENCE_MEANING = {
+    "P": "read in a primary source",
+    "2": "two independent sources agree",
+    "M": "measured or computed",
+    "T": "third-party statement only",
+}
+
+Count = Annotated[int, Field(ge=1, le=100_000_000)]
+DurationUs = Annotated[int, Field(ge=0, le=1_000_000_000)]
+ExposureUs = Annotated[int, Field(ge=1, le=1_000_000_000)]
+# Mirror pitches on the market lie between 5 and 14 um; the wide range still catches a value in mm, nm or m.
+PitchUm = Annotated[float, Field(ge=1.0, le=100.0, allow_inf_nan=False)]
+Text = Annotated[str, Field(min_length=1, max_length=500)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Sourced(_Strict, Generic[T]):
+    """A value with where it was found and how far it can be trusted."""
+
+    value: T
+    source: Text
+    confidence: Confidence
+
+
+class MirrorArray(_Strict):
+    """The mirrors: `diamond_odd_right` shifts odd rows by half a column to the right (DLP4500 and DLP3000)."""
+
+    columns: Sourced[Annotated[int, Field(ge=1, le=20_000)]]
+    rows: Sourced[Annotated[int, Field(ge=1, le=20_000)]]
+    lattice: Sourced[Literal["square", "diamond_odd_right"]]
+    pitch_x_um: Sourced[PitchUm]
+    pitch_y_um: Sourced[PitchUm]
+    mirror_side_um: Sourced[PitchUm] | None = None
+
+
+class BitDepthLimits(_Strict):
+    """Limits of one bit depth: the shortest exposure and how many such frames one 24-bit image holds."""
+
+    min_exposure_us: Sourced[ExposureUs]
+    frames_per_image: Sourced[Annotated[int, Field(ge=1, le=24)]]
+
+
+class Timing(_Strict):
+    """Timing rules beyond the exposure table.
+
+    The period of an entry is its exposure, or longer by at least `min_period_gap_us`.  When a sequence has more
+    images than `image_buffers`, each image must be shown for at least `image_load_us` while the next is read.
+    """
+
+    max_exposure_us: Sourced[ExposureUs]
+    min_period_gap_us: Sourced[DurationUs]
+    image_load_us: Sourced[DurationUs] | None = None
+    image_buffers: Sourced[Annotated[int, Field(ge=1, le=10_000)]]
+    video_max_frame_hz: Sourced[Annotated[float, Field(gt=0, le=1000, allow_inf_nan=False)]] | None = None
+
+
+class SequenceMode(_Strict):
+    """One way in which the controller holds a sequence."""
+
+    name: Literal["fixed_exposure", "variable_exposure"]
+    max_entries: Sourced[Count]
+    max_images: Sourced[Count]
+
+
+class Memory(_Strict):
+    """What the controller can hold."""
+
+    full_rate_planes: Sourced[Count]
+    flash_bytes: Sourced[Count] | None = None
+
+
+class Interfaces(_Strict):
+    """How a host reaches the device."""
+
+    control: Sourced[list[Text]]
+    image_paths: Sourced[list[Text]]
+    image_upload_at_run_time: Sourced[bool]
+
+
+class DmdProfile(_Strict):
+    """A micromirror device with its controller: what a single-pixel camera displays its patterns on."""
+
+    schema_version: Literal[1]
+    kind: Literal["dmd"]
+    id: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,40}$")]
+    name: Text
+    summary: Text
+    controller: Sourced[Literal["dlpc350", "dlpc900", "dlpc410"]]
+    mirrors: MirrorArray
+    bit_depths: dict[Annotated[str, Field(pattern=r"^[1-8]$")], BitDepthLimits]
+    timing: Timing
+    memory: Memory
+    sequence_modes: Annotated[list[SequenceMode], Field(min_length=1)]
+    interfaces: Interfaces
+    on_exit: Sourced[Literal["stop", "stop_then_idle", "stop_then_standby"]]
+
+    @model_validator(mode="after")
+    def _check_consistency(self) -> "DmdProfile":
+        if "1" not in self.bit_depths:
+            raise ValueError("bit_depths: the entry for 1 bit is missing; every micromirror device shows 1-bit frames")
+        exposures_us = [self.bit_depths[depth].min_exposure_us.value for depth in sorted(self.bit_depths)]
+        if exposures_us != sorted(exposures_us):
+            raise ValueError(f"bit_depths: min_exposure_us must not fall with the bit depth, but is {exposures_us}")
+        too_long_us = max(exposures_us)
+        if too_long_us > self.timing.max_exposure_us.value:
+            raise ValueError(
+                f"timing.max_exposure_us: {self.timing.max_exposure_us.value} is below the table's {too_long_us}"
+            )
+        return self
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the profile's canonical JSON; designs and exports name the profile by it."""
+        return sha256_bytes(canonical_json(self.model_dump(mode="json")))
+
+    def depth_limits(self, bit_depth: int) -> BitDepthLimits | None:
+        """The limits of a bit depth, or None when the device does not show it."""
+        return self.bit_depths.get(str(bit_depth))
+
+
+HardwareProfile = DmdProfile
+PROFILE_KINDS: dict[str, type[HardwareProfile]] = {"dmd": DmdProfile}
+
+
+def unit_of(field: str) -> str:
+    """The unit that a field name carries, for display: `pitch_x_um` -> `um`; empty for counts."""
+    suffix = field.rsplit("_", 1)[-1]
+    return {"um": "um", "us": "us", "hz": "Hz", "bytes": "bytes"}.get(suffix, "")
+
+
+def sourced_values(profile: HardwareProfile) -> list[tuple[str, Sourced[Any]]]:
+    """Every sourced value of a profile with its dotted path, in file order."""
+    found: list[tuple[str, Sourced[Any]]] = []
+
+    def visit(path: str, value: object) -> None:
+        if isinstance(value, Sourced):
+            found.append((path, value))
+        elif isinstance(value, BaseModel):
+            for name in type(value).model_fields:
+                visit(f"{path}.{name}" if path else name, getattr(value, name))
+        elif isinstance(value, dict):
+            for key, item in value.items():
+                visit(f"{path}.{key}", item)
+        elif isinstance(value, list):
+            for index, item in enumerate(value):
+                visit(f"{path}[{index}]", item)
+
+    visit("", profile)
+    return found
