@@ -62,7 +62,7 @@ class TableEntry:
         """Read a packed table; raises `DeviceError` when its length or a reserved field is wrong."""
         if len(content) % _ENTRY.size:
             raise DeviceError(f"sequence table: {len(content)} bytes are not a multiple of {_ENTRY.size}")
-        entries = []
+        entries: list[TableEntry] = []
         for image, slot, bit_depth, flags, zero, zero_too, exposure_us, dark_us in _ENTRY.iter_unpack(content):
             if flags > 1 or zero or zero_too:
                 raise DeviceError(f"sequence table: entry {len(entries)} has reserved bits set; is it a newer format?")
