@@ -1,6 +1,7 @@
 """Where each mirror is, and which super-pixel it belongs to: one mapping for export and for registration."""
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,18 +9,27 @@ from numpy.typing import NDArray
 from cidesign.errors import LimitError
 from cidesign.hardware_profiles.schema import DmdProfile
 
+Unsigned = TypeVar("Unsigned", bound=np.unsignedinteger)
+
 
 def mirror_centres_columns(profile: DmdProfile) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Centres (x, y) of all mirrors, each (rows, columns), in units of the column pitch; y points down.
 
-    Square lattice: x = c, y = r * pitch_y / pitch_x.  Diamond lattice (odd rows shifted right):
+    Square lattice: x = c, y = r.  Diamond lattice (odd rows shifted right):
     x = c + (r odd) / 2, y = r / 2 (source: ALC SDK, dlp_platform; agrees with ChinLabQMS core/frame.py).
     """
+    column, shift, y = _axes(profile)
+    x = column + shift[:, None]
+    return x, np.repeat(y[:, None], len(column), axis=1)
+
+
+def _axes(profile: DmdProfile) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Where columns lie, how far each row is shifted, and where rows lie, in column pitches."""
     mirrors = profile.mirrors
-    row, column = np.mgrid[0 : mirrors.rows.value, 0 : mirrors.columns.value].astype(np.float64)
-    if mirrors.lattice.value == "diamond_odd_right":
-        column = column + 0.5 * (row % 2)
-    return column, row * (mirrors.pitch_y_um.value / mirrors.pitch_x_um.value)
+    column = np.arange(mirrors.columns.value, dtype=np.float64)
+    row = np.arange(mirrors.rows.value, dtype=np.float64)
+    shift = 0.5 * (row % 2) if mirrors.lattice.value == "diamond_odd_right" else np.zeros_like(row)
+    return column, shift, row * mirrors.row_pitch_columns
 
 
 @dataclass(frozen=True)
@@ -27,17 +37,19 @@ class SuperpixelGrid:
     """n x n square super-pixels on the mirrors.
 
     `index` (rows, columns), int32: i * n + j for the super-pixel in image row i and column j that the mirror's
-    centre lies in, -1 outside the field.  `side_columns`: the side of a super-pixel in column pitches.
+    centre lies in, -1 outside the field.  `side_columns`: the side of a super-pixel in column pitches; `side_um`:
+    the same in um, None where the profile has no pitch.
     """
 
     index: NDArray[np.int32]
     side: int
     side_columns: int
-    side_um: float
+    side_um: float | None
 
-    def spread(self, levels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    def spread(self, levels: NDArray[Unsigned]) -> NDArray[Unsigned]:
         """Levels of super-pixels (n, n) -> levels of mirrors (rows, columns); mirrors outside the field are 0."""
-        padded = np.append(levels.reshape(-1), np.uint8(0))
+        padded = np.zeros(self.side * self.side + 1, dtype=levels.dtype)
+        padded[:-1] = levels.reshape(-1)
         return padded[self.index]
 
 
@@ -48,9 +60,8 @@ def superpixel_grid(profile: DmdProfile, side: int) -> SuperpixelGrid:
     image is not stretched; a mirror belongs to the super-pixel that its centre lies in.
     Raises `LimitError` when a super-pixel would be smaller than one column pitch.
     """
-    x, y = mirror_centres_columns(profile)
-    row_pitch = profile.mirrors.pitch_y_um.value / profile.mirrors.pitch_x_um.value
-    width, height = profile.mirrors.columns.value, profile.mirrors.rows.value * row_pitch
+    column, shift, y = _axes(profile)
+    width, height = profile.mirrors.columns.value, profile.mirrors.rows.value * profile.mirrors.row_pitch_columns
     largest = int(min(width, height))
     if side < 1 or side > largest:
         raise LimitError(
@@ -58,11 +69,13 @@ def superpixel_grid(profile: DmdProfile, side: int) -> SuperpixelGrid:
         )
     side_columns = largest // side
     field = side * side_columns
-    left = 0.5 * (float(x.min()) + float(x.max())) - 0.5 * field
-    top = 0.5 * (float(y.min()) + float(y.max())) - 0.5 * field
+    left = 0.5 * (float(column.max()) + float(shift.max())) - 0.5 * field
+    top = 0.5 * float(y.max()) - 0.5 * field
     # A centre exactly on an edge belongs to the right (lower) super-pixel; the tiny shift keeps float error out.
-    j = np.floor((x - left) / side_columns + 1e-9).astype(np.int32)
-    i = np.floor((y - top) / side_columns + 1e-9).astype(np.int32)
+    shifts, shift_of_row = np.unique(shift, return_inverse=True)
+    j = np.floor((column + shifts[:, None] - left) / side_columns + 1e-9).astype(np.int32)[shift_of_row]
+    i = np.floor((y - top) / side_columns + 1e-9).astype(np.int32)[:, None]
     within = (i >= 0) & (i < side) & (j >= 0) & (j < side)
-    index = np.where(within, i * side + j, -1).astype(np.int32)
-    return SuperpixelGrid(index, side, side_columns, side_columns * profile.mirrors.pitch_x_um.value)
+    index = np.where(within, i * np.int32(side) + j, np.int32(-1))
+    pitch = profile.mirrors.pitch_x_um
+    return SuperpixelGrid(index, side, side_columns, None if pitch is None else side_columns * pitch.value)

@@ -39,14 +39,36 @@ class Sourced(_Strict, Generic[T]):
 
 
 class MirrorArray(_Strict):
-    """The mirrors: `diamond_odd_right` shifts odd rows by half a column to the right (DLP4500 and DLP3000)."""
+    """The mirrors: `diamond_odd_right` shifts odd rows by half a column to the right (DLP4500 and DLP3000).
+
+    The pitches are left out together where no source gives them; sizes in um are then not known.
+    """
 
     columns: Sourced[Annotated[int, Field(ge=1, le=20_000)]]
     rows: Sourced[Annotated[int, Field(ge=1, le=20_000)]]
     lattice: Sourced[Literal["square", "diamond_odd_right"]]
-    pitch_x_um: Sourced[PitchUm]
-    pitch_y_um: Sourced[PitchUm]
+    pitch_x_um: Sourced[PitchUm] | None = None
+    pitch_y_um: Sourced[PitchUm] | None = None
     mirror_side_um: Sourced[PitchUm] | None = None
+
+    @property
+    def row_pitch_columns(self) -> float:
+        """The distance of neighbouring rows in column pitches, which the lattice alone decides."""
+        return 0.5 if self.lattice.value == "diamond_odd_right" else 1.0
+
+    @model_validator(mode="after")
+    def _check_pitches(self) -> "MirrorArray":
+        if self.pitch_x_um is None or self.pitch_y_um is None:
+            if self.pitch_x_um is not self.pitch_y_um:
+                raise ValueError("pitch_x_um and pitch_y_um: give both, or leave out both where no source gives them")
+            return self
+        ratio = self.pitch_y_um.value / self.pitch_x_um.value
+        if abs(ratio - self.row_pitch_columns) > 0.01:
+            raise ValueError(
+                f"pitch_y_um: {self.pitch_y_um.value} is {ratio:.3g} of pitch_x_um {self.pitch_x_um.value}; on a "
+                f"{self.lattice.value} lattice it is {self.row_pitch_columns:g}"
+            )
+        return self
 
 
 class BitDepthLimits(_Strict):
@@ -61,13 +83,25 @@ class Timing(_Strict):
 
     The period of an entry is its exposure, or longer by at least `min_period_gap_us`.  When a sequence has more
     images than `image_buffers`, each image must be shown for at least `image_load_us` while the next is read.
+    `limits_from` says whose word counts: `profile`, or `device` where only the device at hand reports its limits.
+    The exposures of such a profile are planning values, and the other limits may be left out.
     """
 
-    max_exposure_us: Sourced[ExposureUs]
-    min_period_gap_us: Sourced[DurationUs]
+    limits_from: Sourced[Literal["profile", "device"]]
+    max_exposure_us: Sourced[ExposureUs] | None = None
+    min_period_gap_us: Sourced[DurationUs] | None = None
     image_load_us: Sourced[DurationUs] | None = None
-    image_buffers: Sourced[Annotated[int, Field(ge=1, le=10_000)]]
+    image_buffers: Sourced[Count]
     video_max_frame_hz: Sourced[Annotated[float, Field(gt=0, le=1000, allow_inf_nan=False)]] | None = None
+
+    @model_validator(mode="after")
+    def _check_limits(self) -> "Timing":
+        missing = [name for name in ("max_exposure_us", "min_period_gap_us") if getattr(self, name) is None]
+        if self.limits_from.value == "profile" and missing:
+            raise ValueError(
+                f"{missing[0]}: this value is missing, and limits_from says that the profile's limits count"
+            )
+        return self
 
 
 class SequenceMode(_Strict):
@@ -102,6 +136,7 @@ class DmdProfile(_Strict):
     name: Text
     summary: Text
     controller: Sourced[Literal["dlpc350", "dlpc900", "dlpc410"]]
+    dual_controller: Sourced[bool]
     mirrors: MirrorArray
     bit_depths: dict[Annotated[str, Field(pattern=r"^[1-8]$")], BitDepthLimits]
     timing: Timing
@@ -117,10 +152,12 @@ class DmdProfile(_Strict):
         exposures_us = [self.bit_depths[depth].min_exposure_us.value for depth in sorted(self.bit_depths)]
         if exposures_us != sorted(exposures_us):
             raise ValueError(f"bit_depths: min_exposure_us must not fall with the bit depth, but is {exposures_us}")
-        too_long_us = max(exposures_us)
-        if too_long_us > self.timing.max_exposure_us.value:
+        longest = self.timing.max_exposure_us
+        if longest is not None and max(exposures_us) > longest.value:
+            raise ValueError(f"timing.max_exposure_us: {longest.value} is below the table's {max(exposures_us)}")
+        if self.dual_controller.value and self.mirrors.columns.value % 2:
             raise ValueError(
-                f"timing.max_exposure_us: {self.timing.max_exposure_us.value} is below the table's {too_long_us}"
+                f"mirrors.columns: {self.mirrors.columns.value} cannot be split between two controllers; it is even"
             )
         return self
 

@@ -3,6 +3,7 @@
 Each rule that training must obey has its torch face in `relax`, built from the same object.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -140,7 +141,10 @@ class SequenceFits:
 
 @dataclass(frozen=True)
 class ExposureTable:
-    """No exposure is shorter than the table's entry for its bit depth, nor longer than the field takes."""
+    """No exposure is shorter than the table's entry for its bit depth, nor longer than the field takes.
+
+    Where only the device reports its limits the table is no limit.
+    """
 
     profile: DmdProfile
 
@@ -157,7 +161,9 @@ class ExposureTable:
                     "choose one of them",
                 )
             ]
-        shortest_us, longest_us = limits.min_exposure_us.value, self.profile.timing.max_exposure_us.value
+        timing = self.profile.timing
+        shortest_us = limits.min_exposure_us.value if timing.limits_from.value == "profile" else 0
+        longest_us = timing.max_exposure_us.value if timing.max_exposure_us else math.inf
         for entry in plan.entries:
             if entry.exposure_us < shortest_us:
                 return [
@@ -190,7 +196,8 @@ class PeriodGap:
 
     def check(self, plan: SequencePlan) -> list[Violation]:
         """Compare every entry; the first violation is reported."""
-        gap_us = self.profile.timing.min_period_gap_us.value
+        gap = self.profile.timing.min_period_gap_us
+        gap_us = gap.value if gap else 0
         for entry in plan.entries:
             difference_us = entry.period_us - entry.exposure_us
             if difference_us < 0 or 0 < difference_us < gap_us:
@@ -235,10 +242,14 @@ class ImageLoadTime:
         return []
 
 
+def bit_depth_rule(profile: DmdProfile, bit_depth: int) -> BitDepth:
+    """The rule of a profile's bit depths: the one that training quantises by and export checks."""
+    return BitDepth(bit_depth, tuple(sorted(int(depth) for depth in profile.bit_depths)), profile.id)
+
+
 def pattern_rules(profile: DmdProfile, bit_depth: int) -> list[PatternRule]:
     """The rules that patterns for `profile` obey; training uses the same objects through `relax`."""
-    allowed = tuple(sorted(int(depth) for depth in profile.bit_depths))
-    return [BitDepth(bit_depth, allowed, profile.id), SuperpixelFit(profile)]
+    return [bit_depth_rule(profile, bit_depth), SuperpixelFit(profile)]
 
 
 def sequence_rules(profile: DmdProfile) -> list[SequenceRule]:

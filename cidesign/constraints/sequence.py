@@ -82,6 +82,11 @@ def plan_sequence(
     images = math.ceil(frames / per_image)
     actual_us = shortest_us if exposure_us is None else math.ceil(exposure_us)
     notes = []
+    if profile.timing.limits_from.value == "device":
+        notes.append(
+            f"the shortest exposure of {shortest_us} us is a planning value: {profile.id} reports its own limits; "
+            "ask the device before a measurement"
+        )
     if exposure_us is not None and actual_us != exposure_us:
         notes.append(f"exposure {exposure_us} us becomes {actual_us} us: the device counts whole microseconds")
     entries = []
@@ -129,7 +134,8 @@ def _legal_period_us(profile: DmdProfile, exposure_us: int, images: int, frames_
     share_us = math.ceil(profile.timing.image_load_us.value / frames_in_image)
     if share_us <= exposure_us:
         return exposure_us
-    return max(share_us, exposure_us + profile.timing.min_period_gap_us.value)
+    gap_us = profile.timing.min_period_gap_us
+    return max(share_us, exposure_us + (gap_us.value if gap_us else 0))
 
 
 def _fits(mode: SequenceMode, entries: int, images: int) -> bool:
