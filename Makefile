@@ -3,24 +3,49 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+CIDESIGN := $(BIN)/cidesign
+# Real single-pixel readings of a toy car; the demo goes on without them where the folder is absent.
+CAR ?= ../shared/data/spi/denbo313_hologram/Car_half.npz
 
-.PHONY: demo test lint clean
+.PHONY: demo test lint package clean
 
 $(READY): setup.cfg pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	touch $(READY)
 
+# The whole chain for one device, each link an ordinary command.
 demo: $(READY)
-	$(BIN)/python -m cidesign.demo
+	$(CIDESIGN) distill --profile dlp4500 --out demo/run --force
+	$(CIDESIGN) check demo/run
+	$(CIDESIGN) export demo/run --out demo/export --force
+	$(CIDESIGN) simulate demo/run --out demo/capture --drift 5 --force
+	$(CIDESIGN) calibrate demo/capture --run demo/run --out demo/calibration --force
+	$(CIDESIGN) reconstruct demo/run demo/capture --calibration demo/calibration --out demo/bench --force
+	@if [ -f "$(CAR)" ]; then set -x; \
+	  $(CIDESIGN) reconstruct demo/run "$(CAR)" --reader hadamard --out demo/car --force && \
+	  $(CIDESIGN) report demo/run --include demo/bench --include demo/car --force; \
+	else echo "$(CAR) is not here: the real car is left out"; set -x; \
+	  $(CIDESIGN) report demo/run --include demo/bench --force; fi
 
+# One thread each for two test processes: more would only wait for one another.
 test: $(READY)
-	$(BIN)/python -m pytest -n 2
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
 
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/python tests/typecheck.py
 
+# The wheel is built from the source archive, installed alone, and used from an empty folder.
+package: $(READY)
+	rm -rf build dist .wheel-venv .wheel-empty
+	$(BIN)/python -m build --outdir dist .
+	$(PYTHON) -m venv .wheel-venv
+	.wheel-venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt dist/*.whl
+	mkdir .wheel-empty
+	cd .wheel-empty && ../.wheel-venv/bin/cidesign --help && ../.wheel-venv/bin/cidesign profiles list
+	rm -rf build dist .wheel-venv .wheel-empty
+
 clean:
-	rm -rf $(VENV) build dist .typecheck demo *.egg-info
+	rm -rf $(VENV) build dist .typecheck .wheel-venv .wheel-empty demo *.egg-info

@@ -15,12 +15,12 @@ import tokenize
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
-from typing import Any
-
-import numpy as np
-from numpy.lib import format as npy_format
+from typing import TYPE_CHECKING, Any
 
 from cidesign.errors import FileError
+
+if TYPE_CHECKING:  # numpy takes longer to import than `profiles list` takes to run
+    import numpy as np
 
 MAX_JSON_BYTES = 64_000_000
 MAX_ARRAY_BYTES = 2_000_000_000
@@ -76,7 +76,8 @@ def replacing_file(path: Path) -> Iterator[Path]:
                 os.fsync(stream.fileno())
             os.replace(temporary, path)
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # gone already, or its folder could not be made
+            temporary.unlink()
 
 
 @contextlib.contextmanager
@@ -149,8 +150,10 @@ def inside(folder: Path, name: str, what: str) -> Path:
     return path
 
 
-def save_npz(path: Path, arrays: dict[str, np.ndarray]) -> None:
+def save_npz(path: Path, arrays: "dict[str, np.ndarray]") -> None:
     """Write arrays as a compressed npz in one step, and check that they read back equal."""
+    import numpy as np
+
     with replacing_file(path) as temporary:
         with temporary.open("wb") as stream:
             np.savez_compressed(stream, allow_pickle=False, **arrays)
@@ -160,7 +163,7 @@ def save_npz(path: Path, arrays: dict[str, np.ndarray]) -> None:
                 raise FileError(f"{path}: array {name!r} did not read back as written; is the disk sound?")
 
 
-def load_npz(path: Path, what: str, max_bytes: int = MAX_ARRAY_BYTES) -> dict[str, np.ndarray]:
+def load_npz(path: Path, what: str, max_bytes: int = MAX_ARRAY_BYTES) -> "dict[str, np.ndarray]":
     """Read an npz without pickle; the declared sizes are checked before memory is taken."""
     try:
         with zipfile.ZipFile(path) as archive:
@@ -192,7 +195,10 @@ def load_npz(path: Path, what: str, max_bytes: int = MAX_ARRAY_BYTES) -> dict[st
 
 def _read_npy_member(
     path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo, what: str, max_bytes: int
-) -> np.ndarray:
+) -> "np.ndarray":
+    import numpy as np
+    from numpy.lib import format as npy_format
+
     with archive.open(info) as stream:
         version = npy_format.read_magic(stream)
         read_header = {

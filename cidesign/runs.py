@@ -28,7 +28,8 @@ class RunSettings(BaseModel):
 
     `photoelectrons_per_frame` is what the detector collects in one frame with all mirrors on and a white scene;
     `read_noise_photoelectrons` is the standard deviation of its read noise, referred to photoelectrons.
-    `weights` of the student's loss: task, decoder (bottleneck features), encoder (Gram).
+    `data` is `procedural` or the folder of images.  `precision` is that of the U-Net during training.
+    `weight_*` weigh the student's loss: task, decoder (bottleneck features), encoder (Gram).
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
@@ -51,6 +52,8 @@ class RunSettings(BaseModel):
     student_epochs: PositiveInt
     learning_rate: PositiveFloat
     optics_learning_rate: PositiveFloat
+    precision: Literal["float32", "bfloat16"]
+    device: str
     weight_task: NonNegative
     weight_decoder: NonNegative
     weight_encoder: NonNegative
@@ -71,6 +74,8 @@ class RunRecord(BaseModel):
     settings: RunSettings
     profile: dict[str, Any]
     profile_digest: str
+    data_digest: str
+    teacher_digest: str | None
     design_digest: str | None
     metrics: dict[str, float]
 

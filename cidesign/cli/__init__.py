@@ -11,6 +11,16 @@ from cidesign.errors import CidesignError, FileError
 # name -> (module, what it does); the help page is made from this table, so it imports nothing else.
 COMMANDS = {
     "profiles": ("cidesign.cli.profiles", "What hardware is known, every number with its source."),
+    "distill": ("cidesign.cli.distill", "Train teacher and student: the patterns for a device, and their decoder."),
+    "export": ("cidesign.cli.export", "Device files from the patterns of a run, read back and compared."),
+    "check": ("cidesign.cli.check", "A design or its device files against the limits of the device."),
+    "upload": ("cidesign.cli.upload", "Send an export to a device through a bridge, and verify it."),
+    "emulate": ("cidesign.cli.emulate", "A virtual DMD on a pseudo-terminal, to rehearse uploads."),
+    "bridge": ("cidesign.cli.bridge", "Own a DMD and answer uploaders on a serial port."),
+    "simulate": ("cidesign.cli.simulate", "Digital twin of the bench: a capture with its calibration frames."),
+    "calibrate": ("cidesign.cli.calibrate", "Dark level, read noise, gain and scale of the detector from a capture."),
+    "reconstruct": ("cidesign.cli.reconstruct", "Images from a capture, beside linear baselines, with diagnostics."),
+    "report": ("cidesign.cli.report", "One self-contained page about a run."),
 }
 
 

@@ -1,0 +1,88 @@
+"""The resumable state of a run: one safetensors file, replaced in one step."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from cidesign.errors import FileError
+from cidesign.files import replacing_file
+from cidesign.models.system import ImagingSystem
+
+PhaseName = Literal["teacher", "student"]
+FILE = Path("checkpoint") / "state.safetensors"
+
+
+@dataclass
+class Progress:
+    """How far training is: steps done in the phase, the first task loss, the sum of losses in the current epoch,
+    and the length of the metrics file."""
+
+    phase: PhaseName
+    step: int = 0
+    first_task_loss: float | None = None
+    epoch_loss_sum: float = 0.0
+    metrics_bytes: int = 0
+    seconds: float = 0.0
+
+
+def save_checkpoint(
+    run: Path,
+    progress: Progress,
+    system: ImagingSystem,
+    teacher: ImagingSystem | None,
+    optimiser: torch.optim.Optimizer,
+) -> None:
+    """Write everything that the next step depends on; random numbers are derived from the step and need no state."""
+    tensors = {f"system.{name}": tensor for name, tensor in system.state_dict().items()}
+    if teacher is not None:
+        tensors |= {f"teacher.{name}": tensor for name, tensor in teacher.state_dict().items()}
+    for index, state in optimiser.state_dict()["state"].items():
+        tensors |= {f"optimiser.{index}.{name}": tensor for name, tensor in state.items()}
+    with replacing_file(run / FILE) as temporary:
+        # Copies keep the memory layout out of the file; a channels-last tensor is not stored as such.
+        stored = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+        save_file(stored, temporary, metadata={"progress": json.dumps(asdict(progress))})
+
+
+def load_checkpoint(run: Path) -> tuple[Progress, dict[str, Tensor]] | None:
+    """The last checkpoint of a run, or None before the first."""
+    path = run / FILE
+    if not path.exists():
+        return None
+    try:
+        with safe_open(path, framework="pt") as stored:
+            progress = Progress(**json.loads((stored.metadata() or {})["progress"]))
+            return progress, {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError, KeyError, ValueError, TypeError) as error:
+        raise FileError(f"{path}: this checkpoint is damaged ({error}); start the run again with --force") from error
+
+
+def restore(
+    tensors: dict[str, Tensor], system: ImagingSystem, teacher: ImagingSystem | None, optimiser: torch.optim.Optimizer
+) -> None:
+    """Put the tensors of a checkpoint into the systems and the optimiser."""
+    try:
+        system.load_state_dict(_part(tensors, "system."))
+        if teacher is not None:
+            teacher.load_state_dict(_part(tensors, "teacher."))
+        weights = [weight for group in optimiser.param_groups for weight in group["params"]]
+        states: dict[int, dict[str, Tensor]] = {}
+        for name, tensor in _part(tensors, "optimiser.").items():
+            index, key = name.split(".")
+            # The fused optimiser walks weight and moments in memory order, so they must share their layout.
+            same_layout = tensor if key == "step" else torch.empty_like(weights[int(index)]).copy_(tensor)
+            states.setdefault(int(index), {})[key] = same_layout.detach()
+        optimiser.load_state_dict({"state": states, "param_groups": optimiser.state_dict()["param_groups"]})
+    except (RuntimeError, ValueError, IndexError) as error:
+        reason = str(error).strip().splitlines()[-1].strip()
+        raise FileError(f"{FILE}: this checkpoint does not fit the run ({reason}); start again with --force") from error
+
+
+def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}

@@ -1,0 +1,69 @@
+"""Linear reconstruction: Tikhonov, and the best linear estimate under a stationary prior of images."""
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+class SpectralPrior(NamedTuple):
+    """Second-order statistics of images: a mean level, and the variance of each coefficient of the 2-D DCT.
+
+    C = D^T diag(variance) D with the orthonormal DCT D; `variance` (n, n) > 0, `mean_level` a scalar tensor.
+    """
+
+    mean_level: Tensor
+    variance: Tensor
+
+
+def dct_matrix(size: int) -> Tensor:
+    """The orthonormal DCT-II as a (size, size) matrix: rows are frequencies."""
+    frequency = torch.arange(size, dtype=torch.float64)[:, None]
+    position = torch.arange(size, dtype=torch.float64)[None, :] + 0.5
+    basis = torch.cos(math.pi / size * frequency * position) * math.sqrt(2 / size)
+    basis[0] /= math.sqrt(2)
+    return basis.float()
+
+
+def fit_prior(images: Tensor) -> SpectralPrior:
+    """Fit the prior to images (B, 1, n, n): mean level, and mean squared DCT coefficients around it."""
+    dct = dct_matrix(images.shape[-1]).to(images)
+    mean_level = images.mean()
+    coefficients = dct @ (images[:, 0] - mean_level) @ dct.T
+    variance = coefficients.square().mean(dim=0)
+    # A coefficient that never occurs would make its patterns blind for ever; keep it at 1e-6 of the mean.
+    return SpectralPrior(mean_level, variance.clamp_min(max(1e-6 * float(variance.mean()), 1e-12)))
+
+
+def lmmse(y: Tensor, matrix: Tensor, prior: SpectralPrior, noise_variance: float) -> Tensor:
+    """The best linear estimate x = m + C A^T (A C A^T + s^2 I)^-1 (y - A m) under the prior N(m, C).
+
+    y (B, K), matrix A (K, n*n), noise variance s^2 of one measurement; returns (B, n*n).  C is applied in the DCT
+    domain, so no n*n x n*n array is ever made.  Differentiable in A (the optics see through it).
+    """
+    side = prior.variance.shape[-1]
+    dct = dct_matrix(side).to(matrix)
+    spectra = (dct @ matrix.reshape(-1, side, side) @ dct.T).flatten(1)
+    weighted = spectra * prior.variance.flatten()
+    gram = weighted @ spectra.T
+    gram = gram + noise_variance * torch.eye(len(gram), dtype=gram.dtype, device=gram.device)
+    innovation = y - prior.mean_level * matrix.sum(dim=1)
+    solved = torch.cholesky_solve(innovation.T, _cholesky(gram)).T
+    coefficients = (solved @ weighted).reshape(-1, side, side)
+    return prior.mean_level + (dct.T @ coefficients @ dct).flatten(1)
+
+
+def tikhonov(y: Tensor, matrix: Tensor, weight: float) -> Tensor:
+    """Least squares with an identity prior, x = A^T (A A^T + weight I)^-1 y; y (B, K), A (K, N), returns (B, N)."""
+    gram = matrix @ matrix.T
+    gram = gram + weight * torch.eye(len(gram), dtype=gram.dtype, device=gram.device)
+    return torch.cholesky_solve(y.T, _cholesky(gram)).T @ matrix
+
+
+def _cholesky(gram: Tensor) -> Tensor:
+    # Two equal patterns and little noise make the matrix singular in float32; a millionth of its mean keeps it
+    # positive and is far below the prior's own accuracy.
+    ridge = 1e-6 * float(gram.detach().diagonal().mean())
+    factor: Tensor = torch.linalg.cholesky(gram + ridge * torch.eye(len(gram), dtype=gram.dtype, device=gram.device))
+    return factor

@@ -1,0 +1,117 @@
+"""The command line as a user meets it: exit codes, one-line errors, results on stdout and the rest on stderr."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from cidesign.cli import COMMANDS, group
+from cidesign.errors import CidesignError
+
+
+def _run(*words: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "cidesign", *words], capture_output=True, text=True, cwd=cwd, check=False, timeout=120
+    )
+
+
+def _invoke(*words: str) -> Result:
+    return CliRunner().invoke(group, list(words))
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_explains_itself(name: str) -> None:
+    done = _invoke(name, "--help")
+    assert done.exit_code == 0
+    assert "Usage: " in done.output
+
+
+def test_help_lists_every_command_without_importing_it() -> None:
+    program = (
+        "import sys\n"
+        "from cidesign.cli import main\n"
+        "sys.argv = ['cidesign', '--help']\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "heavy = {'numpy', 'torch', 'pydantic', 'rich', 'matplotlib', 'cv2'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert all(name in done.stdout for name in COMMANDS)
+
+
+def test_profiles_list_imports_nothing_heavy() -> None:
+    program = (
+        "import sys\n"
+        "from cidesign.cli import main\n"
+        "sys.argv = ['cidesign', 'profiles', 'list', '--json']\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "heavy = {'numpy', 'torch', 'pydantic', 'rich', 'matplotlib', 'cv2'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert {"id", "kind"} <= set(json.loads(done.stdout)[0])
+
+
+def test_profiles_show_prints_value_unit_source_confidence() -> None:
+    done = _invoke("profiles", "show", "dlp4500")
+    line = next(line for line in done.output.splitlines() if line.startswith("bit_depths.1.min_exposure_us"))
+    assert "235 us" in line
+    assert "mainwindow.cpp" in line
+    assert json.loads(_invoke("profiles", "show", "dlp4500", "--json").stdout)["mirrors"]["columns"]["value"] == 912
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["profiles", "show", "dlp450"], 2, "did you mean dlp4500"),
+        (["profiles", "check", "missing.toml"], 5, "missing.toml"),
+        (["distill"], 2, "--profile is needed"),
+        (["distill", "--profile", "dlp4501"], 2, "unknown profile 'dlp4501'"),
+        (["distill", "--profile", "dlp4500", "--patterns", "1000"], 3, "sequence length is 2000 entries"),
+        (["distill", "--profile", "dlp4500", "--exposure-us", "100"], 3, "at least 235 us"),
+        (["distill", "--profile", "dlp4500", "--side", "3"], 2, "--side 3"),
+        (["distill", "--profile", "dlp4500", "--patterns", "2000"], 2, "1024 unknowns"),
+        (["distill", "--profile", "dlp4500", "--data", "nowhere"], 5, "no such folder of images"),
+        (["distill", "--profile", "dlp4500", "--device", "warp"], 2, "--device warp"),
+        (["distill", "--resume"], 2, "no run is below runs/"),
+        (["report", "nowhere"], 5, "no such run folder"),
+        (["nonsense"], 2, "No such command"),
+    ],
+)
+def test_wrong_input_is_one_line_and_its_exit_code(words: list[str], code: int, said: str, tmp_path: Path) -> None:
+    done = _run(*words, cwd=tmp_path)
+    assert done.returncode == code, done.stderr
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_existing_output_is_kept_without_force(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "precious").write_text("x")
+    done = _run("distill", "--profile", "dlp4500", "--out", "run", cwd=tmp_path)
+    assert done.returncode == 5
+    assert "exists already" in done.stderr
+    assert (tmp_path / "run" / "precious").read_text() == "x"
+
+
+def test_half_written_and_foreign_runs_are_named(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    for content, said in (
+        (None, "cannot be read"),
+        ('{"schema_version": 1', "not readable JSON"),
+        ('{"schema_version": 9}', "version 9"),
+        ('{"schema_version": 1, "kind": "run"}', "damaged"),
+        ("[]", "JSON object"),
+    ):
+        if content is not None:
+            (run / "run.json").write_text(content)
+        with pytest.raises(CidesignError, match=said):
+            group.main(["report", str(run)], standalone_mode=False)

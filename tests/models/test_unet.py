@@ -1,0 +1,73 @@
+"""The decoder: shapes, features, and the operator as an argument."""
+
+import pytest
+import torch
+
+from cidesign.models.unet import LinearThenUNet, UNet
+from cidesign.physics.designs import low_frequency_cosines
+from cidesign.physics.linear_inverse import SpectralPrior
+from cidesign.physics.noise import DetectorNoise
+from cidesign.physics.single_pixel import SinglePixelEncoder
+
+
+def _encoder(side: int, count: int) -> SinglePixelEncoder:
+    return SinglePixelEncoder.fixed(low_frequency_cosines(side, count), DetectorNoise(1e6, 10.0, "complementary"))
+
+
+@pytest.mark.parametrize("side", [8, 12, 13, 32])
+def test_any_side_is_decoded(side: int) -> None:
+    decoder, encoder = LinearThenUNet(side, 4), _encoder(side, 10)
+    output = decoder(torch.zeros(2, 10), encoder)
+    padded = side + -side % 8
+    assert output.image.shape == (2, 1, side, side)
+    assert output.features.shape == (2, 32, padded // 8, padded // 8)
+
+
+def test_features_are_the_bottleneck() -> None:
+    torch.manual_seed(1)
+    decoder, encoder = LinearThenUNet(16, 4), _encoder(16, 12)
+    y = torch.randn(3, 12)
+    torch.testing.assert_close(decoder.bottleneck(y, encoder), decoder(y, encoder).features)
+    assert decoder.unet.encode(torch.zeros(1, 1, 16, 16))[-1].shape == (1, 32, 2, 2)
+
+
+def test_untrained_network_is_the_linear_estimate() -> None:
+    decoder, encoder = LinearThenUNet(16, 4), _encoder(16, 12)
+    y = torch.randn(2, 12, generator=torch.Generator().manual_seed(1))
+    torch.testing.assert_close(decoder(y, encoder).image, decoder.linear_estimate(y, encoder))
+
+
+def test_the_operator_is_an_argument() -> None:
+    """Measured and decoded with exchanged patterns the linear estimate is the same; with the wrong ones it is not."""
+    decoder = LinearThenUNet(16, 4)
+    decoder.set_prior(SpectralPrior(torch.tensor(0.4), 1 / (1 + torch.arange(16.0)[:, None] ** 2 + torch.arange(16.0))))
+    patterns = torch.from_numpy(low_frequency_cosines(16, 20))
+    exchanged = SinglePixelEncoder.fixed(patterns.flip(0))
+    designed = SinglePixelEncoder.fixed(patterns)
+    x = torch.rand(1, 1, 16, 16, generator=torch.Generator().manual_seed(1))
+    right = decoder.linear_estimate(designed.A(x), designed)
+    torch.testing.assert_close(decoder.linear_estimate(exchanged.A(x), exchanged), right, atol=1e-4, rtol=1e-4)
+    assert (decoder.linear_estimate(exchanged.A(x), designed) - right).abs().max() > 0.05
+
+
+def test_shorter_format_trains_and_stays_close() -> None:
+    torch.manual_seed(2)
+    network = UNet(8)
+    torch.nn.init.normal_(network.last.weight)
+    x = torch.rand(2, 1, 16, 16)
+    exact, _ = network(x)
+    network.training_dtype = torch.bfloat16
+    short, features = network(x)
+    assert short.dtype == features.dtype == torch.float32
+    torch.testing.assert_close(short, exact, atol=0.02 * float(exact.detach().abs().max()), rtol=0.05)
+    short.sum().backward()
+    assert all(weight.grad is not None for weight in network.parameters())
+
+
+def test_gradient_reaches_the_optics_through_both_ways() -> None:
+    encoder = SinglePixelEncoder(torch.randn(6, 8, 8, generator=torch.Generator().manual_seed(1)) * 0.3, None, None)
+    decoder = LinearThenUNet(8, 4)
+    y = encoder(torch.rand(2, 1, 8, 8, generator=torch.Generator().manual_seed(2)))
+    decoder(y.detach(), encoder).image.square().sum().backward()  # the operator's own way
+    assert encoder.weight.grad is not None
+    assert float(encoder.weight.grad.norm()) > 0

@@ -1,0 +1,89 @@
+"""Writing in one step: a failure leaves what was there; reading refuses what lies about itself."""
+
+import errno
+import io
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cidesign.errors import FileError
+from cidesign.files import inside, load_npz, read_json, replacing_file, replacing_folder, save_npz, write_json
+
+
+def test_failed_write_keeps_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "run.json"
+    write_json(path, {"a": 1})
+    with pytest.raises(FileError, match="disk is full"), replacing_file(path) as temporary:
+        temporary.write_text("half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert read_json(path, "record") == {"a": 1}
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_failed_folder_keeps_the_old_one(tmp_path: Path) -> None:
+    folder = tmp_path / "export"
+    with replacing_folder(folder, False) as temporary:
+        (temporary / "a").write_text("first")
+    with pytest.raises(FileError, match="--force"), replacing_folder(folder, False):
+        pytest.fail("an existing folder must be refused before anything is written")
+    with pytest.raises(KeyboardInterrupt), replacing_folder(folder, True) as temporary:
+        (temporary / "a").write_text("half")
+        raise KeyboardInterrupt
+    assert (folder / "a").read_text() == "first"
+    with replacing_folder(folder, True) as temporary:
+        (temporary / "b").write_text("second")
+    assert [path.name for path in folder.iterdir()] == ["b"]
+    assert list(tmp_path.iterdir()) == [folder]
+
+
+def test_no_permission_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(FileError, match="cannot be written"):
+        write_json(tmp_path / "file" / "run.json", {})
+
+
+@pytest.mark.parametrize("name", ["../x", "/etc/passwd", "a/../../x", "", "C:\\x", "a\\b"])
+def test_names_that_leave_the_folder(name: str, tmp_path: Path) -> None:
+    with pytest.raises(FileError, match="not a file inside"):
+        inside(tmp_path, name, "manifest")
+
+
+def test_links_that_leave_the_folder(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "link").symlink_to(tmp_path)
+    with pytest.raises(FileError, match="leaves its folder"):
+        inside(tmp_path / "in", "link", "manifest")
+    assert inside(tmp_path / "in", "a/b.bin", "manifest") == tmp_path / "in" / "a" / "b.bin"
+
+
+@pytest.mark.parametrize("content", [b"", b"[1]", b"{", b"\xff\xfe", b'{"a": ' + b"[" * 100_000])
+def test_wrong_json_is_one_line(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "x.json").write_bytes(content)
+    with pytest.raises(FileError, match=r"x\.json"):
+        read_json(tmp_path / "x.json", "record")
+
+
+def test_npz_round_trip_keeps_order_and_type(tmp_path: Path) -> None:
+    arrays = {"f": np.asfortranarray(np.arange(12.0).reshape(3, 4)), "i": np.arange(3, dtype=np.int16)}
+    save_npz(tmp_path / "a.npz", arrays)
+    again = load_npz(tmp_path / "a.npz", "array file")
+    for name, array in arrays.items():
+        np.testing.assert_array_equal(again[name], array)
+        assert again[name].dtype == array.dtype
+
+
+def test_declared_size_is_checked_before_memory_is_taken(tmp_path: Path) -> None:
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, {"descr": "<f8", "fortran_order": False, "shape": (10**6, 10**6)})
+    with zipfile.ZipFile(tmp_path / "huge.npz", "w") as archive:
+        archive.writestr("a.npy", header.getvalue())
+    with pytest.raises(FileError, match="declares 8000000000000 bytes"):
+        load_npz(tmp_path / "huge.npz", "capture")
+
+
+def test_pickled_npz_is_refused(tmp_path: Path) -> None:
+    np.savez(tmp_path / "evil.npz", a=np.array([{}], dtype=object))
+    with pytest.raises(FileError, match="Python objects"):
+        load_npz(tmp_path / "evil.npz", "capture")
