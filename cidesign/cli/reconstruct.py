@@ -1,0 +1,74 @@
+"""`cidesign reconstruct`: images from a capture."""
+
+from pathlib import Path
+
+import click
+
+from cidesign.cli.output import force_option, json_option, next_step, note, result, table
+
+
+@click.command("reconstruct")
+@click.argument("paths", type=click.Path(path_type=Path), nargs=-1, required=True, metavar="[RUN] CAPTURE")
+@click.option("--calibration", type=click.Path(path_type=Path), help="Calibration folder of this bench.")
+@click.option("--out", type=click.Path(path_type=Path), help="Folder to write [default: RUN/images or RUN/hadamard].")
+@click.option(
+    "--reader",
+    type=click.Choice(["folder", "hadamard"]),
+    default="folder",
+    show_default=True,
+    help="What CAPTURE is: a capture folder (or .npy, .csv), or a full-basis Hadamard capture (.npz, .mat).",
+)
+@click.option("--region", type=int, help="Detector region of a Hadamard capture [default: the middle one].")
+@force_option
+@json_option
+def command(
+    paths: tuple[Path, ...],
+    calibration: Path | None,
+    out: Path | None,
+    reader: str,
+    region: int | None,
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Reconstruct CAPTURE with the student of RUN, beside linear baselines and with diagnostics.
+
+    RUN is a run folder; without it the newest one below runs/ is used.  Images are written as PNG, float TIFF and
+    npz, in reflectance of the white reference.
+
+    With --reader hadamard, CAPTURE holds a reading for every Hadamard pattern.  The readings that any other
+    patterns would have given follow from them: the student's patterns are compared with the coarsest Hadamard
+    patterns and random ones.  Needs no calibration.
+    """
+    from cidesign.errors import InputError
+    from cidesign.files import refuse_existing
+    from cidesign.reconstruct.bench import reconstruct_capture
+    from cidesign.reconstruct.hadamard import reconstruct_hadamard
+    from cidesign.reconstruct.outcome import RECORD_FILE, write_outcome
+    from cidesign.runs import open_run
+
+    if len(paths) > 2:
+        raise InputError(f"{len(paths)} paths are given; name the run and the capture, or the capture alone")
+    capture = paths[-1]
+    opened = open_run(paths[0] if len(paths) == 2 else None)
+    if len(paths) == 1:
+        note(f"run: {opened.path} (the newest)")
+    folder = out or opened.path / ("hadamard" if reader == "hadamard" else "images")
+    refuse_existing(folder, force)
+    if reader == "hadamard":
+        if calibration is not None:
+            raise InputError("--calibration: a Hadamard capture is in arbitrary units and takes none; leave it out")
+        outcome = reconstruct_hadamard(opened, capture, region)
+    else:
+        if region is not None:
+            raise InputError("--region: only Hadamard captures have regions; add --reader hadamard")
+        if calibration is None:
+            raise InputError(
+                f"--calibration is missing; make one with `cidesign calibrate {capture} --run {opened.path} --out CAL`"
+            )
+        outcome = reconstruct_capture(opened, capture, calibration)
+    write_outcome(folder, outcome, force)
+    for text in outcome.remarks:
+        note(f"note: {text}")
+    text = f"{folder}: {outcome.heading}\n{table(outcome.rows, outcome.header)}"
+    result({"folder": str(folder), "file": str(folder / RECORD_FILE), **outcome.record}, text, as_json)
+    next_step(f"cidesign report {opened.path}")

@@ -1,0 +1,219 @@
+"""From counts to images: exactness, noise, orientation of every file, and what is refused."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+from numpy.typing import NDArray
+from PIL import Image
+
+from cidesign.calibration.capture import read_capture, write_capture
+from cidesign.calibration.measurement import Measurements, measurements_from_counts
+from cidesign.calibration.record import read_calibration, write_calibration
+from cidesign.calibration.response import Estimate, estimate_response
+from cidesign.calibration.twin import bench_settings, capture_record, simulate_readings
+from cidesign.errors import FileError
+from cidesign.models.system import load_student
+from cidesign.reconstruct import solve
+from cidesign.reconstruct.bench import reconstruct_capture
+from cidesign.reconstruct.diagnose import residuals
+from cidesign.reconstruct.outcome import NamedImage, cut_off, grey_png, write_outcome
+from cidesign.runs import Run
+
+MakeRun = Callable[..., Run]
+MakeScene = Callable[[int], NDArray[np.float64]]
+
+
+def _record(run: Run, scene: NDArray[np.float64], folder: Path, **changes: Any) -> tuple[Path, Path]:
+    """A capture and its calibration."""
+    values: dict[str, Any] = {
+        "dark_counts": 200.0, "gain": None, "photoelectrons_per_frame": 1e6, "read_noise_counts": 2.0,
+        "read_noise_photoelectrons": 0.0, "drift_percent": 0.0, "adc_bits": 16, "seed": 0, "scene": "F",
+    }  # fmt: skip
+    bench = bench_settings(**(values | changes))
+    readings = simulate_readings(run.design, scene, bench)
+    write_capture(folder / "capture", capture_record(run.design, bench, 235.0, ""), readings, force=True)
+    capture = read_capture(folder / "capture")
+    write_calibration(folder / "cal", capture, *estimate_response(capture), "", force=True)
+    return folder / "capture", folder / "cal"
+
+
+def _exact(run: Run, scene: NDArray[np.float64], variance: float) -> Measurements:
+    signed = run.design.signed().astype(np.float64)
+    y = (signed * scene).sum(axis=(1, 2)) / run.design.side
+    level = Estimate(float(scene.mean()), 1e-4)
+    return Measurements(y, np.full(len(y), variance), 0.0, level, 1, None, None, ())
+
+
+@pytest.mark.parametrize("encoding", ["complementary", "offset"])
+def test_as_many_patterns_as_pixels_give_the_scene(make_run: MakeRun, f_scene: MakeScene, encoding: str) -> None:
+    """With 8 x 8 independent patterns of 3 bits and next to no noise every method must return the F itself."""
+    run, scene = make_run(side=8, patterns=64, bit_depth=3, encoding=encoding), f_scene(8)
+    system, measurements = load_student(run), _exact(run, scene, 1e-8)
+    signed = run.design.signed()
+    noise = solve.constant_noise(1e-8, 8)
+    assert np.linalg.cond(signed.reshape(64, 64)) < 1e3
+    for image in (
+        solve.decode(system, measurements.y, signed, noise),
+        solve.best_linear_calibrated(system, measurements, signed),
+        solve.best_linear(system, measurements.y, signed, 1e-8),
+        solve.tikhonov_calibrated(system, measurements, signed),
+    ):
+        assert image.dtype == np.float32
+        assert image == pytest.approx(scene, abs=0.05)  # float32, and patterns with a condition of up to 1000
+
+
+def test_the_calibrated_noise_reaches_the_decoder(make_run: MakeRun) -> None:
+    """Its variance of y is the one that the measurements carry."""
+    from cidesign.calibration.response import Response
+
+    for encoding in ("complementary", "offset"):
+        run = make_run(side=8, patterns=20, encoding=encoding)
+        for gain in (0.2, -0.01):  # an unresolved gain too
+            exact = Estimate(200.0, 0.0)
+            response = Response(exact, Estimate(6.0, 0.0), Estimate(gain, 1.0), Estimate(3e4, 0.0), exact, 0.0, 0.0, ())
+            light = np.full((1, len(run.design.frames())), 200.0 + 0.25 * 3e4)
+            light += np.tile([60.0, -60.0], light.size)[: light.size]
+            if encoding == "offset":
+                light[0, -1] = 200.0 + 0.5 * 3e4
+            found = measurements_from_counts(light, run.design, response)
+            noise = solve.calibrated_noise(response, run.design.encoding)
+            wanted = found.own_variance.mean() + found.shared_variance
+            assert noise.typical_variance(0.5, 8) == pytest.approx(wanted, rel=0.01)
+    assert solve.constant_noise(3e-4, 16).typical_variance(0.5, 16) == pytest.approx(3e-4, rel=1e-3)
+
+
+def test_the_shared_error_of_offset_is_weighed(make_run: MakeRun, f_scene: MakeScene) -> None:
+    """An error that all measurements share costs least where the covariance is known."""
+    run, scene = make_run(side=8, patterns=64, bit_depth=3, encoding="offset"), f_scene(8)
+    exact = _exact(run, scene, 1e-6)
+    shifted = exact.y + 0.5
+    signed = run.design.signed()
+    system = load_student(run)
+    known = Measurements(shifted, exact.own_variance, 0.25, exact.light_level, 1, None, None, ())
+    unknown = Measurements(shifted, exact.own_variance, 0.0, exact.light_level, 1, None, None, ())
+    error = {
+        name: np.abs(solve.best_linear_calibrated(system, measurements, signed) - scene).max()
+        for name, measurements in (("known", known), ("unknown", unknown))
+    }
+    assert error["known"] < 0.5 * error["unknown"]
+
+
+def test_residuals_of_the_truth_are_noise(make_run: MakeRun, f_scene: MakeScene, tmp_path: Path) -> None:
+    run, scene = make_run(), f_scene(16)
+    capture, calibration = _record(run, scene, tmp_path, drift_percent=3.0)
+    readings = read_capture(capture).scene(run.design)
+    measurements = measurements_from_counts(readings, run.design, read_calibration(calibration).response)
+    found = residuals(scene.astype(np.float32), measurements, run.design.signed())
+    assert found.chi_square_reduced == pytest.approx(1, abs=4 * (2 / 40) ** 0.5)
+    wrong = residuals(scene[:, ::-1].astype(np.float32).copy(), measurements, run.design.signed())
+    assert wrong.chi_square_reduced > 100
+    assert wrong.largest[1] == pytest.approx(np.abs(wrong.normalised).max() * np.sign(wrong.largest[1]))
+
+
+@pytest.mark.parametrize("encoding", ["complementary", "offset"])
+def test_a_simulated_capture(make_run: MakeRun, f_scene: MakeScene, tmp_path: Path, encoding: str) -> None:
+    run, scene = make_run(patterns=120, encoding=encoding), f_scene(16)
+    outcome = reconstruct_capture(run, *_record(run, scene, tmp_path))
+    record = outcome.record
+    json.dumps(record, allow_nan=False)
+    assert record["light_level"]["value"] == pytest.approx(scene.mean(), rel=0.01)
+    assert [image.name for image in outcome.images] == ["student", "lmmse", "tikhonov"]
+    for name, entry in record["images"].items():
+        assert entry["correlation"] > (0.6 if name == "tikhonov" else 0.8), name
+        assert entry["psnr_db"] > 13, name
+        assert len(entry["normalised_residuals"]) == 120
+        residual = np.array(entry["normalised_residuals"])
+        assert entry["chi_square_reduced"] == pytest.approx(np.mean(residual**2), rel=1e-3)
+    assert outcome.panels[0].name == "truth"
+    assert (record["lamp_drift"] is None) == (encoding == "offset")
+    assert len(outcome.rows) == 3
+    assert all(len(row) == len(outcome.header) for row in outcome.rows)
+
+
+def test_files_of_an_f_read_elsewhere(make_run: MakeRun, f_scene: MakeScene, tmp_path: Path) -> None:
+    """PNG by OpenCV, TIFF by Pillow, npz by NumPy: all the same F, upright."""
+    import cv2
+
+    run, scene = make_run(patterns=256, bit_depth=4), f_scene(16)
+    outcome = reconstruct_capture(run, *_record(run, scene, tmp_path, photoelectrons_per_frame=1e9))
+    write_outcome(tmp_path / "out", outcome, force=False)
+    for image in outcome.images:
+        stem = tmp_path / "out" / image.name
+        stored = np.load(stem.with_suffix(".npz"), allow_pickle=False)["image"]
+        assert np.array_equal(stored, image.image)
+        with Image.open(stem.with_suffix(".tiff")) as picture:
+            assert picture.mode == "F"
+            assert np.array_equal(np.asarray(picture), image.image)
+        levels = cv2.imread(str(stem.with_suffix(".png")), cv2.IMREAD_UNCHANGED)
+        assert np.array_equal(levels, np.rint(255 * np.clip(image.image, 0, 1)))
+        turned = [np.rot90(part, k) for part in (scene, scene.T) for k in range(4)]
+        likeness = [float(np.corrcoef(levels.ravel(), view.ravel())[0, 1]) for view in turned]
+        assert int(np.argmax(likeness)) == 0
+        assert likeness[0] > 0.9
+    with tifffile.TiffFile(tmp_path / "out" / "student.tiff") as tiff:
+        assert tiff.pages[0].photometric.name == "MINISBLACK"
+    with Image.open(tmp_path / "out" / "comparison.png") as picture:
+        assert picture.width > picture.height
+    record = json.loads((tmp_path / "out" / "reconstruction.json").read_text())
+    assert record == outcome.record
+    with pytest.raises(FileError, match="--force"):
+        write_outcome(tmp_path / "out", outcome, force=False)
+
+
+def test_what_a_png_cannot_show_is_counted() -> None:
+    image = np.array([[-0.5, 0.0, 0.25], [1.0, 1.5, 2.0]], dtype=np.float32)
+    assert cut_off(image) == {"minimum": -0.5, "maximum": 2.0, "pixels_below_0": 1, "pixels_above_1": 2}
+    import io
+
+    with Image.open(io.BytesIO(grey_png(image))) as picture:
+        assert np.asarray(picture).tolist() == [[0, 0, 64], [255, 255, 255]]
+    assert NamedImage("a", "A", image).caption == ""
+
+
+def test_a_bare_array_of_readings(make_run: MakeRun, f_scene: MakeScene, tmp_path: Path) -> None:
+    run, scene = make_run(), f_scene(16)
+    capture, calibration = _record(run, scene, tmp_path)
+    np.savetxt(tmp_path / "scene.csv", read_capture(capture).arrays["scene"])
+    first = reconstruct_capture(run, capture, calibration)
+    second = reconstruct_capture(run, tmp_path / "scene.csv", calibration)
+    assert np.array_equal(first.images[0].image, second.images[0].image)
+    assert any("could not be checked" in note for note in second.record["notes"])
+    assert "psnr_db" not in second.record["images"]["student"]
+
+
+def test_what_does_not_fit_is_refused(make_run: MakeRun, f_scene: MakeScene, tmp_path: Path) -> None:
+    run, other, scene = make_run(), make_run(patterns=41), f_scene(16)
+    capture, calibration = _record(run, scene, tmp_path)
+    with pytest.raises(FileError, match="was recorded with design"):
+        reconstruct_capture(other, capture, calibration)
+    np.savetxt(tmp_path / "scene.csv", np.arange(80.0))
+    with pytest.raises(FileError, match="80 scene readings, but the design shows 82 frames"):
+        reconstruct_capture(other, tmp_path / "scene.csv", calibration)
+    with pytest.raises(FileError, match="no such calibration"):
+        reconstruct_capture(run, capture, tmp_path / "absent")
+    saturated, calibration = _record(run, np.ones((16, 16)), tmp_path)
+    _record(run, np.ones((16, 16)), tmp_path / "bright", seed=1)
+    brighter = simulate_readings(
+        run.design,
+        np.ones((16, 16)),
+        bench_settings(
+            dark_counts=200, gain=0.5, photoelectrons_per_frame=1e6, read_noise_counts=2, read_noise_photoelectrons=0,
+            drift_percent=0, adc_bits=16, seed=0, scene="",
+        ),
+    )  # fmt: skip
+    record = read_capture(saturated).record
+    assert record is not None
+    write_capture(saturated, record, brighter, force=True)
+    with pytest.raises(FileError, match="80 of 80 readings are at or above the saturation level"):
+        reconstruct_capture(run, saturated, calibration)
+
+
+def test_a_scene_unlike_the_training_images_is_remarked(make_run: MakeRun, tmp_path: Path, f_scene: MakeScene) -> None:
+    run = make_run()
+    outcome = reconstruct_capture(run, *_record(run, 0.1 * f_scene(16), tmp_path))
+    assert any("times that of the training images" in note for note in outcome.remarks)
