@@ -1,0 +1,143 @@
+"""`cidesign bridge`: runs beside the DMD, owns it, and answers uploaders on a port."""
+
+import contextlib
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import click
+
+from cidesign.cli.output import force_option, next_step, note
+from cidesign.errors import InputError
+
+if TYPE_CHECKING:
+    from cidesign.device.transport import Transport
+    from cidesign.hardware_profiles.schema import DmdProfile
+
+BACKENDS = ("hid", "i2c", "display", "emulator")
+
+
+@click.command(short_help="Own a DMD and answer uploaders on a serial port.")
+@click.option("--profile", "profile_name", required=True, help="The device: a profile's name or .toml file.")
+@click.option("--backend", type=click.Choice(BACKENDS), required=True, help="How the device is reached.")
+@click.option("--port", help="Serial port to answer on: /dev/ttyUSB0, COM3, or a pyserial URL.")
+@click.option("--listen", metavar="HOST:PORT", help="Answer on a TCP port instead; uploaders use socket://HOST:PORT.")
+@click.option("--baud", type=click.IntRange(min=1), default=115_200, show_default=True, help="Rate at the start.")
+@click.option(
+    "--max-baud", type=click.IntRange(min=1), default=4_000_000, show_default=True, help="Highest rate to agree to."
+)
+@click.option(
+    "--spool", type=click.Path(path_type=Path), help="Keep received files here, so that a restart loses none."
+)
+@click.option("--link", type=click.Path(path_type=Path), help="Emulator without --port: a fixed name for its terminal.")
+@click.option(
+    "--render", type=click.Path(path_type=Path, file_okay=False), help="Emulator: write what the mirrors show."
+)
+@force_option
+@click.option("--i2c-bus", type=click.IntRange(min=0), default=1, show_default=True, help="N of /dev/i2c-N.")
+@click.option(
+    "--frame-hz", type=click.FloatRange(min=1, max=1000), default=60.0, show_default=True, help="Screen refresh rate."
+)
+@click.option(
+    "--count-means",
+    type=click.Choice(["repeats", "patterns"]),
+    help="How this DLPC900 firmware counts (TI's documents differ); without it only endless display is started.",
+)
+def command(
+    profile_name: str,
+    backend: str,
+    port: str | None,
+    listen: str | None,
+    baud: int,
+    max_baud: int,
+    spool: Path | None,
+    link: Path | None,
+    render: Path | None,
+    force: bool,
+    i2c_bus: int,
+    frame_hz: float,
+    count_means: Literal["repeats", "patterns"] | None,
+) -> None:
+    """Run on the computer beside the DMD (a Raspberry Pi or any PC): own the device and answer `cidesign upload`.
+
+    Back ends: hid (USB), i2c (DLPC900), display (HDMI and USB, for the DLP4500), emulator (a virtual device, without
+    hardware on a pseudo-terminal).  Ctrl-C ends it and leaves the device stopped and idle.
+    """
+    from cidesign.device.bridge import BackendOptions, open_backend, serve
+
+    profile = dmd_profile(profile_name)
+    if port and listen:
+        raise InputError("--port and --listen: give one of them")
+    if not port and not listen and backend != "emulator":
+        raise InputError("--port: name the serial port to answer on, such as /dev/ttyUSB0, or use --listen HOST:PORT")
+    if link is not None and (port or listen):
+        raise InputError("--link: is for the pseudo-terminal of the emulator; leave it out with --port and --listen")
+    refuse_rendered(render, force)
+    options = BackendOptions(i2c_bus, frame_hz, count_means, render)
+    with ends_on_signals() as stop, a_port(port, baud, listen, link) as open_port:
+        device = open_backend(backend, profile, options, stop)
+        serve(device, open_port, stop, note, spool=spool, base_baud=baud, max_baud=max_baud)
+
+
+def dmd_profile(name: str) -> "DmdProfile":
+    """A DMD's profile by name or file."""
+    from cidesign.hardware_profiles.loader import load_profile
+    from cidesign.hardware_profiles.schema import DmdProfile
+
+    profile = load_profile(name)
+    if not isinstance(profile, DmdProfile):
+        raise InputError(f"{name}: is a profile of kind {profile.kind}, not of a micromirror device")
+    return profile
+
+
+def refuse_rendered(folder: Path | None, force: bool) -> None:
+    """Raise `FileError` when an earlier emulator rendered into this folder and `force` is not set."""
+    from cidesign.device.virtual_frames import SHOWN_NAME
+    from cidesign.files import refuse_existing
+
+    if folder is not None:
+        refuse_existing(folder / SHOWN_NAME, force)
+
+
+@contextlib.contextmanager
+def ends_on_signals() -> Iterator[threading.Event]:
+    """An event that Ctrl-C and SIGTERM set, instead of breaking off in the middle of a device command."""
+    stop = threading.Event()
+    before = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def a_port(port: str | None, baud: int, listen: str | None, link: Path | None) -> Iterator[Callable[[], "Transport"]]:
+    """What opens the port to answer on: a serial port, a TCP port, or else a pseudo-terminal; says its name."""
+    from cidesign.device.bridge import pty_port
+    from cidesign.device.transport import listen_tcp, open_transport
+
+    if port:
+        yield lambda: open_transport(port, baud)
+    elif listen:
+        host, _, number = listen.rpartition(":")
+        if not host or not number.isdecimal() or int(number) > 65_535:
+            raise InputError(f"--listen {listen!r}: write HOST:PORT, such as 127.0.0.1:4500 (port 0: any free one)")
+
+        def open_port() -> "Transport":
+            transport = listen_tcp(host, int(number))
+            announce(transport.name)
+            return transport
+
+        yield open_port
+    else:
+        with pty_port(link, announce) as open_port:
+            yield open_port
+
+
+def announce(name: str) -> None:
+    """Say on stdout where uploaders find the port, and on stderr what to type there."""
+    click.echo(f"port: {name}")
+    next_step(f"cidesign upload EXPORT --port {name}")

@@ -1,0 +1,206 @@
+"""`cidesign upload`: an export folder into a device, over a serial port."""
+
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cidesign.cli.output import json_option, next_step, note, result, table
+from cidesign.errors import CidesignError, InputError
+
+if TYPE_CHECKING:
+    from cidesign.device.plan import UploadPlan
+    from cidesign.device.transfer import Progress
+    from cidesign.device.upload import Uploader
+
+
+@click.command("upload")
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path), required=False)
+@click.option("--port", metavar="URL", help="Port of the bridge: /dev/ttyUSB0, COM3, socket://host:port.")
+@click.option("--baud", type=click.IntRange(1200), default=115_200, show_default=True, help="Line rate to go to.")
+@click.option("--profile", "profile_name", metavar="NAME", help="Refuse an export that is for another device.")
+@click.option("--resume", is_flag=True, help="Send only what the bridge does not hold of this upload yet.")
+@click.option("--dry-run", is_flag=True, help="Show the plan and stop; no port is opened.")
+@click.option("--start", is_flag=True, help="Show the sequence when everything is verified.")
+@click.option("--repeats", type=click.IntRange(0, 2**32 - 1), default=0, help="With --start: how often [0: for ever].")
+@click.option("--images-in-flash", is_flag=True, help="DLPC350: its flash holds the images; send the table alone.")
+@click.option("--status", "ask_status", is_flag=True, help="Ask a device that is loaded already; without DIR.")
+@click.option("--stop", "stop_it", is_flag=True, help="Stop a device that is loaded already; without DIR.")
+@json_option
+def command(
+    folder: Path | None,
+    port: str | None,
+    baud: int,
+    profile_name: str | None,
+    resume: bool,
+    dry_run: bool,
+    start: bool,
+    repeats: int,
+    images_in_flash: bool,
+    ask_status: bool,
+    stop_it: bool,
+    as_json: bool,
+) -> None:
+    """Send the export folder DIR to a micromirror device through a bridge, and verify it.
+
+    Everything is re-read and checked against the device's limits first; the plan is shown before a byte is sent.
+    After an error or Ctrl-C the device is left stopped, and --resume goes on where it ended.  The other end of the
+    line runs `cidesign bridge` (or `cidesign emulate`, to try without hardware).
+    """
+    from cidesign.device.plan import plan_upload
+    from cidesign.device.refusals import refuse_unsupported
+    from cidesign.hardware_profiles.loader import load_profile
+
+    if ask_status or stop_it:
+        if folder is not None or (ask_status and stop_it):
+            raise InputError("--status and --stop ask a loaded device: use one of them, without DIR")
+        _ask(_port(port), baud, stop_it, as_json)
+        return
+    if folder is None:
+        raise InputError("no export folder is named: cidesign upload DIR --port URL, or --status or --stop")
+    if repeats and not start:
+        raise InputError("--repeats counts showings of the sequence; it needs --start")
+    where = "" if dry_run else _port(port)
+    if profile_name is not None:
+        refuse_unsupported(profile_name)
+    profile = load_profile(profile_name) if profile_name is not None else None
+    plan = plan_upload(folder, profile, baud, images_in_flash)
+    shown = table(plan.rows(baud))
+    for text in plan.warnings:
+        note(f"warning: {text}")
+    if dry_run:
+        result({"plan": plan.value(baud), "dry_run": True}, f"{shown}\ndry run: nothing was sent", as_json)
+        next_step(f"cidesign upload {folder} --port {port or 'URL'}")
+        return
+    note(shown)
+    value = {"plan": plan.value(baud), "port": where, **_upload(plan, where, baud, resume, start, repeats)}
+    result(value, _summary(value), as_json)
+    if start:
+        next_step(f"cidesign upload --port {where} --stop")
+    else:
+        next_step(f"cidesign upload {folder} --port {where} --resume --start")
+
+
+def _port(port: str | None) -> str:
+    from cidesign.device.transport import known_ports
+
+    if port is None:
+        there = ", ".join(known_ports()) or "none on this computer"
+        raise InputError(f"--port is missing: name the serial port of the bridge (there are: {there})")
+    return port
+
+
+def _upload(plan: "UploadPlan", port: str, baud: int, resume: bool, start: bool, repeats: int) -> dict[str, Any]:
+    """Send, verify and start; an interrupt or an error leaves the device stopped."""
+    from cidesign.device.upload import status_value
+
+    with _connected(port, baud) as uploader:
+        caps = uploader.connect()
+        note(f"device: {caps.info.profile_id}, firmware {'.'.join(map(str, caps.info.firmware))}; {caps.software}")
+        try:
+            with _progress_bar() as show:
+                done = uploader.upload(plan, resume, show)
+            started = status_value(uploader.start(plan, repeats)) if start else None
+            uploader.leave()
+        except (CidesignError, KeyboardInterrupt):
+            # A second Ctrl-C must not leave the device as it is; this takes at most 12 s.
+            with _signals_to(signal.SIG_IGN):
+                note(f"not finished: {uploader.stop_after_failure()}")
+            if uploader.touched:
+                next_step(f"cidesign upload {plan.folder} --port {port} --resume")
+            raise
+        return {"result": done.value(), "started": started}
+
+
+def _ask(port: str, baud: int, stop_it: bool, as_json: bool) -> None:
+    """Ask a loaded device how it is, or stop it."""
+    from cidesign.device.upload import status_value
+
+    with _connected(port, baud) as uploader:
+        info = uploader.connect().info
+        status = uploader.stop() if stop_it else uploader.status()
+        uploader.leave()
+    state = "running" if status.running else "stopped, idle" if status.idle else "stopped"
+    loaded = f"{status.images_loaded} images, {status.entries_loaded} table entries"
+    rows = [
+        ("device", f"{info.profile_id} ({info.controller}), firmware {'.'.join(map(str, info.firmware))}"),
+        ("state", state),
+        ("loaded", loaded + ("" if status.complete else "; no complete upload")),
+        ("upload", status.upload.hex()[:16] if status.complete else "none"),
+        ("design", status.design.hex()[:16] if status.complete else "none"),
+        ("error", status.error or "none"),
+    ]
+    result({"device": info.profile_id, **status_value(status)}, table(rows), as_json)
+    next_step(f"cidesign upload --port {port} --stop" if status.running else f"cidesign upload DIR --port {port}")
+
+
+@contextmanager
+def _connected(port: str, baud: int) -> "Iterator[Uploader]":
+    """An uploader on a port; SIGTERM counts as Ctrl-C, so that the device is stopped then too."""
+    from cidesign.device.core import BASE_BAUD
+    from cidesign.device.transport import open_transport
+    from cidesign.device.upload import Uploader
+
+    transport = open_transport(port, BASE_BAUD)
+    with (
+        _signals_to(signal.default_int_handler),
+        Uploader(transport, baud, lambda text: note(f"note: {text}")) as uploader,
+    ):
+        yield uploader
+
+
+@contextmanager
+def _signals_to(handler: Any) -> Iterator[None]:
+    before = {number: signal.signal(number, handler) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, old in before.items():
+            signal.signal(number, old)
+
+
+@contextmanager
+def _progress_bar() -> "Iterator[Callable[[Progress], None] | None]":
+    """A bar with rate and time left, where stderr is a terminal; None elsewhere."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+    from rich.progress import Progress as Bar
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("connecting", total=None)
+
+        def show(progress: "Progress") -> None:
+            bar.update(task, description=progress.doing, completed=progress.done_bytes, total=progress.total_bytes)
+
+        yield show
+
+
+def _summary(value: dict[str, Any]) -> str:
+    """What was done, for people."""
+    from cidesign.units import US_PER_S, format_bytes, format_duration_us
+
+    done = value["result"]
+    status = value["started"] or done["status"]
+    lines = [
+        f"{done['objects']} objects: {format_bytes(done['sent_bytes'])} sent, "
+        f"{format_bytes(done['held_bytes'])} were at the bridge already, {done['resent_blocks']} blocks sent again",
+        f"{format_duration_us(done['seconds'] * US_PER_S)} at {done['baud']} baud",
+        f"verified: the SHA-256 of all {done['objects']} objects and the device's own status "
+        f"({status['images']} images, {status['entries']} table entries)",
+    ]
+    lines.append("the sequence is running" if status["running"] else "the device is stopped")
+    return "\n".join(lines)
