@@ -319,8 +319,10 @@ def main() -> None:
             total["uploads"] += share
     print(f"{'all':<28}{total['uploads']:>8}" + "".join(f"{total[name]:>15}" for name in head))
     print(
-        f"\nresumed after a cut: {total['resumed uploads']}; of these, more sent than missing + 1: {total['sent too much']}"
+        f"\nresumed after a cut: {total['resumed uploads']}, of these with more than the missing blocks and one: ",
+        end="",
     )
+    print(total["sent too much"])
     print(f"wrong patterns accepted: {total['wrong']}")
     print(f"{time.perf_counter() - begin_s:.0f} s\n\nhow first tries ended that were not verified:")
     for text, count in errors.most_common(12):

@@ -23,6 +23,8 @@ SCENE_SEED = 2**40
 @json_option
 def command(run: Path | None, include: tuple[Path, ...], force: bool, as_json: bool) -> None:
     """Write RUN/report.html: patterns, singular values, training, reconstructions, timing on the device."""
+    import numpy as np
+
     from cidesign.data.procedural import dead_leaves
     from cidesign.report.run_report import write_report
     from cidesign.runs import open_run
@@ -30,7 +32,7 @@ def command(run: Path | None, include: tuple[Path, ...], force: bool, as_json: b
     opened = open_run(run)
     if run is None:
         note(f"run: {opened.path}")
-    scenes = dead_leaves(SCENES, opened.settings.side, SCENE_SEED)
+    scenes = np.concatenate([dead_leaves(1, opened.settings.side, SCENE_SEED + number) for number in range(SCENES)])
     report = write_report(opened, scenes, list(include), force)
     value = {"report": str(report.page), "figures": [str(path) for path in report.pictures]}
     result(value, f"report: {report.page}", as_json)

@@ -29,8 +29,11 @@ def pattern_grid(levels: NDArray[np.uint8], max_level: int, columns: int = 12, r
     figure = Figure(figsize=(WIDTH_INCHES, WIDTH_INCHES * rows / columns + 0.3))
     axes = figure.subplots(rows, columns, squeeze=False)
     for position, axis in enumerate(axes.flat):
-        axis.set_axis_off()
-        if position < count:
+        axis.set_xticks([])
+        axis.set_yticks([])
+        if position >= count:
+            axis.set_axis_off()
+        else:
             axis.imshow(levels[position], cmap="gray", vmin=0, vmax=max_level, interpolation="nearest")
             axis.set_title(str(position), fontsize=6, pad=1)
     figure.suptitle(f"patterns 0 to {count - 1} of {len(levels)} (white: mirrors on)", fontsize=9)

@@ -56,6 +56,7 @@ def write_report(run: Run, scenes: NDArray[np.uint8], included: list[Path], forc
         html.section("Training", _quality_table(run), html.picture(pictures["training"], "training curves")),
         html.section(
             "Reconstructions of unseen procedural scenes, with noise",
+            html.paragraph("Linear: the best linear estimate from the student's readings, before its network."),
             html.picture(pictures["reconstructions"], "scenes and reconstructions"),
         ),
         html.section("Time on the device", *_timing_parts(plan, video_us), html.picture(pictures["timing"], "timing")),
@@ -97,7 +98,7 @@ def _reconstructions(student: ImagingSystem, teacher: ImagingSystem, scenes: NDA
     shown = {
         "truth": x,
         "student": student.decoder(y, student.encoder).image,
-        "its linear estimate": student.decoder.linear_estimate(y, student.encoder),
+        "linear": student.decoder.linear_estimate(y, student.encoder),
         "teacher": teacher(x, torch.Generator().manual_seed(0)).image,
     }
     captions = {
