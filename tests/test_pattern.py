@@ -1,5 +1,6 @@
 """The pattern stack: signs, display order, round trip, and refusal of what was changed."""
 
+import contextlib
 from pathlib import Path
 
 import numpy as np
@@ -113,7 +114,5 @@ def test_mutated_design_never_ends_in_a_traceback(data: st.DataObject, tmp_path:
     if data.draw(st.booleans()):
         del content[data.draw(st.integers(0, len(content))) :]
     path.write_bytes(bytes(content))
-    try:
+    with contextlib.suppress(CidesignError):
         assert PatternStack.load(path).design_digest == _stack().design_digest
-    except CidesignError:
-        pass

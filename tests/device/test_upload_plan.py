@@ -113,9 +113,7 @@ def test_periods_that_grew_for_the_flash_are_not_used_over_hdmi(tmp_path: Path) 
 
 
 def test_a_board_without_a_serial_path_is_refused_with_the_way_out(exported: Callable[[str], Path]) -> None:
-    with pytest.raises(
-        LimitError, match=r"dlp7000: a DLPC410 board takes images from .* vendor's library"
-    ):
+    with pytest.raises(LimitError, match=r"dlp7000: a DLPC410 board takes images from .* vendor's library"):
         plan_upload(exported("dlp7000"), None, 115_200)
 
 

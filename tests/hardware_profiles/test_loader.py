@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from cidesign.errors import CidesignError, FileError, InputError
 from cidesign.hardware_profiles.loader import load_profile, read_profile, shipped_profiles
-from cidesign.hardware_profiles.schema import DmdProfile, Sourced, sourced_values
+from cidesign.hardware_profiles.schema import Sourced, sourced_values
 
 SHIPPED = {entry.id: entry.path for entry in shipped_profiles()}
 TEXT = SHIPPED["dlp4500"].read_text()
@@ -114,7 +114,9 @@ def test_mutated_files_never_end_in_a_traceback(data: st.DataObject, tmp_path: P
         content[at : at + data.draw(st.integers(0, 30))] = data.draw(st.binary(max_size=6))
     path = tmp_path / "mutated.toml"
     path.write_bytes(bytes(content))
+    problem = ""
     try:
-        assert isinstance(read_profile(path), DmdProfile)
+        read_profile(path)
     except CidesignError as error:
-        assert "\n" not in str(error)
+        problem = str(error)
+    assert "\n" not in problem
