@@ -82,7 +82,7 @@ def efficiency(
     begin_s = line.now
     line.run(transfer(link, upload, caps, 1))
     for item in upload.objects[1:]:
-        assert device.images[item.slot.index] == item.content
+        assert device.images[item.slot.number] == item.content
     return upload.total_bytes / (line.now - begin_s) / (baud / 10)
 
 

@@ -263,7 +263,7 @@ def one_upload(kind: str, seed: int, folder: Path, counts: Counter[str], errors:
     """Upload with a fault, resume on a sound line if it ended with an error, and count what came of it."""
     case = make_case(seed, folder)
     KINDS[kind](case)
-    expected = {item.slot.index if item.slot.kind == 1 else -1: item.content for item in case.upload.objects}
+    expected = {item.slot.number if item.slot.kind == 1 else -1: item.content for item in case.upload.objects}
     link = Link(BAUD, case.random.randrange(0x10000))
     line = VirtualLine(
         link, case.bridge, case.random.choice([0, 0.005, 0.02]), case.faults, case.work_s, case.cut_after, case.silent

@@ -16,10 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from cidesign.calibration.readers import ARRAY_SUFFIXES, as_numbers, read_array, shown
+from cidesign.calibration.readers import ARRAY_SUFFIXES, as_numbers, read_array
 from cidesign.errors import FileError
 from cidesign.files import inside, load_npz, read_json, replacing_folder, save_npz, write_json
 from cidesign.pattern import Encoding, PatternStack
+from cidesign.records import first_problem, shown
 
 SCHEMA_VERSION = 1
 READINGS_FILE = "readings.npz"
@@ -239,14 +240,6 @@ def _validated(raw: dict[str, object], folder: Path) -> CaptureRecord:
         return CaptureRecord.model_validate(raw)
     except ValidationError as error:
         raise FileError(f"{folder}: capture.json: {first_problem(error)}") from error
-
-
-def first_problem(error: ValidationError) -> str:
-    """The first thing wrong in a record, with the path of its field, and how many more there are."""
-    problem = error.errors()[0]
-    path = ".".join(shown([part]) for part in problem["loc"]) or "the record"
-    more = f" (and {error.error_count() - 1} more problems)" if error.error_count() > 1 else ""
-    return f"{path}: {problem['msg']}{more}"
 
 
 def _read_stored(

@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cidesign.calibration.matlab import read_matrices
-from cidesign.calibration.readers import as_numbers, shown
+from cidesign.calibration.readers import as_numbers
 from cidesign.errors import FileError, InputError
 from cidesign.files import load_npz
+from cidesign.records import shown
 
 MAX_CAPTURE_BYTES = 256_000_000
 MAX_SIDE = 128

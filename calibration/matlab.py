@@ -15,9 +15,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from cidesign.calibration.readers import shown
 from cidesign.errors import FileError
 from cidesign.files import read_limited
+from cidesign.records import shown
 
 MAX_MAT_BYTES = 256_000_000
 MAX_INFLATED_BYTES = 512_000_000

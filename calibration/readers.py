@@ -3,7 +3,6 @@
 import csv
 import math
 import tokenize
-from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -15,12 +14,6 @@ from cidesign.files import read_limited
 
 MAX_ARRAY_FILE_BYTES = 256_000_000
 ARRAY_SUFFIXES = (".npy", ".csv")
-
-
-def shown(names: Iterable[object]) -> str:
-    """Names that were found in a file, for one line of an error: without control characters, or `none`."""
-    texts = [str(name) for name in names]
-    return ", ".join(text if text.isprintable() else repr(text) for text in texts) or "none"
 
 
 def read_array(path: Path, what: str) -> NDArray[np.float64]:

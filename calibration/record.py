@@ -16,12 +16,12 @@ from cidesign.calibration.capture import (
     NotNegative,
     Positive,
     SimulatedBench,
-    first_problem,
 )
 from cidesign.calibration.preview import draw_photon_transfer
 from cidesign.calibration.response import Estimate, Response, WhiteLevels
 from cidesign.errors import FileError
 from cidesign.files import load_npz, read_json, replacing_folder, save_npz, sha256_file, write_json
+from cidesign.records import first_problem
 
 SCHEMA_VERSION = 1
 ARRAYS_FILE = "arrays.npz"

@@ -14,6 +14,7 @@ from cidesign.files import read_json, write_json
 from cidesign.hardware_profiles.loader import validate_profile
 from cidesign.hardware_profiles.schema import DmdProfile
 from cidesign.pattern import Encoding, PatternStack
+from cidesign.records import first_problem
 
 SCHEMA_VERSION = 1
 RUNS_FOLDER = Path("runs")
@@ -97,9 +98,7 @@ class Run:
         try:
             self.record = RunRecord.model_validate(raw)
         except ValidationError as error:
-            problem = error.errors()[0]
-            field = ".".join(str(part) for part in problem["loc"])
-            raise FileError(f"{path}: run.json is damaged: {field}: {problem['msg']}") from error
+            raise FileError(f"{path}: run.json is damaged: {first_problem(error)}") from error
 
     @property
     def settings(self) -> RunSettings:

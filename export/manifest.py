@@ -11,6 +11,7 @@ from cidesign.files import inside, read_json, sha256_file, write_json
 from cidesign.hardware_profiles.loader import validate_profile
 from cidesign.hardware_profiles.schema import DmdProfile
 from cidesign.pattern import Encoding
+from cidesign.records import first_problem
 
 SCHEMA_VERSION = 1
 MANIFEST_NAME = "manifest.json"
@@ -167,9 +168,7 @@ def read_manifest(folder: Path) -> Manifest:
     try:
         return Manifest.model_validate(raw)
     except ValidationError as error:
-        problem = error.errors()[0]
-        field = ".".join(str(part) for part in problem["loc"])
-        raise FileError(f"{folder}: {MANIFEST_NAME} is damaged: {field}: {problem['msg']}") from error
+        raise FileError(f"{folder}: {MANIFEST_NAME} is damaged: {first_problem(error)}") from error
 
 
 def check_files(folder: Path, manifest: Manifest) -> None:

@@ -14,11 +14,12 @@ MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "units": {"errors"},
     "files": {"errors"},
+    "records": {"errors"},
     "hardware_profiles": {"errors", "units", "files"},
     "pattern": {"errors", "units", "files"},
     "constraints.sequence": {"errors", "units", "hardware_profiles", "pattern"},
     "constraints.rules": {"errors", "units", "hardware_profiles", "pattern", "constraints.sequence"},
-    "runs": {"errors", "units", "files", "hardware_profiles", "pattern"},
+    "runs": {"errors", "units", "files", "records", "hardware_profiles", "pattern"},
 }
 _LOW = set(MAY_IMPORT)
 for _bench in ("export", "calibration", "device"):

@@ -80,7 +80,7 @@ class Holdings:
 
     def believe(self, status: DeviceStatus) -> None:
         """Forget what the device says it does not have (it lost power behind the bridge)."""
-        images = {slot.index for slot in self.loaded if slot.kind != ObjectKind.TABLE}
+        images = {slot.number for slot in self.loaded if slot.kind != ObjectKind.TABLE}
         if status.images_loaded < len(images) or (self._table and status.entries_loaded != len(self._table)):
             self.uncertain()
 
@@ -88,7 +88,7 @@ class Holdings:
     def complete(self) -> bool:
         """Whether the device has the table and every image that the table and the upload name."""
         primary, secondary = (
-            {slot.index for slot in self.loaded if slot.kind == kind}
+            {slot.number for slot in self.loaded if slot.kind == kind}
             for kind in (ObjectKind.IMAGE_PRIMARY, ObjectKind.IMAGE_SECONDARY)
         )
         named = {entry.image for entry in self._table} if self.takes_images else set()

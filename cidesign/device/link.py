@@ -60,7 +60,7 @@ class RoundTrip:
             single_s = self.FIRST_S
         else:
             single_s = max(self.SHORTEST_S, self.smoothed_s + max(0.010, 4 * self._variation_s))
-        return min(self.LONGEST_S, single_s * 2**self._doublings)
+        return min(self.LONGEST_S, single_s * 2.0**self._doublings)
 
 
 @dataclass(eq=False)

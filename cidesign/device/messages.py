@@ -54,14 +54,14 @@ class NakReason(IntEnum):
 
 
 class Slot(NamedTuple):
-    """Where an object goes: its kind and its index (0 for the table)."""
+    """Where an object goes: its kind and the index of the image (0 for the table)."""
 
     kind: int
-    index: int
+    number: int
 
     def __str__(self) -> str:
         names = {1: "image {}", 2: "image {} (secondary controller)", 3: "sequence table"}
-        return names.get(self.kind, "object {}").format(self.index)
+        return names.get(self.kind, "object {}").format(self.number)
 
 
 class Range(NamedTuple):

@@ -47,7 +47,7 @@ class Transport(Protocol):
 class SerialTransport:
     """A port behind pyserial: `/dev/ttyUSB0`, `COM3`, `socket://host:port`, `rfc2217://`, `loop://`."""
 
-    def __init__(self, port: "serial.SerialBase", name: str) -> None:
+    def __init__(self, port: "serial.Serial", name: str) -> None:
         self.name = name
         self._port = port
 

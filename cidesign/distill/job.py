@@ -15,13 +15,13 @@ from cidesign.data.source import TrainingImages, load_images
 from cidesign.distill.checkpoint import FILE as CHECKPOINT_FILE
 from cidesign.distill.checkpoint import Progress, load_checkpoint, restore, save_checkpoint
 from cidesign.distill.loop import StepReport, evaluate, evaluation_batches, generator_for, make_optimiser, train_phase
-from cidesign.distill.metrics import ssim
 from cidesign.errors import CidesignError, FileError
 from cidesign.files import canonical_json, disk_errors, refuse_existing, sha256_bytes
 from cidesign.hardware_profiles.schema import DmdProfile
 from cidesign.models.system import ImagingSystem, build_system
 from cidesign.physics.designs import low_frequency_cosines
 from cidesign.physics.linear_inverse import fit_prior
+from cidesign.physics.metrics import ssim
 from cidesign.runs import Run, RunRecord, RunSettings, library_versions, now_utc, write_record
 
 METRICS_FILE = "metrics.jsonl"

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from cidesign.distill.checkpoint import PhaseName, Progress
 from cidesign.distill.losses import decoder_loss, encoder_loss
-from cidesign.distill.metrics import psnr_db
 from cidesign.models.system import ImagingSystem
+from cidesign.physics.metrics import psnr_db
 from cidesign.runs import RunSettings
 
 PHASES: tuple[PhaseName, ...] = ("teacher", "student")

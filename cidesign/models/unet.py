@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from cidesign.physics.linear_inverse import SpectralPrior, lmmse
+from cidesign.physics.linear_inverse import LinearEstimator, SpectralPrior
 from cidesign.physics.single_pixel import SinglePixelEncoder
 
 LEVELS = 4
@@ -74,10 +74,12 @@ class UNet(nn.Module):
 
 
 class LinearThenUNet(nn.Module):
-    """x_hat = x_0 + U-Net(x_0), with x_0 the linear minimum-mean-square-error estimate for the given operator.
+    """x_hat = x_0 + (I - G A) U-Net(x_0), with x_0 = m + G (y - A m) the best linear estimate for the given operator.
 
-    The operator is an argument, so a calibrated one can replace the designed one.  The prior (mean level and DCT
-    variances) is fitted to the training images and travels with the weights.
+    G is the gain of the linear minimum-mean-square-error estimate.  What the network adds is limited to what the
+    readings leave open (to their noise), so it cannot overrule them.  The operator is an argument: a calibrated one
+    can replace the designed one.  The prior (mean level and DCT variances) is fitted to the training images and
+    travels with the weights.
     """
 
     prior_mean_level: Tensor
@@ -99,13 +101,15 @@ class LinearThenUNet(nn.Module):
         self.prior_mean_level.copy_(prior.mean_level)
         self.prior_variance.copy_(prior.variance)
 
+    def estimator(self, encoder: SinglePixelEncoder) -> LinearEstimator:
+        """The linear estimator for an operator and its noise (1e-6 where the encoder has none)."""
+        level = float(self.prior_mean_level)
+        variance = encoder.noise.typical_variance(level, encoder.side) if encoder.noise is not None else 1e-6
+        return LinearEstimator(encoder.matrix(), self.prior, variance)
+
     def linear_estimate(self, y: Tensor, encoder: SinglePixelEncoder) -> Tensor:
         """x_0 (B, 1, n, n) from y (B, K)."""
-        side = encoder.side
-        noise_variance = (
-            encoder.noise.typical_variance(float(self.prior_mean_level), side) if encoder.noise is not None else 1e-6
-        )
-        return lmmse(y, encoder.matrix(), self.prior, noise_variance).reshape(-1, 1, side, side)
+        return self.estimator(encoder).estimate(y).reshape(-1, 1, encoder.side, encoder.side)
 
     def _padded(self, x_0: Tensor) -> Tensor:
         multiple = 2 ** (LEVELS - 1)
@@ -120,7 +124,9 @@ class LinearThenUNet(nn.Module):
 
     def forward(self, y: Tensor, encoder: SinglePixelEncoder) -> DecoderOutput:
         """Image and bottleneck features from measurements (B, K) and the operator that made them."""
-        x_0 = self.linear_estimate(y, encoder)
-        side = x_0.shape[-1]
-        correction, features = self.unet(self._padded(x_0))
-        return DecoderOutput(x_0 + correction[..., :side, :side], features)
+        side = encoder.side
+        estimator = self.estimator(encoder)
+        x_0 = estimator.estimate(y)
+        correction, features = self.unet(self._padded(x_0.reshape(-1, 1, side, side)))
+        image = x_0 + estimator.unseen(correction[..., :side, :side].flatten(1))
+        return DecoderOutput(image.reshape(-1, 1, side, side), features)

@@ -36,22 +36,41 @@ def fit_prior(images: Tensor) -> SpectralPrior:
     return SpectralPrior(mean_level, variance.clamp_min(max(1e-6 * float(variance.mean()), 1e-12)))
 
 
-def lmmse(y: Tensor, matrix: Tensor, prior: SpectralPrior, noise_variance: float) -> Tensor:
-    """The best linear estimate x = m + C A^T (A C A^T + s^2 I)^-1 (y - A m) under the prior N(m, C).
+class LinearEstimator:
+    """The gain G = C A^T (A C A^T + s^2 I)^-1 of the best linear estimate for one operator.
 
-    y (B, K), matrix A (K, n*n), noise variance s^2 of one measurement; returns (B, n*n).  C is applied in the DCT
+    `matrix` A (K, n*n), the prior N(m, C), and the noise variance s^2 of one measurement.  C is applied in the DCT
     domain, so no n*n x n*n array is ever made.  Differentiable in A (the optics see through it).
     """
-    side = prior.variance.shape[-1]
-    dct = dct_matrix(side).to(matrix)
-    spectra = (dct @ matrix.reshape(-1, side, side) @ dct.T).flatten(1)
-    weighted = spectra * prior.variance.flatten()
-    gram = weighted @ spectra.T
-    gram = gram + noise_variance * torch.eye(len(gram), dtype=gram.dtype, device=gram.device)
-    innovation = y - prior.mean_level * matrix.sum(dim=1)
-    solved = torch.cholesky_solve(innovation.T, _cholesky(gram)).T
-    coefficients = (solved @ weighted).reshape(-1, side, side)
-    return prior.mean_level + (dct.T @ coefficients @ dct).flatten(1)
+
+    def __init__(self, matrix: Tensor, prior: SpectralPrior, noise_variance: float) -> None:
+        self.matrix, self.prior = matrix, prior
+        side = prior.variance.shape[-1]
+        self.dct = dct_matrix(side).to(matrix)
+        spectra = (self.dct @ matrix.reshape(-1, side, side) @ self.dct.T).flatten(1)
+        self.weighted = spectra * prior.variance.flatten()
+        gram = self.weighted @ spectra.T
+        self.factor = _cholesky(gram + noise_variance * torch.eye(len(gram), dtype=gram.dtype, device=gram.device))
+
+    def gain(self, innovation: Tensor) -> Tensor:
+        """G r for measurements r (B, K); returns images (B, n*n)."""
+        side = self.dct.shape[0]
+        solved = torch.cholesky_solve(innovation.T, self.factor).T
+        coefficients = (solved @ self.weighted).reshape(-1, side, side)
+        return (self.dct.T @ coefficients @ self.dct).flatten(1)
+
+    def estimate(self, y: Tensor) -> Tensor:
+        """x = m + G (y - A m) for measurements y (B, K); returns (B, n*n)."""
+        return self.prior.mean_level + self.gain(y - self.prior.mean_level * self.matrix.sum(dim=1))
+
+    def unseen(self, x: Tensor) -> Tensor:
+        """(I - G A) x: the part of images (B, n*n) on which the measurements have no say."""
+        return x - self.gain(x @ self.matrix.T)
+
+
+def lmmse(y: Tensor, matrix: Tensor, prior: SpectralPrior, noise_variance: float) -> Tensor:
+    """The best linear estimate x = m + C A^T (A C A^T + s^2 I)^-1 (y - A m); y (B, K), A (K, n*n), x (B, n*n)."""
+    return LinearEstimator(matrix, prior, noise_variance).estimate(y)
 
 
 def tikhonov(y: Tensor, matrix: Tensor, weight: float) -> Tensor:

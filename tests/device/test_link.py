@@ -10,7 +10,7 @@ from cidesign.device import session
 from cidesign.device.core import CONFIRM_S, ServerCore, SetBaud
 from cidesign.device.frames import Frame, FrameReader, MessageType
 from cidesign.device.link import MAX_REFUSALS, Link, Procedure, RoundTrip, answer_to
-from cidesign.device.messages import Nak, NakReason
+from cidesign.device.messages import Data, Nak, NakReason, Placed
 from cidesign.device.transfer import LinkUpload, TransferReport, block_bytes, transfer
 from cidesign.device.virtual_line import LineFaults, VirtualLine, Way
 from cidesign.errors import DeviceError
@@ -108,19 +108,101 @@ def test_any_faults_end_verified_or_with_a_clear_error(
     assert len(loads) == len(set(loads))
 
 
-def test_lost_frames_are_resent_without_waiting_for_a_time_out(
-    strict_dmd: Any, new_bridge: NewBridge, new_upload: NewUpload
-) -> None:
+class EditedLine(VirtualLine):
+    """A line on which a function decides what becomes of each write: it returns what goes on, in order."""
+
+    edit: Callable[[Way, Frame], list[Frame]] | None = None
+
+    def _send(self, way: Way, item: bytes | SetBaud) -> None:
+        if isinstance(item, SetBaud) or self.edit is None:
+            super()._send(way, item)
+            return
+        [frame] = FrameReader().feed(item)
+        for changed in self.edit(way, frame):
+            super()._send(way, changed.pack())
+
+
+def test_losses_cost_little(strict_dmd: Any, new_bridge: NewBridge, new_upload: NewUpload) -> None:
     link = Link(921_600)
     line = VirtualLine(link, new_bridge(strict_dmd, base_baud=921_600), 0.005)
     caps = line.run(session.connect(link, "virtual"))
     line.faults = LineFaults(random.Random(5), drop=0.05)
-    upload = new_upload([400_000])
+    upload = new_upload([2_000_000])
     before_s = line.now
     report = line.run(transfer(link, upload, caps, 7))
     assert strict_dmd.shows(upload)
-    assert 1 <= report.resent_blocks <= 0.2 * report.sent_blocks
-    assert line.now - before_s < 1.35 * upload.total_bytes * 10 / 921_600
+    assert 1 <= report.resent_blocks <= 0.12 * report.sent_blocks
+    assert line.now - before_s < 1.25 * upload.total_bytes * 10 / 921_600
+
+
+def test_a_lost_frame_is_resent_without_waiting_for_a_time_out(
+    strict_dmd: Any, new_bridge: NewBridge, new_upload: NewUpload
+) -> None:
+    link = Link(921_600)
+    line = EditedLine(link, new_bridge(strict_dmd, base_baud=921_600))
+    caps = line.run(session.connect(link, "virtual"))
+    link.round_trip.smoothed_s, link.round_trip._variation_s = 0.005, 10.0
+    seen: list[int] = []
+
+    def lose_the_fifth(way: Way, frame: Frame) -> list[Frame]:
+        if frame.type == M.DATA:
+            seen.append(frame.sequence)
+        return [] if frame.type == M.DATA and len(seen) == 5 else [frame]
+
+    line.edit = lose_the_fifth
+    upload = new_upload([100_000])
+    before_s = line.now
+    report = line.run(transfer(link, upload, caps, 7))
+    assert report.resent_blocks == 1
+    # Three answers to later frames send it again; the time-out would have taken a second or more.
+    assert seen.index(seen[4], 5) in range(8, 14)
+    assert line.now - before_s < upload.total_bytes * 10 / 921_600 + 0.2
+
+
+def test_an_answer_of_an_earlier_connection_is_not_believed(
+    strict_dmd: Any, new_bridge: NewBridge, new_upload: NewUpload
+) -> None:
+    link = Link(115_200)
+    line = EditedLine(link, new_bridge(strict_dmd))
+    caps = line.run(session.connect(link, "virtual"))
+    lost: list[int] = []
+
+    def stale(way: Way, frame: Frame) -> list[Frame]:
+        if frame.type == M.DATA and not lost and Data.unpack(frame.payload).offset == 1024:
+            lost.append(frame.sequence)
+            return []
+        if way is Way.TO_UPLOADER and lost and len(lost) < 3:
+            # The same number, but a ping; then the same number and type, but other bytes of another object.
+            lost.append(0)
+            answer = b"\x03" if len(lost) == 2 else bytes([M.DATA]) + Placed(99, 512, 0).pack()
+            return [Frame(M.ACK, lost[0], answer), frame]
+        return [frame]
+
+    line.edit = stale
+    upload = new_upload([5000])
+    report = line.run(transfer(link, upload, caps, 7))
+    assert strict_dmd.shows(upload)
+    assert report.passes == 1
+    assert len(lost) == 3
+
+
+def test_what_the_bridge_reports_is_compared(strict_dmd: Any, new_bridge: NewBridge, new_upload: NewUpload) -> None:
+    link = Link(115_200)
+    line = EditedLine(link, new_bridge(strict_dmd))
+    caps = line.run(session.connect(link, "virtual"))
+    asked: list[int] = []
+
+    def other_hash_once(way: Way, frame: Frame) -> list[Frame]:
+        if way is Way.TO_UPLOADER and frame.payload[:1] == bytes([M.STAT]):
+            asked.append(frame.sequence)
+            if len(asked) == 2:
+                return [Frame(M.ACK, frame.sequence, frame.payload[:1] + b"\x55" + frame.payload[2:])]
+        return [frame]
+
+    line.edit = other_hash_once
+    report = line.run(transfer(link, new_upload([700, 900]), caps, 7))
+    assert report.passes == 2
+    assert report.loaded == 3
 
 
 def test_duplicated_and_overtaken_frames_do_no_harm(

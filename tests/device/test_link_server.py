@@ -319,6 +319,12 @@ def test_a_device_that_lost_power_is_noticed(talker: Talker, strict_dmd: Any, up
     assert talker.begin(upload, 1, job=0).loaded_sha256 == bytes(32)
 
 
+def test_a_device_that_lost_only_its_images_is_noticed(talker: Talker, strict_dmd: Any, upload: LinkUpload) -> None:
+    talker.load_all(upload)
+    del strict_dmd.images[0, 0]
+    assert not LinkStatus.unpack(talker.ack(M.QUERY)).complete
+
+
 def test_another_job_sends_everything_again(talker: Talker, upload: LinkUpload) -> None:
     talker.load_all(upload)
     assert talker.begin(upload, 1, job=7).missing == ()

@@ -168,7 +168,7 @@ def test_the_digest_of_an_upload_covers_every_byte_and_place(exported: Callable[
         others = list(upload.objects)
         others[number] = replace(item, content=item.content[:-1] + bytes([item.content[-1] ^ 1]))
         digests.add(replace(upload, objects=tuple(others)).digest)
-        others[number] = replace(item, slot=Slot(item.slot.kind, item.slot.index + 1))
+        others[number] = replace(item, slot=Slot(item.slot.kind, item.slot.number + 1))
         digests.add(replace(upload, objects=tuple(others)).digest)
     assert len(digests) == 2 + 2 * len(upload.objects)
 

@@ -10,7 +10,7 @@ from cidesign.hardware_profiles.schema import DmdProfile
 from cidesign.runs import RunSettings
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="session")
 def _one_thread() -> Iterator[None]:
     """Arrays this small only wait for a second thread, all the more when tests run side by side."""
     before = torch.get_num_threads()
@@ -19,12 +19,12 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def profile() -> DmdProfile:
     return load_profile("dlp4500")
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def settings() -> RunSettings:
     return RunSettings(
         preset="quick",

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -54,10 +55,17 @@ def _metrics(run: Path) -> list[dict[str, object]]:
     return [{key: value for key, value in line.items() if key != "seconds"} for line in lines]
 
 
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory, settings: RunSettings, profile: DmdProfile) -> Path:
+    path = tmp_path_factory.mktemp("trained") / "whole"
+    start_run(path, settings, profile, False, Listener())
+    return path
+
+
 @pytest.fixture
-def whole(tmp_path: Path, settings: RunSettings, profile: DmdProfile) -> Path:
-    start_run(tmp_path / "whole", settings, profile, False, Listener())
-    return tmp_path / "whole"
+def whole(trained: Path, tmp_path: Path) -> Path:
+    """A copy of the uninterrupted run."""
+    return shutil.copytree(trained, tmp_path / "whole")
 
 
 def test_finished_run_is_whole(whole: Path, settings: RunSettings, profile: DmdProfile) -> None:

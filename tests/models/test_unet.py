@@ -71,3 +71,15 @@ def test_gradient_reaches_the_optics_through_both_ways() -> None:
     decoder(y.detach(), encoder).image.square().sum().backward()  # the operator's own way
     assert encoder.weight.grad is not None
     assert float(encoder.weight.grad.norm()) > 0
+
+
+def test_the_network_cannot_overrule_clean_readings() -> None:
+    torch.manual_seed(4)
+    decoder = LinearThenUNet(16, 4)
+    torch.nn.init.normal_(decoder.unet.last.weight)
+    encoder = SinglePixelEncoder.fixed(low_frequency_cosines(16, 20))
+    x = torch.rand(2, 1, 16, 16)
+    y = encoder.A(x)
+    found = decoder(y, encoder).image
+    assert (found - decoder.linear_estimate(y, encoder)).abs().max() > 0.01
+    torch.testing.assert_close(encoder.A(found), y, atol=1e-4, rtol=0)
