@@ -56,12 +56,11 @@ def group() -> None:
 def main() -> None:
     """Run the command line; an expected failure is one line on stderr and an exit code."""
     try:
-        group.main(prog_name="cidesign", standalone_mode=False)
+        # A command that ends early (`Exit`) comes back as its exit code.
+        sys.exit(group.main(prog_name="cidesign", standalone_mode=False) or 0)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
-    except click.exceptions.Exit as leave:
-        sys.exit(leave.exit_code)
     except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted", err=True)
         sys.exit(130)

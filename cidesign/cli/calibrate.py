@@ -59,39 +59,31 @@ def _table(calibration: "Calibration") -> str:
     from cidesign.calibration.response import Estimate
 
     response, bench = calibration.response, calibration.record.simulated_bench
-    light = response.photoelectrons_per_frame
-    entries: list[tuple[str, Estimate | None, float | None, str]] = [
-        ("dark level", response.dark_counts, bench and bench.dark_counts, "counts"),
-        # The twin's converter rounds to whole counts, which adds 1/12 to the variance.
-        (
-            "noise of dark frames",
-            response.read_noise_counts,
-            bench and (bench.read_noise_counts**2 + 1 / 12) ** 0.5,
-            "counts",
-        ),
-        (
-            "gain",
-            response.gain_counts_per_photoelectron,
-            bench and bench.gain_counts_per_photoelectron,
-            "counts per photoelectron",
-        ),
-        (
-            "scale (all on, white, less dark)",
-            response.scale_counts,
-            bench and bench.gain_counts_per_photoelectron * bench.photoelectrons_per_frame,
-            "counts",
-        ),
-        ("light of that frame", light, bench and bench.photoelectrons_per_frame, "photoelectrons"),
+    entries: list[tuple[str, Estimate | None, str]] = [
+        ("dark level", response.dark_counts, "counts"),
+        ("noise of dark frames", response.read_noise_counts, "counts"),
+        ("gain", response.gain_counts_per_photoelectron, "counts per photoelectron"),
+        ("scale (all on, white, less dark)", response.scale_counts, "counts"),
+        ("light of that frame", response.photoelectrons_per_frame, "photoelectrons"),
     ]
+    truths: list[float] = []
+    if bench:
+        truths = [
+            bench.dark_counts,
+            (bench.read_noise_counts**2 + 1 / 12) ** 0.5,  # its converter rounds to whole counts
+            bench.gain_counts_per_photoelectron,
+            bench.gain_counts_per_photoelectron * bench.photoelectrons_per_frame,
+            bench.photoelectrons_per_frame,
+        ]
     rows = [
         (
             name,
             f"{estimate.value:.6g}" if estimate else "not resolved",
             f"± {estimate.standard_error:.2g}" if estimate else "",
             unit,
-            *([f"{truth:.6g}"] if bench else []),
+            *(f"{truth:.6g}" for truth in truths[number : number + 1]),
         )
-        for name, estimate, truth, unit in entries
+        for number, (name, estimate, unit) in enumerate(entries)
     ]
     rows.append(("largest departure from linear", f"{response.linearity_percent:.3g}", "", "% of full white"))
     if bench:

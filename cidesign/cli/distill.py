@@ -68,6 +68,7 @@ def command(
 ) -> None:
     """Design the patterns for a device: train a teacher with free optics, then a student that the device can show."""
     if resume:
+        _refuse_changes(click.get_current_context())
         _report(_resume(out), as_json)
         return
     if profile_name is None:
@@ -93,6 +94,19 @@ def command(
     with _Display() as display:
         run = start_run(path, settings, profile, force, display.listener)
     _report(run, as_json)
+
+
+def _refuse_changes(context: click.Context) -> None:
+    """A resumed run keeps its settings; an option that would be ignored is a mistake worth stopping for."""
+    given = [
+        name
+        for name in context.params
+        if name not in ("out", "resume", "as_json")
+        and context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
+    ]
+    if given:
+        option = "--" + given[0].removesuffix("_name").replace("_", "-")
+        raise click.UsageError(f"{option} cannot be given with --resume: a resumed run keeps its own settings")
 
 
 def _resume(out: Path | None) -> "Run":

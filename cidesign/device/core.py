@@ -29,7 +29,7 @@ from cidesign.device.messages import (
     unpack_u32,
 )
 from cidesign.device.store import RangeError, Store, StoreFullError
-from cidesign.errors import CidesignError
+from cidesign.errors import CidesignError, FileError
 
 BASE_BAUD = 115_200
 MIN_BAUD = 1_200
@@ -181,7 +181,7 @@ class ServerCore:
             return _nak(frame, NakReason.MALFORMED, str(error))
         except RangeError as error:
             return _nak(frame, NakReason.RANGE, str(error))
-        except StoreFullError as error:
+        except (StoreFullError, FileError) as error:
             return _nak(frame, NakReason.FULL, str(error))
 
     def _act(self, request: Frame, call: Callable[[], Any], done: Callable[[Any], Frame]) -> Frame | None:

@@ -16,7 +16,7 @@ class Entry(NamedTuple):
 
 
 class Holdings:
-    """`announced`: the objects of the upload that is on its way.  `loaded`: what the device has, of `shown_upload`.
+    """`announced`: the objects of the upload that is on its way, since the last HELLO.  `loaded`: what the device has, of `shown_upload`.
 
     Objects are loaded table first, because a new table makes the images of a DLPC900 invalid; whatever makes the
     device's content uncertain (a new table, a stop, a failed load, a loss of power) empties `loaded`.

@@ -123,7 +123,8 @@ class Spool:
         path = self._path(assembly.sha256)
         if not path.exists():
             return
-        kept = path.read_bytes()
+        with disk_errors(path):
+            kept = path.read_bytes()
         position = 0
         while position + _RECORD.size <= len(kept):
             offset, length, crc = _RECORD.unpack_from(kept, position)

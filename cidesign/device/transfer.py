@@ -115,6 +115,10 @@ class _Item:
     hash_failures: int = 0
 
     @property
+    def doing(self) -> str:
+        return f"{'sending' if self.commit is None else 'loading'} {self.item.slot}"
+
+    @property
     def all_held(self) -> bool:
         return self.begun and not self.blocks and not self.in_flight and not self.more_ranges
 
@@ -180,7 +184,7 @@ class _Pass:
             for item in self._items:
                 self._take_answers(item)
             waiting = [item for item in self._items if not item.loaded]
-            self._tell(f"sending {waiting[0].item.slot}" if waiting else "loaded")
+            self._tell(waiting[0].doing if waiting else "all loaded")
             if not waiting:
                 return
             self._announce(waiting)
@@ -211,7 +215,11 @@ class _Pass:
             return
         self._full_since = None
         unsent: set[bytes] = set()
+        room = self._caps.memory_bytes
         for item in waiting[:AHEAD]:
+            room -= len(item.item.content)
+            if room < 0 and item is not waiting[0]:
+                return
             # The same bytes for two places go over once: the second is announced when the first is held.
             if not item.begun and item.begin is None and item.sha256 not in unsent:
                 slot, length = item.item.slot, len(item.item.content)

@@ -49,6 +49,11 @@ class Listener:
 
 def start_run(path: Path, settings: RunSettings, profile: DmdProfile, force: bool, listener: Listener) -> Run:
     """Train a new run in folder `path`; an old one is replaced only with `force`, after reading the images."""
+    if (path / "run.json").is_file() and not force and not Run(path).complete:
+        raise FileError(
+            f"{path}: an unfinished run is here; finish it with `cidesign distill --resume --out {path}`, "
+            "or repeat with --force to replace it"
+        )
     refuse_existing(path, force)
     images = load_images(settings)
     listener.images(images)

@@ -21,8 +21,8 @@ UNITS = "reflectance of the white reference (0 no light, 1 white)"
 # Outside this range of mean levels the student sees scenes unlike those it was trained on.
 LIGHT_RATIO = (0.5, 2.0)
 CHI_SQUARE_MEANING = (
-    "chi2/K is 1 where an image explains the readings to their noise; linear images fit all K readings and lie below, "
-    "the student's lies above where what it learned overrules the readings"
+    "chi2/K is 1 where an image explains the readings to their noise; with fewer readings than pixels these images fit "
+    "them all and lie below, which does not prove that the operator is right; far above 1 something is wrong"
 )
 HEADER = ("image", "chi2/K", "largest residual", "range", "PSNR dB", "SSIM", "correlation")
 

@@ -1,6 +1,7 @@
 """The command line as a user meets it: exit codes, one-line errors, results on stdout and the rest on stderr."""
 
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -79,6 +80,7 @@ def test_profiles_show_prints_value_unit_source_confidence() -> None:
         (["distill", "--profile", "dlp4500", "--data", "nowhere"], 5, "no such folder of images"),
         (["distill", "--profile", "dlp4500", "--device", "warp"], 2, "--device warp"),
         (["distill", "--resume"], 2, "no run is below runs/"),
+        (["distill", "--resume", "--seed", "5"], 2, "--seed cannot be given with --resume"),
         (["report", "nowhere"], 5, "no such run folder"),
         (["nonsense"], 2, "No such command"),
     ],
@@ -115,3 +117,23 @@ def test_half_written_and_foreign_runs_are_named(tmp_path: Path) -> None:
             (run / "run.json").write_text(content)
         with pytest.raises(CidesignError, match=said):
             group.main(["report", str(run)], standalone_mode=False)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+def test_ctrl_c_leaves_a_resumable_run(tmp_path: Path) -> None:
+    """SIGINT while training: exit 130, a checkpoint, an unfinished run, and the command that goes on."""
+    words = ["distill", "--profile", "dlp4500", "--side", "8", "--patterns", "6", "--out", "run"]
+    with subprocess.Popen(
+        [sys.executable, "-m", "cidesign", *words], cwd=tmp_path, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if "teacher epoch 1" in line:
+                break
+        process.send_signal(signal.SIGINT)
+        rest = process.stderr.read()
+    assert process.returncode == 130
+    assert "cidesign distill --resume" in rest
+    assert "Traceback" not in rest
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["status"] == "training"
+    assert (tmp_path / "run" / "checkpoint" / "state.safetensors").is_file()

@@ -450,6 +450,23 @@ def test_a_small_bridge_is_fed_one_image_after_the_other(
     assert strict_dmd.shows(upload)
 
 
+@pytest.mark.parametrize("seed", range(40))
+def test_memory_for_the_largest_object_is_enough(
+    seed: int, strict_dmd: Any, new_bridge: NewBridge, new_upload: NewUpload, talk: Talk
+) -> None:
+    source = random.Random(seed)
+    upload = new_upload([source.randrange(1, 6000) for _ in range(source.randrange(1, 7))], seed)
+    largest = max(len(item.content) for item in upload.objects)
+    bridge = new_bridge(strict_dmd, memory_bytes=largest + source.choice([0, 10, 1000]))
+    for job in (1, 0, 2):
+        link = Link(115_200, seed)
+        line = VirtualLine(link, bridge, work_s=0.5)
+        line.run(talk(link, upload, job=job))
+        assert strict_dmd.shows(upload)
+        # After a stop everything is loaded again, as far as it is still held without being sent again.
+        line.run(session.stop(link))
+
+
 def test_an_object_that_never_fits_is_refused(
     strict_dmd: Any, new_bridge: NewBridge, new_upload: NewUpload, talk: Talk
 ) -> None:

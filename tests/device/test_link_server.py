@@ -25,8 +25,9 @@ from cidesign.device.messages import (
     pack_u32,
     tag_of,
 )
+from cidesign.device.store import Spool
 from cidesign.device.transfer import LinkUpload
-from cidesign.errors import CidesignError
+from cidesign.errors import CidesignError, FileError
 
 M = MessageType
 
@@ -449,6 +450,25 @@ def test_a_damaged_spool_costs_only_what_is_damaged(
     assert last.begin(upload, 2, job=0).missing == (Range(512, 788),)
     last.load_all(upload, job=0)
     assert dmd.shows(upload)
+
+
+def test_a_full_disk_is_a_refusal_and_not_the_end(
+    tmp_path: Path,
+    strict_dmd: Any,
+    new_bridge: Callable[..., ServerCore],
+    upload: LinkUpload,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    talker = Talker(new_bridge(strict_dmd, spool=tmp_path / "spool"))
+    talker.begin(upload, 0)
+    item = upload.objects[0]
+
+    def no_space(*_: object) -> None:
+        raise FileError("spool: the disk is full")
+
+    monkeypatch.setattr(Spool, "append", no_space)
+    nak = talker.nak(M.DATA, Data(tag_of(item.sha256), 0, item.content).pack())
+    assert (nak.reason, nak.text) == (NakReason.FULL, "spool: the disk is full")
 
 
 def test_the_spool_keeps_one_upload(

@@ -187,6 +187,8 @@ def test_unfinished_run_says_how_to_go_on(tmp_path: Path, settings: RunSettings,
         start_run(tmp_path / "run", settings, profile, False, _StopAt(2, Interrupted))
     with pytest.raises(FileError, match="--resume"):
         _ = Run(tmp_path / "run").design
+    with pytest.raises(FileError, match=r"unfinished run.*--resume.*--force"):
+        start_run(tmp_path / "run", settings, profile, False, Listener())
 
 
 def test_damaged_checkpoint_is_said(tmp_path: Path, settings: RunSettings, profile: DmdProfile) -> None:
