@@ -327,6 +327,8 @@ def main() -> None:
     print(f"{time.perf_counter() - begin_s:.0f} s\n\nhow first tries ended that were not verified:")
     for text, count in errors.most_common(12):
         print(f"{count:>6}  {text}")
+    if total["wrong"] or total["sent too much"]:
+        sys.exit(1)
 
 
 if __name__ == "__main__":

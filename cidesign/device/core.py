@@ -198,6 +198,7 @@ class ServerCore:
 
     def _hello(self, request: Frame) -> Frame | None:
         self._answered = None
+        self._holdings.announced = {}
         return (
             self._caps(request, self._info) if self._info else self._act(request, self._dmd.info, self._meet(request))
         )

@@ -16,11 +16,12 @@ class Entry(NamedTuple):
 
 
 class Holdings:
-    """`announced`: the objects of the upload that is on its way, since the last HELLO.  `loaded`: what the device has, of `shown_upload`.
+    """`announced`: the objects of the upload that is on its way, since the last HELLO.  `loaded`: what the device has.
 
     Objects are loaded table first, because a new table makes the images of a DLPC900 invalid; whatever makes the
     device's content uncertain (a new table, a stop, a failed load, a loss of power) empties `loaded`.
-    `takes_images` is False for a device whose images are in its flash: there the table alone is complete.
+    `shown_upload` is the upload that `loaded` is of.  `takes_images` is False for a device whose images are in its
+    flash: there the table alone is complete.
     """
 
     def __init__(self) -> None:
