@@ -19,6 +19,7 @@ demo: $(READY)
 	$(CIDESIGN) distill --profile dlp4500 --out demo/run --force
 	$(CIDESIGN) check demo/run
 	$(CIDESIGN) export demo/run --out demo/export --force
+	$(CIDESIGN) check demo/export
 	$(CIDESIGN) simulate demo/run --out demo/capture --drift 5 --force
 	$(CIDESIGN) calibrate demo/capture --run demo/run --out demo/calibration --force
 	$(CIDESIGN) reconstruct demo/run demo/capture --calibration demo/calibration --out demo/bench --force

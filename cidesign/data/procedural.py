@@ -13,13 +13,16 @@ LEAVES = 700
 SMALLEST_RADIUS_PX = 5.0
 LARGEST_RADIUS_PX = 200.0
 CROPS_PER_CANVAS = 128
+# The optics of a bench are seldom as sharp as its super-pixels: half of the images are out of focus.
+BLURRED_PART = 0.5
+BLUR_SIGMA_PX = (0.3, 1.2)
 TEXTURES = 4
 
 
 def dead_leaves(count: int, side: int, seed: int) -> NDArray[np.uint8]:
     """`count` grey images (count, side, side), 0..255, the same ones for the same seed.
 
-    Crops of 1x to 4x the side are taken from the canvases and averaged down, so edges are soft and hard.
+    Crops of 1x to 4x the side are taken from the canvases and averaged down; half of them are blurred, as by a lens.
     """
     import cv2
 
@@ -34,6 +37,8 @@ def dead_leaves(count: int, side: int, seed: int) -> NDArray[np.uint8]:
             width = min(width, canvas.shape[0])
             top, left = rng.integers(0, canvas.shape[0] - width + 1, size=2)
             crop = canvas[top : top + width, left : left + width]
+            if rng.random() < BLURRED_PART:
+                crop = cv2.GaussianBlur(crop, (0, 0), sigmaX=rng.uniform(*BLUR_SIGMA_PX) * width / side)
             images[filled] = cv2.resize(crop, (side, side), interpolation=cv2.INTER_AREA)
             filled += 1
         canvas_number += 1
