@@ -37,9 +37,9 @@ def dead_leaves(count: int, side: int, seed: int) -> NDArray[np.uint8]:
             width = min(width, canvas.shape[0])
             top, left = rng.integers(0, canvas.shape[0] - width + 1, size=2)
             crop = canvas[top : top + width, left : left + width]
-            if rng.random() < BLURRED_PART:
-                crop = cv2.GaussianBlur(crop, (0, 0), sigmaX=rng.uniform(*BLUR_SIGMA_PX) * width / side)
-            images[filled] = cv2.resize(crop, (side, side), interpolation=cv2.INTER_AREA)
+            sigma_px = rng.uniform(*BLUR_SIGMA_PX) * width / side
+            seen = cv2.GaussianBlur(crop, (0, 0), sigmaX=sigma_px) if rng.random() < BLURRED_PART else crop
+            images[filled] = cv2.resize(seen, (side, side), interpolation=cv2.INTER_AREA)
             filled += 1
         canvas_number += 1
     # Crops of one canvas are alike; mixed, any part of the array is a fair sample.
