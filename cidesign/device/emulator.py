@@ -49,8 +49,9 @@ class _EmulatedHdmi(HdmiDlpc350):
 
     def start(self, repeats: int) -> None:
         """Begin to show the sequence."""
-        self._controller.forget_shown()
-        super().start(repeats)
+        with self._lock:  # or the pass before would add a frame in between
+            self._controller.forget_shown()
+            super().start(repeats)
 
 
 class Emulation:
