@@ -20,7 +20,7 @@ demo: $(READY)
 	$(CIDESIGN) check demo/run
 	$(CIDESIGN) export demo/run --out demo/export --force
 	$(CIDESIGN) check demo/export
-	$(CIDESIGN) simulate demo/run --out demo/capture --drift 5 --force
+	$(CIDESIGN) simulate demo/run --out demo/capture --drift 3 --force
 	$(CIDESIGN) calibrate demo/capture --run demo/run --out demo/calibration --force
 	$(CIDESIGN) reconstruct demo/run demo/capture --calibration demo/calibration --out demo/bench --force
 	@if [ -f "$(CAR)" ]; then set -x; \
