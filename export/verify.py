@@ -144,7 +144,7 @@ def acquisition_times(profile: DmdProfile, plan: SequencePlan) -> list[Finding]:
     found = [Finding(f"time from {stored}", format_duration_us(plan.total_us))]
     video_us = video_time_us(profile, len(plan.entries), plan.bit_depth, plan.exposure_us)
     if video_us is not None:
-        found.append(Finding("time over HDMI", format_duration_us(video_us)))
+        found.append(Finding("time streamed over HDMI", format_duration_us(video_us)))
     return found
 
 

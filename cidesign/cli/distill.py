@@ -210,7 +210,7 @@ def _report(run: "Run", as_json: bool) -> None:
         f"one image takes {frames} frames of {plan.exposure_us} us: {format_duration_us(plan.total_us)} on the device"
     )
     if video_us is not None:
-        times += f" from flash, {format_duration_us(video_us)} over HDMI"
+        times += f" from flash, {format_duration_us(video_us)} streamed over HDMI"
     lines = [
         f"{run.path}: {settings.patterns} patterns of {settings.side} x {settings.side} for {run.profile.id}",
         table(rows, ("system", "PSNR dB", "SSIM", "linear estimate dB")),

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -99,8 +100,10 @@ def resume_run(path: Path, listener: Listener) -> Run:
 
 def _train(run: Run, images: TrainingImages, listener: Listener) -> Run:
     settings = run.settings
-    # Same seed, same bits: algorithms whose result depends on the order of threads are refused by torch.
-    torch.use_deterministic_algorithms(True)
+    # Same seed, same bits: algorithms whose result depends on the order of threads are refused by torch.  A GPU has
+    # no other algorithm for some steps; there torch warns, and cuBLAS needs this workspace to be deterministic.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True, warn_only=settings.device != "cpu")
     train = torch.from_numpy(images.train).to(settings.device)
     validation = torch.from_numpy(images.validation).to(settings.device)
     torch.manual_seed(settings.seed)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from cidesign.constraints.sequence import SequencePlan
 
-COLOURS = {"teacher": "#b45f06", "student": "#0b5394", "start": "#7f7f7f"}
+COLOURS = {"teacher": "#b45f06", "student": "#0b5394", "starting design": "#7f7f7f"}
 WIDTH_INCHES = 9.0
 
 
@@ -108,7 +108,7 @@ def sequence_timing(plan: SequencePlan, video_us: int | None) -> bytes:
             [0, video_us / 1000],
             [0, len(plan.entries)],
             color=COLOURS["teacher"],
-            label=f"over HDMI: {video_us / 1000:.1f} ms",
+            label=f"streamed over HDMI: {video_us / 1000:.1f} ms",
         )
     axis.set_xlabel("time / ms")
     axis.set_ylabel("frames shown")

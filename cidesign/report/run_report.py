@@ -78,7 +78,7 @@ def _operators(run: Run, student: ImagingSystem, teacher: ImagingSystem) -> dict
     return {
         "teacher": teacher.encoder.matrix().numpy().astype(np.float64),
         "student": student.encoder.matrix().numpy().astype(np.float64),
-        "start": start.astype(np.float64),
+        "starting design": start.astype(np.float64),
     }
 
 
@@ -155,7 +155,7 @@ def _timing_parts(plan: SequencePlan, video_us: int | None) -> list[str]:
             + ("" if plan.requested_exposure_us is None else f" (asked for: {plan.requested_exposure_us:g} us)"),
         ),
         ("from flash", format_duration_us(plan.total_us)),
-        *([("over HDMI", format_duration_us(video_us))] if video_us is not None else []),
+        *([("streamed over HDMI", format_duration_us(video_us))] if video_us is not None else []),
     ]
     return [html.table(("", ""), rows), *(html.paragraph(remark, "note") for remark in plan.notes)]
 

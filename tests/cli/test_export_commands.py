@@ -83,12 +83,12 @@ def test_export_then_check(cidesign, tmp_path) -> None:
     assert "dlp4500_01.bmp" in done.out
     assert "48 frames in 2 images, exposure 235 us" in done.out
     assert "time from flash: 11.3 ms" in done.out
-    assert "time over HDMI: 16.7 ms" in done.out
+    assert "time streamed over HDMI: 16.7 ms" in done.out
     assert f"next: cidesign check {run / 'export'}" in done.err
     checked = cidesign("check", run)
     assert checked.code == 0, checked.err
     assert "ok  mirrors: 48 frames of 1039680 mirrors equal the design bit for bit" in checked.out
-    assert "ok  time over HDMI: 16.7 ms" in checked.out
+    assert "ok  time streamed over HDMI: 16.7 ms" in checked.out
     assert "next: cidesign simulate" in checked.err
 
 
@@ -216,7 +216,7 @@ def test_each_controller_has_its_format(cidesign, tmp_path, device, file, memory
     assert done.code == 0, done.err
     assert (run / "export" / file).is_file()
     assert f"time from {memory}" in done.out
-    assert "time over HDMI" not in done.out
+    assert "time streamed over HDMI" not in done.out
     assert ("planning value" in done.err) == (device == "dlp7000")
     checked = cidesign("check", run)
     assert checked.code == 0, checked.err

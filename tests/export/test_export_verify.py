@@ -68,7 +68,7 @@ def test_a_sound_export_passes_every_check(folder) -> None:
         "sequence",
         "mirrors",
         "time from flash",
-        "time over HDMI",
+        "time streamed over HDMI",
     ]
 
 
