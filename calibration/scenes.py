@@ -54,6 +54,7 @@ def _grey(path: Path) -> NDArray[np.float64]:
     if path.suffix.lower() not in PICTURE_SUFFIXES:
         raise FileError(f"{path}: scenes are read from {', '.join((*PICTURE_SUFFIXES, '.npy'))}")
     content = read_limited(path, "scene", MAX_PICTURE_BYTES)
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # a damaged file is told in one line, below
     try:
         encoded = np.frombuffer(content, dtype=np.uint8)
         # ANYDEPTH keeps 16 bits and floats; the default would bring all to 8.

@@ -42,8 +42,10 @@ def bench_settings(
     """
     chosen = "as asked for"
     if gain is None:
-        if not photoelectrons_per_frame > 0:
-            raise InputError(f"bench: photoelectrons_per_frame {photoelectrons_per_frame:g}: more than 0 are needed")
+        if not 0 < photoelectrons_per_frame < float("inf"):
+            raise InputError(
+                f"bench: photoelectrons_per_frame {photoelectrons_per_frame:g}: a finite number above 0 is needed"
+            )
         gain = (DEFAULT_FILL * full_scale(adc_bits) - dark_counts) / photoelectrons_per_frame
         chosen = f"white fills {DEFAULT_FILL:.0%} of {full_scale(adc_bits)} counts"
         if not gain > 0:

@@ -22,6 +22,8 @@ from cidesign.errors import FileError
 if TYPE_CHECKING:  # numpy takes longer to import than `profiles list` takes to run
     import numpy as np
 
+# One of these is in every folder that `replacing_folder` writes.
+RECORD_NAMES = ("manifest.json", "capture.json", "calibration.json", "reconstruction.json")
 MAX_JSON_BYTES = 64_000_000
 MAX_ARRAY_BYTES = 2_000_000_000
 
@@ -80,19 +82,38 @@ def replacing_file(path: Path) -> Iterator[Path]:
             temporary.unlink()
 
 
+def _refuse_foreign(path: Path) -> None:
+    if path.is_dir() and not (path / "run.json").exists():
+        # An empty folder and an export in several formats (one folder each) hold no record of their own.
+        if any((path / name).exists() for name in RECORD_NAMES):
+            return
+        if all((entry / "manifest.json").exists() for entry in path.iterdir()):
+            return
+    raise FileError(
+        f"{path}: not a folder that this command writes, so --force does not replace it; choose another name"
+    )
+
+
 @contextlib.contextmanager
 def replacing_folder(path: Path, force: bool) -> Iterator[Path]:
     """Yield an empty temporary folder beside `path`; on success it takes the place of `path`, else it is removed.
 
-    Raises `FileError` before anything is written when `path` exists and `force` is not set.
+    Raises `FileError` before anything is written when `path` exists and `force` is not set, or when it is not a
+    folder that cidesign wrote: a run or a folder of pictures is not what `--force` is meant to replace.
     """
     refuse_existing(path, force)
+    if path.exists():
+        _refuse_foreign(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
     aside = path.with_name(f".{path.name}.{os.getpid()}.old")
     try:
         with disk_errors(path):
             temporary.mkdir(parents=True)
-            yield temporary
+            try:
+                yield temporary
+            except FileError as error:
+                # The user knows the folder, not the name it has while it is written.
+                raise FileError(str(error).replace(str(temporary), str(path))) from error
             if path.exists():
                 os.replace(path, aside)
             os.replace(temporary, path)

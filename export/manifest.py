@@ -158,6 +158,10 @@ def read_manifest(folder: Path) -> Manifest:
     """Read `manifest.json`; raises `FileError` when it is missing, damaged or of another version."""
     if not folder.is_dir():
         raise FileError(f"{folder}: no such export folder; make one with `cidesign export RUN --out {folder}`")
+    if folder.is_dir() and not (folder / MANIFEST_NAME).exists():
+        raise FileError(
+            f"{folder}: no export is in this folder ({MANIFEST_NAME} is missing); write one with `cidesign export RUN`"
+        )
     raw = read_json(folder / MANIFEST_NAME, "export manifest")
     version = raw.get("schema_version")
     if version != SCHEMA_VERSION:

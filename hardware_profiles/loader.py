@@ -49,7 +49,7 @@ def load_profile(name_or_path: str) -> "HardwareProfile":
     near = difflib.get_close_matches(name_or_path.lower(), known, n=3, cutoff=0.4)
     hint = f"did you mean {' or '.join(near)}?" if near else f"known are {', '.join(known)}"
     raise InputError(
-        f"unknown profile {name_or_path!r}: {hint} `cidesign profiles list` shows all, "
+        f"unknown profile {name_or_path!r}: {hint}; `cidesign profiles list` shows all, "
         "and the path of your own .toml file works too"
     )
 

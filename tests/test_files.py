@@ -26,6 +26,7 @@ def test_failed_folder_keeps_the_old_one(tmp_path: Path) -> None:
     folder = tmp_path / "export"
     with replacing_folder(folder, False) as temporary:
         (temporary / "a").write_text("first")
+        (temporary / "manifest.json").write_text("{}")
     with pytest.raises(FileError, match="--force"), replacing_folder(folder, False):
         pytest.fail("an existing folder must be refused before anything is written")
     with pytest.raises(KeyboardInterrupt), replacing_folder(folder, True) as temporary:
@@ -36,6 +37,28 @@ def test_failed_folder_keeps_the_old_one(tmp_path: Path) -> None:
         (temporary / "b").write_text("second")
     assert [path.name for path in folder.iterdir()] == ["b"]
     assert list(tmp_path.iterdir()) == [folder]
+
+
+@pytest.mark.parametrize("name", ["run.json", "holiday.jpg", "capture/capture.json"])
+def test_force_keeps_what_is_no_result(name: str, tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    (folder / name).parent.mkdir(parents=True)
+    (folder / name).write_text("precious")
+    for path in (folder, folder / name):
+        with pytest.raises(FileError, match="--force does not replace it"), replacing_folder(path, True):
+            pytest.fail("it must be refused before anything is written")
+    assert (folder / name).read_text() == "precious"
+
+
+def test_full_disk_names_the_folder_asked_for(tmp_path: Path) -> None:
+    folder = tmp_path / "images"
+    with (
+        pytest.raises(FileError, match="disk is full") as failure,
+        replacing_folder(folder, False) as temporary,
+        replacing_file(temporary / "a.npz"),
+    ):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert str(failure.value).startswith(f"{folder / 'a.npz'}: ")
 
 
 def test_no_permission_is_one_line(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cidesign.cli.output import force_option, json_option, next_step, note, result, table
+from cidesign.cli.output import force_option, json_option, next_step, note, quoted, result, table
 
 if TYPE_CHECKING:
     from cidesign.calibration.record import Calibration
@@ -51,7 +51,10 @@ def command(capture: Path, run: Path | None, out: Path | None, force: bool, as_j
         f"{levels.repeats} frames\n{_table(calibration)}",
         as_json,
     )
-    next_step(f"cidesign reconstruct {opened.path} {capture} --calibration {folder} --out {folder.parent / 'images'}")
+    next_step(
+        f"cidesign reconstruct {quoted(opened.path)} {quoted(capture)} --calibration {quoted(folder)} "
+        f"--out {quoted(folder.parent / 'images')}"
+    )
 
 
 def _table(calibration: "Calibration") -> str:

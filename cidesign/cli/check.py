@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cidesign.cli.output import json_option, next_step, result
+from cidesign.cli.output import json_option, next_step, quoted, result
 
 if TYPE_CHECKING:
     from cidesign.export.verify import Finding
@@ -54,10 +54,14 @@ def command(path: Path, profile_name: str | None, as_json: bool) -> None:
     text = f"{path}: all {len(checks)} checks passed"
     result({"path": str(path), "ok": True, "checks": checks}, text, as_json)
     if is_run:
-        next_step(f"cidesign simulate {path} --out {path / 'capture'}" if folders else f"cidesign export {path}")
+        next_step(
+            f"cidesign simulate {quoted(path)} --out {quoted(path / 'capture')}"
+            if folders
+            else f"cidesign export {quoted(path)}"
+        )
     else:
         run = path.parent if (path.parent / "run.json").is_file() else Path("RUN")
-        next_step(f"cidesign simulate {run} --out {run / 'capture'}")
+        next_step(f"cidesign simulate {quoted(run)} --out {quoted(run / 'capture')}")
 
 
 def _export_folders(path: Path) -> list[Path]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cidesign.cli.output import force_option, json_option, next_step, note, result, table
+from cidesign.cli.output import force_option, json_option, next_step, note, quoted, result, table
 
 if TYPE_CHECKING:
     from cidesign.runs import Run
@@ -91,7 +91,7 @@ def command(
     )
     from cidesign.distill.job import start_run
 
-    with _Display() as display:
+    with _Display(path) as display:
         run = start_run(path, settings, profile, force, display.listener)
     _report(run, as_json)
 
@@ -115,12 +115,15 @@ def _resume(out: Path | None) -> "Run":
 
     path = out or newest_run()
     note(f"resuming {path}")
-    with _Display() as display:
+    with _Display(path) as display:
         return resume_run(path, display.listener)
 
 
 class _Display:
     """The progress bar, and Ctrl-C: the first one stops after the step with a checkpoint."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
 
     def __enter__(self) -> "_Display":
         from rich.console import Console
@@ -185,7 +188,7 @@ class _Display:
         self.progress.stop()
         signal.signal(signal.SIGINT, self.before)
         if kind is Interrupted:
-            note("stopped; nothing is lost. Go on with `cidesign distill --resume`")
+            note(f"stopped; nothing is lost. Go on with `cidesign distill --resume --out {quoted(self.path)}`")
             raise click.exceptions.Exit(130)
 
 
@@ -228,4 +231,4 @@ def _report(run: "Run", as_json: bool) -> None:
         "video_us": video_us,
     }
     result(value, "\n".join(lines), as_json)
-    next_step(f"cidesign export {run.path}")
+    next_step(f"cidesign export {quoted(run.path)}")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from cidesign.cli.output import force_option, json_option, next_step, note, result, table
+from cidesign.cli.output import force_option, json_option, next_step, note, quoted, result, table
 
 
 @click.command("export")
@@ -73,4 +73,4 @@ def command(
         "total_us": plan.total_us,
     }
     result(value, f"{table(rows, ('file', 'role', 'size'))}\n\n{frames}\n{times}", as_json)
-    next_step(f"cidesign check {target}")
+    next_step(f"cidesign check {quoted(target)}")

@@ -1,6 +1,7 @@
 """Where output goes: results to stdout (one JSON object with --json), everything else to stderr."""
 
 import json
+import shlex
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,6 +19,11 @@ def result(value: Any, text: str, as_json: bool) -> None:
 def note(text: str) -> None:
     """Print a remark that is not part of the result."""
     click.echo(text, err=True)
+
+
+def quoted(word: object) -> str:
+    """A path or name as it must be typed in a shell."""
+    return shlex.quote(str(word))
 
 
 def next_step(command: str) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from cidesign.cli.output import json_option, next_step, result, table
+from cidesign.cli.output import json_option, next_step, quoted, result, table
 from cidesign.hardware_profiles.loader import load_profile, read_profile, shipped_profiles
 
 
@@ -49,18 +49,18 @@ def show_profile(name: str, as_json: bool) -> None:
         f"{table(rows, ('field', 'value', 'confidence', 'source'))}\n\nconfidence: {legend}\ndigest: {profile.digest}"
     )
     result({**profile.model_dump(mode="json"), "digest": profile.digest}, text, as_json)
-    next_step(f"cidesign distill --profile {name}")
+    next_step(f"cidesign distill --profile {quoted(name)}")
 
 
 @command.command("check")
 @click.argument("file", type=click.Path(path_type=Path))
 @json_option
 def check_profile(file: Path, as_json: bool) -> None:
-    """Check a profile FILE: units, ranges, missing values, unknown fields."""
-    profile = read_profile(file)
+    """Check a profile FILE (or a known name): units, ranges, missing values, unknown fields."""
+    profile = read_profile(file) if file.exists() else load_profile(str(file))
     value = {"id": profile.id, "kind": profile.kind, "digest": profile.digest, "valid": True}
     result(value, f"{file}: valid; {profile.kind} profile {profile.id!r}, digest {profile.digest}", as_json)
-    next_step(f"cidesign distill --profile {file}")
+    next_step(f"cidesign distill --profile {quoted(file)}")
 
 
 def _plain(value: object) -> str:

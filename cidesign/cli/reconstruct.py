@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from cidesign.cli.output import force_option, json_option, next_step, note, result, table
+from cidesign.cli.output import force_option, json_option, next_step, note, quoted, result, table
 
 
 @click.command("reconstruct")
@@ -71,4 +71,4 @@ def command(
         note(f"note: {text}")
     text = f"{folder}: {outcome.heading}\n{table(outcome.rows, outcome.header)}"
     result({"folder": str(folder), "file": str(folder / RECORD_FILE), **outcome.record}, text, as_json)
-    next_step(f"cidesign report {opened.path}")
+    next_step(f"cidesign report {quoted(opened.path)} --include {quoted(folder)}")

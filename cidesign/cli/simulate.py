@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cidesign.cli.output import force_option, json_option, next_step, note, result, table
+from cidesign.cli.output import force_option, json_option, next_step, note, quoted, result, table
 
 if TYPE_CHECKING:
     import numpy as np
@@ -91,7 +91,8 @@ def command(
         note(f"note: {text}")
     value = {"capture": str(folder), "run": str(opened.path), "bench": bench.model_dump(mode="json"), "notes": remarks}
     result(value, f"{folder}: simulated on super-pixel level\n{_table(readings, bench, plan.exposure_us)}", as_json)
-    next_step(f"cidesign calibrate {folder} --run {opened.path} --out {folder.parent / 'calibration'}")
+    calibration = folder.parent / "calibration"
+    next_step(f"cidesign calibrate {quoted(folder)} --run {quoted(opened.path)} --out {quoted(calibration)}")
 
 
 def _table(readings: "dict[str, NDArray[np.generic]]", bench: "SimulatedBench", exposure_us: int) -> str:

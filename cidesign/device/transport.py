@@ -136,7 +136,8 @@ def _why_not(url: str, baud: int, error: Exception) -> DeviceError | InputError:
         return DeviceError(f"{url}: another program has the port; close it (a terminal, another upload) and repeat")
     if "://" in url:
         return DeviceError(f"{url}: no connection ({text}); is the bridge running there?")
-    if isinstance(error, ValueError) or code in (errno.EINVAL, errno.ENOTTY):
+    # pyserial gives no number for what is no terminal, only the number inside its text.
+    if isinstance(error, ValueError) or code in (errno.EINVAL, errno.ENOTTY) or f"({errno.ENOTTY}, " in text:
         return DeviceError(f"{url}: this is not a serial port that takes {baud} baud ({text})")
     return DeviceError(f"{url}: cannot be opened ({text})")
 
@@ -158,10 +159,18 @@ def _group_hint(path: str) -> str:
     import getpass
     import grp
 
-    group = grp.getgrgid(os.stat(path).st_gid).gr_name
+    number = os.stat(path).st_gid
+    try:
+        group = grp.getgrgid(number).gr_name
+    except KeyError:  # in a container, the group of the computer around it
+        return f"it belongs to group {number}, which has no name here; run with that group, or ask who set it up"
     if group == "root":
         return "it belongs to root alone; see who set it up"
-    return f"join its group and log in again: sudo usermod -aG {group} {getpass.getuser()}"
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):
+        user = "USER"
+    return f"join its group and log in again: sudo usermod -aG {group} {user}"
 
 
 class PtyTransport:

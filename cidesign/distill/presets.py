@@ -1,5 +1,6 @@
 """The settings of a run: three presets, and what the user changes of them."""
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -56,14 +57,21 @@ class Request:
 def settings_for(request: Request) -> RunSettings:
     """All settings of a run; raises `InputError` for a value that makes no sense."""
     preset = PRESETS[request.preset]
-    side = request.side or preset.side
+    side = preset.side if request.side is None else request.side
     if not 4 <= side <= 512:
         raise InputError(f"--side {side}: between 4 and 512 super-pixels a side can be trained")
-    patterns = request.patterns or round(preset.ratio * side * side)
+    patterns = round(preset.ratio * side * side) if request.patterns is None else request.patterns
     if not 1 <= patterns <= side * side:
         raise InputError(
             f"--patterns {patterns}: an image of {side} x {side} has {side * side} unknowns; use 1 to {side * side}"
         )
+    for option, value in (
+        ("--photoelectrons", request.photoelectrons_per_frame),
+        ("--read-noise", request.read_noise_photoelectrons),
+        ("--exposure-us", request.exposure_us),
+    ):
+        if value is not None and not math.isfinite(value):
+            raise InputError(f"{option} {value}: a finite number is needed")
     device = pick_device(request.device)
     return RunSettings(
         preset=request.preset,

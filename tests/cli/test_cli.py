@@ -79,6 +79,11 @@ def test_profiles_show_prints_value_unit_source_confidence() -> None:
         (["distill", "--profile", "dlp4500", "--patterns", "2000"], 2, "1024 unknowns"),
         (["distill", "--profile", "dlp4500", "--data", "nowhere"], 5, "no such folder of images"),
         (["distill", "--profile", "dlp4500", "--device", "warp"], 2, "--device warp"),
+        (["distill", "--profile", "dlp4500", "--side", "0"], 2, "--side 0: "),
+        (["distill", "--profile", "dlp4500", "--patterns", "0"], 2, "--patterns 0: "),
+        (["distill", "--profile", "dlp4500", "--exposure-us", "nan"], 2, "--exposure-us nan: "),
+        (["distill", "--profile", "dlp4500", "--photoelectrons", "inf"], 2, "--photoelectrons inf: "),
+        (["profiles", "check", "dlp450"], 2, "did you mean dlp4500"),
         (["distill", "--resume"], 2, "no run is below runs/"),
         (["distill", "--resume", "--seed", "5"], 2, "--seed cannot be given with --resume"),
         (["report", "nowhere"], 5, "no such run folder"),
@@ -133,7 +138,14 @@ def test_ctrl_c_leaves_a_resumable_run(tmp_path: Path) -> None:
         process.send_signal(signal.SIGINT)
         rest = process.stderr.read()
     assert process.returncode == 130
-    assert "cidesign distill --resume" in rest
+    assert "cidesign distill --resume --out run`" in rest
     assert "Traceback" not in rest
     assert json.loads((tmp_path / "run" / "run.json").read_text())["status"] == "training"
     assert (tmp_path / "run" / "checkpoint" / "state.safetensors").is_file()
+
+
+def test_the_next_command_can_be_pasted(tmp_path: Path) -> None:
+    path = tmp_path / "my profile.toml"
+    path.write_text((Path(__file__).parents[2] / "hardware_profiles" / "dmd" / "dlp4500.toml").read_text())
+    done = _invoke("profiles", "check", str(path))
+    assert f"next: cidesign distill --profile '{path}'" in done.output

@@ -169,7 +169,7 @@ def test_a_busy_port_is_named() -> None:
 def test_a_file_is_no_port(tmp_path: Path) -> None:
     path = tmp_path / "plain"
     path.write_text("x")
-    with pytest.raises(DeviceError, match="plain: "):
+    with pytest.raises(DeviceError, match="plain: this is not a serial port that takes 115200 baud"):
         open_transport(str(path), 115_200)
 
 
@@ -185,6 +185,26 @@ def test_no_permission_names_the_group_to_join(monkeypatch: pytest.MonkeyPatch, 
     monkeypatch.setattr(getpass, "getuser", lambda: "ada")
     error = _why_not(str(path), 115_200, OSError(errno.EACCES, "Permission denied"))
     assert "join its group and log in again: sudo usermod -aG dialout ada" in str(error)
+
+
+@posix_only
+def test_no_permission_without_names_is_one_line_too(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    import getpass
+    import grp
+    from types import SimpleNamespace
+
+    def unknown(*_: int) -> str:
+        raise KeyError("no name")
+
+    path = tmp_path / "ttyUSB0"
+    path.write_text("")
+    denied = OSError(errno.EACCES, "Permission denied")
+    monkeypatch.setattr(getpass, "getuser", unknown)
+    monkeypatch.setattr(grp, "getgrgid", lambda _: SimpleNamespace(gr_name="dialout"))
+    assert "sudo usermod -aG dialout USER" in str(_why_not(str(path), 115_200, denied))
+    monkeypatch.setattr(grp, "getgrgid", unknown)
+    number = path.stat().st_gid
+    assert f"it belongs to group {number}, which has no name here" in str(_why_not(str(path), 115_200, denied))
 
 
 def test_windows_texts_are_understood() -> None:

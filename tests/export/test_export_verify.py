@@ -213,7 +213,7 @@ def test_a_file_beside_the_export_is_named(folder) -> None:
 def test_a_folder_that_is_no_export_is_named(tmp_path) -> None:
     with pytest.raises(FileError, match="no such export folder; make one with"):
         verify_export(tmp_path / "nothing")
-    with pytest.raises(FileError, match="this export manifest cannot be read"):
+    with pytest.raises(FileError, match="no export is in this folder"):
         verify_export(tmp_path)
 
 
