@@ -58,10 +58,8 @@ def start_run(path: Path, settings: RunSettings, profile: DmdProfile, force: boo
     refuse_existing(path, force)
     images = load_images(settings)
     listener.images(images)
-    if path.exists():
-        if not (path / "run.json").is_file():
-            raise FileError(f"{path}: this folder is not a run, so --force does not replace it; choose another name")
-        shutil.rmtree(path)
+    if path.exists() and not (path / "run.json").is_file():
+        raise FileError(f"{path}: this folder is not a run, so --force does not replace it; choose another name")
     record = RunRecord(
         schema_version=1,
         kind="run",
@@ -78,9 +76,16 @@ def start_run(path: Path, settings: RunSettings, profile: DmdProfile, force: boo
         design_digest=None,
         metrics={},
     )
-    with disk_errors(path):
-        path.mkdir(parents=True)
-        write_record(path, record)
+    fresh = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        with disk_errors(path):
+            fresh.mkdir(parents=True)
+            write_record(fresh, record)
+            if path.exists():  # only now, when the disk has taken the new run
+                shutil.rmtree(path)
+            os.replace(fresh, path)
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
     return _train(Run(path), images, listener)
 
 

@@ -177,6 +177,20 @@ def test_force_replaces_a_run_but_never_another_folder(
     assert (precious / "thesis.txt").read_text() == "years"
 
 
+def test_force_on_a_full_disk_keeps_the_old_run(
+    whole: Path, settings: RunSettings, profile: DmdProfile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, record: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    before = _bits(whole)
+    monkeypatch.setattr(job, "write_record", full)
+    with pytest.raises(FileError, match="disk is full"):
+        start_run(whole, settings.model_copy(update={"seed": 4}), profile, True, Listener())
+    assert _bits(whole) == before
+    assert list(whole.parent.iterdir()) == [whole]
+
+
 def test_resuming_a_finished_run_is_refused(whole: Path) -> None:
     with pytest.raises(FileError, match="finished already"):
         resume_run(whole, Listener())
