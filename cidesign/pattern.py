@@ -1,8 +1,11 @@
-"""What leaves training: the hard patterns, as plain arrays with their units and digests."""
+"""What leaves training: patterns, masks and k-space lines, as plain arrays with their units and digests."""
 
+import json
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Literal, NamedTuple, cast, get_args
+from typing import Any, Literal, NamedTuple, TypeVar, cast, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -99,42 +102,179 @@ class PatternStack:
     def save(self, path: Path) -> None:
         """Write the stack as npz (no pickle), in one step."""
         header = {
-            "schema_version": SCHEMA_VERSION,
             "bit_depth": self.bit_depth,
             "encoding": self.encoding,
             "profile_id": self.profile_id,
             "profile_digest": self.profile_digest,
-            "design_digest": self.design_digest,
         }
-        save_npz(
-            path,
-            {"levels": self.levels, "header_json": np.frombuffer(canonical_json(header), dtype=np.uint8)},
-        )
+        _save(path, "levels", self.levels, header, self.design_digest)
 
     @classmethod
     def load(cls, path: Path) -> "PatternStack":
         """Read a stack written by `save`; raises `FileError` when it is damaged or of a newer version."""
-        import json
 
-        arrays = load_npz(path, "design")
-        if set(arrays) != {"levels", "header_json"}:
-            raise FileError(f"{path}: this design should hold levels and header_json, not {', '.join(sorted(arrays))}")
-        try:
-            header = json.loads(arrays["header_json"].tobytes())
-            version = header["schema_version"]
-            if version != SCHEMA_VERSION:
-                raise FileError(
-                    f"{path}: this design has schema version {version}; this program knows {SCHEMA_VERSION}. Update it"
-                )
-            stack = cls(
-                levels=arrays["levels"],
-                bit_depth=int(header["bit_depth"]),
-                encoding=cast(Encoding, header["encoding"]),
-                profile_id=str(header["profile_id"]),
-                profile_digest=str(header["profile_digest"]),
+        def build(levels: NDArray[Any], header: Mapping[str, Any]) -> "PatternStack":
+            encoding = cast(Encoding, header["encoding"])
+            return cls(
+                levels, int(header["bit_depth"]), encoding, str(header["profile_id"]), str(header["profile_digest"])
             )
-        except (ValueError, KeyError, TypeError, RecursionError, InputError) as error:
-            raise FileError(f"{path}: this design is damaged ({error})") from error
-        if stack.design_digest != header.get("design_digest"):
-            raise FileError(f"{path}: this design was changed after it was written (its digest does not fit)")
-        return stack
+
+        return _load(path, "levels", build)
+
+
+@dataclass(frozen=True)
+class ApertureMask:
+    """One binary coded aperture for a plate.
+
+    `levels` (H, W), uint8: 1 where light passes, 0 where it is blocked, as the mask is seen by the scene's light
+    with row 0 at the top and column 0 at the left of the image.  `pitch_um` is the side of one code pixel on the
+    plate.  `profile_id` and `profile_digest` name the process it was designed for.
+    """
+
+    levels: NDArray[np.uint8]
+    pitch_um: float
+    profile_id: str
+    profile_digest: str
+
+    def __post_init__(self) -> None:
+        if self.levels.dtype != np.uint8 or self.levels.ndim != 2 or 0 in self.levels.shape:
+            raise InputError(f"mask: must be uint8 of shape (H, W), not {self.levels.dtype} {self.levels.shape}")
+        if int(self.levels.max()) > 1:
+            raise InputError(f"mask: value {self.levels.max()} is neither 0 (blocked) nor 1 (light passes)")
+        if not 0 < self.pitch_um < float("inf"):
+            raise InputError(f"mask: a pitch of {self.pitch_um} um is not a length")
+
+    @property
+    def open_fraction(self) -> float:
+        """The share of pixels that let light pass."""
+        return float(self.levels.mean())
+
+    @property
+    def design_digest(self) -> str:
+        """SHA-256 of the mask, its pitch, and the profile it was designed for."""
+        header = {"pitch_um": self.pitch_um, "profile_digest": self.profile_digest, "shape": list(self.levels.shape)}
+        return sha256_bytes(canonical_json(header), np.ascontiguousarray(self.levels).tobytes())
+
+    def save(self, path: Path) -> None:
+        """Write the mask as npz (no pickle), in one step."""
+        header = {"pitch_um": self.pitch_um, "profile_id": self.profile_id, "profile_digest": self.profile_digest}
+        _save(path, "levels", self.levels, header, self.design_digest)
+
+    @classmethod
+    def load(cls, path: Path) -> "ApertureMask":
+        """Read a mask written by `save`; raises `FileError` when it is damaged or of a newer version."""
+
+        def build(levels: NDArray[Any], header: Mapping[str, Any]) -> "ApertureMask":
+            return cls(levels, float(header["pitch_um"]), str(header["profile_id"]), str(header["profile_digest"]))
+
+        return _load(path, "levels", build)
+
+
+@dataclass(frozen=True)
+class Trajectory:
+    """Which phase-encode lines of a 2-D Cartesian scan are measured.
+
+    `acquired` (L,), int64, rising: line indices in 0..lines-1; line `lines // 2` is the centre of k-space.
+    `calibration_lines` of them are the contiguous block around the centre (ACS), counted in L.  `readout` is the
+    number of samples of a line, without oversampling.
+    """
+
+    lines: int
+    readout: int
+    acquired: NDArray[np.int64]
+    calibration_lines: int
+    profile_id: str
+    profile_digest: str
+
+    def __post_init__(self) -> None:
+        found = self.acquired
+        if found.dtype != np.int64 or found.ndim != 1 or not len(found):
+            raise InputError(f"trajectory: lines must be int64 of shape (L,), not {found.dtype} {found.shape}")
+        if self.lines < 1 or self.readout < 1:
+            raise InputError(f"trajectory: {self.lines} lines of {self.readout} samples hold no image")
+        if int(found.min()) < 0 or int(found.max()) >= self.lines:
+            raise InputError(f"trajectory: lines {found.min()}..{found.max()} are outside 0..{self.lines - 1}")
+        if np.any(np.diff(found) <= 0):
+            raise InputError("trajectory: the lines must rise and none may occur twice")
+        missing = sorted(set(centre_block(self.lines, self.calibration_lines)) - set(found.tolist()))
+        if missing:
+            raise InputError(f"trajectory: calibration lines {', '.join(map(str, missing))} are missing")
+
+    @property
+    def acceleration(self) -> float:
+        """R = lines of the matrix / lines acquired, calibration lines included."""
+        return self.lines / len(self.acquired)
+
+    @cached_property
+    def mask(self) -> NDArray[np.uint8]:
+        """(lines,), 1 where the line is acquired."""
+        mask = np.zeros(self.lines, dtype=np.uint8)
+        mask[self.acquired] = 1
+        return mask
+
+    @property
+    def design_digest(self) -> str:
+        """SHA-256 of the lines, the matrix, and the profile it was designed for."""
+        return sha256_bytes(canonical_json(self._header()), np.ascontiguousarray(self.acquired).tobytes())
+
+    def _header(self) -> dict[str, Any]:
+        return {
+            "lines": self.lines,
+            "readout": self.readout,
+            "calibration_lines": self.calibration_lines,
+            "profile_digest": self.profile_digest,
+        }
+
+    def save(self, path: Path) -> None:
+        """Write the trajectory as npz (no pickle), in one step."""
+        _save(path, "acquired", self.acquired, {**self._header(), "profile_id": self.profile_id}, self.design_digest)
+
+    @classmethod
+    def load(cls, path: Path) -> "Trajectory":
+        """Read a trajectory written by `save`; raises `FileError` when it is damaged or of a newer version."""
+
+        def build(acquired: NDArray[Any], header: Mapping[str, Any]) -> "Trajectory":
+            return cls(
+                int(header["lines"]),
+                int(header["readout"]),
+                acquired,
+                int(header["calibration_lines"]),
+                str(header["profile_id"]),
+                str(header["profile_digest"]),
+            )
+
+        return _load(path, "acquired", build)
+
+
+Design = PatternStack | ApertureMask | Trajectory
+_D = TypeVar("_D", PatternStack, ApertureMask, Trajectory)
+
+
+def centre_block(lines: int, count: int) -> range:
+    """The `count` contiguous lines around the centre of k-space, line lines // 2 among them."""
+    first = lines // 2 - count // 2
+    return range(first, first + count)
+
+
+def _save(path: Path, name: str, array: NDArray[Any], header: dict[str, Any], design_digest: str) -> None:
+    whole = {"schema_version": SCHEMA_VERSION, **header, "design_digest": design_digest}
+    save_npz(path, {name: array, "header_json": np.frombuffer(canonical_json(whole), dtype=np.uint8)})
+
+
+def _load(path: Path, name: str, build: Callable[[NDArray[Any], Mapping[str, Any]], _D]) -> _D:
+    arrays = load_npz(path, "design")
+    if set(arrays) != {name, "header_json"}:
+        raise FileError(f"{path}: this design should hold {name} and header_json, not {', '.join(sorted(arrays))}")
+    try:
+        header = json.loads(arrays["header_json"].tobytes())
+        version = header["schema_version"]
+        if version != SCHEMA_VERSION:
+            raise FileError(
+                f"{path}: this design has schema version {version}; this program knows {SCHEMA_VERSION}. Update it"
+            )
+        design = build(arrays[name], header)
+    except (ValueError, KeyError, TypeError, RecursionError, OverflowError, InputError) as error:
+        raise FileError(f"{path}: this design is damaged ({error})") from error
+    if design.design_digest != header.get("design_digest"):
+        raise FileError(f"{path}: this design was changed after it was written (its digest does not fit)")
+    return design

@@ -11,8 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from cidesign import __version__
 from cidesign.errors import FileError, InputError
 from cidesign.files import read_json, write_json
+from cidesign.hardware_profiles.dmd_schema import DmdProfile
 from cidesign.hardware_profiles.loader import validate_profile
-from cidesign.hardware_profiles.schema import DmdProfile
 from cidesign.pattern import Encoding, PatternStack
 from cidesign.records import first_problem
 

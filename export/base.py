@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from cidesign.constraints.sequence import SequencePlan
 from cidesign.export.manifest import Compression, FileRecord, Half, Role
+from cidesign.hardware_profiles.dmd_schema import DmdProfile
 from cidesign.hardware_profiles.lattice import SuperpixelGrid
-from cidesign.hardware_profiles.schema import DmdProfile
 from cidesign.pattern import PatternStack
 
 

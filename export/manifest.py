@@ -8,8 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from cidesign import __version__
 from cidesign.errors import FileError
 from cidesign.files import inside, read_json, sha256_file, write_json
+from cidesign.hardware_profiles.dmd_schema import DmdProfile
 from cidesign.hardware_profiles.loader import validate_profile
-from cidesign.hardware_profiles.schema import DmdProfile
 from cidesign.pattern import Encoding
 from cidesign.records import first_problem
 
@@ -130,6 +130,8 @@ class Manifest(_Strict):
     def device_profile(self, where: Path) -> DmdProfile:
         """The manifest's own copy of the profile; its digest is checked."""
         profile = validate_profile(self.profile, str(where / MANIFEST_NAME))
+        if not isinstance(profile, DmdProfile):
+            raise FileError(f"{where}: {MANIFEST_NAME} holds a profile of kind {profile.kind}, not of a DMD")
         if profile.digest != self.profile_digest or profile.id != self.profile_id:
             raise FileError(f"{where}: the profile inside {MANIFEST_NAME} was changed after the export")
         return profile

@@ -15,8 +15,8 @@ from cidesign.export.bitplanes import planes_of
 from cidesign.export.formats import exporter_named
 from cidesign.export.manifest import DESIGN_NAME, EntryRecord, Manifest, check_files, read_manifest
 from cidesign.files import inside
+from cidesign.hardware_profiles.dmd_schema import DmdProfile
 from cidesign.hardware_profiles.lattice import SuperpixelGrid, superpixel_grid
-from cidesign.hardware_profiles.schema import DmdProfile
 from cidesign.pattern import PatternStack
 from cidesign.units import format_bytes, format_duration_us
 

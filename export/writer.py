@@ -20,8 +20,8 @@ from cidesign.export.manifest import (
 from cidesign.export.preview import write_preview
 from cidesign.export.verify import entry_records, verify_export
 from cidesign.files import refuse_existing, replacing_folder
+from cidesign.hardware_profiles.dmd_schema import DmdProfile
 from cidesign.hardware_profiles.lattice import superpixel_grid
-from cidesign.hardware_profiles.schema import DmdProfile
 from cidesign.pattern import PatternStack
 from cidesign.runs import now_utc
 

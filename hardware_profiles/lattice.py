@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cidesign.errors import LimitError
-from cidesign.hardware_profiles.schema import DmdProfile
+from cidesign.hardware_profiles.dmd_schema import DmdProfile
 
 Unsigned = TypeVar("Unsigned", bound=np.unsignedinteger)
 

@@ -11,6 +11,7 @@ from cidesign.files import read_limited
 if TYPE_CHECKING:  # pydantic takes longer to import than `profiles list` takes to run
     from pydantic import BaseModel, ValidationError
 
+    from cidesign.hardware_profiles.dmd_schema import DmdProfile
     from cidesign.hardware_profiles.schema import HardwareProfile
 
 MAX_PROFILE_BYTES = 1_000_000
@@ -52,6 +53,19 @@ def load_profile(name_or_path: str) -> "HardwareProfile":
         f"unknown profile {name_or_path!r}: {hint}; `cidesign profiles list` shows all, "
         "and the path of your own .toml file works too"
     )
+
+
+def load_dmd(name_or_path: str) -> "DmdProfile":
+    """Load the profile of a micromirror device; raises `InputError` when the name is that of another kind."""
+    from cidesign.hardware_profiles.dmd_schema import DmdProfile
+
+    profile = load_profile(name_or_path)
+    if not isinstance(profile, DmdProfile):
+        known = ", ".join(entry.id for entry in shipped_profiles() if entry.kind == "dmd")
+        raise InputError(
+            f"{profile.id} is a profile of kind {profile.kind}; a micromirror device is needed here, such as {known}"
+        )
+    return profile
 
 
 def read_profile(path: Path) -> "HardwareProfile":

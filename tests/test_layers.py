@@ -19,14 +19,18 @@ MAY_IMPORT: dict[str, set[str]] = {
     "pattern": {"errors", "units", "files"},
     "constraints.sequence": {"errors", "units", "hardware_profiles", "pattern"},
     "constraints.rules": {"errors", "units", "hardware_profiles", "pattern", "constraints.sequence"},
+    "constraints.aperture": {"errors", "units", "hardware_profiles", "pattern", "constraints.rules"},
+    "constraints.kspace": {"errors", "units", "hardware_profiles", "pattern", "constraints.rules"},
     "runs": {"errors", "units", "files", "records", "hardware_profiles", "pattern"},
 }
 _LOW = set(MAY_IMPORT)
 for _bench in ("export", "calibration", "device"):
     MAY_IMPORT[_bench] = set(_LOW)
 MAY_IMPORT["device"] |= {"export"}
-MAY_IMPORT["constraints.relax"] = set(_LOW)
-MAY_IMPORT["physics"] = _LOW | {"constraints.relax"}
+_RELAX = {"constraints.relax", "constraints.relax_aperture", "constraints.relax_kspace"}
+for _face in _RELAX:
+    MAY_IMPORT[_face] = set(_LOW)
+MAY_IMPORT["physics"] = _LOW | _RELAX
 MAY_IMPORT["models"] = MAY_IMPORT["physics"] | {"physics"}
 MAY_IMPORT["data"] = set(_LOW)
 MAY_IMPORT["distill"] = MAY_IMPORT["models"] | {"models", "data"}
@@ -37,7 +41,16 @@ MAY_IMPORT["cli"] = EVERYTHING
 MAY_IMPORT["demo"] = EVERYTHING
 MAY_IMPORT["__main__"] = {"cli"}
 
-BENCH_HALF = ("hardware_profiles", "export", "calibration", "device", "constraints.rules", "constraints.sequence")
+BENCH_HALF = (
+    "hardware_profiles",
+    "export",
+    "calibration",
+    "device",
+    "constraints.rules",
+    "constraints.sequence",
+    "constraints.aperture",
+    "constraints.kspace",
+)
 
 
 def _modules() -> list[tuple[str, Path]]:

@@ -14,7 +14,6 @@ from cidesign.errors import InputError
 
 if TYPE_CHECKING:
     from cidesign.device.transport import Transport
-    from cidesign.hardware_profiles.schema import DmdProfile
 
 BACKENDS = ("hid", "i2c", "display", "emulator")
 
@@ -66,8 +65,9 @@ def command(
     hardware on a pseudo-terminal).  Ctrl-C ends it and leaves the device stopped and idle.
     """
     from cidesign.device.bridge import BackendOptions, open_backend, serve
+    from cidesign.hardware_profiles.loader import load_dmd
 
-    profile = dmd_profile(profile_name)
+    profile = load_dmd(profile_name)
     if port and listen:
         raise InputError("--port and --listen: give one of them")
     if not port and not listen and backend != "emulator":
@@ -79,17 +79,6 @@ def command(
     with ends_on_signals() as stop, a_port(port, baud, listen, link) as open_port:
         device = open_backend(backend, profile, options, stop)
         serve(device, open_port, stop, note, spool=spool, base_baud=baud, max_baud=max_baud)
-
-
-def dmd_profile(name: str) -> "DmdProfile":
-    """A DMD's profile by name or file."""
-    from cidesign.hardware_profiles.loader import load_profile
-    from cidesign.hardware_profiles.schema import DmdProfile
-
-    profile = load_profile(name)
-    if not isinstance(profile, DmdProfile):
-        raise InputError(f"{name}: is a profile of kind {profile.kind}, not of a micromirror device")
-    return profile
 
 
 def refuse_rendered(folder: Path | None, force: bool) -> None:

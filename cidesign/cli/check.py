@@ -10,7 +10,7 @@ from cidesign.cli.output import json_option, next_step, quoted, result
 
 if TYPE_CHECKING:
     from cidesign.export.verify import Finding
-    from cidesign.hardware_profiles.schema import DmdProfile
+    from cidesign.hardware_profiles.dmd_schema import DmdProfile
 
 
 @click.command("check")
@@ -27,9 +27,9 @@ def command(path: Path, profile_name: str | None, as_json: bool) -> None:
     """
     from cidesign.errors import FileError
     from cidesign.export.verify import Finding, verify_export
-    from cidesign.hardware_profiles.loader import load_profile
+    from cidesign.hardware_profiles.loader import load_dmd
 
-    profile = load_profile(profile_name) if profile_name else None
+    profile = load_dmd(profile_name) if profile_name else None
     is_run = (path / "run.json").is_file()
     folders = _export_folders(path / "export" if is_run else path)
     if not is_run and not folders:

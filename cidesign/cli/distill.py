@@ -76,9 +76,9 @@ def command(
             "--profile is needed, for example --profile dlp4500 (`cidesign profiles list` shows all)"
         )
     from cidesign.distill.presets import Request, check_profile, settings_for
-    from cidesign.hardware_profiles.loader import load_profile
+    from cidesign.hardware_profiles.loader import load_dmd
 
-    profile = load_profile(profile_name)
+    profile = load_dmd(profile_name)
     request = Request(
         preset, seed, data, side, patterns, bit_depth, encoding, photoelectrons, read_noise, exposure_us, device
     )

@@ -68,13 +68,14 @@ def command(
     The controller is modelled command by command and is stricter than the documents where they are vague.  What the
     mirrors would show goes to --render.  A DLP4500 comes with the computer at its HDMI input.  Ctrl-C ends it.
     """
-    from cidesign.cli.bridge import a_port, dmd_profile, ends_on_signals, refuse_rendered
+    from cidesign.cli.bridge import a_port, ends_on_signals, refuse_rendered
     from cidesign.device.bridge import Backend, serve
     from cidesign.device.clock import SkippingClock
     from cidesign.device.emulator import Emulation
     from cidesign.device.virtual_faults import DeviceFaults
+    from cidesign.hardware_profiles.loader import load_dmd
 
-    profile = dmd_profile(profile_name)
+    profile = load_dmd(profile_name)
     rates = parse_faults(faults)
     if link is not None and listen is not None:
         raise InputError("--link and --listen: a TCP port needs no link; give one of them")

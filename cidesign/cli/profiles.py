@@ -36,7 +36,8 @@ def list_profiles(as_json: bool = False) -> None:
 @json_option
 def show_profile(name: str, as_json: bool) -> None:
     """Show every value of profile NAME (or a .toml file) with its unit, source and confidence."""
-    from cidesign.hardware_profiles.schema import CONFIDENCE_MEANING, sourced_values, unit_of
+    from cidesign.hardware_profiles.schema import sourced_values, unit_of
+    from cidesign.hardware_profiles.sourced import CONFIDENCE_MEANING
 
     profile = load_profile(name)
     rows = [

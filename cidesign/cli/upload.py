@@ -53,7 +53,7 @@ def command(
     """
     from cidesign.device.plan import plan_upload
     from cidesign.device.refusals import refuse_unsupported
-    from cidesign.hardware_profiles.loader import load_profile
+    from cidesign.hardware_profiles.loader import load_dmd
 
     if ask_status or stop_it:
         if folder is not None or (ask_status and stop_it):
@@ -67,7 +67,7 @@ def command(
     where = "" if dry_run else _port(port)
     if profile_name is not None:
         refuse_unsupported(profile_name)
-    profile = load_profile(profile_name) if profile_name is not None else None
+    profile = load_dmd(profile_name) if profile_name is not None else None
     plan = plan_upload(folder, profile, baud, images_in_flash)
     shown = table(plan.rows(baud))
     for text in plan.warnings:

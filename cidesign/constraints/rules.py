@@ -9,7 +9,7 @@ from typing import Protocol
 
 from cidesign.constraints.sequence import SequencePlan, reload_needed
 from cidesign.errors import LimitError
-from cidesign.hardware_profiles.schema import DmdProfile
+from cidesign.hardware_profiles.dmd_schema import DmdProfile
 from cidesign.pattern import PatternStack
 
 

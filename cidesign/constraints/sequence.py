@@ -6,7 +6,7 @@ from fractions import Fraction
 from typing import Literal
 
 from cidesign.errors import InputError, LimitError
-from cidesign.hardware_profiles.schema import DmdProfile, SequenceMode
+from cidesign.hardware_profiles.dmd_schema import DmdProfile, SequenceMode
 
 SequenceModeName = Literal["fixed_exposure", "variable_exposure"]
 

@@ -14,7 +14,7 @@ from cidesign.device.frames import MessageType
 from cidesign.device.server import LinkServer
 from cidesign.device.transport import Transport, TransportClosed, open_pty
 from cidesign.errors import DeviceError, FileError, InputError
-from cidesign.hardware_profiles.schema import DmdProfile
+from cidesign.hardware_profiles.dmd_schema import DmdProfile
 
 _STEP_S = 0.05
 _STEP_SHOWING_S = 0.002

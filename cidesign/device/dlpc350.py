@@ -13,7 +13,7 @@ from cidesign.device.commands import CommandLink, poll, stopped_on_error
 from cidesign.device.dlpc350_tables import Source
 from cidesign.device.dmd import DeviceInfo, DeviceStatus, Half, TableEntry
 from cidesign.errors import DeviceError, InputError
-from cidesign.hardware_profiles.schema import DmdProfile
+from cidesign.hardware_profiles.dmd_schema import DmdProfile
 
 _WAIT_US = 2_000_000
 _MODE_CHANGE_US = 5_000_000

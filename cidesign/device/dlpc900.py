@@ -13,7 +13,7 @@ from cidesign.device.clock import Clock
 from cidesign.device.commands import CommandLink, CommandRefused, poll, stopped_on_error
 from cidesign.device.dmd import DeviceInfo, DeviceStatus, Half, TableEntry
 from cidesign.errors import DeviceError
-from cidesign.hardware_profiles.schema import DmdProfile
+from cidesign.hardware_profiles.dmd_schema import DmdProfile
 
 _MODE_CHANGE_US = 5_000_000
 _START_STOP_US = 2_000_000

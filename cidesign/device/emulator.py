@@ -15,7 +15,7 @@ from cidesign.device.virtual_faults import DeviceFaults
 from cidesign.device.virtual_frames import write_shown
 from cidesign.device.virtual_hid import VirtualHidPort
 from cidesign.errors import InputError
-from cidesign.hardware_profiles.schema import DmdProfile
+from cidesign.hardware_profiles.dmd_schema import DmdProfile
 
 FRAME_US = 16_667
 

@@ -15,7 +15,7 @@ from cidesign.errors import DeviceError, FileError, LimitError
 from cidesign.export.manifest import FileRecord, Manifest, read_manifest
 from cidesign.export.verify import verify_export
 from cidesign.files import inside, read_limited, sha256_bytes
-from cidesign.hardware_profiles.schema import DmdProfile
+from cidesign.hardware_profiles.dmd_schema import DmdProfile
 from cidesign.units import US_PER_S, format_bytes, format_duration_us
 
 Way = Literal["control link", "hdmi", "flash"]

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from cidesign.device.clock import Clock
 from cidesign.device.virtual_faults import DeviceFaults, Refused
 from cidesign.device.virtual_frames import ShownEntry, ShownFrame
-from cidesign.hardware_profiles.schema import DmdProfile
+from cidesign.hardware_profiles.dmd_schema import DmdProfile
 
 _VALIDATION_US = 20_000
 _MAX_RUNS_KEPT = 128

@@ -14,7 +14,7 @@ from cidesign.device.virtual_faults import DeviceFaults, Refused
 from cidesign.device.virtual_frames import ShownEntry, ShownFrame
 from cidesign.device.virtual_lut import LutEntry, parse_entry, with_trigger_dark
 from cidesign.device.virtual_memory import ImageMemory
-from cidesign.hardware_profiles.schema import DmdProfile
+from cidesign.hardware_profiles.dmd_schema import DmdProfile
 
 MODE_CHANGE_US = 500_000
 _IDLE_HOLD_US = 3_000_000

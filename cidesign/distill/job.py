@@ -18,7 +18,7 @@ from cidesign.distill.checkpoint import Progress, load_checkpoint, restore, save
 from cidesign.distill.loop import StepReport, evaluate, evaluation_batches, generator_for, make_optimiser, train_phase
 from cidesign.errors import CidesignError, FileError
 from cidesign.files import canonical_json, disk_errors, refuse_existing, sha256_bytes
-from cidesign.hardware_profiles.schema import DmdProfile
+from cidesign.hardware_profiles.dmd_schema import DmdProfile
 from cidesign.models.system import ImagingSystem, build_system
 from cidesign.physics.designs import low_frequency_cosines
 from cidesign.physics.linear_inverse import fit_prior

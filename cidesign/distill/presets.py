@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 
 from cidesign.errors import InputError
-from cidesign.hardware_profiles.schema import DmdProfile
+from cidesign.hardware_profiles.dmd_schema import DmdProfile
 from cidesign.pattern import Encoding
 from cidesign.runs import RunSettings
 

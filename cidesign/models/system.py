@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from cidesign.constraints.rules import bit_depth_rule
 from cidesign.errors import FileError
 from cidesign.files import replacing_file
-from cidesign.hardware_profiles.schema import DmdProfile
+from cidesign.hardware_profiles.dmd_schema import DmdProfile
 from cidesign.models.unet import DecoderOutput, LinearThenUNet
 from cidesign.physics.noise import DetectorNoise
 from cidesign.physics.single_pixel import SinglePixelEncoder

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import pytest
 import torch
 
+from cidesign.hardware_profiles.dmd_schema import DmdProfile
 from cidesign.hardware_profiles.loader import load_profile
-from cidesign.hardware_profiles.schema import DmdProfile
 from cidesign.runs import RunSettings
 
 

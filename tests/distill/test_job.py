@@ -17,7 +17,7 @@ from cidesign.distill import job
 from cidesign.distill.job import Interrupted, Listener, resume_run, start_run
 from cidesign.distill.loop import StepReport
 from cidesign.errors import CidesignError, FileError
-from cidesign.hardware_profiles.schema import DmdProfile
+from cidesign.hardware_profiles.dmd_schema import DmdProfile
 from cidesign.models.system import load_student, load_teacher
 from cidesign.runs import Run, RunSettings
 

@@ -8,7 +8,7 @@ import pytest
 
 from cidesign.distill.job import Listener, start_run
 from cidesign.errors import FileError
-from cidesign.hardware_profiles.schema import DmdProfile
+from cidesign.hardware_profiles.dmd_schema import DmdProfile
 from cidesign.report.run_report import write_report
 from cidesign.runs import Run, RunSettings
 

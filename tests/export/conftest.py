@@ -12,8 +12,8 @@ from cidesign.constraints.sequence import plan_sequence
 from cidesign.export.base import Exporter
 from cidesign.export.formats import EXPORTERS
 from cidesign.export.writer import write_export
+from cidesign.hardware_profiles.dmd_schema import DmdProfile
 from cidesign.hardware_profiles.loader import load_profile, validate_profile
-from cidesign.hardware_profiles.schema import DmdProfile
 from cidesign.pattern import PatternStack
 
 LETTER_F = ("......", ".####.", ".#....", ".###..", ".#....", ".#...."), 6

@@ -13,6 +13,7 @@ CASES = [
     (name, entry.id, int(depth))
     for entry in shipped_profiles()
     if entry.kind == "dmd"
+    if entry.kind == "dmd"
     for name in formats_for(load_profile(entry.id).controller.value)
     for depth in sorted(load_profile(entry.id).bit_depths)
 ]

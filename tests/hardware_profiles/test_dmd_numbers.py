@@ -7,9 +7,11 @@ import pytest
 from cidesign.constraints.rules import ExposureTable
 from cidesign.constraints.sequence import plan_sequence
 from cidesign.errors import FileError
+from cidesign.hardware_profiles.dmd_schema import DmdProfile
 from cidesign.hardware_profiles.lattice import superpixel_grid
 from cidesign.hardware_profiles.loader import load_profile, shipped_profiles, validate_profile
-from cidesign.hardware_profiles.schema import Confidence, DmdProfile, sourced_values
+from cidesign.hardware_profiles.schema import sourced_values
+from cidesign.hardware_profiles.sourced import Confidence
 
 IDS = [entry.id for entry in shipped_profiles() if entry.kind == "dmd"]
 

@@ -19,7 +19,7 @@ def test_diamond_centres_by_hand() -> None:
     assert (x[1139, 911], y[1139, 911]) == (911.5, 569.5)
 
 
-@pytest.mark.parametrize("name", [entry.id for entry in shipped_profiles()])
+@pytest.mark.parametrize("name", [entry.id for entry in shipped_profiles() if entry.kind == "dmd"])
 @pytest.mark.parametrize("side", [4, 7, 32, 64])
 def test_superpixels_are_equal_squares(name: str, side: int) -> None:
     profile = load_profile(name)

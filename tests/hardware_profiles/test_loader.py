@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from cidesign.errors import CidesignError, FileError, InputError
 from cidesign.hardware_profiles.loader import load_profile, read_profile, shipped_profiles
-from cidesign.hardware_profiles.schema import Sourced, sourced_values
+from cidesign.hardware_profiles.schema import sourced_values
+from cidesign.hardware_profiles.sourced import Sourced
 
 SHIPPED = {entry.id: entry.path for entry in shipped_profiles()}
 TEXT = SHIPPED["dlp4500"].read_text()

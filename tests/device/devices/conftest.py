@@ -17,8 +17,8 @@ from cidesign.device.virtual_dlpc350 import VirtualDlpc350
 from cidesign.device.virtual_dlpc900 import VirtualDlpc900
 from cidesign.device.virtual_faults import DeviceFaults
 from cidesign.device.virtual_hid import VirtualHidPort
+from cidesign.hardware_profiles.dmd_schema import DmdProfile
 from cidesign.hardware_profiles.loader import load_profile
-from cidesign.hardware_profiles.schema import DmdProfile
 
 Words = NDArray[np.uint32]
 

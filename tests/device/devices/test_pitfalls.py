@@ -350,7 +350,7 @@ def test_a_single_controller_takes_no_secondary_half(virtual_900, erle_block) ->
 def test_shipped_profiles_fit_their_boards() -> None:
     sizes = {(board.columns, board.rows): board for board in BOARDS.values()}
     checked = 0
-    for entry in shipped_profiles():
+    for entry in (known for known in shipped_profiles() if known.kind == "dmd"):
         profile = load_profile(entry.id)
         if profile.kind == "dmd" and profile.controller.value == "dlpc900":
             board = sizes[profile.mirrors.columns.value, profile.mirrors.rows.value]

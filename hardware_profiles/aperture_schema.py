@@ -1,0 +1,92 @@
+"""Profiles of coded apertures: the lithographic process, and the spectrograph that the mask is made for."""
+
+from functools import cached_property
+from itertools import pairwise
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from cidesign.files import canonical_json, sha256_bytes
+from cidesign.hardware_profiles.sourced import Count, ProfileId, Sourced, Strict, Text
+
+# Wide enough for e-beam and for film, narrow enough to catch a value in nm or mm.
+LengthUm = Annotated[float, Field(ge=0.001, le=1000, allow_inf_nan=False)]
+PlateMm = Annotated[float, Field(ge=1, le=1000, allow_inf_nan=False)]
+WavelengthNm = Annotated[float, Field(ge=200, le=20_000, allow_inf_nan=False)]
+ShiftPx = Annotated[float, Field(ge=-10_000, le=10_000, allow_inf_nan=False)]
+
+
+class Lithography(Strict):
+    """What the mask shop can make.
+
+    `edge_bias_um` is how far each edge of a transparent area moves outwards between drawing and plate (negative: the
+    opening shrinks); it is left out where nobody has measured it.  `corner_contacts` says whether two areas may
+    touch at a corner alone.  `max_vertices` limits a polygon in GDSII and OASIS.
+    """
+
+    process: Sourced[Literal["laser_chrome", "ebeam_chrome", "film"]]
+    min_feature_um: Sourced[LengthUm]
+    min_gap_um: Sourced[LengthUm]
+    corner_contacts: Sourced[bool]
+    writer_grid_um: Sourced[LengthUm]
+    plate_width_mm: Sourced[PlateMm]
+    plate_height_mm: Sourced[PlateMm]
+    max_vertices: Sourced[Count]
+    formats: Sourced[Annotated[list[Literal["tiff", "gds", "oasis"]], Field(min_length=1)]]
+    edge_bias_um: Sourced[Annotated[float, Field(ge=-10, le=10, allow_inf_nan=False)]] | None = None
+
+
+class Spectrograph(Strict):
+    """The single-disperser spectrograph behind the mask.
+
+    Band k of the scene, seen through the mask, lands on the detector displaced by `shift_px[k]` code pixels along
+    `axis`, towards higher indices when positive.  `magnification` is the size of the mask's image on the detector
+    over the mask's own, with its sign.
+    """
+
+    wavelengths_nm: Sourced[Annotated[list[WavelengthNm], Field(min_length=2, max_length=500)]]
+    shift_px: Sourced[Annotated[list[ShiftPx], Field(min_length=2, max_length=500)]]
+    axis: Sourced[Literal["columns", "rows"]]
+    magnification: Sourced[Annotated[float, Field(ge=-100, le=100, allow_inf_nan=False)]]
+
+    @model_validator(mode="after")
+    def _check_bands(self) -> "Spectrograph":
+        bands, shifts = self.wavelengths_nm.value, self.shift_px.value
+        if len(bands) != len(shifts):
+            raise ValueError(f"shift_px: {len(shifts)} shifts for {len(bands)} wavelengths; give one for each band")
+        if any(b <= a for a, b in pairwise(bands)):
+            raise ValueError("wavelengths_nm: must rise from band to band")
+        steps = [b - a for a, b in pairwise(shifts)]
+        if not (all(step > 0 for step in steps) or all(step < 0 for step in steps)):
+            raise ValueError("shift_px: must rise, or fall, from band to band; a prism or grating does not turn back")
+        if self.magnification.value == 0:
+            raise ValueError("magnification: 0 gives no image")
+        return self
+
+
+class ApertureProfile(Strict):
+    """A coded aperture: what SD-CASSI puts into its image plane."""
+
+    schema_version: Literal[1]
+    kind: Literal["aperture"]
+    id: ProfileId
+    name: Text
+    summary: Text
+    pixel_pitch_um: Sourced[LengthUm]
+    lithography: Lithography
+    spectrograph: Spectrograph
+
+    @model_validator(mode="after")
+    def _check_pitch(self) -> "ApertureProfile":
+        ratio = self.pixel_pitch_um.value / self.lithography.writer_grid_um.value
+        if abs(ratio - round(ratio)) > 1e-6:
+            raise ValueError(
+                f"pixel_pitch_um: {self.pixel_pitch_um.value} is {ratio:.4g} steps of the writer grid "
+                f"{self.lithography.writer_grid_um.value} um; it must be a whole number of them"
+            )
+        return self
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the profile's canonical JSON; designs and exports name the profile by it."""
+        return sha256_bytes(canonical_json(self.model_dump(mode="json")))
