@@ -11,10 +11,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from cidesign.calibration.matlab import read_matrices
 from cidesign.calibration.readers import as_numbers
 from cidesign.errors import FileError, InputError
 from cidesign.files import load_npz
+from cidesign.hadamard import sequency_order, sylvester_matrix, walsh_hadamard
+from cidesign.matlab import read_matrices
 from cidesign.records import shown
 
 MAX_CAPTURE_BYTES = 256_000_000
@@ -64,51 +65,6 @@ class HadamardCapture:
         order = sequency_order(self.side)
         finest = self.readings[region, order[-(order.size // 4) :]]
         return float(np.sqrt(np.mean(finest**2)))
-
-
-def walsh_hadamard(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """H v for the Sylvester matrix H, by the fast transform; v (N,) with N a power of two."""
-    result = values.astype(np.float64)
-    half = 1
-    while half < result.size:
-        pairs = result.reshape(-1, 2, half)
-        result = np.stack([pairs[:, 0] + pairs[:, 1], pairs[:, 0] - pairs[:, 1]], axis=1).reshape(-1)
-        half *= 2
-    return result
-
-
-def hadamard_rows(side: int, rows: NDArray[np.intp]) -> NDArray[np.int8]:
-    """Rows of the Sylvester matrix of order side**2 as patterns (len(rows), side, side) of +1 and -1.
-
-    H[k, j] = (-1)**popcount(k & j).
-    """
-    column = np.arange(side * side)
-    parity = np.bitwise_count(np.asarray(rows)[:, None] & column[None, :]) & 1
-    patterns: NDArray[np.int8] = (1 - 2 * parity.astype(np.int8)).reshape(-1, side, side)
-    return patterns
-
-
-def sequency_order(side: int) -> NDArray[np.intp]:
-    """Row numbers of the Sylvester matrix of order side**2 from the coarsest pattern to the finest.
-
-    Row side * i + j shows the outer product of the rows i and j of the matrix of order `side`; it is placed by the sum
-    of their sign changes, ties by the vertical sign changes, then by its number.  Raises `InputError` when
-    `side` is not a power of two.
-    """
-    if side < 1 or side & (side - 1):
-        raise InputError(f"Hadamard patterns need a side that is a power of two, not {side}")
-    line = sylvester_matrix(side)
-    changes = np.count_nonzero(np.diff(line, axis=1), axis=1)
-    vertical, horizontal = np.repeat(changes, side), np.tile(changes, side)
-    return np.lexsort((np.arange(side * side), vertical, vertical + horizontal))
-
-
-def sylvester_matrix(order: int) -> NDArray[np.int8]:
-    """The Sylvester matrix of a power-of-two order, +1 and -1."""
-    index = np.arange(order)
-    parity = np.bitwise_count(index[:, None] & index[None, :]) & 1
-    matrix: NDArray[np.int8] = 1 - 2 * parity.astype(np.int8)
-    return matrix
 
 
 def read_hadamard_capture(path: Path) -> HadamardCapture:

@@ -4,60 +4,24 @@ import os
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, ClassVar, Generic, Literal, TypeVar, cast
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from cidesign import __version__
 from cidesign.errors import FileError, InputError
 from cidesign.files import read_json, write_json
+from cidesign.hardware_profiles.aperture_schema import ApertureProfile
 from cidesign.hardware_profiles.dmd_schema import DmdProfile
 from cidesign.hardware_profiles.loader import validate_profile
-from cidesign.pattern import Encoding, PatternStack
+from cidesign.hardware_profiles.mri_schema import MriProfile
+from cidesign.hardware_profiles.schema import HardwareProfile
+from cidesign.pattern import ApertureMask, Design, PatternStack, Trajectory
 from cidesign.records import first_problem
+from cidesign.run_settings import CassiSettings, MriSettings, RunSettings, SinglePixelSettings
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 RUNS_FOLDER = Path("runs")
-
-PositiveInt = Annotated[int, Field(ge=1, le=100_000_000)]
-PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-
-
-class RunSettings(BaseModel):
-    """Everything that decides a run's result, beside the profile and the library versions.
-
-    `photoelectrons_per_frame` is what the detector collects in one frame with all mirrors on and a white scene;
-    `read_noise_photoelectrons` is the standard deviation of its read noise, referred to photoelectrons.
-    `data` is `procedural` or the folder of images.  `precision` is that of the U-Net during training.
-    `weight_*` weigh the student's loss: task, decoder (bottleneck features), encoder (Gram).
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-    preset: str
-    seed: Annotated[int, Field(ge=0, lt=2**32)]
-    side: Annotated[int, Field(ge=4, le=512)]
-    patterns: PositiveInt
-    bit_depth: Annotated[int, Field(ge=1, le=8)]
-    encoding: Encoding
-    photoelectrons_per_frame: PositiveFloat
-    read_noise_photoelectrons: NonNegative
-    exposure_us: PositiveFloat | None
-    data: str
-    images: PositiveInt
-    validation_images: PositiveInt
-    batch: PositiveInt
-    channels: Annotated[int, Field(ge=4, le=256)]
-    teacher_epochs: PositiveInt
-    student_epochs: PositiveInt
-    learning_rate: PositiveFloat
-    optics_learning_rate: PositiveFloat
-    precision: Literal["float32", "bfloat16"]
-    device: str
-    weight_task: NonNegative
-    weight_decoder: NonNegative
-    weight_encoder: NonNegative
 
 
 class RunRecord(BaseModel):
@@ -65,9 +29,8 @@ class RunRecord(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    schema_version: Literal[1]
+    schema_version: Literal[2]
     kind: Literal["run"]
-    modality: Literal["single-pixel"]
     status: Literal["training", "complete"]
     created_utc: str
     cidesign_version: str
@@ -110,13 +73,21 @@ class Run:
         """Whether training reached its end."""
         return self.record.status == "complete"
 
-    @cached_property
-    def profile(self) -> DmdProfile:
+    @property
+    def profile(self) -> HardwareProfile:
         """The run's own copy of its profile; its digest is checked."""
+        return self._profile
+
+    @cached_property
+    def _profile(self) -> HardwareProfile:
         profile = validate_profile(self.record.profile, str(self.path / "run.json"))
         if profile.digest != self.record.profile_digest:
             raise FileError(
                 f"{self.path}: the profile inside run.json was changed after the run (its digest does not fit)"
+            )
+        if not isinstance(profile, _PROFILES[self.settings.modality]):
+            raise FileError(
+                f"{self.path}: run.json joins {self.settings.modality} settings to a {profile.kind} profile"
             )
         return profile
 
@@ -127,11 +98,15 @@ class Run:
                 f"{self.path}: this run is not finished; finish it with `cidesign distill --resume --out {self.path}`"
             )
 
+    @property
+    def design(self) -> Design:
+        """The hard design of a finished run; its digest is checked against `run.json`."""
+        return self._design
+
     @cached_property
-    def design(self) -> PatternStack:
-        """The hard patterns of a finished run; the digest is checked against `run.json`."""
+    def _design(self) -> Design:
         self.require_complete()
-        design = PatternStack.load(self.path / "design.npz")
+        design = _DESIGNS[self.settings.modality].load(self.path / "design.npz")
         if design.design_digest != self.record.design_digest:
             raise FileError(f"{self.path}: design.npz is not the design that run.json names (their digests differ)")
         return design
@@ -144,9 +119,68 @@ class Run:
         return path
 
 
-def open_run(path: Path | None) -> Run:
-    """Open the run at `path`, or the newest one below `runs/` when none is given."""
-    return Run(newest_run() if path is None else path)
+_S = TypeVar("_S", bound=SinglePixelSettings | CassiSettings | MriSettings)
+_P = TypeVar("_P", bound=HardwareProfile)
+_D = TypeVar("_D", bound=Design)
+
+
+class _OneKind(Run, Generic[_S, _P, _D]):
+    """A run of one modality; opening another one raises `InputError`."""
+
+    modality: ClassVar[str]
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        found = super().settings.modality
+        if found != self.modality:
+            raise InputError(f"{path}: a run of the modality {found}; this works with {self.modality} runs")
+
+    @property
+    def settings(self) -> _S:
+        """What was asked for."""
+        return cast(_S, super().settings)
+
+    @property
+    def profile(self) -> _P:
+        """The run's own copy of its profile."""
+        return cast(_P, super().profile)
+
+    @property
+    def design(self) -> _D:
+        """The hard design of a finished run."""
+        return cast(_D, super().design)
+
+
+class SinglePixelRun(_OneKind[SinglePixelSettings, DmdProfile, PatternStack]):
+    """A run for a micromirror device."""
+
+    modality = "single-pixel"
+
+
+class CassiRun(_OneKind[CassiSettings, ApertureProfile, ApertureMask]):
+    """A run for a coded aperture."""
+
+    modality = "cassi"
+
+
+class MriRun(_OneKind[MriSettings, MriProfile, Trajectory]):
+    """A run for a scanner."""
+
+    modality = "mri"
+
+
+_PROFILES = {"single-pixel": DmdProfile, "cassi": ApertureProfile, "mri": MriProfile}
+_DESIGNS: dict[str, type[PatternStack] | type[ApertureMask] | type[Trajectory]] = {
+    "single-pixel": PatternStack,
+    "cassi": ApertureMask,
+    "mri": Trajectory,
+}
+_R = TypeVar("_R", bound=Run)
+
+
+def open_run(path: Path | None, kind: type[_R]) -> _R:
+    """Open the run at `path`, or the newest one below `runs/` when none is given, as one of a kind."""
+    return kind(newest_run() if path is None else path)
 
 
 def newest_run() -> Path:

@@ -21,7 +21,8 @@ class Lithography(Strict):
 
     `edge_bias_um` is how far each edge of a transparent area moves outwards between drawing and plate (negative: the
     opening shrinks); it is left out where nobody has measured it.  `corner_contacts` says whether two areas may
-    touch at a corner alone.  `max_vertices` limits a polygon in GDSII and OASIS.
+    touch at a corner alone.  `min_area_um2` is the smallest area, clear or opaque, that survives as an island; left
+    out where the shop states none.  `max_vertices` limits a polygon in GDSII and OASIS.
     """
 
     process: Sourced[Literal["laser_chrome", "ebeam_chrome", "film"]]
@@ -34,6 +35,7 @@ class Lithography(Strict):
     max_vertices: Sourced[Count]
     formats: Sourced[Annotated[list[Literal["tiff", "gds", "oasis"]], Field(min_length=1)]]
     edge_bias_um: Sourced[Annotated[float, Field(ge=-10, le=10, allow_inf_nan=False)]] | None = None
+    min_area_um2: Sourced[Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)]] | None = None
 
 
 class Spectrograph(Strict):

@@ -3,15 +3,30 @@
 from functools import cached_property
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from cidesign.files import canonical_json, sha256_bytes
 from cidesign.hardware_profiles.sourced import Count, ProfileId, Sourced, Strict, Text
 
-# 0.02 T (low field) to 25 T; 1 to 1000 mT/m; 1 to 2000 T/m/s: wide, but another unit falls outside.
-FieldT = Annotated[float, Field(ge=0.02, le=25, allow_inf_nan=False)]
-GradientMtPerM = Annotated[float, Field(ge=1, le=1000, allow_inf_nan=False)]
-SlewTPerMPerS = Annotated[float, Field(ge=1, le=2000, allow_inf_nan=False)]
+
+def _in_unit(low: float, high: float, unit: str, others: str) -> AfterValidator:
+    """A range that systems on the market fill; what lies outside is most often a number in another unit."""
+
+    def check(value: float) -> float:
+        if not low <= value <= high:
+            raise ValueError(
+                f"no known scanner has {value:g} {unit} (known: {low:g} to {high:g}); was it given in {others}? "
+                f"Convert it to {unit}"
+            )
+        return value
+
+    return AfterValidator(check)
+
+
+# 0.05 T low-field systems to animal magnets; 5.9 mT/m low field to 300 mT/m head coils; slews up to 750 T/m/s (pge2).
+FieldT = Annotated[float, Field(allow_inf_nan=False), _in_unit(0.02, 25, "T", "gauss or MHz")]
+GradientMtPerM = Annotated[float, Field(allow_inf_nan=False), _in_unit(1, 350, "mT/m", "T/m, G/cm or Hz/m")]
+SlewTPerMPerS = Annotated[float, Field(allow_inf_nan=False), _in_unit(1, 1000, "T/m/s", "G/cm/ms or Hz/m/s")]
 RasterUs = Annotated[float, Field(ge=0.01, le=1000, allow_inf_nan=False)]
 DeadTimeUs = Annotated[float, Field(ge=0, le=10_000, allow_inf_nan=False)]
 
@@ -43,7 +58,7 @@ class DeadTimes(Strict):
 class NerveStimulation(Strict):
     """The IEC 60601-2-33 nerve-impulse response of one gradient coil.
 
-    PNS(t) = |slew * c / (S_min (c + tau)^2)| with S_min = rheobase / effective length.
+    PNS(t) = |integral of slew(t - s) c / (S_min (c + s)^2) ds| with S_min = rheobase / effective length.
     """
 
     chronaxie_us: Sourced[Annotated[float, Field(gt=0, le=10_000, allow_inf_nan=False)]]
@@ -52,7 +67,11 @@ class NerveStimulation(Strict):
 
 
 class MriProfile(Strict):
-    """A scanner.  `nominal` is what it can do, `design` is what sequences are made for (derated)."""
+    """A scanner.  `nominal` is what it can do, `design` is what sequences are made for (derated).
+
+    What is left out (nominal limits, samples of a readout, nerve stimulation) is not known: the checks that need it
+    are then not evaluated.
+    """
 
     schema_version: Literal[1]
     kind: Literal["mri"]

@@ -11,8 +11,9 @@ from cidesign.errors import CidesignError, FileError
 # name -> (module, what it does); the help page is made from this table, so it imports nothing else.
 COMMANDS = {
     "profiles": ("cidesign.cli.profiles", "What hardware is known, every number with its source."),
-    "distill": ("cidesign.cli.distill", "Train teacher and student: the patterns for a device, and their decoder."),
-    "export": ("cidesign.cli.export", "Device files from the patterns of a run, read back and compared."),
+    "distill": ("cidesign.cli.distill", "Train teacher and student: the measurement for a device, and its decoder."),
+    "evaluate": ("cidesign.cli.evaluate", "A run beside end-to-end training, fixed designs and its teacher."),
+    "export": ("cidesign.cli.export", "Device files from the design of a run, read back and compared."),
     "check": ("cidesign.cli.check", "A design or its device files against the limits of the device."),
     "upload": ("cidesign.cli.upload", "Send an export to a device through a bridge, and verify it."),
     "emulate": ("cidesign.cli.emulate", "A virtual DMD on a pseudo-terminal, to rehearse uploads."),
@@ -47,7 +48,7 @@ class LazyGroup(click.Group):
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__, prog_name="cidesign")
 def group() -> None:
-    """Design the measurement of a computational camera for a real device, and reconstruct its captures.
+    """Design the measurement of a computational imaging system for a real device, and reconstruct its captures.
 
     Start with: cidesign distill --profile dlp4500
     """

@@ -28,9 +28,9 @@ def command(capture: Path, run: Path | None, out: Path | None, force: bool, as_j
     from cidesign.calibration.response import estimate_response
     from cidesign.errors import FileError
     from cidesign.files import refuse_existing
-    from cidesign.runs import now_utc, open_run
+    from cidesign.runs import SinglePixelRun, now_utc, open_run
 
-    opened = open_run(run)
+    opened = open_run(run, SinglePixelRun)
     if run is None:
         note(f"run: {opened.path} (the newest)")
     folder = out or opened.path / "calibration"

@@ -10,63 +10,94 @@ import click
 from cidesign.cli.output import force_option, json_option, next_step, note, quoted, result, table
 
 if TYPE_CHECKING:
-    from cidesign.runs import Run
+    from cidesign.hardware_profiles.schema import HardwareProfile
+    from cidesign.run_settings import RunSettings
+    from cidesign.runs import Run, SinglePixelRun
 
 
 @click.command("distill")
 @click.option("--profile", "profile_name", help="A known profile, or your own .toml file.")
 @click.option("--out", type=click.Path(path_type=Path), help="The run folder [default: runs/PROFILE-PRESET].")
-@click.option("--data", help="A folder of images [default: procedural images].")
+@click.option("--data", help="Images, spectral cubes or MR slices: a file or folder [default: procedural ones].")
 @click.option("--preset", type=click.Choice(["quick", "standard", "paper"]), default="quick", show_default=True)
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=1, show_default=True)
-@click.option("--side", type=int, help="Super-pixels along a side of the image [default: the preset's].")
-@click.option("--patterns", type=int, help="Number of patterns [default: 10 % of the super-pixels].")
-@click.option("--bit-depth", type=click.IntRange(1, 8), default=1, show_default=True)
+@click.option("--side", type=int, help="Pixels along a side of the image; lines of an MRI matrix [default: preset's].")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1 ...")
+@click.option("--decoder", type=click.Choice(["unet", "unrolled"]), default="unet", show_default=True)
 @click.option(
-    "--encoding",
-    type=click.Choice(["complementary", "offset"]),
-    default="complementary",
-    show_default=True,
-    help="How signed patterns are shown: each with its complement, or once with one all-on frame.",
+    "--ladder",
+    help="Teachers from the freest on, with commas: real,4-bit or real@204 (DMD), real (aperture), R2,R3 (MRI).",
 )
+@click.option(
+    "--start",
+    type=click.Choice(["teacher", "fresh"]),
+    default="teacher",
+    show_default=True,
+    help="Where the student begins: at its teacher's optics and decoder, or anew.",
+)
+@click.option(
+    "--losses",
+    type=click.Choice(["effective", "published"]),
+    default="effective",
+    show_default=True,
+    help="Guiding terms on what is built and free of scale, or as published.",
+)
+@click.option(
+    "--weighting",
+    type=click.Choice(["fixed", "gradient"]),
+    default="fixed",
+    show_default=True,
+    help="Guiding terms with fixed weights, or balanced by their gradients.",
+)
+@click.option("--weight-decoder", type=click.FloatRange(0, 1e6), help="Guiding term on features [default: 0].")
+@click.option("--weight-encoder", type=click.FloatRange(0, 1e6), help="Guiding term on operators [default: 0].")
+@click.option("--teacher-epochs", type=click.IntRange(1, 100_000), help="[default: the preset's]")
+@click.option("--student-epochs", type=click.IntRange(1, 100_000), help="[default: the preset's]")
 @click.option(
     "--photoelectrons",
     type=click.FloatRange(min=1),
-    default=1e7,
-    show_default=True,
-    help="Light: photoelectrons in one all-on frame of a white scene.",
+    help="Light: photoelectrons in one all-on frame of a white scene (DMD) [default: 1e7], or in the brightest "
+    "pixel (aperture) [default: 20000].",
 )
 @click.option(
     "--read-noise",
     type=click.FloatRange(min=0),
-    default=100.0,
-    show_default=True,
-    help="Standard deviation of the detector's read noise, in photoelectrons.",
+    help="Standard deviation of the detector's read noise, in photoelectrons [default: 100 (DMD), 5 (aperture)].",
 )
-@click.option("--exposure-us", type=float, help="Exposure of a frame [default: the shortest the device allows].")
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1 ...")
+@click.option("--patterns", type=int, help="DMD: number of patterns [default: 10 % of the super-pixels].")
+@click.option("--bit-depth", type=click.IntRange(1, 8), help="DMD: bits of a pattern [default: 1].")
+@click.option(
+    "--encoding",
+    type=click.Choice(["complementary", "offset"]),
+    help="DMD: signed patterns are shown each with its complement [default], or once with one all-on frame.",
+)
+@click.option("--exposure-us", type=float, help="DMD: exposure of a frame [default: the shortest allowed].")
+@click.option("--acceleration", type=float, help="MRI: R, lines of the matrix over lines acquired [default: 4].")
+@click.option("--lines", type=int, help="MRI: lines acquired, calibration lines included, instead of --acceleration.")
+@click.option("--calibration", type=int, help="MRI: central lines that are always acquired [default: 1/16 of all].")
+@click.option("--coils", type=click.IntRange(1, 64), help="MRI: receive coils [default: 1].")
+@click.option(
+    "--noise",
+    type=click.FloatRange(min=1e-6),
+    help="MRI: standard deviation of a sample's real and imaginary part, largest pixel = 1 [default: 0.01].",
+)
 @click.option("--resume", is_flag=True, help="Finish the interrupted run in --out (or the newest one).")
 @force_option
 @json_option
 def command(
     profile_name: str | None,
     out: Path | None,
-    data: str | None,
-    preset: str,
-    seed: int,
-    side: int | None,
-    patterns: int | None,
-    bit_depth: int,
-    encoding: Any,
-    photoelectrons: float,
-    read_noise: float,
-    exposure_us: float | None,
-    device: str,
+    ladder: str | None,
     resume: bool,
     force: bool,
     as_json: bool,
+    **asked: Any,
 ) -> None:
-    """Design the patterns for a device: train a teacher with free optics, then a student that the device can show."""
+    """Design a measurement: train a teacher with freer optics, then a student that the device can realise.
+
+    The kind of the profile decides what is designed: patterns of a micromirror device, a coded aperture, or the
+    lines of an MRI scan.
+    """
     if resume:
         _refuse_changes(click.get_current_context())
         _report(_resume(out), as_json)
@@ -75,25 +106,43 @@ def command(
         raise click.UsageError(
             "--profile is needed, for example --profile dlp4500 (`cidesign profiles list` shows all)"
         )
-    from cidesign.distill.presets import Request, check_profile, settings_for
-    from cidesign.hardware_profiles.loader import load_dmd
+    from cidesign.distill.presets import Request, settings_for
+    from cidesign.hardware_profiles.loader import load_profile
 
-    profile = load_dmd(profile_name)
-    request = Request(
-        preset, seed, data, side, patterns, bit_depth, encoding, photoelectrons, read_noise, exposure_us, device
-    )
-    settings = settings_for(request)
-    check_profile(settings, profile)
-    path = out or Path("runs") / f"{profile.id}-{preset}"
-    note(
-        f"profile {profile.id}, preset {preset}: {settings.patterns} patterns of {settings.side} x {settings.side}, "
-        f"{settings.bit_depth} bit, {settings.encoding}; run folder {path}"
-    )
+    profile = load_profile(profile_name)
+    rungs = tuple(word.strip() for word in ladder.split(",")) if ladder is not None else None
+    settings = settings_for(Request(**asked, ladder=rungs), profile)
+    path = out or Path("runs") / f"{profile.id}-{settings.preset}"
+    note(f"profile {profile.id}, preset {settings.preset}: {described(settings, profile)}; run folder {path}")
     from cidesign.distill.job import start_run
 
     with _Display(path) as display:
         run = start_run(path, settings, profile, force, display.listener)
     _report(run, as_json)
+
+
+def described(settings: "RunSettings", profile: "HardwareProfile") -> str:
+    """What is designed, in half a line."""
+    from cidesign.run_settings import CassiSettings, SinglePixelSettings
+
+    if isinstance(settings, SinglePixelSettings):
+        return (
+            f"{settings.patterns} patterns of {settings.side} x {settings.side}, {settings.bit_depth} bit, "
+            f"{settings.encoding}"
+        )
+    if isinstance(settings, CassiSettings):
+        return f"one mask of {settings.side} x {settings.side} code pixels for {_bands(profile)} bands"
+    coils = "" if settings.coils == 1 else f", {settings.coils} coils"
+    return (
+        f"{settings.acquired} of {settings.side} lines (R = {settings.side / settings.acquired:.4g}), "
+        f"{settings.calibration} of them calibration lines{coils}"
+    )
+
+
+def _bands(profile: "HardwareProfile") -> int:
+    from cidesign.hardware_profiles.aperture_schema import ApertureProfile
+
+    return len(profile.spectrograph.wavelengths_nm.value) if isinstance(profile, ApertureProfile) else 1
 
 
 def _refuse_changes(context: click.Context) -> None:
@@ -193,13 +242,9 @@ class _Display:
 
 
 def _report(run: "Run", as_json: bool) -> None:
-    from cidesign.constraints.sequence import plan_sequence, video_time_us
-    from cidesign.units import format_duration_us
+    from cidesign.runs import SinglePixelRun
 
-    settings, metrics = run.settings, run.record.metrics
-    frames = len(run.design.frames())
-    plan = plan_sequence(run.profile, frames, settings.bit_depth, settings.exposure_us)
-    video_us = video_time_us(run.profile, frames, settings.bit_depth, plan.exposure_us)
+    metrics = run.record.metrics
     rows = [
         (
             name,
@@ -209,26 +254,38 @@ def _report(run: "Run", as_json: bool) -> None:
         )
         for name in ("teacher", "student")
     ]
+    timing: dict[str, Any] = {}
+    lines = [
+        f"{run.path}: {described(run.settings, run.profile)}, for {run.profile.id}",
+        table(rows, ("system", "PSNR dB", "SSIM", "linear estimate dB")),
+        "(validation images; the teacher's optics are freer than the device allows)",
+    ]
+    if run.settings.modality == "single-pixel":
+        timing, remarks = _device_time(SinglePixelRun(run.path))
+        lines += remarks
+    value = {"run": str(run.path), "design_digest": run.record.design_digest, "metrics": metrics, **timing}
+    result(value, "\n".join(lines), as_json)
+    next_step(f"cidesign export {quoted(run.path)}")
+
+
+def _device_time(run: "SinglePixelRun") -> tuple[dict[str, Any], list[str]]:
+    """How long the device takes for one image: values for --json, and lines."""
+    from cidesign.constraints.sequence import plan_sequence, video_time_us
+    from cidesign.units import format_duration_us
+
+    settings = run.settings
+    frames = len(run.design.frames())
+    plan = plan_sequence(run.profile, frames, settings.bit_depth, settings.exposure_us)
+    video_us = video_time_us(run.profile, frames, settings.bit_depth, plan.exposure_us)
     times = (
         f"one image takes {frames} frames of {plan.exposure_us} us: {format_duration_us(plan.total_us)} on the device"
     )
     if video_us is not None:
         times += f" from flash, {format_duration_us(video_us)} streamed over HDMI"
-    lines = [
-        f"{run.path}: {settings.patterns} patterns of {settings.side} x {settings.side} for {run.profile.id}",
-        table(rows, ("system", "PSNR dB", "SSIM", "linear estimate dB")),
-        "(validation images; the teacher's real-valued optics cannot be built)",
-        times,
-        *(f"note: {remark}" for remark in plan.notes),
-    ]
     value = {
-        "run": str(run.path),
-        "design_digest": run.record.design_digest,
-        "metrics": metrics,
         "frames": frames,
         "exposure_us": plan.exposure_us,
         "acquisition_us": plan.total_us,
         "video_us": video_us,
     }
-    result(value, "\n".join(lines), as_json)
-    next_step(f"cidesign export {quoted(run.path)}")
+    return value, [times, *(f"note: {remark}" for remark in plan.notes)]

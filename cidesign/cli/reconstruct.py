@@ -44,12 +44,12 @@ def command(
     from cidesign.reconstruct.bench import reconstruct_capture
     from cidesign.reconstruct.hadamard import reconstruct_hadamard
     from cidesign.reconstruct.outcome import RECORD_FILE, write_outcome
-    from cidesign.runs import open_run
+    from cidesign.runs import SinglePixelRun, open_run
 
     if len(paths) > 2:
         raise InputError(f"{len(paths)} paths are given; name the run and the capture, or the capture alone")
     capture = paths[-1]
-    opened = open_run(paths[0] if len(paths) == 2 else None)
+    opened = open_run(paths[0] if len(paths) == 2 else None, SinglePixelRun)
     if len(paths) == 1:
         note(f"run: {opened.path} (the newest)")
     folder = out or opened.path / ("hadamard" if reader == "hadamard" else "images")

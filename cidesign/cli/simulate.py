@@ -58,9 +58,9 @@ def command(
     from cidesign.calibration.twin import bench_settings, capture_record, full_scale, simulate_readings
     from cidesign.constraints.sequence import plan_sequence
     from cidesign.files import refuse_existing
-    from cidesign.runs import now_utc, open_run
+    from cidesign.runs import SinglePixelRun, now_utc, open_run
 
-    opened = open_run(run)
+    opened = open_run(run, SinglePixelRun)
     if run is None:
         note(f"run: {opened.path} (the newest)")
     folder = out or opened.path / "capture"

@@ -50,13 +50,40 @@ def soft_lines(rule: LineBudget, scores: Tensor, temperature: float) -> Tensor:
     return result
 
 
-def select_lines(rule: LineBudget, scores: Tensor, temperature: float, noise: Tensor | None) -> Tensor:
-    """(lines,) 0/1 with exactly the budget, and the gradient of `soft_lines`.
+class _Choose(torch.autograd.Function):
+    """Hard lines forward; backward an unbiased estimate of what each line's chance of being measured is worth.
 
-    `noise` (lines,), standard logistic draws times the exploration's strength, perturbs the ranking, so that
-    lines near the threshold take turns.  Without it a sampled line never learns what its loss would cost: the error on
-    it is already zero, so its gradient is too, while every line outside is pulled in.
+    Along one line m_u the loss is close to (1 - m_u)^2 e_u^2: its derivative is -2 e_u^2 where the line is missing and
+    0 where it is there, while measuring it is worth -e_u^2.  The identity gradient therefore only ever pulls new lines
+    in and walks away from the best ones.  Here a missing line's derivative counts half, divided by the chance that the
+    line is missing, and a measured line's counts nothing: the mean over the draws is -e_u^2 for every line.
     """
-    perturbed = scores if noise is None else scores + noise
-    soft = soft_lines(rule, perturbed, temperature)
-    return hard_lines(rule, perturbed) + soft - soft.detach()
+
+    @staticmethod
+    def forward(ctx: torch.autograd.function.FunctionCtx, chances: Tensor, lines: Tensor) -> Tensor:
+        ctx.save_for_backward(chances, lines)
+        return lines.clone()
+
+    @staticmethod
+    def backward(ctx: torch.autograd.function.FunctionCtx, *grads: Tensor) -> tuple[Tensor, None]:
+        chances, lines = ctx.saved_tensors  # type: ignore[attr-defined]
+        (grad,) = grads
+        missing = (1 - lines) * 0.5 / (1 - chances).clamp_min(LEAST_CHANCE)
+        return grad * missing, None
+
+
+# A line that is almost always measured is missing once in a long while; its weight is limited to that of one in ten.
+LEAST_CHANCE = 0.1
+
+
+def select_lines(rule: LineBudget, scores: Tensor, temperature: float, noise: Tensor | None) -> Tensor:
+    """(lines,) 0/1 with exactly the budget: the highest scores, perturbed by `noise` where it is given.
+
+    With `noise`, logistic draws times the temperature, a line is measured with a chance of `soft_lines`, and the
+    gradient is that of the expected loss.  Without noise the choice is fixed and has no gradient.
+    """
+    if noise is None:
+        return hard_lines(rule, scores)
+    chances = soft_lines(rule, scores, temperature)
+    chosen: Tensor = _Choose.apply(chances, hard_lines(rule, scores + noise))  # type: ignore[no-untyped-call]
+    return chosen

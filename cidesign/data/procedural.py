@@ -48,7 +48,7 @@ def dead_leaves(count: int, side: int, seed: int) -> NDArray[np.uint8]:
 
 def _canvas(rng: np.random.Generator, size: int) -> NDArray[np.uint8]:
     """One canvas (size, size): which leaf is on top at each pixel, then every leaf's shade at once."""
-    labels = _leaf_labels(rng, size)
+    labels = leaf_labels(rng, size)
     count = LEAVES + 1
     across = np.arange(size, dtype=np.float32) / size - 0.5
     x = across.reshape(1, -1)
@@ -57,7 +57,7 @@ def _canvas(rng: np.random.Generator, size: int) -> NDArray[np.uint8]:
     gradient = rng.normal(0, 0.25, (2, count)).astype(np.float32)
     strength = (0.05 * rng.exponential(1.0, count) * (rng.random(count) < 0.5)).astype(np.float32)
     kind = rng.integers(0, TEXTURES, count)
-    textures = np.stack([_texture(rng, size, 2.0**octave) for octave in range(TEXTURES)])
+    textures = np.stack([texture(rng, size, 2.0**octave) for octave in range(TEXTURES)])
     rows = np.arange(size).reshape(-1, 1)
     columns = rows.reshape(1, -1)
     shade = level[labels] + gradient[0][labels] * x + gradient[1][labels] * y
@@ -68,7 +68,7 @@ def _canvas(rng: np.random.Generator, size: int) -> NDArray[np.uint8]:
     return result
 
 
-def _leaf_labels(rng: np.random.Generator, size: int) -> NDArray[np.int32]:
+def leaf_labels(rng: np.random.Generator, size: int) -> NDArray[np.int32]:
     """The number of the visible leaf at each pixel; leaves fall one on another, 1/r^3 in size."""
     import cv2
 
@@ -97,7 +97,7 @@ def _leaf_labels(rng: np.random.Generator, size: int) -> NDArray[np.int32]:
     return labels
 
 
-def _texture(rng: np.random.Generator, size: int, sigma_px: float) -> NDArray[np.float32]:
+def texture(rng: np.random.Generator, size: int, sigma_px: float) -> NDArray[np.float32]:
     """Noise of unit variance with a grain of about `sigma_px`, stretched along one direction."""
     import cv2
 

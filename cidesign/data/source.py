@@ -1,15 +1,20 @@
-"""The images that a run trains on: procedural, or from a folder; the same ones for the same settings."""
+"""The images that a run trains on: procedural, or from files; the same ones for the same settings."""
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cidesign.data.folders import read_folder
+from cidesign.data.phantoms import phantom_slices
 from cidesign.data.procedural import dead_leaves
+from cidesign.data.spectral import spectral_dead_leaves
 from cidesign.files import sha256_bytes
-from cidesign.runs import RunSettings
+from cidesign.hardware_profiles.aperture_schema import ApertureProfile
+from cidesign.hardware_profiles.schema import HardwareProfile
+from cidesign.run_settings import CassiSettings, MriSettings, RunSettings
 
 # Validation canvases must not be training canvases, whatever the seed.
 VALIDATION_SEED_OFFSET = 2**32
@@ -17,10 +22,13 @@ VALIDATION_SEED_OFFSET = 2**32
 
 @dataclass(frozen=True)
 class TrainingImages:
-    """Grey images (M, n, n) uint8 for training and validation, with remarks for the user."""
+    """Images (M, C, n, n) for training and validation, with remarks for the user.
 
-    train: NDArray[np.uint8]
-    validation: NDArray[np.uint8]
+    uint8 holds 255 times the value; float16 the value itself (real and imaginary part of complex images).
+    """
+
+    train: NDArray[Any]
+    validation: NDArray[Any]
     description: str
     skipped: tuple[str, ...]
     notes: tuple[str, ...]
@@ -31,13 +39,42 @@ class TrainingImages:
         return sha256_bytes(self.train.tobytes(), self.validation.tobytes())
 
 
-def load_images(settings: RunSettings) -> TrainingImages:
-    """The images that `settings.data` names."""
+def load_images(settings: RunSettings, profile: HardwareProfile) -> TrainingImages:
+    """The images that `settings.data` names; cubes in the bands of an aperture's profile."""
     counts = settings.images, settings.validation_images
     if settings.data == "procedural":
-        train = dead_leaves(counts[0], settings.side, settings.seed)
-        validation = dead_leaves(counts[1], settings.side, settings.seed + VALIDATION_SEED_OFFSET)
-        return TrainingImages(train, validation, f"{counts[0]} procedural images (dead leaves)", (), ())
-    found = read_folder(Path(settings.data), settings.side, *counts, settings.seed)
+        train = _procedural(settings, profile, counts[0], settings.seed)
+        validation = _procedural(settings, profile, counts[1], settings.seed + VALIDATION_SEED_OFFSET)
+        return TrainingImages(train, validation, f"{counts[0]} procedural {_KINDS[settings.modality]}", (), ())
+    path = Path(settings.data)
+    if isinstance(settings, CassiSettings) and isinstance(profile, ApertureProfile):
+        from cidesign.data.hyperspectral import read_cubes
+
+        bands = profile.spectrograph.wavelengths_nm.value
+        cubes = read_cubes(path, settings.side, bands, *counts, settings.seed)
+        description = f"{counts[0]} crops of {cubes.pictures} cubes below {settings.data}"
+        return TrainingImages(cubes.train, cubes.validation, description, cubes.skipped, cubes.notes)
+    if isinstance(settings, MriSettings):
+        from cidesign.data.kspace import read_slices
+
+        slices = read_slices(path, settings.side, *counts, settings.seed)
+        description = f"{counts[0]} of {slices.pictures} slices below {settings.data}"
+        return TrainingImages(slices.train, slices.validation, description, slices.skipped, slices.notes)
+    found = read_folder(path, settings.side, *counts, settings.seed)
     description = f"{counts[0]} crops of {found.pictures} pictures below {settings.data}"
-    return TrainingImages(found.train, found.validation, description, found.skipped, found.notes)
+    return TrainingImages(found.train[:, None], found.validation[:, None], description, found.skipped, found.notes)
+
+
+_KINDS = {
+    "single-pixel": "images (dead leaves)",
+    "cassi": "spectral cubes (dead leaves)",
+    "mri": "complex slices (phantoms)",
+}
+
+
+def _procedural(settings: RunSettings, profile: HardwareProfile, count: int, seed: int) -> NDArray[Any]:
+    if isinstance(settings, CassiSettings) and isinstance(profile, ApertureProfile):
+        return spectral_dead_leaves(count, settings.side, profile.spectrograph.wavelengths_nm.value, seed)
+    if isinstance(settings, MriSettings):
+        return phantom_slices(count, settings.side, seed).astype(np.float16)
+    return dead_leaves(count, settings.side, seed)[:, None]

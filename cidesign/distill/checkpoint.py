@@ -3,7 +3,6 @@
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -14,7 +13,6 @@ from cidesign.errors import FileError
 from cidesign.files import replacing_file
 from cidesign.models.system import ImagingSystem
 
-PhaseName = Literal["teacher", "student"]
 FILE = Path("checkpoint") / "state.safetensors"
 
 
@@ -23,7 +21,7 @@ class Progress:
     """How far training is: steps done in the phase, the first task loss, the sum of losses in the current epoch,
     and the length of the metrics file."""
 
-    phase: PhaseName
+    phase: str
     step: int = 0
     first_task_loss: float | None = None
     epoch_loss_sum: float = 0.0

@@ -15,20 +15,28 @@ from cidesign import __version__
 from cidesign.data.source import TrainingImages, load_images
 from cidesign.distill.checkpoint import FILE as CHECKPOINT_FILE
 from cidesign.distill.checkpoint import Progress, load_checkpoint, restore, save_checkpoint
-from cidesign.distill.loop import StepReport, evaluate, evaluation_batches, generator_for, make_optimiser, train_phase
+from cidesign.distill.loop import (
+    StepReport,
+    as_floats,
+    compared,
+    evaluate,
+    evaluation_batches,
+    evaluation_noise,
+    make_optimiser,
+    phases_of,
+    train_phase,
+)
 from cidesign.errors import CidesignError, FileError
 from cidesign.files import canonical_json, disk_errors, refuse_existing, sha256_bytes
-from cidesign.hardware_profiles.dmd_schema import DmdProfile
-from cidesign.models.system import ImagingSystem, build_system
-from cidesign.physics.designs import low_frequency_cosines
-from cidesign.physics.linear_inverse import fit_prior
+from cidesign.hardware_profiles.schema import HardwareProfile
+from cidesign.models.optics import Optics, optics_for
+from cidesign.models.system import ImagingSystem, build_decoder
 from cidesign.physics.metrics import ssim
-from cidesign.runs import Run, RunRecord, RunSettings, library_versions, now_utc, write_record
+from cidesign.run_settings import RunSettings
+from cidesign.runs import Run, RunRecord, library_versions, now_utc, write_record
 
 METRICS_FILE = "metrics.jsonl"
 PRIOR_IMAGES = 10_000
-# Training moves the latent weights of a low-pass design; half-way to 0, a pattern's pixels can still change sign.
-START_MAGNITUDE = 0.5
 
 
 class Interrupted(Exception):
@@ -48,7 +56,7 @@ class Listener:
         """An epoch is done; `values` is the line of `metrics.jsonl`."""
 
 
-def start_run(path: Path, settings: RunSettings, profile: DmdProfile, force: bool, listener: Listener) -> Run:
+def start_run(path: Path, settings: RunSettings, profile: HardwareProfile, force: bool, listener: Listener) -> Run:
     """Train a new run in folder `path`; an old one is replaced only with `force`, after reading the images."""
     if (path / "run.json").is_file() and not force and not Run(path).complete:
         raise FileError(
@@ -56,14 +64,13 @@ def start_run(path: Path, settings: RunSettings, profile: DmdProfile, force: boo
             "or repeat with --force to replace it"
         )
     refuse_existing(path, force)
-    images = load_images(settings)
+    images = load_images(settings, profile)
     listener.images(images)
     if path.exists() and not (path / "run.json").is_file():
         raise FileError(f"{path}: this folder is not a run, so --force does not replace it; choose another name")
     record = RunRecord(
-        schema_version=1,
+        schema_version=2,
         kind="run",
-        modality="single-pixel",
         status="training",
         created_utc=now_utc(),
         cidesign_version=__version__,
@@ -94,7 +101,7 @@ def resume_run(path: Path, listener: Listener) -> Run:
     run = Run(path)
     if run.complete:
         raise FileError(f"{path}: this run is finished already; nothing to resume")
-    images = load_images(run.settings)
+    images = load_images(run.settings, run.profile)
     if images.digest != run.record.data_digest:
         raise FileError(
             f"{path}: the images of {run.settings.data} are not those this run started with; start a new run"
@@ -109,57 +116,76 @@ def _train(run: Run, images: TrainingImages, listener: Listener) -> Run:
     # no other algorithm for some steps; there torch warns, and cuBLAS needs this workspace to be deterministic.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(True, warn_only=settings.device != "cpu")
-    train = torch.from_numpy(images.train).to(settings.device)
-    validation = torch.from_numpy(images.validation).to(settings.device)
+    stored = tuple(torch.from_numpy(part).to(settings.device) for part in (images.train, images.validation))
     torch.manual_seed(settings.seed)
-    teacher, student = _new_systems(run, train)
+    maker = SystemMaker(settings, run.profile, stored[0])
     found = load_checkpoint(run.path)
-    progress, tensors = found if found else (Progress("teacher"), {})
+    phases = phases_of(settings)
+    progress, tensors = found if found else (Progress(phases[0]), {})
     _cut_metrics(run.path, progress.metrics_bytes)
-    if progress.phase == "teacher":
-        _run_phase(run, teacher, None, (train, validation), progress, tensors, listener)
-        _warm_start(student, teacher)
-        progress = Progress("student", metrics_bytes=progress.metrics_bytes, seconds=progress.seconds)
-        save_checkpoint(run.path, progress, student, teacher, make_optimiser(student, settings))
+    teacher = None
+    for phase in phases[phases.index(progress.phase) :]:
+        system = maker.system(phase)
+        if progress.phase != phase:
+            if teacher is not None and (phase != "student" or settings.start == "teacher"):
+                maker.warm_start(system, teacher)
+            progress = Progress(phase, metrics_bytes=progress.metrics_bytes, seconds=progress.seconds)
+            save_checkpoint(run.path, progress, system, teacher, make_optimiser(system, settings))
+        elif phase == "student":
+            teacher = maker.system(phases[-2])
+            restore(tensors, system, teacher, make_optimiser(system, settings))
+        guide = teacher.eval().requires_grad_(False) if teacher is not None and phase == "student" else None
+        guide_digest = _weights_digest(guide) if guide is not None else None
+        _run_phase(run, system, guide, stored, progress, tensors, listener)
         tensors = {}
-    else:
-        restore(tensors, student, teacher, make_optimiser(student, settings))
-    teacher.eval().requires_grad_(False)
-    teacher_digest = _weights_digest(teacher)
-    _run_phase(run, student, teacher, (train, validation), progress, tensors, listener)
-    if _weights_digest(teacher) != teacher_digest:
-        raise CidesignError(f"{run.path}: the frozen teacher changed while the student trained; please report this")
-    return _finish(run, teacher, student, validation, progress, teacher_digest)
+        if guide is not None and guide_digest is not None:
+            if _weights_digest(guide) != guide_digest:
+                raise CidesignError(
+                    f"{run.path}: the frozen teacher changed while the student trained; please report this"
+                )
+            return _finish(run, guide, system, stored[1], progress, guide_digest)
+        teacher = system
+    raise CidesignError(f"{run.path}: training ended without a student; please report this")
 
 
-def _new_systems(run: Run, train: Tensor) -> tuple[ImagingSystem, ImagingSystem]:
-    """Teacher and student before training, from the run's seed alone."""
-    settings = run.settings
-    prior = fit_prior(train[:PRIOR_IMAGES].float()[:, None] / 255)
-    design = torch.from_numpy(low_frequency_cosines(settings.side, settings.patterns)) * START_MAGNITUDE
-    systems = []
-    for constrained in (False, True):
-        system = build_system(settings, run.profile, design, constrained).to(settings.device)
-        system = system.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        system.decoder.set_prior(prior)
+class SystemMaker:
+    """New systems of a run, from its seed and its training images alone."""
+
+    def __init__(self, settings: RunSettings, profile: HardwareProfile, train: Tensor) -> None:
+        self.settings = settings
+        self.optics: Optics = optics_for(settings, profile)
+        self.sample = as_floats(train[:PRIOR_IMAGES])
+        self.prior = self.optics.prior(self.sample)
+
+    def relaxation(self, phase: str) -> str | None:
+        """The word of the ladder that a phase trains with; None for the student."""
+        return None if phase == "student" else self.settings.ladder[phases_of(self.settings).index(phase)]
+
+    def system(self, phase: str) -> ImagingSystem:
+        """A system before training; every phase has its own draws, whether or not the others were made."""
+        settings, relaxation = self.settings, self.relaxation(phase)
+        torch.manual_seed(settings.seed)
+        decoder = build_decoder(settings, self.optics.bands, self.optics.size)
+        system = ImagingSystem(self.optics.encoder(relaxation), decoder).to(settings.device)
+        with torch.no_grad():
+            system.encoder.weight.copy_(self.optics.start(relaxation, self.sample))
+        system.decoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        system.decoder.set_prior(self.prior)
         if settings.precision == "bfloat16":
-            system.decoder.unet.training_dtype = torch.bfloat16
-        systems.append(system)
-    return systems[0], systems[1]
+            system.decoder.training_dtype = torch.bfloat16
+        return system
 
-
-def _warm_start(student: ImagingSystem, teacher: ImagingSystem) -> None:
-    """The student starts from the teacher's optics, within what its levels span, and from its decoder."""
-    with torch.no_grad():
-        student.encoder.weight.copy_(teacher.encoder.weight.clamp(-1, 1))
-    student.decoder.load_state_dict(teacher.decoder.state_dict())
+    def warm_start(self, system: ImagingSystem, teacher: ImagingSystem) -> None:
+        """Start from a teacher's optics and from its decoder."""
+        self.optics.inherit(system.encoder, teacher.encoder)
+        system.decoder.load_state_dict(teacher.decoder.state_dict())
 
 
 def _run_phase(
     run: Run,
     system: ImagingSystem,
     teacher: ImagingSystem | None,
-    images: tuple[Tensor, Tensor],
+    images: tuple[Tensor, ...],
     progress: Progress,
     tensors: dict[str, Tensor],
     listener: Listener,
@@ -204,7 +230,8 @@ def _finish(
             metrics |= {f"{name}_{key}": value for key, value in values.items()}
             metrics[f"{name}_ssim"] = _mean_ssim(system, validation, settings)
         system.save(run.path / f"{name}.safetensors")
-    design = student.encoder.pattern(settings.encoding, run.profile.id, run.profile.digest)
+    student.encoder.explore(1.0, None)
+    design = optics_for(settings, run.profile).design(student.encoder)
     design.save(run.path / "design.npz")
     changes = {
         "status": "complete",
@@ -220,21 +247,21 @@ def _finish(
 
 @torch.no_grad()
 def _mean_ssim(system: ImagingSystem, images: Tensor, settings: RunSettings) -> float:
-    generator = generator_for(settings, 3, "teacher", 0)
+    generator = evaluation_noise(settings)
     values = []
     for x in evaluation_batches(images):
-        values.append(ssim(system(x, generator).image, x))
+        values.append(ssim(compared(system(x, generator).image, settings), compared(x, settings)))
     return float(torch.cat(values).mean())
 
 
 @contextlib.contextmanager
 def _exact(system: ImagingSystem) -> Iterator[None]:
     """Evaluate in float32, as reconstruction does, whatever format trained the network."""
-    shortened, system.decoder.unet.training_dtype = system.decoder.unet.training_dtype, None
+    shortened, system.decoder.training_dtype = system.decoder.training_dtype, None
     try:
         yield
     finally:
-        system.decoder.unet.training_dtype = shortened
+        system.decoder.training_dtype = shortened
 
 
 def _weights_digest(system: ImagingSystem) -> str:

@@ -1,4 +1,4 @@
-"""Training: the teacher with real-valued optics first, then the student under its guidance."""
+"""Training: the teachers with freer optics first, then the student under the guidance of the last."""
 
 import math
 import time
@@ -9,30 +9,41 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cidesign.distill.checkpoint import PhaseName, Progress
-from cidesign.distill.losses import decoder_loss, encoder_loss
+from cidesign.distill.checkpoint import Progress
+from cidesign.distill.losses import student_terms, weighted_sum
 from cidesign.models.system import ImagingSystem
-from cidesign.physics.metrics import psnr_db
-from cidesign.runs import RunSettings
+from cidesign.physics.metrics import magnitude, psnr_db
+from cidesign.run_settings import RunSettings
 
-PHASES: tuple[PhaseName, ...] = ("teacher", "student")
-EVALUATION_BATCH = 500
+EVALUATION_PIXELS = 500 * 32 * 32
 
 
 @dataclass(frozen=True)
 class StepReport:
     """What one training step shows: step of the phase, of how many, the loss, and the batch's PSNR in dB."""
 
-    phase: PhaseName
+    phase: str
     step: int
     steps: int
     loss: float
     psnr_db: float
 
 
-def epochs_of(settings: RunSettings, phase: PhaseName) -> int:
-    """The number of epochs of a phase."""
-    return settings.teacher_epochs if phase == "teacher" else settings.student_epochs
+def phases_of(settings: RunSettings) -> list[str]:
+    """The names of the phases: the teacher, or the teachers of a ladder, and the student."""
+    count = len(settings.ladder)
+    teachers = ["teacher"] if count == 1 else [f"teacher-{number}" for number in range(1, count + 1)]
+    return [*teachers, "student"]
+
+
+def epochs_of(settings: RunSettings, phase: str) -> int:
+    """The number of epochs of a phase; teachers share theirs evenly, the last one takes the rest."""
+    if phase == "student":
+        return settings.student_epochs
+    count = len(settings.ladder)
+    share = settings.teacher_epochs // count
+    last = phases_of(settings)[count - 1]
+    return settings.teacher_epochs - share * (count - 1) if phase == last else share
 
 
 def make_optimiser(system: ImagingSystem, settings: RunSettings) -> torch.optim.Adam:
@@ -44,19 +55,17 @@ def make_optimiser(system: ImagingSystem, settings: RunSettings) -> torch.optim.
     return torch.optim.Adam(groups, fused=True)
 
 
-def generator_for(settings: RunSettings, purpose: int, phase: PhaseName, step: int) -> torch.Generator:
+def generator_for(settings: RunSettings, purpose: int, phase: str, step: int) -> torch.Generator:
     """A generator that depends only on the seed and the place in training, so resuming needs no stored state."""
-    sequence = np.random.SeedSequence([settings.seed, purpose, PHASES.index(phase), step])
+    sequence = np.random.SeedSequence([settings.seed, purpose, phases_of(settings).index(phase), step])
     generator = torch.Generator(settings.device)
     return generator.manual_seed(int(sequence.generate_state(1, np.uint64)[0]))
 
 
-def batches(
-    images: Tensor, settings: RunSettings, phase: PhaseName, first_step: int, last_step: int
-) -> Iterator[Tensor]:
-    """Batches (B, 1, n, n) of float images in [0, 1] for steps first_step..last_step-1, flipped and turned at random.
+def batches(images: Tensor, settings: RunSettings, phase: str, first_step: int, last_step: int) -> Iterator[Tensor]:
+    """Batches (B, C, H, W) of float images for steps first_step..last_step-1, flipped and turned at random.
 
-    `images` (M, n, n) is uint8 on the training device; every epoch is one permutation without the odd rest.
+    `images` (M, C, H, W) are on the training device; every epoch is one permutation without the odd rest.
     """
     per_epoch = len(images) // settings.batch
     order = torch.empty(0)
@@ -67,21 +76,27 @@ def batches(
                 len(images), generator=generator_for(settings, 0, phase, epoch), device=images.device
             )
         chosen = images[order[position * settings.batch : (position + 1) * settings.batch]]
-        yield _turn(chosen, generator_for(settings, 1, phase, step)).float()[:, None] / 255
+        yield as_floats(_turn(chosen, generator_for(settings, 1, phase, step)))
+
+
+def as_floats(images: Tensor) -> Tensor:
+    """Stored images as float32: bytes are 255 times the value, half-precision numbers the value itself."""
+    return images.float() / 255 if images.dtype == torch.uint8 else images.float()
 
 
 def _turn(images: Tensor, generator: torch.Generator) -> Tensor:
     """Flip left-right, flip up-down and transpose, each with probability 1/2 for each image; all at once."""
-    choice = torch.rand(3, len(images), 1, 1, generator=generator, device=images.device) < 0.5
-    images = torch.where(choice[0], images.flip(2), images)
-    images = torch.where(choice[1], images.flip(1), images)
+    choice = torch.rand(3, len(images), 1, 1, 1, generator=generator, device=images.device) < 0.5
+    images = torch.where(choice[0], images.flip(3), images)
+    images = torch.where(choice[1], images.flip(2), images)
     return torch.where(choice[2], images.mT, images)
 
 
 def evaluation_batches(images: Tensor) -> Iterator[Tensor]:
-    """Images (M, n, n) uint8 as float batches (B, 1, n, n) in [0, 1], in order."""
-    for start in range(0, len(images), EVALUATION_BATCH):
-        yield images[start : start + EVALUATION_BATCH].float()[:, None] / 255
+    """Stored images (M, C, H, W) as float batches, in order."""
+    size = max(1, EVALUATION_PIXELS // images[0].numel())
+    for start in range(0, len(images), size):
+        yield as_floats(images[start : start + size])
 
 
 def train_phase(
@@ -105,6 +120,9 @@ def train_phase(
         decay = 0.5 * (1 + math.cos(math.pi * progress.step / total))
         for group, rate in zip(optimiser.param_groups, peak_rates, strict=True):
             group["lr"] = rate * decay
+        learnt = system.encoder.weight.requires_grad
+        draws = generator_for(settings, 4, progress.phase, progress.step) if learnt else None
+        system.encoder.explore(progress.step / total, draws)
         generator = generator_for(settings, 2, progress.phase, progress.step)
         task, loss = _losses(system, teacher, x, generator, settings, progress)
         optimiser.zero_grad()
@@ -129,35 +147,35 @@ def _losses(
     settings: RunSettings,
     progress: Progress,
 ) -> tuple[Tensor, Tensor]:
-    """The task loss, and the sum that is minimised.
-
-    The student's terms are made comparable: the task by its first value, features relative to the teacher's, and
-    the operators' distance is scale-free by itself.  (First values would not do for the last two: a student that
-    starts as its teacher starts near zero there.)
-    """
-    output = system(x, generator)
-    task = torch.nn.functional.mse_loss(output.image, x)
+    """The task loss, and the sum that is minimised."""
     if teacher is None:
+        task = torch.nn.functional.mse_loss(system(x, generator).image, x)
         return task.detach(), task
-    progress.first_task_loss = progress.first_task_loss or float(task.detach())
-    loss = settings.weight_task / progress.first_task_loss * task
-    if settings.weight_decoder:
-        with torch.no_grad():
-            wanted = teacher.decoder.bottleneck(teacher.encoder(x, generator), teacher.encoder)
-        loss = loss + settings.weight_decoder * decoder_loss(output.features, wanted)
-    if settings.weight_encoder:
-        wanted_operator = teacher.encoder.matrix().detach()
-        loss = loss + settings.weight_encoder * encoder_loss(system.encoder.matrix(), wanted_operator)
-    return task.detach(), loss
+    terms, features = student_terms(system, teacher, x, generator, settings)
+    task = terms["task"].detach()
+    progress.first_task_loss = progress.first_task_loss or float(task)
+    return task, weighted_sum(terms, features, system.encoder.weight, settings, progress.first_task_loss)
+
+
+def evaluation_noise(settings: RunSettings) -> torch.Generator:
+    """The draws that every evaluation of a seed uses."""
+    return generator_for(settings, 3, phases_of(settings)[0], 0)
+
+
+def compared(images: Tensor, settings: RunSettings) -> Tensor:
+    """What quality is measured on: the magnitude of complex MR images, all channels of others."""
+    return magnitude(images) if settings.modality == "mri" else images
 
 
 @torch.no_grad()
 def evaluate(system: ImagingSystem, images: Tensor, settings: RunSettings) -> dict[str, float]:
-    """PSNR of the decoder and of its linear estimate on images (M, n, n) uint8, with one fixed draw of the noise."""
-    generator = generator_for(settings, 3, "teacher", 0)
+    """PSNR of the decoder and of its linear estimate on stored images, with one fixed draw of the noise."""
+    generator = evaluation_noise(settings)
+    system.encoder.explore(1.0, None)
     final, linear = [], []
     for x in evaluation_batches(images):
         y = system.encoder(x, generator)
-        final.append(psnr_db(system.decoder(y, system.encoder).image, x))
-        linear.append(psnr_db(system.decoder.linear_estimate(y, system.encoder), x))
+        truth = compared(x, settings)
+        final.append(psnr_db(compared(system.decoder(y, system.encoder).image, settings), truth))
+        linear.append(psnr_db(compared(system.decoder.linear_estimate(y, system.encoder), settings), truth))
     return {"psnr_db": float(torch.cat(final).mean()), "linear_psnr_db": float(torch.cat(linear).mean())}

@@ -1,32 +1,71 @@
 """The terms of the student's loss: task, bottleneck features, and sensing operators."""
 
+import torch
 from torch import Tensor
 
-
-def gram_distance(a: Tensor, b: Tensor) -> Tensor:
-    """|A^T A - B^T B|_F^2 for A (K, N) and B (L, N), without any N x N array.
-
-    By |A^T A - B^T B|^2 = |A A^T|^2 + |B B^T|^2 - 2 |A B^T|^2; memory and time grow with K, not with N^2.
-    """
-    distance: Tensor = (a @ a.T).square().sum() + (b @ b.T).square().sum() - 2 * (a @ b.T).square().sum()
-    return distance
+from cidesign.models.system import ImagingSystem
+from cidesign.run_settings import RunSettings
 
 
-def encoder_loss(student: Tensor, teacher: Tensor) -> Tensor:
-    """Scale-free Gram distance of the operators as built, in [0, 2].
-
-    | S^T S / |S^T S| - T^T T / |T^T T| |_F^2 = 2 - 2 |S T^T|^2 / (|S S^T| |T T^T|); S (K, N), T (L, N).
-    The effective (quantised) student is compared: latent weights can agree while the built patterns do not.
-    """
-    norms = (student @ student.T).norm() * (teacher @ teacher.T).norm()
-    agreement: Tensor = (student @ teacher.T).square().sum() / norms
-    return 2 - 2 * agreement
-
-
-def decoder_loss(student: Tensor, teacher: Tensor) -> Tensor:
-    """Squared difference of bottleneck features (B, C, h, w), relative to the teacher's: |S - T|^2 / |T|^2.
+def decoder_loss(student: Tensor, teacher: Tensor, published: bool) -> Tensor:
+    """Squared difference of features (B, C, h, w), relative to the teacher's: |S - T|^2 / |T|^2.
 
     The published loss is the mean square itself (arXiv 2501.17898); divided by the teacher's own, its weight means
     the same for every decoder.
     """
-    return (student - teacher).square().sum() / teacher.square().sum().clamp_min(1e-12)
+    difference = (student - teacher).square()
+    if published:
+        return difference.mean()
+    return difference.sum() / teacher.square().sum().clamp_min(1e-12)
+
+
+def student_terms(
+    system: ImagingSystem, teacher: ImagingSystem, x: Tensor, generator: torch.Generator, settings: RunSettings
+) -> tuple[dict[str, Tensor], Tensor]:
+    """The terms that are switched on, by name, and the student's features; the teacher sees the same images."""
+    published = settings.losses == "published"
+    output = system(x, generator)
+    terms = {"task": torch.nn.functional.mse_loss(output.image, x)}
+    if settings.weight_decoder:
+        with torch.no_grad():
+            wanted = teacher.decoder.bottleneck(teacher.encoder(x, generator), teacher.encoder)
+        terms["decoder"] = decoder_loss(output.features, wanted, published)
+    if settings.weight_encoder:
+        terms["encoder"] = system.encoder.encoder_loss(teacher.encoder, published)
+    return terms, output.features
+
+
+def weighted_sum(
+    terms: dict[str, Tensor], features: Tensor, weight: Tensor, settings: RunSettings, first_task_loss: float
+) -> Tensor:
+    """The sum that is minimised.
+
+    Effective forms are made comparable: the task by its first value, features relative to the teacher's, and the
+    operators' distance is scale-free by itself.  (First values would not do for the last two: a student that starts
+    as its teacher starts near zero there.)  With `gradient` weighting each guiding term's gradient, where it acts
+    (decoder: on the features; encoder: on the optics `weight`), has its weight's share of the task's there.
+    """
+    scale = 1.0 if settings.losses == "published" else 1 / first_task_loss
+    task = settings.weight_task * scale * terms["task"]
+    loss = task
+    for name, place, factor in (
+        ("decoder", features, settings.weight_decoder),
+        ("encoder", weight, settings.weight_encoder),
+    ):
+        if name in terms:
+            share = _share(task, terms[name], place) if settings.weighting == "gradient" else 1.0
+            loss = loss + factor * share * terms[name]
+    return loss
+
+
+def _share(task: Tensor, term: Tensor, place: Tensor) -> Tensor:
+    """|d task / d place| / |d term / d place|, without gradient; 0 where the term has none."""
+    if not term.requires_grad:  # MRI lines that are fixed for the rest of the training
+        return torch.zeros((), device=place.device)
+    wanted, found = (
+        torch.autograd.grad(value, place, retain_graph=True, allow_unused=True)[0] for value in (task, term)
+    )
+    if wanted is None or found is None or not float(found.norm()):
+        return torch.zeros((), device=place.device)
+    share: Tensor = wanted.norm() / found.norm()
+    return share.detach()

@@ -7,26 +7,27 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from cidesign.constraints.rules import bit_depth_rule
 from cidesign.errors import FileError
 from cidesign.files import replacing_file
-from cidesign.hardware_profiles.dmd_schema import DmdProfile
-from cidesign.models.unet import DecoderOutput, LinearThenUNet
-from cidesign.physics.noise import DetectorNoise
-from cidesign.physics.single_pixel import SinglePixelEncoder
-from cidesign.runs import Run, RunSettings
+from cidesign.models.decoder import Decoder, DecoderOutput
+from cidesign.models.optics import optics_for
+from cidesign.models.unet import LinearThenUNet
+from cidesign.models.unrolled import Unrolled
+from cidesign.physics.base import Encoder
+from cidesign.run_settings import RunSettings
+from cidesign.runs import Run
 
 
 class ImagingSystem(nn.Module):
     """An encoder with its noise, and a decoder that takes the operator."""
 
-    def __init__(self, encoder: SinglePixelEncoder, decoder: LinearThenUNet) -> None:
+    def __init__(self, encoder: Encoder, decoder: Decoder) -> None:
         super().__init__()
         self.encoder = encoder
         self.decoder = decoder
 
     def forward(self, x: Tensor, generator: torch.Generator | None = None) -> DecoderOutput:
-        """Measure images (B, 1, n, n) once and decode them."""
+        """Measure images (B, C, H, W) once and decode them."""
         output: DecoderOutput = self.decoder(self.encoder(x, generator), self.encoder)
         return output
 
@@ -36,33 +37,29 @@ class ImagingSystem(nn.Module):
             save_file({name: tensor.contiguous() for name, tensor in self.state_dict().items()}, temporary)
 
 
-def build_system(settings: RunSettings, profile: DmdProfile, weight: Tensor, constrained: bool) -> ImagingSystem:
-    """A new system for a run: with the profile's bit depth (student), or with real-valued optics (teacher).
-
-    `weight` (K, n, n) is where the optics start; the decoder starts from torch's global generator.
-    """
-    noise = DetectorNoise(settings.photoelectrons_per_frame, settings.read_noise_photoelectrons, settings.encoding)
-    rule = bit_depth_rule(profile, settings.bit_depth) if constrained else None
-    return ImagingSystem(SinglePixelEncoder(weight, rule, noise), LinearThenUNet(settings.side, settings.channels))
+def build_decoder(settings: RunSettings, bands: int, size: tuple[int, int]) -> Decoder:
+    """The decoder of the settings, from torch's global generator."""
+    if settings.decoder == "unrolled":
+        return Unrolled(bands, size, settings.channels, settings.stages)
+    return LinearThenUNet(bands, size, settings.channels)
 
 
 def load_student(run: Run) -> ImagingSystem:
     """The trained student of a finished run, in eval mode; raises `FileError` when its file does not fit the run."""
     run.require_complete()
-    return _load(run, "student.safetensors", constrained=True)
+    return _load(run, "student.safetensors", None)
 
 
 def load_teacher(run: Run) -> ImagingSystem:
-    """The teacher of a finished run, in eval mode."""
+    """The teacher of a finished run (the last one of a ladder), in eval mode."""
     run.require_complete()
-    return _load(run, "teacher.safetensors", constrained=False)
+    return _load(run, "teacher.safetensors", run.settings.ladder[-1])
 
 
-def _load(run: Run, name: str, constrained: bool) -> ImagingSystem:
+def _load(run: Run, name: str, relaxation: str | None) -> ImagingSystem:
     path = run.file(name)
-    settings = run.settings
-    blank = torch.zeros(settings.patterns, settings.side, settings.side)
-    system = build_system(settings, run.profile, blank, constrained)
+    optics = optics_for(run.settings, run.profile)
+    system = ImagingSystem(optics.encoder(relaxation), build_decoder(run.settings, optics.bands, optics.size))
     try:
         system.load_state_dict(load_file(path))
     except (SafetensorError, RuntimeError) as error:

@@ -1,13 +1,39 @@
 """What every encoder is: linear optics that can be learnt, followed by noise."""
 
 from abc import ABC, abstractmethod
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
 
 
+class ImagePrior(NamedTuple):
+    """Second-order statistics of images (B, C, H, W), fitted to the training images.
+
+    Around `mean` (C,), the channels `basis` (C, C) x are uncorrelated, and so are their transform coefficients,
+    with `variance` (C, H, W) > 0: of the 2-D DCT for grey images and spectral cubes; for complex images
+    (real and imaginary part as two channels) of centred k-space, the sum of both parts' variances in each channel.
+    """
+
+    mean: Tensor
+    basis: Tensor
+    variance: Tensor
+
+
+class Estimator(Protocol):
+    """The best linear estimate for one operator and one prior: x_0 = m + G (y - A m)."""
+
+    def estimate(self, y: Tensor) -> Tensor:
+        """x_0 (B, C, H, W) from measurements."""
+
+    def unseen(self, x: Tensor) -> Tensor:
+        """(I - G A) x: the part of images (B, C, H, W) on which the measurements have no say."""
+
+
 class Encoder(nn.Module, ABC):
-    """Linear physics with learnable optics: y = noise(A x)."""
+    """Linear physics with learnable optics: y = noise(A x); `weight` is what training moves."""
+
+    weight: nn.Parameter
 
     @abstractmethod
     def A(self, x: Tensor) -> Tensor:
@@ -18,9 +44,27 @@ class Encoder(nn.Module, ABC):
         """The adjoint: <A x, y> = <x, A_adjoint y>."""
 
     @abstractmethod
-    def matrix(self) -> Tensor:
-        """The effective operator as built (after constraints) as a (K, N) matrix; differentiable in the optics."""
-
-    @abstractmethod
     def forward(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """noise(A(x)), with the generator's draws."""
+
+    @abstractmethod
+    def estimator(self, prior: ImagePrior) -> Estimator:
+        """The linear estimator for the optics as built and their noise; differentiable in the optics."""
+
+    @abstractmethod
+    def norm_squared(self) -> Tensor:
+        """An upper bound of the largest eigenvalue of A^T A, without gradient: unrolled steps are scaled by it."""
+
+    @abstractmethod
+    def encoder_loss(self, teacher: "Encoder", published: bool) -> Tensor:
+        """How far the optics are from a teacher's of the same kind; >= 0, differentiable in this encoder's optics.
+
+        The effective form compares what is built, free of scale; the published form (arXiv 2501.17898) compares the
+        latent weights as they are.
+        """
+
+    def explore(self, progress: float, generator: torch.Generator | None) -> None:
+        """Set the optics' temperature for a training step at `progress` in [0, 1], and draw its perturbation.
+
+        Without a generator the optics are as built.  Encoders that need no exploration ignore this.
+        """

@@ -6,6 +6,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from cidesign.physics.base import ImagePrior
+
 
 class SpectralPrior(NamedTuple):
     """Second-order statistics of images: a mean level, and the variance of each coefficient of the 2-D DCT.
@@ -26,14 +28,39 @@ def dct_matrix(size: int) -> Tensor:
     return basis.float()
 
 
-def fit_prior(images: Tensor) -> SpectralPrior:
-    """Fit the prior to images (B, 1, n, n): mean level, and mean squared DCT coefficients around it."""
-    dct = dct_matrix(images.shape[-1]).to(images)
-    mean_level = images.mean()
-    coefficients = dct @ (images[:, 0] - mean_level) @ dct.T
-    variance = coefficients.square().mean(dim=0)
+def fit_prior(images: Tensor) -> ImagePrior:
+    """Fit the prior of grey images or spectral cubes (B, C, H, W): mean and covariance of the channels, then the
+    variance of each DCT coefficient of each of the channels' principal components."""
+    height, width = images.shape[-2:]
+    down, across = dct_matrix(height).to(images), dct_matrix(width).to(images)
+    mean = images.mean(dim=(0, 2, 3))
+    centred = images - mean[:, None, None]
+    covariance = torch.einsum("bihw,bjhw->ij", centred, centred) / (centred.numel() / len(mean))
+    basis = torch.linalg.eigh(covariance.double()).eigenvectors.T.to(images)
+    components = torch.einsum("ij,bjhw->bihw", basis, centred)
+    variance = (down @ components @ across.T).square().mean(dim=0)
     # A coefficient that never occurs would make its patterns blind for ever; keep it at 1e-6 of the mean.
-    return SpectralPrior(mean_level, variance.clamp_min(max(1e-6 * float(variance.mean()), 1e-12)))
+    return ImagePrior(mean, basis, variance.clamp_min(max(1e-6 * float(variance.mean()), 1e-12)))
+
+
+class CosinePrior:
+    """The covariance C = B^T D^T diag(variance) D B of an `ImagePrior` for real images, as an operator."""
+
+    def __init__(self, prior: ImagePrior) -> None:
+        height, width = prior.variance.shape[-2:]
+        self.prior = prior
+        self.down, self.across = dct_matrix(height).to(prior.mean), dct_matrix(width).to(prior.mean)
+
+    def shrink(self, x: Tensor, penalty: float) -> Tensor:
+        """C (C + penalty)^-1 x for images (B, C, H, W)."""
+        components = torch.einsum("ij,bjhw->bihw", self.prior.basis, x)
+        weight = self.prior.variance / (self.prior.variance + penalty)
+        weighted = weight * (self.down @ components @ self.across.T)
+        return torch.einsum("ji,bjhw->bihw", self.prior.basis, self.down.T @ weighted @ self.across)
+
+    def mean_image(self, size: tuple[int, int]) -> Tensor:
+        """The mean as an image (1, C, H, W)."""
+        return self.prior.mean[None, :, None, None].expand(1, -1, *size)
 
 
 class LinearEstimator:

@@ -8,8 +8,38 @@ from torch import Tensor, nn
 from cidesign.constraints.relax import level_of, quantise
 from cidesign.constraints.rules import BitDepth
 from cidesign.pattern import Encoding, PatternStack
-from cidesign.physics.base import Encoder
+from cidesign.physics.base import Encoder, ImagePrior
+from cidesign.physics.linear_inverse import LinearEstimator, SpectralPrior
 from cidesign.physics.noise import DetectorNoise
+
+
+def gram_distance(a: Tensor, b: Tensor) -> Tensor:
+    """|A^T A - B^T B|_F^2 for A (K, N) and B (L, N), without any N x N array.
+
+    By |A^T A - B^T B|^2 = |A A^T|^2 + |B B^T|^2 - 2 |A B^T|^2; memory and time grow with K, not with N^2.
+    """
+    distance: Tensor = (a @ a.T).square().sum() + (b @ b.T).square().sum() - 2 * (a @ b.T).square().sum()
+    return distance
+
+
+def single_band(prior: ImagePrior) -> SpectralPrior:
+    """The prior of grey images: mean level, and variances of the DCT coefficients."""
+    return SpectralPrior(prior.mean[0], prior.variance[0])
+
+
+class SquareImages:
+    """A `LinearEstimator` for vectors, as an estimator of images (B, 1, n, n)."""
+
+    def __init__(self, vectors: LinearEstimator, side: int) -> None:
+        self.vectors, self.side = vectors, side
+
+    def estimate(self, y: Tensor) -> Tensor:
+        """x_0 (B, 1, n, n) from measurements (B, K)."""
+        return self.vectors.estimate(y).reshape(-1, 1, self.side, self.side)
+
+    def unseen(self, x: Tensor) -> Tensor:
+        """(I - G A) x for images (B, 1, n, n)."""
+        return self.vectors.unseen(x.flatten(1)).reshape(x.shape)
 
 
 class SinglePixelEncoder(Encoder):
@@ -58,6 +88,35 @@ class SinglePixelEncoder(Encoder):
         if self.noise is None:
             return y
         return self.noise.sample(y, x.mean(dim=(1, 2, 3), keepdim=False)[:, None], self.side, generator)
+
+    def estimator(self, prior: ImagePrior) -> "SquareImages":
+        """The exact linear estimator for the patterns as built, with one noise variance for all of them."""
+        spectral = single_band(prior)
+        level = float(spectral.mean_level)
+        variance = self.noise.typical_variance(level, self.side) if self.noise is not None else 1e-6
+        return SquareImages(LinearEstimator(self.matrix(), spectral, variance), self.side)
+
+    def norm_squared(self) -> Tensor:
+        """The largest eigenvalue of A A^T."""
+        matrix = self.matrix().detach()
+        largest: Tensor = torch.linalg.eigvalsh(matrix @ matrix.T)[-1]
+        return largest
+
+    def encoder_loss(self, teacher: Encoder, published: bool) -> Tensor:
+        """Effective: scale-free Gram distance of the operators as built, in [0, 2]; published: Gram of the weights.
+
+        | S^T S / |S^T S| - T^T T / |T^T T| |_F^2 = 2 - 2 |S T^T|^2 / (|S S^T| |T T^T|); S (K, N), T (L, N): latent
+        weights can agree while the built patterns do not.  The published form is the mean over N^2 entries.
+        """
+        if not isinstance(teacher, SinglePixelEncoder):
+            raise TypeError("the teacher of a single-pixel encoder must be one")
+        if published:
+            own, other = self.weight.flatten(1), teacher.weight.detach().flatten(1)
+            return gram_distance(own, other) / own.shape[1] ** 2
+        student, wanted = self.matrix(), teacher.matrix().detach()
+        norms = (student @ student.T).norm() * (wanted @ wanted.T).norm()
+        agreement: Tensor = (student @ wanted.T).square().sum() / norms
+        return 2 - 2 * agreement
 
     def pattern(self, encoding: Encoding, profile_id: str, profile_digest: str) -> PatternStack:
         """The hard, feasible patterns for the device; needs a rule (only the student's optics can be built)."""

@@ -14,7 +14,7 @@ from cidesign.calibration.response import Response
 from cidesign.reconstruct.diagnose import residuals
 from cidesign.reconstruct.outcome import NamedImage, Outcome, cut_off, rounded, shown
 from cidesign.reconstruct.score import score
-from cidesign.runs import Run, now_utc
+from cidesign.runs import SinglePixelRun, now_utc
 
 SCHEMA_VERSION = 1
 UNITS = "reflectance of the white reference (0 no light, 1 white)"
@@ -27,7 +27,7 @@ CHI_SQUARE_MEANING = (
 HEADER = ("image", "chi2/K", "largest residual", "range", "PSNR dB", "SSIM", "correlation")
 
 
-def reconstruct_capture(run: Run, capture_path: Path, calibration_path: Path) -> Outcome:
+def reconstruct_capture(run: SinglePixelRun, capture_path: Path, calibration_path: Path) -> Outcome:
     """Reconstruct a capture of the run's patterns.
 
     Raises `FileError` for a capture or a calibration that does not fit the run.
@@ -78,7 +78,7 @@ def reconstruct_capture(run: Run, capture_path: Path, calibration_path: Path) ->
     )
 
 
-def _solve(run: Run, measurements: Measurements, response: Response) -> tuple[list[NamedImage], float]:
+def _solve(run: SinglePixelRun, measurements: Measurements, response: Response) -> tuple[list[NamedImage], float]:
     """The images, and the mean level of the student's training images."""
     from cidesign.models.system import load_student
     from cidesign.reconstruct import solve
@@ -92,7 +92,7 @@ def _solve(run: Run, measurements: Measurements, response: Response) -> tuple[li
         NamedImage("lmmse", "best linear (LMMSE)", solve.best_linear_calibrated(system, measurements, signed)),
         NamedImage("tikhonov", "least squares (Tikhonov)", solve.tikhonov_calibrated(system, measurements, signed)),
     ]
-    return images, float(system.decoder.prior.mean_level)
+    return images, float(system.decoder.prior.mean[0])
 
 
 def _light_notes(measurements: Measurements, prior_level: float) -> list[str]:

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from cidesign import __version__
 from cidesign.calibration.hadamard_capture import HadamardCapture, read_hadamard_capture
 from cidesign.errors import FileError
-from cidesign.reconstruct.baselines import hadamard_low_sequency, random_patterns
+from cidesign.physics.designs import hadamard_patterns, random_patterns
 from cidesign.reconstruct.outcome import NamedImage, Outcome, cut_off, shown
 from cidesign.reconstruct.score import Score, score
-from cidesign.runs import Run, now_utc
+from cidesign.runs import SinglePixelRun, now_utc
 
 if TYPE_CHECKING:
     from cidesign.models.system import ImagingSystem
@@ -39,7 +39,7 @@ class Scaled:
     noise_variance: float
 
 
-def reconstruct_hadamard(run: Run, path: Path, region: int | None) -> Outcome:
+def reconstruct_hadamard(run: SinglePixelRun, path: Path, region: int | None) -> Outcome:
     """Compare the run's patterns with the coarsest Hadamard patterns and random ones on a full-basis capture.
 
     Raises `FileError` for a capture that cannot be read or has another size than the run's patterns.
@@ -81,7 +81,7 @@ def pattern_sets(student: NDArray[np.float32]) -> dict[str, list[NDArray[np.floa
     count, side, _ = student.shape
     return {
         "student": [student],
-        "hadamard": [hadamard_low_sequency(side, count)],
+        "hadamard": [hadamard_patterns(side, count, "sequency")],
         "random": [random_patterns(side, count, seed) for seed in range(RANDOM_DRAWS)],
     }
 
@@ -151,7 +151,7 @@ def _notes(capture: HadamardCapture, region: int, scaled: Scaled, by_default: bo
 
 
 def _outcome(
-    run: Run,
+    run: SinglePixelRun,
     capture: HadamardCapture,
     region: int,
     scaled: Scaled,

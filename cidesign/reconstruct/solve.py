@@ -10,7 +10,7 @@ from cidesign.models.system import ImagingSystem
 from cidesign.pattern import Encoding
 from cidesign.physics.linear_inverse import lmmse, tikhonov
 from cidesign.physics.noise import DetectorNoise
-from cidesign.physics.single_pixel import SinglePixelEncoder
+from cidesign.physics.single_pixel import SinglePixelEncoder, single_band
 
 Image = NDArray[np.float32]
 Signed = NDArray[np.float32]
@@ -47,7 +47,7 @@ def decode(system: ImagingSystem, y: NDArray[np.float64], signed: Signed, noise:
 def best_linear(system: ImagingSystem, y: NDArray[np.float64], signed: Signed, variance: float) -> Image:
     """The best linear estimate under the prior of the student's training images, one noise variance for all y."""
     matrix = SinglePixelEncoder.fixed(signed).matrix()
-    return _image(lmmse(_batch(y), matrix, system.decoder.prior, variance))
+    return _image(lmmse(_batch(y), matrix, single_band(system.decoder.prior), variance))
 
 
 @torch.no_grad()
@@ -58,7 +58,7 @@ def best_linear_calibrated(system: ImagingSystem, measurements: Measurements, si
     not get it, a baseline may.
     """
     matrix, y, row, level = _whitened(measurements, signed)
-    return _image(lmmse(torch.cat([y, level], dim=1), torch.cat([matrix, row]), system.decoder.prior, 1.0))
+    return _image(lmmse(torch.cat([y, level], dim=1), torch.cat([matrix, row]), single_band(system.decoder.prior), 1.0))
 
 
 @torch.no_grad()

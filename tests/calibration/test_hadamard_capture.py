@@ -11,37 +11,11 @@ from numpy.typing import NDArray
 from scipy.io import savemat
 from scipy.linalg import hadamard
 
-from cidesign.calibration.hadamard_capture import (
-    hadamard_rows,
-    read_hadamard_capture,
-    sequency_order,
-    sylvester_matrix,
-    walsh_hadamard,
-)
+from cidesign.calibration.hadamard_capture import read_hadamard_capture
 from cidesign.errors import FileError, InputError
 
 REAL = Path(__file__).parents[2] / ".." / "shared" / "data" / "spi" / "denbo313_hologram"
 MakeScene = Callable[[int], NDArray[np.float64]]
-
-
-def test_the_transform_is_scipys_matrix() -> None:
-    values = np.random.default_rng(0).normal(size=64)
-    assert walsh_hadamard(values) == pytest.approx(hadamard(64) @ values)
-    assert np.array_equal(sylvester_matrix(32), hadamard(32))
-    assert np.array_equal(hadamard_rows(8, np.arange(64)).reshape(64, 64), hadamard(64))
-
-
-def test_sequency_order_by_hand() -> None:
-    """Order 4: rows of H4 change sign 0, 3, 1, 2 times.  Sum, then vertical changes, then row number."""
-    changes = [0, 3, 1, 2]
-    wanted = sorted(range(16), key=lambda row: (changes[row // 4] + changes[row % 4], changes[row // 4], row))
-    assert sequency_order(4).tolist() == wanted
-    assert sequency_order(4)[:4].tolist() == [0, 2, 8, 3]
-    first = hadamard_rows(4, sequency_order(4)[:3])
-    assert first[1].tolist() == [[1, 1, -1, -1]] * 4  # one change from left to right
-    assert first[2].tolist() == [[1] * 4, [1] * 4, [-1] * 4, [-1] * 4]  # one from top to bottom
-    with pytest.raises(InputError, match="power of two, not 12"):
-        sequency_order(12)
 
 
 def test_an_f_comes_back_upright(tmp_path: Path, f_scene: MakeScene) -> None:

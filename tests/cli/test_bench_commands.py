@@ -5,20 +5,15 @@ import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 from scipy.linalg import hadamard
 
 from cidesign.cli import main
-from cidesign.data.procedural import dead_leaves
-from cidesign.hardware_profiles.loader import load_profile
-from cidesign.models.system import build_system
-from cidesign.physics.linear_inverse import fit_prior
-from cidesign.runs import RunRecord, RunSettings, library_versions, write_record
+from cidesign.runs import SinglePixelRun
 
 SIDE, PATTERNS = 16, 40
 
@@ -50,31 +45,13 @@ def cidesign(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def trained(
+    tmp_path_factory: pytest.TempPathFactory, make_settings: Callable[..., Any], finished_run: Callable[..., Any]
+) -> Path:
     """A finished run without training: its decoder is the linear first step."""
     path = tmp_path_factory.mktemp("trained") / "run"
-    profile = load_profile("dlp4500")
-    settings = RunSettings(
-        preset="test", seed=1, side=SIDE, patterns=PATTERNS, bit_depth=1, encoding="complementary",
-        photoelectrons_per_frame=1e6, read_noise_photoelectrons=50.0, exposure_us=None, data="procedural",
-        images=64, validation_images=8, batch=8, channels=4, teacher_epochs=1, student_epochs=1,
-        learning_rate=1e-3, optics_learning_rate=1e-3, precision="float32", device="cpu",
-        weight_task=1.0, weight_decoder=0.0, weight_encoder=0.0,
-    )  # fmt: skip
-    weight = torch.randn(PATTERNS, SIDE, SIDE, generator=torch.Generator().manual_seed(0))
-    system = build_system(settings, profile, weight, constrained=True)
-    system.decoder.set_prior(fit_prior(torch.from_numpy(dead_leaves(64, SIDE, 1)).float()[:, None] / 255))
-    path.mkdir()
-    design = system.encoder.pattern("complementary", profile.id, profile.digest)
-    design.save(path / "design.npz")
-    system.save(path / "student.safetensors")
-    record = RunRecord(
-        schema_version=1, kind="run", modality="single-pixel", status="complete", created_utc="2026-01-01",
-        cidesign_version="0.1.0", versions=library_versions(), settings=settings,
-        profile=profile.model_dump(mode="json"), profile_digest=profile.digest, data_digest="0" * 64,
-        teacher_digest=None, design_digest=design.design_digest, metrics={},
-    )  # fmt: skip
-    write_record(path, record)
+    settings = make_settings(side=SIDE, patterns=PATTERNS, read_noise_photoelectrons=50.0)
+    finished_run(path, settings, SinglePixelRun)
     return path
 
 

@@ -1,13 +1,23 @@
-"""A run small enough to train in a second."""
+"""Runs small enough to train in a second, one of each kind."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 import torch
 
-from cidesign.hardware_profiles.dmd_schema import DmdProfile
-from cidesign.hardware_profiles.loader import load_profile
-from cidesign.runs import RunSettings
+from cidesign.run_settings import RunSettings
+
+CASES: dict[str, dict[str, Any]] = {
+    "single-pixel": {"modality": "single-pixel"},
+    "cassi": {"modality": "cassi"},
+    "mri": {"modality": "mri"},
+    "ladder": {"modality": "single-pixel", "ladder": ("real@12", "3-bit"), "weighting": "gradient"},
+    "coils, unrolled, two teachers": {
+        "modality": "mri", "coils": 3, "decoder": "unrolled", "ladder": ("R1", "R2"), "side": 12, "acquired": 3,
+    },
+    "published, fresh": {"modality": "cassi", "losses": "published", "start": "fresh"},
+}  # fmt: skip
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -19,35 +29,19 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-@pytest.fixture(scope="session")
-def profile() -> DmdProfile:
-    return load_profile("dlp4500")
+@pytest.fixture(scope="module", params=CASES)
+def case(request: pytest.FixtureRequest, make_settings: Callable[..., RunSettings]) -> RunSettings:
+    """The settings of one kind of run: 6 steps an epoch, two epochs of teachers, two of the student."""
+    return make_settings(**CASES[request.param])
 
 
 @pytest.fixture(scope="session")
-def settings() -> RunSettings:
-    return RunSettings(
-        preset="quick",
-        seed=3,
-        side=8,
-        patterns=7,
-        bit_depth=1,
-        encoding="complementary",
-        photoelectrons_per_frame=1e6,
-        read_noise_photoelectrons=10.0,
-        exposure_us=None,
-        data="procedural",
-        images=96,
-        validation_images=32,
-        batch=16,
-        channels=4,
-        teacher_epochs=2,
-        student_epochs=2,
-        learning_rate=1e-3,
-        optics_learning_rate=1e-2,
-        precision="float32",
-        device="cpu",
-        weight_task=1.0,
-        weight_decoder=0.3,
-        weight_encoder=0.1,
-    )
+def settings(make_settings: Callable[..., RunSettings]) -> RunSettings:
+    """A single-pixel run."""
+    return make_settings("single-pixel")
+
+
+@pytest.fixture(scope="session")
+def profile(profile_of: Callable[[str], Any]) -> Any:
+    """Its profile."""
+    return profile_of("single-pixel")

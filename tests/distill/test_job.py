@@ -9,17 +9,29 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
+from cidesign.constraints.aperture import feature_rule
+from cidesign.constraints.kspace import LineBudget
+from cidesign.constraints.rules import bit_depth_rule
 from cidesign.distill import job
 from cidesign.distill.job import Interrupted, Listener, resume_run, start_run
 from cidesign.distill.loop import StepReport
 from cidesign.errors import CidesignError, FileError
 from cidesign.hardware_profiles.dmd_schema import DmdProfile
-from cidesign.models.system import load_student, load_teacher
-from cidesign.runs import Run, RunSettings
+from cidesign.hardware_profiles.loader import load_profile
+from cidesign.models.optics import optics_for
+from cidesign.models.system import ImagingSystem, load_student, load_teacher
+from cidesign.pattern import ApertureMask, PatternStack, centre_block
+from cidesign.physics.cassi import SdCassiEncoder
+from cidesign.physics.mri import MriEncoder
+from cidesign.physics.single_pixel import SinglePixelEncoder
+from cidesign.run_settings import RunSettings
+from cidesign.runs import Run
 
 
 class _StopAt(Listener):
@@ -47,12 +59,15 @@ def _bits(run: Path) -> dict[str, bytes]:
     weights = {}
     for name in RESULTS[:2]:
         weights |= {f"{name}:{key}": tensor.numpy().tobytes() for key, tensor in load_file(run / name).items()}
-    return weights | {"design": Run(run).design.levels.tobytes()}
+    return weights | {"design": str(Run(run).design.design_digest).encode()}
 
 
 def _metrics(run: Path) -> list[dict[str, object]]:
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     return [{key: value for key, value in line.items() if key != "seconds"} for line in lines]
+
+
+ProfileOf = Callable[[str], Any]
 
 
 @pytest.fixture(scope="module")
@@ -64,26 +79,56 @@ def trained(tmp_path_factory: pytest.TempPathFactory, settings: RunSettings, pro
 
 @pytest.fixture
 def whole(trained: Path, tmp_path: Path) -> Path:
-    """A copy of the uninterrupted run."""
+    """A copy of the uninterrupted single-pixel run."""
     return shutil.copytree(trained, tmp_path / "whole")
 
 
-def test_finished_run_is_whole(whole: Path, settings: RunSettings, profile: DmdProfile) -> None:
-    run = Run(whole)
+@pytest.fixture(scope="module")
+def every(tmp_path_factory: pytest.TempPathFactory, case: RunSettings, profile_of: ProfileOf) -> Path:
+    """An uninterrupted run of each kind; tests only read it."""
+    path = tmp_path_factory.mktemp("every") / "whole"
+    start_run(path, case, profile_of(case.modality), False, Listener())
+    return path
+
+
+def test_finished_run_is_whole(every: Path, case: RunSettings, profile_of: ProfileOf) -> None:
+    run = Run(every)
     assert run.complete
-    assert run.settings == settings
-    assert run.profile == profile
-    assert run.design.count == 7
-    assert not (whole / "checkpoint").exists()
-    assert [line["epoch"] for line in _metrics(whole)] == [1, 2, 1, 2]
+    assert run.settings == case
+    assert run.profile == profile_of(case.modality)
+    assert not (every / "checkpoint").exists()
+    teachers = ["teacher"] if len(case.ladder) == 1 else [f"teacher-{number + 1}" for number in range(len(case.ladder))]
+    share = 2 // len(teachers)
+    wanted = [(phase, epoch + 1) for phase in teachers for epoch in range(share)] + [("student", 1), ("student", 2)]
+    assert [(line["phase"], line["epoch"]) for line in _metrics(every)] == wanted
     assert {"teacher_psnr_db", "student_psnr_db", "student_ssim"} <= set(run.record.metrics)
+    assert run.record.metrics["student_psnr_db"] > 15
+
+
+def test_the_student_that_is_loaded_is_the_design_that_was_written(every: Path) -> None:
+    run = Run(every)
     student = load_student(run)
-    built = torch.from_numpy(run.design.signed())
-    torch.testing.assert_close(student.encoder.signed(), built)
+    assert optics_for(run.settings, run.profile).design(student.encoder).design_digest == run.design.design_digest
 
 
-def test_teacher_is_bit_identical_before_and_after(whole: Path) -> None:
-    assert job._weights_digest(load_teacher(Run(whole))) == Run(whole).record.teacher_digest
+def test_design_is_feasible_by_its_own_rule(every: Path) -> None:
+    """The NumPy rule on what was read from disk, not on what training held."""
+    run = Run(every)
+    design = run.design
+    if isinstance(design, PatternStack):
+        assert bit_depth_rule(run.profile, run.settings.bit_depth).check(design) == []
+        assert set(design.levels.flatten()) == {0, 1}
+    elif isinstance(design, ApertureMask):
+        assert feature_rule(run.profile).check(design) == []
+        assert 0 < design.open_fraction < 1
+    else:
+        settings = run.settings
+        assert LineBudget(settings.side, settings.acquired, settings.calibration).check(design) == []
+        assert design.acceleration == settings.side / settings.acquired
+
+
+def test_teacher_is_bit_identical_before_and_after(every: Path) -> None:
+    assert job._weights_digest(load_teacher(Run(every))) == Run(every).record.teacher_digest
 
 
 def test_a_teacher_that_moves_is_noticed(
@@ -101,12 +146,6 @@ def test_a_teacher_that_moves_is_noticed(
         start_run(tmp_path / "run", settings, profile, False, Listener())
 
 
-def test_student_obeys_its_limit_and_learns(whole: Path) -> None:
-    metrics = Run(whole).record.metrics
-    assert set(Run(whole).design.levels.flatten()) == {0, 1}
-    assert metrics["student_psnr_db"] > 15
-
-
 # 96 images / 16 = 6 steps an epoch: inside and at the end of epochs, in both phases, and at the very first step.
 @pytest.mark.parametrize("step", [1, 4, 6, 11, 12, 13, 18, 20, 23])
 @pytest.mark.parametrize("exception", [Interrupted, _Killed])
@@ -120,6 +159,126 @@ def test_resume_gives_the_same_bits(
     assert resume_run(path, Listener()).complete
     assert _bits(path) == _bits(whole)
     assert _metrics(path) == _metrics(whole)
+
+
+# In the first teacher's phase, at a phase's end, at its first step, and in the student's.
+@pytest.mark.parametrize(("step", "exception"), [(4, _Killed), (12, Interrupted), (13, _Killed), (20, Interrupted)])
+def test_every_kind_of_run_resumes_with_the_same_bits(
+    step: int, exception: type[BaseException], every: Path, case: RunSettings, profile_of: ProfileOf, tmp_path: Path
+) -> None:
+    path = tmp_path / "broken"
+    with pytest.raises(exception):
+        start_run(path, case, profile_of(case.modality), False, _StopAt(step, exception))
+    assert not Run(path).complete
+    assert resume_run(path, Listener()).complete
+    assert _bits(path) == _bits(every)
+    assert _metrics(path) == _metrics(every)
+
+
+class _Watch(Listener):
+    """Looks at the optics after every step; the rules must hold in all of them, not only at the end."""
+
+    def __init__(self, settings: RunSettings, profile: Any) -> None:
+        self.settings, self.profile = settings, profile
+        self.system: ImagingSystem | None = None
+        self.steps: dict[str, int] = {}
+
+    def step(self, report: StepReport) -> None:
+        assert self.system is not None
+        self.steps[report.phase] = self.steps.get(report.phase, 0) + 1
+        encoder = self.system.encoder
+        if isinstance(encoder, MriEncoder):
+            lines = encoder.lines().detach()
+            assert set(lines.tolist()) <= {0.0, 1.0}
+            assert int(lines.sum()) == encoder.rule.acquired
+            trajectory = encoder.pattern(self.settings.side, "test", "")
+            assert encoder.rule.check(trajectory) == []
+            assert set(centre_block(encoder.rule.lines, self.settings.calibration)) <= set(
+                lines.nonzero().flatten().tolist()
+            )
+            budget = self.settings.acquired if report.phase == "student" else 2 * self.settings.acquired
+            assert encoder.rule.acquired >= budget
+        elif isinstance(encoder, SdCassiEncoder):
+            mask = encoder.mask().detach()
+            assert 0 <= float(mask.min())
+            assert float(mask.max()) <= 1
+            if report.phase == "student":
+                built = ApertureMask(mask.numpy().astype(np.uint8), 10.0, "test", "")
+                assert feature_rule(self.profile).check(built) == []
+                assert np.array_equal(built.levels, mask.numpy())
+        else:
+            assert isinstance(encoder, SinglePixelEncoder)
+            signed = encoder.signed().detach()
+            assert float(signed.abs().max()) <= 1
+            if report.phase == "student":
+                assert set(signed.unique().tolist()) <= {-1.0, 1.0}
+                built = encoder.pattern("complementary", "test", "")
+                assert bit_depth_rule(self.profile, 1).check(built) == []
+                assert np.array_equal(built.signed(), signed.numpy())
+
+
+def test_limits_hold_in_every_step(
+    case: RunSettings, profile_of: ProfileOf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watch = _Watch(case, profile_of(case.modality))
+    original = job._run_phase
+
+    def watched(run, system, *rest):  # type: ignore[no-untyped-def]
+        watch.system = system
+        original(run, system, *rest)
+
+    monkeypatch.setattr(job, "_run_phase", watched)
+    start_run(tmp_path / "run", case, watch.profile, False, watch)
+    assert watch.steps["student"] == 12
+    assert sum(watch.steps.values()) == 24
+
+
+def test_cells_of_two_pixels_and_fractions_of_a_pixel(
+    make_settings: Callable[..., RunSettings], tmp_path: Path
+) -> None:
+    """A coarse process and a prism: the design has no narrow place, and the detector is longer along the rows."""
+    text = (Path(__file__).parents[2] / "hardware_profiles" / "aperture" / "chrome-laser-10um.toml").read_text()
+    text = text.replace("min_feature_um = { value = 6.0", "min_feature_um = { value = 15.0")
+    shifts = "[0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0]"
+    text = text.replace(shifts, "[5.2, 4.1, 3.3, 2.4, 1.6, 0.9, 0.4, 0.0]").replace('"columns"', '"rows"')
+    own = tmp_path / "own.toml"
+    own.write_text(text)
+    profile = load_profile(str(own))
+    settings = make_settings("cassi", side=13)
+    run = start_run(tmp_path / "run", settings, profile, False, Listener())
+    design = run.design
+    assert isinstance(design, ApertureMask)
+    rule = feature_rule(profile)
+    assert rule.cell_px == 2
+    assert rule.check(design) == []
+    x = torch.rand(1, 8, 13, 13)
+    assert load_student(run).encoder.A(x).shape == (1, 13 + 6, 13)
+
+
+@pytest.mark.parametrize("start", ["teacher", "fresh"])
+def test_student_starts_where_it_is_told(
+    start: str, make_settings: Callable[..., RunSettings], profile_of: ProfileOf, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    settings = make_settings("mri", start=start, ladder=("R1", "R2"))
+    inherited, begun = [], {}
+    original, original_phase = job.SystemMaker.warm_start, job._run_phase
+
+    def warm_start(self, system, teacher):  # type: ignore[no-untyped-def]
+        original(self, system, teacher)
+        inherited.append((system, teacher))
+
+    def phase(run, system, teacher, images, progress, *rest):  # type: ignore[no-untyped-def]
+        begun[progress.phase] = {name: tensor.clone() for name, tensor in system.state_dict().items()}
+        original_phase(run, system, teacher, images, progress, *rest)
+
+    monkeypatch.setattr(job.SystemMaker, "warm_start", warm_start)
+    monkeypatch.setattr(job, "_run_phase", phase)
+    run = start_run(tmp_path / "run", settings, profile_of("mri"), False, Listener())
+    assert len(inherited) == (2 if start == "teacher" else 1)  # a teacher always begins at the one before it
+    teacher = load_teacher(run).state_dict()
+    same = all(torch.equal(begun["student"][name], tensor) for name, tensor in teacher.items())
+    assert same == (start == "teacher")
 
 
 def test_resume_after_two_interruptions(whole: Path, settings: RunSettings, profile: DmdProfile) -> None:
@@ -139,13 +298,13 @@ def test_resume_after_a_real_kill(whole: Path, settings: RunSettings) -> None:
         "from pathlib import Path\n"
         "from cidesign.distill.job import Listener, start_run\n"
         "from cidesign.hardware_profiles.loader import load_profile\n"
-        "from cidesign.runs import RunSettings\n"
+        "from cidesign.run_settings import SinglePixelSettings\n"
         "class Kill(Listener):\n"
         "    count = 0\n"
         "    def step(self, report):\n"
         "        self.count += 1\n"
         "        if self.count == 15: os.kill(os.getpid(), signal.SIGKILL)\n"
-        "settings = RunSettings.model_validate_json(sys.argv[2])\n"
+        "settings = SinglePixelSettings.model_validate_json(sys.argv[2])\n"
         "start_run(Path(sys.argv[1]), settings, load_profile('dlp4500'), False, Kill())\n"
     )
     threads = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -216,8 +375,6 @@ def test_damaged_checkpoint_is_said(tmp_path: Path, settings: RunSettings, profi
 
 
 def test_changed_images_are_noticed(tmp_path: Path, settings: RunSettings, profile: DmdProfile) -> None:
-    import numpy as np
-
     pictures = tmp_path / "pictures"
     pictures.mkdir()
     for number in range(3):

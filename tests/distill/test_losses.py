@@ -1,43 +1,134 @@
-"""The loss terms against their definitions with full N x N matrices."""
+"""The student's loss: its terms, the published forms, and the balance of their gradients."""
+
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
 
-from cidesign.distill.losses import decoder_loss, encoder_loss, gram_distance
+from cidesign.distill.losses import decoder_loss, student_terms, weighted_sum
+from cidesign.models.system import ImagingSystem
 
-
-def _operators(seed: int) -> tuple[torch.Tensor, torch.Tensor]:
-    generator = torch.Generator().manual_seed(seed)
-    return (
-        torch.randn(5, 40, generator=generator, dtype=torch.float64),
-        torch.randn(8, 40, generator=generator, dtype=torch.float64),
-    )
-
-
-def test_gram_distance_is_the_full_one() -> None:
-    a, b = _operators(1)
-    wanted = (a.T @ a - b.T @ b).square().sum()
-    assert float(gram_distance(a, b)) == pytest.approx(float(wanted), rel=1e-12)
-
-
-def test_encoder_loss_is_the_full_one_and_scale_free() -> None:
-    a, b = _operators(2)
-    gram_a, gram_b = a.T @ a, b.T @ b
-    wanted = (gram_a / gram_a.norm() - gram_b / gram_b.norm()).square().sum()
-    assert float(encoder_loss(a, b)) == pytest.approx(float(wanted), rel=1e-9)
-    assert float(encoder_loss(3 * a, 0.2 * b)) == pytest.approx(float(wanted), rel=1e-9)
-    assert float(encoder_loss(a, 2 * a)) == pytest.approx(0, abs=1e-9)
-
-
-def test_encoder_loss_sees_what_is_built() -> None:
-    """Rotating the rows leaves the Gram alone, quantising the rotated rows does not."""
-    a, _ = _operators(3)
-    rotation, _ = torch.linalg.qr(torch.randn(5, 5, generator=torch.Generator().manual_seed(1), dtype=torch.float64))
-    assert float(encoder_loss(rotation @ a, a)) == pytest.approx(0, abs=1e-9)
-    assert float(encoder_loss(torch.sign(rotation @ a), torch.sign(a))) > 0.1
+MODALITIES = ("single-pixel", "cassi", "mri")
 
 
 def test_decoder_loss_is_relative() -> None:
     teacher = torch.full((2, 3, 2, 2), 2.0)
-    assert float(decoder_loss(teacher + 0.5, teacher)) == pytest.approx(0.25 / 4)
-    assert float(decoder_loss(3 * (teacher + 0.5), 3 * teacher)) == pytest.approx(0.25 / 4)
+    assert float(decoder_loss(teacher + 0.5, teacher, published=False)) == pytest.approx(0.25 / 4)
+    assert float(decoder_loss(3 * (teacher + 0.5), 3 * teacher, published=False)) == pytest.approx(0.25 / 4)
+    assert float(decoder_loss(teacher, 0 * teacher, published=False)) < float("inf")
+
+
+def test_published_decoder_loss_is_the_mean_square() -> None:
+    teacher = torch.full((2, 3, 2, 2), 2.0)
+    assert float(decoder_loss(teacher + 0.5, teacher, published=True)) == pytest.approx(0.25)
+    assert float(decoder_loss(3 * (teacher + 0.5), 3 * teacher, published=True)) == pytest.approx(9 * 0.25)
+
+
+@pytest.fixture(params=MODALITIES)
+def modality(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def make_pair(
+    modality: str, make_settings: Callable[..., Any], make_system: Callable[..., ImagingSystem]
+) -> Callable[..., tuple[Any, ImagingSystem, ImagingSystem, torch.Tensor]]:
+    """Settings, student, frozen teacher with other weights, and images."""
+
+    def make(**changes: Any) -> tuple[Any, ImagingSystem, ImagingSystem, torch.Tensor]:
+        settings = make_settings(modality, **changes)
+        channels = {"single-pixel": 1, "cassi": 8, "mri": 2}[modality]
+        generator = torch.Generator().manual_seed(1)
+        x = torch.rand(8, channels, settings.side, settings.side, generator=generator)
+        torch.manual_seed(2)
+        student, teacher = (make_system(settings, x, relaxation) for relaxation in (None, settings.ladder[-1]))
+        with torch.no_grad():
+            for system in (student, teacher):
+                for weight in system.parameters():
+                    weight.add_(0.1 * torch.randn(weight.shape, generator=generator))
+        for seed in range(100):
+            student.encoder.explore(0.1, torch.Generator().manual_seed(seed))
+            if modality != "mri" or student.encoder.lines().requires_grad:  # type: ignore[operator]
+                break
+        return settings, student, teacher.eval().requires_grad_(False), x
+
+    return make
+
+
+def _draws() -> torch.Generator:
+    return torch.Generator().manual_seed(5)
+
+
+@pytest.mark.parametrize("losses", ["effective", "published"])
+def test_terms_are_what_they_are_called(losses: str, make_pair: Callable[..., Any]) -> None:
+    settings, student, teacher, x = make_pair(losses=losses)
+    terms, features = student_terms(student, teacher, x, _draws(), settings)
+    draws = _draws()
+    output = student(x, draws)
+    wanted = teacher(x, draws).features  # the teacher's noise is drawn after the student's
+    published = losses == "published"
+    assert set(terms) == {"task", "decoder", "encoder"}
+    torch.testing.assert_close(terms["task"], (output.image - x).square().mean())
+    torch.testing.assert_close(terms["decoder"], decoder_loss(output.features, wanted, published))
+    torch.testing.assert_close(terms["encoder"], student.encoder.encoder_loss(teacher.encoder, published))
+    torch.testing.assert_close(features, output.features)
+
+
+def test_terms_without_weight_are_not_computed(make_pair: Callable[..., Any]) -> None:
+    settings, student, teacher, x = make_pair(weight_decoder=0.0, weight_encoder=0.0)
+    teacher.decoder.forward = teacher.encoder.forward = None
+    terms, _ = student_terms(student, teacher, x, _draws(), settings)
+    assert set(terms) == {"task"}
+
+
+def test_effective_sum_counts_the_task_by_its_first_value(make_pair: Callable[..., Any]) -> None:
+    settings, student, teacher, x = make_pair()
+    terms, features = student_terms(student, teacher, x, _draws(), settings)
+    found = weighted_sum(terms, features, student.encoder.weight, settings, 0.25)
+    wanted = 1.0 * terms["task"] / 0.25 + 0.3 * terms["decoder"] + 0.1 * terms["encoder"]
+    torch.testing.assert_close(found, wanted)
+
+
+def test_published_sum_takes_the_terms_as_they_are(make_pair: Callable[..., Any]) -> None:
+    settings, student, teacher, x = make_pair(losses="published", weight_encoder=2.0)
+    terms, features = student_terms(student, teacher, x, _draws(), settings)
+    found = weighted_sum(terms, features, student.encoder.weight, settings, 0.25)
+    torch.testing.assert_close(found, terms["task"] + 0.3 * terms["decoder"] + 2.0 * terms["encoder"])
+
+
+def test_gradient_weighting_gives_each_term_its_share(make_pair: Callable[..., Any]) -> None:
+    """Where a term acts, its part of the gradient is its weight times the task's, whatever its own scale."""
+    settings, student, teacher, x = make_pair(weighting="gradient")
+    terms, features = student_terms(student, teacher, x, _draws(), settings)
+    for scale in (1.0, 1e6):
+        scaled = {"task": terms["task"], "decoder": scale * terms["decoder"], "encoder": terms["encoder"] / scale}
+        total = weighted_sum(scaled, features, student.encoder.weight, settings, 0.25)
+        task = terms["task"] / 0.25
+        for name, place, factor in (("decoder", features, 0.3), ("encoder", student.encoder.weight, 0.1)):
+            alone = weighted_sum({"task": terms["task"], name: scaled[name]}, features, student.encoder.weight,
+                                 settings, 0.25)  # fmt: skip
+            own, whole = (torch.autograd.grad(value, place, retain_graph=True)[0] for value in (task, alone))
+            assert (whole - own).norm().item() == pytest.approx(factor * own.norm().item(), rel=1e-3)
+        assert torch.isfinite(total.detach())
+
+
+def test_gradient_weighting_ignores_a_term_that_cannot_move(make_pair: Callable[..., Any]) -> None:
+    """A student that equals its teacher, or lines that are fixed by now: no division by nothing."""
+    settings, student, teacher, x = make_pair(weighting="gradient", losses="published")
+    student.encoder.explore(1.0, None)
+    terms, features = student_terms(student, teacher, x, _draws(), settings)
+    terms["decoder"] = 0.0 * terms["decoder"]
+    total = weighted_sum(terms, features, student.encoder.weight, settings, 0.25)
+    total.backward()
+    assert torch.isfinite(total.detach())
+    assert all(bool(torch.isfinite(w.grad).all()) for w in student.parameters() if w.grad is not None)
+
+
+def test_the_teacher_gets_no_gradient(make_pair: Callable[..., Any]) -> None:
+    settings, student, teacher, x = make_pair()
+    terms, features = student_terms(student, teacher, x, _draws(), settings)
+    weighted_sum(terms, features, student.encoder.weight, settings, 0.25).backward()
+    assert all(weight.grad is None for weight in teacher.parameters())
+    assert student.encoder.weight.grad is not None
+    assert float(student.encoder.weight.grad.norm()) > 0

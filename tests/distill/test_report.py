@@ -10,7 +10,8 @@ from cidesign.distill.job import Listener, start_run
 from cidesign.errors import FileError
 from cidesign.hardware_profiles.dmd_schema import DmdProfile
 from cidesign.report.run_report import write_report
-from cidesign.runs import Run, RunSettings
+from cidesign.run_settings import RunSettings
+from cidesign.runs import Run
 
 SCENES = np.random.default_rng(1).integers(0, 255, (3, 8, 8)).astype(np.uint8)
 

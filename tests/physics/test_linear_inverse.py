@@ -5,7 +5,8 @@ import pytest
 import scipy.fft
 import torch
 
-from cidesign.physics.linear_inverse import SpectralPrior, dct_matrix, fit_prior, lmmse, tikhonov
+from cidesign.physics.linear_inverse import CosinePrior, SpectralPrior, dct_matrix, fit_prior, lmmse, tikhonov
+from cidesign.physics.single_pixel import single_band
 
 
 def test_dct_is_scipys() -> None:
@@ -42,7 +43,7 @@ def test_tikhonov_is_least_squares() -> None:
 
 def test_complete_measurement_returns_the_image() -> None:
     x = torch.rand(4, 1, 8, 8, generator=torch.Generator().manual_seed(1))
-    prior = fit_prior(x)
+    prior = single_band(fit_prior(x))
     found = lmmse(x.flatten(1), torch.eye(64), prior, 1e-9)
     torch.testing.assert_close(found, x.flatten(1), atol=1e-3, rtol=0)
 
@@ -62,6 +63,43 @@ def test_equal_patterns_are_survived() -> None:
 
 
 def test_prior_never_blinds_a_coefficient() -> None:
-    prior = fit_prior(torch.full((3, 1, 8, 8), 0.25))
-    assert float(prior.mean_level) == pytest.approx(0.25)
+    prior = fit_prior(torch.full((3, 2, 8, 8), 0.25))
+    assert prior.mean.tolist() == pytest.approx([0.25, 0.25])
     assert (prior.variance > 0).all()
+
+
+def test_grey_prior_is_the_power_of_the_cosines() -> None:
+    x = np.random.default_rng(3).random((6, 1, 5, 7))
+    prior = fit_prior(torch.from_numpy(x).float())
+    spectra = scipy.fft.dctn(x[:, 0] - x.mean(), norm="ortho", axes=(1, 2))
+    np.testing.assert_allclose(single_band(prior).variance, np.square(spectra).mean(axis=0), rtol=1e-3, atol=1e-6)
+    assert float(single_band(prior).mean_level) == pytest.approx(x.mean(), rel=1e-6)
+    assert abs(float(prior.basis[0, 0])) == pytest.approx(1)
+
+
+def test_spectral_prior_makes_the_channels_independent() -> None:
+    """Two correlated channels and a third: in the basis their covariance is diagonal, and nothing is lost."""
+    rng = np.random.default_rng(4)
+    mixing = np.array([[1.0, 0.0, 0.0], [0.9, 0.2, 0.0], [0.1, -0.5, 0.4]])
+    x = np.einsum("ij,bjhw->bihw", mixing, rng.normal(size=(200, 3, 4, 6))) + np.array([0.1, 0.5, -0.2])[:, None, None]
+    prior = fit_prior(torch.from_numpy(x).float())
+    basis = prior.basis.double().numpy()
+    np.testing.assert_allclose(basis @ basis.T, np.eye(3), atol=1e-5)
+    covariance = np.cov(x.transpose(1, 0, 2, 3).reshape(3, -1))
+    turned = basis @ covariance @ basis.T
+    assert np.abs(turned - np.diag(np.diag(turned))).max() < 1e-3
+    np.testing.assert_allclose(prior.variance.mean(dim=(1, 2)), np.diag(turned), rtol=0.01)
+    np.testing.assert_allclose(prior.mean, x.mean(axis=(0, 2, 3)), atol=1e-6)
+
+
+def test_shrinking_is_the_full_formula() -> None:
+    """C (C + rho)^-1 x with the covariance written out."""
+    rng = np.random.default_rng(5)
+    prior = fit_prior(torch.from_numpy(rng.random((9, 2, 3, 4)).astype(np.float32)))
+    full = np.kron(prior.basis.double().numpy(), np.kron(dct_matrix(3).double().numpy(), dct_matrix(4).double().numpy()))
+    covariance = full.T @ np.diag(prior.variance.double().numpy().ravel()) @ full
+    x = rng.normal(size=(5, 2, 3, 4))
+    wanted = x.reshape(5, -1) @ np.linalg.solve(covariance + 0.3 * np.eye(24), covariance)
+    found = CosinePrior(prior).shrink(torch.from_numpy(x).float(), 0.3)
+    np.testing.assert_allclose(found.flatten(1), wanted, rtol=1e-4, atol=1e-5)
+    assert CosinePrior(prior).mean_image((3, 4)).shape == (1, 2, 3, 4)

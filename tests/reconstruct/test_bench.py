@@ -22,13 +22,13 @@ from cidesign.reconstruct import solve
 from cidesign.reconstruct.bench import reconstruct_capture
 from cidesign.reconstruct.diagnose import residuals
 from cidesign.reconstruct.outcome import NamedImage, cut_off, grey_png, write_outcome
-from cidesign.runs import Run
+from cidesign.runs import SinglePixelRun
 
-MakeRun = Callable[..., Run]
+MakeRun = Callable[..., SinglePixelRun]
 MakeScene = Callable[[int], NDArray[np.float64]]
 
 
-def _record(run: Run, scene: NDArray[np.float64], folder: Path, **changes: Any) -> tuple[Path, Path]:
+def _record(run: SinglePixelRun, scene: NDArray[np.float64], folder: Path, **changes: Any) -> tuple[Path, Path]:
     """A capture and its calibration."""
     values: dict[str, Any] = {
         "dark_counts": 200.0, "gain": None, "photoelectrons_per_frame": 1e6, "read_noise_counts": 2.0,
@@ -42,7 +42,7 @@ def _record(run: Run, scene: NDArray[np.float64], folder: Path, **changes: Any) 
     return folder / "capture", folder / "cal"
 
 
-def _exact(run: Run, scene: NDArray[np.float64], variance: float) -> Measurements:
+def _exact(run: SinglePixelRun, scene: NDArray[np.float64], variance: float) -> Measurements:
     signed = run.design.signed().astype(np.float64)
     y = (signed * scene).sum(axis=(1, 2)) / run.design.side
     level = Estimate(float(scene.mean()), 1e-4)

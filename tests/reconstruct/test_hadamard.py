@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy.linalg import hadamard
 
 from cidesign.errors import FileError, InputError
-from cidesign.reconstruct.baselines import hadamard_low_sequency
+from cidesign.physics.designs import hadamard_patterns
 from cidesign.reconstruct.hadamard import measure, pattern_sets, reconstruct_hadamard
 from cidesign.reconstruct.outcome import write_outcome
 from cidesign.runs import Run
@@ -34,7 +34,7 @@ def test_readings_follow_from_the_full_basis(f_scene: MakeScene) -> None:
     scene = f_scene(16)
     readings = hadamard(256) @ scene.reshape(-1)
     image = (hadamard(256) @ readings / 256).reshape(16, 16)
-    patterns = hadamard_low_sequency(16, 30)
+    patterns = hadamard_patterns(16, 30, "sequency")
     wanted = [readings[int(np.flatnonzero((hadamard(256) == p.reshape(-1)).all(axis=1))[0])] / 16 for p in patterns]
     assert measure(patterns, image) == pytest.approx(np.array(wanted))
 

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.io import loadmat, savemat
 
-from cidesign.calibration import matlab
-from cidesign.calibration.matlab import read_matrices
+from cidesign import matlab
 from cidesign.errors import CidesignError, FileError
+from cidesign.matlab import read_every_matrix, read_matrices
 
 
 @pytest.mark.parametrize("compressed", [False, True])
@@ -60,6 +60,15 @@ def test_declared_size_and_names(tmp_path: Path) -> None:
         read_matrices(tmp_path / "y.mat", ("m",))
     with pytest.raises(FileError, match="no variable `absent`, only m, n"):
         read_matrices(tmp_path / "x.mat", ("absent",))
+
+
+def test_every_matrix_and_what_else_there_is(tmp_path: Path) -> None:
+    matrix = np.arange(24, dtype=np.int16).reshape(2, 3, 4)
+    savemat(tmp_path / "x.mat", {"m": matrix, "s": {"a": 1}, "text": "abc", "z": np.ones((2, 2)) * 1j})
+    matrices, others = read_every_matrix(tmp_path / "x.mat")
+    assert list(matrices) == ["m"]
+    assert np.array_equal(matrices["m"], matrix)
+    assert others == {"s": "a struct", "text": "a char", "z": "a complex matrix"}
 
 
 @settings(max_examples=300, deadline=None)

@@ -45,11 +45,7 @@ def read_matrices(path: Path, names: tuple[str, ...]) -> dict[str, NDArray[np.ge
 
     Raises `FileError` when the file is damaged or of version 7.3, or lacks one of them.
     """
-    content = read_limited(path, "MATLAB file", MAX_MAT_BYTES)
-    try:
-        found = {matrix.name: matrix for matrix in _matrices(content, names)}
-    except _Damaged as error:
-        raise FileError(f"{path}: not a sound MATLAB file ({error})") from error
+    found = _read(path, names)
     matrices = {}
     for name in names:
         if name not in found:
@@ -61,11 +57,29 @@ def read_matrices(path: Path, names: tuple[str, ...]) -> dict[str, NDArray[np.ge
     return matrices
 
 
+def read_every_matrix(path: Path) -> tuple[dict[str, NDArray[np.generic]], dict[str, str]]:
+    """All real numeric matrices of a .mat file by name, and what the other variables are.
+
+    Raises `FileError` when the file is damaged or of version 7.3.
+    """
+    found = _read(path, None)
+    matrices = {name: matrix.values for name, matrix in found.items() if matrix.values is not None}
+    return matrices, {name: matrix.described for name, matrix in found.items() if matrix.values is None}
+
+
+def _read(path: Path, names: tuple[str, ...] | None) -> dict[str, _Matrix]:
+    content = read_limited(path, "MATLAB file", MAX_MAT_BYTES)
+    try:
+        return {matrix.name: matrix for matrix in _matrices(content, names)}
+    except _Damaged as error:
+        raise FileError(f"{path}: not a sound MATLAB file ({error})") from error
+
+
 class _Damaged(Exception):
-    """What is wrong with the file; `read_matrices` adds its name."""
+    """What is wrong with the file; `_read` adds its name."""
 
 
-def _matrices(content: bytes, names: tuple[str, ...]) -> Iterator[_Matrix]:
+def _matrices(content: bytes, names: tuple[str, ...] | None) -> Iterator[_Matrix]:
     if len(content) < HEADER_BYTES:
         raise _Damaged(f"{len(content)} bytes are less than its header")
     order = {b"IM": "<", b"MI": ">"}.get(content[126:128])
@@ -118,7 +132,7 @@ def _inflate(content: memoryview, max_bytes: int) -> bytes:
     return inflated
 
 
-def _matrix(content: memoryview, order: str, names: tuple[str, ...]) -> _Matrix:
+def _matrix(content: memoryview, order: str, names: tuple[str, ...] | None) -> _Matrix:
     parts = _elements(content, order)
     head = list(itertools.islice(parts, 3))
     if len(head) < 3 or len(head[0].content) != 8 or len(head[1].content) % 4:
@@ -127,7 +141,7 @@ def _matrix(content: memoryview, order: str, names: tuple[str, ...]) -> _Matrix:
     shape = struct.unpack(f"{order}{len(head[1].content) // 4}i", head[1].content)
     name = bytes(head[2].content).decode("latin-1")
     kind = flags & 0xFF
-    if name not in names or kind not in NUMERIC_CLASSES or flags & COMPLEX_FLAG:
+    if (names is not None and name not in names) or kind not in NUMERIC_CLASSES or flags & COMPLEX_FLAG:
         numeric = "a complex matrix" if kind in NUMERIC_CLASSES else f"a {CLASSES.get(kind, 'value of unknown type')}"
         return _Matrix(name, numeric, None)
     data = next(parts, None)

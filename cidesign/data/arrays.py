@@ -1,0 +1,78 @@
+"""Files of measured arrays: which there are, and .npy read without trusting it."""
+
+import math
+import tokenize
+from pathlib import Path
+
+import numpy as np
+from numpy.lib import format as npy_format
+from numpy.typing import NDArray
+
+from cidesign.errors import FileError
+from cidesign.files import MAX_ARRAY_BYTES
+
+
+def find_data(path: Path, suffixes: tuple[str, ...], what: str) -> list[Path]:
+    """The file `path`, or every file below the folder `path` with one of `suffixes`, in a fixed order.
+
+    Raises `FileError` when there is none; `what` is their role in errors.
+    """
+    if path.is_file():
+        if path.suffix.lower() not in suffixes and not _double_suffix(path, suffixes):
+            raise FileError(
+                f"{path}: {path.suffix or 'nameless'} files are not read as {what}; use {_listed(suffixes)}"
+            )
+        return [path]
+    if not path.is_dir():
+        raise FileError(f"{path}: no such file or folder of {what}; leave --data out for procedural data")
+    found = sorted(
+        entry
+        for entry in path.rglob("*")
+        if (entry.suffix.lower() in suffixes or _double_suffix(entry, suffixes)) and entry.is_file()
+    )
+    if not found:
+        raise FileError(f"{path}: none of {what} is below this folder; looked for {_listed(suffixes)}")
+    return found
+
+
+def _double_suffix(path: Path, suffixes: tuple[str, ...]) -> bool:
+    return "".join(path.suffixes[-2:]).lower() in suffixes
+
+
+def _listed(suffixes: tuple[str, ...]) -> str:
+    return ", ".join(suffixes)
+
+
+def reason(path: Path, error: Exception) -> str:
+    """Why `path` was left out, in one line without its name."""
+    return str(error).splitlines()[0].removeprefix(f"{path}: ") if str(error) else type(error).__name__
+
+
+def read_npy(path: Path, what: str) -> NDArray[np.generic]:
+    """An array of a .npy file without pickle; its declared size must be the file's, and is checked before memory is
+    taken.  Raises `FileError`."""
+    try:
+        size_bytes = path.stat().st_size
+        with path.open("rb") as stream:
+            version = npy_format.read_magic(stream)
+            if version not in ((1, 0), (2, 0)):
+                raise FileError(f"{path}: npy version {version}; 1.0 and 2.0 are known")
+            read = npy_format.read_array_header_1_0 if version == (1, 0) else npy_format.read_array_header_2_0
+            shape, fortran_order, dtype = read(stream)
+            if dtype.hasobject:
+                raise FileError(f"{path}: holds Python objects, which are never loaded; save an array of numbers")
+            declared = math.prod(shape) * dtype.itemsize
+            if min(shape, default=0) < 0 or declared != size_bytes - stream.tell() or declared > MAX_ARRAY_BYTES:
+                raise FileError(
+                    f"{path}: declares shape {shape} of {dtype}, {declared} bytes, but holds "
+                    f"{size_bytes - stream.tell()}; at most {MAX_ARRAY_BYTES} are read"
+                )
+            flat = np.frombuffer(stream.read(declared), dtype=dtype)
+    # SyntaxError, TypeError and TokenError come from headers that are not the literal they should be.
+    except (OSError, ValueError, TypeError, KeyError, SyntaxError, tokenize.TokenError) as error:
+        raise FileError(f"{path}: this {what} is not a sound npy file ({_first_line(error)})") from error
+    return flat.reshape(shape, order="F" if fortran_order else "C")
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -1,0 +1,35 @@
+"""Training without a teacher: end-to-end (E2E) systems, and decoders for fixed designs.  What a student must beat."""
+
+from collections.abc import Callable
+
+from torch import Tensor
+
+from cidesign.distill.checkpoint import Progress
+from cidesign.distill.job import SystemMaker
+from cidesign.distill.loop import StepReport, make_optimiser, train_phase
+from cidesign.models.system import ImagingSystem
+from cidesign.pattern import Design
+
+
+def train_alone(
+    maker: SystemMaker,
+    train: Tensor,
+    epochs: int,
+    design: Design | None,
+    on_step: Callable[[StepReport], None] = lambda report: None,
+) -> ImagingSystem:
+    """A system under the student's constraints, trained on the task alone; in eval mode.
+
+    It starts as a student without teacher does, with the same draws, rates and order of images.  With a `design` the
+    optics are that design and stay so; without one they are learnt (E2E).  `train` (M, C, H, W) as stored.
+    """
+    settings = maker.settings.model_copy(update={"student_epochs": epochs})
+    system = maker.system("student")
+    if design is not None:
+        maker.optics.place(system.encoder, design)
+        system.encoder.weight.requires_grad_(False)
+    progress = Progress("student")
+    for _ in train_phase(system, None, make_optimiser(system, settings), train, settings, progress, on_step):
+        pass
+    system.encoder.explore(1.0, None)
+    return system.eval().requires_grad_(False)

@@ -1,0 +1,70 @@
+"""Hadamard matrices of power-of-two order: the fast transform, their rows as square patterns, and orders of them."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cidesign.errors import InputError
+
+
+def sylvester_matrix(order: int) -> NDArray[np.int8]:
+    """The Sylvester matrix H[k, j] = (-1)**popcount(k & j) of a power-of-two order, +1 and -1."""
+    index = np.arange(order)
+    parity = np.bitwise_count(index[:, None] & index[None, :]) & 1
+    matrix: NDArray[np.int8] = 1 - 2 * parity.astype(np.int8)
+    return matrix
+
+
+def walsh_hadamard(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """H v for the Sylvester matrix H, by the fast transform; v (N,) with N a power of two."""
+    result = values.astype(np.float64)
+    half = 1
+    while half < result.size:
+        pairs = result.reshape(-1, 2, half)
+        result = np.stack([pairs[:, 0] + pairs[:, 1], pairs[:, 0] - pairs[:, 1]], axis=1).reshape(-1)
+        half *= 2
+    return result
+
+
+def hadamard_rows(side: int, rows: NDArray[np.intp]) -> NDArray[np.int8]:
+    """Rows of the Sylvester matrix of order side**2 as patterns (len(rows), side, side) of +1 and -1.
+
+    Row side * i + j is the outer product of the rows i and j of the matrix of order `side`, a power of two.
+    """
+    line = sylvester_matrix(side)
+    down, across = np.divmod(np.asarray(rows), side)
+    patterns: NDArray[np.int8] = line[down][:, :, None] * line[across][:, None, :]
+    return patterns
+
+
+def sequency_order(side: int) -> NDArray[np.intp]:
+    """Row numbers of the Sylvester matrix of order side**2 from the coarsest pattern to the finest.
+
+    A pattern is placed by the sum of its vertical and horizontal sign changes, ties by the vertical ones, then by its
+    row number.  Raises `InputError` when `side` is not a power of two.
+    """
+    vertical, horizontal = _sign_changes(side)
+    return np.lexsort((np.arange(side * side), vertical, vertical + horizontal))
+
+
+def cake_cutting_order(side: int) -> NDArray[np.intp]:
+    """Row numbers of the Sylvester matrix of order side**2, fewest connected pieces of one sign first.
+
+    A pattern with v vertical and h horizontal sign changes is a cake of (v + 1)(h + 1) pieces (corners do not
+    connect); ties by its row number.  Raises `InputError` when `side` is not a power of two.  Source: Yu, "Super
+    Sub-Nyquist Single-Pixel Imaging by Means of Cake-Cutting Hadamard Basis Sort", Sensors 19, 4122 (2019).
+    """
+    vertical, horizontal = _sign_changes(side)
+    return np.argsort((vertical + 1) * (horizontal + 1), kind="stable")
+
+
+def require_power_of_two(side: int) -> None:
+    """Raise `InputError` when there are no Hadamard patterns of side x side."""
+    if side < 1 or side & (side - 1):
+        raise InputError(f"Hadamard patterns need a side that is a power of two, not {side}")
+
+
+def _sign_changes(side: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """How often each of the side**2 patterns changes sign from top to bottom, and from left to right."""
+    require_power_of_two(side)
+    changes = np.count_nonzero(np.diff(sylvester_matrix(side), axis=1), axis=1)
+    return np.repeat(changes, side), np.tile(changes, side)

@@ -1,0 +1,61 @@
+"""What every decoder is: it takes the operator, so a calibrated one can replace the designed one."""
+
+from abc import ABC, abstractmethod
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from cidesign.physics.base import Encoder, ImagePrior
+
+
+class DecoderOutput(NamedTuple):
+    """The image (B, C, H, W), and the features that a teacher guides (B, F, h, w)."""
+
+    image: Tensor
+    features: Tensor
+
+
+class Decoder(nn.Module, ABC):
+    """Image from measurements and the encoder that made them.
+
+    The prior (second-order statistics of the training images) is fitted once and travels with the weights.
+    `training_dtype` runs the convolutions in a shorter format (None: float32).
+    """
+
+    prior_mean: Tensor
+    prior_basis: Tensor
+    prior_variance: Tensor
+
+    def __init__(self, bands: int, size: tuple[int, int]) -> None:
+        super().__init__()
+        self.training_dtype: torch.dtype | None = None
+        self.register_buffer("prior_mean", torch.full((bands,), 0.5))
+        self.register_buffer("prior_basis", torch.eye(bands))
+        self.register_buffer("prior_variance", torch.ones(bands, *size))
+
+    @property
+    def prior(self) -> ImagePrior:
+        """The statistics of the training images."""
+        return ImagePrior(self.prior_mean, self.prior_basis, self.prior_variance)
+
+    def set_prior(self, prior: ImagePrior) -> None:
+        """Take the statistics of the training images."""
+        self.prior_mean.copy_(prior.mean)
+        self.prior_basis.copy_(prior.basis)
+        self.prior_variance.copy_(prior.variance)
+
+    def linear_estimate(self, y: Tensor, encoder: Encoder) -> Tensor:
+        """x_0 (B, C, H, W), the best linear estimate."""
+        return encoder.estimator(self.prior).estimate(y)
+
+    @abstractmethod
+    def forward(self, y: Tensor, encoder: Encoder) -> DecoderOutput:
+        """Image and features."""
+
+    @abstractmethod
+    def bottleneck(self, y: Tensor, encoder: Encoder) -> Tensor:
+        """Only the features: what a teacher is asked for, at a lower cost than an image where there is one."""
+
+    def _format(self, image: Tensor) -> torch.autocast:
+        return torch.autocast(image.device.type, self.training_dtype, enabled=self.training_dtype is not None)

@@ -1,0 +1,225 @@
+"""Checks of a Pulseq file against a scanner and the lines it should measure: pass, fail or not evaluated."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+from cidesign.errors import FileError
+from cidesign.export.mri_blocks import GAMMA_HZ_PER_T
+from cidesign.export.mri_check_line import CheckLine, not_evaluated, verdict
+from cidesign.export.mri_line_checks import line_checks
+from cidesign.export.pulseq_library import library_version
+from cidesign.export.pulseq_limits import (
+    MAX_PNS_S,
+    Peak,
+    amplitude_peaks,
+    nerve_stimulation_peak,
+    slew_peaks,
+    vector_peaks,
+)
+from cidesign.export.pulseq_read import PlayedSequence, read_pulseq
+from cidesign.export.pulseq_text import SeqText
+from cidesign.hardware_profiles.mri_schema import MriProfile
+from cidesign.hardware_profiles.sourced import Sourced
+from cidesign.pattern import Trajectory
+from cidesign.units import format_duration_us
+
+Held = Literal["nominal", "design"]
+SPECIFICATION = "Pulseq specification"
+# Amplitudes are written with six digits; a file is not refused for its rounding.
+RELATIVE_TOLERANCE = 1e-5
+NORMAL_MODE_PNS, FIRST_LEVEL_PNS = 0.8, 1.0
+# What pypulseq says of every old file; the version and the missing rasters have lines of their own.
+_KNOWN_REMARKS = ("Loading older Pulseq format", "RasterTime found in file", "BlockDurationRaster found in file")
+
+
+def check_sequence(
+    path: Path, profile: MriProfile, trajectory: Trajectory | None = None, held: Held = "nominal"
+) -> list[CheckLine]:
+    """Every check of one `.seq` file as it lies on disk, of this program or of anyone.
+
+    `held` names the gradient limits of the profile: what the scanner can do, or what sequences are designed for (which
+    also hold where the profile has no nominal ones).  Without `trajectory` the lines are only described.  Raises
+    `FileError` when there is no such file; one that cannot be read is a failed check.
+    """
+    if not path.is_file():
+        raise FileError(f"{path}: no such file; give the path of a Pulseq .seq file")
+    try:
+        played = read_pulseq(path, profile)
+    except FileError as error:
+        return [
+            verdict("file", False, str(error), "readable by pypulseq", f"pypulseq {library_version()}"),
+            *_never_evaluated(None),
+        ]
+    return [
+        verdict("file", True, f"Pulseq {played.text.version_text}", "", f"read by pypulseq {library_version()}"),
+        _remarks(played),
+        _signature(played.text),
+        *_rasters(played.text, profile),
+        _timing(played, profile),
+        *_samplings(played, profile),
+        *_gradients(played, profile, held),
+        _stimulation(played, profile),
+        *line_checks(played, trajectory),
+        _total(played),
+        *_never_evaluated(played),
+    ]
+
+
+def failures(lines: list[CheckLine]) -> list[CheckLine]:
+    """The checks that failed."""
+    return [line for line in lines if line.status == "fail"]
+
+
+def _never_evaluated(played: PlayedSequence | None) -> list[CheckLine]:
+    peak_hz = max((pulse.peak_hz for pulse in played.pulses), default=0.0) if played is not None else 0.0
+    peak = f"peak of {peak_hz / GAMMA_HZ_PER_T * 1e6:.3g} uT; " if peak_hz else ""
+    return [
+        not_evaluated("SAR", "no body model; the scanner decides"),
+        not_evaluated("B1 limit", f"{peak}transmit limits depend on the coil and its load; the scanner decides"),
+        not_evaluated("acoustics", "the resonances of the gradient coil are not in the profile; the scanner decides"),
+    ]
+
+
+def _remarks(played: PlayedSequence) -> CheckLine:
+    source = "pypulseq's warnings"
+    others = [text for text in played.warnings if not any(known in text for known in _KNOWN_REMARKS)]
+    if others:
+        return verdict("reader's remarks", False, others[0].replace("\n", " ")[:200], "none", source)
+    if played.text.version < (1, 4, 1):
+        return verdict("reader's remarks", True, f"an older version ({played.text.version_text})", "", source)
+    return verdict("reader's remarks", True, "none", "", source)
+
+
+def _signature(text: SeqText) -> CheckLine:
+    check = "signature"
+    if text.signature is None:
+        return not_evaluated(check, "the file carries none", SPECIFICATION)
+    kind, stated, actual = text.signature
+    if actual is None:
+        return not_evaluated(check, f"of the kind {kind!r}, which is not known", SPECIFICATION)
+    if stated == actual:
+        return verdict(check, True, f"{kind} {actual}", "", SPECIFICATION)
+    return verdict(
+        check, False, f"file edited after export: its {kind} is {actual}", f"{stated} as signed", SPECIFICATION
+    )
+
+
+def _rasters(text: SeqText, profile: MriProfile) -> Iterator[CheckLine]:
+    rasters = profile.rasters
+    wanted: dict[str, tuple[Sourced[float], float]] = {
+        "GradientRasterTime": (rasters.gradient_us, 1e-6),
+        "BlockDurationRaster": (rasters.block_us, 1e-6),
+        "RadiofrequencyRasterTime": (rasters.rf_us, 1e-6),
+        "AdcRasterTime": (rasters.adc_ns, 1e-9),
+    }
+    for name, (sourced, unit_s) in wanted.items():
+        limit_us = sourced.value * unit_s * 1e6
+        stated = text.numbers(name)
+        source = f"{profile.id}: {sourced.source}"
+        if name not in text.definitions:
+            if text.version < (1, 4, 0):
+                yield not_evaluated(f"raster {name}", f"Pulseq {text.version_text} does not state it", SPECIFICATION)
+            else:
+                yield verdict(f"raster {name}", False, "missing", f"{limit_us:g} us", SPECIFICATION)
+            continue
+        ok = len(stated) == 1 and abs(stated[0] * 1e6 - limit_us) <= 1e-6 * limit_us
+        shown = f"{stated[0] * 1e6:g} us" if len(stated) == 1 else text.definitions[name][:40]
+        yield verdict(f"raster {name}", ok, shown, f"{limit_us:g} us", source)
+
+
+def _timing(played: PlayedSequence, profile: MriProfile) -> CheckLine:
+    errors = played.timing_errors
+    limit = "every event on its raster and outside the dead times"
+    if errors:
+        more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
+        return verdict("timing", False, errors[0] + more, limit, f"{profile.id}, design")
+    return verdict("timing", True, f"{len(played.blocks)} blocks", limit, f"{profile.id}")
+
+
+def _samplings(played: PlayedSequence, profile: MriProfile) -> Iterator[CheckLine]:
+    shapes = sorted({(sampling.samples, round(sampling.dwell_s * 1e9)) for sampling in played.samplings})
+    if not shapes:
+        yield not_evaluated("samples", "the file samples nothing")
+        return
+    shown = ", ".join(f"{samples} x {dwell_ns / 1e3:g} us" for samples, dwell_ns in shapes[:4])
+    yield verdict(
+        "one kind of readout",
+        len(shapes) == 1,
+        shown,
+        "1 kind",
+        "some Siemens versions stop at several (pulseq/pulseq issue 47)",
+    )
+    most = max(samples for samples, _ in shapes)
+    if profile.max_adc_samples is None:
+        yield not_evaluated("samples of a readout", f"{most}; {profile.id} has no max_adc_samples")
+    else:
+        limit = profile.max_adc_samples
+        yield verdict("samples of a readout", most <= limit.value, f"{most}", f"{limit.value}", limit.source)
+    if profile.adc_samples_divisor is None:
+        yield not_evaluated("divisor of the samples", f"{profile.id} has no adc_samples_divisor")
+    else:
+        divisor = profile.adc_samples_divisor
+        ok = all(samples % divisor.value == 0 for samples, _ in shapes)
+        yield verdict("divisor of the samples", ok, f"{most}", f"a multiple of {divisor.value}", divisor.source)
+
+
+def _gradients(played: PlayedSequence, profile: MriProfile, held: Held) -> Iterator[CheckLine]:
+    nominal = profile.nominal if held == "nominal" else None
+    limits, which = (nominal, "nominal") if nominal is not None else (profile.design, "design")
+    gradient, slew = limits.max_gradient_mt_per_m, limits.max_slew_t_per_m_per_s
+    raster_s = profile.rasters.gradient_us.value * 1e-6
+
+    def line(check: str, peak: Peak, limit: Sourced[float], unit: str) -> CheckLine:
+        ok = peak.value <= limit.value * (1 + RELATIVE_TOLERANCE)
+        where = f" at {peak.time_s * 1e3:.3f} ms, block {played.block_at(peak.time_s)}" if peak.value else ""
+        value = f"{peak.value:.4g} {unit}{where}"
+        return verdict(check, ok, value, f"{limit.value:g} {unit}", f"{profile.id}, {which}: {limit.source}")
+
+    for peak in amplitude_peaks(played):
+        yield line(f"gradient {peak.where}", peak, gradient, "mT/m")
+    for peak in slew_peaks(played, raster_s):
+        yield line(f"slew {peak.where}", peak, slew, "T/m/s")
+    amplitude, steepness = vector_peaks(played)
+    yield line("gradient, any orientation", amplitude, gradient, "mT/m")
+    yield line("slew, any orientation", steepness, slew, "T/m/s")
+    jumps = [jump for wave in played.waveforms for jump in wave.jumps]
+    # The specification allows a step that the slew limit covers in one raster.
+    worst = max((abs(height) for _, height in jumps), default=0.0) / GAMMA_HZ_PER_T / raster_s
+    yield verdict(
+        "gradients start and end at 0",
+        worst <= slew.value,
+        f"{len(jumps)} steps without a ramp",
+        f"steps within {slew.value:g} T/m/s over one raster",
+        SPECIFICATION,
+    )
+
+
+def _stimulation(played: PlayedSequence, profile: MriProfile) -> CheckLine:
+    check, model = "nerve stimulation (PNS)", profile.nerve_stimulation
+    if model is None:
+        return not_evaluated(check, "profile has no PNS model", profile.id)
+    if played.total_s > MAX_PNS_S:
+        return not_evaluated(
+            check, f"the sequence lasts {played.total_s:.0f} s, at most {MAX_PNS_S:.0f} s are evaluated"
+        )
+    peak = nerve_stimulation_peak(played, model, profile.rasters.gradient_us.value * 1e-6)
+    value = f"{peak.value:.1%} of the threshold at {peak.time_s * 1e3:.2f} ms, block {played.block_at(peak.time_s)}"
+    return verdict(
+        check,
+        peak.value <= NORMAL_MODE_PNS,
+        value,
+        f"{NORMAL_MODE_PNS:.0%} (normal mode; {FIRST_LEVEL_PNS:.0%} in the first-level mode)",
+        f"IEC 60601-2-33:2022 nerve-impulse response, equal weights; {profile.id}: {model.chronaxie_us.source}",
+    )
+
+
+def _total(played: PlayedSequence) -> CheckLine:
+    shown = format_duration_us(played.total_s * 1e6)
+    if played.text.version < (1, 4, 0):
+        return not_evaluated("total time", f"{shown} with the dead times of the profile; the file has no block lengths")
+    stated = played.text.numbers("TotalDuration")
+    if len(stated) != 1:
+        return not_evaluated("total time", f"{shown}; the file states none to compare with")
+    ok = abs(stated[0] - played.total_s) <= 1e-5 + 1e-6 * played.total_s
+    return verdict("total time", ok, shown, f"{stated[0]:g} s as stated", "TotalDuration in the file")

@@ -1,0 +1,48 @@
+"""What the export and check commands do for coded apertures, called as the commands call it."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cidesign.cli.aperture_files import check_aperture, export_aperture
+from cidesign.errors import InputError
+from cidesign.export.aperture_layout import OrderOptions
+from cidesign.hardware_profiles.loader import load_profile
+from cidesign.pattern import ApertureMask
+
+pytest.importorskip("gdstk", reason="the extra `gds` is not installed")
+
+
+@pytest.fixture
+def order(tmp_path) -> tuple[Path, dict, str]:
+    chrome = load_profile("chrome-laser-10um")
+    levels = np.zeros((12, 16), dtype=np.uint8)
+    levels[2:9, 3:6] = levels[2:5, 3:14] = 1
+    mask = ApertureMask(levels, 10.0, chrome.id, chrome.digest)
+    return tmp_path / "order", *export_aperture(mask, chrome, tmp_path / "order", OrderOptions(name="CLI"))
+
+
+def test_export_says_tone_side_and_sizes(order) -> None:
+    folder, value, text = order
+    assert value["folder"] == str(folder)
+    assert set(value["files"]) == {path.name for path in folder.iterdir()} - {"manifest.json"}
+    assert "code 16 x 12 pixels of 10 um (10 um on the detector), drawing" in text
+    assert "tone: 1-pixels and polygons become clear" in text
+    assert "reading: right-reading chrome up. Seen from the chrome side" in text
+    assert "edge bias: none applied" in text
+
+
+def test_check_takes_the_folder_and_each_mask_file(order) -> None:
+    folder, _, _ = order
+    seen = []
+    value, text = check_aperture(folder, None, report=seen.append)
+    assert value["ok"]
+    assert len(seen) == len(value["checks"]) == 10
+    assert text == f"{folder}: all 10 checks passed"
+    for name in ("mask.tif", "mask.gds", "mask.oas"):
+        assert check_aperture(folder / name, load_profile("chrome-laser-10um"))[0]["ok"]
+    with pytest.raises(
+        InputError, match=r"mask.gds: a mask file does not say what process it is for; name one with --pr"
+    ):
+        check_aperture(folder / "mask.gds", None)

@@ -1,0 +1,120 @@
+"""What tests of several packages need: tiny settings of each modality, and runs that are finished without training."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from cidesign.hardware_profiles.loader import load_profile
+from cidesign.run_settings import CassiSettings, MriSettings, RunSettings, SinglePixelSettings
+
+if TYPE_CHECKING:  # the tests of the bench half start without pydantic's profiles and without torch
+    from cidesign.hardware_profiles.schema import HardwareProfile
+    from cidesign.models.system import ImagingSystem
+    from cidesign.runs import Run
+
+PROFILES = {"single-pixel": "dlp4500", "cassi": "chrome-laser-10um", "mri": "mri-generic-3t"}
+COMMON: dict[str, Any] = {
+    "preset": "quick", "seed": 3, "side": 8, "data": "procedural", "images": 96, "validation_images": 32, "batch": 16,
+    "decoder": "unet", "channels": 4, "stages": 2, "ladder": ("real",), "teacher_epochs": 2, "student_epochs": 2,
+    "start": "teacher", "learning_rate": 1e-3, "optics_learning_rate": 1e-2, "precision": "float32", "device": "cpu",
+    "losses": "effective", "weighting": "fixed", "weight_task": 1.0, "weight_decoder": 0.3, "weight_encoder": 0.1,
+}  # fmt: skip
+OWN: dict[str, dict[str, Any]] = {
+    "single-pixel": {
+        "patterns": 7, "bit_depth": 1, "encoding": "complementary", "photoelectrons_per_frame": 1e6,
+        "read_noise_photoelectrons": 10.0, "exposure_us": None,
+    },
+    # 8 bands in steps of one pixel spread over 7: a code of 12 pixels, so that bands overlap.
+    "cassi": {"side": 12, "photoelectrons_full_scale": 20_000.0, "read_noise_photoelectrons": 5.0},
+    "mri": {"side": 16, "acquired": 4, "calibration": 2, "coils": 1, "noise": 0.01, "ladder": ("R2",)},
+}  # fmt: skip
+SETTINGS: dict[str, type[SinglePixelSettings] | type[CassiSettings] | type[MriSettings]] = {
+    "single-pixel": SinglePixelSettings,
+    "cassi": CassiSettings,
+    "mri": MriSettings,
+}
+
+
+@pytest.fixture(scope="session")
+def make_settings() -> Callable[..., RunSettings]:
+    """Settings of a run that trains in a second: `make_settings("mri", coils=4)`."""
+
+    def make(modality: str = "single-pixel", **changes: Any) -> RunSettings:
+        return SETTINGS[modality](**{**COMMON, **OWN[modality], **changes})
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def profile_of() -> Callable[[str], "HardwareProfile"]:
+    """The shipped profile that a modality is tested with."""
+    return lambda modality: load_profile(PROFILES[modality])
+
+
+@pytest.fixture(scope="session")
+def make_record(profile_of: Callable[[str], "HardwareProfile"]) -> Callable[..., Any]:
+    """The record of a finished run."""
+    from cidesign.runs import RunRecord
+
+    def make(settings: RunSettings, design_digest: str | None, **changes: Any) -> RunRecord:
+        profile = profile_of(settings.modality)
+        values: dict[str, Any] = {
+            "schema_version": 2, "kind": "run", "status": "complete", "created_utc": "2026-01-01T00:00:00+00:00",
+            "cidesign_version": "0.1.0", "versions": {}, "settings": settings,
+            "profile": profile.model_dump(mode="json"), "profile_digest": profile.digest, "data_digest": "0" * 64,
+            "teacher_digest": None, "design_digest": design_digest, "metrics": {},
+        }  # fmt: skip
+        return RunRecord(**{**values, **changes})
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def make_system(profile_of: Callable[[str], "HardwareProfile"]) -> Callable[..., "ImagingSystem"]:
+    """A system before training, for a relaxation or the student, with the start and the prior of given images."""
+
+    def make(settings: RunSettings, images: Any, relaxation: str | None = None) -> "ImagingSystem":
+        import torch
+
+        from cidesign.models.optics import optics_for
+        from cidesign.models.system import ImagingSystem, build_decoder
+
+        optics = optics_for(settings, profile_of(settings.modality))
+        encoder, decoder = optics.encoder(relaxation), build_decoder(settings, optics.bands, optics.size)
+        with torch.no_grad():
+            encoder.weight.copy_(optics.start(relaxation, images))
+        decoder.set_prior(optics.prior(images))
+        return ImagingSystem(encoder, decoder)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def finished_run(make_record: Callable[..., Any], profile_of: Callable[[str], "HardwareProfile"]) -> Callable[..., Any]:
+    """Write a run without training it: random patterns, and a decoder that is its linear first step."""
+
+    def write(path: Path, settings: RunSettings, kind: Any, seed: int = 0) -> "Run":
+        import torch
+
+        from cidesign.data.procedural import dead_leaves
+        from cidesign.models.optics import optics_for
+        from cidesign.models.system import ImagingSystem, build_decoder
+        from cidesign.runs import library_versions, write_record
+
+        optics = optics_for(settings, profile_of(settings.modality))
+        system = ImagingSystem(optics.encoder(None), build_decoder(settings, optics.bands, optics.size))
+        generator = torch.Generator().manual_seed(seed)
+        with torch.no_grad():
+            system.encoder.weight.copy_(torch.randn(system.encoder.weight.shape, generator=generator) * 3**-0.5)
+        images = torch.from_numpy(dead_leaves(64, settings.side, 1)).float()[:, None] / 255
+        system.decoder.set_prior(optics.prior(images))
+        path.mkdir(parents=True)
+        design = optics.design(system.encoder)
+        design.save(path / "design.npz")
+        system.save(path / "student.safetensors")
+        write_record(path, make_record(settings, design.design_digest, versions=library_versions()))
+        return kind(path)
+
+    return write

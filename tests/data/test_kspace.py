@@ -1,0 +1,147 @@
+"""Training slices: one size, largest magnitude 1, validation from elsewhere, nothing left out silently."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cidesign.data.kspace import read_slices
+from cidesign.errors import FileError, InputError
+
+SHARED = Path(__file__).parents[2].parent / "shared" / "data" / "mri"
+
+
+def _body(height: int, width: int, level: float = 1.0) -> np.ndarray:
+    """Brighter to lower right, in dark air."""
+    image = np.zeros((height, width))
+    inner = image[height // 4 : -(height // 4), width // 4 : -(width // 4)]
+    inner[:] = level * (1 + np.add.outer(3 * np.arange(inner.shape[0]), np.arange(inner.shape[1])))
+    return image
+
+
+def _magnitude(slices: np.ndarray) -> np.ndarray:
+    return np.hypot(slices[:, 0].astype(np.float32), slices[:, 1].astype(np.float32))
+
+
+def test_slices_of_one_size_and_scale(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", np.stack([_body(40, 40, 1 + k) for k in range(5)]))
+    np.save(tmp_path / "b.npy", np.stack([_body(16, 12, 1000.0)] * 2) * np.exp(1j))
+    np.save(tmp_path / "c.npy", _body(20, 30))
+    found = read_slices(tmp_path, 20, 30, 6, 1)
+    assert found.train.shape == (30, 2, 20, 20)
+    assert found.validation.shape == (6, 2, 20, 20)
+    assert found.train.dtype == np.float16
+    assert (found.pictures, found.skipped) == (8, ())
+    for part in (found.train, found.validation):
+        largest = _magnitude(part).max(axis=(1, 2))
+        assert largest.max() <= 1
+        assert largest.min() > 0.998
+    assert found.notes == (
+        "a.npy: slices 40 x 40 are averaged down from more pixels",
+        "b.npy: slices 16 x 12 are padded with zeros, a larger field of view",
+        "c.npy: slices 20 x 30 are averaged down from more pixels",
+        "magnitude images: their phase is zero",
+        "slices that are not square are padded with zeros",
+    )
+
+
+def test_direction_and_phase_are_kept(tmp_path: Path) -> None:
+    image = _body(24, 24) * np.exp(0.7j)
+    np.save(tmp_path / "a.npy", np.stack([image] * 4))
+    found = read_slices(tmp_path / "a.npy", 24, 3, 1, 1)  # no slice is drawn twice: none is mirrored
+    whole = found.train[:, 0].astype(np.float32) + 1j * found.train[:, 1].astype(np.float32)
+    np.testing.assert_allclose(whole, np.stack([image] * 3) / abs(image).max(), atol=1e-3)
+
+
+def test_repeats_are_mirrored_and_moved(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", np.stack([_body(32, 32)] * 3))
+    drawn = read_slices(tmp_path / "a.npy", 32, 40, 1, 1).train
+    assert len({one.tobytes() for one in drawn}) > 15
+    energy = (_magnitude(drawn) ** 2).sum(axis=(1, 2))
+    np.testing.assert_allclose(energy, energy[0], rtol=1e-2)  # nothing is cut off
+
+
+def test_validation_files_are_not_trained_on(tmp_path: Path) -> None:
+    for number in range(12):
+        image = _body(16, 16)
+        image[8, 8] = 100 + 20 * number  # the rest of each file has a level of its own
+        np.save(tmp_path / f"{number:02d}.npy", image)
+    found = read_slices(tmp_path, 16, 60, 10, 1)
+    levels = [
+        {round(float(np.median(one[one > 0])), 3) for one in _magnitude(p)} for p in (found.train, found.validation)
+    ]
+    assert not levels[0] & levels[1]
+    assert len(levels[1]) == 1
+    assert len(levels[0]) == 11
+
+
+def test_a_block_of_a_single_file_is_for_validation(tmp_path: Path) -> None:
+    slices = np.stack([_body(16, 16)] * 30)
+    slices[:, 8, 8] = 100 + 20 * np.arange(30)
+    np.save(tmp_path / "a.npy", slices)
+    found = read_slices(tmp_path / "a.npy", 16, 25, 3, 1)
+    levels = [np.sort([np.median(one[one > 0]) for one in _magnitude(p)]) for p in (found.train, found.validation)]
+    assert np.unique(levels[0]).size == 25  # 30 less 3 for validation, less a neighbour on either side
+    assert not set(levels[0]) & set(levels[1])
+    inner = (levels[0] > levels[1].min()) & (levels[0] < levels[1].max())
+    assert not inner.any()
+    assert "a single file: slices 13 to 15 of those with signal are kept for validation" in found.notes
+
+
+def test_few_drawn_slices_are_from_all_parts(tmp_path: Path) -> None:
+    slices = np.stack([_body(16, 16)] * 200)
+    slices[:, 8, 8] = 100 + 5 * np.arange(200)
+    np.save(tmp_path / "a.npy", slices)
+    drawn = _magnitude(read_slices(tmp_path / "a.npy", 16, 20, 3, 1).train)
+    levels = [float(np.median(one[one > 0])) for one in drawn]
+    assert max(levels) > 4 * min(levels)
+
+
+def test_too_few_slices(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", _body(16, 16))
+    with pytest.raises(InputError, match=r"a\.npy: 1 slice with signal is too little to train on"):
+        read_slices(tmp_path / "a.npy", 16, 4, 4, 1)
+    np.save(tmp_path / "b.npy", np.stack([_body(16, 16), 0 * _body(16, 16)]))
+    with pytest.raises(InputError, match=r"b\.npy: 1 slice with signal"):
+        read_slices(tmp_path / "b.npy", 16, 4, 4, 1)
+    assert read_slices(tmp_path, 16, 4, 4, 1).pictures == 2
+
+
+def test_empty_slices_are_counted(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).random((4, 16, 16)) * 0.5
+    np.save(tmp_path / "a.npy", np.concatenate([np.stack([_body(16, 16)] * 6), noise]))
+    found = read_slices(tmp_path / "a.npy", 16, 4, 4, 1)
+    assert found.pictures == 6
+    assert "a.npy: 4 of 10 slices have hardly any signal and are left out" in found.notes
+    np.save(tmp_path / "b.npy", np.zeros((3, 16, 16)))
+    with pytest.raises(FileError, match="nothing but zeros"):
+        read_slices(tmp_path / "b.npy", 16, 4, 4, 1)
+
+
+def test_what_cannot_be_used_is_named(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", _body(16, 16))
+    np.save(tmp_path / "b.npy", _body(16, 16))
+    (tmp_path / "broken.nii.gz").write_bytes(b"\x1f\x8b rubbish")
+    (tmp_path / "notes.txt").write_bytes(b"not an image")
+    found = read_slices(tmp_path, 16, 4, 4, 1)
+    assert [line.split(":")[0] for line in found.skipped] == ["broken.nii.gz"]
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(FileError, match="none of MR images is below"):
+        read_slices(tmp_path / "empty", 16, 4, 4, 1)
+    with pytest.raises(FileError, match=r"\.txt files are not read as MR images"):
+        read_slices(tmp_path / "notes.txt", 16, 4, 4, 1)
+
+
+def test_same_seed_same_slices(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", np.stack([_body(16, 16, k + 1) for k in range(4)]))
+    first, again, other = (read_slices(tmp_path / "a.npy", 16, 20, 3, seed) for seed in (7, 7, 8))
+    np.testing.assert_array_equal(first.train, again.train)
+    assert (first.train != other.train).any()
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="the shared slices are not here")
+def test_real_slices() -> None:
+    found = read_slices(SHARED, 64, 50, 10, 1)
+    assert {line.split(":")[0] for line in found.skipped} == {"cartesian_ksp.npy", "projection_coord.npy"}
+    assert found.pictures > 250
+    assert 0.05 < _magnitude(found.train).mean() < 0.4

@@ -1,0 +1,204 @@
+"""Both decoders over all modalities: shapes, features, the operator as an argument, and what is registered."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from cidesign.models.decoder import Decoder
+from cidesign.models.system import ImagingSystem
+from cidesign.models.unrolled import Unrolled
+from cidesign.physics.base import Encoder
+
+CASES: dict[str, dict[str, Any]] = {
+    "single-pixel": {"modality": "single-pixel"},
+    "cassi": {"modality": "cassi"},
+    "mri": {"modality": "mri"},
+    "mri, 3 coils": {"modality": "mri", "coils": 3},
+    "mri, odd": {"modality": "mri", "side": 13},
+}
+Make = Callable[..., ImagingSystem]
+
+
+def _sample(settings: Any, channels: int, count: int, seed: int) -> Tensor:
+    """Smooth random images with values around 1/2 (their channels are alike)."""
+    noise = torch.randn(count, channels, settings.side, settings.side, generator=torch.Generator().manual_seed(seed))
+    smooth = torch.nn.functional.avg_pool2d(noise, 3, 1, 1, count_include_pad=False)
+    return 0.5 + 0.3 * (smooth + smooth.mean(dim=1, keepdim=True))
+
+
+def _channels(settings: Any) -> int:
+    return {"single-pixel": 1, "cassi": 8, "mri": 2}[settings.modality]
+
+
+@pytest.fixture(params=["unet", "unrolled"])
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(params=CASES)
+def settings(request: pytest.FixtureRequest, kind: str, make_settings: Callable[..., Any]) -> Any:
+    return make_settings(**CASES[request.param], decoder=kind)
+
+
+@pytest.fixture
+def images(settings: Any) -> Tensor:
+    return _sample(settings, _channels(settings), 6, 1)
+
+
+@pytest.fixture
+def system(settings: Any, images: Tensor, make_system: Make) -> ImagingSystem:
+    torch.manual_seed(1)
+    return make_system(settings, _sample(settings, _channels(settings), 32, 2))
+
+
+def _roughen(decoder: Decoder, strength: float = 0.1) -> None:
+    """Away from the start, where the networks add nothing."""
+    generator = torch.Generator().manual_seed(5)
+    with torch.no_grad():
+        for weight in decoder.parameters():
+            weight.add_(strength * torch.randn(weight.shape, generator=generator))
+
+
+def test_image_and_features(system: ImagingSystem, images: Tensor, settings: Any) -> None:
+    output = system(images)
+    assert output.image.shape == images.shape
+    assert output.image.dtype == output.features.dtype == torch.float32
+    if settings.decoder == "unet":
+        coarse = -(-settings.side // 8)
+        assert output.features.shape == (6, 8 * settings.channels, coarse, coarse)
+    else:
+        assert output.features.shape == (6, settings.channels, settings.side, settings.side)
+
+
+def test_untrained_decoder_begins_at_the_linear_estimate(system: ImagingSystem, images: Tensor, kind: str) -> None:
+    y = system.encoder(images, torch.Generator().manual_seed(1)).detach()
+    with torch.no_grad():
+        found = system.decoder(y, system.encoder).image
+        linear = system.decoder.linear_estimate(y, system.encoder)
+        before = float((linear - images).square().mean())
+    if kind == "unet":
+        torch.testing.assert_close(found, linear)
+    else:  # the gradient steps alone bring it nearer to the readings
+        assert float((found - images).square().mean()) < 1.1 * before
+        left = [(system.encoder.A(part) - y).abs().square().mean().item() for part in (found, linear)]
+        assert left[0] <= left[1] + 1e-6 * float(y.abs().square().mean())
+
+
+def test_features_are_what_a_teacher_is_asked_for(system: ImagingSystem, images: Tensor) -> None:
+    _roughen(system.decoder)
+    y = system.encoder.A(images).detach()
+    with torch.no_grad():
+        asked, told = system.decoder.bottleneck(y, system.encoder), system.decoder(y, system.encoder).features
+    torch.testing.assert_close(asked, told)
+    assert float(asked.abs().max()) > 0
+
+
+def test_images_of_a_batch_do_not_mix(system: ImagingSystem, images: Tensor) -> None:
+    _roughen(system.decoder)
+    with torch.no_grad():
+        y = system.encoder.A(images)
+        whole, one = (system.decoder(part, system.encoder).image for part in (y, y[2:3]))
+    torch.testing.assert_close(one, whole[2:3], atol=1e-4, rtol=1e-4)
+
+
+def test_the_operator_is_an_argument(system: ImagingSystem, images: Tensor, settings: Any, make_system: Make) -> None:
+    """The operator that measured gives the better image, and what is decoded agrees with the one that was given."""
+    other = make_system(settings, _sample(settings, _channels(settings), 32, 9)).encoder
+    with torch.no_grad():
+        other.weight.copy_(torch.rand(other.weight.shape, generator=torch.Generator().manual_seed(4)))
+        y = other.A(images)
+        if settings.modality == "mri":  # lines that were not measured are 0 in y; only a trained network tells
+            other.weight.copy_(torch.arange(settings.side))  # far from the centre
+            y = other.A(images)
+            _roughen(system.decoder, 0.3)
+        right, wrong = (system.decoder(y, encoder).image for encoder in (other, system.encoder))
+    if settings.modality == "mri":
+        assert float((right - wrong).norm()) > 1e-3 * float(right.norm())
+    else:
+        errors = [float((found - images).square().mean()) for found in (right, wrong)]
+        assert errors[0] < 0.9 * errors[1]
+
+
+def test_the_scene_is_measured_once(system: ImagingSystem, images: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The decoder sees y alone: whatever the operator is asked later, noise is drawn once."""
+    calls = []
+    original = type(system.encoder).forward
+
+    def counted(self: Encoder, *words: Any) -> Tensor:
+        calls.append(1)
+        return original(self, *words)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(type(system.encoder), "forward", counted)
+    first = system(images, torch.Generator().manual_seed(1)).image
+    second = system(images, torch.Generator().manual_seed(1)).image
+    assert len(calls) == 2
+    assert torch.equal(first, second)
+
+
+def test_every_parameter_learns(system: ImagingSystem, images: Tensor) -> None:
+    """After two steps all weights of optics and decoder have moved; none hides in a list."""
+    optimiser = torch.optim.Adam(system.parameters(), 1e-3)
+    before = {name: weight.detach().clone() for name, weight in system.named_parameters()}
+    for step in range(20):
+        system.encoder.explore(0.1, torch.Generator().manual_seed(step))
+        optimiser.zero_grad()
+        (system(images, torch.Generator().manual_seed(step)).image - images).square().sum().backward()
+        if step == 1:
+            missing = [name for name, weight in system.decoder.named_parameters() if weight.grad is None]
+            assert missing == []
+            assert all(
+                float(weight.grad.abs().max()) > 0  # type: ignore[union-attr]
+                for name, weight in system.decoder.named_parameters()
+                if name.endswith("weight")
+            )
+        optimiser.step()
+    moved = {name for name, weight in system.named_parameters() if not torch.equal(weight, before[name])}
+    assert {name for name in before if name == "encoder.weight" or name.endswith("weight")} <= moved
+
+
+def test_everything_travels_with_the_weights(
+    system: ImagingSystem, images: Tensor, settings: Any, make_system: Make
+) -> None:
+    """Prior, coil maps and step lengths included: another system with this state is the same system."""
+    _roughen(system.decoder)
+    twin = make_system(settings, _sample(settings, _channels(settings), 32, 7))
+    twin.load_state_dict(system.state_dict())
+    with torch.no_grad():
+        pair = [part(images, torch.Generator().manual_seed(1)).image for part in (system, twin)]
+    assert torch.equal(*pair)
+
+
+def test_shorter_format_trains_and_stays_close(system: ImagingSystem, images: Tensor) -> None:
+    _roughen(system.decoder)
+    y = system.encoder.A(images).detach()
+    with torch.no_grad():
+        exact = system.decoder(y, system.encoder)
+    system.decoder.training_dtype = torch.bfloat16
+    short = system.decoder(y, system.encoder)
+    assert short.image.dtype == short.features.dtype == torch.float32
+    assert (short.image - exact.image).norm().item() < 0.05 * exact.image.norm().item()
+    short.image.sum().backward()
+    assert all(weight.grad is not None for weight in system.decoder.parameters())
+
+
+def test_unrolled_steps_are_as_many_as_asked(make_settings: Callable[..., Any], make_system: Make) -> None:
+    settings = make_settings(decoder="unrolled", stages=3)
+    decoder = make_system(settings, _sample(settings, 1, 8, 1)).decoder
+    assert isinstance(decoder, Unrolled)
+    assert len(decoder.steps) == len(decoder.proximal) == 3
+
+
+def test_unrolled_gradient_steps_converge_to_the_readings(make_settings: Callable[..., Any], make_system: Make) -> None:
+    """With networks that add nothing, the steps are a descent on |A x - y|^2: no step length overshoots."""
+    for case in CASES.values():
+        settings = make_settings(**case, decoder="unrolled", stages=20)
+        system = make_system(settings, _sample(settings, _channels(settings), 16, 1))
+        x = _sample(settings, _channels(settings), 2, 3)
+        with torch.no_grad():
+            y = system.encoder.A(x)
+            left = (system.encoder.A(system.decoder(y, system.encoder).image) - y).abs().square().mean()
+            before = (system.encoder.A(system.decoder.linear_estimate(y, system.encoder)) - y).abs().square().mean()
+        assert float(left) <= float(before)
