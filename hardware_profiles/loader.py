@@ -11,7 +11,9 @@ from cidesign.files import read_limited
 if TYPE_CHECKING:  # pydantic takes longer to import than `profiles list` takes to run
     from pydantic import BaseModel, ValidationError
 
+    from cidesign.hardware_profiles.aperture_schema import ApertureProfile
     from cidesign.hardware_profiles.dmd_schema import DmdProfile
+    from cidesign.hardware_profiles.mri_schema import MriProfile
     from cidesign.hardware_profiles.schema import HardwareProfile
 
 MAX_PROFILE_BYTES = 1_000_000
@@ -61,11 +63,33 @@ def load_dmd(name_or_path: str) -> "DmdProfile":
 
     profile = load_profile(name_or_path)
     if not isinstance(profile, DmdProfile):
-        known = ", ".join(entry.id for entry in shipped_profiles() if entry.kind == "dmd")
-        raise InputError(
-            f"{profile.id} is a profile of kind {profile.kind}; a micromirror device is needed here, such as {known}"
-        )
+        raise InputError(_other_kind(profile.id, profile.kind, "dmd", "a micromirror device"))
     return profile
+
+
+def load_aperture(name_or_path: str) -> "ApertureProfile":
+    """Load the profile of a coded aperture; raises `InputError` when the name is that of another kind."""
+    from cidesign.hardware_profiles.aperture_schema import ApertureProfile
+
+    profile = load_profile(name_or_path)
+    if not isinstance(profile, ApertureProfile):
+        raise InputError(_other_kind(profile.id, profile.kind, "aperture", "a coded aperture"))
+    return profile
+
+
+def load_mri(name_or_path: str) -> "MriProfile":
+    """Load the profile of a scanner; raises `InputError` when the name is that of another kind."""
+    from cidesign.hardware_profiles.mri_schema import MriProfile
+
+    profile = load_profile(name_or_path)
+    if not isinstance(profile, MriProfile):
+        raise InputError(_other_kind(profile.id, profile.kind, "mri", "a scanner"))
+    return profile
+
+
+def _other_kind(name: str, kind: str, wanted: str, described: str) -> str:
+    known = ", ".join(entry.id for entry in shipped_profiles() if entry.kind == wanted)
+    return f"{name} is a profile of kind {kind}; {described} is needed here, such as {known}"
 
 
 def read_profile(path: Path) -> "HardwareProfile":

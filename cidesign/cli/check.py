@@ -2,7 +2,7 @@
 
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,24 +12,34 @@ if TYPE_CHECKING:
     from cidesign.export.verify import Finding
     from cidesign.hardware_profiles.dmd_schema import DmdProfile
 
+MASK_FILES = (".tif", ".tiff", ".gds", ".gds2", ".gdsii", ".oas", ".oasis")
+
 
 @click.command("check")
 @click.argument("path", type=click.Path(path_type=Path))
 @click.option(
     "--profile", "profile_name", metavar="NAME", help="Check against this profile [default: the design's own]."
 )
+@click.option(
+    "--tone",
+    type=click.Choice(["clear", "chrome"]),
+    help="What the 1-pixels of a single mask file become on the plate.",
+)
 @json_option
-def command(path: Path, profile_name: str | None, as_json: bool) -> None:
-    """Check PATH, a run folder (its design, and its export if there is one) or an export folder.
+def command(path: Path, profile_name: str | None, tone: str | None, as_json: bool) -> None:
+    """Check PATH: a run folder (its design, and its export if there is one), an export folder, or a single file.
 
-    Device files are read back from disk by a reader of their own and compared with the design bit for bit.
-    Leaves with 3 when a limit of the device is violated, and with 5 when a file is damaged or was edited.
+    Files are read back from disk by readers of their own and compared with the design bit for bit.  A single mask
+    (TIFF, GDSII, OASIS) or sequence (.seq) of anyone's is checked against --profile.  Leaves with 3 when a limit of
+    the device is violated, and with 5 when a file is damaged or was edited.
     """
-    from cidesign.errors import FileError
-    from cidesign.export.verify import Finding, verify_export
-    from cidesign.hardware_profiles.loader import load_dmd
+    from cidesign.errors import FileError, InputError
 
-    profile = load_dmd(profile_name) if profile_name else None
+    if tone is not None and path.suffix.lower() not in MASK_FILES:
+        raise InputError("--tone: is for a single mask file; an order folder says its tone itself")
+    if path.is_file():
+        _check_file(path, profile_name, tone, as_json)
+        return
     is_run = (path / "run.json").is_file()
     folders = _export_folders(path / "export" if is_run else path)
     if not is_run and not folders:
@@ -37,31 +47,99 @@ def command(path: Path, profile_name: str | None, as_json: bool) -> None:
             f"{path}: neither a run (run.json) nor an export (manifest.json); "
             f"export a run first with `cidesign export RUN --out {path}`"
         )
-    checks: list[dict[str, str]] = []
+    checks: list[dict[str, Any]] = []
 
-    def show(where: Path, finding: Finding) -> None:
+    def show(where: Path, finding: "Finding") -> None:
         checks.append({"path": str(where), "check": finding.check, "result": finding.result})
         if not as_json:
-            click.echo(f"ok  {finding.check}: {finding.result}")
+            mark = "--" if finding.result.startswith("not evaluated") else "ok"
+            click.echo(f"{mark}  {finding.check}: {finding.result}")
 
-    if is_run:
-        for finding in _check_run(path, profile, folders):
+    modality = _modality(path) if is_run else None
+    if modality == "single-pixel":
+        for finding in _check_patterns(path, _dmd(profile_name), folders):
+            show(path, finding)
+    elif modality is not None:
+        for finding in _check_run(path, folders):
             show(path, finding)
     for folder in folders:
         if not as_json:
             click.echo(f"{folder}:")
-        verify_export(folder, profile, partial(show, folder))
-    text = f"{path}: all {len(checks)} checks passed"
+        _verify(folder, profile_name, partial(show, folder))
+    open_checks = sum(check["result"].startswith("not evaluated") for check in checks)
+    left = f", {open_checks} not evaluated" if open_checks else ""
+    text = f"{path}: all {len(checks) - open_checks} checks passed{left}"
     result({"path": str(path), "ok": True, "checks": checks}, text, as_json)
-    if is_run:
-        next_step(
-            f"cidesign simulate {quoted(path)} --out {quoted(path / 'capture')}"
-            if folders
-            else f"cidesign export {quoted(path)}"
-        )
-    else:
-        run = path.parent if (path.parent / "run.json").is_file() else Path("RUN")
+    _what_next(path, is_run, modality, bool(folders))
+
+
+def _what_next(path: Path, is_run: bool, modality: str | None, exported: bool) -> None:
+    run = path if is_run else path.parent if (path.parent / "run.json").is_file() else Path("RUN")
+    if is_run and not exported:
+        next_step(f"cidesign export {quoted(path)}")
+    elif modality != "cassi":
         next_step(f"cidesign simulate {quoted(run)} --out {quoted(run / 'capture')}")
+
+
+def _check_file(path: Path, profile_name: str | None, tone: Any, as_json: bool) -> None:
+    """A single mask or sequence."""
+    from cidesign.errors import FileError, LimitError
+    from cidesign.hardware_profiles.loader import load_aperture, load_mri
+
+    if path.suffix.lower() in MASK_FILES:
+        from cidesign.cli.aperture_files import check_aperture
+
+        def show(finding: "Finding") -> None:
+            if not as_json:
+                click.echo(f"ok  {finding.check}: {finding.result}")
+
+        profile = load_aperture(profile_name) if profile_name else None
+        result(*check_aperture(path, profile, tone, show), as_json)
+        return
+    if path.suffix.lower() != ".seq":
+        known = ", ".join((*MASK_FILES, ".seq"))
+        raise FileError(f"{path}: a single file of this kind cannot be checked; known are {known}")
+    from cidesign.cli.mri_files import check_mri
+
+    value, text = check_mri(path, load_mri(profile_name) if profile_name else None)
+    result(value, text, as_json)
+    if not value["ok"]:
+        failed = [check["check"] for check in value["checks"] if check["status"] == "fail"]
+        raise LimitError(f"{path}: {len(failed)} checks failed: {', '.join(failed)}")
+
+
+def _modality(path: Path) -> str:
+    from cidesign.runs import Run
+
+    return Run(path).settings.modality
+
+
+def _dmd(profile_name: str | None) -> "DmdProfile | None":
+    from cidesign.hardware_profiles.loader import load_dmd
+
+    return load_dmd(profile_name) if profile_name else None
+
+
+def _verify(folder: Path, profile_name: str | None, show: Any) -> None:
+    """An export folder, by the kind that its manifest names."""
+    from cidesign.files import read_json
+    from cidesign.hardware_profiles.loader import load_aperture, load_mri
+
+    kind = read_json(folder / "manifest.json", "manifest").get("kind")
+    if kind == "mri-export":
+        from cidesign.export.mri_verify import verify_mri_export
+
+        for finding in verify_mri_export(folder, load_mri(profile_name) if profile_name else None):
+            show(finding)
+    elif kind == "aperture-export":
+        from cidesign.export.lithography_check import verify_aperture_export
+
+        for finding in verify_aperture_export(folder, load_aperture(profile_name) if profile_name else None):
+            show(finding)
+    else:
+        from cidesign.export.verify import verify_export
+
+        verify_export(folder, _dmd(profile_name), show)
 
 
 def _export_folders(path: Path) -> list[Path]:
@@ -70,16 +148,52 @@ def _export_folders(path: Path) -> list[Path]:
     return sorted(manifest.parent for manifest in path.glob("*/manifest.json"))
 
 
-def _check_run(path: Path, asked: "DmdProfile | None", folders: list[Path]) -> "list[Finding]":
-    """Check the design of a run against the rules of its device, and that its exports are of this design."""
+def _check_run(path: Path, folders: list[Path]) -> "list[Finding]":
+    """Check the mask or the lines of a run against their rules, and that its exports are of this design."""
+    from cidesign.constraints.aperture import feature_rule
+    from cidesign.constraints.kspace import LineBudget
+    from cidesign.constraints.rules import require
+    from cidesign.errors import FileError
+    from cidesign.export.verify import Finding
+    from cidesign.files import read_json
+    from cidesign.runs import CassiRun, MriRun
+
+    run: CassiRun | MriRun
+    if _modality(path) == "cassi":
+        run = CassiRun(path)
+        mask = run.design
+        require(feature_rule(run.profile).check(mask))
+        rows, columns = mask.levels.shape
+        said = Finding(
+            "design",
+            f"mask of {rows} x {columns} pixels of {mask.pitch_um:g} um, {mask.open_fraction:.1%} open, "
+            f"within the feature rules of {run.profile.id}",
+        )
+    else:
+        run = MriRun(path)
+        lines = run.design
+        require(LineBudget(run.settings.side, run.settings.acquired, run.settings.calibration).check(lines))
+        said = Finding(
+            "design",
+            f"{len(lines.acquired)} of {lines.lines} lines, R = {lines.acceleration:.4g} exactly, "
+            f"with all {lines.calibration_lines} calibration lines",
+        )
+    for folder in folders:
+        if read_json(folder / "manifest.json", "manifest").get("design_digest") != run.design.design_digest:
+            raise FileError(f"{folder}: holds another design than {path}; repeat `cidesign export {path} --force`")
+    return [said]
+
+
+def _check_patterns(path: Path, asked: "DmdProfile | None", folders: list[Path]) -> "list[Finding]":
+    """Check the patterns of a run against the rules of its device, and that its exports are of this design."""
     from cidesign.constraints.rules import check_design, require
     from cidesign.constraints.sequence import plan_sequence
     from cidesign.errors import FileError
     from cidesign.export.manifest import read_manifest
     from cidesign.export.verify import Finding, acquisition_times, profile_for
-    from cidesign.runs import Run
+    from cidesign.runs import SinglePixelRun
 
-    run = Run(path)
+    run = SinglePixelRun(path)
     pattern = run.design
     profile = profile_for(run.profile, asked, str(path))
     plan = plan_sequence(profile, len(pattern.frames()), pattern.bit_depth, run.settings.exposure_us)

@@ -27,9 +27,9 @@ def command(run: Path | None, include: tuple[Path, ...], force: bool, as_json: b
 
     from cidesign.data.procedural import dead_leaves
     from cidesign.report.run_report import write_report
-    from cidesign.runs import open_run
+    from cidesign.runs import SinglePixelRun, open_run
 
-    opened = open_run(run)
+    opened = open_run(run, SinglePixelRun)
     if run is None:
         note(f"run: {opened.path}")
     scenes = np.concatenate([dead_leaves(1, opened.settings.side, SCENE_SEED + number) for number in range(SCENES)])

@@ -85,8 +85,8 @@ class SinglePixelOptics(Optics):
         """(bit depth or None, number of patterns)."""
         if relaxation is None:
             return self.settings.bit_depth, self.settings.patterns
-        word, _, count = relaxation.partition("@")
-        patterns = _whole(relaxation, count) if count else self.settings.patterns
+        word, at, count = relaxation.partition("@")
+        patterns = _whole(relaxation, count) if at else self.settings.patterns
         if patterns > self.settings.side**2 or patterns < self.settings.patterns:
             raise InputError(
                 f"--ladder {relaxation}: a teacher of {patterns} patterns; use {self.settings.patterns} "

@@ -2,46 +2,21 @@
 
 import json
 import shutil
-import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 from scipy.linalg import hadamard
 
-from cidesign.cli import main
 from cidesign.runs import SinglePixelRun
 
 SIDE, PATTERNS = 16, 40
 
 
-class Done(NamedTuple):
-    """What a command left: exit code, stdout, stderr."""
-
-    code: int
-    out: str
-    err: str
-
-
-Command = Callable[..., Done]
-
-
-@pytest.fixture
-def cidesign(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
-    def call(*words: str | Path) -> Done:
-        monkeypatch.setattr(sys, "argv", ["cidesign", *map(str, words)])
-        code = 0
-        try:
-            main()
-        except SystemExit as leave:
-            code = int(leave.code or 0)
-        captured = capsys.readouterr()
-        return Done(code, captured.out, captured.err)
-
-    return call
+Command = Callable[..., Any]
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +37,7 @@ def run(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return Path("runs/mine")
 
 
-def _error(done: Done, code: int) -> str:
+def _error(done: Any, code: int) -> str:
     assert done.code == code
     assert done.out == ""
     (line,) = (line for line in done.err.splitlines() if line.startswith("error: "))

@@ -1,0 +1,229 @@
+"""`cidesign distill` for the three kinds of profile: what it designs, and what it refuses before training starts."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cidesign.distill import job, presets
+from cidesign.runs import Run
+
+Command = Callable[..., Any]
+PROFILES = {"dmd": "dlp4500", "aperture": "chrome-laser-10um", "mri": "mri-generic-3t"}
+APERTURE = (Path(__file__).parents[2] / "hardware_profiles" / "aperture" / "chrome-laser-10um.toml").read_text()
+STEPS = "[0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0]"
+
+
+@pytest.fixture(autouse=True)
+def _empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+
+
+@pytest.fixture
+def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The quick preset, two thousand times smaller."""
+    small = presets.Preset(12, 32, 8, 8, 4, 2, 1)
+    for kind in PROFILES:
+        monkeypatch.setitem(presets.PRESETS[kind], "quick", small)
+
+
+@pytest.mark.parametrize(
+    ("kind", "words", "said"),
+    [
+        ("dmd", ["--patterns", "9"], "9 patterns of 12 x 12, 1 bit, complementary"),
+        ("dmd", ["--ladder", "real@20, 4-bit", "--decoder", "unrolled"], "14 patterns of 12 x 12"),
+        ("aperture", [], "one mask of 12 x 12 code pixels for 8 bands"),
+        ("aperture", ["--weighting", "gradient", "--start", "fresh"], "for 8 bands"),
+        ("mri", [], "3 of 12 lines (R = 4), 1 of them calibration lines"),
+        ("mri", ["--lines", "5", "--calibration", "2", "--coils", "3"], "5 of 12 lines (R = 2.4), 2 of them"),
+        ("mri", ["--acceleration", "6", "--losses", "published", "--noise", "0.02"], "2 of 12 lines (R = 6)"),
+    ],
+)
+@pytest.mark.usefixtures("tiny")
+def test_all_kinds_of_profile_with_the_same_command(kind: str, words: list[str], said: str, cidesign: Command) -> None:
+    done = cidesign("distill", "--profile", PROFILES[kind], *words, "--out", "run")
+    assert done.code == 0
+    assert said in done.out
+    assert said in done.err
+    assert "student" in done.out
+    assert "next: cidesign export run" in done.err
+    run = Run(Path("run"))
+    assert run.complete
+    assert run.profile.kind == kind
+    names = {path.name for path in Path("run").iterdir()}
+    assert {"run.json", "metrics.jsonl", "teacher.safetensors", "student.safetensors", "design.npz"} <= names
+
+
+@pytest.mark.parametrize("kind", PROFILES)
+@pytest.mark.usefixtures("tiny")
+def test_json_is_one_object(kind: str, cidesign: Command) -> None:
+    done = cidesign("distill", "--profile", PROFILES[kind], "--json")
+    value = json.loads(done.out)
+    assert value["run"] == f"runs/{PROFILES[kind]}-quick"
+    assert value["design_digest"] == Run(Path(value["run"])).design.design_digest
+    assert ("frames" in value) == (kind == "dmd")  # a time on the device is a matter of micromirrors
+
+
+@pytest.mark.usefixtures("tiny")
+def test_interrupted_and_resumed(cidesign: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    original = job.train_phase
+
+    def interrupted(*words: Any) -> Any:
+        original_step = words[-1]
+
+        def step(report: Any) -> None:
+            original_step(report)
+            if (report.phase, report.step) == ("student", 2):
+                raise job.Interrupted
+
+        return original(*words[:-1], step)
+
+    monkeypatch.setattr(job, "train_phase", interrupted)
+    done = cidesign("distill", "--profile", "mri-generic-3t")
+    assert done.code == 130
+    assert "Go on with `cidesign distill --resume --out runs/mri-generic-3t-quick`" in done.err
+    monkeypatch.setattr(job, "train_phase", original)
+    done = cidesign("distill", "--resume")
+    assert done.code == 0
+    assert "resuming runs/mri-generic-3t-quick" in done.err
+    assert Run(Path("runs/mri-generic-3t-quick")).complete
+
+
+def _own(tmp_path: Path, *changes: tuple[str, str]) -> Path:
+    text = APERTURE
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new)
+    path = tmp_path / "own.toml"
+    path.write_text(text)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("changes", "words", "said"),
+    [
+        (
+            [(STEPS, "[0.0, 5.0, 10.0, 15.0, 20.0, 25.0, 30.0, 40.5]")], [],
+            "mask of 32 code pixels along the dispersion: chrome-laser-10um spreads the bands over 40.5 pixels",
+        ),
+        (
+            [("min_feature_um = { value = 6.0", "min_feature_um = { value = 170.0")], [],
+            "the smallest feature of chrome-laser-10um is 17 code pixels, so at least 34 a side are needed",
+        ),
+        ([("min_gap_um = { value = 6.0", "min_gap_um = { value = 65.0")], ["--side", "13"], "at least 14 a side"),
+        (
+            [("plate_width_mm = { value = 100.0", "plate_width_mm = { value = 1.0")], ["--side", "101"],
+            "mask of 1.01 x 1.01 mm: the plate of chrome-laser-10um is 1 x 100 mm",
+        ),
+    ],
+)  # fmt: skip
+def test_masks_without_freedom_are_refused(
+    changes: list[tuple[str, str]], words: list[str], said: str, cidesign: Command, tmp_path: Path
+) -> None:
+    done = cidesign("distill", "--profile", _own(tmp_path, *changes), *words)
+    assert done.code == 3
+    assert said in done.err
+    _assert_one_line_and_nothing_begun(done)
+
+
+def _assert_one_line_and_nothing_begun(done: Any) -> None:
+    assert done.out == ""
+    assert "training images" not in done.err
+    assert len([line for line in done.err.splitlines() if line.lower().startswith("error: ")]) == 1
+    assert list(Path().iterdir()) == []
+
+
+SETTINGS: list[tuple[str, str, int, str]] = [
+    # R without a whole number of lines: both neighbours.
+    ("mri", "--acceleration 3", 2, "21 lines give R = 3.048 and 22 lines R = 2.909: choose with --lines 21 or 22"),
+    ("mri", "--acceleration 4.5 --side 10", 2, "choose with --lines 2 or 3"),
+    ("mri", "--acceleration 0", 2, "--acceleration 0: between 1 and 64"),
+    ("mri", "--acceleration 65", 2, "--acceleration 65: between 1 and 64"),
+    ("mri", "--acceleration nan", 2, "--acceleration nan: "),
+    ("mri", "--acceleration 4 --lines 16", 2, "give one of them"),
+    ("mri", "--lines 0", 3, "budget of 0 lines: the matrix has 64"),
+    ("mri", "--lines 65", 3, "budget of 65 lines"),
+    # Calibration lines above the budget.
+    ("mri", "--acceleration 16 --calibration 6", 3, "6 calibration lines do not fit a budget of 4 lines of 64"),
+    ("mri", "--acceleration 32", 3, "4 calibration lines do not fit a budget of 2 lines"),
+    ("mri", "--calibration -1", 3, "-1 calibration lines"),
+    ("mri", "--coils 65", 2, "--coils"),
+    ("mri", "--coils 12 --side 10 --lines 5", 2, "--coils 12: 10 lines cannot tell as many coils apart"),
+    ("mri", "--noise 0", 2, "--noise"),
+    ("mri", "--noise inf", 2, "--noise inf: "),
+    # Options of another kind of profile.
+    ("mri", "--patterns 100", 2, "--patterns: is for profiles of kind dmd; this one is of kind mri"),
+    ("mri", "--bit-depth 1", 2, "--bit-depth: is for profiles of kind dmd"),
+    ("mri", "--photoelectrons 1e6", 2, "are for cameras; an MRI run takes --noise"),
+    ("mri", "--read-noise 3", 2, "are for cameras"),
+    ("aperture", "--encoding offset", 2, "--encoding: is for profiles of kind dmd; this one is of kind aperture"),
+    ("aperture", "--exposure-us 300", 2, "--exposure-us: is for profiles of kind dmd"),
+    ("aperture", "--lines 8", 2, "--lines: is for profiles of kind mri"),
+    ("aperture", "--noise 0.1", 2, "--noise: is for profiles of kind mri"),
+    ("dmd", "--acceleration 4", 2, "--acceleration: is for profiles of kind mri; this one is of kind dmd"),
+    ("dmd", "--calibration 4", 2, "--calibration: is for profiles of kind mri"),
+    ("dmd", "--coils 4", 2, "--coils: is for profiles of kind mri"),
+    # Ladders.
+    ("dmd", "--ladder soft", 2, "--ladder soft: use real or 1-bit to 8-bit"),
+    ("dmd", "--ladder real,R2", 2, "--ladder R2: "),
+    ("dmd", "--ladder real@many", 2, "--ladder real@many: 'many' after @ is not a number of patterns"),
+    ("dmd", "--ladder real@50", 2, "--ladder real@50: a teacher of 50 patterns; use 102 (the student's) to 1024"),
+    ("dmd", "--ladder real@99999", 2, "use 102 (the student's) to 1024"),
+    ("dmd", "--ladder ,", 2, "--ladder"),
+    ("dmd", "--ladder real,8-bit,4-bit,2-bit --teacher-epochs 3", 2, "4 teachers; each needs an epoch of the 3"),
+    ("dmd", "--ladder " + ",".join(["real"] * 11) + " --teacher-epochs 20", 2, "11 teachers"),
+    ("aperture", "--ladder grey", 2, "--ladder grey: a coded aperture knows the relaxation real"),
+    ("mri", "--ladder real", 2, "--ladder real: a teacher of an MRI run has a lower acceleration"),
+    ("mri", "--ladder R8", 2, "between R1 and R4"),
+    ("mri", "--ladder R2,Rnan", 2, "--ladder Rnan: "),
+    # What all kinds have.
+    ("mri", "--side 7", 2, "--side 7: between 8 and 512"),
+    ("aperture", "--side 513", 2, "--side 513: "),
+    ("aperture", "--photoelectrons nan", 2, "--photoelectrons nan: "),
+    ("aperture", "--device warp", 2, "--device warp"),
+    ("aperture", "--decoder magic", 2, "--decoder"),
+    ("mri", "--weighting magic", 2, "--weighting"),
+    ("mri", "--teacher-epochs 0", 2, "--teacher-epochs"),
+    ("dmd", "--patterns 1000", 3, "sequence length is 2000 entries"),
+    ("dmd", "--patterns 2000", 2, "1024 unknowns"),
+    ("dmd", "--patterns 0", 2, "--patterns 0: "),
+    ("dmd", "--exposure-us 100", 3, "at least 235 us"),
+    ("dmd", "--exposure-us nan", 2, "--exposure-us nan: "),
+    ("dmd", "--photoelectrons inf", 2, "--photoelectrons inf: "),
+    ("dmd", "--side 3", 2, "--side 3"),
+    ("dmd", "--side 0", 2, "--side 0: "),
+]
+
+
+@pytest.mark.parametrize(("kind", "words", "code", "said"), SETTINGS, ids=[f"{k} {w[:40]}" for k, w, _, _ in SETTINGS])
+def test_settings_that_cannot_be_trained(kind: str, words: str, code: int, said: str, cidesign: Command) -> None:
+    done = cidesign("distill", "--profile", PROFILES[kind], *words.split())
+    assert done.code == code
+    assert said in done.err
+    _assert_one_line_and_nothing_begun(done)
+
+
+@pytest.mark.parametrize("kind", PROFILES)
+def test_missing_data_is_said(kind: str, cidesign: Command) -> None:
+    done = cidesign("distill", "--profile", PROFILES[kind], "--data", "nowhere")
+    assert done.code == 5
+    assert "nowhere" in done.err
+    _assert_one_line_and_nothing_begun(done)
+
+
+def test_an_unknown_profile_suggests_a_known_one(cidesign: Command) -> None:
+    done = cidesign("distill", "--profile", "dlp4501")
+    assert done.code == 2
+    assert "did you mean dlp4500" in done.err
+    _assert_one_line_and_nothing_begun(done)
+
+
+@pytest.mark.parametrize("words", [["--decoder", "unet"], ["--ladder", "R2"], ["--profile", "x"], ["--lines", "4"]])
+def test_a_resumed_run_keeps_its_settings(words: list[str], cidesign: Command) -> None:
+    done = cidesign("distill", "--resume", *words)
+    assert done.code == 2
+    assert f"{words[0]} cannot be given with --resume" in done.err
+    assert list(Path().iterdir()) == []

@@ -1,0 +1,142 @@
+"""What differs between modalities: relaxations, starts, inheritance, and designs that come and go."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+
+from cidesign.errors import InputError
+from cidesign.models.optics import Optics, optics_for
+from cidesign.physics.cassi import SdCassiEncoder
+from cidesign.physics.mri import MriEncoder
+from cidesign.physics.single_pixel import SinglePixelEncoder
+
+MODALITIES = {"single-pixel": "real@12", "cassi": "real", "mri": "R1.6"}
+
+
+@pytest.fixture
+def make(make_settings: Callable[..., Any], profile_of: Callable[[str], Any]) -> Callable[..., Optics]:
+    return lambda modality, **changes: optics_for(make_settings(modality, **changes), profile_of(modality))
+
+
+def _images(optics: Optics) -> torch.Tensor:
+    return torch.rand(16, optics.bands, *optics.size, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.mark.parametrize("modality", MODALITIES)
+def test_start_fits_and_can_be_built(modality: str, make: Callable[..., Optics]) -> None:
+    optics = make(modality)
+    for relaxation in (None, MODALITIES[modality]):
+        encoder, weight = optics.encoder(relaxation), optics.start(relaxation, _images(optics))
+        assert encoder.weight.shape == weight.shape
+        assert torch.isfinite(weight).all()
+        assert torch.equal(weight, optics.start(relaxation, _images(optics)))
+        assert encoder.A(_images(optics)).abs().sum().item() >= 0
+
+
+@pytest.mark.parametrize("modality", MODALITIES)
+def test_a_placed_design_is_that_design(modality: str, make: Callable[..., Optics]) -> None:
+    optics = make(modality)
+    first, second = optics.encoder(None), optics.encoder(None)
+    with torch.no_grad():
+        first.weight.copy_(torch.rand(first.weight.shape, generator=torch.Generator().manual_seed(2)) * 2 - 0.5)
+    design = optics.design(first)
+    optics.place(second, design)
+    assert optics.design(second).design_digest == design.design_digest
+    x = _images(optics)
+    torch.testing.assert_close(first.A(x), second.A(x), atol=1e-6, rtol=1e-6)
+
+
+def test_patterns_are_inherited_within_their_levels(make: Callable[..., Optics]) -> None:
+    optics = make("single-pixel")
+    student, teacher = optics.encoder(None), optics.encoder("real@12")
+    with torch.no_grad():
+        teacher.weight.copy_(2 * torch.randn(teacher.weight.shape, generator=torch.Generator().manual_seed(1)))
+    optics.inherit(student, teacher)
+    assert torch.equal(student.weight, teacher.weight[:7].clamp(-1, 1))
+
+
+def test_a_coarse_mask_inherits_the_mean_transmission(make: Callable[..., Optics]) -> None:
+    from dataclasses import replace
+
+    optics = make("cassi", side=13)
+    optics.rule = replace(optics.rule, feature_px=2)  # type: ignore[attr-defined]
+    student, teacher = optics.encoder(None), optics.encoder("real")
+    with torch.no_grad():
+        teacher.weight.copy_(torch.linspace(-0.2, 1.2, 169).reshape(13, 13))
+    optics.inherit(student, teacher)
+    assert student.weight.shape == (6, 6)
+    wanted = teacher.weight.detach()[4:6, 8:10].clamp(0, 1).mean()
+    torch.testing.assert_close(student.weight[2, 4].detach(), wanted)
+    other = optics.encoder("real")
+    optics.inherit(other, teacher)
+    assert torch.equal(other.weight, teacher.weight.clamp(0, 1))
+
+
+def test_scores_are_inherited_for_any_budget(make: Callable[..., Optics]) -> None:
+    optics = make("mri")
+    student, teacher = optics.encoder(None), optics.encoder("R2")
+    with torch.no_grad():
+        teacher.weight.copy_(torch.randn(16, generator=torch.Generator().manual_seed(1)))
+    optics.inherit(student, teacher)
+    assert torch.equal(student.weight, teacher.weight)
+    assert isinstance(student, MriEncoder)
+    assert isinstance(teacher, MriEncoder)
+    assert bool((teacher.lines() >= student.lines()).all())  # what the student measures, its teacher did too
+
+
+@pytest.mark.parametrize(
+    ("word", "kind", "count"),
+    [("real", None, 7), ("4-bit", 4, 7), ("1-bit", 1, 7), ("real@64", None, 64), ("2-bit@9", 2, 9), ("real@7", None, 7)],
+)
+def test_ladder_of_patterns(word: str, kind: int | None, count: int, make: Callable[..., Optics]) -> None:
+    encoder = make("single-pixel").encoder(word)
+    assert isinstance(encoder, SinglePixelEncoder)
+    assert (None if encoder.rule is None else encoder.rule.bit_depth) == kind
+    assert len(encoder.weight) == count
+
+
+@pytest.mark.parametrize(("word", "acquired"), [("R2", 8), ("R1.5", 11), ("R1", 16), ("R4", 4), ("R3", 5)])
+def test_ladder_of_lines(word: str, acquired: int, make: Callable[..., Optics]) -> None:
+    encoder = make("mri").encoder(word)
+    assert isinstance(encoder, MriEncoder)
+    assert (encoder.rule.acquired, encoder.rule.calibration) == (acquired, 2)
+
+
+def test_coils_of_a_run_are_the_same_for_teacher_and_student(make: Callable[..., Optics]) -> None:
+    optics = make("mri", coils=4)
+    pair = [optics.encoder(word) for word in (None, "R2")]
+    assert all(isinstance(encoder, MriEncoder) and encoder.coil_maps.shape == (4, 16, 16) for encoder in pair)
+    assert torch.equal(pair[0].coil_maps, pair[1].coil_maps)
+    single = make("mri").encoder(None)
+    assert torch.equal(single.coil_maps, torch.ones(1, 16, 16, dtype=torch.complex64))
+
+
+def test_masks_have_two_forms(make: Callable[..., Optics]) -> None:
+    optics = make("cassi")
+    student, teacher = optics.encoder(None), optics.encoder("real")
+    assert isinstance(student, SdCassiEncoder)
+    assert isinstance(teacher, SdCassiEncoder)
+    assert student.rule is not None
+    assert teacher.rule is None
+    assert student.noise == teacher.noise
+    assert student.noise is not None
+    assert student.noise.full_scale == 8  # a white scene in all bands through an open mask
+
+
+@pytest.mark.parametrize(
+    ("modality", "words"),
+    [
+        ("single-pixel", ["", "R2", "9-bit", "0-bit", "01-bit", "-bit", "bit", "real@", "real@6", "real@65", "real@x",
+                          "real@-8", "real@²", "²-bit", "real@" + "9" * 5000, "@9", "REAL"]),
+        ("cassi", ["", "grey", "4-bit", "real@12", "R2"]),
+        ("mri", ["", "R", "R0", "R-2", "R5", "R0.5", "Rnan", "Rinf", "R1e-320", "2", "real", "r2", "R2@4"]),
+    ],
+)  # fmt: skip
+def test_unknown_words_of_a_ladder_are_refused(modality: str, words: list[str], make: Callable[..., Optics]) -> None:
+    optics = make(modality)
+    for word in words:
+        with pytest.raises(InputError, match="--ladder") as caught:
+            optics.encoder(word)
+        assert "\n" not in str(caught.value)
