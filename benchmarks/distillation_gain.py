@@ -206,7 +206,7 @@ def ablation_rows(bench: Bench) -> None:
 GAPS = {
     "single-pixel": ("1-bit", "4-bit", "real", "real@2K", "real@4K"),
     "cassi": ("real",),
-    "mri": ("R4", "R3", "R2", "R1.5", "R1"),
+    "mri": ("R4", "soft", "R3", "R2", "R1.5", "R1"),
 }
 
 

@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -98,7 +99,10 @@ def drawings() -> None:
                 gds, oasis = Path(folder) / "a.gds", Path(folder) / "a.oas"
                 gds_s = best_s(lambda library=library, gds=gds: write_gds(library, gds))
                 oasis_s = best_s(lambda library=library, oasis=oasis: write_oasis(library, oasis))
-                read_s = [best_s(lambda: read_gds(gds).cells()), best_s(lambda: read_oasis(oasis).cells())]
+                read_s = [
+                    best_s(lambda gds=gds: read_gds(gds).cells()),
+                    best_s(lambda oasis=oasis: read_oasis(oasis).cells()),
+                ]
                 sizes = gds.stat().st_size / 1e6, oasis.stat().st_size / 1e6
             polygons = len(library.cells[0].polygons)
             print(
@@ -136,13 +140,14 @@ def images() -> None:
     """TIFF at three sizes; each in its own process, so that the peak of memory is its own."""
     print(f"{'pixels':<16} {'way':<26} {'s':>7} {'peak MiB':>9} {'MB':>8}")
     for side, scale in ((512, 10), (512, 40), (500, 100)):
-        ways = (("naive", "full array (naive)"), ("packbits", "streamed, PackBits"))
-        for way, name in (
-            *ways,
+        ways = (
+            ("naive", "full array (naive)"),
+            ("packbits", "streamed, PackBits"),
             ("read", "  read back, streamed"),
             ("deflate", "streamed, Deflate"),
             ("read", "  read back, streamed"),
-        ):
+        )
+        for way, name in ways:
             path = Path(tempfile.gettempdir()) / f"cidesign_benchmark_{side}_{scale}.tif"
             command = [sys.executable, __file__, "--image", way, str(side), str(scale), str(path)]
             done = subprocess.run(command, capture_output=True, text=True, check=True)
@@ -153,33 +158,30 @@ def images() -> None:
 
 
 def rules() -> None:
-    """The design rules at two sizes, on codes that pass and on random ones."""
+    """The design rules on codes that pass and on random ones; KLayout's slow checks at the smallest size alone."""
     from cidesign.constraints.aperture import feature_rule
     from cidesign.export.drc import clear_cells, measured_widths
     from cidesign.hardware_profiles.loader import load_profile
 
     rule = feature_rule(load_profile(PROFILE))  # type: ignore[arg-type]
-    print(f"{'code':<12} {'what':<44} {'ms':>9}")
-    for side in (512, 2048):
+
+    def line(side: int, what: str, taken_s: float, places: int | None = None) -> None:
+        found = "" if places is None else f"  {places} places"
+        print(f"{f'{side} x {side}':<12} {what:<40} {1000 * taken_s:>9.1f}{found}")
+
+    print(f"{'code':<12} {'what':<40} {'ms':>9}")
+    for side in (128, 512, 2048):
         generator = np.random.default_rng(0)
         for name, levels in (
             ("passes", code(side)),
-            ("random, 1/8 of its corners in contact", generator.integers(0, 2, (side, side), dtype=np.uint8)),
+            ("random", generator.integers(0, 2, (side, side), dtype=np.uint8)),
         ):
             clear = clear_cells(plan(side, levels).drawn, "clear")
-            broken = rule.check_plate(clear)
-            places = sum(len(found.boxes) for found in broken)
-            print(
-                f"{f'{side} x {side}':<12} {f'rules, {name}':<44} {1000 * best_s(lambda: rule.check_plate(clear)):>9.1f}",
-                end="",
-            )
-            print(f"  {places} places")
-        print(
-            f"{'':<12} {'smallest feature and gap measured':<44} {1000 * best_s(lambda: measured_widths(clear)):>9.1f}"
-        )
-        if importlib.util.find_spec("klayout") and side == 512:
-            taken_ms = 1000 * vector_check_s(code(side))
-            print(f"{'':<12} {'KLayout width and space (naive)':<44} {taken_ms:>9.1f}")
+            places = sum(len(found.boxes) for found in rule.check_plate(clear))
+            line(side, f"rules, {name}", best_s(partial(rule.check_plate, clear)), places)
+        line(side, "smallest feature and gap measured", best_s(partial(measured_widths, clear)))
+        if importlib.util.find_spec("klayout") and side == 128:
+            line(side, "KLayout merge, width and space (naive)", vector_check_s(code(side)))
 
 
 def vector_check_s(levels: NDArray[np.uint8]) -> float:

@@ -15,6 +15,8 @@ from cidesign.files import canonical_json, load_npz, save_npz, sha256_bytes
 
 SCHEMA_VERSION = 1
 MAX_BIT_DEPTH = 8
+# Far above any scan, and low enough that a damaged file cannot ask for gigabytes.
+MAX_MATRIX = 65_536
 Encoding = Literal["complementary", "offset"]
 
 
@@ -190,12 +192,16 @@ class Trajectory:
         found = self.acquired
         if found.dtype != np.int64 or found.ndim != 1 or not len(found):
             raise InputError(f"trajectory: lines must be int64 of shape (L,), not {found.dtype} {found.shape}")
-        if self.lines < 1 or self.readout < 1:
-            raise InputError(f"trajectory: {self.lines} lines of {self.readout} samples hold no image")
+        if not (1 <= self.lines <= MAX_MATRIX and 1 <= self.readout <= MAX_MATRIX):
+            raise InputError(
+                f"trajectory: {self.lines} lines of {self.readout} samples are no matrix; both are 1 to {MAX_MATRIX}"
+            )
         if int(found.min()) < 0 or int(found.max()) >= self.lines:
             raise InputError(f"trajectory: lines {found.min()}..{found.max()} are outside 0..{self.lines - 1}")
         if np.any(np.diff(found) <= 0):
             raise InputError("trajectory: the lines must rise and none may occur twice")
+        if not 0 <= self.calibration_lines <= len(found):
+            raise InputError(f"trajectory: {self.calibration_lines} calibration lines among {len(found)} lines")
         missing = sorted(set(centre_block(self.lines, self.calibration_lines)) - set(found.tolist()))
         if missing:
             raise InputError(f"trajectory: calibration lines {', '.join(map(str, missing))} are missing")

@@ -76,7 +76,7 @@ def illegal_name(name: str) -> str | None:
 
 
 _Nm = Annotated[int, Field(ge=-2_000_000_000, le=2_000_000_000)]
-_Side = Annotated[int, Field(ge=1, le=100_000)]
+_Side = Annotated[int, Field(ge=1, le=2_000_000_000)]
 
 
 class Placement(BaseModel):

@@ -22,8 +22,8 @@ _CLEARANCE = 4  # between the code and the marks, for what the optics blur
 _BAND = _L_ROWS + 2 * _GAP  # height of the margin above and of a line of text below
 
 
-_Place = Annotated[float, Field(ge=-1e6, le=1e6, allow_inf_nan=False)]
-_Edge = Annotated[int, Field(ge=-1_000_000, le=1_000_000)]
+_Place = Annotated[float, Field(ge=-2e9, le=2e9, allow_inf_nan=False)]
+_Edge = Annotated[int, Field(ge=-2_000_000_000, le=2_000_000_000)]
 
 
 class Mark(BaseModel):

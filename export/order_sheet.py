@@ -11,9 +11,9 @@ h1 { font-size: 18px; margin: 0 0 2mm }
 p.warn { border: 2px solid #111; padding: 2mm; font-size: 13px; margin: 2mm 0 }
 table { border-collapse: collapse; width: 100%; margin: 2mm 0 }
 td, th { border: 1px solid #999; padding: 0.8mm 1.5mm; text-align: left; vertical-align: top }
-th { width: 34%; font-weight: 600; background: #f2f2f2 }
+th { width: 46mm; font-weight: 600; background: #f2f2f2 }
 td.hash { font-family: monospace; font-size: 8.5px; word-break: break-all }
-img { float: right; max-width: 62mm; max-height: 74mm; margin: 0 0 3mm 5mm; border: 1px solid #999 }
+img { float: right; height: 62mm; max-width: 80mm; object-fit: contain; margin: 0 0 3mm 5mm; border: 1px solid #999 }
 """
 
 

@@ -158,7 +158,15 @@ def test_trajectory_digest_sees_lines_matrix_and_scanner() -> None:
 
 @pytest.mark.parametrize(
     ("lines", "count", "block"),
-    [(8, 0, []), (8, 1, [4]), (8, 2, [3, 4]), (8, 3, [3, 4, 5]), (9, 2, [3, 4]), (9, 3, [3, 4, 5]), (4, 4, [0, 1, 2, 3])],
+    [
+        (8, 0, []),
+        (8, 1, [4]),
+        (8, 2, [3, 4]),
+        (8, 3, [3, 4, 5]),
+        (9, 2, [3, 4]),
+        (9, 3, [3, 4, 5]),
+        (4, 4, [0, 1, 2, 3]),
+    ],
 )
 def test_the_centre_block_holds_the_centre_of_the_fft(lines: int, count: int, block: list[int]) -> None:
     assert list(centre_block(lines, count)) == block
@@ -193,7 +201,10 @@ def test_wrong_masks_are_refused(levels: np.ndarray, pitch_um: float) -> None:
         (8, 8, np.array([4, 1]), 1, "must rise"),
         (8, 8, np.array([4, 4]), 1, "none may occur twice"),
         (8, 8, np.array([1, 2, 4]), 2, "calibration lines 3 are missing"),
-        (8, 0, np.array([4]), 1, "hold no image"),
+        (8, 0, np.array([4]), 1, "8 lines of 0 samples are no matrix"),
+        (10**12, 8, np.array([4]), 0, "1000000000000 lines of 8 samples"),
+        (8, 8, np.array([3, 4]), 10**12, "1000000000000 calibration lines among 2 lines"),
+        (8, 8, np.array([3, 4]), -1, "-1 calibration lines"),
     ],
 )
 def test_wrong_trajectories_are_refused(

@@ -150,10 +150,10 @@ def _export_folders(path: Path) -> list[Path]:
 
 def _check_run(path: Path, folders: list[Path]) -> "list[Finding]":
     """Check the mask or the lines of a run against their rules, and that its exports are of this design."""
-    from cidesign.constraints.aperture import feature_rule
     from cidesign.constraints.kspace import LineBudget
     from cidesign.constraints.rules import require
     from cidesign.errors import FileError
+    from cidesign.export.lithography_check import check_design, picture_beside
     from cidesign.export.verify import Finding
     from cidesign.files import read_json
     from cidesign.runs import CassiRun, MriRun
@@ -162,7 +162,7 @@ def _check_run(path: Path, folders: list[Path]) -> "list[Finding]":
     if _modality(path) == "cassi":
         run = CassiRun(path)
         mask = run.design
-        require(feature_rule(run.profile).check(mask))
+        check_design(mask, run.profile, picture_beside(path))
         rows, columns = mask.levels.shape
         said = Finding(
             "design",

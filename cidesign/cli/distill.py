@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 @click.option("--decoder", type=click.Choice(["unet", "unrolled"]), default="unet", show_default=True)
 @click.option(
     "--ladder",
-    help="Teachers from the freest on, with commas: real,4-bit or real@204 (DMD), real (aperture), R2,R3 (MRI).",
+    help="Teachers, the freest first: real,4-bit or real@204 (DMD), real (aperture), R2,R3 or soft (MRI).",
 )
 @click.option(
     "--start",

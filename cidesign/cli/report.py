@@ -1,10 +1,16 @@
 """`cidesign report`: one self-contained page about a run."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from cidesign.cli.output import force_option, json_option, note, result
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from cidesign.runs import Run
 
 SCENES = 8
 # Far from every seed that a run can train on (those are below 2**32, validation below 2**33).
@@ -22,17 +28,32 @@ SCENE_SEED = 2**40
 @force_option
 @json_option
 def command(run: Path | None, include: tuple[Path, ...], force: bool, as_json: bool) -> None:
-    """Write RUN/report.html: patterns, singular values, training, reconstructions, timing on the device."""
-    import numpy as np
+    """Write RUN/report.html: the design, what it measures, training, reconstructions of unseen scenes, settings.
 
-    from cidesign.data.procedural import dead_leaves
-    from cidesign.report.run_report import write_report
-    from cidesign.runs import SinglePixelRun, open_run
+    RUN is a run folder; without it the newest one below runs/ is used.  The page holds all its pictures, which are
+    also written to RUN/figures.
+    """
+    from cidesign.report.run_report import refuse_report, write_report
+    from cidesign.runs import Run, open_run
 
-    opened = open_run(run, SinglePixelRun)
+    opened = open_run(run, Run)
     if run is None:
         note(f"run: {opened.path}")
-    scenes = np.concatenate([dead_leaves(1, opened.settings.side, SCENE_SEED + number) for number in range(SCENES)])
-    report = write_report(opened, scenes, list(include), force)
+    refuse_report(opened, force)  # before the scenes are drawn
+    report = write_report(opened, _scenes(opened), list(include), force)
     value = {"report": str(report.page), "figures": [str(path) for path in report.pictures]}
     result(value, f"report: {report.page}", as_json)
+
+
+def _scenes(run: "Run") -> "Tensor":
+    """Images (M, C, n, n) that the run has not seen."""
+    import numpy as np
+    import torch
+
+    from cidesign.data.source import procedural_images
+    from cidesign.distill.loop import as_floats
+
+    # Crops of one canvas of leaves are alike, so each scene has a canvas of its own; slices are drawn one by one.
+    draws = [(SCENES, 0)] if run.settings.modality == "mri" else [(1, number) for number in range(SCENES)]
+    parts = [procedural_images(run.settings, run.profile, count, SCENE_SEED + number) for count, number in draws]
+    return as_floats(torch.from_numpy(np.concatenate(parts)))

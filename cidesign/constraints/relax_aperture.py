@@ -81,7 +81,8 @@ def _four(cells: Tensor) -> Tensor:
 
 def _contacts(mask: Tensor) -> Tensor:
     a, b, c, d = _four(mask)
-    return (a == d) & (b == c) & (a != b)
+    found: Tensor = (a == d) & (b == c) & (a != b)
+    return found
 
 
 def _spread(blocks: Tensor, corner: Tensor, shape: torch.Size) -> Tensor:

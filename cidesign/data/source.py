@@ -43,8 +43,8 @@ def load_images(settings: RunSettings, profile: HardwareProfile) -> TrainingImag
     """The images that `settings.data` names; cubes in the bands of an aperture's profile."""
     counts = settings.images, settings.validation_images
     if settings.data == "procedural":
-        train = _procedural(settings, profile, counts[0], settings.seed)
-        validation = _procedural(settings, profile, counts[1], settings.seed + VALIDATION_SEED_OFFSET)
+        train = procedural_images(settings, profile, counts[0], settings.seed)
+        validation = procedural_images(settings, profile, counts[1], settings.seed + VALIDATION_SEED_OFFSET)
         return TrainingImages(train, validation, f"{counts[0]} procedural {_KINDS[settings.modality]}", (), ())
     path = Path(settings.data)
     if isinstance(settings, CassiSettings) and isinstance(profile, ApertureProfile):
@@ -72,7 +72,8 @@ _KINDS = {
 }
 
 
-def _procedural(settings: RunSettings, profile: HardwareProfile, count: int, seed: int) -> NDArray[Any]:
+def procedural_images(settings: RunSettings, profile: HardwareProfile, count: int, seed: int) -> NDArray[Any]:
+    """`count` images (count, C, n, n) of the settings' modality, stored as in `TrainingImages`."""
     if isinstance(settings, CassiSettings) and isinstance(profile, ApertureProfile):
         return spectral_dead_leaves(count, settings.side, profile.spectrograph.wavelengths_nm.value, seed)
     if isinstance(settings, MriSettings):

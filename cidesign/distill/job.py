@@ -22,10 +22,12 @@ from cidesign.distill.loop import (
     evaluate,
     evaluation_batches,
     evaluation_noise,
+    generator_for,
     make_optimiser,
     phases_of,
     train_phase,
 )
+from cidesign.distill.losses import gradients_of_terms
 from cidesign.errors import CidesignError, FileError
 from cidesign.files import canonical_json, disk_errors, refuse_existing, sha256_bytes
 from cidesign.hardware_profiles.schema import HardwareProfile
@@ -203,6 +205,7 @@ def _run_phase(
                 "step": progress.step,
                 "loss": loss,
                 **evaluate(system, validation, run.settings),
+                **_gradients(system, teacher, validation, run.settings, progress),
                 "seconds": round(progress.seconds, 3),
             }
             progress.metrics_bytes = _append_metrics(run.path, values)
@@ -211,6 +214,17 @@ def _run_phase(
     except Interrupted:
         save_checkpoint(run.path, progress, system, teacher, optimiser)
         raise
+
+
+def _gradients(
+    system: ImagingSystem, teacher: ImagingSystem | None, images: Tensor, settings: RunSettings, progress: Progress
+) -> dict[str, float]:
+    """How strongly each term of the student's loss pulls on the optics, on one batch of validation images."""
+    if teacher is None:
+        return {}
+    draws = generator_for(settings, 5, progress.phase, progress.step)
+    system.encoder.explore(0.0, draws)
+    return gradients_of_terms(system, teacher, as_floats(images[: settings.batch]), draws, settings)
 
 
 def _finish(

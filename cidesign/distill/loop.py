@@ -15,6 +15,8 @@ from cidesign.models.system import ImagingSystem
 from cidesign.physics.metrics import magnitude, psnr_db
 from cidesign.run_settings import RunSettings
 
+# The steps between train the decoder for the optics that are best so far.
+EXPLORING_STEPS = 1 / 3
 EVALUATION_PIXELS = 500 * 32 * 32
 
 
@@ -117,12 +119,14 @@ def train_phase(
     peak_rates = [settings.optics_learning_rate, settings.learning_rate]
     for x in batches(images, settings, progress.phase, progress.step, total):
         started = time.monotonic()
-        decay = 0.5 * (1 + math.cos(math.pi * progress.step / total))
+        place = progress.step / total
+        decay = 0.5 * (1 + math.cos(math.pi * place))
         for group, rate in zip(optimiser.param_groups, peak_rates, strict=True):
             group["lr"] = rate * decay
+        draws = generator_for(settings, 4, progress.phase, progress.step)
+        exploring = float(torch.rand((), generator=draws, device=draws.device)) < EXPLORING_STEPS
         learnt = system.encoder.weight.requires_grad
-        draws = generator_for(settings, 4, progress.phase, progress.step) if learnt else None
-        system.encoder.explore(progress.step / total, draws)
+        system.encoder.explore(place, draws if learnt and exploring else None)
         generator = generator_for(settings, 2, progress.phase, progress.step)
         task, loss = _losses(system, teacher, x, generator, settings, progress)
         optimiser.zero_grad()

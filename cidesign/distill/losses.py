@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from cidesign.models.system import ImagingSystem
+from cidesign.physics.encoder_metrics import gradient_norms
 from cidesign.run_settings import RunSettings
 
 
@@ -33,6 +34,14 @@ def student_terms(
     if settings.weight_encoder:
         terms["encoder"] = system.encoder.encoder_loss(teacher.encoder, published)
     return terms, output.features
+
+
+def gradients_of_terms(
+    system: ImagingSystem, teacher: ImagingSystem, x: Tensor, generator: torch.Generator, settings: RunSettings
+) -> dict[str, float]:
+    """The norm of each term's gradient on the optics, unweighted, as `gradient_TERM`."""
+    terms, _ = student_terms(system, teacher, x, generator, settings)
+    return {f"gradient_{name}": norm for name, norm in gradient_norms(terms, [system.encoder.weight]).items()}
 
 
 def weighted_sum(

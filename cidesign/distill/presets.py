@@ -118,8 +118,9 @@ def settings_for(request: Request, profile: HardwareProfile) -> RunSettings:
     else:
         settings = _mri(request, preset, common)
     optics = optics_for(settings, profile)
-    for relaxation in settings.ladder:
-        optics.encoder(relaxation)
+    with torch.device("meta"):  # shapes only: a teacher's patterns could be gigabytes
+        for relaxation in settings.ladder:
+            optics.encoder(relaxation)
     return settings
 
 
@@ -269,7 +270,9 @@ def _check_sequence(settings: SinglePixelSettings, profile: DmdProfile) -> None:
     from cidesign.constraints.sequence import plan_sequence
     from cidesign.pattern import PatternStack
 
-    blank = np.zeros((settings.patterns, settings.side, settings.side), dtype=np.uint8)
+    # The rules look at one pattern like at all of them; all could be gigabytes, before the device has refused them.
+    blank = np.zeros((1, settings.side, settings.side), dtype=np.uint8)
     stack = PatternStack(blank, settings.bit_depth, settings.encoding, profile.id, profile.digest)
-    plan = plan_sequence(profile, len(stack.frames()), settings.bit_depth, settings.exposure_us)
+    frames = 2 * settings.patterns if settings.encoding == "complementary" else settings.patterns + 1
+    plan = plan_sequence(profile, frames, settings.bit_depth, settings.exposure_us)
     require(check_design(stack, plan, profile))

@@ -21,7 +21,7 @@ from cidesign.physics.base import Encoder, ImagePrior
 from cidesign.physics.cassi import Dispersion, PixelNoise, SdCassiEncoder
 from cidesign.physics.designs import low_frequency_cosines
 from cidesign.physics.linear_inverse import fit_prior
-from cidesign.physics.mri import MriEncoder, fit_fourier_prior, line_scores
+from cidesign.physics.mri import MriEncoder, SharedTimeEncoder, fit_fourier_prior, line_scores
 from cidesign.physics.noise import DetectorNoise
 from cidesign.physics.single_pixel import SinglePixelEncoder
 from cidesign.run_settings import CassiSettings, MriSettings, RunSettings, SinglePixelSettings
@@ -182,7 +182,7 @@ class CassiOptics(Optics):
 
 
 class MriOptics(Optics):
-    """Relaxations: `R2`, `R1.5` ... (more lines, to the nearest whole one)."""
+    """Relaxations: `R2`, `R1.5` ... (more lines, to the nearest whole one), `soft` (shares of the same scan time)."""
 
     def __init__(self, settings: MriSettings, profile: MriProfile) -> None:
         self.settings, self.profile = settings, profile
@@ -190,7 +190,7 @@ class MriOptics(Optics):
         self.rule = LineBudget(settings.side, settings.acquired, settings.calibration)
 
     def _rule(self, relaxation: str | None) -> LineBudget:
-        if relaxation is None:
+        if relaxation is None or relaxation == "soft":
             return self.rule
         try:
             acquired = round(self.settings.side / float(relaxation.removeprefix("R")))
@@ -198,8 +198,8 @@ class MriOptics(Optics):
             acquired = 0
         if not relaxation.startswith("R") or not self.rule.acquired <= acquired <= self.rule.lines:
             raise InputError(
-                f"--ladder {relaxation}: a teacher of an MRI run has a lower acceleration, written R2 or R1.5; "
-                f"between R1 and R{self.rule.acceleration:g}"
+                f"--ladder {relaxation}: a teacher of an MRI run has a lower acceleration, written R2 or R1.5, "
+                f"between R1 and R{self.rule.acceleration:g}; or soft line weights, written soft"
             )
         return LineBudget(self.rule.lines, acquired, self.rule.calibration)
 
@@ -210,7 +210,8 @@ class MriOptics(Optics):
         coils, side = self.settings.coils, self.settings.side
         maps = torch.ones(1, side, side) if coils == 1 else torch.from_numpy(coil_maps(coils, side, 0))
         rule = self._rule(relaxation)
-        return MriEncoder(torch.zeros(side), rule, maps.to(torch.complex64), self.settings.noise)
+        kind = SharedTimeEncoder if relaxation == "soft" else MriEncoder
+        return kind(torch.zeros(side), rule, maps.to(torch.complex64), self.settings.noise)
 
     def start(self, relaxation: str | None, images: Tensor) -> Tensor:
         """What every line adds to a linear reconstruction of the training images, partial Fourier included."""

@@ -1,5 +1,7 @@
 """2-D Cartesian MRI: which phase-encode lines of k-space are measured, by one coil or several."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
@@ -14,7 +16,8 @@ from cidesign.physics.splitting import SplittingEstimator
 FIRST_TEMPERATURE, LAST_TEMPERATURE = 0.2, 0.05
 # Exploration ends here, so that the decoder's last epochs see the lines that will be built.
 EXPLORED = 0.6
-EXPLORING_STEPS = 1 / 3
+# Shares of the scan time fall off over some ten lines, and none is so small that its square root has no slope.
+SHARING_TEMPERATURE, LEAST_SHARE = 0.2, 1e-4
 
 
 def to_complex(x: Tensor) -> Tensor:
@@ -87,18 +90,14 @@ class MriEncoder(Encoder):
         self._perturbation: Tensor | None = None
 
     def explore(self, progress: float, generator: torch.Generator | None) -> None:
-        """Anneal the temperature, and in some of the steps of the first part draw logistic noise on the scores.
-
-        The steps between train the decoder for the lines that are best so far.
-        """
+        """Anneal the temperature, and with a generator draw logistic noise on the scores, in the first 60 % of training."""
         fraction = min(progress / EXPLORED, 1.0)
         self._temperature = FIRST_TEMPERATURE * (LAST_TEMPERATURE / FIRST_TEMPERATURE) ** fraction
         self._perturbation = None
         if generator is None or fraction >= 1:
             return
-        draws = torch.rand(len(self.weight) + 1, generator=generator, device=self.weight.device)
-        if float(draws[-1]) < EXPLORING_STEPS:
-            self._perturbation = self._temperature * torch.logit(draws[:-1], eps=1e-6)
+        draws = torch.rand(len(self.weight), generator=generator, device=self.weight.device)
+        self._perturbation = self._temperature * torch.logit(draws, eps=1e-6)
 
     def lines(self) -> Tensor:
         """(H,) 0/1 with exactly the budget; the gradient reaches `weight`."""
@@ -131,6 +130,9 @@ class MriEncoder(Encoder):
         if len(self.coil_maps) == 1:
             return KspaceEstimator(self.lines(), prior, variance)
 
+        return self._splitting(prior, variance, self._combine)
+
+    def _splitting(self, prior: ImagePrior, variance: float, adjoint: Callable[[Tensor], Tensor]) -> SplittingEstimator:
         power = prior.variance[0]
 
         def shrink(x: Tensor, penalty: float) -> Tensor:
@@ -139,7 +141,7 @@ class MriEncoder(Encoder):
         mean = prior.mean[None, :, None, None].expand(1, -1, *self.coil_maps.shape[-2:])
         level = float(power.mean())
         # Lines and coil maps make the diagonal of A A^H at most this; it is exact where the maps' squares sum to 1.
-        return SplittingEstimator(self.A, self._combine, self.norm_squared(), shrink, mean, variance, level)
+        return SplittingEstimator(self.A, adjoint, self.norm_squared(), shrink, mean, variance, level)
 
     def norm_squared(self) -> Tensor:
         """Largest sum over coils of |s|^2, which bounds the eigenvalues."""
@@ -165,6 +167,54 @@ class MriEncoder(Encoder):
         return Trajectory(
             self.rule.lines, readout, acquired.cpu().numpy(), self.rule.calibration, profile_id, profile_digest
         )
+
+
+class SharedTimeEstimator:
+    """The linear estimate of one coil whose lines have shares of the time: a v / (a^2 v + s^2) for y = a k + n."""
+
+    def __init__(self, amplitudes: Tensor, prior: ImagePrior, variance: float) -> None:
+        power, a = prior.variance[0], amplitudes[:, None]
+        self.amplitudes, self.weight = a, a * power / (a.square() * power + variance)
+
+    def estimate(self, y: Tensor) -> Tensor:
+        """x_0 (B, 2, H, W) from k-space (B, 1, H, W)."""
+        return to_channels(centred_ifft(self.weight * y[:, 0]))
+
+    def unseen(self, x: Tensor) -> Tensor:
+        """(I - G A) x."""
+        return to_channels(centred_ifft((1 - self.weight * self.amplitudes) * centred_fft(to_complex(x))))
+
+
+class SharedTimeEncoder(MriEncoder):
+    """A teacher that shares the same scan time among all lines: y = sqrt(p) F (s_c x) + n, with sum p = L.
+
+    A line measured with a share p of one excitation has its signal-to-noise ratio times sqrt(p).  No scanner can
+    do this with p < 1; it relaxes the choice of lines, not the time.
+    """
+
+    def explore(self, progress: float, generator: torch.Generator | None) -> None:
+        """Nothing to explore: every line is measured, and the shares have an exact gradient."""
+
+    def lines(self) -> Tensor:
+        """(H,) sqrt(p) of every line."""
+        return soft_lines(self.rule, self.weight, SHARING_TEMPERATURE).clamp_min(LEAST_SHARE).sqrt()
+
+    def forward(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Noisy k-space of all lines; the noise does not shrink with the share."""
+        y = self.A(x)
+        draws = torch.randn(2, *y.shape, generator=generator, device=y.device)
+        return y + self.noise * torch.complex(draws[0], draws[1])
+
+    def estimator(self, prior: ImagePrior) -> Estimator:
+        """One coil: exact; several: by splitting."""
+        variance = 2 * self.noise**2
+        if len(self.coil_maps) == 1:
+            return SharedTimeEstimator(self.lines(), prior, variance)
+        return self._splitting(prior, variance, self.A_adjoint)
+
+    def pattern(self, readout: int, profile_id: str, profile_digest: str) -> Trajectory:
+        """Shares of a line cannot be built."""
+        raise TypeError("a teacher's shares of the scan time cannot be built")
 
 
 def line_scores(images: Tensor, rule: LineBudget) -> Tensor:

@@ -1,120 +1,112 @@
-"""The figures of a report, as PNG bytes."""
+"""What the pictures of all modalities share: one size, one set of colours, PNG bytes."""
 
 import io
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import matplotlib as mpl
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from cidesign.constraints.sequence import SequencePlan
-
-COLOURS = {"teacher": "#b45f06", "student": "#0b5394", "starting design": "#7f7f7f"}
+TEACHER, STUDENT, LINEAR, TRUTH, REFERENCE = "#b45f06", "#0b5394", "#6aa84f", "#000000", "#7f7f7f"
+# Teachers before the last one, from the freest on.
+EARLIER_TEACHERS = ("#e69138", "#f1c232", "#a64d79", "#674ea7")
 WIDTH_INCHES = 9.0
+DPI = 110
+PANEL_TEXT_INCHES = 0.24
 
 
-def _png(figure: Figure) -> bytes:
+class Epoch(NamedTuple):
+    """One epoch of training: the name of its phase, and the PSNR in dB on the validation images."""
+
+    phase: str
+    psnr_db: float
+    linear_psnr_db: float
+
+
+def new_figure(height_inches: float) -> Figure:
+    """A figure of the page's width whose labels keep clear of each other."""
+    return Figure(figsize=(WIDTH_INCHES, height_inches), layout="constrained")
+
+
+def png(figure: Figure, dpi: float = DPI) -> bytes:
+    """The figure as PNG."""
     buffer = io.BytesIO()
-    # Without the date and version in the file, the same data give the same bytes.
-    figure.savefig(buffer, format="png", dpi=110, bbox_inches="tight", metadata={"Software": None})
+    # Without the version in the file, the same data give the same bytes.
+    figure.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
     return buffer.getvalue()
 
 
-def pattern_grid(levels: NDArray[np.uint8], max_level: int, columns: int = 12, rows: int = 4) -> bytes:
-    """The first patterns (K, n, n) side by side: white is on during the whole exposure."""
-    count = min(len(levels), columns * rows)
-    rows = -(-count // columns)
-    figure = Figure(figsize=(WIDTH_INCHES, WIDTH_INCHES * rows / columns + 0.3))
-    axes = figure.subplots(rows, columns, squeeze=False)
-    for position, axis in enumerate(axes.flat):
-        axis.set_xticks([])
-        axis.set_yticks([])
-        if position >= count:
-            axis.set_axis_off()
-        else:
-            axis.imshow(levels[position], cmap="gray", vmin=0, vmax=max_level, interpolation="nearest")
-            axis.set_title(str(position), fontsize=6, pad=1)
-    figure.suptitle(f"patterns 0 to {count - 1} of {len(levels)} (white: mirrors on)", fontsize=9)
-    return _png(figure)
+def teacher_colours(count: int) -> list[str]:
+    """One colour for each teacher of a ladder; the last one, which guides the student, has always the same."""
+    return [*(EARLIER_TEACHERS[number % len(EARLIER_TEACHERS)] for number in range(count - 1)), TEACHER]
 
 
-def singular_values(operators: dict[str, NDArray[np.float64]]) -> bytes:
-    """Singular values of each operator (K, N): how much of the image each measured direction carries."""
-    figure = Figure(figsize=(WIDTH_INCHES, 3.2))
+def training_curves(epochs: Sequence[Epoch], labels: Mapping[str, str], quantity: str) -> bytes:
+    """Validation PSNR over the epochs of all phases in order, with the linear estimates'; `labels` name the phases."""
+    figure = new_figure(3.4)
     axis = figure.subplots()
-    for name, matrix in operators.items():
-        values = np.linalg.svd(matrix, compute_uv=False)
-        label = f"{name} (condition number {values[0] / values[-1]:.3g})" if values[-1] > 0 else f"{name} (singular)"
-        axis.semilogy(np.arange(1, len(values) + 1), values, label=label, color=COLOURS.get(name))
-    axis.set_xlabel("index")
-    axis.set_ylabel("singular value of A")
+    phases = list(dict.fromkeys(epoch.phase for epoch in epochs))
+    colours = [*teacher_colours(len(phases) - 1), STUDENT]
+    for phase, colour in zip(phases, colours, strict=True):
+        at = [number for number, epoch in enumerate(epochs, start=1) if epoch.phase == phase]
+        part = [epoch for epoch in epochs if epoch.phase == phase]
+        axis.plot(at, [epoch.psnr_db for epoch in part], "o-", color=colour, label=labels.get(phase, phase))
+        axis.plot(at, [epoch.linear_psnr_db for epoch in part], "x:", color=colour, label="its linear estimate")
+        if at[-1] < len(epochs):
+            axis.axvline(at[-1] + 0.5, color=REFERENCE, linewidth=0.8)
+    axis.set_xlim(0.5, len(epochs) + 0.5)
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    axis.set_xlabel("epoch, counted over all phases")
+    axis.set_ylabel(f"validation {quantity} / dB")
     axis.grid(alpha=0.3)
-    axis.legend(fontsize=8)
-    return _png(figure)
+    axis.legend(fontsize=8, loc="center left", bbox_to_anchor=(1.01, 0.5))
+    return png(figure)
 
 
-def training_curves(lines: Sequence[dict[str, Any]]) -> bytes:
-    """Validation PSNR over the epochs of teacher and student, with the linear estimate's."""
-    figure = Figure(figsize=(WIDTH_INCHES, 3.2))
-    axis = figure.subplots()
-    for position, line in enumerate(lines, start=1):
-        line["position"] = position
-    for phase in ("teacher", "student"):
-        part = [line for line in lines if line["phase"] == phase]
-        x = [line["position"] for line in part]
-        axis.plot(x, [line["psnr_db"] for line in part], "o-", color=COLOURS[phase], label=phase)
-        axis.plot(
-            x, [line["linear_psnr_db"] for line in part], ":", color=COLOURS[phase], label=f"{phase}, linear estimate"
-        )
-    axis.set_xlabel("epoch (teacher, then student)")
-    axis.set_ylabel("validation PSNR / dB")
-    axis.grid(alpha=0.3)
-    axis.legend(fontsize=8)
-    return _png(figure)
+def image_grid(
+    rows: Mapping[str, NDArray[np.floating]],
+    captions: Mapping[str, Sequence[str]],
+    bar: tuple[float, str] | None = None,
+) -> bytes:
+    """Named rows of images, (M, h, w) or (M, h, w, 3), one below another on one scale from 0.
 
-
-def image_rows(rows: dict[str, NDArray[np.float32]], captions: dict[str, list[str]]) -> bytes:
-    """Named rows of images (M, n, n) in [0, 1], one below another, all on the same grey scale."""
-    count = len(next(iter(rows.values())))
-    figure = Figure(figsize=(WIDTH_INCHES, WIDTH_INCHES * len(rows) / count * 1.12))
+    Grey up to 1 without a `bar`; else heat up to its number, with a colour bar of its label that ends in an arrow
+    where a value is above it.
+    """
+    images = next(iter(rows.values()))
+    count, height, width = images.shape[:3]
+    panel_inches = (WIDTH_INCHES - (1.2 if bar else 0.4)) / count
+    text_inches = PANEL_TEXT_INCHES if captions else 0.06
+    figure = new_figure(len(rows) * (panel_inches * height / width + text_inches) + 0.1)
     axes = figure.subplots(len(rows), count, squeeze=False)
-    for line, (name, images) in zip(axes, rows.items(), strict=True):
+    top, colours = (1.0, "gray") if bar is None else (bar[0], "magma")
+    drawn = None
+    for line, (name, part) in zip(axes, rows.items(), strict=True):
         for position, axis in enumerate(line):
-            axis.imshow(images[position], cmap="gray", vmin=0, vmax=1, interpolation="nearest")
-            axis.set_xticks([])
-            axis.set_yticks([])
+            drawn = axis.imshow(part[position], cmap=colours, vmin=0, vmax=top)
+            bare(axis)
             if name in captions:
-                axis.set_xlabel(captions[name][position], fontsize=7, labelpad=1)
+                axis.set_xlabel(captions[name][position], fontsize=8, labelpad=2)
         line[0].set_ylabel(name, fontsize=9)
-    return _png(figure)
+    if bar is not None and drawn is not None:
+        above = max(float(part.max()) for part in rows.values()) > top
+        figure.colorbar(drawn, ax=list(axes.flat), label=bar[1], extend="max" if above else "neither", shrink=0.8)
+    return png(figure, fine_enough(width, panel_inches))
 
 
-def sequence_timing(plan: SequencePlan, video_us: int | None) -> bytes:
-    """When each frame starts when images come from flash, and over HDMI where the device has it."""
-    figure = Figure(figsize=(WIDTH_INCHES, 2.6))
-    axis = figure.subplots()
-    starts_us = np.cumsum([0, *(entry.period_us for entry in plan.entries)])
-    axis.plot(
-        starts_us / 1000,
-        np.arange(len(starts_us)),
-        drawstyle="steps-post",
-        color=COLOURS["student"],
-        label=f"from flash: {plan.total_us / 1000:.1f} ms",
-    )
-    if video_us is not None:
-        axis.plot(
-            [0, video_us / 1000],
-            [0, len(plan.entries)],
-            color=COLOURS["teacher"],
-            label=f"streamed over HDMI: {video_us / 1000:.1f} ms",
-        )
-    axis.set_xlabel("time / ms")
-    axis.set_ylabel("frames shown")
-    axis.grid(alpha=0.3)
-    axis.legend(fontsize=8)
-    return _png(figure)
+def bare(axis: Axes) -> None:
+    """No ticks: the pixels of an image are counted in its caption."""
+    axis.set_xticks([])
+    axis.set_yticks([])
+
+
+def fine_enough(pixels: int, inches: float) -> float:
+    """A resolution at which every pixel of an image that is `inches` wide has a dot of its own."""
+    return max(DPI, pixels / inches)
 
 
 # Fonts that differ between machines would change line breaks; DejaVu comes with matplotlib.

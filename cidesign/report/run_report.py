@@ -1,23 +1,27 @@
-"""The report of a run: what was designed, how training went, what it reconstructs, how long the device takes."""
+"""The report of a run: what was designed, how training went, what it reconstructs, how to repeat it."""
 
 import json
+import math
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
+from torch import Tensor
 
-from cidesign.constraints.sequence import SequencePlan, plan_sequence, video_time_us
 from cidesign.errors import FileError
-from cidesign.files import read_json, read_limited, write_bytes
-from cidesign.models.system import ImagingSystem, load_student, load_teacher
-from cidesign.physics.designs import low_frequency_cosines
+from cidesign.files import read_limited, write_bytes
+from cidesign.models.system import load_student, load_teacher
 from cidesign.report import figures, html
-from cidesign.runs import Run
-from cidesign.units import format_duration_us
+from cidesign.report.cassi_part import cassi_part
+from cidesign.report.figures import Epoch
+from cidesign.report.included import included_section
+from cidesign.report.mri_part import mri_part
+from cidesign.report.parts import Figure, Part, Section, Shown, reconstruct_scenes
+from cidesign.report.single_pixel_part import single_pixel_part
+from cidesign.runs import CassiRun, MriRun, Run, SinglePixelRun
 
-MAX_PICTURE_BYTES = 50_000_000
+MAX_METRICS_BYTES = 50_000_000
+PAGE_FILE = "report.html"
+FIGURES_FOLDER = "figures"
 
 
 class Report(NamedTuple):
@@ -27,166 +31,144 @@ class Report(NamedTuple):
     pictures: list[Path]
 
 
-def write_report(run: Run, scenes: NDArray[np.uint8], included: list[Path], force: bool) -> Report:
+def refuse_report(run: Run, force: bool) -> None:
+    """Raise `FileError` for an unfinished run, and for one with a report where `force` is not set."""
+    run.require_complete()
+    for name in (PAGE_FILE, FIGURES_FOLDER):
+        # The names are fixed, so the way out is not another one.
+        if (run.path / name).exists() and not force:
+            raise FileError(f"{run.path / name}: exists already; repeat with --force to replace the report")
+
+
+def write_report(run: Run, scenes: Tensor, included: list[Path], force: bool) -> Report:
     """Write `report.html` and `figures/` into the run folder.
 
-    `scenes` (M, n, n) are images that the run has not seen; `included` are reconstruction folders to show.
-    Raises `FileError` when a report is there already and `force` is not set.
+    `scenes` (M, C, H, W) are float images that the run has not seen; `included` are reconstruction folders to show.
+    Raises `FileError` when a report is there already and `force` is not set, and for an unfinished or damaged run.
     """
-    target = run.path / "report.html"
-    if target.exists() and not force:
-        raise FileError(f"{target}: exists already; repeat with --force to replace it")
-    student, teacher = load_student(run), load_teacher(run)
-    plan = plan_sequence(run.profile, len(run.design.frames()), run.settings.bit_depth, run.settings.exposure_us)
-    video_us = video_time_us(run.profile, len(plan.entries), plan.bit_depth, plan.exposure_us)
-    pictures = {
-        "patterns": figures.pattern_grid(run.design.levels, run.design.max_level),
-        "singular_values": figures.singular_values(_operators(run, student, teacher)),
-        "training": figures.training_curves(_metric_lines(run)),
-        "reconstructions": _reconstructions(student, teacher, scenes),
-        "timing": figures.sequence_timing(plan, video_us),
-    }
-    sections = [
-        html.section("Design", *_design_parts(run, plan), html.picture(pictures["patterns"], "patterns")),
-        html.section(
-            "What the patterns measure",
-            html.picture(pictures["singular_values"], "singular values"),
-            html.paragraph("The flatter the curve, the more evenly light is spent; the teacher cannot be built."),
-        ),
-        html.section("Training", _quality_table(run), html.picture(pictures["training"], "training curves")),
-        html.section(
-            "Reconstructions of unseen procedural scenes, with noise",
-            html.paragraph("Linear: the best linear estimate from the student's readings, before its network."),
-            html.picture(pictures["reconstructions"], "scenes and reconstructions"),
-        ),
-        html.section("Time on the device", *_timing_parts(plan, video_us), html.picture(pictures["timing"], "timing")),
-        *(_included_section(folder) for folder in included),
-        html.section("How to repeat it", *_provenance_parts(run)),
-    ]
+    refuse_report(run, force)
+    page, folder = run.path / PAGE_FILE, run.path / FIGURES_FOLDER
+    # These are quick, and any of them can fail: they come before the work.
+    shown_folders = [included_section(path, run.design.design_digest) for path in included]
+    training = _training(run)
+    part = _part(run, scenes)
+    sections = [part.design, part.measures, training, part.reconstructions, *part.more, *shown_folders]
     written = []
-    for name, content in pictures.items():
-        write_bytes(run.path / "figures" / f"{name}.png", content)
-        written.append(run.path / "figures" / f"{name}.png")
-    title = f"{run.path.name}: {run.settings.patterns} patterns for {run.profile.name}"
-    write_bytes(target, html.page(title, *sections).encode())
-    return Report(target, written)
+    for section in sections:
+        for block in section.blocks:
+            if isinstance(block, Figure) and block.name:
+                write_bytes(folder / f"{block.name}.png", block.png)
+                written.append(folder / f"{block.name}.png")
+    content = [(section.title, _html(section)) for section in [*sections, _provenance(run)]]
+    # Last: where the page is, all of it is.
+    write_bytes(page, html.page(f"{run.path.resolve().name}: {part.headline}", content).encode())
+    return Report(page, written)
 
 
-def _operators(run: Run, student: ImagingSystem, teacher: ImagingSystem) -> dict[str, NDArray[np.float64]]:
-    side, count = run.settings.side, run.settings.patterns
-    start = low_frequency_cosines(side, count).reshape(count, -1) / side
-    return {
-        "teacher": teacher.encoder.matrix().numpy().astype(np.float64),
-        "student": student.encoder.matrix().numpy().astype(np.float64),
-        "starting design": start.astype(np.float64),
-    }
+def _part(run: Run, scenes: Tensor) -> Part:
+    student, teacher = load_student(run), load_teacher(run)
+    name = f"teacher ({run.settings.ladder[-1]})"
+    shown = Shown(student, teacher, name, reconstruct_scenes(student, teacher, name, scenes))
+    if run.settings.modality == "single-pixel":
+        return single_pixel_part(SinglePixelRun(run.path), shown)
+    if run.settings.modality == "cassi":
+        return cassi_part(CassiRun(run.path), shown)
+    return mri_part(MriRun(run.path), shown)
 
 
-def _metric_lines(run: Run) -> list[dict[str, Any]]:
-    content = read_limited(run.file("metrics.jsonl"), "metrics file", MAX_PICTURE_BYTES)
+def _html(section: Section) -> str:
+    return "".join(
+        html.picture(block.png, block.caption) if isinstance(block, Figure) else block for block in section.blocks
+    )
+
+
+def _training(run: Run) -> Section:
+    settings = run.settings
+    epochs = read_epochs(run)
+    quantity = "PSNR of the magnitude" if settings.modality == "mri" else "PSNR"
+    phases = list(dict.fromkeys(epoch.phase for epoch in epochs))
+    teachers = [phase for phase in phases if phase != "student"]
+    if phases != [*teachers, "student"] or len(teachers) != len(settings.ladder):
+        raise FileError(
+            f"{run.path / 'metrics.jsonl'}: this metrics file is damaged (it should hold the epochs of "
+            f"{len(settings.ladder)} teachers, then of the student; it holds {', '.join(phases) or 'none'})"
+        )
+    labels = {phase: f"{phase} ({word})" for phase, word in zip(teachers, settings.ladder, strict=True)}
+    rows = [
+        (labels.get(phase, phase), str(sum(epoch.phase == phase for epoch in epochs)), _began(run, number, phases))
+        for number, phase in enumerate(phases)
+    ]
+    caption = (
+        f"{quantity} on the {settings.validation_images} validation images after each epoch: the decoder's (dots), and "
+        "that of the best linear estimate with the optics of the same epoch (crosses)."
+    )
+    return Section(
+        "Training",
+        [
+            html.paragraph(
+                "The teachers' optics are freer than the device allows; the student's obey every rule of the profile."
+            ),
+            html.table(("phase", "epochs", "began with"), rows),
+            _quality_table(run, quantity),
+            Figure("training", figures.training_curves(epochs, labels, quantity), caption),
+        ],
+    )
+
+
+def _began(run: Run, number: int, phases: list[str]) -> str:
+    """Where a phase took its optics and its decoder from."""
+    if number == 0:
+        return "a fixed design, new decoder"
+    if phases[number] == "student" and run.settings.start == "fresh":
+        return "a fixed design, new decoder (start: fresh)"
+    return f"optics and decoder of {phases[number - 1]}"
+
+
+def read_epochs(run: Run) -> list[Epoch]:
+    """The lines of `metrics.jsonl`; raises `FileError` when one of them is damaged."""
+    path = run.file("metrics.jsonl")
+    content = read_limited(path, "metrics file", MAX_METRICS_BYTES)
     try:
         lines = [json.loads(line) for line in content.decode().splitlines()]
-        return [{key: line[key] for key in ("phase", "epoch", "psnr_db", "linear_psnr_db")} for line in lines]
-    except (ValueError, KeyError, TypeError) as error:
-        raise FileError(f"{run.path / 'metrics.jsonl'}: this metrics file is damaged ({error})") from error
+        return [Epoch(str(line["phase"]), float(line["psnr_db"]), float(line["linear_psnr_db"])) for line in lines]
+    except (ValueError, KeyError, TypeError, RecursionError, OverflowError) as error:
+        raise FileError(f"{path}: this metrics file is damaged ({error})") from error
 
 
-@torch.no_grad()
-def _reconstructions(student: ImagingSystem, teacher: ImagingSystem, scenes: NDArray[np.uint8]) -> bytes:
-    x = torch.from_numpy(scenes).float()[:, None] / 255
-    y = student.encoder(x, torch.Generator().manual_seed(0))
-    shown = {
-        "truth": x,
-        "student": student.decoder(y, student.encoder).image,
-        "linear": student.decoder.linear_estimate(y, student.encoder),
-        "teacher": teacher(x, torch.Generator().manual_seed(0)).image,
-    }
-    captions = {
-        name: [
-            f"{-10 * np.log10(max(float((image - truth).square().mean()), 1e-12)):.1f} dB"
-            for image, truth in zip(images, x, strict=True)
-        ]
-        for name, images in shown.items()
-        if name != "truth"
-    }
-    return figures.image_rows({name: images[:, 0].numpy() for name, images in shown.items()}, captions)
-
-
-def _design_parts(run: Run, plan: SequencePlan) -> list[str]:
-    settings = run.settings
-    rows = [
-        ("device", f"{run.profile.name} ({run.profile.id})"),
-        (
-            "patterns",
-            f"{settings.patterns} of {settings.side} x {settings.side} super-pixels, {settings.bit_depth} bit",
-        ),
-        ("compression", f"{settings.patterns / settings.side**2:.1%} of the unknowns are measured"),
-        ("encoding", f"{settings.encoding}: {len(plan.entries)} frames"),
-        (
-            "light",
-            f"{settings.photoelectrons_per_frame:g} photoelectrons in an all-on frame of a white scene, "
-            f"read noise {settings.read_noise_photoelectrons:g}",
-        ),
-        ("design digest", str(run.record.design_digest)),
-    ]
-    return [html.table(("", ""), rows)]
-
-
-def _quality_table(run: Run) -> str:
+def _quality_table(run: Run, quantity: str) -> str:
     metrics = run.record.metrics
-    rows = [
-        (
-            name,
-            f"{metrics[f'{name}_psnr_db']:.2f}",
-            f"{metrics[f'{name}_ssim']:.3f}",
-            f"{metrics[f'{name}_linear_psnr_db']:.2f}",
-        )
-        for name in ("teacher", "student")
-    ]
-    return html.table(("validation", "PSNR / dB", "SSIM", "linear estimate / dB"), rows)
+    rows = []
+    for name in ("teacher", "student"):
+        values = [metrics.get(f"{name}_{key}", math.nan) for key in ("psnr_db", "ssim", "linear_psnr_db")]
+        if any(map(math.isnan, values)):
+            raise FileError(f"{run.path}: run.json does not hold the {name}'s quality; this record is damaged")
+        rows.append((name, f"{values[0]:.2f}", f"{values[1]:.3f}", f"{values[2]:.2f}"))
+    similarity = "SSIM of the magnitude" if run.settings.modality == "mri" else "SSIM"
+    return html.table(("validation images", f"{quantity} / dB", similarity, "linear estimate / dB"), rows)
 
 
-def _timing_parts(plan: SequencePlan, video_us: int | None) -> list[str]:
-    rows = [
-        ("frames and images", f"{len(plan.entries)} frames in {plan.images} images"),
-        (
-            "exposure of a frame",
-            f"{plan.exposure_us} us"
-            + ("" if plan.requested_exposure_us is None else f" (asked for: {plan.requested_exposure_us:g} us)"),
-        ),
-        ("from flash", format_duration_us(plan.total_us)),
-        *([("streamed over HDMI", format_duration_us(video_us))] if video_us is not None else []),
-    ]
-    return [html.table(("", ""), rows), *(html.paragraph(remark, "note") for remark in plan.notes)]
-
-
-def _included_section(folder: Path) -> str:
-    """A reconstruction folder: its numbers and its comparison picture."""
-    record = read_json(folder / "reconstruction.json", "reconstruction record")
-    picture = read_limited(folder / "comparison.png", "comparison picture", MAX_PICTURE_BYTES)
-    numbers = [(key, f"{value:.6g}") for key, value in record.items() if isinstance(value, int | float)]
-    rows = record.get("table")
-    parts = [html.picture(picture, f"comparison of {folder.name}")]
-    if isinstance(rows, list) and rows and all(isinstance(row, dict) for row in rows):
-        header = list(rows[0])
-        parts.insert(0, html.table(header, [[_cell(row.get(key)) for key in header] for row in rows]))
-    elif numbers:
-        parts.insert(0, html.table(("", ""), numbers))
-    return html.section(f"Reconstruction: {folder.name}", *parts)
-
-
-def _cell(value: object) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def _provenance_parts(run: Run) -> list[str]:
+def _provenance(run: Run) -> Section:
     record = run.record
     rows = [
         ("created", record.created_utc),
         ("cidesign", record.cidesign_version),
         *record.versions.items(),
+        ("profile", run.profile.id),
         ("profile digest", record.profile_digest),
         ("images digest", record.data_digest),
-        *((key, str(value)) for key, value in record.settings.model_dump().items()),
+        ("teacher digest", str(record.teacher_digest)),
+        ("design digest", str(record.design_digest)),
     ]
-    return [html.table(("", ""), rows)]
+    settings = [(key, _setting(value)) for key, value in record.settings.model_dump().items()]
+    return Section(
+        "How to repeat it",
+        [
+            html.paragraph("The same settings, profile, images and versions give the same run on the same machine."),
+            html.facts(rows),
+            html.table(("setting", "value"), settings),
+        ],
+    )
+
+
+def _setting(value: object) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, tuple | list) else str(value)

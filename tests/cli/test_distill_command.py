@@ -227,3 +227,17 @@ def test_a_resumed_run_keeps_its_settings(words: list[str], cidesign: Command) -
     assert done.code == 2
     assert f"{words[0]} cannot be given with --resume" in done.err
     assert list(Path().iterdir()) == []
+
+
+def test_large_requests_are_refused_before_memory_is_taken(cidesign: Command) -> None:
+    """Half a terabyte of teacher and 50 GB of patterns: only shapes are looked at."""
+    words = ["--side", "512", "--patterns", "200000"]
+    done = cidesign("distill", "--profile", PROFILES["dmd"], *words)
+    assert done.code == 3
+    assert "sequence length is 400000 entries" in done.err
+    done = cidesign(
+        "distill", "--profile", PROFILES["dmd"], "--side", "512", "--patterns", "9", "--ladder", "real@262144,soft"
+    )
+    assert done.code == 2
+    assert "--ladder soft" in done.err
+    _assert_one_line_and_nothing_begun(done)

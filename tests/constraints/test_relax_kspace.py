@@ -22,10 +22,16 @@ def _problems(draw: st.DrawFn) -> tuple[LineBudget, torch.Tensor]:
 
 @settings(max_examples=300, deadline=None)
 @given(problem=_problems(), noise_seed=st.integers(0, 1000))
-def test_the_budget_is_exact_for_any_scores_and_noise(problem: tuple[LineBudget, torch.Tensor], noise_seed: int) -> None:
+def test_the_budget_is_exact_for_any_scores_and_noise(
+    problem: tuple[LineBudget, torch.Tensor], noise_seed: int
+) -> None:
     rule, scores = problem
     noise = torch.randn(rule.lines, generator=torch.Generator().manual_seed(noise_seed))
-    for mask in (hard_lines(rule, scores), select_lines(rule, scores, 0.1, None), select_lines(rule, scores, 0.1, noise)):
+    for mask in (
+        hard_lines(rule, scores),
+        select_lines(rule, scores, 0.1, None),
+        select_lines(rule, scores, 0.1, noise),
+    ):
         assert set(mask.tolist()) <= {0.0, 1.0}
         assert int(mask.sum()) == rule.acquired
         assert all(mask[line] == 1 for line in centre_block(rule.lines, rule.calibration))

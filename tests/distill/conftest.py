@@ -1,11 +1,13 @@
 """Runs small enough to train in a second, one of each kind."""
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from cidesign.distill.job import Listener, start_run
 from cidesign.run_settings import RunSettings
 
 CASES: dict[str, dict[str, Any]] = {
@@ -45,3 +47,11 @@ def settings(make_settings: Callable[..., RunSettings]) -> RunSettings:
 def profile(profile_of: Callable[[str], Any]) -> Any:
     """Its profile."""
     return profile_of("single-pixel")
+
+
+@pytest.fixture(scope="module")
+def every(tmp_path_factory: pytest.TempPathFactory, case: RunSettings, profile_of: Callable[[str], Any]) -> Path:
+    """An uninterrupted run of each kind; tests only read it."""
+    path = tmp_path_factory.mktemp("every") / "whole"
+    start_run(path, case, profile_of(case.modality), False, Listener())
+    return path

@@ -48,7 +48,7 @@ def test_every_epoch_shows_every_image_once(make_settings: MakeSettings) -> None
     settings = make_settings(batch=4)
     images = torch.arange(12.0)[:, None, None, None].expand(12, 1, 2, 2).half()
     seen = [x[:, 0, 0, 0].tolist() for x in batches(images, settings, "teacher", 0, 6)]
-    assert all(sorted(sum(epoch, [])) == list(range(12)) for epoch in (seen[:3], seen[3:]))
+    assert all(sorted(image for batch in epoch for image in batch) == list(range(12)) for epoch in (seen[:3], seen[3:]))
     assert seen[:3] != seen[3:]
     other = [x[:, 0, 0, 0].tolist() for x in batches(images, settings, "student", 0, 6)]
     assert seen != other
@@ -74,10 +74,14 @@ def test_images_are_turned_with_all_their_channels(make_settings: MakeSettings) 
 
 
 def test_draws_depend_on_seed_purpose_phase_and_step(make_settings: MakeSettings) -> None:
-    places = [(3, 0, "teacher", 0), (4, 0, "teacher", 0), (3, 1, "teacher", 0), (3, 0, "student", 0), (3, 0, "teacher", 1)]
-    drawn = [
-        float(torch.rand(1, generator=generator_for(make_settings(seed=seed), *rest))) for seed, *rest in places
+    places = [
+        (3, 0, "teacher", 0),
+        (4, 0, "teacher", 0),
+        (3, 1, "teacher", 0),
+        (3, 0, "student", 0),
+        (3, 0, "teacher", 1),
     ]
+    drawn = [float(torch.rand(1, generator=generator_for(make_settings(seed=seed), *rest))) for seed, *rest in places]
     assert len(set(drawn)) == 5
 
 
@@ -116,7 +120,9 @@ def test_trained_alone(modality: str, make_settings: MakeSettings, profile_of: C
     design = maker.optics.design(optics)
     fixed = train_alone(maker, train, 1, design)
     assert maker.optics.design(fixed.encoder).design_digest == design.design_digest
-    moved = [not torch.equal(a, b) for a, b in zip(fixed.decoder.parameters(), before.decoder.parameters(), strict=True)]
+    moved = [
+        not torch.equal(a, b) for a, b in zip(fixed.decoder.parameters(), before.decoder.parameters(), strict=True)
+    ]
     assert any(moved)
     again = train_alone(maker, train, 1, None)
     assert torch.equal(again.encoder.weight, alone.encoder.weight)

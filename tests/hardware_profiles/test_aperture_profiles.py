@@ -1,5 +1,6 @@
 """The numbers of every shipped lithographic process, and what the schema refuses."""
 
+from pathlib import Path
 from typing import get_args
 
 import numpy as np
@@ -96,3 +97,12 @@ def test_wrong_numbers_are_refused_with_the_field(path, value, message) -> None:
     with pytest.raises(FileError, match=message) as caught:
         validate_profile(raw, "mine.toml")
     assert str(caught.value).startswith("mine.toml: ")
+
+
+def test_the_profile_in_the_guide_is_complete(tmp_path) -> None:
+    guide = (Path(__file__).parents[2] / "docs" / "apertures.md").read_text()
+    path = tmp_path / "custom.toml"
+    path.write_text(guide.split("```toml\n")[1].split("```")[0])
+    profile = load_profile(str(path))
+    assert profile.id == "custom"
+    assert feature_rule(profile).cell_px == 1

@@ -88,7 +88,7 @@ def test_a_micromirror_device_is_asked_for() -> None:
         (APERTURE, "value = false", 'value = "no"', r"corner_contacts\.value: 'no'"),
         (APERTURE, "magnification = { value = 1.0", "magnification = { value = 0.0", "0 gives no image"),
         (MRI, "value = 120.0", "value = 120000.0", r"max_slew_t_per_m_per_s\.value: .*no known scanner.*G/cm/ms"),
-        (MRI, "value = 30.0, source = \"mrseq", "value = 0.03, source = \"mrseq", r"max_gradient_mt_per_m\.value.*T/m"),
+        (MRI, 'value = 30.0, source = "mrseq', 'value = 0.03, source = "mrseq', r"max_gradient_mt_per_m\.value.*T/m"),
         (MRI, "max_slew_t_per_m_per_s", "max_slew", r"design\.max_slew: unknown field; did you mean"),
         (MRI, "field_t = { value = 3.0", "field_t = { value = inf", r"field_t\.value: inf"),
         (MRI, 'kind = "mri"', 'kind = "dmd"', "field"),

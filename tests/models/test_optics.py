@@ -88,7 +88,14 @@ def test_scores_are_inherited_for_any_budget(make: Callable[..., Optics]) -> Non
 
 @pytest.mark.parametrize(
     ("word", "kind", "count"),
-    [("real", None, 7), ("4-bit", 4, 7), ("1-bit", 1, 7), ("real@64", None, 64), ("2-bit@9", 2, 9), ("real@7", None, 7)],
+    [
+        ("real", None, 7),
+        ("4-bit", 4, 7),
+        ("1-bit", 1, 7),
+        ("real@64", None, 64),
+        ("2-bit@9", 2, 9),
+        ("real@7", None, 7),
+    ],
 )
 def test_ladder_of_patterns(word: str, kind: int | None, count: int, make: Callable[..., Optics]) -> None:
     encoder = make("single-pixel").encoder(word)

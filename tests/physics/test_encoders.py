@@ -36,9 +36,7 @@ def _relative(a: np.ndarray, b: np.ndarray) -> float:
 def test_linear(make: Make, images: Images) -> None:
     encoder = make(torch.float64)
     x, z = images(encoder, 4, 1), images(encoder, 4, 2)
-    torch.testing.assert_close(
-        encoder.A(2.5 * x - z), 2.5 * encoder.A(x) - encoder.A(z), rtol=1e-12, atol=1e-12
-    )
+    torch.testing.assert_close(encoder.A(2.5 * x - z), 2.5 * encoder.A(x) - encoder.A(z), rtol=1e-12, atol=1e-12)
     assert encoder.A(0 * x).abs().max().item() == 0
 
 
@@ -241,7 +239,7 @@ def test_gram_distance_is_the_full_one() -> None:
 
 
 def test_published_distance_is_that_of_the_latent_weights() -> None:
-    """As published: the mean over the entries of both Grams' difference, of what is trained and not of what is built."""
+    """The mean square over the entries of both Grams' difference, of what is trained and not of what is built."""
     student = SinglePixelEncoder(_patterns(1).double(), _rule(1), None)
     teacher = SinglePixelEncoder(_patterns(2).double(), None, None)
     a, b = student.weight.detach().flatten(1), teacher.weight.detach().flatten(1)

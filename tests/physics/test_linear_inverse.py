@@ -96,7 +96,9 @@ def test_shrinking_is_the_full_formula() -> None:
     """C (C + rho)^-1 x with the covariance written out."""
     rng = np.random.default_rng(5)
     prior = fit_prior(torch.from_numpy(rng.random((9, 2, 3, 4)).astype(np.float32)))
-    full = np.kron(prior.basis.double().numpy(), np.kron(dct_matrix(3).double().numpy(), dct_matrix(4).double().numpy()))
+    full = np.kron(
+        prior.basis.double().numpy(), np.kron(dct_matrix(3).double().numpy(), dct_matrix(4).double().numpy())
+    )
     covariance = full.T @ np.diag(prior.variance.double().numpy().ravel()) @ full
     x = rng.normal(size=(5, 2, 3, 4))
     wanted = x.reshape(5, -1) @ np.linalg.solve(covariance + 0.3 * np.eye(24), covariance)

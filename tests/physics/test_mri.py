@@ -99,7 +99,9 @@ def test_noise_is_on_measured_lines_alone_with_the_stated_deviation() -> None:
     assert abs((drawn[..., 0] * drawn[..., 1]).mean().item()) < 1e-4
 
 
-@pytest.mark.parametrize(("lines", "acquired", "calibration"), [(16, 4, 2), (15, 5, 3), (12, 12, 2), (9, 3, 3), (8, 1, 0)])
+@pytest.mark.parametrize(
+    ("lines", "acquired", "calibration"), [(16, 4, 2), (15, 5, 3), (12, 12, 2), (9, 3, 3), (8, 1, 0)]
+)
 def test_exactly_the_budget_whatever_is_explored(lines: int, acquired: int, calibration: int) -> None:
     rule = LineBudget(lines, acquired, calibration)
     generator = torch.Generator().manual_seed(2)
@@ -152,7 +154,9 @@ def test_a_missing_line_can_come_in(explored: Callable[[Encoder], Encoder]) -> N
 def test_distance_is_that_of_what_both_would_choose_with_this_budget() -> None:
     """The sum of squared differences of relaxed lines over the budget, against bisection in NumPy."""
     rule, more = LineBudget(12, 4, 2), LineBudget(12, 7, 2)
-    own, other = (torch.randn(12, generator=torch.Generator().manual_seed(seed), dtype=torch.float64) for seed in (1, 2))
+    own, other = (
+        torch.randn(12, generator=torch.Generator().manual_seed(seed), dtype=torch.float64) for seed in (1, 2)
+    )
 
     def relaxed(scores: np.ndarray) -> np.ndarray:
         free = np.delete(scores, [5, 6]) / FIRST_TEMPERATURE

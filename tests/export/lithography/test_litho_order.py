@@ -1,5 +1,6 @@
 """An order folder: written, verified from disk, read by others, and refused when anything in it was changed."""
 
+import contextlib
 import json
 import re
 import shutil
@@ -8,6 +9,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from cidesign.errors import CidesignError, FileError, InputError, LimitError
@@ -279,3 +282,19 @@ def test_two_orders_of_one_design_differ_in_their_time_alone(tmp_path, letter, c
     for name in FILES - {"design.npz"}:
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
     shutil.rmtree(tmp_path / "a")
+
+
+def test_a_damaged_manifest_is_a_file_error_never_a_traceback(order) -> None:
+    sound = (order / "manifest.json").read_bytes()
+
+    @given(st.data())
+    @settings(max_examples=120, deadline=None)
+    def damage(data) -> None:
+        content = bytearray(sound)
+        for _ in range(data.draw(st.integers(1, 3))):
+            content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.sampled_from(b'0123456789"{}[],:-ex'))
+        (order / "manifest.json").write_bytes(content)
+        with contextlib.suppress(CidesignError):
+            list(verify_aperture_export(order))
+
+    damage()

@@ -1,0 +1,101 @@
+"""What the page is made of: sections, figures, and the part that each modality adds."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+from cidesign.models.system import ImagingSystem
+from cidesign.physics.metrics import psnr_db
+from cidesign.report import html
+
+
+class Figure(NamedTuple):
+    """A picture: the stem of its file, the PNG, and a caption that says what is drawn."""
+
+    name: str
+    png: bytes
+    caption: str
+
+
+@dataclass(frozen=True)
+class Section:
+    """A titled section; its blocks are ready HTML or figures, in order."""
+
+    title: str
+    blocks: list[str | Figure]
+
+
+@dataclass(frozen=True)
+class Part:
+    """What one modality says of a run: `headline` stands in the title, `more` comes after the reconstructions."""
+
+    headline: str
+    design: Section
+    measures: Section
+    reconstructions: Section
+    more: list[Section] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Reconstructions:
+    """Scenes (M, C, H, W), the student's noisy measurement of them, and the images that were made of it, by name.
+
+    The teacher's image is of its own measurement.
+    """
+
+    truth: Tensor
+    measured: Tensor
+    images: dict[str, Tensor]
+
+    def psnr_captions(self) -> dict[str, list[str]]:
+        """The PSNR of every image, over all its channels."""
+        return {name: [f"{value:.1f} dB" for value in psnr_db(x, self.truth)] for name, x in self.images.items()}
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What every part draws from: both systems, the teacher's name, and what they make of unseen scenes."""
+
+    student: ImagingSystem
+    teacher: ImagingSystem
+    teacher_name: str
+    scenes: Reconstructions
+
+
+@torch.no_grad()
+def reconstruct_scenes(
+    student: ImagingSystem, teacher: ImagingSystem, teacher_name: str, scenes: Tensor
+) -> Reconstructions:
+    """Measure scenes (M, C, H, W) with one fixed draw of the noise, and decode them."""
+    y = student.encoder(scenes, torch.Generator().manual_seed(0))
+    images = {
+        "student": student.decoder(y, student.encoder).image,
+        "linear estimate": student.decoder.linear_estimate(y, student.encoder),
+        teacher_name: teacher(scenes, torch.Generator().manual_seed(0)).image,
+    }
+    return Reconstructions(scenes, y, images)
+
+
+class _Violation(Protocol):
+    def __str__(self) -> str: ...
+
+
+def verdict(violations: Sequence[_Violation]) -> str:
+    """What a rule's check found, in words."""
+    return "obeyed" if not violations else "BROKEN: " + "; ".join(str(violation) for violation in violations)
+
+
+def reconstruction_note(data: str) -> str:
+    """What the names of the images mean, whatever the modality; `data` is what the run was trained on."""
+    scenes = (
+        "The scenes come from the generators of the training images, with seeds that no run trains on."
+        if data == "procedural"
+        else f"The scenes are procedural, while the run was trained on {data}."
+    )
+    return html.paragraph(
+        "Student: what the device will give. Linear estimate: the best linear estimate from the student's "
+        f"measurement, before its network. Teacher: from its own measurement, whose optics cannot be built. {scenes}"
+    )
