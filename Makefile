@@ -28,6 +28,11 @@ demo: $(READY)
 	  $(CIDESIGN) report demo/run --include demo/bench --include demo/car --force; \
 	else echo "$(CAR) is not here: the real car is left out"; set -x; \
 	  $(CIDESIGN) report demo/run --include demo/bench --force; fi
+	for profile in chrome-laser-10um mri-generic-3t; do \
+	  $(CIDESIGN) distill --profile $$profile --out demo/$$profile --force && \
+	  $(CIDESIGN) export demo/$$profile --force && \
+	  $(CIDESIGN) check demo/$$profile && \
+	  $(CIDESIGN) report demo/$$profile --force || exit 1; done
 
 # One thread each for two test processes: more would only wait for one another.
 test: $(READY)

@@ -62,22 +62,19 @@ def command(path: Path, profile_name: str | None, tone: str | None, as_json: boo
     elif modality is not None:
         for finding in _check_run(path, folders):
             show(path, finding)
+    kinds = {modality}
     for folder in folders:
         if not as_json:
             click.echo(f"{folder}:")
-        _verify(folder, profile_name, partial(show, folder))
+        kinds.add(_verify(folder, profile_name, partial(show, folder)))
     open_checks = sum(check["result"].startswith("not evaluated") for check in checks)
     left = f", {open_checks} not evaluated" if open_checks else ""
     text = f"{path}: all {len(checks) - open_checks} checks passed{left}"
     result({"path": str(path), "ok": True, "checks": checks}, text, as_json)
-    _what_next(path, is_run, modality, bool(folders))
-
-
-def _what_next(path: Path, is_run: bool, modality: str | None, exported: bool) -> None:
     run = path if is_run else path.parent if (path.parent / "run.json").is_file() else Path("RUN")
-    if is_run and not exported:
+    if is_run and not folders:
         next_step(f"cidesign export {quoted(path)}")
-    elif modality != "cassi":
+    elif "single-pixel" in kinds:
         next_step(f"cidesign simulate {quoted(run)} --out {quoted(run / 'capture')}")
 
 
@@ -105,7 +102,8 @@ def _check_file(path: Path, profile_name: str | None, tone: Any, as_json: bool) 
     result(value, text, as_json)
     if not value["ok"]:
         failed = [check["check"] for check in value["checks"] if check["status"] == "fail"]
-        raise LimitError(f"{path}: {len(failed)} checks failed: {', '.join(failed)}")
+        kind = FileError if "file" in failed else LimitError
+        raise kind(f"{path}: {len(failed)} of the checks failed: {', '.join(failed)}")
 
 
 def _modality(path: Path) -> str:
@@ -120,8 +118,8 @@ def _dmd(profile_name: str | None) -> "DmdProfile | None":
     return load_dmd(profile_name) if profile_name else None
 
 
-def _verify(folder: Path, profile_name: str | None, show: Any) -> None:
-    """An export folder, by the kind that its manifest names."""
+def _verify(folder: Path, profile_name: str | None, show: Any) -> str:
+    """Check an export folder by the kind that its manifest names; returns the modality."""
     from cidesign.files import read_json
     from cidesign.hardware_profiles.loader import load_aperture, load_mri
 
@@ -131,15 +129,17 @@ def _verify(folder: Path, profile_name: str | None, show: Any) -> None:
 
         for finding in verify_mri_export(folder, load_mri(profile_name) if profile_name else None):
             show(finding)
-    elif kind == "aperture-export":
+        return "mri"
+    if kind == "aperture-export":
         from cidesign.export.lithography_check import verify_aperture_export
 
         for finding in verify_aperture_export(folder, load_aperture(profile_name) if profile_name else None):
             show(finding)
-    else:
-        from cidesign.export.verify import verify_export
+        return "cassi"
+    from cidesign.export.verify import verify_export
 
-        verify_export(folder, _dmd(profile_name), show)
+    verify_export(folder, _dmd(profile_name), show)
+    return "single-pixel"
 
 
 def _export_folders(path: Path) -> list[Path]:

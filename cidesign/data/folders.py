@@ -153,7 +153,9 @@ def _crops(pictures: list[NDArray[np.float32]], side: int, count: int, rng: np.r
     import cv2
 
     crops = np.empty((count, side, side), dtype=np.uint8)
-    for position, which in enumerate(rng.permutation(np.arange(count) % len(pictures))):
+    # In random order, so that fewer crops than pictures are not those of the first pictures alone.
+    order = rng.permutation(len(pictures))
+    for position, which in enumerate(rng.permutation(order[np.arange(count) % len(pictures)])):
         picture = pictures[which]
         shortest = min(picture.shape)
         width = min(shortest, int(side * LARGEST_ZOOM ** rng.random()))

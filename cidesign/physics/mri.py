@@ -90,7 +90,7 @@ class MriEncoder(Encoder):
         self._perturbation: Tensor | None = None
 
     def explore(self, progress: float, generator: torch.Generator | None) -> None:
-        """Anneal the temperature, and with a generator draw logistic noise on the scores, in the first 60 % of training."""
+        """Anneal the temperature; with a generator, draw logistic noise on the scores in the first 60 % of training."""
         fraction = min(progress / EXPLORED, 1.0)
         self._temperature = FIRST_TEMPERATURE * (LAST_TEMPERATURE / FIRST_TEMPERATURE) ** fraction
         self._perturbation = None

@@ -13,7 +13,8 @@ from cidesign.cli import main
 from cidesign.constraints.sequence import plan_sequence
 from cidesign.hardware_profiles.loader import load_profile
 from cidesign.pattern import PatternStack
-from cidesign.runs import RunRecord, RunSettings, write_record
+from cidesign.run_settings import SinglePixelSettings
+from cidesign.runs import RunRecord, write_record
 
 
 class Outcome(NamedTuple):
@@ -52,19 +53,19 @@ def make_run(folder: Path, profile_id: str = "dlp4500", count: int = 24, **chang
         "data": "procedural", "images": 100, "validation_images": 10, "batch": 10, "channels": 8,
         "teacher_epochs": 1, "student_epochs": 1, "learning_rate": 1e-3, "optics_learning_rate": 1e-2,
         "precision": "float32", "device": "cpu",
-        "weight_task": 1.0, "weight_decoder": 0.1, "weight_encoder": 0.1,
+        "weight_task": 1.0, "weight_decoder": 0.1, "weight_encoder": 0.1, "decoder": "unet", "stages": 5,
+        "ladder": ("real",), "start": "teacher", "losses": "effective", "weighting": "fixed",
     }  # fmt: skip
     folder.mkdir(parents=True)
     pattern.save(folder / "design.npz")
     record = RunRecord(
-        schema_version=1,
+        schema_version=2,
         kind="run",
-        modality="single-pixel",
         status=changes.pop("status", "complete"),
         created_utc="2026-01-01T00:00:00+00:00",
         cidesign_version="0.1.0",
         versions={},
-        settings=RunSettings(**{**settings, **changes}),
+        settings=SinglePixelSettings(**{**settings, **changes}),
         profile=profile.model_dump(mode="json", exclude_none=True),
         profile_digest=profile.digest,
         data_digest="0" * 64,

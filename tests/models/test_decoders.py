@@ -202,3 +202,22 @@ def test_unrolled_gradient_steps_converge_to_the_readings(make_settings: Callabl
             left = (system.encoder.A(system.decoder(y, system.encoder).image) - y).abs().square().mean()
             before = (system.encoder.A(system.decoder.linear_estimate(y, system.encoder)) - y).abs().square().mean()
         assert float(left) <= float(before)
+
+
+def test_no_weight_hides_from_the_optimiser(system: ImagingSystem, images: Tensor) -> None:
+    """Every leaf of the graph behind image and features is a registered parameter, and every parameter is a leaf."""
+    for seed in range(100):
+        system.encoder.explore(0.1, torch.Generator().manual_seed(seed))
+        output = system(images, torch.Generator().manual_seed(1))
+        nodes, leaves = [output.image.grad_fn, output.features.grad_fn], {}
+        seen = set(nodes)
+        while nodes:
+            node = nodes.pop()
+            if hasattr(node, "variable"):
+                leaves[id(node.variable)] = node.variable
+            following = {parent for parent, _ in node.next_functions if parent is not None} - seen
+            seen |= following
+            nodes += following
+        if id(system.encoder.weight) in leaves:  # MRI lines are learnt in the steps in which they take turns
+            break
+    assert set(leaves) == {id(weight) for weight in system.parameters()}
