@@ -81,6 +81,7 @@ class Bench:
         self.real = None if real is None else torch.from_numpy(_real_images(modality, side, real, self)).to(device)
         self.maker = SystemMaker(self.settings, self.profile, self.train)
         self.trained: dict[str, Any] = {}
+        self.start: Callable[[str | None, Any], Any] | None = None
 
     def row(self, name: str, make: Callable[[], Any], keep: bool = False) -> None:
         """Train and measure a row that is not in the file yet; `keep` its system for others to start from."""
@@ -118,6 +119,8 @@ class Bench:
         """E2E, or a decoder for a fixed design."""
         from cidesign.distill.alone import train_alone
 
+        if self.start is not None:
+            self.maker.optics.start = self.start  # type: ignore[method-assign]
         return train_alone(self.maker, self.train, epochs, design)
 
     def taught(self, phase: str, origin: Any, guide: Any, **changes: Any) -> Any:
@@ -128,6 +131,8 @@ class Bench:
 
         settings = self.settings.model_copy(update=changes)
         maker = SystemMaker(settings, self.profile, self.train)
+        if self.start is not None:
+            maker.optics.start = self.start  # type: ignore[method-assign]
         system = maker.system(phase)
         if origin is not None:
             maker.warm_start(system, origin)
@@ -251,7 +256,32 @@ def noise_rows(bench: Bench) -> None:
         bench.row(f"noise {level:g}: ours", lambda teacher=teacher: bench.taught("student", teacher, teacher))
 
 
-PARTS = {"main": main_rows, "ablation": ablation_rows, "gap": gap_rows, "noise": noise_rows}
+def random_start_rows(bench: Bench) -> None:
+    """The same comparison when the optics start from noise, as published baselines do."""
+    import torch
+
+    def noise(relaxation: str | None, images: torch.Tensor) -> torch.Tensor:
+        blank = bench.maker.optics.encoder(relaxation).weight
+        return 0.1 * torch.randn(blank.shape, generator=torch.Generator().manual_seed(bench.settings.seed))
+
+    teacher_epochs, student_epochs = bench.settings.teacher_epochs, bench.settings.student_epochs
+    if bench.modality == "cassi" or "random start: ours" in bench.rows:
+        return  # a mask starts from noise anyway
+    bench.start = noise
+    bench.row("random start: E2E, S epochs", lambda: bench.alone(student_epochs))
+    bench.row("random start: E2E, T + S epochs", lambda: bench.alone(teacher_epochs + student_epochs))
+    teacher = bench.taught("teacher", None, None)
+    bench.row("random start: teacher", lambda: teacher)
+    bench.row("random start: ours", lambda: bench.taught("student", teacher, teacher))
+
+
+PARTS = {
+    "main": main_rows,
+    "ablation": ablation_rows,
+    "random-start": random_start_rows,
+    "gap": gap_rows,
+    "noise": noise_rows,
+}
 
 
 def _work(modality: str, scale: str, seed: int, part: str, real: Path | None, out: Path, threads: int) -> str:
@@ -289,6 +319,7 @@ def print_tables(modality: str, scale: str, seeds: list[int], out: Path) -> None
     whole = [found for found in rows if "ours" in found and "E2E, T + S epochs" in found]
     if not whole:
         return
+    _print_random_start(rows)
     fixed = [name for name in names if name.startswith("fixed")]
     print("\n| paired difference, PSNR / dB | procedural | real |\n|---|---|---|")
     for against in ("E2E, S epochs", "E2E, T + S epochs", "published distillation", "teacher", *fixed):
@@ -309,6 +340,19 @@ def print_tables(modality: str, scale: str, seeds: list[int], out: Path) -> None
         f"\ntargets: ours - E2E, S epochs at least +{TARGET_DB[modality]} dB; ours - E2E, T + S epochs above 0 by two "
         "standard errors"
     )
+
+
+def _print_random_start(rows: list[dict[str, dict[str, float]]]) -> None:
+    prefix = "random start: "
+    for against in ("E2E, S epochs", "E2E, T + S epochs"):
+        for where in ("procedural_psnr_db", "real_psnr_db"):
+            pairs = [
+                found[f"{prefix}ours"][where] - found[prefix + against][where]
+                for found in rows
+                if f"{prefix}ours" in found and where in found[f"{prefix}ours"]
+            ]
+            if pairs:
+                print(f"{prefix}ours - {against}, {where.replace('_', ' ')}: {_mean(pairs)}")
 
 
 def main() -> None:
