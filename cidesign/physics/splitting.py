@@ -58,8 +58,8 @@ class SplittingEstimator:
     def unseen(self, x: Tensor) -> Tensor:
         """(I - A^H (E + s^2 / C)^-1 A) x: what is left where the readings leave no say but their noise.
 
-        Exact where A A^H is diagonal (masks with whole shifts); with fractional shifts or several coils a part of x that
-        the readings know of stays in.
+        Exact where A A^H is diagonal (masks with whole shifts); with fractional shifts or several coils a part of x
+        that the readings know of stays in.
         """
         seen = self.forward_model(x) / (self.energy + self.variance / self.level)
         return x - self.adjoint(seen)
