@@ -31,7 +31,7 @@ def find_data(path: Path, suffixes: tuple[str, ...], what: str) -> list[Path]:
         if (entry.suffix.lower() in suffixes or _double_suffix(entry, suffixes)) and entry.is_file()
     )
     if not found:
-        raise FileError(f"{path}: none of {what} is below this folder; looked for {_listed(suffixes)}")
+        raise FileError(f"{path}: no {what} below this folder; looked for {_listed(suffixes)}")
     return found
 
 

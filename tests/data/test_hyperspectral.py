@@ -132,7 +132,7 @@ def test_noise_below_zero_is_counted(tmp_path: Path) -> None:
 
 
 def test_nothing_to_read(tmp_path: Path) -> None:
-    with pytest.raises(FileError, match="none of hyperspectral cubes is below"):
+    with pytest.raises(FileError, match="no hyperspectral cubes below"):
         read_cubes(tmp_path, 8, BANDS_NM, 9, 3, 1)
     (tmp_path / "a.mat").write_bytes(b"")
     with pytest.raises(FileError, match="none of 1 cubes can be used"):
