@@ -45,7 +45,10 @@ class _Tags(NamedTuple):
         return self.values[tag]
 
     def one(self, tag: int, default: int) -> int:
-        return self.values.get(tag, (default,))[0]
+        values = self.values.get(tag, (default,))
+        if not values:
+            raise FileError(f"{self.path}: tag {tag} of this TIFF holds no value; save it again as a 1-bit TIFF")
+        return values[0]
 
 
 def read_tiff(path: Path) -> TiffMask:

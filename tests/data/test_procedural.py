@@ -34,7 +34,7 @@ def test_grey_range_is_used_and_rarely_clipped(images: np.ndarray) -> None:
 
 def test_power_falls_like_that_of_photographs(images: np.ndarray) -> None:
     """Power falls as 1/f^alpha with alpha near 2 (Field 1987); from f = 2 to 16 cycles at least 40-fold."""
-    variance = fit_prior(torch.tensor(images).float()[:, None] / 255).variance.numpy()
+    variance = fit_prior(torch.tensor(images).float()[:, None] / 255).variance[0].numpy()
     frequency = np.hypot(*np.mgrid[0:32, 0:32])
     ring = [variance[(frequency >= low) & (frequency < low * 1.3)].mean() for low in (2, 4, 8, 16)]
     slope = np.polyfit(np.log([2, 4, 8, 16]), np.log(ring), 1)[0]

@@ -173,7 +173,7 @@ def test_a_point_wise_mask_is_refused_with_the_reason() -> None:
         (np.full((4, 4), 0.5), 0, "other than 0"),
         (np.ones(4), 0, "shape"),
         (np.zeros((4, 4)), 0, "lines must be int64"),
-        (np.eye(8)[[1, 1, 1]].T, 2, "calibration lines 3, 4 are missing"),
+        (np.repeat(np.isin(np.arange(8), (1, 2))[:, None], 3, axis=1) * 1.0, 2, "calibration lines 3, 4 are missing"),
     ],
 )
 def test_masks_that_are_no_design(mask: np.ndarray, calibration: int, expected: str) -> None:
