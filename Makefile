@@ -7,7 +7,7 @@ CIDESIGN := $(BIN)/cidesign
 # Real single-pixel readings of a toy car; the demo goes on without them where the folder is absent.
 CAR ?= ../shared/data/spi/denbo313_hologram/Car_half.npz
 
-.PHONY: demo test lint package clean
+.PHONY: demo test lint package tools clean
 
 $(READY): setup.cfg pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -37,6 +37,13 @@ demo: $(READY)
 # One thread each for two test processes: more would only wait for one another.
 test: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
+
+# Other people's programs that tests compare with, where this machine can install them; the tests skip what is absent.
+# MRzero is AGPL: it checks files in the tests and is no part of cidesign.
+tools: $(READY)
+	-$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps mrzerocore==1.2.0 pydisseqt==0.2.1 \
+	  tqdm requests urllib3 certifi charset-normalizer idna scikit-image imageio lazy-loader torchkbnufft sigpy
+	-apt-get install --quiet --quiet --yes bart ismrmrd-tools libxml2-utils > /dev/null
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -27,6 +27,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "constraints.kspace": _DESIGN | {"constraints.rules"},
     "run_settings": {"pattern"},
     "runs": _FILES | _DESIGN | {"run_settings"},
+    # Readers of single arrays, for training images and for raw data alike.
+    "data.arrays": {"errors", "files"},
+    "export.bart_files": {"errors", "files", "pattern"},
 }
 _LOW = set(MAY_IMPORT)
 _NUMPY_RULES = {name for name in _LOW if name.startswith("constraints.")}
@@ -40,7 +43,7 @@ MAY_IMPORT["constraints.relax_kspace"] = {"errors", "pattern", "constraints.kspa
 _RELAX = {"constraints.relax", "constraints.relax_aperture", "constraints.relax_kspace"}
 # Nor does physics: it takes numbers, tensors and rules.
 MAY_IMPORT["physics"] = {"errors", "units", "hadamard", "pattern"} | _NUMPY_RULES | _RELAX
-MAY_IMPORT["data"] = _FILES | {"matlab", "hardware_profiles", "run_settings"}
+MAY_IMPORT["data"] = _FILES | {"matlab", "hardware_profiles", "run_settings", "data.arrays"}
 MAY_IMPORT["models"] = _LOW | _RELAX | {"physics", "data"}
 MAY_IMPORT["distill"] = MAY_IMPORT["models"] | {"models"}
 MAY_IMPORT["reconstruct"] = (MAY_IMPORT["models"] | {"models", "calibration"}) - {"data"}

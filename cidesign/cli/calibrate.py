@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from cidesign.cli.assignments import keyword_values, set_option
 from cidesign.cli.output import force_option, json_option, next_step, note, quoted, result, table
 
 if TYPE_CHECKING:
@@ -15,26 +16,40 @@ if TYPE_CHECKING:
 @click.argument("capture", type=click.Path(path_type=Path))
 @click.option("--run", type=click.Path(path_type=Path), help="Run whose device was used [default: the newest].")
 @click.option("--out", type=click.Path(path_type=Path), help="Calibration folder to write [default: RUN/calibration].")
+@set_option
 @force_option
 @json_option
-def command(capture: Path, run: Path | None, out: Path | None, force: bool, as_json: bool) -> None:
+def command(
+    capture: Path, run: Path | None, out: Path | None, assignments: tuple[str, ...], force: bool, as_json: bool
+) -> None:
     """Estimate dark level, read noise, gain, scale and linearity from CAPTURE.
 
     CAPTURE is a capture folder with `dark` (light blocked) and `white` (all mirrors on, a white reference, several
-    light levels) beside the scene.
+    light levels) beside the scene.  For an MRI run it holds raw k-space: a capture folder, ISMRMRD, Siemens twix, BART,
+    fastMRI-style HDF5 or npy; noise, coil maps, echo shift and scale are estimated.
     """
     from cidesign.calibration.capture import read_capture
     from cidesign.calibration.record import write_calibration
     from cidesign.calibration.response import estimate_response
     from cidesign.errors import FileError
     from cidesign.files import refuse_existing
-    from cidesign.runs import SinglePixelRun, now_utc, open_run
+    from cidesign.runs import MriRun, Run, SinglePixelRun, now_utc, open_run
 
-    opened = open_run(run, SinglePixelRun)
+    found = open_run(run, Run)
     if run is None:
-        note(f"run: {opened.path} (the newest)")
-    folder = out or opened.path / "calibration"
+        note(f"run: {found.path} (the newest)")
+    folder = out or found.path / "calibration"
     refuse_existing(folder, force)
+    if found.settings.modality == "mri":
+        from cidesign.cli.mri_capture import calibrate_mri
+
+        fields = keyword_values(calibrate_mri, assignments, ("force",))
+        result(*calibrate_mri(MriRun(found.path), capture, folder, force=force, **fields), as_json)
+        _next(found.path, capture, folder)
+        return
+    if assignments:
+        raise click.UsageError("--set means nothing for a run of the modality single-pixel")
+    opened = SinglePixelRun(found.path)
     recorded = read_capture(capture)
     response, levels = estimate_response(recorded)
     if recorded.record is not None and recorded.record.profile_digest != opened.record.profile_digest:
@@ -51,8 +66,12 @@ def command(capture: Path, run: Path | None, out: Path | None, force: bool, as_j
         f"{levels.repeats} frames\n{_table(calibration)}",
         as_json,
     )
+    _next(opened.path, capture, folder)
+
+
+def _next(run: Path, capture: Path, folder: Path) -> None:
     next_step(
-        f"cidesign reconstruct {quoted(opened.path)} {quoted(capture)} --calibration {quoted(folder)} "
+        f"cidesign reconstruct {quoted(run)} {quoted(capture)} --calibration {quoted(folder)} "
         f"--out {quoted(folder.parent / 'images')}"
     )
 

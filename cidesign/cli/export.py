@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cidesign.cli.assignments import assigned
 from cidesign.cli.output import force_option, json_option, next_step, note, quoted, result, table
 
 if TYPE_CHECKING:
@@ -75,25 +76,6 @@ def command(
             value, text = _export_lines(MriRun(opened.path), target, formats, fields, force)
     result(value, text, as_json)
     next_step(f"cidesign check {quoted(target)}")
-
-
-def assigned(assignments: tuple[str, ...]) -> dict[str, Any]:
-    """NAME=VALUE words as a dictionary; values are TOML (numbers, true, false), anything else is text."""
-    import tomllib
-
-    fields: dict[str, Any] = {}
-    for text in assignments:
-        name, equals, raw = text.partition("=")
-        name = name.strip().replace("-", "_")
-        if not equals or not name or not raw.strip():
-            raise click.UsageError(f"--set {text}: write NAME=VALUE, for example te_ms=5")
-        if name in fields:
-            raise click.UsageError(f"--set {text}: {name} is given twice")
-        try:
-            fields[name] = tomllib.loads(f"value = {raw.strip()}")["value"]
-        except tomllib.TOMLDecodeError:
-            fields[name] = raw.strip()
-    return fields
 
 
 def _export_mask(

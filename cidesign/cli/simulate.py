@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from cidesign.cli.assignments import keyword_values, refuse_options, set_option
 from cidesign.cli.output import force_option, json_option, next_step, note, quoted, result, table
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ ADC_BITS = 16
 @click.option("--read-noise", type=float, help="Read noise, counts [default: as the run].")
 @click.option("--drift", type=float, default=0.0, show_default=True, help="Lamp drift, percent peak to peak.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of the noise, drift and scene.")
+@set_option
 @force_option
 @json_option
 def command(
@@ -45,10 +47,13 @@ def command(
     read_noise: float | None,
     drift: float,
     seed: int,
+    assignments: tuple[str, ...],
     force: bool,
     as_json: bool,
 ) -> None:
     """Simulate a capture of a scene with the patterns of RUN, with dark and white frames to calibrate from.
+
+    For an MRI run: the raw data of a simulated scanner, with a noise scan.
 
     RUN is a run folder; without it the newest one below runs/ is used.
     """
@@ -58,13 +63,17 @@ def command(
     from cidesign.calibration.twin import bench_settings, capture_record, full_scale, simulate_readings
     from cidesign.constraints.sequence import plan_sequence
     from cidesign.files import refuse_existing
-    from cidesign.runs import SinglePixelRun, now_utc, open_run
+    from cidesign.runs import Run, SinglePixelRun, now_utc, open_run
 
-    opened = open_run(run, SinglePixelRun)
+    found = open_run(run, Run)
     if run is None:
-        note(f"run: {opened.path} (the newest)")
-    folder = out or opened.path / "capture"
+        note(f"run: {found.path} (the newest)")
+    folder = out or found.path / "capture"
     refuse_existing(folder, force)
+    if found.settings.modality == "mri":
+        _simulate_scanner(found.path, folder, assignments, scene, seed, force, as_json)
+        return
+    opened = SinglePixelRun(found.path)
     design, settings = opened.design, opened.settings
     bench = bench_settings(
         dark_counts=dark,
@@ -93,6 +102,21 @@ def command(
     result(value, f"{folder}: simulated on super-pixel level\n{_table(readings, bench, plan.exposure_us)}", as_json)
     calibration = folder.parent / "calibration"
     next_step(f"cidesign calibrate {quoted(folder)} --run {quoted(opened.path)} --out {quoted(calibration)}")
+
+
+def _simulate_scanner(
+    run: Path, folder: Path, assignments: tuple[str, ...], scene: Path | None, seed: int, force: bool, as_json: bool
+) -> None:
+    from cidesign.cli.mri_capture import simulate_mri
+    from cidesign.runs import MriRun
+
+    refuse_options(
+        click.get_current_context(), ("run", "out", "scene", "seed", "assignments", "force", "as_json"), "mri"
+    )
+    fields = keyword_values(simulate_mri, assignments, ("scene", "seed", "force"))
+    value, text = simulate_mri(MriRun(run), folder, scene=scene, seed=seed, force=force, **fields)
+    result(value, text, as_json)
+    next_step(f"cidesign calibrate {quoted(folder)} --run {quoted(run)} --out {quoted(folder.parent / 'calibration')}")
 
 
 def _table(readings: "dict[str, NDArray[np.generic]]", bench: "SimulatedBench", exposure_us: int) -> str:

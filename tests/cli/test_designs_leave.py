@@ -170,3 +170,35 @@ def test_evaluate_trains_once(modality: str, run_of: Callable[[str], Path], cide
     assert {path: path.stat().st_mtime_ns for path in (run / "baselines").iterdir()} == kept
     if modality == "mri":
         assert all(row["optics"]["acceleration"] == 4 for row in first["rows"] if not row["name"].startswith("teacher"))
+
+
+def test_scanner_to_image(run_of: Callable[[str], Path], cidesign: Command) -> None:
+    run = run_of("mri")
+    capture, calibration, images = run / "capture", run / "calibration", run / "images"
+    assert cidesign("simulate", run, "--set", "coils=1", "--seed", "4").code == 0
+    assert cidesign("calibrate", capture, "--run", run).code == 0
+    done = cidesign("reconstruct", run, capture, "--calibration", calibration)
+    assert done.code == 0, done.err
+    assert "student decoder" in done.out
+    assert "zero-filled" in done.out
+    assert cidesign("report", run, "--include", images).code == 0
+    record = json.loads((images / "reconstruction.json").read_text())
+    assert record["design_digest"] == MriRun(run).design.design_digest
+
+
+@pytest.mark.parametrize(
+    ("command", "words", "said"),
+    [
+        ("simulate", ["--dark", "3"], "--dark means nothing for a run of the modality mri"),
+        ("simulate", ["--set", "coilz=2"], "no such setting here; known are coils"),
+        ("simulate", ["--set", "coils=two"], "a value of the kind int is needed"),
+        ("reconstruct", ["nowhere"], "--calibration is missing"),
+        ("reconstruct", ["nowhere", "--reader", "hadamard"], "--reader means nothing"),
+    ],
+)
+def test_options_of_other_modalities(
+    command: str, words: list[str], said: str, run_of: Callable[[str], Path], cidesign: Command
+) -> None:
+    done = cidesign(command, run_of("mri"), *words)
+    assert done.code == 2
+    assert said in done.err

@@ -13,7 +13,9 @@ ROOT = Path(__file__).parents[3]
 COMMANDS = ("bridge", "emulate", "upload", "check", "profiles")
 MAPPED = ("export", "calibration", "hardware_profiles")
 # `check` reads masks and sequences too, by modules that it imports when it meets one; a DMD's bridge never does.
-OTHER_MODALITIES = re.compile(r"cidesign\.(cli\.(aperture|mri)_files|export\.(mri_verify|mri_checks|lithography_check))")
+OTHER_MODALITIES = re.compile(
+    r"cidesign\.(cli\.(aperture|mri)_files|export\.(mri_verify|mri_checks|lithography_check))"
+)
 # Distributions whose import name is another one.
 IMPORT_NAMES = {"pillow": "PIL", "pyserial": "serial", "hidapi": "hid"}
 

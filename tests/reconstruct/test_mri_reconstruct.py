@@ -1,0 +1,349 @@
+"""From raw k-space to images: own solvers against other programs, and the chain with a simulated scanner."""
+
+import json
+import shutil
+import subprocess
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from cidesign.calibration.kspace import centred_fft
+from cidesign.calibration.kspace_readers import read_kspace
+from cidesign.calibration.kspace_record import read_kspace_calibration
+from cidesign.cli.mri_capture import calibrate_mri, reconstruct_mri, simulate_mri
+from cidesign.cli.mri_files import export_mri
+from cidesign.constraints.kspace import LineBudget
+from cidesign.data.phantoms import coil_maps, phantom_slices
+from cidesign.errors import FileError, InputError
+from cidesign.export.bart_files import read_cfl, write_cfl
+from cidesign.hardware_profiles.loader import load_profile
+from cidesign.models.optics import optics_for
+from cidesign.pattern import Trajectory
+from cidesign.physics.designs_kspace import variable_density_lines
+from cidesign.reconstruct.mri import line_sets, reconstruct_kspace
+from cidesign.reconstruct.mri_solve import (
+    batch,
+    calibrated_encoder,
+    cg_sense,
+    residual,
+    to_numpy,
+    total_variation,
+    zero_filled,
+)
+from cidesign.runs import MriRun, library_versions, write_record
+
+DATA = Path(__file__).parents[2].parent / "shared" / "data"
+BART = shutil.which("bart")
+SIDE, COILS, NOISE = 32, 4, 0.01
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+def make_run(
+    path: Path, make_settings: Callable[..., Any], make_system: Any, make_record: Any, side: int = SIDE, **changes: Any
+) -> MriRun:
+    """A finished run without training: lines ranked by energy, a decoder that is its linear first step."""
+    settings = make_settings("mri", side=side, acquired=side // 2, calibration=12, noise=NOISE, **changes)
+    images = torch.from_numpy(phantom_slices(24, side, 1).astype(np.float32))
+    system = make_system(settings, images)
+    path.mkdir(parents=True)
+    lines = optics_for(settings, load_profile("mri-generic-3t")).design(system.encoder)
+    lines.save(path / "design.npz")
+    system.save(path / "student.safetensors")
+    write_record(path, make_record(settings, lines.design_digest, versions=library_versions()))
+    return MriRun(path)
+
+
+@pytest.fixture(scope="module")
+def run(
+    tmp_path_factory: pytest.TempPathFactory, make_settings: Callable[..., Any], make_system: Any, make_record: Any
+) -> MriRun:
+    return make_run(tmp_path_factory.mktemp("run") / "run", make_settings, make_system, make_record)
+
+
+def slice_of(side: int = SIDE) -> NDArray[np.complex64]:
+    real, imaginary = phantom_slices(1, side, 2**33 + 5)[0].astype(np.float32)
+    return np.asarray(real + 1j * imaginary, dtype=np.complex64)
+
+
+def problem(
+    coils: int = COILS, side: int = SIDE, calibration: int = 8
+) -> tuple[NDArray[np.complex64], NDArray[np.complex64], Trajectory]:
+    """Noisy full k-space, maps, and variable-density lines."""
+    maps = coil_maps(coils, side, 3)
+    rng = np.random.default_rng(4)
+    k = centred_fft(maps * slice_of(side), (-2, -1))
+    k = (k + NOISE * (rng.standard_normal(k.shape) + 1j * rng.standard_normal(k.shape))).astype(np.complex64)
+    lines = variable_density_lines(LineBudget(side, side // 2, calibration), 0, 3.0)
+    return k, maps, Trajectory(side, side, lines, calibration, "some", "0" * 64)
+
+
+def apart(first: NDArray[Any], second: NDArray[Any]) -> float:
+    return float(np.linalg.norm(first - second) / np.linalg.norm(second))
+
+
+def test_cg_sense_solves_the_normal_equations() -> None:
+    k, maps, lines = problem(2, 12, 2)
+    encoder = calibrated_encoder(lines, maps, NOISE)
+    weight = 0.02
+    found = to_numpy(cg_sense(batch(k, lines), encoder, weight, 200))
+    basis = np.eye(144, dtype=np.complex64).reshape(144, 12, 12)
+    columns = (centred_fft(maps * basis[:, None], (-2, -1)) * lines.mask[:, None]).reshape(144, -1).T
+    measured = (k * lines.mask[:, None]).reshape(-1)
+    exact = np.linalg.solve(columns.conj().T @ columns + weight * np.eye(144), columns.conj().T @ measured)
+    assert apart(found, exact.reshape(12, 12)) < 1e-4
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_cg_sense_agrees_with_sigpy() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        mri = pytest.importorskip("sigpy.mri", reason="sigpy is not installed")
+        k, maps, lines = problem()
+        masked = k * lines.mask[:, None].astype(np.float32)
+        weights = np.broadcast_to(lines.mask[:, None], masked.shape[1:]).astype(np.float32)
+        theirs = mri.app.SenseRecon(masked, maps, lamda=0.01, weights=weights, max_iter=60, show_pbar=False).run()
+    own = to_numpy(cg_sense(batch(k, lines), calibrated_encoder(lines, maps, NOISE), 0.01, 60))
+    assert apart(own, theirs) < 0.01
+
+
+@pytest.mark.skipif(BART is None, reason="the program bart is not installed")
+def test_cg_sense_agrees_with_bart(tmp_path: Path) -> None:
+    assert BART is not None
+    k, maps, lines = problem()
+
+    def written(name: str, array: NDArray[Any]) -> None:
+        write_cfl(tmp_path / name, np.ascontiguousarray(array.astype(np.complex64).transpose(2, 1, 0)[:, :, None]))
+
+    written("k", k * lines.mask[:, None])
+    written("maps", maps)
+    written("mask", np.broadcast_to(lines.mask[:, None], (1, SIDE, SIDE)))
+    words = [BART, "pics", "-S", "-w1", "-l2", "-r0.01", "-i60", "-p", "mask", "k", "maps", "image"]
+    subprocess.run(words, cwd=tmp_path, check=True, capture_output=True)
+    theirs = read_cfl(tmp_path / "image").reshape(SIDE, SIDE).T
+    own = to_numpy(cg_sense(batch(k, lines), calibrated_encoder(lines, maps, NOISE), 0.01, 60))
+    assert apart(own, theirs) < 0.03
+
+
+def test_total_variation_has_converged_to_a_minimum() -> None:
+    k, maps, lines = problem()
+    encoder, weight = calibrated_encoder(lines, maps, NOISE), 0.01
+    y = batch(k, lines)
+
+    def cost(image: torch.Tensor) -> float:
+        fit = 0.5 * float((encoder.A(image) - y).abs().square().sum())
+        down = torch.nn.functional.pad(image.diff(dim=-2), (0, 0, 0, 1))
+        right = torch.nn.functional.pad(image.diff(dim=-1), (0, 1))
+        return fit + weight * float((down.square() + right.square()).sum(dim=1).sqrt().sum())
+
+    best = total_variation(y, encoder, weight, 400)
+    assert cost(best) <= cost(total_variation(y, encoder, weight)) <= 1.01 * cost(best)
+    generator = torch.Generator().manual_seed(0)
+    for size in (1e-3, 1e-2):
+        assert cost(best + size * torch.randn(best.shape, generator=generator)) > cost(best)
+    assert cost(zero_filled(y, encoder)) > 1.1 * cost(best)
+
+
+def test_more_information_gives_better_images() -> None:
+    k, maps, lines = problem()
+    truth, y, encoder = slice_of(), batch(k, lines), calibrated_encoder(lines, maps, NOISE)
+    folded = apart(to_numpy(zero_filled(y, encoder)), truth)
+    unfolded = cg_sense(y, encoder, 0.02)
+    assert apart(to_numpy(unfolded), truth) < 0.9 * folded
+    assert 0.3 < residual(unfolded, y, encoder).chi_square < 1.2
+    assert residual(torch.zeros_like(unfolded), y, encoder).relative == pytest.approx(1)
+
+
+def chain(run: MriRun, folder: Path, **scan: Any) -> dict[str, Any]:
+    simulate_mri(run, folder / "capture", **scan)
+    calibrate_mri(run, folder / "capture", folder / "calibration")
+    value, text = reconstruct_mri(run, folder / "capture", folder / "calibration", folder / "images")
+    assert json.loads(json.dumps(value)) == value
+    assert "student decoder" in text
+    return value
+
+
+def scores(value: dict[str, Any], lines: str = "student") -> dict[str, dict[str, float]]:
+    return {entry["reconstruction"]: entry for entry in value["images"] if entry["lines"] == lines}
+
+
+@pytest.mark.parametrize("coils", [1, 4])
+def test_the_chain_with_a_simulated_scanner(run: MriRun, tmp_path: Path, coils: int) -> None:
+    value = chain(run, tmp_path, coils=coils)
+    assert (value["sampling"], value["reference"], value["coils"]) == ("prospective", "truth (simulated)", coils)
+    found = scores(value)
+    assert set(found) == {"zero_filled", "cg_sense", "total_variation", "student"}
+    assert found["student"]["psnr_db"] > 22
+    assert found["student"]["psnr_db"] > found["zero_filled"]["psnr_db"] - 0.5
+    assert found["student"]["chi_square_reduced"] < 2
+    trained_for_one = any("trained with 1 simulated coil" in note for note in value["notes"])
+    assert trained_for_one == (coils != 1)
+    written = {path.name for path in (tmp_path / "images").iterdir()}
+    assert {"student.png", "student.npz", "reference.tiff", "comparison.png", "reconstruction.json"} <= written
+
+
+def test_the_image_is_not_flipped_or_turned(run: MriRun, tmp_path: Path) -> None:
+    chain(run, tmp_path, coils=4)
+    truth = np.abs(read_kspace(tmp_path / "capture").truth)
+    image = np.load(tmp_path / "images" / "student.npz")["image"]
+
+    def alike(other: NDArray[Any]) -> float:
+        return float(np.corrcoef(other.ravel(), truth.ravel())[0, 1])
+
+    assert alike(image) > 0.96
+    assert max(alike(image[::-1]), alike(image[:, ::-1]), alike(image.T), alike(image[::-1, ::-1])) < 0.9
+
+
+def test_orientation_turns_the_pictures(run: MriRun, tmp_path: Path) -> None:
+    chain(run, tmp_path)
+    calibrate_mri(run, tmp_path / "capture", tmp_path / "turned", transpose=True, flip_vertical=True)
+    reconstruct_mri(run, tmp_path / "capture", tmp_path / "turned", tmp_path / "other")
+    for name in ("student", "reference"):
+        plain, turned = (np.load(tmp_path / folder / f"{name}.npz")["image"] for folder in ("images", "other"))
+        np.testing.assert_array_equal(turned, plain.T[::-1])
+
+
+def test_a_full_capture_is_sampled_with_several_sets(run: MriRun, tmp_path: Path) -> None:
+    value = chain(run, tmp_path, all_lines=True, coils=4)
+    assert value["sampling"] == "retrospective"
+    assert {entry["lines"] for entry in value["images"]} == {"student", "centre block", "variable density"}
+    assert len(value["images"]) == 12
+    sets = line_sets(run.design)
+    assert {len(lines.acquired) for lines in sets.values()} == {len(run.design.acquired)}
+    # The student's lines give the same image whether they were taken out of a full scan or measured alone.
+    alone = chain(run, tmp_path / "alone", coils=4)
+    both = scores(value)["student"]["psnr_db"], scores(alone)["student"]["psnr_db"]
+    assert both[0] == pytest.approx(both[1], abs=0.7)
+
+
+def test_without_truth_there_are_no_metrics(run: MriRun, tmp_path: Path) -> None:
+    chain(run, tmp_path / "chain")
+    raw = read_kspace(tmp_path / "chain" / "capture")
+    path = tmp_path / "scan.npy"
+    np.save(path, raw.placed())
+    outcome = reconstruct_kspace(run, path, tmp_path / "chain" / "calibration")
+    assert "no fully sampled reference: metrics unavailable" in outcome.remarks
+    assert any("those of another capture" in note for note in outcome.remarks)
+    assert all("psnr_db" not in entry for entry in outcome.record["images"])
+    assert outcome.rows[0][2] == "-"
+
+
+def test_a_full_capture_without_truth_is_its_own_reference(run: MriRun, tmp_path: Path) -> None:
+    chain(run, tmp_path / "chain", all_lines=True, coils=4)
+    path = tmp_path / "scan.npy"
+    np.save(path, read_kspace(tmp_path / "chain" / "capture").placed())
+    outcome = reconstruct_kspace(run, path, tmp_path / "chain" / "calibration")
+    assert outcome.record["reference"] == "own full reconstruction"
+    assert any("the full reconstruction is itself noisy" in note for note in outcome.remarks)
+
+
+def test_captures_that_do_not_fit(run: MriRun, tmp_path: Path) -> None:
+    chain(run, tmp_path)
+    raw = read_kspace(tmp_path / "capture")
+    missing = raw.placed()
+    missing[:, run.design.acquired[-1]] = 0
+    np.save(tmp_path / "missing.npy", missing)
+    with pytest.raises(FileError, match=f"missing {run.design.acquired[-1]}; unexpected none"):
+        reconstruct_kspace(run, tmp_path / "missing.npy", tmp_path / "calibration")
+    swapped = raw.placed()
+    free = int(np.setdiff1d(np.arange(SIDE), run.design.acquired)[0])
+    swapped[:, [free, run.design.acquired[-1]]] = swapped[:, [run.design.acquired[-1], free]]
+    np.save(tmp_path / "swapped.npy", swapped)
+    with pytest.raises(FileError, match=f"missing {run.design.acquired[-1]}; unexpected {free}"):
+        reconstruct_kspace(run, tmp_path / "swapped.npy", tmp_path / "calibration")
+    np.save(tmp_path / "coils.npy", np.repeat(raw.placed(), 2, axis=0))
+    with pytest.raises(FileError, match=r"2 coils .* 1 were calibrated"):
+        reconstruct_kspace(run, tmp_path / "coils.npy", tmp_path / "calibration")
+    with pytest.raises(FileError, match="no such calibration"):
+        reconstruct_kspace(run, tmp_path / "capture", tmp_path / "none")
+    with pytest.raises(FileError, match="exists already"):
+        simulate_mri(run, tmp_path / "capture")
+
+
+def test_a_capture_of_another_run_is_refused(
+    run: MriRun, tmp_path: Path, make_settings: Callable[..., Any], make_system: Any, make_record: Any
+) -> None:
+    other = make_run(tmp_path / "other", make_settings, make_system, make_record, side=40)
+    chain(other, tmp_path)
+    with pytest.raises(FileError, match=r"was recorded with design .* name the run whose lines were measured"):
+        reconstruct_kspace(run, tmp_path / "capture", tmp_path / "calibration")
+
+
+@pytest.mark.parametrize(
+    ("scene", "message"),
+    [
+        (np.ones((4, 4)), "a scene is a finite image of 32 x 32"),
+        (np.zeros((SIDE, SIDE)), "holds nothing but zeros"),
+        (np.full((SIDE, SIDE), np.nan), "a scene is a finite image"),
+    ],
+)
+def test_scenes_that_cannot_be_seen(run: MriRun, tmp_path: Path, scene: NDArray[Any], message: str) -> None:
+    np.save(tmp_path / "scene.npy", scene)
+    with pytest.raises(InputError, match=message):
+        simulate_mri(run, tmp_path / "capture", scene=tmp_path / "scene.npy")
+
+
+def test_a_given_scene_is_looked_at(run: MriRun, tmp_path: Path) -> None:
+    np.save(tmp_path / "scene.npy", 7 * slice_of())
+    simulate_mri(run, tmp_path / "capture", scene=tmp_path / "scene.npy", coils=3)
+    np.testing.assert_allclose(
+        np.abs(read_kspace(tmp_path / "capture").truth), np.abs(slice_of()) / np.abs(slice_of()).max(), atol=1e-6
+    )
+
+
+def test_the_exported_template_filled_by_a_scanner_is_reconstructed(run: MriRun, tmp_path: Path) -> None:
+    pytest.importorskip("pypulseq", reason="the extra 'mri' is not installed")
+    ismrmrd = pytest.importorskip("ismrmrd", reason="the extra 'mri' is not installed")
+    asked = {
+        "kind": "gre", "fov_mm": 220.0, "slice_thickness_mm": 5.0, "flip_angle_deg": 15.0, "te_ms": None, "tr_ms": 15.0,
+        "dwell_us": 20.0, "dummies": 3,
+    }  # fmt: skip
+    export_mri(run.design, run.profile, tmp_path / "export", asked, ["ismrmrd"])
+    (template,) = (tmp_path / "export").glob("*.h5")
+    with pytest.raises(FileError, match="is it a template that was never measured"):
+        read_kspace(template)
+    simulate_mri(run, tmp_path / "full", all_lines=True)
+    with np.load(tmp_path / "full" / "kspace.npz") as stored:
+        k = stored["k"]
+    source, filled = ismrmrd.Dataset(str(template), "dataset", mode="r"), tmp_path / "scan.h5"
+    target = ismrmrd.Dataset(str(filled), "dataset")
+    target.write_xml_header(source.read_xml_header())
+    for number in range(source.number_of_acquisitions()):
+        acquisition = source.read_acquisition(number)
+        acquisition.data[:] = k[:, acquisition.idx.kspace_encode_step_1]
+        target.append_acquisition(acquisition)
+    target.close()
+    source.close()
+    calibrate_mri(run, filled, tmp_path / "calibration")
+    value, _ = reconstruct_mri(run, filled, tmp_path / "calibration", tmp_path / "images")
+    assert (value["sampling"], value["capture_source"]) == ("prospective", "ISMRMRD")
+    truth = np.abs(read_kspace(tmp_path / "full").truth)
+    image = np.load(tmp_path / "images" / "student.npz")["image"]
+    assert np.corrcoef(image.ravel(), truth.ravel())[0, 1] > 0.95
+
+
+@pytest.mark.skipif(not DATA.is_dir(), reason="the sample data are not beside the repository")
+def test_a_real_full_scan(
+    tmp_path: Path, make_settings: Callable[..., Any], make_system: Any, make_record: Any
+) -> None:
+    pytest.importorskip("twixtools", reason="the extra 'mri' is not installed")
+    run = make_run(tmp_path / "run", make_settings, make_system, make_record, side=160)
+    source = DATA / "mri" / "twix_gre.dat"
+    calibrate_mri(run, source, tmp_path / "calibration")
+    found = read_kspace_calibration(tmp_path / "calibration").record
+    assert found.noise_source.startswith("whitening from readout edges")
+    value, text = reconstruct_mri(run, source, tmp_path / "calibration", tmp_path / "images")
+    assert "retrospective" in text
+    for lines in ("student", "centre block", "variable density"):
+        for entry in scores(value, lines).values():
+            assert entry["psnr_db"] > 20
+            assert 0.3 < entry["chi_square_reduced"] < 2
