@@ -1,7 +1,7 @@
 """Time and peak memory of a training step under guidance, relative to end-to-end training, for each modality.
 
-Every variant runs in a process of its own (peak memory is that of the process, less what it held before training); the
-variants take turns over several rounds, so that a busy machine slows all of them, and medians are shown.
+Times: all variants train in one process and take turns step by step, so that a busy machine slows all of them alike;
+the ratios are medians over the rounds.  Memory: a process for every variant, the peak less what was held before.
 """
 
 import argparse
@@ -10,6 +10,7 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +25,10 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "both terms, published": {"weight_decoder": 0.1, "weight_encoder": 0.8, "losses": "published"},
 }
 STEPS, WARM_UP = 15, 3
-ROUNDS = 3
 
 
-def measure(profile_name: str, variant: str) -> dict[str, float]:
-    """Seconds of a step and MB above what was held before training."""
+def _training(profile_name: str, variant: str, steps: int) -> Iterator[float]:
+    """The seconds of one step after the other."""
     import torch
 
     from cidesign.data.source import load_images
@@ -40,31 +40,43 @@ def measure(profile_name: str, variant: str) -> dict[str, float]:
 
     profile = load_profile(profile_name)
     settings = settings_for(Request(), profile)
-    batch = settings.batch
-    settings = settings.model_copy(
-        update={"images": batch * (STEPS + WARM_UP), "validation_images": 8, "student_epochs": 1, **VARIANTS[variant]}
-    )
+    changes = {"images": settings.batch, "validation_images": 8, "student_epochs": steps, **VARIANTS[variant]}
+    settings = settings.model_copy(update=changes)
     train = torch.from_numpy(load_images(settings, profile).train)
     maker = SystemMaker(settings, profile, train)
     system = maker.system("student")
-    teacher = None
-    if variant != "E2E":
-        teacher = maker.system("teacher").eval().requires_grad_(False)
+    teacher = None if variant == "E2E" else maker.system("teacher").eval().requires_grad_(False)
+    optimiser = make_optimiser(system, settings)
+    progress = Progress("student")
+    # One step is one epoch here, and the phase hands over control after each.
+    phase = train_phase(system, teacher, optimiser, train, settings, progress, lambda report: None)
+    yield 0.0
+    while True:
+        started = time.perf_counter()
+        if next(phase, None) is None:
+            return
+        yield time.perf_counter() - started
+
+
+def time_ratios(profile_name: str) -> tuple[float, dict[str, float]]:
+    """Seconds of an E2E step, and of every variant's in units of it."""
+    running = {variant: _training(profile_name, variant, STEPS + WARM_UP) for variant in VARIANTS}
+    for training in running.values():
+        for _ in range(1 + WARM_UP):
+            next(training)
+    rounds = [{variant: next(training) for variant, training in running.items()} for _ in range(STEPS)]
+    ratios = {name: statistics.median(found[name] / found["E2E"] for found in rounds) for name in VARIANTS}
+    return statistics.median(found["E2E"] for found in rounds), ratios
+
+
+def peak_memory_mb(profile_name: str, variant: str) -> float:
+    """The peak of a few steps above what was held before them, in MB."""
+    training = _training(profile_name, variant, WARM_UP)
+    next(training)
     before_mb = _forget_peak()
-    moments: list[float] = []
-    phase = train_phase(
-        system,
-        teacher,
-        make_optimiser(system, settings),
-        train,
-        settings,
-        Progress("student"),
-        lambda report: moments.append(time.perf_counter()),
-    )
-    for _ in phase:
+    for _ in training:
         pass
-    steps = [after - before for before, after in zip(moments[WARM_UP:], moments[WARM_UP + 1 :], strict=False)]
-    return {"seconds": statistics.median(steps), "megabytes": _status_mb("VmHWM") - before_mb}
+    return _status_mb("VmHWM") - before_mb
 
 
 def _forget_peak() -> float:
@@ -81,27 +93,22 @@ def _status_mb(name: str) -> float:
 def main() -> None:
     """Print a table for each modality."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--one", nargs=2, help=argparse.SUPPRESS)
+    parser.add_argument("--memory", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.one:
-        print(json.dumps(measure(*options.one)))
+    if options.memory:
+        print(json.dumps(peak_memory_mb(*options.memory)))
         return
     for profile in PROFILES:
-        found: dict[str, list[dict[str, float]]] = {variant: [] for variant in VARIANTS}
-        for _ in range(ROUNDS):
-            for variant in VARIANTS:
-                command = [sys.executable, __file__, "--one", profile, variant]
-                done = subprocess.run(command, check=True, capture_output=True, text=True)
-                found[variant].append(json.loads(done.stdout.splitlines()[-1]))
-        seconds = {name: statistics.median(row["seconds"] for row in rows) for name, rows in found.items()}
-        memory = {name: statistics.median(row["megabytes"] for row in rows) for name, rows in found.items()}
-        print(f"\n{profile}\n\n| step | ms | time / E2E | MB above start | memory / E2E |\n|---|---|---|---|---|")
+        memory_mb = {}
+        for variant in VARIANTS:
+            command = [sys.executable, __file__, "--memory", profile, variant]
+            done = subprocess.run(command, check=True, capture_output=True, text=True)
+            memory_mb[variant] = float(json.loads(done.stdout.splitlines()[-1]))
+        seconds, ratios = time_ratios(profile)
+        print(f"\n### {profile}\n\nAn E2E step took {1000 * seconds:.0f} ms.\n")
+        print("| step | time / E2E | peak memory / E2E |\n|---|---|---|")
         for name in VARIANTS:
-            print(
-                f"| {name} | {1000 * seconds[name]:.0f} | {seconds[name] / seconds['E2E']:.2f} | {memory[name]:.0f} | "
-                f"{memory[name] / memory['E2E']:.2f} |",
-                flush=True,
-            )
+            print(f"| {name} | {ratios[name]:.2f} | {memory_mb[name] / memory_mb['E2E']:.2f} |", flush=True)
 
 
 if __name__ == "__main__":
