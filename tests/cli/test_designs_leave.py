@@ -72,7 +72,10 @@ def test_single_mask_file(name: str, run_of: Callable[[str], Path], cidesign: Co
 def test_single_sequence(run_of: Callable[[str], Path], cidesign: Command) -> None:
     pytest.importorskip("pypulseq", reason="the extra mri is not installed")
     run = run_of("mri")
-    assert cidesign("export", run, "--set", "te_ms=6", "--set", "order=centre-out").code == 0
+    exported = cidesign("export", run, "--set", "te_ms=6", "--set", "order=centre-out")
+    assert exported.code == 0
+    assert "Pulseq 1.4.1 and 1.5.0 hold the same sequence: take the one that your interpreter accepts" in exported.out
+    assert "Nothing here has been on a scanner" in exported.out
     sequence = next((run / "export").glob("*_v141.seq"))
     assert cidesign("check", sequence, "--profile", "mri-generic-3t").code == 0
     sequence.write_text(sequence.read_text().replace("Name ", "Name X", 1))
