@@ -42,7 +42,7 @@ test: $(READY)
 # MRzero is AGPL: it checks files in the tests and is no part of cidesign.
 tools: $(READY)
 	-$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps mrzerocore==1.2.0 pydisseqt==0.2.1 \
-	  tqdm requests urllib3 certifi charset-normalizer idna scikit-image imageio lazy-loader torchkbnufft sigpy
+	  tqdm requests urllib3 certifi charset-normalizer idna scikit-image imageio lazy-loader torchkbnufft
 	-apt-get install --quiet --quiet --yes bart ismrmrd-tools libxml2-utils > /dev/null
 
 lint: $(READY)
