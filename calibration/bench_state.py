@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from cidesign.calibration.verify import Check
+from cidesign.calibration.verify import Check, Status
 
 WARN_AGE_DAYS, REFUSE_AGE_DAYS = 1.0, 30.0
 WARN_TEMPERATURE_C, REFUSE_TEMPERATURE_C = 2.0, 10.0
@@ -88,7 +88,7 @@ def _temperature(calibrated: float | None, captured: float | None) -> Check | No
     if found is None or calibrated is None or captured is None:
         return found
     apart = abs(calibrated - captured)
-    status = "passed" if apart <= WARN_TEMPERATURE_C else "warning" if apart <= REFUSE_TEMPERATURE_C else "failed"
+    status: Status = "passed" if apart <= WARN_TEMPERATURE_C else "warning" if apart <= REFUSE_TEMPERATURE_C else "failed"
     return Check(
         name="temperature",
         status=status,
@@ -110,7 +110,7 @@ def _age(calibrated: str, captured: str) -> Check | None:
             name="age", status="warning", value=days, limit=-WARN_AGE_DAYS, unit="days",
             text=f"the capture is {-days:.1f} days older than the calibration; had the bench changed in between?",
         )  # fmt: skip
-    status = "passed" if days <= WARN_AGE_DAYS else "warning" if days <= REFUSE_AGE_DAYS else "failed"
+    status: Status = "passed" if days <= WARN_AGE_DAYS else "warning" if days <= REFUSE_AGE_DAYS else "failed"
     limit = WARN_AGE_DAYS if status != "failed" else REFUSE_AGE_DAYS
     advice = "" if status == "passed" else "; calibrate again"
     return Check(
