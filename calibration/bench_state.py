@@ -88,7 +88,7 @@ def _temperature(calibrated: float | None, captured: float | None) -> Check | No
     if found is None or calibrated is None or captured is None:
         return found
     apart = abs(calibrated - captured)
-    status: Status = "passed" if apart <= WARN_TEMPERATURE_C else "warning" if apart <= REFUSE_TEMPERATURE_C else "failed"
+    status = _graded(apart, WARN_TEMPERATURE_C, REFUSE_TEMPERATURE_C)
     return Check(
         name="temperature",
         status=status,
@@ -110,13 +110,17 @@ def _age(calibrated: str, captured: str) -> Check | None:
             name="age", status="warning", value=days, limit=-WARN_AGE_DAYS, unit="days",
             text=f"the capture is {-days:.1f} days older than the calibration; had the bench changed in between?",
         )  # fmt: skip
-    status: Status = "passed" if days <= WARN_AGE_DAYS else "warning" if days <= REFUSE_AGE_DAYS else "failed"
+    status = _graded(days, WARN_AGE_DAYS, REFUSE_AGE_DAYS)
     limit = WARN_AGE_DAYS if status != "failed" else REFUSE_AGE_DAYS
     advice = "" if status == "passed" else "; calibrate again"
     return Check(
         name="age", status=status, text=f"calibrated {days:.1f} days before the capture{advice}",
         value=days, limit=limit, unit="days",
     )  # fmt: skip
+
+
+def _graded(value: float, warn: float, refuse: float) -> Status:
+    return "passed" if value <= warn else "warning" if value <= refuse else "failed"
 
 
 def _moment(text: str) -> datetime | None:

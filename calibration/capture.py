@@ -5,7 +5,13 @@
     scene  (F,) or (R, F)  one reading per displayed frame, in display order; R repeats of the sequence
     dark   (M,)            readings with the light blocked
     white  (L, M)          all mirrors on, a white reference in place of the scene, at L light levels
+    flat   like scene      the sequence on the white reference: how evenly the field is lit
+    card   like scene      the sequence on a known card, whose picture (n, n) is `card_picture`
+    reference like scene   a photodiode that sees the lamp during `scene`, less its own dark level
+    time_us (F,)           when each frame of a sequence begins, where frames are not evenly spaced
     truth  (n, n)          the scene itself; only a simulation can know it
+
+With sync frames in the export (`sync_every`), scene, flat and card hold their readings too, in display order.
 """
 
 from dataclasses import dataclass
@@ -16,13 +22,15 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from cidesign.calibration.bench_state import BenchState, Circumstances
+from cidesign.calibration.faults import FaultName
 from cidesign.calibration.readers import ARRAY_SUFFIXES, as_numbers, read_array
 from cidesign.errors import FileError
 from cidesign.files import inside, load_npz, read_json, replacing_folder, save_npz, write_json
-from cidesign.pattern import Encoding, PatternStack
+from cidesign.pattern import Encoding
 from cidesign.records import first_problem, shown
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 READINGS_FILE = "readings.npz"
 # A detector that clips piles its largest readings up on one value; by chance, few readings share the maximum.
 # Readings that take only a few values (a coarse converter) may share it for no such reason.
@@ -30,7 +38,9 @@ PILE_UP_MIN_COUNT = 5
 PILE_UP_RATIO = 3
 PILE_UP_MIN_VALUES = 8
 
-ArrayName = Literal["scene", "dark", "white", "truth"]
+ArrayName = Literal["scene", "dark", "white", "flat", "card", "card_picture", "reference", "time_us", "truth"]
+# What is recorded while the sequence runs, and so can lose a trigger.
+SequenceName = Literal["scene", "flat", "card"]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -46,7 +56,7 @@ class SimulatedBench(_Strict):
     """The settings of a digital twin: the truth that a calibration should find again.
 
     `simulated_at`: the twin works on whole super-pixels; single mirrors, optics and blur are not simulated.
-    `gain_chosen` says who chose the gain.
+    `gain_chosen` says who chose the gain; `faults` are what is wrong with the bench, with their strengths.
     """
 
     simulated_at: Literal["super-pixel"]
@@ -59,20 +69,29 @@ class SimulatedBench(_Strict):
     adc_bits: Annotated[int, Field(ge=1, le=24)]
     seed: Annotated[int, Field(ge=0, lt=2**32)]
     scene: Annotated[str, Field(max_length=4096)]
+    faults: dict[FaultName, Finite] = {}
 
 
 class StoredArray(_Strict):
-    """Where an array lies (a file of the capture folder) and what it is; `light_fractions` go with `white`."""
+    """Where an array lies (a file of the capture folder) and what it is; `light_fractions` go with `white`.
+
+    `exposure_us` where it is not that of the capture.
+    """
 
     file: Annotated[str, Field(min_length=1, max_length=255, pattern=r"^[^\x00-\x1f]+$")]
     role: Annotated[str, Field(max_length=500)] = ""
     light_fractions: list[Fraction] | None = None
+    exposure_us: Positive | None = None
 
 
 class CaptureRecord(_Strict):
-    """The content of `capture.json`."""
+    """The content of `capture.json`.
 
-    schema_version: Literal[1]
+    `frame_period_us`: from the start of one frame to that of the next, None where it is not known; `sync_every` is
+    that of the export that was shown.
+    """
+
+    schema_version: Literal[1, 2]
     kind: Literal["capture"]
     modality: Literal["single-pixel"]
     design_digest: Digest
@@ -83,7 +102,21 @@ class CaptureRecord(_Strict):
     saturation_counts: Finite | None
     created_utc: Annotated[str, Field(max_length=64)]
     arrays: dict[ArrayName, StoredArray]
+    frame_period_us: Positive | None = None
+    sync_every: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    bench_state: BenchState = BenchState()
     bench: SimulatedBench | None = None
+
+    @property
+    def circumstances(self) -> Circumstances:
+        """What a calibration must share with the capture."""
+        return Circumstances(
+            design_digest=self.design_digest,
+            profile_digest=self.profile_digest,
+            exposure_us=self.exposure_us,
+            created_utc=self.created_utc,
+            bench=self.bench_state,
+        )
 
 
 @dataclass(frozen=True)
@@ -109,29 +142,18 @@ class Capture:
         """The scene (n, n), when simulated."""
         return self.arrays.get("truth")
 
-    def scene(self, design: PatternStack) -> NDArray[np.float64]:
-        """The readings (R, F) of the scene in display order, checked against the design.
+    def frame_times_us(self, frames: int) -> NDArray[np.float64] | None:
+        """When each frame began, (frames,), from `time_us` or the frame period; None where neither is known.
 
-        Raises `FileError` when they are missing, belong to another design, differ in number from its frames, or
-        are saturated.
+        Raises `FileError` for times of another number of frames, or that do not rise.
         """
-        if "scene" not in self.arrays:
-            raise FileError(f"{self.path}: this capture holds no scene readings, only {shown(self.arrays)}")
-        _check_design(self, design)
-        readings = np.atleast_2d(self.arrays["scene"])
-        frames = len(design.frames())
-        if readings.ndim != 2 or readings.shape[0] == 0 or readings.shape[1] != frames:
-            raise FileError(
-                f"{self.path}: {_count_text(self.arrays['scene'])}, but the design shows {frames} frames "
-                f"({design.count} patterns, {design.encoding}); {_count_hint(readings, design)}"
-            )
-        check_not_saturated(readings, self.saturation_counts, f"{self.path}: scene")
-        if frames > 2 and np.ptp(readings) == 0:
-            raise FileError(
-                f"{self.path}: all {readings.size} scene readings are {readings.flat[0]:g}; the detector is dead, "
-                "saturated or not connected, or the mirrors did not move"
-            )
-        return readings
+        period_us = self.record.frame_period_us if self.record else None
+        if "time_us" not in self.arrays:
+            return None if period_us is None else period_us * np.arange(frames)
+        times = self.arrays["time_us"]
+        if times.shape != (frames,) or np.any(np.diff(times) <= 0):
+            raise FileError(f"{self.path}: time_us holds {times.size} times; {frames} rising ones are needed")
+        return times
 
 
 def check_not_saturated(readings: NDArray[np.float64], saturation_counts: float | None, where: str) -> None:
@@ -164,37 +186,6 @@ def _pile_up(readings: NDArray[np.float64]) -> NDArray[np.intp]:
     if values.size < PILE_UP_MIN_VALUES or not enough or at_top <= PILE_UP_RATIO * int(counts[-2]):
         return np.empty(0, dtype=np.intp)
     return np.flatnonzero(readings == values[-1])
-
-
-def _check_design(capture: Capture, design: PatternStack) -> None:
-    record = capture.record
-    if record is None:
-        return
-    if record.design_digest != design.design_digest:
-        raise FileError(
-            f"{capture.path}: was recorded with design {record.design_digest[:12]}, not with this run's "
-            f"{design.design_digest[:12]}; name the run whose patterns were shown"
-        )
-    if record.encoding != design.encoding:
-        raise FileError(f"{capture.path}: encoding is {record.encoding!r}, the design's is {design.encoding!r}")
-
-
-def _count_text(readings: NDArray[np.float64]) -> str:
-    if readings.ndim <= 1:
-        return f"{readings.size} scene readings"
-    return f"scene readings of shape {readings.shape}"
-
-
-def _count_hint(readings: NDArray[np.float64], design: PatternStack) -> str:
-    frames = len(design.frames())
-    count = readings.shape[-1] if readings.ndim else 0
-    if count and count % frames == 0:
-        return f"for {count // frames} repeats of the sequence store an array of shape ({count // frames}, {frames})"
-    if design.encoding == "complementary" and count == design.count:
-        return "store both readings of each pair, in display order, not their difference"
-    if design.encoding == "offset" and count == design.count:
-        return "the all-on frame that follows the patterns is missing"
-    return "look for lost or extra triggers, and record again"
 
 
 def read_capture(path: Path) -> Capture:
@@ -259,10 +250,11 @@ def _read_stored(
 
 
 def _check_shapes(folder: Path, record: CaptureRecord, arrays: dict[str, NDArray[np.float64]]) -> None:
-    wanted = {"scene": (1, 2), "dark": (1,), "white": (2,), "truth": (2,)}
+    wanted = {"dark": (1,), "time_us": (1,), "white": (2,), "card_picture": (2,), "truth": (2,)}
     for name, array in arrays.items():
-        if array.ndim not in wanted[name] or array.size == 0:
-            dimensions = " or ".join(str(count) for count in wanted[name])
+        allowed = wanted.get(name, (1, 2))
+        if array.ndim not in allowed or array.size == 0:
+            dimensions = " or ".join(str(count) for count in allowed)
             raise FileError(f"{folder}: {name} has shape {array.shape}; {dimensions} filled dimension(s) are needed")
     if "white" in arrays:
         fractions = record.arrays["white"].light_fractions
@@ -272,5 +264,8 @@ def _check_shapes(folder: Path, record: CaptureRecord, arrays: dict[str, NDArray
                 f"{folder}: white holds {levels} light levels, but capture.json gives "
                 f"{len(fractions or [])} light_fractions; give one for each, 1 for the full light"
             )
-    if "truth" in arrays and arrays["truth"].shape[0] != arrays["truth"].shape[1]:
-        raise FileError(f"{folder}: truth has shape {arrays['truth'].shape}; the scene is square")
+    for name in ("truth", "card_picture"):
+        if name in arrays and arrays[name].shape[0] != arrays[name].shape[1]:
+            raise FileError(f"{folder}: {name} has shape {arrays[name].shape}; the scene is square")
+    if "card" in arrays and "card_picture" not in arrays:
+        raise FileError(f"{folder}: card is there without card_picture, the (n, n) reflectances of the card")

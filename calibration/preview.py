@@ -1,10 +1,17 @@
-"""The picture of a calibration: photon transfer and linearity, with what was fitted."""
+"""The pictures of a single-pixel calibration: detector, light, and how the patterns lie on the scene."""
 
 import io
+from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cidesign.calibration.response import Response, WhiteLevels
+from cidesign.calibration.spc_fit import CardFit
+from cidesign.calibration.spc_operator import SpcOperator
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 def draw_photon_transfer(levels: WhiteLevels, response: Response) -> bytes:
@@ -35,3 +42,60 @@ def draw_photon_transfer(levels: WhiteLevels, response: Response) -> bytes:
     target = io.BytesIO()
     figure.savefig(target, format="png")
     return target.getvalue()
+
+
+def draw_operator(operator: SpcOperator, fit: CardFit | None, picture: NDArray[np.float64] | None) -> bytes:
+    """A PNG with three panels: the light map, the patterns' field on the known card, and the held-back test."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(11.0, 3.8), layout="constrained")
+    light, place, test = figure.subplots(1, 3)
+    # Where no pattern reaches, no light map can be told.
+    reached = np.where(operator.all_on > 0, operator.light_map, np.nan)
+    drawn = light.imshow(reached, cmap="viridis", interpolation="nearest")
+    figure.colorbar(drawn, ax=light, shrink=0.85)
+    light.set(title="light on the scene, 1: its mean", xlabel="super-pixels", ylabel="super-pixels")
+    _draw_field(place, operator, picture)
+    if fit is None:
+        test.set_axis_off()
+        test.text(0.5, 0.5, "no card was captured:\nnot verified", ha="center", va="center", fontsize=11)
+    else:
+        held = fit.held_back
+        test.plot(held.predicted, held.measured, "o", markersize=4)
+        ends = [float(held.predicted.min()), float(held.predicted.max())]
+        test.plot(ends, ends, linewidth=0.8, color="grey")
+        title = f"patterns kept out of the fit\n{held.unexplained:.2%} of the signal unexplained"
+        test.set(xlabel="predicted y", ylabel="measured y", title=title)
+    target = io.BytesIO()
+    figure.savefig(target, format="png")
+    return target.getvalue()
+
+
+def _draw_field(axes: "Axes", operator: SpcOperator, picture: NDArray[np.float64] | None) -> None:
+    """The card with the outline of the patterns' field; dots mark where their first row begins and ends."""
+    side = operator.light_map.shape[0]
+    axes.imshow(np.zeros((side, side)) if picture is None else picture, cmap="gray", vmin=0, vmax=1)
+    corners = np.array([[0, 0], [0, 1], [1, 1], [1, 0], [0, 0]]) * (side - 1)
+    rows, columns = _on_scene(operator, corners)
+    axes.plot(columns, rows, color="tab:orange", linewidth=1.5)
+    axes.plot(columns[0], rows[0], "o", color="tab:red", markersize=9, label="first super-pixel")
+    axes.plot(columns[1], rows[1], "s", color="tab:blue", markersize=7, label="end of the first row")
+    known = "known card" if picture is not None else "no known card"
+    axes.set(title=f"the patterns' field on the scene ({known})", xlim=(-0.15 * side, 1.15 * side), ylim=(1.25 * side, -0.15 * side))
+    axes.legend(fontsize=7, loc="lower center", ncols=2)
+
+
+def _on_scene(operator: SpcOperator, points: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Rows and columns on the scene of super-pixels (M, 2) of a pattern: turned by the orientation, then placed."""
+    place, side = operator.placement, operator.light_map.shape[0]
+    row, column = points[:, 0].astype(np.float64), points[:, 1].astype(np.float64)
+    turn = place.orientation
+    if turn.transpose:
+        row, column = column, row
+    row = side - 1 - row if turn.flip_vertical else row
+    column = side - 1 - column if turn.flip_horizontal else column
+    centre, angle = (side - 1) / 2, np.deg2rad(place.rotation_deg)
+    down, right = row - centre, column - centre
+    rows = centre + place.down_px + np.sin(angle) * right + np.cos(angle) * down
+    columns = centre + place.right_px + np.cos(angle) * right - np.sin(angle) * down
+    return rows, columns

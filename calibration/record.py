@@ -1,4 +1,4 @@
-"""The calibration folder: `calibration.json`, `arrays.npz` and a preview of the photon transfer."""
+"""The calibration folder of a single-pixel bench: `calibration.json`, `arrays.npz` and previews."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,26 +6,28 @@ from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from cidesign import __version__
-from cidesign.calibration.capture import (
-    Capture,
-    Digest,
-    Finite,
-    NotNegative,
-    Positive,
-    SimulatedBench,
+from cidesign.calibration.calibration_folder import (
+    ARRAYS_FILE,
+    RECORD_FILE,
+    SCHEMA_VERSION,
+    CommonRecord,
+    read_record,
+    replacing_calibration,
 )
-from cidesign.calibration.preview import draw_photon_transfer
+from cidesign.calibration.capture import Capture, Finite, NotNegative, Positive, SimulatedBench
+from cidesign.calibration.preview import draw_operator, draw_photon_transfer
 from cidesign.calibration.response import Estimate, Response, WhiteLevels
+from cidesign.calibration.spc_calibrate import SpcCalibration
+from cidesign.calibration.spc_operator import Orientation, Placement, SpcOperator
 from cidesign.errors import FileError
-from cidesign.files import load_npz, read_json, replacing_folder, save_npz, sha256_file, write_json
-from cidesign.records import first_problem
+from cidesign.files import save_npz, sha256_file, write_bytes, write_json
 
-SCHEMA_VERSION = 1
-ARRAYS_FILE = "arrays.npz"
-PREVIEW_FILE = "photon_transfer.png"
+TRANSFER_FILE = "photon_transfer.png"
+OPERATOR_FILE = "operator.png"
+MODALITY = "single-pixel"
 
 
 class _Strict(BaseModel):
@@ -45,29 +47,39 @@ class _NotNegativeEstimate(_StoredEstimate):
     value: NotNegative
 
 
-class CalibrationRecord(_Strict):
+class StoredOperator(_Strict):
+    """How the patterns lie on the scene, see `SpcOperator`; its light map is in the arrays."""
+
+    rotation_deg: Finite
+    down_px: Finite
+    right_px: Finite
+    transpose: bool
+    flip_vertical: bool
+    flip_horizontal: bool
+    polarity: Literal[1, -1]
+    rotation_error_deg: NotNegative
+    shift_error_px: NotNegative
+    light_error: NotNegative
+    fitted: bool
+
+
+class CalibrationRecord(CommonRecord):
     """The content of `calibration.json`; every estimate in the unit its name ends with."""
 
-    schema_version: Literal[1]
+    schema_version: Literal[2]
     kind: Literal["calibration"]
     modality: Literal["single-pixel"]
-    cidesign_version: Annotated[str, Field(max_length=64)]
-    created_utc: Annotated[str, Field(max_length=64)]
-    capture: Annotated[str, Field(max_length=4096)]
-    capture_utc: Annotated[str, Field(max_length=64)]
-    design_digest: Digest
-    profile_digest: Digest
     exposure_us: Positive
     dark_counts: _StoredEstimate
     read_noise_counts: _NotNegativeEstimate
     gain_counts_per_photoelectron: _StoredEstimate
     scale_counts: _PositiveEstimate
     photon_transfer_intercept_counts2: _StoredEstimate
+    stray_counts: Finite
     linearity_percent: NotNegative
-    step_counts: NotNegative
-    notes: list[Annotated[str, Field(max_length=1000)]]
+    step_counts: Annotated[float, Field(ge=0, le=2**52)]
+    operator: StoredOperator
     simulated_bench: SimulatedBench | None
-    arrays_sha256: Digest
 
 
 @dataclass(frozen=True)
@@ -77,92 +89,85 @@ class Calibration:
     path: Path
     record: CalibrationRecord
     response: Response
+    operator: SpcOperator
 
 
 def write_calibration(
-    folder: Path, capture: Capture, response: Response, levels: WhiteLevels, created_utc: str, force: bool
+    folder: Path, capture: Capture, found: SpcCalibration, created_utc: str, force: bool
 ) -> Calibration:
     """Write a calibration folder in one step, and read it back.
 
-    Raises `FileError` when `folder` exists and `force` is not set; what was there stays when writing fails.
+    Raises `FileError` when `folder` exists and `force` is not set; what was there stays when writing fails, and when
+    the calibration did not pass its verification.
     """
     if capture.record is None:
         raise FileError(f"{capture.path}: a bare array says nothing of the bench; calibrate from a capture folder")
-    with replacing_folder(folder, force) as temporary:
-        save_npz(temporary / ARRAYS_FILE, _arrays(levels, response))
-        (temporary / PREVIEW_FILE).write_bytes(draw_photon_transfer(levels, response))
-        record = CalibrationRecord(
-            schema_version=1,
-            kind="calibration",
-            modality="single-pixel",
-            cidesign_version=__version__,
-            created_utc=created_utc,
-            capture=str(capture.path),
-            capture_utc=capture.record.created_utc,
-            design_digest=capture.record.design_digest,
-            profile_digest=capture.record.profile_digest,
-            exposure_us=capture.record.exposure_us,
-            dark_counts=_StoredEstimate(**response.dark_counts._asdict()),
-            read_noise_counts=_NotNegativeEstimate(**response.read_noise_counts._asdict()),
-            gain_counts_per_photoelectron=_StoredEstimate(**response.gain_counts_per_photoelectron._asdict()),
-            scale_counts=_PositiveEstimate(**response.scale_counts._asdict()),
-            photon_transfer_intercept_counts2=_StoredEstimate(**response.intercept_counts2._asdict()),
-            linearity_percent=response.linearity_percent,
-            step_counts=response.step_counts,
-            notes=list(response.notes),
-            simulated_bench=capture.bench,
-            arrays_sha256=sha256_file(temporary / ARRAYS_FILE),
-        )
-        write_json(temporary / "calibration.json", record.model_dump(mode="json"))
-        read_calibration(temporary)
-    return Calibration(folder, record, response)
+    with replacing_calibration(folder, found.verification, force) as (temporary, place):
+        save_npz(temporary / ARRAYS_FILE, _arrays(found.levels, found.response, found.operator))
+        write_bytes(temporary / TRANSFER_FILE, draw_photon_transfer(found.levels, found.response))
+        card = capture.arrays.get("card_picture")
+        write_bytes(temporary / OPERATOR_FILE, draw_operator(found.operator, found.fit, card))
+        record = _record(capture, found, created_utc, sha256_file(temporary / ARRAYS_FILE))
+        write_json(temporary / RECORD_FILE, record.model_dump(mode="json"))
+        again = read_calibration(temporary)
+    return Calibration(place, again.record, again.response, again.operator)
+
+
+def _record(capture: Capture, found: SpcCalibration, created_utc: str, arrays_sha256: str) -> CalibrationRecord:
+    if capture.record is None:
+        raise FileError(f"{capture.path}: a bare array says nothing of the bench; calibrate from a capture folder")
+    response, operator = found.response, found.operator
+    place = operator.placement
+    return CalibrationRecord(
+        schema_version=SCHEMA_VERSION,
+        kind="calibration",
+        modality="single-pixel",
+        cidesign_version=__version__,
+        created_utc=created_utc,
+        capture=str(capture.path),
+        capture_utc=capture.record.created_utc,
+        design_digest=capture.record.design_digest,
+        profile_digest=capture.record.profile_digest,
+        exposure_us=capture.record.exposure_us,
+        bench=capture.record.bench_state,
+        dark_counts=_StoredEstimate(**response.dark_counts._asdict()),
+        read_noise_counts=_NotNegativeEstimate(**response.read_noise_counts._asdict()),
+        gain_counts_per_photoelectron=_StoredEstimate(**response.gain_counts_per_photoelectron._asdict()),
+        scale_counts=_PositiveEstimate(**response.scale_counts._asdict()),
+        photon_transfer_intercept_counts2=_StoredEstimate(**response.intercept_counts2._asdict()),
+        stray_counts=response.stray_counts,
+        linearity_percent=response.linearity_percent,
+        step_counts=response.step_counts,
+        operator=StoredOperator(
+            rotation_deg=place.rotation_deg,
+            down_px=place.down_px,
+            right_px=place.right_px,
+            **vars(place.orientation),
+            polarity=1 if operator.polarity > 0 else -1,
+            rotation_error_deg=operator.rotation_error_deg,
+            shift_error_px=operator.shift_error_px,
+            light_error=operator.light_error,
+            fitted=operator.fitted,
+        ),
+        notes=list(response.notes),
+        verification=found.verification,
+        simulated_bench=capture.bench,
+        arrays_sha256=arrays_sha256,
+    )
 
 
 def read_calibration(folder: Path) -> Calibration:
-    """Read a calibration folder; raises `FileError` when it is missing, damaged, changed or of a newer version."""
-    if not folder.is_dir():
-        raise FileError(f"{folder}: no such calibration; make one with `cidesign calibrate CAPTURE --out {folder}`")
-    raw = read_json(folder / "calibration.json", "calibration record")
-    version = raw.get("schema_version")
-    if isinstance(version, int) and version > SCHEMA_VERSION:
-        raise FileError(
-            f"{folder}: calibration.json has schema version {version}, this program reads {SCHEMA_VERSION}; "
-            "update cidesign"
-        )
-    try:
-        record = CalibrationRecord.model_validate(raw)
-    except ValidationError as error:
-        raise FileError(f"{folder}: calibration.json: {first_problem(error)}") from error
-    load_npz(folder / ARRAYS_FILE, "calibration array file")
-    if sha256_file(folder / ARRAYS_FILE) != record.arrays_sha256:
-        raise FileError(f"{folder}: {ARRAYS_FILE} is not the one that calibration.json names; calibrate again")
-    return Calibration(folder, record, _response(record))
+    """Read a calibration folder; raises `FileError` when it is missing, damaged, changed or of another version."""
+    record, arrays = read_record(folder, CalibrationRecord, MODALITY)
+    light = arrays.get("light_map")
+    if light is None or light.ndim != 2 or light.shape[0] != light.shape[1] or light.dtype != np.float64:
+        raise FileError(f"{folder}: {ARRAYS_FILE} holds no square light_map; calibrate again")
+    if not np.isfinite(light).all() or light.min() <= 0:
+        raise FileError(f"{folder}: {ARRAYS_FILE} holds a light map with values that are no light; calibrate again")
+    return Calibration(folder, record, _response(record), _operator(record.operator, light))
 
 
-def require_fitting(calibration: Calibration, capture: Capture, profile_digest: str, design_digest: str) -> list[str]:
-    """Refuse a calibration of another device or exposure, field by field; returns what can only be remarked."""
-    record, notes = calibration.record, []
-    if record.profile_digest != profile_digest:
-        raise FileError(
-            f"{calibration.path}: profile {record.profile_digest[:12]} was calibrated, the run is for profile "
-            f"{profile_digest[:12]}; calibrate with a capture of this device"
-        )
-    if capture.record is None:
-        notes.append(
-            f"{capture.path.name} is a bare array: design, device and exposure ({record.exposure_us:g} us calibrated) "
-            "could not be checked; only the number of readings fits"
-        )
-    elif capture.record.exposure_us != record.exposure_us:
-        raise FileError(
-            f"{calibration.path}: exposure {record.exposure_us:g} us was calibrated, the capture was taken with "
-            f"{capture.record.exposure_us:g} us; calibrate at the exposure of the capture"
-        )
-    if record.design_digest != design_digest:
-        notes.append("the calibration was taken with another design; dark, gain and scale do not depend on it")
-    return notes
-
-
-def _arrays(levels: WhiteLevels, response: Response) -> dict[str, NDArray[np.float64]]:
+def _arrays(levels: WhiteLevels, response: Response, operator: SpcOperator) -> dict[str, NDArray[np.float64]]:
     signal = levels.mean_counts - response.dark_counts.value
     return {
         "light_fraction": levels.light_fraction,
@@ -172,7 +177,21 @@ def _arrays(levels: WhiteLevels, response: Response) -> dict[str, NDArray[np.flo
         "transfer_residual_counts2": levels.variance_counts2
         - (response.gain_counts_per_photoelectron.value * signal + response.intercept_counts2.value),
         "repeats": np.array(levels.repeats),
+        "light_map": operator.light_map,
     }
+
+
+def _operator(stored: StoredOperator, light: NDArray[np.float64]) -> SpcOperator:
+    orientation = Orientation(stored.transpose, stored.flip_vertical, stored.flip_horizontal)
+    return SpcOperator(
+        placement=Placement(stored.rotation_deg, stored.down_px, stored.right_px, orientation),
+        polarity=stored.polarity,
+        light_map=light,
+        rotation_error_deg=stored.rotation_error_deg,
+        shift_error_px=stored.shift_error_px,
+        light_error=stored.light_error,
+        fitted=stored.fitted,
+    )
 
 
 def _response(record: CalibrationRecord) -> Response:
@@ -188,4 +207,5 @@ def _response(record: CalibrationRecord) -> Response:
         linearity_percent=record.linearity_percent,
         step_counts=record.step_counts,
         notes=tuple(record.notes),
+        stray_counts=record.stray_counts,
     )

@@ -4,7 +4,7 @@ Photon transfer: the variance of repeated readings grows with their mean, v = ga
 (Janesick, "Photon Transfer", SPIE Press 2007; EMVA Standard 1288).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -19,6 +19,8 @@ FIT_ROUNDS = 20
 CLIPPED_DARK_SHARE = 0.01
 RESOLVED_SIGMA = 3.0
 LINEARITY_NOTE_PERCENT = 1.0
+# Stray light is believed beyond this many standard errors, and this part of full white.
+STRAY_SIGMA, STRAY_LEAST = 6.0, 0.002
 
 
 class Estimate(NamedTuple):
@@ -32,10 +34,11 @@ class Estimate(NamedTuple):
 class Response:
     """What was estimated from a calibration capture; counts are the detector's.
 
-    `scale_counts`: an all-on frame of the white reference, less dark.  `step_counts`: the converter's step, 1 for
-    whole-number readings, 0 for others.  `linearity_percent`: largest departure of a white level from the straight
-    line, of full white.  `intercept_counts2`: the photon-transfer line at no light, to compare with the squared
-    read noise.
+    `scale_counts`: an all-on frame of the white reference, less dark.  `step_counts`: the converter's step, a power of
+    two for whole-number readings, 0 for others.  `linearity_percent`: largest departure of a white level from the
+    straight line, of full white.  `intercept_counts2`: the photon-transfer line at no light, to compare with the
+    squared read noise.  `stray_counts`: light that reached the detector in all captures but the dark frames, 0 when
+    none stands out; it is part of `dark_counts`.
     """
 
     dark_counts: Estimate
@@ -46,6 +49,13 @@ class Response:
     linearity_percent: float
     step_counts: float
     notes: tuple[str, ...]
+    stray_counts: float = 0.0
+
+    def with_peak(self, peak_over_mean: float) -> "Response":
+        """The same detector with the scale of a scene lit everywhere as its brightest pixel is."""
+        scale = self.scale_counts
+        brighter = Estimate(scale.value * peak_over_mean, scale.standard_error * peak_over_mean)
+        return replace(self, scale_counts=brighter)
 
     @property
     def noise_variance_counts2(self) -> float:
@@ -103,7 +113,7 @@ def estimate_response(capture: Capture) -> tuple[Response, WhiteLevels]:
     levels = white_levels(white, fractions)
     count = dark.size
     dark_value, noise = float(dark.mean()), float(dark.std(ddof=1))
-    step = 1.0 if all(np.array_equal(array, np.rint(array)) for array in (dark, white)) else 0.0
+    step = converter_step(np.concatenate([dark.ravel(), white.ravel()]))
     if max(noise, step) == 0:
         raise FileError(f"{capture.path}: all {count} dark readings are {dark_value:g}; record the detector's own dark")
     if noise < step / 12**0.5:
@@ -113,6 +123,13 @@ def estimate_response(capture: Capture) -> tuple[Response, WhiteLevels]:
         )
     dark_estimate = Estimate(dark_value, max(noise, step / 12**0.5) / count**0.5)
     read_noise = Estimate(noise, noise / (2 * (count - 1)) ** 0.5)
+    stray = _stray_light(levels, dark_estimate)
+    if stray is not None:
+        notes.append(
+            f"the white levels extrapolate to {dark_value + stray.value:.6g} counts at no light, the dark frames read "
+            f"{dark_value:.6g}: stray light, or dark frames taken otherwise; the extrapolated level is used"
+        )
+        dark_estimate = Estimate(dark_value + stray.value, float(np.hypot(stray.standard_error, dark_estimate[1])))
     gain, intercept = _photon_transfer(levels, dark_estimate, max(noise**2, step**2 / 12), count)
     if gain.value < RESOLVED_SIGMA * gain.standard_error:
         notes.append(
@@ -125,7 +142,20 @@ def estimate_response(capture: Capture) -> tuple[Response, WhiteLevels]:
             f"the white levels depart {linearity:.1f} % from a straight line; check the light fractions, and whether "
             "the detector saturates"
         )
-    return Response(dark_estimate, read_noise, gain, scale, intercept, linearity, step, tuple(notes)), levels
+    found = stray.value if stray is not None else 0.0
+    return Response(dark_estimate, read_noise, gain, scale, intercept, linearity, step, tuple(notes), found), levels
+
+
+def converter_step(readings: NDArray[np.float64]) -> float:
+    """The largest power of two that divides all readings: 1 for a plain converter, 16 for 12 bits at the top of 16.
+
+    0 for readings that are no whole numbers, and for equal ones, which say nothing.
+    """
+    whole = np.rint(readings)
+    if not np.array_equal(readings, whole) or np.abs(whole).max() >= 2**53:
+        return 0.0
+    bits = int(np.bitwise_or.reduce(np.abs(whole).astype(np.int64).ravel()))
+    return float(bits & -bits) if bits and np.ptp(whole) > 0 else 1.0
 
 
 def _calibration_arrays(capture: Capture) -> tuple[NDArray[np.float64], NDArray[np.float64], list[float]]:
@@ -136,6 +166,13 @@ def _calibration_arrays(capture: Capture) -> tuple[NDArray[np.float64], NDArray[
             f"at least {MIN_REPEATS} frames) and `white` (all mirrors on, white reference, at least {MIN_LEVELS} light "
             f"levels x {MIN_REPEATS} frames, with their light_fractions in capture.json) at the scene's exposure"
         )
+    for name in ("dark", "white"):
+        own = capture.record.arrays[name].exposure_us
+        if own is not None and own != capture.record.exposure_us:
+            raise FileError(
+                f"{capture.path}: {name} was recorded at {own:g} us, the scene at {capture.record.exposure_us:g} us; "
+                "dark level and scale grow with the exposure, record it again at the scene's"
+            )
     dark, white = capture.arrays["dark"], capture.arrays["white"]
     fractions = list(capture.record.arrays["white"].light_fractions or [])
     if dark.size < MIN_REPEATS or white.shape[1] < MIN_REPEATS:
@@ -174,6 +211,21 @@ def _photon_transfer(
         fitted = np.maximum(gain * signal + intercept, 0.1 * dark_variance)
     errors = np.sqrt(np.diag(covariance))
     return Estimate(float(gain), float(errors[0])), Estimate(float(intercept), float(errors[1]))
+
+
+def _stray_light(levels: WhiteLevels, dark: Estimate) -> Estimate | None:
+    """What a straight line through the white levels reads at no light, less dark; None where it is noise or little."""
+    variance = np.maximum(levels.variance_counts2, 1e-12) / levels.repeats
+    basis = np.stack([np.ones_like(levels.light_fraction), levels.light_fraction], axis=1) / np.sqrt(variance)[:, None]
+    signal = (levels.mean_counts - dark.value) / np.sqrt(variance)
+    covariance = np.linalg.inv(basis.T @ basis)
+    offset, slope = covariance @ (basis.T @ signal)
+    freedom = max(signal.size - 2, 1)
+    birge = max(1.0, float(np.sum((signal - basis @ [offset, slope]) ** 2)) / freedom)
+    error = float(np.hypot((birge * covariance[0, 0]) ** 0.5, dark.standard_error))
+    if abs(offset) < max(STRAY_SIGMA * error, STRAY_LEAST * abs(slope)):
+        return None
+    return Estimate(float(offset), error)
 
 
 def _scale(levels: WhiteLevels, dark: Estimate, capture: Capture) -> tuple[Estimate, float]:

@@ -96,3 +96,27 @@ def check_rows(checks: Sequence[Check]) -> list[tuple[str, ...]]:
 
 
 CHECK_HEADER = ("status", "check", "value", "limit", "resembles", "in words")
+
+
+def finding(
+    name: str,
+    wrong: bool,
+    right_text: str,
+    wrong_text: str,
+    *,
+    status: Status = "corrected",
+    value: float | None = None,
+    limit: float | None = None,
+    unit: str = "",
+    fault: FaultName | None = None,
+) -> Check:
+    """A check that is `passed`, or, where something is wrong, `status` with the fault that it resembles."""
+    return Check(
+        name=name,
+        status=status if wrong else "passed",
+        text=wrong_text if wrong else right_text,
+        value=value,
+        limit=limit,
+        unit=unit,
+        fault=fault if wrong else None,
+    )

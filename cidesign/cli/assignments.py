@@ -1,7 +1,7 @@
 """`--set NAME=VALUE`: fields of a modality that have no option of their own, and options that it does not have."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ set_option = click.option(
     "assignments",
     multiple=True,
     metavar="NAME=VALUE",
-    help="A setting of an MRI run that has no option; a wrong name lists them.",
+    help="A setting of the run's modality that has no option; a wrong name lists them.",
 )
 
 
@@ -38,11 +38,15 @@ def assigned(assignments: tuple[str, ...]) -> dict[str, Any]:
 
 
 def keyword_values(
-    function: Callable[..., Any], assignments: tuple[str, ...], taken: tuple[str, ...]
+    function: Callable[..., Any],
+    assignments: tuple[str, ...],
+    taken: tuple[str, ...],
+    stored: Mapping[str, Any] = {},
 ) -> dict[str, Any]:
     """The assignments as keyword arguments of `function`, less those that are `taken` by options.
 
-    Raises `InputError` for a name that the function does not have, or a value of another type.
+    `stored` are values of a file, which the assignments overrule.  Raises `InputError` for a name that the function
+    does not have, or a value of another type.
     """
     known = {
         name: str(parameter.annotation)
@@ -50,7 +54,7 @@ def keyword_values(
         if parameter.kind is inspect.Parameter.KEYWORD_ONLY and name not in taken
     }
     values = {}
-    for name, value in assigned(assignments).items():
+    for name, value in {**stored, **assigned(assignments)}.items():
         if name not in known:
             raise InputError(f"--set {name}: no such setting here; known are {', '.join(known)}")
         values[name] = _fitting(name, value, known[name])

@@ -1,4 +1,4 @@
-"""`cidesign calibrate`: the detector's response from dark and white frames."""
+"""`cidesign calibrate`: what the bench really does, and whether that may be believed."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,105 +9,94 @@ from cidesign.cli.assignments import keyword_values, set_option
 from cidesign.cli.output import force_option, json_option, next_step, note, quoted, result, table
 
 if TYPE_CHECKING:
-    from cidesign.calibration.record import Calibration
+    from cidesign.runs import Run
 
 
 @click.command("calibrate")
-@click.argument("capture", type=click.Path(path_type=Path))
+@click.argument("capture", type=click.Path(path_type=Path), required=False)
 @click.option("--run", type=click.Path(path_type=Path), help="Run whose device was used [default: the newest].")
 @click.option("--out", type=click.Path(path_type=Path), help="Calibration folder to write [default: RUN/calibration].")
+@click.option(
+    "--plan", is_flag=True, help="Print what to capture, in which order and why; with --out also write what helps."
+)
+@click.option("--fine-tune", is_flag=True, help="Then adapt the student's decoder to the calibrated operator.")
+@click.option(
+    "--self-supervised", is_flag=True, help="With --fine-tune: go on with the scene of CAPTURE itself, behind the gate."
+)
 @set_option
 @force_option
 @json_option
 def command(
-    capture: Path, run: Path | None, out: Path | None, assignments: tuple[str, ...], force: bool, as_json: bool
+    capture: Path | None,
+    run: Path | None,
+    out: Path | None,
+    plan: bool,
+    fine_tune: bool,
+    self_supervised: bool,
+    assignments: tuple[str, ...],
+    force: bool,
+    as_json: bool,
 ) -> None:
-    """Estimate dark level, read noise, gain, scale and linearity from CAPTURE.
+    """Calibrate the bench of a run from CAPTURE, and verify on data that the fit did not use.
 
-    CAPTURE is a capture folder with `dark` (light blocked) and `white` (all mirrors on, a white reference, several
-    light levels) beside the scene.  For an MRI run it holds raw k-space: a capture folder, ISMRMRD, Siemens twix, BART,
-    fastMRI-style HDF5 or npy; noise, coil maps, echo shift and scale are estimated.
+    CAPTURE is a capture folder with what --plan lists; for an MRI run also raw k-space of a scanner (ISMRMRD, Siemens
+    twix, BART, fastMRI-style HDF5, npy).  Every check is printed with what it resembles when it fails.  A calibration
+    that fails is written, never over an earlier one, and `cidesign reconstruct` refuses it; this command then leaves
+    with 3.
     """
-    from cidesign.calibration.capture import read_capture
-    from cidesign.calibration.record import write_calibration
-    from cidesign.calibration.response import estimate_response
-    from cidesign.errors import FileError
+    from cidesign.calibration.verify import CHECK_HEADER, check_rows, require_passed
+    from cidesign.cli.modalities import bench_function
     from cidesign.files import refuse_existing
-    from cidesign.runs import MriRun, Run, SinglePixelRun, now_utc, open_run
+    from cidesign.runs import Run, open_run
 
     found = open_run(run, Run)
     if run is None:
         note(f"run: {found.path} (the newest)")
+    if plan:
+        _print_plan(found, out, capture, force, as_json)
+        return
+    if capture is None:
+        raise click.UsageError("name the CAPTURE to calibrate from, or ask for --plan")
+    if self_supervised and not fine_tune:
+        raise click.UsageError("--self-supervised goes with --fine-tune")
     folder = out or found.path / "calibration"
     refuse_existing(folder, force)
-    if found.settings.modality == "mri":
-        from cidesign.cli.mri_capture import calibrate_mri
+    opened, calibrate = bench_function(found, "calibrate")
+    fields = keyword_values(calibrate, assignments, ("force",))
+    value, text, verification, place = calibrate(opened, capture, folder, force=force, **fields)
+    checks = table(check_rows(verification.checks), CHECK_HEADER)
+    score = "none" if verification.score is None else f"{verification.score:.4f} ({verification.score_meaning})"
+    text = f"{text}\n\n{checks}\nverification: {verification.verdict}; score {score}"
+    if verification.verdict == "failed" or not fine_tune:
+        result(value, text, as_json)
+        require_passed(place, verification, False)
+    else:
+        from cidesign.cli.fine_tune import fine_tune_command
 
-        fields = keyword_values(calibrate_mri, assignments, ("force",))
-        result(*calibrate_mri(MriRun(found.path), capture, folder, force=force, **fields), as_json)
-        _next(found.path, capture, folder)
-        return
-    if assignments:
-        raise click.UsageError("--set means nothing for a run of the modality single-pixel")
-    opened = SinglePixelRun(found.path)
-    recorded = read_capture(capture)
-    response, levels = estimate_response(recorded)
-    if recorded.record is not None and recorded.record.profile_digest != opened.record.profile_digest:
-        raise FileError(
-            f"{capture}: was recorded with profile {recorded.record.profile_digest[:12]}, the run is for "
-            f"{opened.record.profile_digest[:12]}; name the run of this device with --run"
-        )
-    calibration = write_calibration(folder, recorded, response, levels, now_utc(), force)
-    for text in response.notes:
-        note(f"note: {text}")
-    result(
-        {"calibration": str(folder), **calibration.record.model_dump(mode="json")},
-        f"{folder}: exposure {calibration.record.exposure_us:g} us, {len(levels.light_fraction)} white levels of "
-        f"{levels.repeats} frames\n{_table(calibration)}",
-        as_json,
-    )
-    _next(opened.path, capture, folder)
-
-
-def _next(run: Path, capture: Path, folder: Path) -> None:
+        tuned, more = fine_tune_command(opened, place, capture, self_supervised=self_supervised, force=force)
+        result({**value, "fine_tune": tuned}, f"{text}\n{more}", as_json)
     next_step(
-        f"cidesign reconstruct {quoted(run)} {quoted(capture)} --calibration {quoted(folder)} "
-        f"--out {quoted(folder.parent / 'images')}"
+        f"cidesign reconstruct {quoted(found.path)} {quoted(capture)} --calibration {quoted(place)} "
+        f"--out {quoted(place.parent / 'images')}"
     )
 
 
-def _table(calibration: "Calibration") -> str:
-    """The estimates with their standard errors and, for a simulated capture, the truth."""
-    from cidesign.calibration.response import Estimate
+def _print_plan(run: "Run", out: Path | None, capture: Path | None, force: bool, as_json: bool) -> None:
+    from dataclasses import asdict
 
-    response, bench = calibration.response, calibration.record.simulated_bench
-    entries: list[tuple[str, Estimate | None, str]] = [
-        ("dark level", response.dark_counts, "counts"),
-        ("noise of dark frames", response.read_noise_counts, "counts"),
-        ("gain", response.gain_counts_per_photoelectron, "counts per photoelectron"),
-        ("scale (all on, white, less dark)", response.scale_counts, "counts"),
-        ("light of that frame", response.photoelectrons_per_frame, "photoelectrons"),
-    ]
-    truths: list[float] = []
-    if bench:
-        truths = [
-            bench.dark_counts,
-            (bench.read_noise_counts**2 + 1 / 12) ** 0.5,  # its converter rounds to whole counts
-            bench.gain_counts_per_photoelectron,
-            bench.gain_counts_per_photoelectron * bench.photoelectrons_per_frame,
-            bench.photoelectrons_per_frame,
-        ]
-    rows = [
-        (
-            name,
-            f"{estimate.value:.6g}" if estimate else "not resolved",
-            f"± {estimate.standard_error:.2g}" if estimate else "",
-            unit,
-            *(f"{truth:.6g}" for truth in truths[number : number + 1]),
-        )
-        for number, (name, estimate, unit) in enumerate(entries)
-    ]
-    rows.append(("largest departure from linear", f"{response.linearity_percent:.3g}", "", "% of full white"))
-    if bench:
-        rows[-1] = (*rows[-1], "0")
-    return table(rows, ("quantity", "value", "error", "unit", *(["simulated truth"] if bench else [])))
+    from cidesign.calibration.plan import plan_text
+    from cidesign.cli.modalities import bench_function
+    from cidesign.cli.spc_capture import plan_files_spc
+    from cidesign.runs import SinglePixelRun
+
+    if capture is not None:
+        raise click.UsageError("--plan says what to capture; it takes no CAPTURE")
+    opened, plan = bench_function(run, "plan")
+    steps = plan(opened)
+    text = plan_text(steps)
+    if out is not None:
+        if not isinstance(opened, SinglePixelRun):
+            raise click.UsageError("--out with --plan: only single-pixel runs have files that help")
+        plan_files_spc(opened, out, force)
+        text += f"\nwritten: {out} (the card to print, its picture as an array, a capture.json to complete)"
+    result({"steps": [asdict(step) for step in steps]}, text, as_json)

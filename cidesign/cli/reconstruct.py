@@ -1,25 +1,37 @@
 """`cidesign reconstruct`: images from a capture."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from cidesign.cli.assignments import keyword_values, refuse_options, set_option
+from cidesign.cli.assignments import keyword_values, set_option
 from cidesign.cli.output import force_option, json_option, next_step, note, quoted, result, table
+
+if TYPE_CHECKING:
+    from cidesign.reconstruct.outcome import Outcome
+    from cidesign.runs import Run
 
 
 @click.command("reconstruct")
 @click.argument("paths", type=click.Path(path_type=Path), nargs=-1, required=True, metavar="[RUN] CAPTURE")
 @click.option("--calibration", type=click.Path(path_type=Path), help="Calibration folder of this bench.")
-@click.option("--out", type=click.Path(path_type=Path), help="Folder to write [default: RUN/images or RUN/hadamard].")
+@click.option("--out", type=click.Path(path_type=Path), help="Folder to write [default: RUN/images or RUN/READER].")
+@click.option(
+    "--accept-failed",
+    is_flag=True,
+    help="Go on with a calibration that failed its verification, or does not fit this capture any more.",
+)
 @click.option(
     "--reader",
-    type=click.Choice(["folder", "hadamard"]),
+    type=click.Choice(["folder", "hadamard", "spas"]),
     default="folder",
     show_default=True,
-    help="What CAPTURE is: a capture folder (or .npy, .csv), or a full-basis Hadamard capture (.npz, .mat).",
+    help="What CAPTURE is: a capture folder (or a bare array, or raw k-space), a full-basis Hadamard capture (.npz, "
+    ".mat), or a SPAS acquisition (NAME_spectraldata.npz with NAME_metadata.json).",
 )
 @click.option("--region", type=int, help="Detector region of a Hadamard capture [default: the middle one].")
+@click.option("--band-nm", type=(float, float), help="Wavelengths of a SPAS capture to add up [default: all].")
 @set_option
 @force_option
 @json_option
@@ -27,29 +39,27 @@ def command(
     paths: tuple[Path, ...],
     calibration: Path | None,
     out: Path | None,
+    accept_failed: bool,
     reader: str,
     region: int | None,
+    band_nm: tuple[float, float] | None,
     assignments: tuple[str, ...],
     force: bool,
     as_json: bool,
 ) -> None:
-    """Reconstruct CAPTURE with the student of RUN, beside linear baselines and with diagnostics.
+    """Reconstruct CAPTURE with the student of RUN, beside baselines and with diagnostics.
 
     RUN is a run folder; without it the newest one below runs/ is used.  Images are written as PNG, float TIFF and
-    npz, in reflectance of the white reference.
+    npz.  The decoder takes the calibrated operator.  A calibration that failed its verification is refused, and so is
+    one that does not describe this capture: of another device, exposure or region, too old, or contradicted by the
+    card, white target or phantom in the capture itself.
 
     With --reader hadamard, CAPTURE holds a reading for every Hadamard pattern.  The readings that any other
     patterns would have given follow from them: the student's patterns are compared with the coarsest Hadamard
     patterns and random ones.  Needs no calibration.
-
-    For an MRI run CAPTURE holds raw k-space (see `cidesign calibrate`); zero-filled and other baselines stand beside.
     """
     from cidesign.errors import InputError
-    from cidesign.files import refuse_existing
-    from cidesign.reconstruct.bench import reconstruct_capture
-    from cidesign.reconstruct.hadamard import reconstruct_hadamard
-    from cidesign.reconstruct.outcome import RECORD_FILE, write_outcome
-    from cidesign.runs import Run, SinglePixelRun, open_run
+    from cidesign.runs import Run, open_run
 
     if len(paths) > 2:
         raise InputError(f"{len(paths)} paths are given; name the run and the capture, or the capture alone")
@@ -57,55 +67,75 @@ def command(
     found = open_run(paths[0] if len(paths) == 2 else None, Run)
     if len(paths) == 1:
         note(f"run: {found.path} (the newest)")
-    if found.settings.modality == "mri":
-        _reconstruct_kspace(found.path, capture, calibration, out, assignments, force, as_json)
-        return
-    if assignments:
-        raise click.UsageError("--set means nothing for a run of the modality single-pixel")
-    opened = SinglePixelRun(found.path)
-    folder = out or opened.path / ("hadamard" if reader == "hadamard" else "images")
-    refuse_existing(folder, force)
-    if reader == "hadamard":
-        if calibration is not None:
-            raise InputError("--calibration: a Hadamard capture is in arbitrary units and takes none; leave it out")
-        outcome = reconstruct_hadamard(opened, capture, region)
+    folder = out or found.path / ("images" if reader == "folder" else reader)
+    if reader == "folder":
+        if region is not None or band_nm is not None:
+            raise InputError("--region and --band-nm: only other readers' captures have them; add --reader")
+        value, text = _reconstruct(found, capture, calibration, folder, accept_failed, assignments, force)
     else:
-        if region is not None:
-            raise InputError("--region: only Hadamard captures have regions; add --reader hadamard")
-        if calibration is None:
-            raise InputError(
-                f"--calibration is missing; make one with `cidesign calibrate {capture} --run {opened.path} --out CAL`"
-            )
-        outcome = reconstruct_capture(opened, capture, calibration)
-    write_outcome(folder, outcome, force)
-    for text in outcome.remarks:
-        note(f"note: {text}")
-    text = f"{folder}: {outcome.heading}\n{table(outcome.rows, outcome.header)}"
-    result({"folder": str(folder), "file": str(folder / RECORD_FILE), **outcome.record}, text, as_json)
-    next_step(f"cidesign report {quoted(opened.path)} --include {quoted(folder)}")
+        if calibration is not None or assignments:
+            raise InputError("--calibration and --set: a Hadamard or SPAS capture takes none; leave them out")
+        value, text = _from_basis(found, capture, reader, region, band_nm, folder, force)
+    result(value, text, as_json)
+    next_step(f"cidesign report {quoted(found.path)} --include {quoted(folder)}")
 
 
-def _reconstruct_kspace(
-    run: Path,
+def _reconstruct(
+    run: "Run",
     capture: Path,
     calibration: Path | None,
-    out: Path | None,
+    folder: Path,
+    accept_failed: bool,
     assignments: tuple[str, ...],
     force: bool,
-    as_json: bool,
-) -> None:
-    from cidesign.cli.mri_capture import reconstruct_mri
+) -> tuple[dict[str, Any], str]:
+    from cidesign.cli.modalities import bench_function
     from cidesign.errors import InputError
-    from cidesign.runs import MriRun
+    from cidesign.files import refuse_existing
 
-    refuse_options(
-        click.get_current_context(), ("paths", "calibration", "out", "assignments", "force", "as_json"), "mri"
-    )
+    refuse_existing(folder, force)
     if calibration is None:
         raise InputError(
-            f"--calibration is missing; make one with `cidesign calibrate {capture} --run {run} --out CAL`"
+            f"--calibration is missing; make one with `cidesign calibrate {capture} --run {run.path} --out CAL`"
         )
-    folder = out or run / "images"
-    fields = keyword_values(reconstruct_mri, assignments, ("force",))
-    result(*reconstruct_mri(MriRun(run), capture, calibration, folder, force=force, **fields), as_json)
-    next_step(f"cidesign report {quoted(run)} --include {quoted(folder)}")
+    opened, reconstruct = bench_function(run, "reconstruct")
+    fields = keyword_values(reconstruct, assignments, ("accept_failed", "force"))
+    found: tuple[dict[str, Any], str] = reconstruct(
+        opened, capture, calibration, folder, accept_failed=accept_failed, force=force, **fields
+    )
+    return found
+
+
+def _from_basis(
+    run: "Run",
+    capture: Path,
+    reader: str,
+    region: int | None,
+    band_nm: tuple[float, float] | None,
+    folder: Path,
+    force: bool,
+) -> tuple[dict[str, Any], str]:
+    from cidesign.errors import InputError
+    from cidesign.files import refuse_existing
+    from cidesign.reconstruct.hadamard import reconstruct_hadamard, reconstruct_spas
+    from cidesign.runs import SinglePixelRun
+
+    opened = SinglePixelRun(run.path)
+    refuse_existing(folder, force)
+    if reader == "hadamard":
+        if band_nm is not None:
+            raise InputError("--band-nm: only SPAS captures have wavelengths; add --reader spas")
+        return written(reconstruct_hadamard(opened, capture, region), folder, force)
+    if region is not None:
+        raise InputError("--region: only Hadamard captures have regions; add --reader hadamard")
+    return written(reconstruct_spas(opened, capture, band_nm), folder, force)
+
+
+def written(outcome: "Outcome", folder: Path, force: bool) -> tuple[dict[str, Any], str]:
+    """Write an outcome; its JSON value, and its table with the remarks below."""
+    from cidesign.reconstruct.outcome import RECORD_FILE, write_outcome
+
+    write_outcome(folder, outcome, force)
+    notes = [f"note: {text}" for text in outcome.remarks]
+    text = "\n".join([f"{folder}: {outcome.heading}", table(outcome.rows, outcome.header), *notes])
+    return {"folder": str(folder), "file": str(folder / RECORD_FILE), **outcome.record}, text

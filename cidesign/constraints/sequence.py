@@ -3,10 +3,14 @@
 import math
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from cidesign.errors import InputError, LimitError
 from cidesign.hardware_profiles.dmd_schema import DmdProfile, SequenceMode
+
+if TYPE_CHECKING:  # `profiles list` starts faster without numpy
+    import numpy as np
+    from numpy.typing import NDArray
 
 SequenceModeName = Literal["fixed_exposure", "variable_exposure"]
 
@@ -47,6 +51,14 @@ class SequencePlan:
     def total_us(self) -> int:
         """Time to show every frame once, in microseconds."""
         return sum(entry.period_us for entry in self.entries)
+
+    @property
+    def start_times_us(self) -> "NDArray[np.float64]":
+        """When each frame begins, (F,), from the start of the first."""
+        import numpy as np
+
+        periods = np.array([entry.period_us for entry in self.entries], dtype=np.float64)
+        return np.cumsum(periods) - periods
 
 
 def shortest_exposure_us(profile: DmdProfile, bit_depth: int) -> int:

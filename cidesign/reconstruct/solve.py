@@ -51,36 +51,35 @@ def best_linear(system: ImagingSystem, y: NDArray[np.float64], signed: Signed, v
 
 
 @torch.no_grad()
-def best_linear_calibrated(system: ImagingSystem, measurements: Measurements, signed: Signed) -> Image:
+def best_linear_calibrated(system: ImagingSystem, measurements: Measurements) -> Image:
     """The best linear estimate from y and the measured light level, each weighted with its calibrated noise.
 
-    The light level m is one more measurement, n m = sum(x) / n, its error taken as independent: the student does
+    The light level m is one more measurement, n m = sum(w x) / n, its error taken as independent: the student does
     not get it, a baseline may.
     """
-    matrix, y, row, level = _whitened(measurements, signed)
+    matrix, y, row, level = _whitened(measurements)
     return _image(lmmse(torch.cat([y, level], dim=1), torch.cat([matrix, row]), single_band(system.decoder.prior), 1.0))
 
 
 @torch.no_grad()
-def tikhonov_calibrated(system: ImagingSystem, measurements: Measurements, signed: Signed) -> Image:
-    """x = m + A^T (A A^T + w I)^-1 (y - A m), whitened, around the measured light level m.
+def tikhonov_calibrated(system: ImagingSystem, measurements: Measurements) -> Image:
+    """x = m + A^T (A A^T + w I)^-1 (y - A m), whitened, around the level m of an even scene of the measured light.
 
     w = 1 / v with v the mean pixel variance of the student's training images.
     """
-    matrix, y, _, _ = _whitened(measurements, signed)
-    level = measurements.light_level.value
+    matrix, y, _, _ = _whitened(measurements)
+    level = measurements.light_level.value / float(measurements.light_weights.mean())
     weight = 1.0 / float(system.decoder.prior.variance.mean())
     return _image(level + tikhonov(y - level * matrix.sum(dim=1), matrix, weight))
 
 
-def _whitened(
-    measurements: Measurements, signed: Signed
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+def _whitened(measurements: Measurements) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
     """A (K, N), y (1, K), and the row and value of the light level, all in units of their noise."""
+    signed = measurements.signed
     side = signed.shape[-1]
     matrix = measurements.whiten(signed.reshape(len(signed), -1) / side)
     error = max(measurements.light_level.standard_error, 1e-9) * side
-    row = np.full((1, side * side), 1 / side / error)
+    row = measurements.light_weights.reshape(1, -1) / side / error
     return (
         torch.from_numpy(matrix),
         _batch(measurements.whiten(measurements.y)),

@@ -1,0 +1,129 @@
+"""The calibration of a single-pixel bench from one capture folder, and the check of a stored one on a later capture."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from cidesign.calibration.capture import Capture, SequenceName
+from cidesign.calibration.faults import FaultName
+from cidesign.calibration.measurement import Measurements, measurements_from_counts
+from cidesign.calibration.response import Response, WhiteLevels, estimate_response
+from cidesign.calibration.spc_checks import (
+    ROTATION_DEG,
+    SHIFT_PX,
+    UNEXPLAINED_WARN,
+    detector_checks,
+    held_back_check,
+    placement_checks,
+    sequence_checks,
+)
+from cidesign.calibration.spc_fit import CardFit, compared, fit_cards
+from cidesign.calibration.spc_frames import frames_of
+from cidesign.calibration.spc_operator import SpcOperator
+from cidesign.calibration.verify import Check, Verification
+from cidesign.errors import FileError
+from cidesign.pattern import PatternStack
+
+SCORE_MEANING = (
+    "misfit of the patterns that were kept out of the fit, on the known card, over the variation of their readings: 0 "
+    "for a perfect operator, 1 for one that knows nothing"
+)
+
+
+@dataclass(frozen=True)
+class SpcCalibration:
+    """Everything that a capture says of the bench; `fit` is None where no card was captured."""
+
+    response: Response
+    levels: WhiteLevels
+    operator: SpcOperator
+    fit: CardFit | None
+    verification: Verification
+
+
+def calibrate_spc(capture: Capture, design: PatternStack) -> SpcCalibration:
+    """Calibrate detector, lamp and operator, and verify on what was kept out of the fits.
+
+    Raises `FileError` for captures that cannot be calibrated from at all: no dark or white frames, saturated ones, or a
+    sequence of another design.
+    """
+    response, levels = estimate_response(capture)
+    checks = detector_checks(response)
+    plain = SpcOperator.as_designed(design.side)
+    measured: dict[SequenceName, Measurements] = {}
+    names: tuple[SequenceName, ...] = ("flat", "card", "scene")
+    for name in names:
+        if name not in capture.arrays:
+            continue
+        try:
+            frames = frames_of(capture, name, design, response)
+        except FileError as error:
+            if name != "scene":
+                raise
+            # The bench is calibrated without its scene, and the record says why the scene cannot be used.
+            checks.append(_unusable(error))
+            continue
+        measured[name] = measurements_from_counts(frames, design, response, plain)
+        checks += sequence_checks(name, frames, measured[name])
+    flat, card = measured.get("flat"), measured.get("card")
+    if flat is None and card is None:
+        text = "neither `flat` nor `card` was captured: uneven light and misplaced patterns would go unseen"
+        checks.append(Check(name="place of the patterns", status="not checked", text=text))
+        return SpcCalibration(response, levels, plain, None, _verification(None, checks))
+    fit = fit_cards(design, flat, card, capture.arrays.get("card_picture"))
+    checks += [*placement_checks(fit), held_back_check(fit.unexplained)]
+    return SpcCalibration(response, levels, fit.operator, fit, _verification(fit.unexplained, checks))
+
+
+def _verification(score: float | None, checks: list[Check]) -> Verification:
+    return Verification(score=score, score_meaning=SCORE_MEANING, checks=checks)
+
+
+def _unusable(error: FileError) -> Check:
+    text = str(error)
+    fault: FaultName | None = "lost-trigger" if "trigger" in text or "readings for" in text else None
+    fault = "saturation" if "saturat" in text or "clips" in text else fault
+    return Check(name="scene", status="failed", text=text[:1000], fault=fault)
+
+
+def verify_on(response: Response, operator: SpcOperator, capture: Capture, design: PatternStack) -> list[Check]:
+    """Check a stored calibration on the known card of a later capture; empty where that holds none."""
+    if "card" not in capture.arrays:
+        return []
+    frames = frames_of(capture, "card", design, response)
+    measured = measurements_from_counts(frames, design, response, SpcOperator.as_designed(design.side))
+    picture = capture.arrays["card_picture"]
+    signed = design.signed().astype(np.float64)[measured.kept]
+    unexplained = compared(operator, signed, measured.y, picture).unexplained
+    checks = [check for check in sequence_checks("card", frames, measured) if check.status != "passed"]
+    if unexplained <= UNEXPLAINED_WARN:
+        return [*checks, held_back_check(unexplained)]
+    fault, detail = _what_changed(operator, fit_cards(design, None, measured, picture).operator)
+    return [*checks, held_back_check(unexplained, fault, detail)]
+
+
+def _what_changed(before: SpcOperator, now: SpcOperator) -> tuple[FaultName | None, str]:
+    """What of the patterns' place differs most from the calibrated one."""
+    was, place = before.placement, now.placement
+    if was.orientation != place.orientation:
+        fault: FaultName = "mirror" if was.orientation.mirrored != place.orientation.mirrored else "rotation"
+        return (
+            fault,
+            f"the patterns now lie with {place.orientation.words}, they were calibrated with {was.orientation.words}",
+        )
+    if before.polarity != now.polarity:
+        return "inversion", "on and off mirrors were exchanged since"
+    turn = place.rotation_deg - was.rotation_deg
+    down, right = place.down_px - was.down_px, place.right_px - was.right_px
+    shift = float(np.hypot(down, right))
+    half_field = 0.5 * before.light_map.shape[0]
+    # What a turn moves at the edge of the field, against the displacement of its middle.
+    if abs(turn) > ROTATION_DEG and np.deg2rad(abs(turn)) * half_field > shift:
+        return "rotation", f"the patterns were turned by {turn:+.2f} degrees since"
+    if shift > SHIFT_PX:
+        return "shift", f"the patterns moved by {down:+.2f} super-pixels down and {right:+.2f} to the right since"
+    ratio = now.light_map / before.light_map
+    change = float(100 * (ratio.max() - ratio.min()) / ratio.mean())
+    if change > 10:
+        return "gain-map", f"the evenness of the light changed by {change:.0f} % since"
+    return None, "nothing that is known explains it; is this the card of card_picture?"

@@ -1,0 +1,185 @@
+"""The calibrated single-pixel operator: the designed patterns as they lie on the scene, and the light they get.
+
+A mirror pattern P is seen on the scene's grid as W P, with W the bilinear sampling of the super-pixels at
+
+    q = c + R(rotation)^-1 (p - c - shift),       p, q: (row, column) of super-pixel centres, c: the middle of the field
+
+after it was turned by one of 8 orientations; the scene is dark outside its grid.  With the light map g the reading of
+a frame is S mean((W P) g x).  Overlapping unit squares weigh just so for displacements, and nearly so for small turns.
+"""
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cidesign.pattern import PatternStack
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
+
+# Light maps are smooth: polynomials of this total degree in x and y, in [-1, 1] over the field.
+LIGHT_DEGREE = 4
+
+
+@dataclass(frozen=True)
+class Orientation:
+    """One of 8: transposed first, then flipped top to bottom, then left to right."""
+
+    transpose: bool = False
+    flip_vertical: bool = False
+    flip_horizontal: bool = False
+
+    def apply(self, images: NDArray[np.floating]) -> NDArray[np.floating]:
+        """Images (..., n, n) turned so."""
+        turned = np.swapaxes(images, -1, -2) if self.transpose else images
+        turned = turned[..., ::-1, :] if self.flip_vertical else turned
+        return turned[..., ::-1] if self.flip_horizontal else turned
+
+    @property
+    def mirrored(self) -> bool:
+        """Whether handedness changes, which no turn of the device can undo."""
+        return (self.transpose + self.flip_vertical + self.flip_horizontal) % 2 == 1
+
+    @property
+    def words(self) -> str:
+        """How the patterns lie on the scene, in words."""
+        return _WORDS[(self.transpose, self.flip_vertical, self.flip_horizontal)]
+
+
+_WORDS = {
+    (False, False, False): "as designed",
+    (False, False, True): "left and right exchanged",
+    (False, True, False): "top and bottom exchanged",
+    (False, True, True): "turned by 180 degrees",
+    (True, False, False): "rows and columns exchanged",
+    (True, False, True): "turned by 90 degrees clockwise",
+    (True, True, False): "turned by 90 degrees counter-clockwise",
+    (True, True, True): "rows and columns exchanged and turned by 180 degrees",
+}
+ORIENTATIONS = tuple(
+    Orientation(transpose, vertical, horizontal)
+    for transpose in (False, True)
+    for vertical in (False, True)
+    for horizontal in (False, True)
+)
+
+
+@dataclass(frozen=True)
+class Placement:
+    """How the patterns lie on the scene: clockwise turn, and displacement downwards and to the right."""
+
+    rotation_deg: float = 0.0
+    down_px: float = 0.0
+    right_px: float = 0.0
+    orientation: Orientation = Orientation()
+
+    def sampling(self, side: int) -> "csr_matrix":
+        """W (n*n, n*n) without the orientation: row p holds the weights of the super-pixels seen at scene pixel p."""
+        from scipy.sparse import csr_matrix
+
+        row, column = np.mgrid[:side, :side].astype(np.float64)
+        centre, angle = (side - 1) / 2, np.deg2rad(self.rotation_deg)
+        down, right = row - centre - self.down_px, column - centre - self.right_px
+        # Image axes point right and down, so a clockwise turn takes (right, down) to (c r - s d, s r + c d).
+        q_row = centre - np.sin(angle) * right + np.cos(angle) * down
+        q_column = centre + np.cos(angle) * right + np.sin(angle) * down
+        first_row, first_column = np.floor(q_row).astype(np.int64), np.floor(q_column).astype(np.int64)
+        part_row, part_column = q_row - first_row, q_column - first_column
+        pixels, sources, weights = [], [], []
+        for below in (0, 1):
+            for beside in (0, 1):
+                weight = np.where(below, part_row, 1 - part_row) * np.where(beside, part_column, 1 - part_column)
+                r, c = first_row + below, first_column + beside
+                inside = (r >= 0) & (r < side) & (c >= 0) & (c < side) & (weight > 0)
+                pixels.append(np.flatnonzero(inside))
+                sources.append((r * side + c)[inside])
+                weights.append(weight[inside])
+        entries = np.concatenate(weights), (np.concatenate(pixels), np.concatenate(sources))
+        return csr_matrix(entries, shape=(side * side, side * side))
+
+    def seen(self, patterns: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Patterns (K, n, n) on the scene's grid, W P."""
+        count, side, _ = patterns.shape
+        turned = self.orientation.apply(patterns).reshape(count, -1)
+        sampled: NDArray[np.float64] = (self.sampling(side) @ turned.T).T
+        return sampled.reshape(patterns.shape)
+
+    def gathered(self, images: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The adjoint, W^T f for images (M, n, n) or (n, n): sum (W P) f = sum P (W^T f)."""
+        side = images.shape[-1]
+        flat = images.reshape(-1, side * side)
+        taken = (self.sampling(side).T @ flat.T).T.reshape(-1, side, side)
+        back = _inverse(self.orientation).apply(taken)
+        return np.ascontiguousarray(back).reshape(images.shape)
+
+
+def _inverse(orientation: Orientation) -> Orientation:
+    if not orientation.transpose:
+        return orientation
+    return Orientation(True, orientation.flip_horizontal, orientation.flip_vertical)
+
+
+def light_basis(side: int) -> NDArray[np.float64]:
+    """Products of Legendre polynomials up to total degree 4, (M, n, n), the first one constant."""
+    from numpy.polynomial import legendre
+
+    at = np.linspace(-1, 1, side) if side > 1 else np.zeros(1)
+    polynomials = legendre.legvander(at, LIGHT_DEGREE).T
+    pairs = [(i, j) for i in range(LIGHT_DEGREE + 1) for j in range(LIGHT_DEGREE + 1 - i)]
+    return np.stack([np.outer(polynomials[i], polynomials[j]) for i, j in sorted(pairs, key=sum)])
+
+
+@dataclass(frozen=True)
+class SpcOperator:
+    """Where the patterns lie and what light they get.
+
+    `light_map` (n, n) > 0, mean 1 over the scene; `polarity` -1 where on and off are exchanged.  The errors are
+    standard errors: of the turn, of both displacements, and of the light map (the same everywhere, relative).
+    `fitted`: whether a known card showed where the patterns lie; otherwise they are taken to lie as designed.
+    """
+
+    placement: Placement
+    polarity: int
+    light_map: NDArray[np.float64]
+    rotation_error_deg: float
+    shift_error_px: float
+    light_error: float
+    fitted: bool
+
+    @classmethod
+    def as_designed(cls, side: int) -> "SpcOperator":
+        """The design on an evenly lit scene, nothing known of its errors."""
+        return cls(Placement(), 1, np.ones((side, side)), 0.0, 0.0, 0.0, False)
+
+    @property
+    def all_on(self) -> NDArray[np.float64]:
+        """The light on the scene (n, n) with all mirrors on, in units of the light map."""
+        side = self.light_map.shape[0]
+        field: NDArray[np.float64] = self.placement.seen(np.ones((1, side, side)))[0] * self.light_map
+        return field
+
+    @property
+    def peak_over_mean(self) -> float:
+        """The brightest pixel of an all-on white frame over their mean: what scales S to patterns within [-1, 1]."""
+        field = self.all_on
+        return float(field.max() / field.mean())
+
+    def signed(self, design: PatternStack) -> NDArray[np.float32]:
+        """The patterns (K, n, n) that the scene is multiplied with, within [-1, 1]: W phi g / max(W 1 g)."""
+        seen = self.placement.seen(design.signed().astype(np.float64)) * self.light_map
+        return (self.polarity * seen / self.all_on.max()).astype(np.float32)
+
+    def draw(self, rng: np.random.Generator) -> "SpcOperator":
+        """Another operator that the calibration captures do not exclude: one draw from the standard errors."""
+        turn, down, right = rng.normal(size=3)
+        placement = replace(
+            self.placement,
+            rotation_deg=self.placement.rotation_deg + turn * self.rotation_error_deg,
+            down_px=self.placement.down_px + down * self.shift_error_px,
+            right_px=self.placement.right_px + right * self.shift_error_px,
+        )
+        basis = light_basis(self.light_map.shape[0])[1:]
+        change = np.tensordot(rng.normal(size=len(basis)), basis, axes=1) * self.light_error / len(basis) ** 0.5
+        return replace(self, placement=placement, light_map=self.light_map * np.maximum(1 + change, 0.01))

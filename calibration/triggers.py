@@ -1,0 +1,230 @@
+"""Lost and doubled triggers: found, located and taken out, by the pairs whose sums then no longer fit.
+
+After a lost reading every later pair is put together wrongly: its two readings belong to two patterns, and their sum is
+no longer all the light.  The count says how many readings are missing or there twice; where they are is what leaves
+the least scatter around one lamp curve.  A lost and a doubled reading look the same in the sums, so where the count is
+right but the sums slip, the record is refused.
+"""
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Literal
+
+import numpy as np
+from numpy.polynomial import legendre
+from numpy.typing import NDArray
+
+from cidesign.errors import FileError
+
+Vector = NDArray[np.float64]
+Kind = Literal["lost", "doubled"]
+MOST_EVENTS = 3
+LAMP_DEGREE = 3
+LAMP_ROUNDS = 8
+FLICKER_HZ = (100.0, 120.0)
+# Pair sums may scatter this many times more than photon and read noise before a trigger is suspected.
+SUSPICIOUS_RATIO = 4.0
+# Places that raise chi-square by less than this cannot be told apart: their pairs are all left out.
+EQUAL_CHI_SQUARE = 25.0
+# An event whose place is less certain than this many pairs, or this part of all of them, is refused.
+MOST_AMBIGUOUS_PAIRS, MOST_AMBIGUOUS_PART = 4, 0.05
+# With fewer pairs a displaced one cannot be told from a lamp curve.
+FEWEST_PAIRS = 16
+
+
+@dataclass(frozen=True)
+class TriggerEvent:
+    """A reading that is missing (`lost`) or there twice (`doubled`) in pair `pair`; `left_out` pairs are not used."""
+
+    kind: Kind
+    pair: int
+    left_out: tuple[int, ...]
+
+    @property
+    def words(self) -> str:
+        """What happened, for people."""
+        what = "a reading is missing" if self.kind == "lost" else "a reading is there twice"
+        return f"{what} at frame {2 * self.pair} or {2 * self.pair + 1} (pattern {self.pair})"
+
+
+@dataclass(frozen=True)
+class Aligned:
+    """Readings (1, F) in their places, NaN where there is none that can be trusted, and what was found."""
+
+    readings: NDArray[np.float64]
+    events: tuple[TriggerEvent, ...]
+
+
+def align_pairs(stream: Vector, pairs: int, noise_counts2: float, time_us: Vector | None, where: str) -> Aligned:
+    """Put one record of complementary readings (M,), M near 2 `pairs`, into its frames (1, 2 pairs).
+
+    `noise_counts2`: variance expected of one reading; `time_us` (2 pairs,): when the frames began, None where unknown;
+    `where` names the record in errors.  Raises `FileError` when the
+    number of readings is off by more than 3, or when the pairs slip and no place of lost readings explains it.
+    """
+    surplus = stream.size - 2 * pairs
+    limit = SUSPICIOUS_RATIO**2 * 2 * noise_counts2
+    if surplus == 0:
+        _refuse_slip(stream, pairs, limit, time_us, where)
+        return Aligned(stream[None], ())
+    if abs(surplus) > MOST_EVENTS or pairs < FEWEST_PAIRS:
+        most = MOST_EVENTS if pairs >= FEWEST_PAIRS else 0
+        raise FileError(
+            f"{where}: {stream.size} readings for {2 * pairs} frames; up to {most} lost or doubled triggers can be put "
+            "right; check trigger level and cable, and record again"
+        )
+    kind: Kind = "lost" if surplus < 0 else "doubled"
+    found = _best_places(stream, pairs, kind, abs(surplus), time_us)
+    events = tuple(
+        TriggerEvent(kind, place, _near(found, number, noise_counts2)) for number, place in enumerate(found.places)
+    )
+    first = events[0].words
+    if found.scatter > limit:
+        raise FileError(
+            f"{where}: {stream.size} readings for {2 * pairs} frames, and no place of {abs(surplus)} {kind} trigger(s) "
+            f"explains the sums of the pairs (the first suspicious one: {first}); check trigger level and cable, and "
+            "record again"
+        )
+    if any(other - one <= 1 for one, other in pairwise(found.places)):
+        raise FileError(
+            f"{where}: {stream.size} readings for {2 * pairs} frames: a whole pair of readings is {kind} somewhere, "
+            "which no sum of pairs can show; record again"
+        )
+    unsure = max(len(event.left_out) for event in events)
+    if unsure > max(MOST_AMBIGUOUS_PAIRS, MOST_AMBIGUOUS_PART * pairs):
+        raise FileError(
+            f"{where}: {stream.size} readings for {2 * pairs} frames: {first}, but {unsure} pairs fit as well; "
+            "record again"
+        )
+    return Aligned(_in_place(stream, pairs, found, events)[None], events)
+
+
+@dataclass(frozen=True)
+class _Places:
+    """Pairs in which one reading each is missing or too many, (m,) rising; `costs` (m + 1, pairs) squared residuals."""
+
+    places: tuple[int, ...]
+    costs: NDArray[np.float64]
+    scatter: float
+
+
+def _refuse_slip(stream: Vector, pairs: int, limit: float, time_us: Vector | None, where: str) -> None:
+    """Raise `FileError` where the count is right but one slip of the pairs explains their scatter."""
+    if pairs < FEWEST_PAIRS or _fitted(_sums(stream, 0, pairs), _lamp_basis(pairs, time_us))[1] <= limit:
+        return
+    slip = _best_places(stream, pairs, "lost", 1, time_us)
+    if slip.scatter <= limit:
+        pair = slip.places[0]
+        raise FileError(
+            f"{where}: the sums of the pairs slip by one reading at frame {2 * pair} or {2 * pair + 1} (pattern "
+            f"{pair}), though the number of readings is right: a trigger was lost or doubled there, which of both "
+            "cannot be told; record again"
+        )
+
+
+def _sums(stream: Vector, offset: int, pairs: int) -> Vector:
+    """Sums of readings 2 k + offset and 2 k + 1 + offset, (pairs,), NaN where one of them is not there."""
+    padded = np.full(2 * pairs, np.nan)
+    source = np.arange(2 * pairs) + offset
+    there = (source >= 0) & (source < stream.size)
+    padded[there] = stream[source[there]]
+    sums: Vector = padded[0::2] + padded[1::2]
+    return sums
+
+
+def _lamp_basis(pairs: int, time_us: Vector | None) -> NDArray[np.float64]:
+    """A slow curve and mains flicker at the middle of each pair, orthonormal columns, (pairs, M)."""
+    times = np.arange(2 * pairs, dtype=np.float64) if time_us is None else time_us - time_us[0]
+    middle = 0.5 * (times[0::2] + times[1::2])
+    columns = [legendre.legvander(2 * middle / max(float(times[-1]), 1e-9) - 1, min(LAMP_DEGREE, pairs // 8))]
+    if time_us is not None and pairs >= 2 * FEWEST_PAIRS:
+        for hertz in FLICKER_HZ:
+            phase = 2 * np.pi * hertz * 1e-6 * middle
+            columns.append(np.column_stack([np.cos(phase), np.sin(phase)]))
+    basis, _ = np.linalg.qr(np.column_stack(columns))
+    return basis
+
+
+def _fitted(sums: Vector, basis: NDArray[np.float64]) -> tuple[Vector, float]:
+    """The lamp curve (pairs,) through the sums that are there, and the mean square around it."""
+    used = np.isfinite(sums)
+    curve: Vector = basis @ np.linalg.lstsq(basis[used], sums[used], rcond=None)[0]
+    freedom = max(int(used.sum()) - basis.shape[1], 1)
+    return curve, float(np.sum((sums[used] - curve[used]) ** 2) / freedom)
+
+
+def _best_places(stream: Vector, pairs: int, kind: Kind, count: int, time_us: Vector | None) -> _Places:
+    """Where `count` events leave least scatter: shortest path through the offsets, and the lamp curve, in turns."""
+    basis = _lamp_basis(pairs, time_us)
+    step = -1 if kind == "lost" else 1
+    sums = np.stack([_sums(stream, step * number, pairs) for number in range(count + 1)])
+    curve, _ = _fitted(np.nanmedian(sums, axis=0), basis)
+    best: _Places | None = None
+    for _ in range(LAMP_ROUNDS):
+        costs = np.where(np.isfinite(sums), (sums - curve) ** 2, 0.0)
+        places = _shortest_path(costs)
+        curve, scatter = _fitted(_chosen(sums, places), basis)
+        if best is not None and places == best.places:
+            break
+        if best is None or scatter < best.scatter:
+            best = _Places(places, np.where(np.isfinite(sums), (sums - curve) ** 2, 0.0), scatter)
+    if best is None:
+        raise FileError("triggers: no pair of readings is there")
+    return best
+
+
+def _shortest_path(costs: NDArray[np.float64]) -> tuple[int, ...]:
+    """The pairs at which the path goes to the next offset (these pairs cost nothing), of least total cost."""
+    states, pairs = costs.shape
+    total = np.zeros((states, pairs + 1))
+    total[1:, 0] = np.inf
+    moved = np.zeros((states, pairs), dtype=bool)
+    for pair in range(pairs):
+        stay = total[:, pair] + costs[:, pair]
+        move = np.concatenate([[np.inf], total[:-1, pair]])
+        moved[:, pair] = move < stay
+        total[:, pair + 1] = np.minimum(stay, move)
+    places, state = [], states - 1
+    for pair in range(pairs - 1, -1, -1):
+        if moved[state, pair]:
+            places.append(pair)
+            state -= 1
+    return tuple(reversed(places))
+
+
+def _chosen(sums: NDArray[np.float64], places: tuple[int, ...]) -> Vector:
+    """The sum of each pair at its offset, NaN in the pairs of the events."""
+    pair = np.arange(sums.shape[1])
+    state = np.searchsorted(np.array(places), pair, side="left")
+    chosen: Vector = sums[state, pair]
+    chosen[list(places)] = np.nan
+    return chosen
+
+
+def _near(found: _Places, number: int, noise_counts2: float) -> tuple[int, ...]:
+    """The pairs in which event `number` could lie as well."""
+    place, costs = found.places[number], found.costs[number : number + 2]
+    least = found.places[number - 1] + 1 if number else 0
+    most = found.places[number + 1] - 1 if number + 1 < len(found.places) else costs.shape[1] - 1
+    limit = EQUAL_CHI_SQUARE * 2 * noise_counts2
+    first = last = place
+    # Moved to an earlier pair, the pairs from there on are summed at the later offset, and the other way round.
+    while first > least and costs[1, first : place + 1].sum() - costs[0, first - 1 : place].sum() <= limit:
+        first -= 1
+    while last < most and costs[0, place : last + 1].sum() - costs[1, place + 1 : last + 2].sum() <= limit:
+        last += 1
+    return tuple(range(first, last + 1))
+
+
+def _in_place(stream: Vector, pairs: int, found: _Places, events: tuple[TriggerEvent, ...]) -> Vector:
+    step = -1 if events[0].kind == "lost" else 1
+    frame = np.arange(2 * pairs)
+    state = np.searchsorted(np.array(found.places), frame // 2, side="left")
+    source = frame + step * state
+    there = (source >= 0) & (source < stream.size)
+    readings = np.full(2 * pairs, np.nan)
+    readings[there] = stream[source[there]]
+    for event in events:
+        for pair in event.left_out:
+            readings[2 * pair : 2 * pair + 2] = np.nan
+    return readings
