@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeVar, cast, get_args
@@ -18,13 +18,21 @@ MAX_BIT_DEPTH = 8
 # Far above any scan, and low enough that a damaged file cannot ask for gigabytes.
 MAX_MATRIX = 65_536
 Encoding = Literal["complementary", "offset"]
+FrameRole = Literal["+", "-", "on", "off"]
+# Barker's code of 13: at any shift against itself, at most one more of its frames agree than disagree.
+BLINK_CODE: tuple[Literal["on", "off"], ...] = (
+    "on", "on", "on", "on", "on", "off", "off", "on", "on", "off", "on", "off", "on",
+)  # fmt: skip
 
 
 class Frame(NamedTuple):
-    """One displayed frame: pattern number `pattern` (`+`), its complement (`-`), or all-on (`on`, pattern -1)."""
+    """One displayed frame: pattern `pattern` (`+`), its complement (`-`), or all mirrors `on` or `off` (pattern -1)."""
 
     pattern: int
-    role: Literal["+", "-", "on"]
+    role: FrameRole
+
+
+_SYNC_PAIR = (Frame(-1, "on"), Frame(-1, "off"))
 
 
 @dataclass(frozen=True)
@@ -35,6 +43,10 @@ class PatternStack:
     A device shows only light, so signed weights phi = 2 levels / (2**bit_depth - 1) - 1 in [-1, 1] are realised
     by an `encoding`: `complementary` shows each pattern and its complement; `offset` shows each pattern once
     and one all-on frame.  `profile_id` and `profile_digest` name the device the patterns were designed for.
+
+    `sync_every` adds frames that are no part of the design: the blink code `BLINK_CODE` at the start, by which the
+    sequence is found in a stream of readings, and an all-on and an all-off frame after every so many patterns and
+    at the end, which show the lamp and the dark level.  None: the design's frames alone.
     """
 
     levels: NDArray[np.uint8]
@@ -42,6 +54,7 @@ class PatternStack:
     encoding: Encoding
     profile_id: str
     profile_digest: str
+    sync_every: int | None = None
 
     def __post_init__(self) -> None:
         if self.levels.dtype != np.uint8 or self.levels.ndim != 3 or self.levels.shape[1] != self.levels.shape[2]:
@@ -56,6 +69,11 @@ class PatternStack:
             raise InputError(f"patterns: level {self.levels.max()} is above {self.max_level} ({self.bit_depth} bit)")
         if self.encoding not in get_args(Encoding):
             raise InputError(f"patterns: encoding {self.encoding!r} is not one of {', '.join(get_args(Encoding))}")
+        if self.sync_every is not None and not 1 <= self.sync_every <= self.count:
+            raise InputError(
+                f"patterns: sync frames after every {self.sync_every} patterns; choose a number from 1 to the "
+                f"{self.count} patterns of this design"
+            )
 
     @property
     def count(self) -> int:
@@ -75,26 +93,72 @@ class PatternStack:
     @property
     def design_digest(self) -> str:
         """SHA-256 of everything that decides what the mirrors show, and of the profile it was designed for."""
-        header = {
+        header: dict[str, Any] = {
             "bit_depth": self.bit_depth,
             "encoding": self.encoding,
             "profile_digest": self.profile_digest,
             "shape": list(self.levels.shape),
         }
+        if self.sync_every is not None:
+            header |= {"sync_every": self.sync_every, "blink_code": BLINK_CODE}
         return sha256_bytes(canonical_json(header), np.ascontiguousarray(self.levels).tobytes())
+
+    @property
+    def patterns_digest(self) -> str:
+        """The digest of the same design without sync frames: equal for a run's design and its exports."""
+        return replace(self, sync_every=None).design_digest
+
+    def with_sync(self, every: int) -> "PatternStack":
+        """The same design with sync frames after every `every` patterns, 1 .. K; see `sync_every`."""
+        return replace(self, sync_every=every)
+
+    @property
+    def design_frames(self) -> NDArray[np.intp]:
+        """Where the design's own frames lie in `frames`, (F,), rising; 0 .. F - 1 without sync frames."""
+        per_pattern = 2 if self.encoding == "complementary" else 1
+        number = np.arange(len(self._designed()))
+        if self.sync_every is None:
+            return number
+        # The all-on frame of offset encoding belongs to the last segment, which may be shorter than the others.
+        segments = -(-self.count // self.sync_every)
+        segment = np.minimum(number // (per_pattern * self.sync_every), segments - 1)
+        places: NDArray[np.intp] = len(BLINK_CODE) + number + 2 * segment
+        return places
+
+    def frames_of(self, role: FrameRole) -> NDArray[np.intp]:
+        """The numbers of all frames of a role, rising; `on` includes the design's own all-on frame."""
+        return np.flatnonzero([frame.role == role for frame in self.frames()])
 
     def signed(self) -> NDArray[np.float32]:
         """The signed weights phi = 2 levels / (2**bit_depth - 1) - 1, (K, n, n), in [-1, 1]."""
         return (2.0 * self.levels / self.max_level - 1.0).astype(np.float32)
 
     def frames(self) -> list[Frame]:
-        """What is shown, in order: `+ -` pairs (complementary), or every pattern and then all-on (offset)."""
+        """What is shown, in order: `+ -` pairs (complementary), or every pattern and then all-on (offset).
+
+        With sync frames the blink code comes first, and `on off` after every `sync_every` patterns and at the end.
+        """
+        designed = self._designed()
+        if self.sync_every is None:
+            return designed
+        shown = [Frame(-1, role) for role in BLINK_CODE]
+        for frame, place in zip(designed, self.design_frames, strict=True):
+            shown += _SYNC_PAIR if place > len(shown) else ()
+            shown.append(frame)
+        return [*shown, *_SYNC_PAIR]
+
+    def _designed(self) -> list[Frame]:
         if self.encoding == "complementary":
             return [frame for k in range(self.count) for frame in (Frame(k, "+"), Frame(k, "-"))]
         return [*(Frame(k, "+") for k in range(self.count)), Frame(-1, "on")]
 
     def displayed(self) -> NDArray[np.uint8]:
         """The levels of every frame in display order, (F, n, n), 0 .. 2**bit_depth - 1."""
+        if self.sync_every is not None:
+            shown = np.zeros((len(self.frames()), self.side, self.side), dtype=np.uint8)
+            shown[self.frames_of("on")] = self.max_level
+            shown[self.design_frames] = replace(self, sync_every=None).displayed()
+            return shown
         if self.encoding == "complementary":
             pairs = np.stack([self.levels, np.uint8(self.max_level) - self.levels], axis=1)
             return pairs.reshape(2 * self.count, self.side, self.side)
@@ -103,12 +167,14 @@ class PatternStack:
 
     def save(self, path: Path) -> None:
         """Write the stack as npz (no pickle), in one step."""
-        header = {
+        header: dict[str, Any] = {
             "bit_depth": self.bit_depth,
             "encoding": self.encoding,
             "profile_id": self.profile_id,
             "profile_digest": self.profile_digest,
         }
+        if self.sync_every is not None:
+            header["sync_every"] = self.sync_every
         _save(path, "levels", self.levels, header, self.design_digest)
 
     @classmethod
@@ -116,9 +182,14 @@ class PatternStack:
         """Read a stack written by `save`; raises `FileError` when it is damaged or of a newer version."""
 
         def build(levels: NDArray[Any], header: Mapping[str, Any]) -> "PatternStack":
-            encoding = cast(Encoding, header["encoding"])
+            every = header.get("sync_every")
             return cls(
-                levels, int(header["bit_depth"]), encoding, str(header["profile_id"]), str(header["profile_digest"])
+                levels,
+                int(header["bit_depth"]),
+                cast(Encoding, header["encoding"]),
+                str(header["profile_id"]),
+                str(header["profile_digest"]),
+                None if every is None else int(every),
             )
 
         return _load(path, "levels", build)

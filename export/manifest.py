@@ -10,7 +10,7 @@ from cidesign.errors import FileError
 from cidesign.files import inside, read_json, sha256_file, write_json
 from cidesign.hardware_profiles.dmd_schema import DmdProfile
 from cidesign.hardware_profiles.loader import validate_profile
-from cidesign.pattern import Encoding
+from cidesign.pattern import Encoding, FrameRole
 from cidesign.records import first_problem
 
 SCHEMA_VERSION = 1
@@ -57,14 +57,14 @@ class FileRecord(_Strict):
 
 
 class EntryRecord(_Strict):
-    """One displayed frame: frame `frame` shows pattern `pattern` (`+`), its complement (`-`) or all-on (`on`, -1).
+    """One displayed frame: frame `frame` shows pattern `pattern` (`+`), its complement (`-`), all `on` or `off` (-1).
 
     It lies in planes `planes` of image `image`, least significant level bit first.
     """
 
     frame: Index
     pattern: Annotated[int, Field(ge=-1, le=100_000)]
-    role: Literal["+", "-", "on"]
+    role: FrameRole
     image: Index
     slot: Annotated[int, Field(ge=0, le=23)]
     planes: tuple[Annotated[int, Field(ge=0, le=23)], ...]
@@ -104,7 +104,11 @@ class FlipRecord(_Strict):
 
 
 class Manifest(_Strict):
-    """The content of `manifest.json`; `polarity` 1: a level of 1 is an on mirror."""
+    """The content of `manifest.json`; `polarity` 1: a level of 1 is an on mirror.
+
+    `sync_every` and `patterns_digest` are there only where the design carries sync frames: how many patterns lie
+    between them, and the digest of the design without them, which is the run's.
+    """
 
     schema_version: Literal[1]
     kind: Literal["export"]
@@ -115,6 +119,8 @@ class Manifest(_Strict):
     profile_digest: Digest
     profile: dict[str, Any]
     design_digest: Digest
+    patterns_digest: Digest | None = None
+    sync_every: Annotated[int, Field(ge=1, le=100_000)] | None = None
     bit_depth: Annotated[int, Field(ge=1, le=8)]
     encoding: Encoding
     polarity: Literal[1]
@@ -126,6 +132,11 @@ class Manifest(_Strict):
     entries: tuple[EntryRecord, ...]
     notes: tuple[str, ...]
     files: dict[str, FileRecord]
+
+    @property
+    def run_digest(self) -> str:
+        """The digest of the design of the run that was exported: without sync frames."""
+        return self.patterns_digest or self.design_digest
 
     def device_profile(self, where: Path) -> DmdProfile:
         """The manifest's own copy of the profile; its digest is checked."""
@@ -153,7 +164,8 @@ def record_file(path: Path, role: Role) -> FileRecord:
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Write `manifest.json` in one step."""
-    write_json(folder / MANIFEST_NAME, manifest.model_dump(mode="json"))
+    absent = {"patterns_digest", "sync_every"} if manifest.sync_every is None else set()
+    write_json(folder / MANIFEST_NAME, manifest.model_dump(mode="json", exclude=absent))
 
 
 def read_manifest(folder: Path) -> Manifest:

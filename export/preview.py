@@ -6,6 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cidesign.export.base import Job
+from cidesign.export.sync_frames import sync_summary
+from cidesign.pattern import BLINK_CODE
 
 _COLUMNS = 3
 _MAX_FRAMES = 6
@@ -31,28 +33,33 @@ def physical_picture(levels: NDArray[np.uint8], lattice: str) -> NDArray[np.uint
 
 
 def write_preview(job: Job, path: Path) -> None:
-    """Draw the first frames with their numbers as PNG."""
+    """Draw the first frames after the blink code, if there is one, with their numbers as PNG."""
     from PIL import Image, ImageDraw
 
-    frames = job.pattern.frames()[:_MAX_FRAMES]
+    synced = job.pattern.sync_every is not None
+    first = len(BLINK_CODE) if synced else 0
+    frames = job.pattern.frames()[first : first + _MAX_FRAMES]
     displayed = job.pattern.displayed()
     mirrors = job.profile.mirrors
     scale = np.uint8(255 // job.pattern.max_level)
     cells = []
-    for number, frame in enumerate(frames):
+    for number, frame in enumerate(frames, start=first):
         levels = job.grid.spread(displayed[number]) * scale
         picture = Image.fromarray(physical_picture(levels, mirrors.lattice.value))
         height = round(picture.height * _CELL_WIDTH / picture.width)
-        label = "all on" if frame.role == "on" else f"pattern {frame.pattern} {frame.role}"
+        label = f"all {frame.role}" if frame.pattern < 0 else f"pattern {frame.pattern} {frame.role}"
         cells.append((f"frame {number}: {label}", picture.resize((_CELL_WIDTH, height), Image.Resampling.BOX)))
     step_x = _CELL_WIDTH + _MARGIN
     step_y = cells[0][1].height + _LABEL_HEIGHT + _MARGIN
     lines = -(-len(cells) // _COLUMNS)
-    sheet = Image.new("L", (_MARGIN + min(len(cells), _COLUMNS) * step_x, _MARGIN + lines * step_y), 48)
+    top = _MARGIN + (_LABEL_HEIGHT if synced else 0)
+    sheet = Image.new("L", (_MARGIN + min(len(cells), _COLUMNS) * step_x, top + lines * step_y), 48)
     draw = ImageDraw.Draw(sheet)
+    if synced:
+        draw.text((_MARGIN, _MARGIN), f"sync frames: {sync_summary(job.pattern)}", fill=255)
     for number, (text, cell) in enumerate(cells):
         x = _MARGIN + number % _COLUMNS * step_x
-        y = _MARGIN + number // _COLUMNS * step_y
+        y = top + number // _COLUMNS * step_y
         draw.text((x, y), text, fill=255)
         sheet.paste(cell, (x, y + _LABEL_HEIGHT))
     sheet.save(path, format="PNG")

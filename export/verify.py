@@ -14,6 +14,7 @@ from cidesign.export.base import ReadBack
 from cidesign.export.bitplanes import planes_of
 from cidesign.export.formats import exporter_named
 from cidesign.export.manifest import DESIGN_NAME, EntryRecord, Manifest, check_files, read_manifest
+from cidesign.export.sync_frames import sync_summary
 from cidesign.files import inside
 from cidesign.hardware_profiles.dmd_schema import DmdProfile
 from cidesign.hardware_profiles.lattice import SuperpixelGrid, superpixel_grid
@@ -53,6 +54,8 @@ def verify_export(folder: Path, profile: DmdProfile | None = None, report: Repor
     passed("files", f"{len(manifest.files)} files, {format_bytes(total)}, every SHA-256 fits")
     pattern = _design(folder, manifest)
     passed("design", f"{pattern.count} patterns of {pattern.side} x {pattern.side}, {pattern.bit_depth} bit")
+    if pattern.sync_every is not None:
+        passed("sync frames", sync_summary(pattern))
     back = exporter.read(folder)
     check_sequence(folder, back.plan, pattern, manifest, device)
     mode = (back.plan.mode or "").replace("_", " ")
@@ -152,4 +155,9 @@ def _design(folder: Path, manifest: Manifest) -> PatternStack:
     pattern = PatternStack.load(inside(folder, DESIGN_NAME, "export manifest"))
     if pattern.design_digest != manifest.design_digest or pattern.profile_digest != manifest.profile_digest:
         raise FileError(f"{folder}: {DESIGN_NAME} is not the design that the manifest names (their digests differ)")
+    told = None if pattern.sync_every is None else pattern.patterns_digest
+    if (manifest.sync_every, manifest.patterns_digest) != (pattern.sync_every, told):
+        raise FileError(
+            f"{folder}: the manifest says something else about sync frames than {DESIGN_NAME}; export again"
+        )
     return pattern

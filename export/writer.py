@@ -5,7 +5,7 @@ from pathlib import Path
 from cidesign import __version__
 from cidesign.constraints.rules import check_design, require
 from cidesign.constraints.sequence import SequencePlan
-from cidesign.errors import InputError
+from cidesign.errors import InputError, LimitError
 from cidesign.export.base import Exporter, Job, Output
 from cidesign.export.manifest import (
     DESIGN_NAME,
@@ -18,6 +18,7 @@ from cidesign.export.manifest import (
     write_manifest,
 )
 from cidesign.export.preview import write_preview
+from cidesign.export.sync_frames import added_frames, designed_plan, sync_note
 from cidesign.export.verify import entry_records, verify_export
 from cidesign.files import refuse_existing, replacing_folder
 from cidesign.hardware_profiles.dmd_schema import DmdProfile
@@ -50,7 +51,7 @@ def write_export(
             f"patterns: they were designed for {pattern.profile_id} (profile digest {pattern.profile_digest[:12]}), "
             f"not for {profile.id} ({profile.digest[:12]}); use the profile of the run"
         )
-    require(check_design(pattern, plan, profile))
+    _require(pattern, plan, profile)
     job = Job(pattern, profile, plan, superpixel_grid(profile, pattern.side))
     with replacing_folder(folder, force) as temporary:
         manifest = _write_into(temporary, exporter, job)
@@ -58,9 +59,26 @@ def write_export(
     return manifest
 
 
+def _require(pattern: PatternStack, plan: SequencePlan, profile: DmdProfile) -> None:
+    """Raise `LimitError` for the first limit that is exceeded, and say where only the sync frames exceed it."""
+    violations = check_design(pattern, plan, profile)
+    if (
+        violations
+        and pattern.sync_every is not None
+        and not check_design(pattern, designed_plan(profile, pattern, plan), profile)
+    ):
+        raise LimitError(
+            f"{violations[0]}; without its {added_frames(pattern)} sync frames the design fits: a larger --sync-every "
+            "adds fewer"
+        )
+    require(violations)
+
+
 def _write_into(folder: Path, exporter: Exporter, job: Job) -> Manifest:
     out = Output(folder)
     notes = exporter.write(job, out)
+    if job.pattern.sync_every is not None:
+        notes = (sync_note(job.pattern, job.profile, job.plan), *notes)
     job.pattern.save(folder / DESIGN_NAME)
     write_preview(job, folder / PREVIEW_NAME)
     files = {
@@ -79,6 +97,8 @@ def _write_into(folder: Path, exporter: Exporter, job: Job) -> Manifest:
         profile_digest=job.profile.digest,
         profile=job.profile.model_dump(mode="json", exclude_none=True),
         design_digest=job.pattern.design_digest,
+        patterns_digest=None if job.pattern.sync_every is None else job.pattern.patterns_digest,
+        sync_every=job.pattern.sync_every,
         bit_depth=plan.bit_depth,
         encoding=job.pattern.encoding,
         polarity=1,

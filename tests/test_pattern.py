@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cidesign.errors import CidesignError, FileError, InputError
-from cidesign.pattern import ApertureMask, Design, Encoding, Frame, PatternStack, Trajectory, centre_block
+from cidesign.pattern import BLINK_CODE, ApertureMask, Design, Encoding, Frame, PatternStack, Trajectory, centre_block
 
 
 def _stack(bits: int = 2, encoding: Encoding = "complementary") -> PatternStack:
@@ -39,6 +39,69 @@ def test_offset_order() -> None:
     shown = stack.displayed()
     np.testing.assert_array_equal(shown[:3], stack.levels)
     np.testing.assert_array_equal(shown[3], np.full((4, 4), 3))
+
+
+def test_the_blink_code_agrees_with_itself_only_where_it_is() -> None:
+    signs = np.array([1 if role == "on" else -1 for role in BLINK_CODE])
+    agreement = np.correlate(signs, signs, "full")
+    assert agreement[12] == 13
+    assert set(np.delete(agreement, 12)) == {0, 1}
+
+
+@pytest.mark.parametrize(
+    ("encoding", "every", "shown"),
+    [
+        ("complementary", 1, "+0 -0 on off +1 -1 on off +2 -2 on off"),
+        ("complementary", 2, "+0 -0 +1 -1 on off +2 -2 on off"),
+        ("complementary", 3, "+0 -0 +1 -1 +2 -2 on off"),
+        ("offset", 1, "+0 on off +1 on off +2 on on off"),
+        ("offset", 2, "+0 +1 on off +2 on on off"),
+        ("offset", 3, "+0 +1 +2 on on off"),
+    ],
+)
+def test_order_of_sync_frames(encoding: Encoding, every: int, shown: str) -> None:
+    plain = _stack(2, encoding)
+    stack = plain.with_sync(every)
+    frames = stack.frames()
+    assert frames[:13] == [Frame(-1, role) for role in BLINK_CODE]
+    assert " ".join(frame.role + (str(frame.pattern) if frame.pattern >= 0 else "") for frame in frames[13:]) == shown
+    levels = stack.displayed()
+    assert len(levels) == len(frames)
+    assert [frames[place] for place in stack.design_frames] == plain.frames()
+    np.testing.assert_array_equal(levels[stack.design_frames], plain.displayed())
+    for role, level in (("on", 3), ("off", 0)):
+        assert stack.frames_of(role).tolist() == [i for i, frame in enumerate(frames) if frame == (-1, role)]
+        np.testing.assert_array_equal(levels[stack.frames_of(role)], level)
+
+
+def test_sync_frames_are_in_the_digest_and_nothing_else_is_new() -> None:
+    """The two digests were taken before there were sync frames."""
+    for encoding, digest in (
+        ("complementary", "244e55d87eeb159a8116d3fde99dfd1a21b0026b7cfe476692e64858644d77a6"),
+        ("offset", "749d100fcb70bc519d3a4c64047fe8844a962cdd47ee0ed2d0eee59f942eae8d"),
+    ):
+        stack = _stack(2, encoding)
+        assert stack.design_digest == stack.patterns_digest == digest
+        assert stack.design_frames.tolist() == list(range(len(stack.frames())))
+        synced = [stack.with_sync(every) for every in (1, 2, 3)]
+        assert len({digest, *(other.design_digest for other in synced)}) == 4
+        assert {other.patterns_digest for other in synced} == {digest}
+
+
+@pytest.mark.parametrize("every", [None, 2])
+def test_only_a_design_with_sync_frames_says_so_on_disk(every: int | None, tmp_path: Path) -> None:
+    stack = _stack() if every is None else _stack().with_sync(every)
+    stack.save(tmp_path / "design.npz")
+    header = json.loads(dict(np.load(tmp_path / "design.npz"))["header_json"].tobytes())
+    names = {"bit_depth", "design_digest", "encoding", "profile_digest", "profile_id", "schema_version"}
+    assert set(header) == names | ({"sync_every"} if every else set())
+    assert PatternStack.load(tmp_path / "design.npz").sync_every == every
+
+
+@pytest.mark.parametrize("every", [0, -1, 4, 10**12])
+def test_wrong_sync_intervals_are_refused(every: int) -> None:
+    with pytest.raises(InputError, match=f"after every {every} patterns; choose a number from 1 to the 3 patterns"):
+        _stack().with_sync(every)
 
 
 @pytest.mark.parametrize("bits", range(1, 9))
@@ -103,7 +166,11 @@ def _trajectory(lines: int = 9, calibration: int = 3) -> Trajectory:
     return Trajectory(lines, 12, np.array([0, 3, 4, 5, 8]), calibration, "mri-generic-3t", "ab" * 32)
 
 
-DESIGNS = {"patterns": _stack, "mask": _mask, "lines": _trajectory}
+def _synced() -> PatternStack:
+    return _stack().with_sync(2)
+
+
+DESIGNS = {"patterns": _stack, "synced": _synced, "mask": _mask, "lines": _trajectory}
 
 
 @pytest.mark.parametrize("make", DESIGNS.values(), ids=DESIGNS)

@@ -199,7 +199,7 @@ def _check_patterns(path: Path, asked: "DmdProfile | None", folders: list[Path])
     plan = plan_sequence(profile, len(pattern.frames()), pattern.bit_depth, run.settings.exposure_us)
     require(check_design(pattern, plan, profile))
     for folder in folders:
-        if read_manifest(folder).design_digest != pattern.design_digest:
+        if read_manifest(folder).run_digest != pattern.design_digest:
             raise FileError(f"{folder}: holds another design than {path}; repeat `cidesign export {path} --force`")
     mode = (plan.mode or "").replace("_", " ")
     return [

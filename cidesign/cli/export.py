@@ -10,6 +10,7 @@ from cidesign.cli.output import force_option, json_option, next_step, note, quot
 
 if TYPE_CHECKING:
     from cidesign.export.aperture_layout import OrderOptions
+    from cidesign.pattern import PatternStack
     from cidesign.runs import SinglePixelRun
 
 # A plain 2-D gradient echo that every scanner plays; all of it is shown and can be set.
@@ -32,6 +33,12 @@ FIRST_PROTOCOL: dict[str, Any] = {
 @click.option("--exposure-us", type=float, help="DMD: exposure of each frame [default: as the run, or the shortest].")
 @click.option("--period-us", type=float, help="DMD: time from frame to frame [default: the shortest legal one].")
 @click.option(
+    "--sync-every",
+    type=int,
+    metavar="N",
+    help="DMD: begin with a blink code, and show all-on and all-off after every N patterns [default: neither].",
+)
+@click.option(
     "--set",
     "assignments",
     multiple=True,
@@ -46,6 +53,7 @@ def command(
     formats: tuple[str, ...],
     exposure_us: float | None,
     period_us: float | None,
+    sync_every: int | None,
     assignments: tuple[str, ...],
     force: bool,
     as_json: bool,
@@ -65,10 +73,13 @@ def command(
     if modality == "single-pixel":
         if assignments:
             raise click.UsageError("--set is for apertures and MRI; patterns take --exposure-us and --period-us")
-        value, text = _export_patterns(SinglePixelRun(opened.path), target, formats, exposure_us, period_us, force)
+        pattern_run = SinglePixelRun(opened.path)
+        value, text = _export_patterns(pattern_run, target, formats, exposure_us, period_us, sync_every, force)
     else:
         if exposure_us is not None or period_us is not None:
             raise click.UsageError("--exposure-us and --period-us are for micromirror devices; use --set")
+        if sync_every is not None:
+            raise click.UsageError(f"--sync-every is for micromirror devices; this is a run of the modality {modality}")
         fields = assigned(assignments)
         if modality == "cassi":
             value, text = _export_mask(CassiRun(opened.path), target, formats, fields, force)
@@ -122,23 +133,36 @@ def _export_lines(
     return export_mri(run.design, run.profile, target, protocol, formats, force)
 
 
+def _with_sync(design: "PatternStack", every: int) -> "PatternStack":
+    """The design with sync frames; raises `InputError` for a number of patterns that it does not have."""
+    from cidesign.errors import InputError
+
+    try:
+        return design.with_sync(every)
+    except InputError as error:
+        raise InputError(f"--sync-every {every}: {str(error).removeprefix('patterns: ')}") from error
+
+
 def _export_patterns(
     run: "SinglePixelRun",
     target: Path,
     formats: tuple[str, ...],
     exposure_us: float | None,
     period_us: float | None,
+    sync_every: int | None,
     force: bool,
 ) -> tuple[dict[str, Any], str]:
     from cidesign.constraints.sequence import plan_sequence
     from cidesign.export.formats import exporter_named, formats_for
     from cidesign.export.manifest import Manifest
+    from cidesign.export.sync_frames import sync_note
     from cidesign.export.verify import acquisition_times
     from cidesign.export.writer import write_export
     from cidesign.files import replacing_folder
     from cidesign.units import format_bytes
 
-    pattern, profile = run.design, run.profile
+    profile = run.profile
+    pattern = run.design if sync_every is None else _with_sync(run.design, sync_every)
     exposure_us = run.settings.exposure_us if exposure_us is None else exposure_us
     plan = plan_sequence(profile, len(pattern.frames()), pattern.bit_depth, exposure_us, period_us)
     exporters = [exporter_named(name) for name in dict.fromkeys(formats or formats_for(profile.controller.value)[:1])]
@@ -151,7 +175,8 @@ def _export_patterns(
                 manifests[target / exporter.name] = write_export(
                     exporter, pattern, profile, plan, temporary / exporter.name
                 )
-    for text in plan.notes:
+    synced = [] if sync_every is None else [sync_note(pattern, profile, plan)]
+    for text in (*plan.notes, *synced):
         note(f"note: {text}")
     rows = [
         (folder.as_posix() + "/" + name, record.role, format_bytes(record.bytes))
@@ -167,5 +192,6 @@ def _export_patterns(
         ],
         "frames": len(plan.entries),
         "total_us": plan.total_us,
+        **({} if sync_every is None else {"sync_every": sync_every}),
     }
     return value, f"{table(rows, ('file', 'role', 'size'))}\n\n{frames}\n{times}"

@@ -241,6 +241,40 @@ def test_several_formats_go_to_a_folder_each(cidesign, tmp_path) -> None:
     assert [path.name for path in sorted((run / "export").iterdir())] == ["dlpc350", "hdmi"]
 
 
+def test_sync_frames_are_exported_and_checked(cidesign, tmp_path) -> None:
+    run = make_run(tmp_path / "run", count=24)
+    done = cidesign("export", run, "--sync-every", 10, "--json")
+    assert done.code == 0, done.err
+    assert json.loads(done.out)["frames"] == 13 + 48 + 2 * 3
+    # 48 frames are two images, which fit the buffers; 67 are three, of which each stays 200 ms.
+    longer_us = plan_sequence(load_profile("dlp4500"), 67, 1).total_us - 48 * 235
+    assert longer_us > 500_000
+    assert f"19 sync frames were added to the 48 frames of the design and take {longer_us / 1000:.1f} ms" in done.err
+    checked = cidesign("check", run)
+    assert checked.code == 0, checked.err
+    assert "sync frames: 19 of 67 frames: blink code in frames 0 to 12, 3 all-on, all-off pairs from" in checked.out
+    assert "pairs from frame 33, 55, 65" in checked.out
+    assert "67 frames of 1039680 mirrors equal the design bit for bit" in checked.out
+
+
+@pytest.mark.parametrize("every", [0, 25, -3])
+def test_a_wrong_sync_interval_is_named(cidesign, tmp_path, every) -> None:
+    done = cidesign("export", make_run(tmp_path / "run"), "--sync-every", every)
+    assert done.code == 2
+    assert done.err.startswith(f"error: --sync-every {every}: ")
+    assert "choose a number from 1 to the 24 patterns" in done.err
+    assert not (tmp_path / "run" / "export").exists()
+
+
+def test_sync_frames_that_no_longer_fit_are_named(cidesign, tmp_path) -> None:
+    """A DLP6500 takes 400 frames: 192 patterns and their complements fit, and two more pairs behind a code do not."""
+    run = make_run(tmp_path / "run", "dlp6500", count=192)
+    assert cidesign("export", run, "--sync-every", 192, "--out", tmp_path / "fits").code == 0
+    done = cidesign("export", run, "--sync-every", 96)
+    assert done.code == 3
+    assert "without its 17 sync frames the design fits: a larger --sync-every adds fewer" in done.err
+
+
 def test_load_time_is_explained(cidesign, tmp_path) -> None:
     run = make_run(tmp_path / "run", count=30)
     done = cidesign("export", run)
