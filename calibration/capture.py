@@ -189,7 +189,7 @@ def _pile_up(readings: NDArray[np.float64]) -> NDArray[np.intp]:
 
 
 def read_capture(path: Path) -> Capture:
-    """Read a capture folder, or a bare .npy or .csv file of scene readings.
+    """Read a capture folder, or a bare file of scene readings (.npy, .csv; see `readers`).
 
     Every array is checked for its shape and for non-finite numbers.  Raises `FileError`.
     """
@@ -240,7 +240,9 @@ def _read_stored(
     if path.suffix.lower() in ARRAY_SUFFIXES:
         return read_array(path, name)
     if path.suffix.lower() != ".npz":
-        raise FileError(f"{folder}: capture.json names {stored.file!r} for {name}; .npz, .npy and .csv are read")
+        raise FileError(
+            f"{folder}: capture.json names {stored.file!r} for {name}; .npz, {', '.join(ARRAY_SUFFIXES)} are read"
+        )
     if path not in archives:
         archives[path] = load_npz(path, "array file")
     content = archives[path]

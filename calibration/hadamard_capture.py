@@ -26,13 +26,15 @@ MAX_SIDE = 128
 class HadamardCapture:
     """Readings (R, N) of R detector regions in natural (Sylvester) order, for an image of `side` x `side`.
 
-    Units are the lab's own.  `labels` name the regions.
+    Units are the lab's own.  `labels` name the regions.  `measured_noise` is the standard deviation of one reading,
+    where the bench told it.
     """
 
     path: Path
     readings: NDArray[np.float64]
     labels: tuple[str, ...]
     side: int
+    measured_noise: float | None = None
 
     def choose_region(self, region: int | None) -> int:
         """The region to use: the one asked for, or the middle one; raises `InputError` when there is no such."""
@@ -58,10 +60,12 @@ class HadamardCapture:
         return float(rest.sum() / first) if first != 0 else float("inf")
 
     def reading_noise(self, region: int) -> float:
-        """An upper bound of the standard deviation of one reading: root mean square of the finest quarter of the rows.
+        """The standard deviation of one reading, or an upper bound: root mean square of the finest quarter of the rows.
 
         Fine detail of the scene is in those readings too, so the true noise is smaller.
         """
+        if self.measured_noise is not None:
+            return self.measured_noise
         order = sequency_order(self.side)
         finest = self.readings[region, order[-(order.size // 4) :]]
         return float(np.sqrt(np.mean(finest**2)))

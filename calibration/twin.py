@@ -134,13 +134,18 @@ def sequence_light(
     if "inversion" in bench.faults:
         displayed = 1 - displayed
     light = mirror_means(design, displayed, target, bench.faults)
-    lamp = lamp_drift(len(light), bench.drift_percent, bench.seed + record)
+    bright: NDArray[np.float64] = light * lamp_brightness(bench, time_us, record)
+    return bright
+
+
+def lamp_brightness(bench: SimulatedBench, time_us: NDArray[np.float64], record: int) -> NDArray[np.float64]:
+    """The lamp's relative brightness at each frame (F,) of a sequence, see `sequence_light`."""
+    lamp = lamp_drift(time_us.size, bench.drift_percent, bench.seed + record)
     if "flicker" in bench.faults:
         phase = np.random.default_rng([bench.seed, 7, record]).uniform(0, 2 * np.pi)
         wave = np.sin(2e-6 * np.pi * FLICKER_HZ * time_us + phase)
         lamp = lamp * (1 + 0.01 * bench.faults["flicker"] * wave)
-    bright: NDArray[np.float64] = light * lamp
-    return bright
+    return lamp
 
 
 def mirror_means(

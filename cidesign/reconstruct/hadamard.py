@@ -1,7 +1,7 @@
-"""A full-basis Hadamard capture as a bench for any patterns: the student's against others, on real readings.
+"""Captures of Hadamard rows: a full basis as a bench for any patterns, and a part of one as patterns of its own.
 
-Every pattern is a combination of Hadamard rows, so the readings that it would have given follow from the real
-ones: y = phi . image, with the image of the full basis.
+Every pattern is a combination of Hadamard rows, so the readings that it would have given follow from those of a full
+basis: y = phi . image.  Of some rows only, the image is reconstructed with these rows as the operator.
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 
 from cidesign import __version__
 from cidesign.calibration.hadamard_capture import HadamardCapture, read_hadamard_capture
-from cidesign.errors import FileError
+from cidesign.calibration.spas import WalshReadings, read_spas
+from cidesign.errors import FileError, LimitError
+from cidesign.hadamard import hadamard_rows, walsh_hadamard
 from cidesign.physics.designs import hadamard_patterns, random_patterns
 from cidesign.reconstruct.outcome import NamedImage, Outcome, cut_off, shown
 from cidesign.reconstruct.score import Score, score
@@ -27,7 +29,10 @@ RANDOM_DRAWS = 5
 SCALE_PERCENTILE = 99.5
 SMALLEST_VARIANCE = 1e-6
 CORNER_EXCESS = 0.02
+# Entries of the matrix of the rows that were measured: 1 GB of them.
+MAX_OPERATOR = 2**28
 HEADER = ("patterns", "reconstruction", "PSNR dB", "SSIM", "correlation")
+PARTIAL_HEADER = ("reconstruction", "residual chi2", "lowest", "highest")
 
 
 @dataclass(frozen=True)
@@ -44,23 +49,55 @@ def reconstruct_hadamard(run: SinglePixelRun, path: Path, region: int | None) ->
 
     Raises `FileError` for a capture that cannot be read or has another size than the run's patterns.
     """
+    capture = read_hadamard_capture(path)
+    _check_side(run, path, capture.side)
+    chosen = capture.choose_region(region)
+    by_default = region is None and len(capture.labels) > 1
+    label = f"{capture.labels[chosen]} of {len(capture.labels)}" + (" (the middle one; --region chooses)" * by_default)
+    return _compare(run, capture, chosen, "hadamard", [label])
+
+
+def reconstruct_spas(run: SinglePixelRun, path: Path, band_nm: tuple[float, float] | None) -> Outcome:
+    """Reconstruct a SPAS capture of Walsh patterns, its counts summed over a band of wavelengths or over all.
+
+    With every row measured it is compared like any full-basis capture.  With some rows, the image is the best linear
+    estimate, and what the student's decoder makes, of these rows.  Raises `FileError` for a capture that cannot be
+    read or has another size than the run's patterns, `InputError` for a band without wavelengths.
+    """
+    capture = read_spas(path)
+    _check_side(run, path, capture.metadata.side)
+    walsh = capture.walsh_readings(band_nm)
+    if walsh.complete:
+        return _compare(run, walsh.full_basis(), 0, "spas", [walsh.label, *walsh.notes])
+    return _reconstruct_rows(run, walsh)
+
+
+def _check_side(run: SinglePixelRun, path: Path, side: int) -> None:
+    design = run.design
+    if side != design.side:
+        raise FileError(
+            f"{path}: the capture is {side} x {side}, the run's patterns are {design.side} x {design.side}; use a run "
+            f"with --side {side}"
+        )
+
+
+def _compare(run: SinglePixelRun, capture: HadamardCapture, region: int, reader: str, remarks: list[str]) -> Outcome:
     from cidesign.models.system import load_student
 
-    capture = read_hadamard_capture(path)
-    design = run.design
-    if capture.side != design.side:
-        raise FileError(
-            f"{path}: the capture is {capture.side} x {capture.side}, the run's patterns are "
-            f"{design.side} x {design.side}; use a run with --side {capture.side}"
-        )
-    chosen = capture.choose_region(region)
-    scaled = scale_to_unit(capture, chosen)
-    system = load_student(run)
-    sets = pattern_sets(design.signed())
-    results = {name: [_reconstruct(system, signed, scaled) for signed in stacks] for name, stacks in sets.items()}
+    scaled = scale_to_unit(capture, region)
+    results = compare_patterns(load_student(run), run.design.signed(), scaled)
     table = [_entry(name, kind, images, scaled.image) for name, images in results.items() for kind in images[0]]
-    notes = _notes(capture, chosen, scaled, by_default=region is None and len(capture.labels) > 1)
-    return _outcome(run, capture, chosen, scaled, results, table, notes)
+    notes = [*remarks, *_notes(capture, region, scaled)]
+    return _outcome(run, capture, region, scaled, results, table, notes, reader)
+
+
+Results = dict[str, list[dict[str, NDArray[np.float32]]]]
+
+
+def compare_patterns(system: "ImagingSystem", student: NDArray[np.float32], scaled: Scaled) -> Results:
+    """Images by set of patterns, draw and reconstruction (`linear`, `decoder`), for the sets of `pattern_sets`."""
+    sets = pattern_sets(student)
+    return {name: [_reconstruct(system, signed, scaled) for signed in stacks] for name, stacks in sets.items()}
 
 
 def scale_to_unit(capture: HadamardCapture, region: int) -> Scaled:
@@ -98,6 +135,7 @@ TITLES = {
     "random": "random ±1",
     "linear": "best linear",
     "decoder": "student decoder",
+    "zero_filled": "zero-filled",
 }
 
 
@@ -128,15 +166,13 @@ def _entry(
     return entry | {"first_draw": cut_off(images[0][kind])}
 
 
-def _notes(capture: HadamardCapture, region: int, scaled: Scaled, by_default: bool) -> list[str]:
-    ranges = cut_off(scaled.image.astype(np.float32))
+def _notes(capture: HadamardCapture, region: int, scaled: Scaled) -> list[str]:
     noise = scaled.noise_variance**0.5
+    bound = "at most " if capture.measured_noise is None else ""
     notes = [
-        f"{capture.labels[region]} of {len(capture.labels)}" + (" (the middle one; --region chooses)" * by_default),
         f"units are arbitrary: the full-basis image is divided by its {SCALE_PERCENTILE:g}th percentile, "
-        f"{scaled.divisor:.6g}; {ranges['pixels_below_0']} pixels are negative (lowest {ranges['minimum']:.3f}), "
-        f"{ranges['pixels_above_1']} above 1 (highest {ranges['maximum']:.3f})",
-        f"the full-basis image is itself noisy (at most {noise:.4f} a pixel, {-20 * np.log10(noise):.1f} dB); all rows "
+        f"{scaled.divisor:.6g}; {_range_text(scaled.image)}",
+        f"the full-basis image is itself noisy ({bound}{noise:.4f} a pixel, {-20 * np.log10(noise):.1f} dB); all rows "
         "share its noise, because their readings follow from it",
         "the student's decoder was trained for its own patterns; its linear first step takes the operator, "
         "which is how it decodes the others",
@@ -150,14 +186,23 @@ def _notes(capture: HadamardCapture, region: int, scaled: Scaled, by_default: bo
     return notes
 
 
+def _range_text(image: NDArray[np.floating]) -> str:
+    ranges = cut_off(image.astype(np.float32))
+    return (
+        f"{ranges['pixels_below_0']} pixels are negative (lowest {ranges['minimum']:.3f}), "
+        f"{ranges['pixels_above_1']} above 1 (highest {ranges['maximum']:.3f})"
+    )
+
+
 def _outcome(
     run: SinglePixelRun,
     capture: HadamardCapture,
     region: int,
     scaled: Scaled,
-    results: dict[str, list[dict[str, NDArray[np.float32]]]],
+    results: Results,
     table: list[dict[str, Any]],
     notes: list[str],
+    reader: str,
 ) -> Outcome:
     full = NamedImage("full_basis", f"full basis, {capture.side**2} readings", scaled.image.astype(np.float32))
     images = [full]
@@ -175,25 +220,12 @@ def _outcome(
     blank = NamedImage("blank", "", np.ones_like(full.image))
     panels = [full, *(image for image in images if image.name.endswith("_linear")), blank]
     panels += [image for image in images if image.name.endswith("_decoder")]
-    record = {
-        "schema_version": SCHEMA_VERSION,
-        "kind": "reconstruction",
-        "modality": "single-pixel",
-        "reader": "hadamard",
-        "cidesign_version": __version__,
-        "created_utc": now_utc(),
-        "run": str(run.path),
-        "design_digest": run.design.design_digest,
-        "capture": str(capture.path),
+    record = _record(run, reader, capture.path, scaled.divisor, scaled.noise_variance, notes) | {
         "region": region,
         "region_label": capture.labels[region],
         "patterns": count,
-        "pixels": capture.side**2,
-        "scale_divisor": scaled.divisor,
-        "scale_percentile": SCALE_PERCENTILE,
-        "noise_variance_upper_bound": scaled.noise_variance,
+        "noise_is_upper_bound": capture.measured_noise is None,
         "full_basis": cut_off(full.image),
-        "notes": notes,
         "table": table,
     }
     return Outcome(
@@ -218,3 +250,98 @@ def _row(entry: dict[str, Any]) -> tuple[str, ...]:
         shown(entry["ssim"], ".3f"),
         shown(entry["correlation"], ".3f"),
     )
+
+
+def _record(
+    run: SinglePixelRun, reader: str, capture: Path, divisor: float, noise_variance: float, notes: list[str]
+) -> dict[str, Any]:
+    """What the records of all readers say."""
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "kind": "reconstruction",
+        "modality": "single-pixel",
+        "reader": reader,
+        "cidesign_version": __version__,
+        "created_utc": now_utc(),
+        "run": str(run.path),
+        "design_digest": run.design.design_digest,
+        "capture": str(capture),
+        "pixels": run.design.side**2,
+        "scale_divisor": divisor,
+        "scale_percentile": SCALE_PERCENTILE,
+        "noise_variance": noise_variance,
+        "notes": notes,
+    }
+
+
+def _reconstruct_rows(run: SinglePixelRun, walsh: WalshReadings) -> Outcome:
+    """Images from the rows that were measured, without a truth to compare them with."""
+    from cidesign.models.system import load_student
+    from cidesign.reconstruct import solve
+
+    count, pixels = walsh.rows.size, walsh.side**2
+    if count * pixels > MAX_OPERATOR:
+        raise LimitError(
+            f"{walsh.path}: {count} rows of {pixels} pixels are a matrix of {count * pixels} entries; at most "
+            f"{MAX_OPERATOR} are solved, so record fewer rows or all"
+        )
+    zero_filled, divisor = _zero_filled(walsh)
+    variance = max((walsh.noise_counts / divisor / walsh.side) ** 2, SMALLEST_VARIANCE)
+    signed = hadamard_rows(walsh.side, walsh.rows).astype(np.float32)
+    y = walsh.readings / divisor / walsh.side
+    system = load_student(run)
+    made = {
+        "zero_filled": zero_filled,
+        "linear": solve.best_linear(system, y, signed, variance),
+        "decoder": solve.decode(system, y, signed, solve.constant_noise(variance, walsh.side)),
+    }
+    table: list[dict[str, Any]] = [
+        {
+            "patterns": "measured",
+            "reconstruction": name,
+            "chi_square_reduced": float(np.mean((y - measure(signed, image.astype(np.float64))) ** 2) / variance),
+            **cut_off(image),
+        }
+        for name, image in made.items()
+    ]
+    notes = _row_notes(walsh, zero_filled, divisor, variance)
+    record = _record(run, "spas", walsh.path, divisor, variance, notes) | {"patterns": count, "table": table}
+    images = [NamedImage(f"measured_{name}", TITLES[name], image) for name, image in made.items()]
+    numbers = ("chi_square_reduced", "minimum", "maximum")
+    return Outcome(
+        images=images,
+        panels=images,
+        columns=len(images),
+        heading=f"{count} readings of {pixels}: {walsh.path.name}, {walsh.label}",
+        record=record,
+        rows=[(TITLES[row["reconstruction"]], *(f"{row[key]:.3f}" for key in numbers)) for row in table],
+        header=PARTIAL_HEADER,
+        remarks=notes,
+    )
+
+
+def _row_notes(walsh: WalshReadings, zero_filled: NDArray[np.float32], divisor: float, variance: float) -> list[str]:
+    return [
+        walsh.label,
+        *walsh.notes,
+        f"{walsh.rows.size} of {walsh.side**2} Hadamard rows were measured; what the others would have read is not "
+        "known, so there is no score",
+        f"units are arbitrary: the zero-filled image is divided by its {SCALE_PERCENTILE:g}th percentile, "
+        f"{divisor:.6g}; {_range_text(zero_filled)}",
+        f"noise of a pixel, were all rows measured: {variance**0.5:.4f} (from the sums of the pairs)",
+        "the student's decoder was trained for its own patterns; its linear first step takes the rows measured",
+    ]
+
+
+def _zero_filled(walsh: WalshReadings) -> tuple[NDArray[np.float32], float]:
+    """The image H^T y / N with 0 for rows that were not measured, divided by its percentile, and that divisor."""
+    if 0 not in walsh.rows:
+        raise FileError(
+            f"{walsh.path}: the first pattern (0 and 1, all mirrors on and off) was not read; it sets the scale, so "
+            "record it with the others"
+        )
+    image = walsh_hadamard(walsh.natural()).reshape(walsh.side, walsh.side) / walsh.side**2
+    divisor = float(np.percentile(image, SCALE_PERCENTILE))
+    if divisor <= 0:
+        raise FileError(f"{walsh.path}: the image has no positive values; is the light on, and even the positive half?")
+    return (image / divisor).astype(np.float32), divisor

@@ -1,5 +1,6 @@
-"""Full-basis Hadamard captures as a bench for any patterns."""
+"""Full-basis Hadamard captures as a bench for any patterns, and captures of some rows."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from scipy.linalg import hadamard
 
 from cidesign.errors import FileError, InputError
 from cidesign.physics.designs import hadamard_patterns
-from cidesign.reconstruct.hadamard import measure, pattern_sets, reconstruct_hadamard
+from cidesign.reconstruct.hadamard import measure, pattern_sets, reconstruct_hadamard, reconstruct_spas
 from cidesign.reconstruct.outcome import write_outcome
 from cidesign.runs import Run
 
@@ -97,3 +98,84 @@ def test_the_real_car(make_run: MakeRun) -> None:
     assert rows["hadamard", "linear"]["correlation"] > 0.9
     assert rows["hadamard", "linear"]["psnr_db"] > rows["random", "linear"]["psnr_db"] + 2
     assert any("pixel (0, 0) is the image's mean to 0.7%" in note for note in outcome.remarks)
+
+
+def write_spas(folder: Path, scene: NDArray[np.float64], rows: NDArray[np.intp], noise_counts: float = 0.0) -> Path:
+    """A SPAS capture of the Walsh rows named, at two wavelengths, the second twice as bright."""
+    side = len(scene)
+    line = np.array(sorted(hadamard(side).tolist(), key=lambda row: np.count_nonzero(np.diff(row))))
+    signed = np.kron(line, line)[rows]
+    light = np.stack([(signed > 0) @ scene.reshape(-1), (signed < 0) @ scene.reshape(-1)], axis=1).reshape(-1)
+    readings = np.rint(700 + 100 * light[:, None] * np.array([1.0, 2.0]))
+    readings += np.random.default_rng(0).normal(0, noise_counts, readings.shape)
+    order = np.stack([2 * rows, 2 * rows + 1], axis=1).reshape(-1)
+    with np.printoptions(threshold=10**6):
+        printed = str(order)
+    objects = [
+        {"class_description": "Metadata", "pattern_prefix": f"Walsh_{side}x{side}"},
+        {"class_description": "DMD parameters", "picture_time_us": 1400},
+        {"class_description": "Spectrometer parameters", "integration_time_ms": 1.0},
+        {
+            "class_description": "Acquisition parameters", "pattern_dimension_x": side, "pattern_dimension_y": side,
+            "patterns": printed, "wavelengths": "[500.0000, 600.0000]", "timestamps": str([1.4] * (len(order) - 1)),
+        },
+    ]  # fmt: skip
+    np.savez(folder / "f_spectraldata.npz", spectral_data=readings)
+    (folder / "f_metadata.json").write_text(json.dumps(objects))
+    return folder / "f"
+
+
+def test_spas_full_basis(make_run: MakeRun, f_scene: MakeScene, tmp_path: Path) -> None:
+    """In the order of SPAS, or shuffled: the F, in units of its percentile, compared like any full basis."""
+    scene, rng = f_scene(16), np.random.default_rng(0)
+    for rows in (np.arange(256), rng.permutation(256)):
+        path = write_spas(tmp_path, scene, rows, noise_counts=20)
+        outcome = reconstruct_spas(make_run(patterns=100), path, (550.0, 650.0))
+        assert outcome.record["reader"] == "spas"
+        assert outcome.record["scale_divisor"] == pytest.approx(200 * np.percentile(scene, 99.5), rel=0.05)
+        assert outcome.images[0].image == pytest.approx(scene / np.percentile(scene, 99.5), abs=0.1)
+        assert len(outcome.record["table"]) == 6
+        # Two readings of 20 counts in each pair, a sixteenth of that in y.
+        wanted = 20 * 2**0.5 / outcome.record["scale_divisor"] / 16
+        assert outcome.record["noise_variance"] ** 0.5 == pytest.approx(wanted, rel=0.15)
+        assert not outcome.record["noise_is_upper_bound"]
+    both = reconstruct_spas(make_run(patterns=100), path, None)
+    assert both.record["scale_divisor"] == pytest.approx(1.5 * outcome.record["scale_divisor"], rel=0.05)
+
+
+def test_spas_some_rows(make_run: MakeRun, f_scene: MakeScene, tmp_path: Path) -> None:
+    """The coarse rows alone: the F is near and upright, whichever reconstruction is taken."""
+    scene = f_scene(16)
+    rows = np.array([16 * i + j for i in range(12) for j in range(12) if i + j < 14])
+    path = write_spas(tmp_path, scene, np.random.default_rng(1).permutation(rows), noise_counts=20)
+    outcome = reconstruct_spas(make_run(patterns=100), path, None)
+    images = {named.name: named.image for named in outcome.images}
+    unit = scene * 300 / outcome.record["scale_divisor"]
+    errors = {name: float(np.sqrt(np.mean((image - unit) ** 2))) for name, image in images.items()}
+    # The coarse rows hold strokes of 2 pixels, so the zeros for the others fit this scene better than any prior.
+    assert errors["measured_zero_filled"] < errors["measured_linear"] < 0.1
+    # The U-Net of an untrained run adds nothing.
+    assert errors["measured_decoder"] == pytest.approx(errors["measured_linear"], rel=0.02)
+    for turned in (scene[::-1], scene[:, ::-1], scene.T, scene[::-1, ::-1]):
+        wrong = float(
+            np.sqrt(np.mean((images["measured_linear"] - turned * 300 / outcome.record["scale_divisor"]) ** 2))
+        )
+        assert wrong > 1.5 * errors["measured_linear"]
+    table = {row["reconstruction"]: row for row in outcome.record["table"]}
+    assert table["zero_filled"]["chi_square_reduced"] == pytest.approx(0, abs=1e-6)  # orthogonal rows fit exactly
+    assert 0 < table["linear"]["chi_square_reduced"] < 2
+    assert any(f"{len(rows)} of 256 Hadamard rows were measured" in note for note in outcome.remarks)
+    write_outcome(tmp_path / "out", outcome, force=False)
+    assert len(list((tmp_path / "out").glob("*.tiff"))) == 3
+
+
+def test_spas_captures_that_cannot_be_used(make_run: MakeRun, f_scene: MakeScene, tmp_path: Path) -> None:
+    path = write_spas(tmp_path, f_scene(16), np.arange(1, 60))
+    with pytest.raises(FileError, match=r"first pattern .* was not read; it sets the scale"):
+        reconstruct_spas(make_run(), path, None)
+    with pytest.raises(FileError, match="is 16 x 16, the run's patterns are 8 x 8"):
+        reconstruct_spas(make_run(side=8, patterns=20), path, None)
+    with pytest.raises(InputError, match="no wavelength of"):
+        reconstruct_spas(make_run(), path, (700.0, 800.0))
+    with pytest.raises(FileError, match="no positive values"):
+        reconstruct_spas(make_run(), write_spas(tmp_path, -f_scene(16), np.arange(60)), None)
