@@ -14,25 +14,28 @@ $(READY): setup.cfg pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	touch $(READY)
 
-# The whole chain for one device, each link an ordinary command.
+# The whole chain for one device of each kind, each link an ordinary command; the benches are simulated, with faults.
 demo: $(READY)
 	$(CIDESIGN) distill --profile dlp4500 --out demo/run --force
 	$(CIDESIGN) check demo/run
 	$(CIDESIGN) export demo/run --out demo/export --force
 	$(CIDESIGN) check demo/export
-	$(CIDESIGN) simulate demo/run --out demo/capture --drift 3 --force
+	$(CIDESIGN) simulate demo/run --out demo/capture --fault drift=3 --fault rotation=2 --force
 	$(CIDESIGN) calibrate demo/capture --run demo/run --out demo/calibration --force
 	$(CIDESIGN) reconstruct demo/run demo/capture --calibration demo/calibration --out demo/bench --force
 	@if [ -f "$(CAR)" ]; then set -x; \
 	  $(CIDESIGN) reconstruct demo/run "$(CAR)" --reader hadamard --out demo/car --force && \
-	  $(CIDESIGN) report demo/run --include demo/bench --include demo/car --force; \
+	  $(CIDESIGN) report demo/run --include demo/calibration --include demo/bench --include demo/car --force; \
 	else echo "$(CAR) is not here: the real car is left out"; set -x; \
-	  $(CIDESIGN) report demo/run --include demo/bench --force; fi
-	for profile in chrome-laser-10um mri-generic-3t; do \
-	  $(CIDESIGN) distill --profile $$profile --out demo/$$profile --force && \
-	  $(CIDESIGN) export demo/$$profile --force && \
-	  $(CIDESIGN) check demo/$$profile && \
-	  $(CIDESIGN) report demo/$$profile --force || exit 1; done
+	  $(CIDESIGN) report demo/run --include demo/calibration --include demo/bench --force; fi
+	for profile in chrome-laser-10um mri-generic-3t; do run=demo/$$profile; \
+	  $(CIDESIGN) distill --profile $$profile --out $$run --force && \
+	  $(CIDESIGN) export $$run --force && \
+	  $(CIDESIGN) check $$run && \
+	  $(CIDESIGN) simulate $$run --fault mirror --fault shift --force && \
+	  $(CIDESIGN) calibrate $$run/capture --run $$run --force && \
+	  $(CIDESIGN) reconstruct $$run $$run/capture --calibration $$run/calibration --force && \
+	  $(CIDESIGN) report $$run --include $$run/calibration --include $$run/images --force || exit 1; done
 
 # One thread each for two test processes: more would only wait for one another.
 test: $(READY)

@@ -1,0 +1,88 @@
+"""Faults of a bench: is each one found and named, and what does the calibration give back?
+
+For each fault alone, and some together: whether the checks name exactly what is wrong, and the PSNR (dB) of the student
+with the designed operator and nominal detector (uncalibrated), with the calibration, and with the true operator, lamp
+and triggers (oracle).  Then clean benches: how many raise any finding at all.
+
+    python benchmarks/bench_faults.py RUN [--seeds 5] [--clean 200]
+"""
+
+import argparse
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from bench_faults_cassi import cassi_case
+from bench_faults_common import Case, Result, mean_and_error
+from bench_faults_mri import mri_case
+from bench_faults_spc import spc_case
+
+from cidesign.calibration.faults import FAULTS, FaultName
+from cidesign.cli.output import table
+from cidesign.runs import CassiRun, MriRun, Run, SinglePixelRun
+
+TOGETHER: dict[str, list[dict[FaultName, float]]] = {
+    "single-pixel": [
+        {"flicker": 5, "drift": 5, "lost-trigger": 1},
+        {"mirror": 1, "rotation": 3, "gain-map": 30},
+        {"inversion": 1, "shift": 1, "dark": 2, "flicker": 3},
+    ],
+    "cassi": [{"mirror": 1, "rotation": 0.5}, {"shift": 0.7, "wrong-step": 4, "gain-map": 30}],
+    "mri": [{"coil-loss": 1, "trajectory-delay": 1.5}, {"shift": 3, "drift": 60}],
+}
+
+
+def main() -> None:
+    """Print both tables."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("run", type=Path)
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--clean", type=int, default=200)
+    options = parser.parse_args()
+    modality = Run(options.run).settings.modality
+    case: Callable[[dict[FaultName, float], int, Path], Result]
+    if modality == "single-pixel":
+        case = Case(SinglePixelRun(options.run), spc_case)
+    elif modality == "cassi":
+        case = Case(CassiRun(options.run), cassi_case)
+    else:
+        case = Case(MriRun(options.run), mri_case)
+    alone: list[dict[FaultName, float]] = [{name: kind.default} for name, kind in FAULTS[modality].items()]
+    rows = [_row(faults, case, options.seeds) for faults in [{}, *alone, *TOGETHER[modality]]]
+    header = ("fault", "found", "named", "only that", "uncalibrated", "calibrated", "oracle", "cal. - oracle")
+    print(f"{options.run.name}: {modality}, {options.seeds} seeds, mean +- standard error, PSNR in dB")
+    print(table(rows, header), flush=True)
+    alarms: dict[int, str] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for seed in range(1000, 1000 + options.clean):
+            result = case({}, seed, Path(folder))
+            if result.findings:
+                alarms[seed] = ", ".join(result.findings)
+    print(f"false alarms on clean benches: {len(alarms)} of {options.clean} {alarms or ''}")
+
+
+def _row(
+    faults: dict[FaultName, float], case: Callable[[dict[FaultName, float], int, Path], Result], seeds: int
+) -> tuple[str, ...]:
+    with tempfile.TemporaryDirectory() as folder:
+        results = [case(faults, seed, Path(folder)) for seed in range(seeds)]
+    name = " + ".join(f"{fault}={strength:g}" for fault, strength in faults.items()) or "none"
+    found = sum(bool(result.findings) for result in results)
+    named = sum(set(faults) <= set(result.faults) for result in results)
+    only = sum(set(faults) == set(result.faults) for result in results)
+    gaps = [r.calibrated_db - r.oracle_db for r in results if r.calibrated_db is not None and r.oracle_db is not None]
+    return (
+        name,
+        f"{found}/{seeds}",
+        f"{named}/{seeds}",
+        f"{only}/{seeds}",
+        mean_and_error([result.uncalibrated_db for result in results]),
+        mean_and_error([result.calibrated_db for result in results]),
+        mean_and_error([result.oracle_db for result in results]),
+        f"{np.mean(gaps):+.2f}" if gaps else "refused",
+    )
+
+
+if __name__ == "__main__":
+    main()

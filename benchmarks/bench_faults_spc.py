@@ -1,0 +1,127 @@
+"""The single-pixel rows of the fault table."""
+
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from bench_faults_common import Result, findings, psnr_db
+from numpy.typing import NDArray
+
+from cidesign.calibration.capture import Capture
+from cidesign.calibration.faults import FaultName
+from cidesign.calibration.measurement import measurements_from_counts
+from cidesign.calibration.response import Response
+from cidesign.calibration.spc_calibrate import SpcCalibration, calibrate_spc
+from cidesign.calibration.spc_faults import light_map, placement, scene_weights
+from cidesign.calibration.spc_frames import frames_of
+from cidesign.calibration.twin import bench_settings, capture_record, lamp_brightness, simulate_readings
+from cidesign.data.procedural import dead_leaves
+from cidesign.errors import FileError
+from cidesign.models.system import ImagingSystem, load_student
+from cidesign.physics.noise import DetectorNoise
+from cidesign.reconstruct import solve
+from cidesign.runs import SinglePixelRun
+
+SCENE_SEED = 2**34
+# Frames back to back at the shortest exposure of a DLP4500, as a stream over HDMI shows them.
+FRAME_US = 235.0
+
+
+@cache
+def _system(path: Path) -> ImagingSystem:
+    return load_student(SinglePixelRun(path))
+
+
+def spc_case(run: SinglePixelRun, faults: dict[FaultName, float], seed: int, folder: Path) -> Result:
+    """Simulate, calibrate and reconstruct one bench, all in memory."""
+    design, settings = run.design, run.settings
+    pictures = dead_leaves(8, design.side, SCENE_SEED + seed) / 255.0
+    scene = pictures[pictures.std(axis=(1, 2)).argmax()]
+    bench = bench_settings(
+        dark_counts=200.0,
+        gain=None,
+        photoelectrons_per_frame=settings.photoelectrons_per_frame,
+        read_noise_counts=None,
+        read_noise_photoelectrons=settings.read_noise_photoelectrons,
+        adc_bits=16,
+        seed=seed,
+        scene="procedural",
+        faults=faults,
+    )
+    time_us = FRAME_US * np.arange(len(design.frames()))
+    arrays = {
+        name: array.astype(np.float64) for name, array in simulate_readings(design, scene, bench, time_us).items()
+    }
+    record = capture_record(design, bench, FRAME_US, "2026-01-01T00:00:00+00:00")
+    capture = Capture(Path("bench"), record, arrays)
+    system = _system(run.path)
+    gain, charge = bench.gain_counts_per_photoelectron, bench.photoelectrons_per_frame
+    noise = DetectorNoise(charge, bench.read_noise_counts / gain, design.encoding)
+    plain = solve.decode(
+        system, _pairs(_fitted(arrays["scene"], 2 * design.count), design.side, gain * charge), design.signed(), noise
+    )
+    uncalibrated = psnr_db(plain, scene)
+    complete = bench.model_copy(update={"faults": _without_loss(faults)})
+    whole = simulate_readings(design, scene, complete, time_us)["scene"]
+    lamp = lamp_brightness(bench, time_us, 1)
+    oracle = _oracle(run, whole.astype(np.float64), lamp, bench.dark_counts, gain, charge, faults, system, noise)
+    try:
+        found = calibrate_spc(capture, design)
+    except FileError as error:
+        named: tuple[FaultName, ...] = ("saturation",) if "saturat" in str(error) else ()
+        return Result((str(error),), named, uncalibrated, None, psnr_db(oracle, scene))
+    verification = found.verification
+    calibrated = None
+    if "scene" not in {check.name for check in verification.failed}:
+        calibrated = psnr_db(_calibrated(capture, found, run, system), scene)
+    return Result(findings(verification), verification.faults, uncalibrated, calibrated, psnr_db(oracle, scene))
+
+
+def _calibrated(
+    capture: Capture, found: SpcCalibration, run: SinglePixelRun, system: ImagingSystem
+) -> NDArray[np.float32]:
+    response: Response = found.response
+    frames = frames_of(capture, "scene", run.design, response)
+    measured = measurements_from_counts(frames, run.design, response, found.operator)
+    noise = solve.calibrated_noise(response.with_peak(found.operator.peak_over_mean), run.design.encoding)
+    return solve.decode(system, measured.y, measured.signed, noise)
+
+
+def _oracle(
+    run: SinglePixelRun,
+    readings: NDArray[np.float64],
+    lamp: NDArray[np.float64],
+    dark: float,
+    gain: float,
+    charge: float,
+    faults: dict[FaultName, float],
+    system: ImagingSystem,
+    noise: DetectorNoise,
+) -> NDArray[np.float32]:
+    """The image from the true operator, lamp, dark level, gain and triggers."""
+    design, place = run.design, placement(faults)
+    side = design.side
+    weights, light = scene_weights(side, place), light_map(side, faults)
+    turned = place.orientation.apply(design.signed().astype(np.float64)).reshape(design.count, -1)
+    field = (weights @ np.ones(side * side)).reshape(side, side) * light
+    signed = (weights @ turned.T).T.reshape(design.signed().shape) * light / field.max()
+    signed = -signed if "inversion" in faults else signed
+    offset = dark + 0.01 * faults.get("dark", 0.0) * gain * charge
+    steady = (readings - offset) / lamp
+    y = _pairs(steady, side, gain * charge * float(field.max()))
+    exact = DetectorNoise(charge * float(field.max()), noise.read_noise_photoelectrons, noise.encoding)
+    return solve.decode(system, y, signed.astype(np.float32), exact)
+
+
+def _pairs(readings: NDArray[np.float64], side: int, scale: float) -> NDArray[np.float64]:
+    pairs: NDArray[np.float64] = side * (readings[0::2] - readings[1::2]) / scale
+    return pairs
+
+
+def _fitted(readings: NDArray[np.float64], frames: int) -> NDArray[np.float64]:
+    """As somebody would who does not look: cut, or filled up with the last reading."""
+    return np.pad(readings, (0, max(frames - readings.size, 0)), mode="edge")[:frames]
+
+
+def _without_loss(faults: dict[FaultName, float]) -> dict[FaultName, float]:
+    return {name: value for name, value in faults.items() if name != "lost-trigger"}
