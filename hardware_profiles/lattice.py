@@ -38,13 +38,16 @@ class SuperpixelGrid:
 
     `index` (rows, columns), int32: i * n + j for the super-pixel in image row i and column j that the mirror's
     centre lies in, -1 outside the field.  `side_columns`: the side of a super-pixel in column pitches; `side_um`:
-    the same in um, None where the profile has no pitch.
+    the same in um, None where the profile has no pitch.  `left_columns`, `top_columns`: the corner of the field, on
+    the scale of `mirror_centres_columns`.
     """
 
     index: NDArray[np.int32]
     side: int
     side_columns: int
     side_um: float | None
+    left_columns: float
+    top_columns: float
 
     def spread(self, levels: NDArray[Unsigned]) -> NDArray[Unsigned]:
         """Levels of super-pixels (n, n) -> levels of mirrors (rows, columns); mirrors outside the field are 0."""
@@ -78,4 +81,4 @@ def superpixel_grid(profile: DmdProfile, side: int) -> SuperpixelGrid:
     within = (i >= 0) & (i < side) & (j >= 0) & (j < side)
     index = np.where(within, i * np.int32(side) + j, np.int32(-1))
     pitch = profile.mirrors.pitch_x_um
-    return SuperpixelGrid(index, side, side_columns, None if pitch is None else side_columns * pitch.value)
+    return SuperpixelGrid(index, side, side_columns, None if pitch is None else side_columns * pitch.value, left, top)
