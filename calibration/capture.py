@@ -26,12 +26,13 @@ from cidesign.calibration.bench_state import BenchState, Circumstances
 from cidesign.calibration.faults import FaultName
 from cidesign.calibration.readers import ARRAY_SUFFIXES, as_numbers, read_array
 from cidesign.errors import FileError
-from cidesign.files import inside, load_npz, read_json, replacing_folder, save_npz, write_json
+from cidesign.files import inside, load_npz, read_json, replacing_folder, save_npz, write_bytes, write_json
 from cidesign.pattern import Encoding
 from cidesign.records import first_problem, shown
 
 SCHEMA_VERSION = 2
 READINGS_FILE = "readings.npz"
+GRAYCODE_FOLDER = "graycode"
 # A detector that clips piles its largest readings up on one value; by chance, few readings share the maximum.
 # Readings that take only a few values (a coarse converter) may share it for no such reason.
 PILE_UP_MIN_COUNT = 5
@@ -210,15 +211,34 @@ def read_capture(path: Path) -> Capture:
     return Capture(folder, record, arrays)
 
 
-def write_capture(folder: Path, record: CaptureRecord, arrays: dict[str, NDArray[np.generic]], force: bool) -> None:
+def write_capture(
+    folder: Path,
+    record: CaptureRecord,
+    arrays: dict[str, NDArray[np.generic]],
+    force: bool,
+    graycode: NDArray[np.uint16] | None = None,
+) -> None:
     """Write a capture folder in one step; nothing there before is lost when it fails.
 
-    Raises `FileError` when `folder` exists and `force` is not set.
+    `graycode` (F, H, W): pictures of a camera, written to graycode/ as 16-bit PNG.  Raises `FileError` when `folder`
+    exists and `force` is not set.
     """
     with replacing_folder(folder, force) as temporary:
         save_npz(temporary / READINGS_FILE, arrays)
+        for number, picture in enumerate(graycode if graycode is not None else []):
+            write_bytes(temporary / GRAYCODE_FOLDER / f"graycode_{number:02d}.png", _png(picture))
         write_json(temporary / "capture.json", record.model_dump(mode="json"))
         read_capture(temporary)
+
+
+def _png(picture: NDArray[np.uint16]) -> bytes:
+    import io
+
+    from PIL import Image
+
+    target = io.BytesIO()
+    Image.fromarray(picture).save(target, format="PNG")
+    return target.getvalue()
 
 
 def _validated(raw: dict[str, object], folder: Path) -> CaptureRecord:

@@ -19,6 +19,9 @@ from cidesign.calibration.calibration_folder import (
 )
 from cidesign.calibration.capture import Capture, Finite, NotNegative, Positive, SimulatedBench
 from cidesign.calibration.preview import draw_operator, draw_photon_transfer
+from cidesign.calibration.registration import Registration
+from cidesign.calibration.registration_checks import RegistrationRecord, registration_record
+from cidesign.calibration.registration_preview import draw_registration
 from cidesign.calibration.response import Estimate, Response, WhiteLevels
 from cidesign.calibration.spc_calibrate import SpcCalibration
 from cidesign.calibration.spc_operator import Orientation, Placement, SpcOperator
@@ -27,6 +30,7 @@ from cidesign.files import save_npz, sha256_file, write_bytes, write_json
 
 TRANSFER_FILE = "photon_transfer.png"
 OPERATOR_FILE = "operator.png"
+REGISTRATION_FILE = "registration.png"
 MODALITY = "single-pixel"
 
 
@@ -79,6 +83,7 @@ class CalibrationRecord(CommonRecord):
     linearity_percent: NotNegative
     step_counts: Annotated[float, Field(ge=0, le=2**52)]
     operator: StoredOperator
+    registration: RegistrationRecord | None = None
     simulated_bench: SimulatedBench | None
 
 
@@ -93,7 +98,12 @@ class Calibration:
 
 
 def write_calibration(
-    folder: Path, capture: Capture, found: SpcCalibration, created_utc: str, force: bool
+    folder: Path,
+    capture: Capture,
+    found: SpcCalibration,
+    created_utc: str,
+    force: bool,
+    registration: Registration | None = None,
 ) -> Calibration:
     """Write a calibration folder in one step, and read it back.
 
@@ -107,13 +117,23 @@ def write_calibration(
         write_bytes(temporary / TRANSFER_FILE, draw_photon_transfer(found.levels, found.response))
         card = capture.arrays.get("card_picture")
         write_bytes(temporary / OPERATOR_FILE, draw_operator(found.operator, found.fit, card))
-        record = _record(capture, found, created_utc, sha256_file(temporary / ARRAYS_FILE))
+        seen = None
+        if registration is not None:
+            write_bytes(temporary / REGISTRATION_FILE, draw_registration(registration))
+            seen = registration_record(registration)
+        record = _record(capture, found, created_utc, sha256_file(temporary / ARRAYS_FILE), seen)
         write_json(temporary / RECORD_FILE, record.model_dump(mode="json"))
         again = read_calibration(temporary)
     return Calibration(place, again.record, again.response, again.operator)
 
 
-def _record(capture: Capture, found: SpcCalibration, created_utc: str, arrays_sha256: str) -> CalibrationRecord:
+def _record(
+    capture: Capture,
+    found: SpcCalibration,
+    created_utc: str,
+    arrays_sha256: str,
+    registration: RegistrationRecord | None,
+) -> CalibrationRecord:
     if capture.record is None:
         raise FileError(f"{capture.path}: a bare array says nothing of the bench; calibrate from a capture folder")
     response, operator = found.response, found.operator
@@ -149,6 +169,7 @@ def _record(capture: Capture, found: SpcCalibration, created_utc: str, arrays_sh
             light_error=operator.light_error,
             fitted=operator.fitted,
         ),
+        registration=registration,
         notes=list(response.notes),
         verification=found.verification,
         simulated_bench=capture.bench,

@@ -1,5 +1,6 @@
 """The calibration of a single-pixel bench from one capture folder, and the check of a stored one on a later capture."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +18,7 @@ from cidesign.calibration.spc_checks import (
     placement_checks,
     sequence_checks,
 )
-from cidesign.calibration.spc_fit import CardFit, compared, fit_cards
+from cidesign.calibration.spc_fit import MIN_PATTERNS, CardFit, compared, fit_cards, require_picture
 from cidesign.calibration.spc_frames import frames_of
 from cidesign.calibration.spc_operator import SpcOperator
 from cidesign.calibration.verify import Check, Verification
@@ -28,6 +29,7 @@ SCORE_MEANING = (
     "misfit of the patterns that were kept out of the fit, on the known card, over the variation of their readings: 0 "
     "for a perfect operator, 1 for one that knows nothing"
 )
+UNKNOWN_CHANGE = "nothing that is known explains it; is this the card of card_picture?"
 
 
 @dataclass(frozen=True)
@@ -41,14 +43,16 @@ class SpcCalibration:
     verification: Verification
 
 
-def calibrate_spc(capture: Capture, design: PatternStack) -> SpcCalibration:
+def calibrate_spc(capture: Capture, design: PatternStack, more: Sequence[Check] = ()) -> SpcCalibration:
     """Calibrate detector, lamp and operator, and verify on what was kept out of the fits.
+
+    `more`: checks of a camera's registration, which count like the others.
 
     Raises `FileError` for captures that cannot be calibrated from at all: no dark or white frames, saturated ones, or a
     sequence of another design.
     """
     response, levels = estimate_response(capture)
-    checks = detector_checks(response)
+    checks = [*detector_checks(response), *more]
     plain = SpcOperator.as_designed(design.side)
     measured: dict[SequenceName, Measurements] = {}
     names: tuple[SequenceName, ...] = ("flat", "card", "scene")
@@ -70,6 +74,10 @@ def calibrate_spc(capture: Capture, design: PatternStack) -> SpcCalibration:
         text = "neither `flat` nor `card` was captured: uneven light and misplaced patterns would go unseen"
         checks.append(Check(name="place of the patterns", status="not checked", text=text))
         return SpcCalibration(response, levels, plain, None, _verification(None, checks))
+    if design.count < MIN_PATTERNS:
+        text = f"{design.count} patterns are too few to find their place by; {MIN_PATTERNS} would do"
+        checks.append(Check(name="place of the patterns", status="not checked", text=text))
+        return SpcCalibration(response, levels, plain, None, _verification(None, checks))
     fit = fit_cards(design, flat, card, capture.arrays.get("card_picture"))
     checks += [*placement_checks(fit), held_back_check(fit.unexplained)]
     return SpcCalibration(response, levels, fit.operator, fit, _verification(fit.unexplained, checks))
@@ -87,18 +95,26 @@ def _unusable(error: FileError) -> Check:
 
 
 def verify_on(response: Response, operator: SpcOperator, capture: Capture, design: PatternStack) -> list[Check]:
-    """Check a stored calibration on the known card of a later capture; empty where that holds none."""
+    """Check a stored calibration on the known card of a later capture; empty where that holds none.
+
+    Raises `FileError` for a card's picture of another size or without contrast.
+    """
     if "card" not in capture.arrays:
         return []
     frames = frames_of(capture, "card", design, response)
     measured = measurements_from_counts(frames, design, response, SpcOperator.as_designed(design.side))
     picture = capture.arrays["card_picture"]
+    require_picture(picture, design.side)
     signed = design.signed().astype(np.float64)[measured.kept]
     unexplained = compared(operator, signed, measured.y, picture).unexplained
     checks = [check for check in sequence_checks("card", frames, measured) if check.status != "passed"]
     if unexplained <= UNEXPLAINED_WARN:
         return [*checks, held_back_check(unexplained)]
-    fault, detail = _what_changed(operator, fit_cards(design, None, measured, picture).operator)
+    try:
+        fault, detail = _what_changed(operator, fit_cards(design, None, measured, picture).operator)
+    except FileError:
+        # No place of the patterns and no light explains this card at all.
+        fault, detail = None, UNKNOWN_CHANGE
     return [*checks, held_back_check(unexplained, fault, detail)]
 
 
@@ -126,4 +142,4 @@ def _what_changed(before: SpcOperator, now: SpcOperator) -> tuple[FaultName | No
     change = float(100 * (ratio.max() - ratio.min()) / ratio.mean())
     if change > 10:
         return "gain-map", f"the evenness of the light changed by {change:.0f} % since"
-    return None, "nothing that is known explains it; is this the card of card_picture?"
+    return None, UNKNOWN_CHANGE

@@ -10,10 +10,13 @@ from cidesign.calibration.capture import SCHEMA_VERSION
 from cidesign.calibration.cards import card_png, f_card
 from cidesign.calibration.plan import PlanStep
 from cidesign.calibration.response import MIN_LEVELS, MIN_REPEATS
+from cidesign.calibration.spc_camera import write_graycode
 from cidesign.files import replacing_folder, save_npz, write_bytes, write_json
+from cidesign.hardware_profiles.dmd_schema import DmdProfile
 from cidesign.pattern import PatternStack
 
 CARD_PICTURE, KNOWN_ARRAYS, TEMPLATE = "card.png", "known.npz", "capture.json"
+GRAYCODE_FOLDER = "graycode"
 
 
 def plan_spc(design: PatternStack, exposure_us: float) -> list[PlanStep]:
@@ -60,6 +63,14 @@ def plan_spc(design: PatternStack, exposure_us: float) -> list[PlanStep]:
             True,
         ),
         PlanStep(
+            "the Gray code with a camera",
+            "where a camera looks at the scene: show the pictures of graycode/ on the device and take one picture of "
+            "each, on a white card; with --set card_photo=FILE a photograph of the F card in its place, all mirrors on",
+            "a folder of numbered pictures, `--set graycode=FOLDER`; of a checkerboard, `--set checkerboard=FOLDER`",
+            "where each super-pixel lies to a hundredth of a mirror, and what the card really looks like there",
+            False,
+        ),
+        PlanStep(
             "the F card again, at the end of the day",
             "as before, in a folder with the last scene",
             f"card ({frames},)",
@@ -70,10 +81,16 @@ def plan_spc(design: PatternStack, exposure_us: float) -> list[PlanStep]:
 
 
 def write_plan_files(
-    folder: Path, design: PatternStack, exposure_us: float, time_us: NDArray[np.float64], force: bool
+    folder: Path,
+    design: PatternStack,
+    profile: DmdProfile,
+    exposure_us: float,
+    time_us: NDArray[np.float64],
+    force: bool,
 ) -> None:
-    """Write the card to print, its picture and the frames' times as arrays, and a `capture.json` to complete."""
+    """Write the card to print, its picture and the frames' times, the Gray code, and a `capture.json` to complete."""
     with replacing_folder(folder, force) as temporary:
+        write_graycode(temporary / GRAYCODE_FOLDER, profile)
         write_bytes(temporary / CARD_PICTURE, card_png(design.side))
         save_npz(temporary / KNOWN_ARRAYS, {"card_picture": f_card(design.side), "time_us": time_us})
         write_json(temporary / TEMPLATE, _template(design, exposure_us))

@@ -32,11 +32,11 @@ def plan_spc(run: "SinglePixelRun") -> "list[PlanStep]":
 
 
 def plan_files_spc(run: "SinglePixelRun", folder: Path, force: bool) -> None:
-    """Write the card to print and a record to complete."""
+    """Write the card to print, the Gray code, and a record to complete."""
     from cidesign.calibration.spc_plan import write_plan_files
 
     plan = _sequence(run)
-    write_plan_files(folder, run.design, plan.exposure_us, plan.start_times_us, force)
+    write_plan_files(folder, run.design, run.profile, plan.exposure_us, plan.start_times_us, force)
 
 
 def simulate_spc(
@@ -50,15 +50,18 @@ def simulate_spc(
     photoelectrons: float | None = None,
     read_noise_counts: float | None = None,
     sync_every: int | None = None,
+    graycode: bool = False,
     seed: int = 0,
     force: bool = False,
 ) -> tuple[dict[str, Any], str]:
     """Simulate a capture of a scene, of both cards, and of dark and white frames, with the patterns of the run.
 
     Gain None: white fills 60 % of the converter's range.  `photoelectrons` (of an all-on white frame) and
-    `read_noise_counts` None: as the run.  `sync_every`: as if exported with `--sync-every`.
+    `read_noise_counts` None: as the run.  `sync_every`: as if exported with `--sync-every`.  `graycode`: also what a
+    camera sees of the device showing the Gray code, in graycode/ of the folder.
     """
     from cidesign.calibration.capture import write_capture
+    from cidesign.calibration.spc_camera import simulated_pictures
     from cidesign.calibration.twin import bench_settings, capture_record, simulate_readings
     from cidesign.runs import now_utc
 
@@ -80,7 +83,9 @@ def simulate_spc(
     shown = design if sync_every is None else design.with_sync(sync_every)
     plan = _sequence(run, shown)
     readings = simulate_readings(shown, picture, bench, plan.start_times_us)
-    write_capture(folder, capture_record(shown, bench, plan.exposure_us, now_utc()), readings, force)
+    pictures = simulated_pictures(run.profile, seed) if graycode else None
+    record = capture_record(shown, bench, plan.exposure_us, now_utc())
+    write_capture(folder, record, readings, force, pictures)
     value = {"capture": str(folder), "run": str(run.path), "bench": bench.model_dump(mode="json"), "notes": remarks}
     text = f"{folder}: simulated on super-pixel level\n{_table(readings, bench, plan.exposure_us)}"
     return value, "\n".join([text, *(f"note: {remark}" for remark in remarks)])
@@ -124,13 +129,28 @@ def _scene(path: Path | None, side: int, seed: int) -> "tuple[NDArray[np.float64
 
 
 def calibrate_spc(
-    run: "SinglePixelRun", capture: Path, folder: Path, *, force: bool = False
+    run: "SinglePixelRun",
+    capture: Path,
+    folder: Path,
+    *,
+    graycode: Path | None = None,
+    checkerboard: Path | None = None,
+    card_photo: Path | None = None,
+    force: bool = False,
 ) -> "tuple[dict[str, Any], str, Verification, Path]":
-    """Calibrate detector, lamp and operator from a capture folder, and verify."""
+    """Calibrate detector, lamp and operator from a capture folder, and verify.
+
+    `graycode`, `checkerboard`: folders of a camera's pictures; `card_photo`: one of the card, which then is what the
+    card is expected to look like.
+    """
+    from dataclasses import replace
+
     from cidesign.calibration import spc_calibrate
     from cidesign.calibration.capture import read_capture
     from cidesign.calibration.record import write_calibration
-    from cidesign.errors import FileError
+    from cidesign.calibration.registration_checks import registration_checks
+    from cidesign.calibration.spc_camera import view_of
+    from cidesign.errors import FileError, InputError
     from cidesign.runs import now_utc
 
     recorded = read_capture(capture)
@@ -139,8 +159,19 @@ def calibrate_spc(
             f"{capture}: was recorded with profile {recorded.record.profile_digest[:12]}, the run is for "
             f"{run.record.profile_digest[:12]}; name the run of this device with --run"
         )
-    found = spc_calibrate.calibrate_spc(recorded, run.design)
-    stored = write_calibration(folder, recorded, found, now_utc(), force)
+    view = None
+    if graycode is not None:
+        view = view_of(graycode, checkerboard, card_photo, run.profile, run.design.side)
+        if view.card_picture is not None:
+            recorded = replace(recorded, arrays={**recorded.arrays, "card_picture": view.card_picture})
+    elif checkerboard is not None or card_photo is not None:
+        raise InputError(
+            "--set checkerboard and card_photo need the Gray code of the same camera: --set graycode=FOLDER"
+        )
+    registration = view.registration if view else None
+    more = registration_checks(registration) if registration else []
+    found = spc_calibrate.calibrate_spc(recorded, run.design, more)
+    stored = write_calibration(folder, recorded, found, now_utc(), force, registration)
     levels = found.levels
     heading = (
         f"{stored.path}: exposure {stored.record.exposure_us:g} us, {len(levels.light_fraction)} white levels of "
