@@ -3,7 +3,7 @@
     y(q) = sum_k response_k B[masks_k x_k](T_k q)
 
 q: centre of a detector pixel (row, column); T_k = `to_code[k]`: where it lies on the code grid in band k; B: bilinear
-interpolation between the centres of code pixels, 0 outside the code.  Row 0 is the top, pixel centres are whole
+interpolation between the centres of code pixels, with zeros beside the code.  Row 0 is the top, pixel centres are whole
 numbers, scene and code share one grid in the orientation of the drawn mask.
 """
 
@@ -35,7 +35,7 @@ class CassiOperator:
         for mask, matrix, weight, plane in zip(self.masks, self.to_code, self.response, cube, strict=True):
             rows, columns = code_coordinates(matrix, self.size)
             seen = (mask * plane).astype(np.float64)
-            image += weight * map_coordinates(seen, (rows, columns), order=1, mode="constant", cval=0.0)
+            image += weight * map_coordinates(seen, (rows, columns), order=1, mode="grid-constant", cval=0.0)
         return image
 
 

@@ -11,6 +11,7 @@ from torch import Tensor
 from cidesign.constraints.aperture import feature_rule
 from cidesign.physics.cassi import SdCassiEncoder
 from cidesign.physics.metrics import psnr_db, sam_degrees, ssim
+from cidesign.reconstruct.cassi_pictures import distinct_pixels, false_colour_bands, false_colours
 from cidesign.report import cassi_figures, figures, html
 from cidesign.report.parts import Figure, Part, Section, Shown, reconstruction_note, verdict
 from cidesign.runs import CassiRun
@@ -78,7 +79,7 @@ def _measures(run: CassiRun, shown: Shown) -> Section:
         ("compression", f"{scenes.measured[0].numel() / truth[0].numel():.1%} as many readings as unknowns"),
     ]
     picture = cassi_figures.detector(
-        _false_colours(truth[:1], bands_nm)[0],
+        false_colours(truth[0].numpy(), bands_nm),
         photoelectrons(encoder, scenes.measured[0]),
         encoder.dispersion,
         bands_nm,
@@ -96,26 +97,6 @@ def photoelectrons(encoder: SdCassiEncoder, y: Tensor) -> NDArray[np.floating]:
         raise TypeError("an encoder without noise knows no photoelectrons")
     scaled: NDArray[np.floating] = (y * (encoder.noise.photoelectrons_full_scale / encoder.noise.full_scale)).numpy()
     return scaled
-
-
-def false_colour_bands(bands_nm: Sequence[float]) -> tuple[int, int, int]:
-    """Which bands are shown as red, green and blue.
-
-    Those nearest to 620, 550 and 460 nm where the bands span these; else the last, the middle and the first.
-    """
-    if bands_nm[0] <= 480 and bands_nm[-1] >= 600:
-        distances = [np.abs(np.asarray(bands_nm) - wanted_nm) for wanted_nm in (620, 550, 460)]
-        red, green, blue = (int(distance.argmin()) for distance in distances)
-        if len({red, green, blue}) == 3:
-            return red, green, blue
-    return len(bands_nm) - 1, len(bands_nm) // 2, 0
-
-
-def _false_colours(cubes: Tensor, bands_nm: Sequence[float]) -> NDArray[np.floating]:
-    """Cubes (M, L, H, W) as pictures (M, H, W, 3) in [0, 1], with the gamma that screens expect."""
-    picture = cubes[:, list(false_colour_bands(bands_nm))].clamp(0, 1).pow(1 / 2.2)
-    colours: NDArray[np.floating] = picture.permute(0, 2, 3, 1).numpy()
-    return colours
 
 
 def _colour_names(bands_nm: Sequence[float]) -> str:
@@ -141,7 +122,8 @@ def _reconstructions(run: CassiRun, shown: Shown) -> Section:
         for name, values in found.psnr_captions().items()
     }
     grid = {
-        name: _false_colours(x[:SHOWN_SCENES], bands_nm) for name, x in {"truth": found.truth, **found.images}.items()
+        name: false_colours(x[:SHOWN_SCENES].numpy(), bands_nm)
+        for name, x in {"truth": found.truth, **found.images}.items()
     }
     side, count = run.settings.side, len(next(iter(grid.values())))
     caption = (
@@ -185,7 +167,7 @@ def _spectra(run: CassiRun, shown: Shown) -> Section:
     truth = shown.scenes.truth[number].numpy()
     pixels = distinct_pixels(truth, SPECTRA)
     named = {"truth": truth, **{name: x[number].numpy() for name, x in shown.scenes.images.items()}}
-    colours = _false_colours(shown.scenes.truth[number : number + 1], bands_nm)[0]
+    colours = false_colours(truth, bands_nm)
     picture = cassi_figures.spectra(colours, pixels, named, bands_nm)
     caption = (
         f"Spectra at {len(pixels)} pixels of scene {number + 1}, which has the most varied spectra. Scene and pixels "
@@ -199,13 +181,3 @@ def most_colourful(cubes: Tensor) -> int:
     """Which of the cubes (M, L, H, W) has spectra that vary most around its mean spectrum, brightness apart."""
     unit = cubes / cubes.norm(dim=1, keepdim=True).clamp_min(1e-6)
     return int((unit - unit.mean(dim=(2, 3), keepdim=True)).square().mean(dim=(1, 2, 3)).argmax())
-
-
-def distinct_pixels(cube: NDArray[np.floating], count: int) -> list[tuple[int, int]]:
-    """(row, column) of `count` pixels of a cube (L, H, W): the brightest, then each the least like those before."""
-    flat = cube.reshape(len(cube), -1)
-    chosen = [int(np.linalg.norm(flat, axis=0).argmax())]
-    while len(chosen) < min(count, flat.shape[1]):
-        apart = np.min([np.linalg.norm(flat - flat[:, [pixel]], axis=0) for pixel in chosen], axis=0)
-        chosen.append(int(apart.argmax()))
-    return [(pixel // cube.shape[2], pixel % cube.shape[2]) for pixel in chosen]

@@ -14,8 +14,9 @@ from cidesign.hardware_profiles.loader import load_profile
 from cidesign.pattern import ApertureMask, Trajectory
 from cidesign.physics.cassi import Dispersion, PixelNoise, SdCassiEncoder
 from cidesign.physics.mri import MriEncoder, centred_ifft, to_channels
+from cidesign.reconstruct.cassi_pictures import distinct_pixels, false_colour_bands
 from cidesign.report import cassi_figures, figures, mri_figures
-from cidesign.report.cassi_part import angle_text, distinct_pixels, false_colour_bands, most_colourful, photoelectrons
+from cidesign.report.cassi_part import angle_text, most_colourful, photoelectrons
 from cidesign.report.mri_part import exact_quotient, line_energy, ranges, zero_filled
 from cidesign.report.parts import verdict
 from cidesign.report.single_pixel_part import pattern_grid, singular_values

@@ -1,0 +1,44 @@
+"""Symmetric systems that are too large for a matrix, by conjugate gradients."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+Linear = Callable[[Tensor], Tensor]
+ITERATIONS = 200
+# Of the right-hand side, in the norm of the preconditioner; the noise of readings is some 1e-2 of them.
+TOLERANCE = 1e-5
+
+
+def conjugate_gradients(
+    system: Linear, conditioned: Linear, right: Tensor, iterations: int = ITERATIONS, tolerance: float = TOLERANCE
+) -> Tensor:
+    """z with M z = r for a symmetric positive `system` M, each item of a batch (B, h, w) by itself.
+
+    `conditioned` applies the preconditioner P^-1.  Ends after `iterations` steps, or when P^-1's norm of all residuals
+    is `tolerance` times that of r.
+    """
+    tiny = torch.finfo(right.dtype).tiny
+    z = torch.zeros_like(right)
+    residual = right
+    direction = conditioned(residual)
+    power = _inner(residual, direction)
+    goal = tolerance**2 * power
+    for _ in range(iterations):
+        if bool((power <= goal).all()):
+            break
+        image = system(direction)
+        # A right-hand side of nothing but zeros has no direction to go.
+        step = power / _inner(direction, image).clamp_min(tiny)
+        z = z + step * direction
+        residual = residual - step * image
+        following = conditioned(residual)
+        before, power = power, _inner(residual, following)
+        direction = following + power / before.clamp_min(tiny) * direction
+    return z
+
+
+def _inner(a: Tensor, b: Tensor) -> Tensor:
+    """The inner product of each item of a batch (B, h, w), (B, 1, 1)."""
+    return (a * b).sum(dim=(1, 2), keepdim=True)
