@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Generic, TypeVar
 
 import numpy as np
@@ -30,11 +29,11 @@ class Case(Generic[R]):
     """A run with the function that simulates, calibrates and reconstructs one bench."""
 
     run: R
-    function: Callable[[R, dict[FaultName, float], int, Path], Result]
+    function: Callable[[R, dict[FaultName, float], int, bool], Result]
 
-    def __call__(self, faults: dict[FaultName, float], seed: int, folder: Path) -> Result:
+    def __call__(self, faults: dict[FaultName, float], seed: int, images: bool) -> Result:
         """One bench with these faults."""
-        return self.function(self.run, faults, seed, folder)
+        return self.function(self.run, faults, seed, images)
 
 
 def findings(verification: Verification) -> tuple[str, ...]:

@@ -32,8 +32,8 @@ def _system(path: Path) -> ImagingSystem:
     return load_student(SinglePixelRun(path))
 
 
-def spc_case(run: SinglePixelRun, faults: dict[FaultName, float], seed: int, folder: Path) -> Result:
-    """Simulate, calibrate and reconstruct one bench, all in memory."""
+def spc_case(run: SinglePixelRun, faults: dict[FaultName, float], seed: int, images: bool) -> Result:
+    """Simulate, calibrate and, where `images`, reconstruct one bench, all in memory."""
     design, settings = run.design, run.settings
     pictures = dead_leaves(8, design.side, SCENE_SEED + seed) / 255.0
     scene = pictures[pictures.std(axis=(1, 2)).argmax()]
@@ -54,27 +54,27 @@ def spc_case(run: SinglePixelRun, faults: dict[FaultName, float], seed: int, fol
     }
     record = capture_record(design, bench, FRAME_US, "2026-01-01T00:00:00+00:00")
     capture = Capture(Path("bench"), record, arrays)
-    system = _system(run.path)
-    gain, charge = bench.gain_counts_per_photoelectron, bench.photoelectrons_per_frame
-    noise = DetectorNoise(charge, bench.read_noise_counts / gain, design.encoding)
-    plain = solve.decode(
-        system, _pairs(_fitted(arrays["scene"], 2 * design.count), design.side, gain * charge), design.signed(), noise
-    )
-    uncalibrated = psnr_db(plain, scene)
-    complete = bench.model_copy(update={"faults": _without_loss(faults)})
-    whole = simulate_readings(design, scene, complete, time_us)["scene"]
-    lamp = lamp_brightness(bench, time_us, 1)
-    oracle = _oracle(run, whole.astype(np.float64), lamp, bench.dark_counts, gain, charge, faults, system, noise)
     try:
         found = calibrate_spc(capture, design)
     except FileError as error:
         named: tuple[FaultName, ...] = ("saturation",) if "saturat" in str(error) else ()
-        return Result((str(error),), named, uncalibrated, None, psnr_db(oracle, scene))
+        return Result((str(error),), named, None, None, None)
     verification = found.verification
+    if not images:
+        return Result(findings(verification), verification.faults, None, None, None)
+    system = _system(run.path)
+    gain, charge = bench.gain_counts_per_photoelectron, bench.photoelectrons_per_frame
+    noise = DetectorNoise(charge, bench.read_noise_counts / gain, design.encoding)
+    y = _pairs(_fitted(arrays["scene"], 2 * design.count), design.side, gain * charge)
+    uncalibrated = psnr_db(solve.decode(system, y, design.signed(), noise), scene)
+    complete = bench.model_copy(update={"faults": _without_loss(faults)})
+    whole = simulate_readings(design, scene, complete, time_us)["scene"].astype(np.float64)
+    lamp = lamp_brightness(bench, time_us, 1)
+    oracle = psnr_db(_oracle(run, whole, lamp, bench.dark_counts, gain, charge, faults, system, noise), scene)
     calibrated = None
-    if "scene" not in {check.name for check in verification.failed}:
+    if verification.verdict == "passed":
         calibrated = psnr_db(_calibrated(capture, found, run, system), scene)
-    return Result(findings(verification), verification.faults, uncalibrated, calibrated, psnr_db(oracle, scene))
+    return Result(findings(verification), verification.faults, uncalibrated, calibrated, oracle)
 
 
 def _calibrated(
