@@ -37,6 +37,9 @@ GRAYCODE_FOLDER = "graycode"
 # Readings that take only a few values (a coarse converter) may share it for no such reason.
 PILE_UP_MIN_COUNT = 5
 PILE_UP_RATIO = 3
+# Where readings share few values (low noise, coarse steps), the top one collects some by chance: more are asked for.
+PILE_UP_BROAD = 0.25
+PILE_UP_MIN_COUNT_COARSE, PILE_UP_RATIO_COARSE = 16, 6
 PILE_UP_MIN_VALUES = 8
 
 ArrayName = Literal["scene", "dark", "white", "flat", "card", "card_picture", "reference", "time_us", "truth"]
@@ -161,7 +164,8 @@ def check_not_saturated(readings: NDArray[np.float64], saturation_counts: float 
     """Raise `FileError` that counts and lists saturated readings.
 
     Saturated is a reading at or above `saturation_counts`, or a pile-up of readings on the largest value: at
-    least 5 of them, at least 1 % of all, over 3 times as many as on the next lower value, and 8 different values.
+    least 5 of them, at least 1 % of all, over 3 times as many as on the next lower value, and 8 different values; 16 and
+    6 times where four or more readings share a value on average.
     """
     if saturation_counts is not None:
         indices = np.flatnonzero(readings >= saturation_counts)
@@ -183,8 +187,11 @@ def check_not_saturated(readings: NDArray[np.float64], saturation_counts: float 
 def _pile_up(readings: NDArray[np.float64]) -> NDArray[np.intp]:
     values, counts = np.unique(readings, return_counts=True)
     at_top = int(counts[-1])
-    enough = at_top >= max(PILE_UP_MIN_COUNT, 0.01 * readings.size)
-    if values.size < PILE_UP_MIN_VALUES or not enough or at_top <= PILE_UP_RATIO * int(counts[-2]):
+    broad = values.size > PILE_UP_BROAD * readings.size
+    least = PILE_UP_MIN_COUNT if broad else PILE_UP_MIN_COUNT_COARSE
+    ratio = PILE_UP_RATIO if broad else PILE_UP_RATIO_COARSE
+    enough = at_top >= max(least, 0.01 * readings.size)
+    if values.size < PILE_UP_MIN_VALUES or not enough or at_top <= ratio * int(counts[-2]):
         return np.empty(0, dtype=np.intp)
     return np.flatnonzero(readings == values[-1])
 

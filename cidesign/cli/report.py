@@ -23,12 +23,14 @@ SCENE_SEED = 2**40
     "--include",
     multiple=True,
     type=click.Path(path_type=Path),
-    help="A reconstruction folder to show; may be repeated.",
+    help="A calibration or reconstruction folder to show; may be repeated.",
 )
 @force_option
 @json_option
 def command(run: Path | None, include: tuple[Path, ...], force: bool, as_json: bool) -> None:
     """Write RUN/report.html: the design, what it measures, training, reconstructions of unseen scenes, settings.
+
+    With --include also the verdict, checks and pictures of a calibration, and images and diagnostics of a capture.
 
     RUN is a run folder; without it the newest one below runs/ is used.  The page holds all its pictures, which are
     also written to RUN/figures.

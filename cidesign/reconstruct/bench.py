@@ -1,5 +1,6 @@
 """A capture of the designed patterns, with a calibration: images, baselines, diagnostics."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +12,16 @@ from cidesign.calibration.bench_state import circumstances_checks
 from cidesign.calibration.capture import Capture, read_capture
 from cidesign.calibration.measurement import Measurements, measurements_from_counts
 from cidesign.calibration.record import Calibration, read_calibration
-from cidesign.calibration.response import Response
 from cidesign.calibration.spc_calibrate import verify_on
 from cidesign.calibration.spc_checks import sequence_checks
-from cidesign.calibration.spc_frames import frames_of
+from cidesign.calibration.spc_frames import frames_of, reference_of
 from cidesign.calibration.verify import Check, Verification, require_passed
 from cidesign.errors import FileError
-from cidesign.reconstruct.diagnose import residuals
+from cidesign.reconstruct import spc_diagnostics
+from cidesign.reconstruct.diagnose import HeldOut, Residuals, residuals
 from cidesign.reconstruct.outcome import NamedImage, Outcome, cut_off, rounded, shown
 from cidesign.reconstruct.score import score
+from cidesign.reconstruct.spc_maps import Bench, Prior, SpcMaps, make_maps
 from cidesign.runs import SinglePixelRun, now_utc
 
 SCHEMA_VERSION = 1
@@ -30,7 +32,7 @@ CHI_SQUARE_MEANING = (
     "chi2/K is 1 where an image explains the readings to their noise; with fewer readings than pixels these images fit "
     "them all and lie below, which does not prove that the operator is right; far above 1 something is wrong"
 )
-HEADER = ("image", "chi2/K", "largest residual", "range", "PSNR dB", "SSIM", "correlation")
+HEADER = ("image", "chi2/K", "held out", "largest residual", "range", "PSNR dB", "SSIM", "correlation")
 
 
 def reconstruct_capture(
@@ -48,39 +50,25 @@ def reconstruct_capture(
     notes = require_passed(calibration.path, calibration.record.verification, accept_failed)
     frames = frames_of(capture, "scene", design, response)
     measurements = measurements_from_counts(
-        frames, design, response, calibration.operator, capture.arrays.get("reference")
+        frames, design, response, calibration.operator, reference_of(capture, design)
     )
     checks = [*_fitting(run, calibration, capture), *sequence_checks("scene", frames, measurements)]
     now = Verification(score=None, score_meaning="checks of this capture", checks=checks)
     notes += require_passed(calibration.path, now, accept_failed)
     notes += [f"{check.name}: {check.text}" for check in checks if check.status == "corrected"]
-    images, prior_level = _solve(run, measurements, response.with_peak(calibration.operator.peak_over_mean))
-    notes += [*response.notes, *measurements.notes, *_light_notes(measurements, prior_level)]
-    notes.append(CHI_SQUARE_MEANING)
+    solved = _solve(calibration, run, Bench(design, response, calibration.operator, measurements))
+    images, maps = solved.images, solved.maps
+    notes += [*response.notes, *measurements.notes, *_light_notes(measurements, solved.prior.level), *solved.remarks]
+    notes += spc_diagnostics.left_out_words(measurements, design.count)
     truth = None if capture.truth is None else capture.truth.astype(np.float32)
-    entries = {image.name: _entry(image, measurements, truth) for image in images}
-    record = {
-        "schema_version": SCHEMA_VERSION,
-        "kind": "reconstruction",
-        "modality": "single-pixel",
-        "cidesign_version": __version__,
-        "created_utc": now_utc(),
-        "run": str(run.path),
-        "design_digest": design.design_digest,
-        "capture": str(capture.path),
-        "simulated": capture.bench is not None,
-        "calibration": str(calibration.path),
-        "units": UNITS,
-        "verification": calibration.record.verification.model_dump(mode="json"),
-        "checks": [check.model_dump(mode="json") for check in checks],
-        "patterns": len(measurements.kept),
-        "patterns_left_out": sorted(set(range(design.count)) - set(measurements.kept.tolist())),
-        "repeats": measurements.repeats,
-        "light_level": measurements.light_level._asdict(),
-        "lamp": _lamp_entry(measurements),
-        "notes": notes,
-        "images": entries,
-    }
+    found = {image.name: residuals(image.image, measurements) for image in images}
+    entries = {image.name: _entry(image, found[image.name], truth) for image in images}
+    notes += [*spc_diagnostics.time_notes(found["lmmse"]), *_map_notes(maps, measurements), CHI_SQUARE_MEANING]
+    record = _record(run, capture, calibration, measurements, checks) | {"notes": notes, "images": entries}
+    record["pictures"] = {"residuals": spc_diagnostics.RESIDUALS_TEXT}
+    if maps is not None:
+        record |= spc_diagnostics.diagnostics_entry(maps, truth, {image.name: image.image for image in images})
+        record["maps"] = {name: text for name, (_, text) in spc_diagnostics.MAPS.items()}
     panels = [NamedImage(i.name, i.title, i.image, _caption(entries[i.name])) for i in images]
     if truth is not None:
         panels.insert(0, NamedImage("truth", "truth (simulated)", truth))
@@ -90,10 +78,39 @@ def reconstruct_capture(
         columns=len(panels),
         heading=f"{design.count} patterns of {design.side} x {design.side}; grey: 0 to 1, {UNITS.split(' (')[0]}",
         record=record,
-        rows=[_row(image, entries[image.name]) for image in images],
+        rows=[_row(image, entries[image.name], maps.held_out[image.name] if maps else None) for image in images],
         header=HEADER,
         remarks=notes,
+        maps=[] if maps is None else spc_diagnostics.named_maps(maps),
+        pictures={"residuals": spc_diagnostics.draw_residuals(images, found, maps, design.count)},
     )
+
+
+def _record(
+    run: SinglePixelRun, capture: Capture, calibration: Calibration, measurements: Measurements, checks: list[Check]
+) -> dict[str, Any]:
+    """What the record says of run, capture and calibration."""
+    count = run.design.count
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "kind": "reconstruction",
+        "modality": "single-pixel",
+        "cidesign_version": __version__,
+        "created_utc": now_utc(),
+        "run": str(run.path),
+        "design_digest": run.design.design_digest,
+        "capture": str(capture.path),
+        "simulated": capture.bench is not None,
+        "calibration": str(calibration.path),
+        "units": UNITS,
+        "verification": calibration.record.verification.model_dump(mode="json"),
+        "checks": [check.model_dump(mode="json") for check in checks],
+        "patterns": len(measurements.kept),
+        "patterns_left_out": sorted(set(range(count)) - set(measurements.kept.tolist())),
+        "repeats": measurements.repeats,
+        "light_level": measurements.light_level._asdict(),
+        "lamp": _lamp_entry(measurements),
+    }
 
 
 def _fitting(run: SinglePixelRun, calibration: Calibration, capture: Capture) -> list[Check]:
@@ -120,20 +137,42 @@ def _fitting(run: SinglePixelRun, calibration: Calibration, capture: Capture) ->
     return checks + verify_on(calibration.response, calibration.operator, capture, run.design)
 
 
-def _solve(run: SinglePixelRun, measurements: Measurements, response: Response) -> tuple[list[NamedImage], float]:
-    """The images, and the mean level of the student's training images."""
-    from cidesign.models.system import load_student
-    from cidesign.reconstruct import solve
+@dataclass(frozen=True)
+class _Solved:
+    """The images, the statistics of the student's training images, the maps (None: left out), and remarks."""
 
-    system = load_student(run)
-    noise = solve.calibrated_noise(response, run.design.encoding)
+    images: list[NamedImage]
+    prior: Prior
+    maps: SpcMaps | None
+    remarks: list[str]
+
+
+def _solve(calibration: Calibration, run: SinglePixelRun, bench: Bench) -> _Solved:
+    from cidesign.reconstruct import solve
+    from cidesign.reconstruct.fine_tuned import load_decoder_for
+
+    system, remarks = load_decoder_for(run, calibration.path)
+    measurements = bench.measurements
+    noise = solve.calibrated_noise(bench.response.with_peak(bench.operator.peak_over_mean), run.design.encoding)
     student = solve.decode(system, measurements.y, measurements.signed, noise)
     images = [
         NamedImage("student", "student", student),
         NamedImage("lmmse", "best linear (LMMSE)", solve.best_linear_calibrated(system, measurements)),
         NamedImage("tikhonov", "least squares (Tikhonov)", solve.tikhonov_calibrated(system, measurements)),
     ]
-    return images, float(system.decoder.prior.mean[0])
+    prior = solve.image_statistics(system)
+    maps = make_maps(bench, prior, solve.decoder_of(system, noise), {image.name: image.image for image in images})
+    return _Solved(images, prior, maps, remarks)
+
+
+def _map_notes(maps: SpcMaps | None, measurements: Measurements) -> list[str]:
+    if maps is not None:
+        return spc_diagnostics.map_notes(maps)
+    count, side = measurements.signed.shape[:2]
+    return [
+        f"held-out readings and uncertainty are left out: with {count} patterns of {side} x {side} they take minutes, "
+        "or nothing can be kept from a single one"
+    ]
 
 
 def _light_notes(measurements: Measurements, prior_level: float) -> list[str]:
@@ -163,13 +202,13 @@ def _lamp_entry(measurements: Measurements) -> dict[str, Any] | None:
     }
 
 
-def _entry(named: NamedImage, measurements: Measurements, truth: NDArray[np.float32] | None) -> dict[str, Any]:
-    found = residuals(named.image, measurements)
+def _entry(named: NamedImage, found: Residuals, truth: NDArray[np.float32] | None) -> dict[str, Any]:
     index, largest = found.largest
     entry: dict[str, Any] = {
         "title": named.title,
         "chi_square_reduced": found.chi_square_reduced,
-        "largest_residual": {"pattern": int(measurements.kept[index]), "normalised": largest},
+        "largest_residual": {"pattern": int(found.numbers[index]), "normalised": largest},
+        **spc_diagnostics.time_entry(found),
         **cut_off(named.image),
     }
     if truth is not None:
@@ -179,14 +218,15 @@ def _entry(named: NamedImage, measurements: Measurements, truth: NDArray[np.floa
 
 def _caption(entry: dict[str, Any]) -> str:
     psnr = f"{shown(entry['psnr_db'], '.2f')} dB, " if "psnr_db" in entry else ""
-    return f"{psnr}chi²/K {entry['chi_square_reduced']:.2f}"
+    return f"{psnr}chi²/K {entry['chi_square_reduced']:.2g}"
 
 
-def _row(named: NamedImage, entry: dict[str, Any]) -> tuple[str, ...]:
+def _row(named: NamedImage, entry: dict[str, Any], held: HeldOut | None) -> tuple[str, ...]:
     largest = entry["largest_residual"]
     return (
         named.title,
-        f"{entry['chi_square_reduced']:.2f}",
+        f"{entry['chi_square_reduced']:.2g}",
+        shown(None if held is None else held.relative, ".1%"),
         f"{largest['normalised']:+.1f} (pattern {largest['pattern']})",
         f"{entry['minimum']:.2f} .. {entry['maximum']:.2f}",
         shown(entry.get("psnr_db"), ".2f"),

@@ -97,7 +97,8 @@ def residuals(image: NDArray[np.float32], measurements: Measurements) -> Residua
 
 def predicted(image: NDArray[np.float32], signed: NDArray[np.float32]) -> Vector:
     """A x_hat (K,) of an image (n, n) for patterns (K, n, n)."""
-    return (signed.reshape(len(signed), -1) @ image.reshape(-1)).astype(np.float64) / signed.shape[-1]
+    read: Vector = (signed.reshape(len(signed), -1) @ image.reshape(-1)).astype(np.float64) / signed.shape[-1]
+    return read
 
 
 def correlation(first: Vector, second: Vector) -> float:

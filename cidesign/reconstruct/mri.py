@@ -8,13 +8,16 @@ from numpy.typing import NDArray
 
 from cidesign import __version__
 from cidesign.calibration.kspace import NO_REFERENCE, RawKspace, Samples, centred_ifft, require_design
+from cidesign.calibration.kspace_phantom import as_acquired
 from cidesign.calibration.kspace_readers import read_kspace
 from cidesign.calibration.kspace_record import (
     StoredKspaceCalibration,
     read_kspace_calibration,
     require_fitting_kspace,
+    verify_capture,
 )
 from cidesign.calibration.kspace_response import KspaceCalibration
+from cidesign.calibration.verify import require_passed
 from cidesign.pattern import Trajectory
 from cidesign.physics.designs_kspace import centre_lines, variable_density_lines
 from cidesign.reconstruct.mri_panels import METHODS, Result, comparison, images_of
@@ -39,21 +42,31 @@ MEANING = (
 
 
 def reconstruct_kspace(
-    run: MriRun, capture: Path, calibration: Path, slice_index: int | None = None, matrix_lines: int | None = None
+    run: MriRun,
+    capture: Path,
+    calibration: Path,
+    slice_index: int | None = None,
+    matrix_lines: int | None = None,
+    accept_failed: bool = False,
 ) -> Outcome:
     """Reconstruct a capture with the student's decoder and baselines.
 
     A capture of the designed lines is reconstructed as it is, and scored only against the truth of a simulation.  From
     a fully sampled one the lines of the design, a centre block and variable-density lines are taken, and scored
-    against its own full reconstruction.  Raises `FileError` for captures and calibrations that do not fit.
+    against its own full reconstruction.  Raises `FileError` for captures and calibrations that do not fit, and
+    `LimitError` for a calibration that failed, or that the capture's own noise, phantom or lines contradict, unless
+    `accept_failed`.
     """
     design = run.design
     raw = read_kspace(capture, slice_index, matrix_lines)
     use = require_design(raw, design)
     stored = read_kspace_calibration(calibration)
     notes = require_fitting_kspace(stored, raw, design)
+    notes += require_passed(stored.path, stored.record.verification, accept_failed)
+    again = verify_capture(stored, raw, design)
+    notes += [note for note in require_passed(raw.path, again, accept_failed) if note not in notes]
     sets = line_sets(design) if use == "retrospective" else {"student": design}
-    reference, of_what = _reference(raw, stored.calibration)
+    reference, of_what = _reference(raw, stored)
     results, system_notes = _results(run, raw, stored.calibration, sets)
     notes += [*stored.calibration.notes, *system_notes, MEANING]
     if use == "retrospective":
@@ -70,7 +83,13 @@ def reconstruct_kspace(
             f"scores about {-20 * np.log10(part):.1f} dB at best"
         )
     entries = _entries(results, reference, mask)
-    return _outcome(run, raw, stored, use, results, reference, of_what, peak, entries, notes)
+    outcome = _outcome(run, raw, stored, use, results, reference, of_what, peak, entries, notes)
+    outcome.record["verification"] = {
+        "calibration": stored.record.verification.model_dump(mode="json"),
+        "capture": again.model_dump(mode="json"),
+    }
+    outcome.record["held_back"] = {"unexplained": again.score, "meaning": again.score_meaning}
+    return outcome
 
 
 def line_sets(design: Trajectory) -> dict[str, Trajectory]:
@@ -96,10 +115,13 @@ def full_reconstruction(k: Samples) -> NDArray[np.float32]:
     return np.asarray(np.sqrt((np.abs(centred_ifft(k, (-2, -1))) ** 2).sum(axis=0)), dtype=np.float32)
 
 
-def _reference(raw: RawKspace, calibration: KspaceCalibration) -> tuple[NDArray[np.float32] | None, str]:
-    """The magnitude to compare with, in units of the training images, and what it is."""
+def _reference(raw: RawKspace, stored: StoredKspaceCalibration) -> tuple[NDArray[np.float32] | None, str]:
+    """The magnitude to compare with, as it was scanned, in units of the training images, and what it is."""
+    calibration = stored.calibration
     if raw.truth is not None and raw.gain is not None:
         truth = np.abs(raw.truth) * raw.gain * calibration.scale
+        if stored.record.orientation_shown:
+            truth = as_acquired(truth, *vars(calibration.orientation).values())
         return truth.astype(np.float32), "truth (simulated)"
     if raw.complete:
         return full_reconstruction(calibration.coil_kspace(raw)), "own full reconstruction"

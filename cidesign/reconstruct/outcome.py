@@ -1,15 +1,19 @@
-"""What a reconstruction leaves behind: each image as PNG, float TIFF and npz, a comparison, and a record."""
+"""What a reconstruction leaves behind: each image as PNG, float TIFF and npz, a comparison, maps, and a record."""
 
 import io
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cidesign.files import replacing_folder, save_npz, write_bytes, write_json
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 RECORD_FILE = "reconstruction.json"
 COMPARISON_FILE = "comparison.png"
@@ -27,8 +31,28 @@ class NamedImage:
 
 
 @dataclass(frozen=True)
+class NamedMap:
+    """A map (n, n) beside the images, in their unit, drawn with a colour bar of its own.
+
+    `text` says in words what is drawn; `signed` maps are drawn around 0; `top` is the end of the colour bar (None: the
+    map's largest value).
+    """
+
+    name: str
+    title: str
+    image: NDArray[np.float32]
+    text: str
+    caption: str = ""
+    signed: bool = False
+    top: float | None = None
+
+
+@dataclass(frozen=True)
 class Outcome:
-    """Images to write, panels of the comparison (`columns` in a row), and the record of `reconstruction.json`."""
+    """Images to write, panels of the comparison (`columns` in a row), and the record of `reconstruction.json`.
+
+    `maps` are written as the images are and drawn below the panels; `pictures` are more PNG files, by their stems.
+    """
 
     images: list[NamedImage]
     panels: list[NamedImage]
@@ -38,6 +62,8 @@ class Outcome:
     rows: list[tuple[str, ...]]
     header: tuple[str, ...]
     remarks: list[str] = field(default_factory=list)
+    maps: list[NamedMap] = field(default_factory=list)
+    pictures: dict[str, bytes] = field(default_factory=dict)
 
 
 def write_outcome(folder: Path, outcome: Outcome, force: bool) -> None:
@@ -45,17 +71,40 @@ def write_outcome(folder: Path, outcome: Outcome, force: bool) -> None:
     with replacing_folder(folder, force) as temporary:
         for named in outcome.images:
             write_image(temporary, named)
-        write_bytes(temporary / COMPARISON_FILE, draw_panels(outcome.panels, outcome.columns, outcome.heading))
+        for one in outcome.maps:
+            write_map(temporary, one)
+        for stem, png in outcome.pictures.items():
+            write_bytes(temporary / f"{stem}.png", png)
+        comparison = draw_panels(outcome.panels, outcome.columns, outcome.heading, outcome.maps)
+        write_bytes(temporary / COMPARISON_FILE, comparison)
         write_json(temporary / RECORD_FILE, outcome.record)
 
 
 def write_image(folder: Path, named: NamedImage) -> None:
     """Write NAME.png (8 bit, 0 black to 1 white), NAME.tiff (float32, unscaled) and NAME.npz (array `image`)."""
+    _write_values(folder, named.name, named.image)
+    write_bytes(folder / f"{named.name}.png", grey_png(named.image))
+
+
+def write_map(folder: Path, named: NamedMap) -> None:
+    """Write NAME.png (in colour, with its colour bar), NAME.tiff (float32, unscaled) and NAME.npz (array `image`)."""
+    from matplotlib.figure import Figure
+
+    _write_values(folder, named.name, named.image)
+    figure = Figure(figsize=(3.9, 3.4), layout="constrained", dpi=130)
+    axis = figure.subplots()
+    _draw_map(axis, named)
+    axis.set_axis_on()
+    axis.set_xlabel("column")
+    axis.set_ylabel("row")
+    write_bytes(folder / f"{named.name}.png", _png(figure))
+
+
+def _write_values(folder: Path, stem: str, image: NDArray[np.float32]) -> None:
     import tifffile
 
-    save_npz(folder / f"{named.name}.npz", {"image": named.image})
-    tifffile.imwrite(folder / f"{named.name}.tiff", named.image, photometric="minisblack", metadata=None)
-    write_bytes(folder / f"{named.name}.png", grey_png(named.image))
+    save_npz(folder / f"{stem}.npz", {"image": image})
+    tifffile.imwrite(folder / f"{stem}.tiff", image, photometric="minisblack", metadata=None)
 
 
 def grey_png(image: NDArray[np.float32]) -> bytes:
@@ -78,12 +127,19 @@ def cut_off(image: NDArray[np.float32]) -> dict[str, float | int]:
     }
 
 
-def draw_panels(panels: list[NamedImage], columns: int, heading: str) -> bytes:
-    """A PNG with the images side by side in grey, 0 black to 1 white, titles above and captions below."""
+def draw_panels(panels: list[NamedImage], columns: int, heading: str, maps: list[NamedMap] | None = None) -> bytes:
+    """A PNG with the images side by side in grey, 0 black to 1 white, titles above and captions below.
+
+    The maps follow in rows of their own, each with its colour bar.
+    """
     from matplotlib.figure import Figure
 
-    rows = math.ceil(len(panels) / columns)
-    figure = Figure(figsize=(PANEL_INCHES * columns, (PANEL_INCHES + 0.55) * rows + 0.3), layout="constrained", dpi=130)
+    shown_maps = maps or []
+    columns = max(columns, min(len(shown_maps), 4))
+    rows = math.ceil(len(panels) / columns) + math.ceil(len(shown_maps) / columns)
+    # Colour bars take their width from the panels of all rows.
+    width = PANEL_INCHES * columns * (1.25 if shown_maps else 1.0)
+    figure = Figure(figsize=(width, (PANEL_INCHES + 0.55) * rows + 0.3), layout="constrained", dpi=130)
     figure.suptitle(heading, fontsize=9)
     axes = figure.subplots(rows, columns, squeeze=False)
     for axis in axes.flat:
@@ -92,6 +148,23 @@ def draw_panels(panels: list[NamedImage], columns: int, heading: str) -> bytes:
         axis.imshow(panel.image, cmap="gray", vmin=0, vmax=1, interpolation="nearest", origin="upper")
         axis.set_title(panel.title, fontsize=8)
         axis.text(0.5, -0.03, panel.caption, transform=axis.transAxes, ha="center", va="top", fontsize=7)
+    for axis, one in zip(axes[math.ceil(len(panels) / columns) :].flat, shown_maps, strict=False):
+        _draw_map(axis, one)
+        axis.text(0.5, -0.03, one.caption, transform=axis.transAxes, ha="center", va="top", fontsize=7)
+    return _png(figure)
+
+
+def _draw_map(axis: "Axes", named: NamedMap) -> None:
+    top = float(np.abs(named.image).max()) if named.top is None else named.top
+    top = max(top, 1e-9)
+    colours, low = ("RdBu_r", -top) if named.signed else ("magma", 0.0)
+    drawn = axis.imshow(named.image, cmap=colours, vmin=low, vmax=top, interpolation="nearest", origin="upper")
+    axis.set_title(named.title, fontsize=8)
+    bar = axis.figure.colorbar(drawn, ax=axis, shrink=0.75, pad=0.02, aspect=25)
+    bar.ax.tick_params(labelsize=6)
+
+
+def _png(figure: "Figure") -> bytes:
     target = io.BytesIO()
     figure.savefig(target, format="png")
     return target.getvalue()

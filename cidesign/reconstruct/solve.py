@@ -11,6 +11,7 @@ from cidesign.pattern import Encoding
 from cidesign.physics.linear_inverse import lmmse, tikhonov
 from cidesign.physics.noise import DetectorNoise
 from cidesign.physics.single_pixel import SinglePixelEncoder, single_band
+from cidesign.reconstruct.spc_maps import Decode, Prior
 
 Image = NDArray[np.float32]
 Signed = NDArray[np.float32]
@@ -41,6 +42,24 @@ def decode(system: ImagingSystem, y: NDArray[np.float64], signed: Signed, noise:
     """The image (n, n) that the decoder makes of y (K,), taken with the patterns (K, n, n) and the noise given."""
     encoder = SinglePixelEncoder.fixed(signed, noise)
     return _image(system.decoder(_batch(y), encoder).image)
+
+
+def decoder_of(system: ImagingSystem, noise: DetectorNoise) -> Decode:
+    """The decoder of images (B, n, n) from measurements (B, K) and the patterns (K, n, n) they were taken with."""
+
+    @torch.no_grad()
+    def decode_all(y: NDArray[np.float64], signed: Signed) -> Image:
+        encoder = SinglePixelEncoder.fixed(signed, noise)
+        images: Image = system.decoder(torch.from_numpy(y.astype(np.float32)), encoder).image[:, 0].numpy()
+        return images
+
+    return decode_all
+
+
+def image_statistics(system: ImagingSystem) -> Prior:
+    """The statistics of the training images that the decoder carries."""
+    prior = single_band(system.decoder.prior)
+    return Prior(float(prior.mean_level), prior.variance.numpy().astype(np.float64))
 
 
 @torch.no_grad()

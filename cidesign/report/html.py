@@ -13,6 +13,7 @@ figure { margin: 1rem 0; } img { max-width: 100%; height: auto; }
 figcaption, .note { color: #555; font-size: 0.9rem; } table { border-collapse: collapse; margin: 0.6rem 0; }
 th, td { text-align: left; vertical-align: top; padding: 0.15rem 1rem 0.15rem 0; border-bottom: 1px solid #eee; }
 td { font-variant-numeric: tabular-nums; } .wide { overflow-x: auto; }
+.good { color: #1b5e20; font-weight: 600; } .bad { color: #b00020; font-weight: 600; }
 .facts td { overflow-wrap: anywhere; } .facts td:first-child { width: 12rem; }
 """
 # The browser itself refuses to fetch anything, should a picture or style ever name another place.

@@ -1,46 +1,129 @@
-"""Reconstruction folders that a report shows: their numbers, their remarks and their comparison picture."""
+"""Reconstruction folders that a report shows: images, checks, diagnostics, maps and remarks."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
+
+from cidesign.calibration.verify import Check
 from cidesign.errors import FileError
-from cidesign.files import read_json, read_limited
+from cidesign.files import read_json
 from cidesign.report import html
+from cidesign.report.calibration_part import calibration_section, checks_table, is_calibration, picture_of
 from cidesign.report.parts import Figure, Section
 
-MAX_PICTURE_BYTES = 50_000_000
 # What these say, the section itself does.
 FORMAT_KEYS = {"schema_version", "kind"}
-PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+COMPARISON = "comparison.png"
+# Tables with more columns do not fit the page.
+WIDEST = 7
+# A report shows at most so many maps and further pictures of a folder.
+MAX_EXTRA = 12
+CASSI_PICTURES = {
+    "spectra": "Spectra of some pixels in all cubes.",
+    "residuals": (
+        "What the cubes leave of the detector image, in units of its noise. Healthy is noise without shapes; shapes of "
+        "the scene or the mask mean a wrong operator, but their absence proves nothing."
+    ),
+}
+
+
+def folder_section(folder: Path, design_digest: str) -> Section:
+    """The section of a calibration or a reconstruction folder; raises `FileError` when it is neither."""
+    if is_calibration(folder):
+        return calibration_section(folder, design_digest)
+    return included_section(folder, design_digest)
 
 
 def included_section(folder: Path, design_digest: str) -> Section:
-    """The section of one folder; raises `FileError` when it is not a reconstruction.
+    """The section of one reconstruction; raises `FileError` when the folder holds none, or is damaged.
 
     A reconstruction of another design than `design_digest` is shown with a remark.
     """
     record = read_json(folder / "reconstruction.json", "reconstruction record")
-    picture = read_limited(folder / "comparison.png", "comparison picture", MAX_PICTURE_BYTES)
-    if not picture.startswith(PNG_SIGNATURE):
-        raise FileError(f"{folder / 'comparison.png'}: this comparison picture is not a PNG; reconstruct again")
+    comparison = picture_of(folder, COMPARISON)
     blocks: list[str | Figure] = []
     if record.get("design_digest") != design_digest:
         blocks.append(html.paragraph("This reconstruction is of another design than this run's.", "note"))
-    plain = [(key, _cell(value)) for key, value in record.items() if _is_plain(value) and key not in FORMAT_KEYS]
+    plain = [
+        (key.replace("_", " "), _cell(value))
+        for key, value in record.items()
+        if _is_plain(value) and key not in FORMAT_KEYS
+    ]
     blocks.append(html.facts(plain))
     blocks += [html.table(*rows) for rows in _tables(record)]
-    blocks.append(Figure("", picture, f"comparison.png of {folder.name}"))
+    blocks.append(Figure("", comparison, f"{COMPARISON} of {folder.name}"))
+    blocks += _diagnostics(record)
+    blocks += [Figure("", picture_of(folder, f"{name}.png"), text) for name, text in _extra(folder, record).items()]
+    checks = _checks(record)
+    if checks:
+        blocks.append(html.paragraph("What was checked on this capture:"))
+        blocks.append(checks_table(checks))
     notes = record.get("notes")
     if isinstance(notes, list):
         blocks += [html.paragraph(str(remark), "note") for remark in notes]
     return Section(f"Reconstruction: {folder.resolve().name}", blocks)
 
 
+def _extra(folder: Path, record: Mapping[str, Any]) -> dict[str, str]:
+    """Captions of the maps and pictures that the record names, by the stems of their files in the folder."""
+    named: dict[str, str] = {}
+    for key in ("maps", "pictures"):
+        part = record.get(key)
+        if isinstance(part, dict):
+            named |= {name: f"{name}.png: {text}." for name, text in part.items() if isinstance(text, str)}
+    if record.get("modality") == "cassi":
+        named |= {name: text for name, text in CASSI_PICTURES.items() if (folder / f"{name}.png").is_file()}
+    if len(named) > MAX_EXTRA:
+        raise FileError(f"{folder}: the record names {len(named)} pictures; a report shows at most {MAX_EXTRA}")
+    return named
+
+
+def _checks(record: Mapping[str, Any]) -> list[Check]:
+    """The checks of the capture, from `checks` or from `verification.capture.checks`; none where they do not fit."""
+    found = record.get("checks")
+    if found is None and isinstance(record.get("verification"), dict):
+        capture = record["verification"].get("capture")
+        found = capture.get("checks") if isinstance(capture, dict) else None
+    try:
+        return [] if found is None else TypeAdapter(list[Check]).validate_python(found)
+    except ValidationError:
+        return []
+
+
+def _diagnostics(record: Mapping[str, Any]) -> list[str]:
+    """Tables of held-out readings, disagreement and uncertainty, each with what it means."""
+    blocks = []
+    held = record.get("held_out")
+    if isinstance(held, dict):
+        meaning = held.get("meaning")
+        images = held.get("images")
+        if isinstance(images, dict) and all(isinstance(entry, dict) for entry in images.values()):
+            blocks.append(html.paragraph("Readings that were kept out:"))
+            blocks.append(html.table(*_table([{"image": name, **entry} for name, entry in images.items()])))
+            wrong = held.get("error_over_wrong_order")
+            blocks += [html.facts([("error over that of wrong orders", _cell(wrong))])] if _is_plain(wrong) else []
+        elif _is_plain(held.get("unexplained")):
+            blocks.append(html.facts([("unexplained part of what was kept out", _cell(held["unexplained"]))]))
+        if isinstance(meaning, str):
+            blocks.append(html.paragraph(meaning, "note"))
+    rows = [
+        (f"{key.replace('_', ' ')}: {inner.replace('_', ' ')}", _cell(value))
+        for key in ("disagreement", "uncertainty", "error_over_uncertainty")
+        if isinstance(record.get(key), dict)
+        for inner, value in record[key].items()
+        if _is_plain(value)
+    ]
+    return [*blocks, html.facts(rows)] if rows else blocks
+
+
 def _tables(record: Mapping[str, Any]) -> list[tuple[list[str], list[list[str]]]]:
     """Header and rows of what the record says of each image, or of each row of its table."""
     found: list[tuple[list[str], list[list[str]]]] = []
     images = record.get("images")
+    if isinstance(images, list) and all(isinstance(entry, dict) for entry in images):
+        found.append(_table(images))
     if isinstance(images, dict) and all(isinstance(entry, dict) for entry in images.values()):
         found.append(_table([{"image": name, **entry} for name, entry in images.items()]))
     rows = record.get("table")
@@ -50,8 +133,14 @@ def _tables(record: Mapping[str, Any]) -> list[tuple[list[str], list[list[str]]]
 
 
 def _table(rows: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[list[str]]]:
-    header = list(dict.fromkeys(key for row in rows for key, value in row.items() if _is_plain(value)))
-    return header, [[_cell(row.get(key)) for key in header] for row in rows]
+    """One row for each of `rows`; or one for each of their values where these are many and the rows are few."""
+    keys = list(dict.fromkeys(key for row in rows for key, value in row.items() if _is_plain(value)))
+    body = [[_cell(row.get(key)) for key in keys] for row in rows]
+    names = [key.replace("_", " ") for key in keys]
+    if len(keys) <= WIDEST or len(rows) > WIDEST or not body:
+        return names, body
+    first, *others = ([name, *column] for name, column in zip(names, zip(*body, strict=True), strict=True))
+    return first, others
 
 
 def _is_plain(value: object) -> bool:

@@ -13,7 +13,7 @@ from cidesign.models.system import load_student, load_teacher
 from cidesign.report import figures, html
 from cidesign.report.cassi_part import cassi_part
 from cidesign.report.figures import Epoch
-from cidesign.report.included import included_section
+from cidesign.report.included import folder_section
 from cidesign.report.mri_part import mri_part
 from cidesign.report.parts import Figure, Part, Section, Shown, reconstruct_scenes
 from cidesign.report.single_pixel_part import single_pixel_part
@@ -43,13 +43,14 @@ def refuse_report(run: Run, force: bool) -> None:
 def write_report(run: Run, scenes: Tensor, included: list[Path], force: bool) -> Report:
     """Write `report.html` and `figures/` into the run folder.
 
-    `scenes` (M, C, H, W) are float images that the run has not seen; `included` are reconstruction folders to show.
+    `scenes` (M, C, H, W) are float images that the run has not seen; `included` are calibration and
+    reconstruction folders to show.
     Raises `FileError` when a report is there already and `force` is not set, and for an unfinished or damaged run.
     """
     refuse_report(run, force)
     page, folder = run.path / PAGE_FILE, run.path / FIGURES_FOLDER
     # These are quick, and any of them can fail: they come before the work.
-    shown_folders = [included_section(path, run.design.design_digest) for path in included]
+    shown_folders = [folder_section(path, run.design.design_digest) for path in included]
     training = _training(run)
     part = _part(run, scenes)
     sections = [part.design, part.measures, training, part.reconstructions, *part.more, *shown_folders]

@@ -14,13 +14,14 @@ import torch
 from numpy.typing import NDArray
 
 from cidesign.calibration.kspace import centred_fft
+from cidesign.calibration.kspace_phantom import draw_phantom
 from cidesign.calibration.kspace_readers import read_kspace
 from cidesign.calibration.kspace_record import read_kspace_calibration
-from cidesign.cli.mri_capture import calibrate_mri, reconstruct_mri, simulate_mri
+from cidesign.cli.mri_capture import calibrate_mri, plan_mri, reconstruct_mri, simulate_mri
 from cidesign.cli.mri_files import export_mri
 from cidesign.constraints.kspace import LineBudget
 from cidesign.data.phantoms import coil_maps, phantom_slices
-from cidesign.errors import FileError, InputError
+from cidesign.errors import FileError, InputError, LimitError
 from cidesign.export.bart_files import read_cfl, write_cfl
 from cidesign.hardware_profiles.loader import load_profile
 from cidesign.models.optics import optics_for
@@ -204,7 +205,7 @@ def test_the_image_is_not_flipped_or_turned(run: MriRun, tmp_path: Path) -> None
 
 
 def test_orientation_turns_the_pictures(run: MriRun, tmp_path: Path) -> None:
-    chain(run, tmp_path)
+    chain(run, tmp_path, phantom=False)
     calibrate_mri(run, tmp_path / "capture", tmp_path / "turned", transpose=True, flip_vertical=True)
     reconstruct_mri(run, tmp_path / "capture", tmp_path / "turned", tmp_path / "other")
     for name in ("student", "reference"):
@@ -223,6 +224,87 @@ def test_a_full_capture_is_sampled_with_several_sets(run: MriRun, tmp_path: Path
     alone = chain(run, tmp_path / "alone", coils=4)
     both = scores(value)["student"]["psnr_db"], scores(alone)["student"]["psnr_db"]
     assert both[0] == pytest.approx(both[1], abs=0.7)
+
+
+def test_a_calibration_that_failed_is_refused_unless_accepted(run: MriRun, tmp_path: Path) -> None:
+    simulate_mri(run, tmp_path / "capture", coils=4, faults={"lost-trigger": 1})
+    value, _, verification, place = calibrate_mri(run, tmp_path / "capture", tmp_path / "calibration")
+    assert verification.verdict == "failed"
+    assert (place, value["calibration"]) == (tmp_path / "calibration", str(tmp_path / "calibration"))
+    with pytest.raises(
+        LimitError, match=r"order of readouts: 1 readout.*this resembles: lost-trigger.*--accept-failed"
+    ):
+        reconstruct_mri(run, tmp_path / "capture", place, tmp_path / "images")
+    assert not (tmp_path / "images").exists()
+    value, text = reconstruct_mri(run, tmp_path / "capture", place, tmp_path / "images", accept_failed=True)
+    assert "ACCEPTED although failed: order of readouts" in text
+    assert value["verification"]["calibration"]["checks"]
+
+
+def test_a_failed_calibration_does_not_replace_a_good_one(run: MriRun, tmp_path: Path) -> None:
+    simulate_mri(run, tmp_path / "capture", coils=4)
+    calibrate_mri(run, tmp_path / "capture", tmp_path / "calibration")
+    kept = (tmp_path / "calibration" / "calibration.json").read_bytes()
+    simulate_mri(run, tmp_path / "bad", coils=4, faults={"saturation": 200})
+    _, _, verification, place = calibrate_mri(run, tmp_path / "bad", tmp_path / "calibration", force=True)
+    assert verification.faults == ("saturation",)
+    assert place == tmp_path / "calibration-failed"
+    assert (tmp_path / "calibration" / "calibration.json").read_bytes() == kept
+
+
+@pytest.mark.parametrize(("fault", "strength"), [("shift", 3.0), ("coil-loss", 1.0), ("mirror", 1.0), ("dark", 1.0)])
+def test_a_scanner_that_changed_is_refused_by_the_captures_own_phantom(
+    run: MriRun, tmp_path: Path, fault: Any, strength: float
+) -> None:
+    simulate_mri(run, tmp_path / "sound", coils=4)
+    calibrate_mri(run, tmp_path / "sound", tmp_path / "calibration")
+    simulate_mri(run, tmp_path / "later", coils=4, faults={fault: strength}, seed=5)
+    with pytest.raises(LimitError, match=f"later: failed its verification: .*this resembles: {fault}"):
+        reconstruct_mri(run, tmp_path / "later", tmp_path / "calibration", tmp_path / "images")
+
+
+def test_corrected_faults_cost_little(run: MriRun, tmp_path: Path) -> None:
+    """Images of a scanner whose faults were put right are as good as those of a sound one; uncorrected they are not."""
+    sound = scores(chain(run, tmp_path / "sound", coils=4))["cg_sense"]["psnr_db"]
+    faults: Any = {"shift": 3.0, "dark": 1.0, "mirror": 2.0, "drift": 60.0, "trajectory-delay": 1.5}
+    put_right = scores(chain(run, tmp_path / "faulty", coils=4, faults=faults))["cg_sense"]["psnr_db"]
+    assert put_right > sound - 1.5
+    ignored, _ = reconstruct_mri(
+        run,
+        tmp_path / "faulty" / "capture",
+        tmp_path / "sound" / "calibration",
+        tmp_path / "ignored",
+        accept_failed=True,
+    )
+    assert scores(ignored)["cg_sense"]["psnr_db"] < put_right - 5
+    assert sum("ACCEPTED although failed" in note for note in ignored["notes"]) >= 4
+
+
+def test_lines_kept_out_are_scored(run: MriRun, tmp_path: Path) -> None:
+    value = chain(run, tmp_path, coils=4)
+    assert value["held_back"]["unexplained"] < 0.25
+    assert chain(run, tmp_path / "one")["held_back"]["unexplained"] is None
+
+
+def test_a_phantom_is_given_with_its_drawing(run: MriRun, tmp_path: Path) -> None:
+    simulate_mri(run, tmp_path / "capture", phantom=False)
+    with pytest.raises(InputError, match="a scan and its drawing go together"):
+        calibrate_mri(run, tmp_path / "capture", tmp_path / "calibration", phantom=tmp_path / "capture")
+    drawing = draw_phantom(SIDE, SIDE)
+    np.save(tmp_path / "drawing.npy", drawing)
+    k = centred_fft(drawing.astype(np.complex64) * 1e-3, (-2, -1))
+    k *= np.exp(-2j * np.pi * 2 * (np.arange(SIDE) - SIDE // 2) / SIDE).astype(np.complex64)[:, None]
+    np.save(tmp_path / "phantom.npy", k)
+    _, _, verification, _ = calibrate_mri(
+        run, tmp_path / "capture", tmp_path / "calibration", phantom=tmp_path / "phantom.npy",
+        phantom_picture=tmp_path / "drawing.npy",
+    )  # fmt: skip
+    assert verification.faults == ("shift",)
+    reconstruct_mri(run, tmp_path / "capture", tmp_path / "calibration", tmp_path / "images")
+
+
+def test_the_plan_of_a_run(run: MriRun) -> None:
+    assert [step.needed for step in plan_mri(run)] == [False, False, True]
 
 
 def test_without_truth_there_are_no_metrics(run: MriRun, tmp_path: Path) -> None:

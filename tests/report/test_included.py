@@ -55,6 +55,7 @@ def test_numbers_tables_picture_and_remarks(tmp_path: Path) -> None:
     assert "<tr><td>student</td><td>23.46</td><td>-</td></tr>" in text
     assert "<td>all</td><td>0.9877</td>" in text
     assert "<td>simulated</td><td>yes</td>" in text
+    assert "<th>psnr db</th>" in text
     assert "mind &lt;the&gt; lamp" in text
     assert "another design" not in text
 
@@ -75,8 +76,58 @@ def test_what_is_not_a_reconstruction_is_refused(tmp_path: Path) -> None:
         included_section(tmp_path, "d1")
     folder = _folder(tmp_path / "rec", {})
     (folder / "comparison.png").write_bytes(b"GIF89a<script>")
-    with pytest.raises(FileError, match=r"comparison\.png: this comparison picture is not a PNG"):
+    with pytest.raises(FileError, match=r"comparison\.png: this picture is not a PNG"):
         included_section(folder, "d1")
     (folder / "comparison.png").unlink()
     with pytest.raises(FileError, match=r"comparison\.png"):
         included_section(folder, "d1")
+
+
+def test_checks_diagnostics_and_maps_are_shown(tmp_path: Path) -> None:
+    check = {"name": "lamp (scene)", "status": "corrected", "text": "flicker <100 Hz>", "fault": "flicker"}
+    record = {
+        "design_digest": "d1",
+        "checks": [{"name": "drift", "status": "passed", "text": "steady"}, check],
+        "maps": {"uncertainty": "how much <it> scatters"},
+        "pictures": {"residuals": "what is left"},
+        "held_out": {
+            "meaning": "kept <out>",
+            "images": {"student": {"error_over_noise": 12.5}, "linear": {"error_over_noise": 14.0}},
+            "error_over_wrong_order": 0.125,
+        },
+        "disagreement": {"rms": 0.04, "row": 3},
+        "uncertainty": {"student_rms": 0.003},
+    }
+    folder = _folder(tmp_path / "rec", record)
+    with pytest.raises(FileError, match=r"uncertainty\.png: this picture cannot be read"):
+        included_section(folder, "d1")
+    for name in ("uncertainty", "residuals"):
+        (folder / f"{name}.png").write_bytes(_picture())
+    captions = [block.caption for block in included_section(folder, "d1").blocks if isinstance(block, Figure)]
+    assert captions[1:] == ["uncertainty.png: how much <it> scatters.", "residuals.png: what is left."]
+    text = _text(folder)
+    assert text.index("flicker &lt;100 Hz&gt;") < text.index("steady")
+    assert "<td>student</td><td>12.5</td>" in text
+    assert "kept &lt;out&gt;" in text
+    assert "<td>error over that of wrong orders</td><td>0.125</td>" in text
+    assert "<td>disagreement: row</td><td>3</td>" in text
+
+
+def test_a_map_outside_the_folder_is_refused(tmp_path: Path) -> None:
+    folder = _folder(tmp_path / "rec", {"maps": {"../secret": "x"}})
+    (tmp_path / "secret.png").write_bytes(_picture())
+    with pytest.raises(FileError, match="is not a file inside its folder"):
+        included_section(folder, "d1")
+
+
+def test_checks_of_a_capture_of_another_modality(tmp_path: Path) -> None:
+    inner = {"checks": [{"name": "echo", "status": "passed", "text": "in the middle"}]}
+    record = {"design_digest": "d1", "verification": {"calibration": {}, "capture": inner}}
+    assert "in the middle" in _text(_folder(tmp_path / "rec", record))
+
+
+def test_wide_tables_of_a_few_images_stand_upright(tmp_path: Path) -> None:
+    entry = {f"quantity_{number}": number for number in range(9)}
+    text = _text(_folder(tmp_path / "rec", {"images": {"student": entry, "linear": entry}}))
+    assert "<th>image</th><th>student</th><th>linear</th>" in text
+    assert "<tr><td>quantity 4</td><td>4</td><td>4</td></tr>" in text
