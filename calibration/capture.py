@@ -164,8 +164,8 @@ def check_not_saturated(readings: NDArray[np.float64], saturation_counts: float 
     """Raise `FileError` that counts and lists saturated readings.
 
     Saturated is a reading at or above `saturation_counts`, or a pile-up of readings on the largest value: at
-    least 5 of them, at least 1 % of all, over 3 times as many as on the next lower value, and 8 different values; 16 and
-    6 times where four or more readings share a value on average.
+    least 5 of them, at least 1 % of all, over 3 times as many as on the next lower value, and 8 different values; 16
+    and 6 times where four or more readings share a value on average.
     """
     if saturation_counts is not None:
         indices = np.flatnonzero(readings >= saturation_counts)

@@ -4,7 +4,8 @@
 
 q: centre of a detector pixel (row, column); T_k = `to_code[k]`: where it lies on the code grid in band k; B: bilinear
 interpolation between the centres of code pixels, with zeros beside the code.  Row 0 is the top, pixel centres are whole
-numbers, scene and code share one grid in the orientation of the drawn mask.
+numbers, scene and code share one grid in the orientation of the drawn mask.  A plate that was put in turned over stands
+turned over in `masks`; the scene and its grid are not turned with it.
 """
 
 from dataclasses import dataclass

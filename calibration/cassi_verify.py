@@ -71,7 +71,7 @@ def check_white(calibration: CassiCalibration, frames: Array, explain: bool = Tr
         failed = Check(name="white target", status="failed", text=text, fault="saturation")
         return WhiteResult([failed], float("nan"), y, predicted, lit)
     found = target.explained(predicted, open_image, lit)
-    stray = _stray_percent(y, target.beside(open_image), float(calibration.operator.response.sum()))
+    stray = _stray_percent(y, target.beside(open_image), float(calibration.operator.response.sum()), not since)
     dark = stray_check(stray, "white target")
     structure = _white_check(target, found.unexplained, explain and dark.status != "failed", since)
     checks = [dark, structure]
@@ -83,15 +83,17 @@ def check_white(calibration: CassiCalibration, frames: Array, explain: bool = Tr
     return WhiteResult(checks, found.unexplained, y, found.gain * predicted + found.offset, lit)
 
 
-def _stray_percent(y: Array, beside: NDArray[np.bool_], full: float) -> float | None:
-    """Mean light beside the code's image, in percent of a white scene through an open mask."""
+def _stray_percent(y: Array, beside: NDArray[np.bool_], full: float, in_flat: bool) -> float | None:
+    """Median light beside the code's image in percent of full white; `in_flat`: the flat field that says what that is
+    was taken with the same stray light."""
     if int(beside.sum()) < MIN_BESIDE_PX:
         return None
-    return percent_of_white(float(np.median(y[beside])), full)
+    stray = float(np.median(y[beside]))
+    return percent_of_white(stray, full) if in_flat else 100 * stray / full
 
 
 def percent_of_white(stray: float, full: float) -> float:
-    """Stray light in percent of full white, where `full` is measured with the same stray light, or less it."""
+    """Stray light in percent of full white, where `full` was measured with it, or less what was in the dark."""
     return 100 * stray / (full - stray)
 
 

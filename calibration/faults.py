@@ -66,7 +66,7 @@ FAULTS: dict[Modality, dict[FaultName, FaultKind]] = {
     },
     "mri": {
         "lost-trigger": FaultKind("readouts lost, so that the following lines move up", "lines", 1, 1, 3, whole=True),
-        "drift": FaultKind("phase drift of the field during the scan", "degrees", 60, -360, 360),
+        "drift": FaultKind("phase drift of the field during a scan of all lines", "degrees", 60, -360, 360),
         "saturation": FaultKind("the largest sample", "% of the converter's range", 200, 100, 1000),
         "dark": FaultKind("constant offset of every sample", "% of the largest sample", 1, 0, 20),
         "mirror": FaultKind("1: readout reversed, 2: phase encoding reversed", "", 1, 1, 2, whole=True),

@@ -4,13 +4,17 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cidesign.calibration.bench_state import BenchState
 from cidesign.errors import FileError
 from cidesign.pattern import Trajectory
+
+if TYPE_CHECKING:
+    from cidesign.calibration.kspace_phantom import PhantomScan
 
 Samples = NDArray[np.complex64]
 Use = Literal["prospective", "retrospective"]
@@ -18,6 +22,8 @@ NO_REFERENCE = "no fully sampled reference: metrics unavailable"
 # Squares of sums over a slice still fit single precision.
 LARGEST_SAMPLE = 1e12
 MOST_LISTED = 12
+# Samples are as good as equal within this part of the largest one.
+EQUAL_PART = 1e-6
 
 
 @dataclass(frozen=True)
@@ -27,7 +33,10 @@ class RawKspace:
     `k` (coils, L, n) holds the measured lines `lines` (L,), rising, of a matrix of `matrix_lines`.  `noise` (coils, M):
     samples without signal, of the same bandwidth.  `edges` (coils, L, m): the parts of the readout's field of view
     that the removal of oversampling cut off.  `oversampling` was removed; `fields` says where numbers came from.
-    `truth` (N, n) and `gain` are known of a simulation: k is gain times that of the truth.
+    `truth` (N, n) and `gain` are known of a simulation: k is gain times that of the truth.  `order` (L,): when each of
+    `lines` was measured (0: first), None where the file does not say.  `at_limit`: how many samples share the largest
+    real or imaginary part, as a converter leaves them that is driven too far.  `noise` was multiplied by `noise_factor`
+    to have the image's bandwidth.
     """
 
     path: Path
@@ -45,6 +54,12 @@ class RawKspace:
     profile_digest: str | None = None
     truth: Samples | None = None
     gain: float | None = None
+    order: NDArray[np.int64] | None = None
+    at_limit: int = 1
+    noise_factor: float = 1.0
+    phantom: "PhantomScan | None" = None
+    created_utc: str = ""
+    bench: BenchState = field(default_factory=BenchState)
 
     def __post_init__(self) -> None:
         if self.k.ndim != 3 or not self.k.size or self.k.shape[1] != len(self.lines):
@@ -142,6 +157,13 @@ def listed(numbers: "set[int] | list[int]") -> str:
     rising = sorted(numbers)
     text = ", ".join(map(str, rising[:MOST_LISTED]))
     return f"{text} and {len(rising) - MOST_LISTED} more" if len(rising) > MOST_LISTED else text or "none"
+
+
+def at_limit(k: Samples) -> int:
+    """How many real and imaginary parts of recorded samples equal the largest one, but for the sign."""
+    parts = np.abs(np.ascontiguousarray(k).view(np.float32))
+    largest = float(parts.max()) if parts.size else 0.0
+    return int(np.count_nonzero(parts >= (1 - EQUAL_PART) * largest)) if largest > 0 else 0
 
 
 def centred_fft(x: NDArray[np.complexfloating], axes: tuple[int, ...]) -> Samples:

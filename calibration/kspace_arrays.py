@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from cidesign.calibration.kspace import NO_REFERENCE, RawKspace, Samples
+from cidesign.calibration.kspace import NO_REFERENCE, RawKspace, Samples, at_limit
 from cidesign.data.arrays import read_npy
 from cidesign.errors import FileError, InputError
 from cidesign.export.bart_files import read_cfl
@@ -65,8 +65,9 @@ def from_full_array(
     edges: Samples | None = None,
     oversampling: float = 1.0,
     notes: tuple[str, ...] = (),
+    recorded: Samples | None = None,
 ) -> RawKspace:
-    """The lines of a matrix (coils, N, n) that hold samples.
+    """The lines of a matrix (coils, N, n) that hold samples; `recorded`: the same before oversampling was removed.
 
     Raises `FileError` for k-space that was sampled point by point.
     """
@@ -91,6 +92,7 @@ def from_full_array(
         digest=sha256_file(_data_file(path)),
         edges=None if edges is None else np.ascontiguousarray(edges[:, lines]),
         oversampling=oversampling,
+        at_limit=at_limit(k if recorded is None else recorded),
         notes=(*notes, "lines that are exactly 0 were taken as not measured", *_none_labelled(oversampling)),
     )
 

@@ -112,7 +112,7 @@ def _from_fastmri(
         raise InputError(f"{path}: holds slices 0 to {head['slices'] - 1}; {asked}")
     # Lines are the last axis there, and the readout is oversampled by two as it comes from the scanner.
     k = np.ascontiguousarray(arrays["kspace"].transpose(0, 2, 1))
-    samples, edges = k.shape[2], None
+    samples, edges, recorded = k.shape[2], None, k
     notes: tuple[str, ...] = ()
     whole = k.shape[2]
     if head["xml"]:
@@ -123,7 +123,7 @@ def _from_fastmri(
             notes = (
                 (f"readout oversampling of {whole / samples:g} removed (ismrmrd_header)",) if edges is not None else ()
             )
-    return from_full_array(path, "fastMRI HDF5", k, edges, whole / samples, notes)
+    return from_full_array(path, "fastMRI HDF5", k, edges, whole / samples, notes, recorded)
 
 
 def _matrix_of(path: Path, text: str) -> tuple[int, int, int, int]:

@@ -40,6 +40,10 @@ class CoilNoise:
         """L (coils, coils), lower triangular, with L L^H = covariance / variance."""
         return np.asarray(np.linalg.cholesky(self.covariance / self.variance), dtype=np.complex128)
 
+    def select(self, coils: tuple[int, ...]) -> "CoilNoise":
+        """The noise of some of the coils."""
+        return CoilNoise(self.covariance[np.ix_(coils, coils)], self.source, self.from_scan)
+
     def whiten(self, values: Samples) -> Samples:
         """L^-1 v for (coils, ...): noise that is independent and of one variance, the mean of the coils'."""
         flat = np.linalg.solve(self.mixing, values.reshape(len(values), -1))
@@ -60,15 +64,7 @@ def measure_noise(raw: RawKspace) -> CoilNoise:
     if raw.noise is not None:
         return _covariance(raw, raw.noise, "noise scan", True)
     if raw.edges is not None:
-        # Half-way between the object and the flanks of the receiver's filter, which let no noise through.
-        air = _along_readout(raw.edges)
-        half = air.shape[-1] // 2
-        width = max(round(2 * air.shape[-1] * EDGE_PART), 1)
-        first = max(half // 2 - width // 2, 0)
-        parts = [air[..., first : first + width], air[..., half + first : half + first + width]]
-        return _covariance(
-            raw, np.concatenate(parts, axis=-1), f"{WITHOUT_SCAN}: the air beside the field of view", False
-        )
+        return measure_edges(raw)
     width = max(round(raw.k.shape[2] * EDGE_PART), 1)
     outer = np.abs(raw.lines - raw.matrix_lines // 2) >= np.median(np.abs(raw.lines - raw.matrix_lines // 2))
     candidates = [
@@ -80,6 +76,19 @@ def measure_noise(raw: RawKspace) -> CoilNoise:
     ]
     # Signal only adds to noise.
     return min(candidates, key=lambda noise: noise.variance)
+
+
+def measure_edges(raw: RawKspace) -> CoilNoise:
+    """The noise covariance in the air beside the field of view, which removing oversampling cut off."""
+    if raw.edges is None:
+        raise FileError(f"{raw.path}: its readout was not oversampled, so that no air lies beside the field of view")
+    # Half-way between the object and the flanks of the receiver's filter, which let no noise through.
+    air = _along_readout(raw.edges)
+    half = air.shape[-1] // 2
+    width = max(round(2 * air.shape[-1] * EDGE_PART), 1)
+    first = max(half // 2 - width // 2, 0)
+    parts = [air[..., first : first + width], air[..., half + first : half + first + width]]
+    return _covariance(raw, np.concatenate(parts, axis=-1), f"{WITHOUT_SCAN}: the air beside the field of view", False)
 
 
 def _along_readout(k: Samples) -> Samples:

@@ -1,11 +1,16 @@
 """Raw k-space of every known kind, by what the path is."""
 
+from dataclasses import replace
 from pathlib import Path
 
-from cidesign.calibration.kspace import RawKspace
+import numpy as np
+
+from cidesign.calibration.kspace import RawKspace, require_coils
 from cidesign.calibration.kspace_arrays import read_cfl_kspace, read_numpy_kspace
 from cidesign.calibration.kspace_capture import RECORD_FILE, read_kspace_capture
 from cidesign.calibration.kspace_files import read_hdf5_kspace, read_twix
+from cidesign.calibration.kspace_phantom import PhantomScan
+from cidesign.data.arrays import read_npy
 from cidesign.errors import FileError, InputError
 
 SUFFIXES = (".h5", ".hdf5", ".mrd", ".dat", ".cfl", ".hdr", ".npy", ".npz")
@@ -37,3 +42,31 @@ def read_kspace(path: Path, slice_index: int | None = None, matrix_lines: int | 
     if suffix in (".cfl", ".hdr") or path.with_name(path.name + ".cfl").is_file():
         return read_cfl_kspace(path, slice_index)
     raise FileError(f"{path}: {suffix or 'nameless'} files are not read as raw data; use {', '.join(SUFFIXES)}")
+
+
+def with_phantom(raw: RawKspace, phantom: RawKspace, picture: Path) -> RawKspace:
+    """A capture with the scan of a phantom that was taken apart from it; `picture`: its drawing (N, n) as .npy.
+
+    Raises `FileError` for a phantom that was not fully sampled, of another matrix or with other coils.
+    """
+    drawing = read_npy(picture, "drawing of the phantom")
+    shape = (raw.matrix_lines, raw.k.shape[2])
+    if not phantom.complete or (phantom.matrix_lines, phantom.k.shape[2]) != shape:
+        raise FileError(
+            f"{phantom.path}: {len(phantom.lines)} of {phantom.matrix_lines} lines of {phantom.k.shape[2]} samples; a "
+            f"phantom is scanned with all {shape[0]} lines of {shape[1]} samples, as the capture"
+        )
+    require_coils(phantom, raw.coils)
+    if drawing.shape != shape or drawing.dtype.kind not in "iuf" or not np.isfinite(drawing).all():
+        raise FileError(f"{picture}: {drawing.dtype} of shape {drawing.shape}; a drawing is a real picture of {shape}")
+    if drawing.max() == drawing.min():
+        raise FileError(f"{picture}: the drawing shows nothing")
+    order = np.arange(shape[0]) if phantom.order is None else np.argsort(phantom.order)
+    scan = PhantomScan(
+        np.ascontiguousarray(phantom.k[:, order]),
+        order.astype(np.int64),
+        drawing.astype(np.float64),
+        ordered=phantom.order is not None,
+        at_limit=phantom.at_limit,
+    )
+    return replace(raw, phantom=scan)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from cidesign.calibration.kspace import RawKspace, Samples, listed, refuse_duplicates, remove_oversampling
+from cidesign.calibration.kspace import RawKspace, Samples, at_limit, listed, refuse_duplicates, remove_oversampling
 from cidesign.errors import FileError, InputError
 from cidesign.files import sha256_file
 
@@ -85,6 +85,7 @@ def assemble(readouts: Readouts, matrix: Matrix, slice_index: int | None) -> Raw
             f"{int((readouts.column('skip') != 0).sum())} readouts that are no image (navigators ...) left out"
         )
     k = readouts.rows(imaging)
+    shared = at_limit(k)
     _check_echo(readouts, imaging, k.shape[2])
     lines = readouts.column("line")[imaging] - matrix.centre_line + matrix.lines // 2
     outside = [int(line) for line in lines if not 0 <= line < matrix.lines]
@@ -93,13 +94,14 @@ def assemble(readouts: Readouts, matrix: Matrix, slice_index: int | None) -> Raw
             f"{path}: unexpected lines {listed(outside)} outside 0 .. {matrix.lines - 1} ({matrix.fields['lines']}, "
             f"centre {matrix.centre_line} of {matrix.fields['centre']})"
         )
+    order = np.argsort(lines)
     k, lines, averages = _averaged(path, k, lines, readouts.column("average")[imaging])
     if averages > 1:
         notes.append(f"{averages} averages of every line were averaged")
     cut, edges = remove_oversampling(path, k, matrix.samples)
     if edges is not None:
         notes.append(f"readout oversampling of {k.shape[2] / matrix.samples:g} removed")
-    noise = _noise(readouts, imaging, notes)
+    noise, factor = _noise(readouts, imaging, notes)
     if noise is not None:
         noise = (noise / np.sqrt(averages)).astype(np.complex64)
         if len(noise) != len(k):
@@ -116,6 +118,9 @@ def assemble(readouts: Readouts, matrix: Matrix, slice_index: int | None) -> Raw
         oversampling=k.shape[2] / matrix.samples,
         fields=matrix.fields,
         notes=tuple(notes),
+        order=order if averages == 1 else None,
+        at_limit=shared,
+        noise_factor=factor / float(np.sqrt(averages)),
     )
 
 
@@ -157,11 +162,14 @@ def _averaged(
     return (total / int(counts[0])).astype(np.complex64), places, int(counts[0])
 
 
-def _noise(readouts: Readouts, imaging: NDArray[np.bool_], notes: list[str]) -> Samples | None:
-    """Noise samples (coils, M) at the bandwidth of the image; the variance of white noise goes as 1 / dwell."""
+def _noise(readouts: Readouts, imaging: NDArray[np.bool_], notes: list[str]) -> tuple[Samples | None, float]:
+    """Noise samples (coils, M) at the bandwidth of the image, and what they were multiplied by for it.
+
+    The variance of white noise goes as 1 / dwell.
+    """
     chosen = readouts.column("noise") != 0
     if not chosen.any():
-        return None
+        return None, 1.0
     noise = readouts.rows(chosen)
     dwell_noise, dwell = (float(readouts.column("dwell_ps")[one][0]) for one in (chosen, imaging))
     if dwell_noise <= 0 or dwell <= 0:
@@ -169,4 +177,4 @@ def _noise(readouts: Readouts, imaging: NDArray[np.bool_], notes: list[str]) -> 
         factor = 1.0
     else:
         factor = (dwell_noise / dwell) ** 0.5
-    return (noise.reshape(len(noise), -1) * factor).astype(np.complex64)
+    return (noise.reshape(len(noise), -1) * factor).astype(np.complex64), factor

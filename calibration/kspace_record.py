@@ -6,21 +6,29 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
 
 from cidesign import __version__
+from cidesign.calibration.bench_state import Circumstances, circumstances_checks
+from cidesign.calibration.calibration_folder import (
+    ARRAYS_FILE,
+    RECORD_FILE,
+    CommonRecord,
+    read_record,
+    replacing_calibration,
+)
 from cidesign.calibration.capture import Digest, Finite, Positive
 from cidesign.calibration.kspace import RawKspace, require_coils
 from cidesign.calibration.kspace_capture import SimulatedScanner
 from cidesign.calibration.kspace_noise import CoilNoise
-from cidesign.calibration.kspace_response import KspaceCalibration, Orientation
+from cidesign.calibration.kspace_response import Corrections, KspaceCalibration, Orientation
+from cidesign.calibration.kspace_verify import verify_stored
+from cidesign.calibration.verify import Check, Verification
 from cidesign.errors import FileError
-from cidesign.files import load_npz, read_json, replacing_folder, save_npz, sha256_file, write_bytes, write_json
+from cidesign.files import save_npz, sha256_file, write_bytes, write_json
 from cidesign.pattern import Trajectory
-from cidesign.records import first_problem
 
-SCHEMA_VERSION = 1
-ARRAYS_FILE = "arrays.npz"
 PREVIEW_FILE = "coil_maps.png"
 # Maps of unit norm, 0 where there is no object.
 NORM_TOLERANCE = 1e-3
@@ -36,20 +44,20 @@ class _Orientation(_Strict):
     flip_horizontal: bool
 
 
-class KspaceCalibrationRecord(_Strict):
-    """The content of `calibration.json`; see `KspaceCalibration`."""
+class KspaceCalibrationRecord(CommonRecord):
+    """The content of `calibration.json`; see `KspaceCalibration` and `Corrections`.
 
-    schema_version: Literal[1]
+    `coils` are those of the capture; `excluded_coils` receive nothing.  `orientation_shown`: the orientation is that in
+    which a phantom looks like its drawing, so that it holds for the scene as well.
+    """
+
+    schema_version: Literal[2]
     kind: Literal["calibration"]
     modality: Literal["mri"]
-    cidesign_version: Annotated[str, Field(max_length=64)]
-    created_utc: Annotated[str, Field(max_length=64)]
-    capture: Annotated[str, Field(max_length=4096)]
     capture_sha256: Digest
     capture_source: Annotated[str, Field(max_length=200)]
-    design_digest: Digest
-    profile_digest: Digest
     coils: Annotated[int, Field(ge=1, le=1024)]
+    excluded_coils: list[Annotated[int, Field(ge=0, lt=1024)]]
     matrix_lines: Annotated[int, Field(ge=1, le=100_000)]
     readout_samples: Annotated[int, Field(ge=1, le=100_000)]
     scale: Positive
@@ -58,13 +66,15 @@ class KspaceCalibrationRecord(_Strict):
     noise_from_scan: bool
     largest_noise_correlation: Annotated[float, Field(ge=0, allow_inf_nan=False)]
     echo_shift_samples: Finite
+    phantom_echo_samples: Finite | None
+    displacement_px: Finite
+    drift_rad_per_readout: Finite
     acs_lines: Annotated[int, Field(ge=1, le=100_000)]
     kernel: Annotated[int, Field(ge=2, le=12)] | None
     support: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
     orientation: _Orientation
-    notes: list[Annotated[str, Field(max_length=1000)]]
+    orientation_shown: bool
     simulated_scanner: SimulatedScanner | None
-    arrays_sha256: Digest
 
 
 @dataclass(frozen=True)
@@ -81,30 +91,37 @@ def write_kspace_calibration(
     raw: RawKspace,
     design: Trajectory,
     calibration: KspaceCalibration,
+    verification: Verification,
+    phantom_echo_samples: float | None,
     scanner: SimulatedScanner | None,
     created_utc: str,
     force: bool,
 ) -> StoredKspaceCalibration:
     """Write a calibration folder in one step, and read it back; `scanner` is that of a simulated capture.
 
-    Raises `FileError` when `folder` exists and `force` is not set; what was there stays when writing fails.
+    One that failed never replaces another (see `replacing_calibration`).  Raises `FileError` when `folder` exists and
+    `force` is not set; what was there stays when writing fails.
     """
-    noise = calibration.noise
-    with replacing_folder(folder, force) as temporary:
-        save_npz(temporary / ARRAYS_FILE, {"maps": calibration.maps, "noise_covariance": noise.covariance})
+    noise, wrong = calibration.noise, calibration.corrections
+    with replacing_calibration(folder, verification, force) as (temporary, place):
+        save_npz(temporary / ARRAYS_FILE, _arrays(calibration))
         write_bytes(temporary / PREVIEW_FILE, draw_coil_maps(calibration))
         record = KspaceCalibrationRecord(
-            schema_version=1,
+            schema_version=2,
             kind="calibration",
             modality="mri",
             cidesign_version=__version__,
             created_utc=created_utc,
             capture=str(raw.path),
+            capture_utc=raw.created_utc,
             capture_sha256=raw.digest,
             capture_source=raw.source,
             design_digest=design.design_digest,
             profile_digest=design.profile_digest,
+            exposure_us=None,
+            bench=raw.bench,
             coils=raw.coils,
+            excluded_coils=[] if wrong.coils is None else sorted(set(range(raw.coils)) - set(wrong.coils)),
             matrix_lines=design.lines,
             readout_samples=design.readout,
             scale=calibration.scale,
@@ -113,51 +130,47 @@ def write_kspace_calibration(
             noise_from_scan=noise.from_scan,
             largest_noise_correlation=noise.largest_correlation,
             echo_shift_samples=calibration.echo_shift_samples,
+            phantom_echo_samples=phantom_echo_samples,
+            displacement_px=wrong.displacement_px,
+            drift_rad_per_readout=wrong.drift_rad_per_readout,
             acs_lines=calibration.acs_lines,
             kernel=calibration.kernel,
             support=calibration.support,
             orientation=_Orientation(**vars(calibration.orientation)),
+            orientation_shown=phantom_echo_samples is not None,
             notes=list(calibration.notes),
+            verification=verification,
             simulated_scanner=scanner,
             arrays_sha256=sha256_file(temporary / ARRAYS_FILE),
         )
-        write_json(temporary / "calibration.json", record.model_dump(mode="json"))
+        write_json(temporary / RECORD_FILE, record.model_dump(mode="json"))
         read_kspace_calibration(temporary)
-    return StoredKspaceCalibration(folder, record, calibration)
+    return StoredKspaceCalibration(place, record, calibration)
+
+
+def _arrays(calibration: KspaceCalibration) -> dict[str, NDArray[np.generic]]:
+    offset = calibration.corrections.offset
+    arrays: dict[str, NDArray[np.generic]] = {
+        "maps": calibration.maps,
+        "noise_covariance": calibration.noise.covariance,
+    }
+    return arrays if offset is None else {**arrays, "offset": offset}
 
 
 def read_kspace_calibration(folder: Path) -> StoredKspaceCalibration:
     """Read a calibration folder; raises `FileError` when it is missing, damaged, changed or of a newer version."""
-    if not folder.is_dir():
-        raise FileError(f"{folder}: no such calibration; make one with `cidesign calibrate CAPTURE --out {folder}`")
-    raw = read_json(folder / "calibration.json", "calibration record")
-    version = raw.get("schema_version")
-    if isinstance(version, int) and version > SCHEMA_VERSION:
-        raise FileError(
-            f"{folder}: calibration.json has schema version {version}, this program reads {SCHEMA_VERSION}; "
-            "update cidesign"
-        )
-    if raw.get("modality") != "mri":
-        raise FileError(f"{folder}: a calibration of the modality {raw.get('modality')!r}; an MRI run takes one of mri")
-    try:
-        record = KspaceCalibrationRecord.model_validate(raw)
-    except ValidationError as error:
-        raise FileError(f"{folder}: calibration.json: {first_problem(error)}") from error
-    arrays = load_npz(folder / ARRAYS_FILE, "calibration array file")
-    if sha256_file(folder / ARRAYS_FILE) != record.arrays_sha256:
-        raise FileError(f"{folder}: {ARRAYS_FILE} is not the one that calibration.json names; calibrate again")
-    shape = (record.coils, record.matrix_lines, record.readout_samples)
-    maps, covariance = arrays.get("maps"), arrays.get("noise_covariance")
-    if maps is None or covariance is None or maps.shape != shape or covariance.shape != (record.coils, record.coils):
+    record, arrays = read_record(folder, KspaceCalibrationRecord, "mri")
+    left_out = set(record.excluded_coils)
+    heard = tuple(coil for coil in range(record.coils) if coil not in left_out)
+    shape = (len(heard), record.matrix_lines, record.readout_samples)
+    maps, covariance, offset = arrays.get("maps"), arrays.get("noise_covariance"), arrays.get("offset")
+    if maps is None or covariance is None or maps.shape != shape or covariance.shape != (shape[0], shape[0]):
         raise FileError(f"{folder}: {ARRAYS_FILE} does not hold coil maps {shape} and a noise covariance")
-    norm = (np.abs(maps) ** 2).sum(axis=0)
-    sound = np.isfinite(maps).all() and bool(np.all((norm < NORM_TOLERANCE) | (np.abs(norm - 1) < NORM_TOLERANCE)))
-    try:
-        np.linalg.cholesky(covariance.astype(np.complex128))
-    except np.linalg.LinAlgError:
-        sound = False
-    if not sound:
-        raise FileError(f"{folder}: {ARRAYS_FILE} holds maps that have no unit norm, or no covariance; calibrate again")
+    _require_sound(folder, maps, covariance)
+    if offset is not None and (offset.shape != (record.coils,) or not np.isfinite(offset).all()):
+        raise FileError(
+            f"{folder}: {ARRAYS_FILE} holds an offset that is none of {record.coils} coils; calibrate again"
+        )
     calibration = KspaceCalibration(
         noise=CoilNoise(covariance.astype(np.complex128), record.noise_source, record.noise_from_scan),
         maps=maps.astype(np.complex64),
@@ -167,8 +180,42 @@ def read_kspace_calibration(folder: Path) -> StoredKspaceCalibration:
         kernel=record.kernel,
         orientation=Orientation(**record.orientation.model_dump()),
         notes=tuple(record.notes),
+        corrections=Corrections(
+            coils=heard if left_out else None,
+            offset=None if offset is None else offset.astype(np.complex128),
+            displacement_px=record.displacement_px,
+            drift_rad_per_readout=record.drift_rad_per_readout,
+        ),
     )
     return StoredKspaceCalibration(folder, record, calibration)
+
+
+def _require_sound(folder: Path, maps: NDArray[np.generic], covariance: NDArray[np.generic]) -> None:
+    norm = (np.abs(maps.astype(np.complex128)) ** 2).sum(axis=0)
+    sound = bool(np.isfinite(norm).all() and np.all((norm < NORM_TOLERANCE) | (np.abs(norm - 1) < NORM_TOLERANCE)))
+    try:
+        np.linalg.cholesky(covariance.astype(np.complex128))
+    except np.linalg.LinAlgError:
+        sound = False
+    if not sound:
+        raise FileError(f"{folder}: {ARRAYS_FILE} holds maps that have no unit norm, or no covariance; calibrate again")
+
+
+def verify_capture(stored: StoredKspaceCalibration, raw: RawKspace, design: Trajectory) -> Verification:
+    """Whether a calibration still describes the scanner that a capture comes from: its circumstances, and its own data.
+
+    A capture of the fitting matrix and coils is needed (`require_fitting_kspace`).
+    """
+    captured = Circumstances(
+        design_digest=raw.design_digest or design.design_digest,
+        profile_digest=raw.profile_digest or design.profile_digest,
+        exposure_us=None,
+        created_utc=raw.created_utc,
+        bench=raw.bench,
+    )
+    checks: list[Check] = circumstances_checks(stored.record.circumstances, captured, design_matters=False)
+    found = verify_stored(stored.calibration, raw, stored.record.phantom_echo_samples)
+    return Verification(score=found.score, score_meaning=found.score_meaning, checks=[*checks, *found.checks])
 
 
 def require_fitting_kspace(stored: StoredKspaceCalibration, raw: RawKspace, design: Trajectory) -> list[str]:

@@ -1,6 +1,6 @@
 """The MRI calibration: noise, coil maps, echo shift, orientation and the scale to the training images."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,12 +43,62 @@ class Orientation:
 
 
 @dataclass(frozen=True)
+class Corrections:
+    """What is put right in raw k-space before anything else.
+
+    `coils`: those that receive (None: all).  `offset` (coils,): what every sample has too much (None: nothing).
+    `displacement_px`: how far the image lies down its phase encoding.  `drift_rad_per_readout`: of the phase, in time.
+    """
+
+    coils: tuple[int, ...] | None = None
+    offset: NDArray[np.complex128] | None = None
+    displacement_px: float = 0.0
+    drift_rad_per_readout: float = 0.0
+
+    def apply(self, raw: RawKspace) -> RawKspace:
+        """The capture with its scene, noise and phantom put right; the drift only where the order of lines is known."""
+        k, noise, phantom = raw.k.astype(np.complex128), raw.noise, raw.phantom
+        if self.offset is not None:
+            k -= self._offset(raw.oversampling)
+            noise = None if noise is None else (noise - raw.noise_factor * self.offset[:, None]).astype(np.complex64)
+        time = np.zeros(len(raw.lines), dtype=np.int64) if raw.order is None else raw.order
+        k *= self._phase(raw.lines, time, raw.matrix_lines)
+        if phantom is not None:
+            known = phantom.k if self.offset is None else phantom.k - self._offset(raw.oversampling)
+            known = known * self._phase(phantom.order, np.arange(len(phantom.order)), raw.matrix_lines)
+            phantom = replace(phantom, k=self._kept(known.astype(np.complex64)))
+        return replace(
+            raw,
+            k=self._kept(k.astype(np.complex64)),
+            noise=None if noise is None else self._kept(noise),
+            edges=None if raw.edges is None else self._kept(raw.edges),
+            phantom=phantom,
+        )
+
+    def _offset(self, oversampling: float) -> NDArray[np.complex128]:
+        # A constant is one pixel in the middle; the narrower field of view spreads it over fewer samples.
+        offset = np.zeros(1) if self.offset is None else self.offset
+        return np.asarray(offset[:, None, None] * oversampling**0.5, dtype=np.complex128)
+
+    def _phase(self, lines: NDArray[np.int64], time: NDArray[np.int64], count: int) -> NDArray[np.complex128]:
+        moved = 2 * np.pi * self.displacement_px * (lines - count // 2) / count
+        return np.asarray(np.exp(1j * (moved - self.drift_rad_per_readout * time))[:, None], dtype=np.complex128)
+
+    def _kept(self, values: Samples) -> Samples:
+        return values if self.coils is None else np.ascontiguousarray(values[list(self.coils)])
+
+
+NO_CORRECTIONS = Corrections()
+
+
+@dataclass(frozen=True)
 class KspaceCalibration:
     """What a capture says of the scanner.
 
-    `maps` (coils, N, n) have unit norm over the coils, and are 0 where there is no object.  k times `scale` is in units
-    of the training images; `echo_shift_samples` is removed first; `acs_lines` central lines were used, with a kernel of
-    `kernel` (None for one coil).  `support` is the part of the field of view with maps.
+    `maps` (coils, N, n) have unit norm over the coils that receive, and are 0 where there is no object.  k times
+    `scale` is in units of the training images; `corrections` and `echo_shift_samples` are removed first; `acs_lines`
+    central lines were used, with a kernel of `kernel` (None for one coil).  `support` is the part of the field of view
+    with maps.
     """
 
     noise: CoilNoise
@@ -59,10 +109,11 @@ class KspaceCalibration:
     kernel: int | None
     orientation: Orientation
     notes: tuple[str, ...]
+    corrections: Corrections = NO_CORRECTIONS
 
     @property
     def coils(self) -> int:
-        """Receive channels."""
+        """Coils that receive."""
         return len(self.maps)
 
     @property
@@ -91,7 +142,8 @@ class KspaceCalibration:
 
     def coil_kspace(self, raw: RawKspace) -> Samples:
         """The same before whitening: coil by coil as received."""
-        return np.asarray(shift_echo(raw.placed(), -self.echo_shift_samples) * np.float32(self.scale))
+        placed = self.corrections.apply(raw).placed()
+        return np.asarray(shift_echo(placed, -self.echo_shift_samples) * np.float32(self.scale))
 
 
 def calibrate_kspace(
@@ -100,13 +152,15 @@ def calibrate_kspace(
     orientation: Orientation,
     acs_lines: int | None = None,
     kernel: int | None = None,
+    corrections: Corrections = NO_CORRECTIONS,
 ) -> KspaceCalibration:
-    """Calibrate from the central lines that the design and the capture share.
+    """Calibrate from the central lines that the design and the capture share, once `corrections` are made.
 
     `acs_lines` and `kernel` None: the contiguous lines of the design, at most 24, and the largest kernel that fits.
     Raises `FileError` for a capture of other lines, with too few central ones, or without signal.
     """
     require_design(raw, design)
+    raw = corrections.apply(raw)
     block = _calibration_block(raw, design, acs_lines)
     noise = measure_noise(raw)
     k = raw.placed()
@@ -116,7 +170,8 @@ def calibrate_kspace(
     if abs(shift) > LARGEST_ECHO_SHIFT:
         raise FileError(
             f"{raw.path}: the echo lies {shift:+.2f} samples from the middle of the readout, at most "
-            f"{LARGEST_ECHO_SHIFT:g} are corrected; check readout oversampling and the prephaser"
+            f"{LARGEST_ECHO_SHIFT:g} are corrected; check readout oversampling and the prephaser; this resembles: "
+            "trajectory-delay"
         )
     k = shift_echo(k, -shift)
     size: int | None = None
@@ -135,7 +190,9 @@ def calibrate_kspace(
     if raw.coils == 1 and kernel is not None:
         raise InputError(f"--set kernel: {raw.path} has one coil, which needs no maps; leave it out")
     level = float(np.percentile(low_resolution(k, block.start, len(block)), TRAINING_PERCENTILE))
-    return KspaceCalibration(noise, maps, TRAINING_LEVEL / level, shift, len(block), size, orientation, tuple(notes))
+    return KspaceCalibration(
+        noise, maps, TRAINING_LEVEL / level, shift, len(block), size, orientation, tuple(notes), corrections
+    )
 
 
 def _calibration_block(raw: RawKspace, design: Trajectory, acs_lines: int | None) -> range:
@@ -161,7 +218,8 @@ def _require_signal(raw: RawKspace, k: Samples, block: range, noise: CoilNoise) 
     if level < LEAST_SIGNAL * noise.variance**0.5:
         raise FileError(
             f"{raw.path}: the centre of k-space ({lines.shape[1]} lines) is {level:.3g} on average, the noise "
-            f"{noise.variance**0.5:.3g} ({noise.source}); no signal was received"
+            f"{noise.variance**0.5:.3g} ({noise.source}); no signal was received; check the coil, its plug and the "
+            "transmitter; this resembles: coil-loss"
         )
 
 

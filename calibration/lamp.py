@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 from cidesign.calibration.response import Estimate
 
 Vector = NDArray[np.float64]
-MAX_DEGREE = 8
+MAX_DEGREE = 16
 OBSERVATIONS_PER_DEGREE = 8
 FIT_ROUNDS = 8
 # A lamp on the mains flickers at twice their frequency; at once the frequency where half of it is broken.
 MAINS_HZ = (100.0, 120.0, 50.0, 60.0)
-# Fewer periods than this in a record cannot be told from a drift.
-FEWEST_PERIODS = 2.5
+# Fewer periods in a record cannot be told from a drift: of a known frequency, of any.
+FEWEST_PERIODS = {True: 3.0, False: 4.0}
 # Above this part of the frame rate, the two frames of a pair hide a wave from their sum.
 HIGHEST_PART = 0.45
 # Mains keep their frequency to this part.
@@ -100,7 +100,8 @@ class _Candidate:
 def fit_lamp(seen: Observations) -> LampFit:
     """Fit a polynomial in time, and a wave where one stands out, to the observations, whose mean must be above zero.
 
-    The degree (0 to 8, at most one per 8 observations) and the wave are those of lowest Bayesian information criterion.
+    The degree (0 to 16, at most one per 8 observations) and the wave are those of lowest Bayesian information
+    criterion.
     Within a pair the lamp changes too: each reading is weighed with the curve at its own time,
     s_k = d(t+) p+ + d(t-) p-, with the shares p+ and p- from the round before.
     """
@@ -172,16 +173,16 @@ def _candidate(seen: Observations, degree: int, wave: float | None) -> _Candidat
 
 def _waves(seen: Observations) -> dict[float, bool]:
     """Frequencies to try, in cycles a unit of time: those of the mains (True), and what explains most (False)."""
-    lowest = FEWEST_PERIODS / seen.span
+    lowest = FEWEST_PERIODS[False] / seen.span
     highest = HIGHEST_PART / float(np.median(np.diff(np.sort(seen.times)))) if seen.times.size > 1 else 0.0
-    if seen.sums.size < OBSERVATIONS_PER_DEGREE * (SEARCH_DEGREE + 3) or lowest >= highest:
+    if seen.sums.size < OBSERVATIONS_PER_DEGREE * (SEARCH_DEGREE + 3):
         return {}
     slow = _basis(seen.times[seen.at].mean(axis=1), seen.span, SEARCH_DEGREE, None)
     drift, _ = np.linalg.qr(slow)
     found: dict[float, bool] = {}
     if seen.timed:
         # Sampled by frames, mains above the frame rate look like a slower wave; only what looks like drift is hopeless.
-        mains = [hertz * 1e-6 for hertz in MAINS_HZ if hertz * 1e-6 >= lowest]
+        mains = [hertz * 1e-6 for hertz in MAINS_HZ if hertz * 1e-6 * seen.span >= FEWEST_PERIODS[True]]
         visible = [wave for wave in mains if _beside_drift(seen, wave, drift) > 0.5]
         found = {_refined(seen, wave, MAINS_TOLERANCE * wave): True for wave in visible}
     grid = np.arange(lowest, highest, 0.25 / seen.span)

@@ -1,6 +1,7 @@
 """From detector counts to measurements y = phi x / n, with the noise that the calibration predicts."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import comb
 from typing import TypeVar
 
 import numpy as np
@@ -17,6 +18,8 @@ FloatType = TypeVar("FloatType", np.float32, np.float64)
 
 # Pair sums that scatter this many times more than photon and read noise: something moved, or flickered otherwise.
 SCATTER_NOTE_RATIO = 2.0
+# Third differences of a reference's readings are nearly all noise: of flicker, a fraction (2 pi f T)^3 is in them.
+REFERENCE_DIFFERENCES = 3
 # A lamp that changes more than this during a sequence is no slow drift.
 MIN_LAMP_RATIO = 0.2
 
@@ -87,6 +90,8 @@ def measurements_from_counts(
     notes: tuple[str, ...] = ()
     if reference is not None:
         light, per_reading = _referred(light, per_reading, reference)
+        # The reference shows the lamp at every frame; the sync frames were not divided by it.
+        frames = replace(frames, on=frames.on[:, :0], times=frames.design_times)
         notes = ("each reading was divided by that of the lamp's reference detector",)
     if design.encoding == "complementary":
         return _from_pairs(light, per_reading, frames, design, peak, operator, notes)
@@ -107,7 +112,7 @@ def _require_light(light: NDArray[np.float64], per_reading: NDArray[np.float64],
 def _referred(
     light: NDArray[np.float64], per_reading: NDArray[np.float64], reference: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Readings divided by the reference, whose own noise is seen in its successive differences."""
+    """Readings divided by the reference, whose own noise is seen in differences that leave little of the lamp."""
     rows = np.atleast_2d(reference)
     if rows.shape != light.shape:
         raise FileError(
@@ -119,7 +124,8 @@ def _referred(
             f"reference: its lowest reading is {rows.min():g}; the monitor's readings must be above its dark level"
         )
     brightness = rows / rows.mean()
-    relative = 0.5 * float(np.mean(np.diff(brightness, axis=1) ** 2))
+    order = min(REFERENCE_DIFFERENCES, rows.shape[1] - 1)
+    relative = float(np.mean(np.diff(brightness, order, axis=1) ** 2)) / comb(2 * order, order)
     divided = light / brightness
     return divided, per_reading / brightness**2 + divided**2 * relative
 
@@ -246,9 +252,11 @@ def _from_offset(
 ) -> Measurements:
     scale, side = response.scale_counts, design.side
     repeats = light.shape[0]
+    _require_all_on(light, per_reading)
     lamp = _lamp_from_on(light, _on(frames, response), frames)
     if lamp is None:
-        notes = (*notes, "lamp drift: offset encoding has no pair sums to see it in; nothing was corrected")
+        unseen = "lamp drift: offset encoding has no pair sums to see it in; nothing was corrected"
+        notes = notes or (unseen,)
     else:
         factor = lamp.factor.reshape(repeats, -1)[:, : light.shape[1]]
         light, per_reading = light / factor, per_reading / factor**2
@@ -270,6 +278,17 @@ def _from_offset(
         scatter_ratio=None,
         notes=notes,
     )
+
+
+def _require_all_on(light: NDArray[np.float64], per_reading: NDArray[np.float64]) -> None:
+    """All mirrors on give more light than any pattern; where they give less than the mean one, on and off changed."""
+    on, patterns = float(light[:, -1].mean()), float(light[:, :-1].mean())
+    if on + 5 * float(per_reading[:, -1].mean() / len(light)) ** 0.5 < patterns:
+        raise FileError(
+            f"scene: the all-on frame reads {on:.4g} counts above dark, the patterns {patterns:.4g} on average: on and "
+            "off mirrors are exchanged (inversion), or the last frame is another one; put the device's inversion right "
+            "and record again"
+        )
 
 
 def _lamp_from_on(light: NDArray[np.float64], on: NDArray[np.float64], frames: Frames) -> LampFit | None:

@@ -21,6 +21,8 @@ from cidesign.pattern import PatternStack
 
 Vector = NDArray[np.float64]
 HELD_BACK_EVERY, HELD_BACK_FIRST = 5, 2
+# Of fewer patterns, less than three would be kept out of the fit: too few to judge it by.
+MIN_PATTERNS = 15
 # Light maps depart from an even one by about as much, in each coefficient.
 LIGHT_PRIOR = 0.3
 # How much that counts, against the readings of one card.
@@ -93,7 +95,8 @@ def fit_cards(
 ) -> CardFit:
     """Fit the operator to the measurements of the cards, both taken with the design as it is.
 
-    Raises `FileError` without any card, and for a picture of another size or without contrast.
+    Raises `FileError` without any card, for fewer than 15 patterns, and for a picture of another size or without
+    contrast.
     """
     cards = _gather(design, flat, card, picture)
     held = np.arange(len(cards.signed)) % HELD_BACK_EVERY == HELD_BACK_FIRST
@@ -129,16 +132,14 @@ def _gather(
 ) -> _Cards:
     if flat is None and card is None:
         raise FileError("cards: neither `flat` nor `card` was captured; nothing to fit the patterns' place to")
-    if card is not None and (picture is None or picture.shape != (design.side, design.side)):
-        shape = None if picture is None else picture.shape
-        raise FileError(f"card_picture: shape {shape} is not the patterns' {design.side} x {design.side}")
-    if picture is not None and (picture.min() < 0 or np.ptp(picture) < 0.2):
-        raise FileError(
-            f"card_picture: reflectances from {picture.min():.3g} to {picture.max():.3g}; a card of at least 0.2 "
-            "between dark and bright is needed, none below 0"
-        )
+    if card is not None:
+        require_picture(picture, design.side)
     both = [one for one in (flat, card) if one is not None]
     kept = both[0].kept if len(both) == 1 else np.intersect1d(both[0].kept, both[1].kept)
+    if len(kept) < MIN_PATTERNS:
+        raise FileError(
+            f"cards: {len(kept)} patterns can be used; at least {MIN_PATTERNS} are needed to fit their place"
+        )
 
     def values(one: Measurements | None) -> Vector | None:
         return None if one is None else one.y[np.searchsorted(one.kept, kept)]
@@ -151,6 +152,18 @@ def _gather(
         card.light_level.value if card is not None else 0.0,
         picture,
     )
+
+
+def require_picture(picture: NDArray[np.float64] | None, side: int) -> None:
+    """Raise `FileError` for the picture of a card of another size than the patterns, or without contrast."""
+    if picture is None or picture.shape != (side, side):
+        shape = None if picture is None else picture.shape
+        raise FileError(f"card_picture: shape {shape} is not the patterns' {side} x {side}")
+    if picture.min() < 0 or np.ptp(picture) < 0.2:
+        raise FileError(
+            f"card_picture: reflectances from {picture.min():.3g} to {picture.max():.3g}; a card of at least 0.2 "
+            "between dark and bright is needed, none below 0"
+        )
 
 
 def _ranked(cards: _Cards) -> list[tuple[Orientation, int]]:
@@ -262,8 +275,10 @@ def _operator(
     light = np.where(seen, light, light[seen].mean())
     if light.min() <= 0:
         raise FileError(
-            f"flat: the light map falls to {light.min() / light.mean():.3g} of its mean; was the white card smaller "
-            "than the field, another sequence shown, or the field displaced by more than an eighth of its side?"
+            f"cards: no light map explains the readings, the best one falls to {light.min() / light.mean():.3g} of its "
+            "mean; was the white card smaller than the field, another sequence or another card than card_picture "
+            "shown, the field displaced by more than an eighth of its side, or did the lamp change unseen (offset "
+            "encoding)?"
         )
     rest = matrix @ coefficients - wanted
     variance = float(np.sum(rest**2)) / max(rest.size - len(coefficients) - 4, 1)

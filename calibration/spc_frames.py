@@ -18,9 +18,9 @@ from cidesign.records import shown
 class Frames:
     """Readings (R, F) in counts, one for each frame of the design; NaN where a lost or doubled trigger left none.
 
-    `on` (R, M): readings of the sync frames with all mirrors on, M = 0 without sync frames.  `times` (F + M,): when the
-    design's frames began, then those of `on`, in us from the first one, or as numbers of frames where the times are not
-    known (`timed` False).  `events`: what was found and put right.
+    `on` (R, M): readings of the sync frames that let all light pass, M = 0 without sync frames.  `times` (F + M,): when
+    the design's frames began, then those of `on`, in us from the first one, or as numbers of frames where the times are
+    not known (`timed` False).  `events`: what was found and put right.
     """
 
     readings: NDArray[np.float64]
@@ -87,8 +87,30 @@ def _without_sync(capture: Capture, recorded: NDArray[np.float64], design: Patte
         )
     parts = split_sync(rows, stack)
     times = capture.frame_times_us(frames)
-    at = np.concatenate([parts.design_frames, parts.on_frames])
-    return Frames(parts.scene, parts.on, at.astype(np.float64) if times is None else times[at], times is not None)
+    # Where on and off mirrors are exchanged, the frames with all mirrors off are the bright ones.
+    swapped = parts.off.mean() > parts.on.mean()
+    on, on_frames = (parts.off, parts.off_frames) if swapped else (parts.on, parts.on_frames)
+    at = np.concatenate([parts.design_frames, on_frames])
+    return Frames(parts.scene, on, at.astype(np.float64) if times is None else times[at], times is not None)
+
+
+def reference_of(capture: Capture, design: PatternStack) -> NDArray[np.float64] | None:
+    """The lamp's reference detector at the design's frames, (R, F); None where it was not recorded.
+
+    Raises `FileError` for another number of readings than frames were shown.
+    """
+    if "reference" not in capture.arrays:
+        return None
+    rows = np.atleast_2d(capture.arrays["reference"])
+    every = capture.record.sync_every if capture.record else None
+    shown_frames = design if every is None else design.with_sync(every)
+    frames = len(shown_frames.frames())
+    if rows.shape[1] != frames:
+        raise FileError(
+            f"{capture.path}: reference: {rows.shape[1]} readings for {frames} frames; one for each reading of the "
+            "scene is needed, from the same triggers"
+        )
+    return rows[:, shown_frames.design_frames]
 
 
 def _repairable(whole: Frames, design: PatternStack) -> bool:
@@ -139,5 +161,5 @@ def _count_hint(rows: NDArray[np.float64], design: PatternStack) -> str:
     if design.encoding == "complementary" and count == design.count:
         return "store both readings of each pair, in display order, not their difference"
     if design.encoding == "offset" and count == design.count:
-        return "the all-on frame that follows the patterns is missing"
+        return "the all-on frame that follows the patterns is missing, or a trigger was lost; record again"
     return "look for lost or extra triggers, and record again"

@@ -64,7 +64,7 @@ def bench_settings(
         if not gain > 0:
             raise InputError(
                 f"bench: dark_counts {dark_counts:g} leaves no room for light below {fill:.0%} of "
-                f"{full_scale(adc_bits)} counts; lower --dark or give --gain"
+                f"{full_scale(adc_bits)} counts; lower dark_counts or give gain_counts_per_photoelectron"
             )
     try:
         return SimulatedBench(

@@ -12,13 +12,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from cidesign.calibration.capture import CaptureRecord, check_not_saturated, read_capture, write_capture
-from cidesign.calibration.twin import bench_settings, capture_record, simulate_readings
+from cidesign.calibration.capture import (
+    Capture,
+    CaptureRecord,
+    SimulatedBench,
+    check_not_saturated,
+    read_capture,
+    write_capture,
+)
+from cidesign.calibration.response import Response
+from cidesign.calibration.spc_frames import frames_of
+from cidesign.calibration.twin import capture_record, simulate_readings
 from cidesign.errors import CidesignError, FileError
 from cidesign.pattern import PatternStack
 
 MakeDesign = Callable[..., PatternStack]
 MakeScene = Callable[[int], NDArray[np.float64]]
+SceneOf = Callable[..., NDArray[np.float64]]
 
 
 @pytest.fixture
@@ -27,21 +37,23 @@ def design(make_design: MakeDesign) -> PatternStack:
 
 
 @pytest.fixture
-def folder(tmp_path: Path, design: PatternStack, f_scene: MakeScene) -> Path:
-    bench = bench_settings(
-        dark_counts=100,
-        gain=None,
-        photoelectrons_per_frame=1e5,
-        read_noise_counts=2,
-        read_noise_photoelectrons=0,
-        drift_percent=1,
-        adc_bits=16,
-        seed=3,
-        scene="F",
-    )
+def folder(tmp_path: Path, design: PatternStack, f_scene: MakeScene, make_bench: Callable[..., SimulatedBench]) -> Path:
+    bench = make_bench(photoelectrons_per_frame=1e5, read_noise_counts=2, faults={"drift": 1}, seed=3)
     record = capture_record(design, bench, 235.0, "2026-01-01T00:00:00+00:00")
-    write_capture(tmp_path / "capture", record, simulate_readings(design, f_scene(design.side), bench), force=False)
+    readings = simulate_readings(design, f_scene(design.side), bench, 235.0 * np.arange(40))
+    write_capture(tmp_path / "capture", record, readings, force=False)
     return tmp_path / "capture"
+
+
+@pytest.fixture
+def scene_of(design: PatternStack, ideal_response: Callable[..., Response]) -> Callable[..., NDArray[np.float64]]:
+    """The readings of the scene, put in the order of the frames."""
+
+    def read(capture: Capture, other: PatternStack | None = None) -> NDArray[np.float64]:
+        response = ideal_response(4e4, 0.0, 1.0, 60.0)
+        return frames_of(capture, "scene", other or design, response).readings
+
+    return read
 
 
 def _rewrite(folder: Path, change: Callable[[dict[str, Any]], None]) -> None:
@@ -62,69 +74,71 @@ def _own_files(folder: Path, scene: NDArray[np.generic]) -> None:
     _rewrite(folder, change)
 
 
-def test_what_is_written_is_read(folder: Path, design: PatternStack, f_scene: MakeScene) -> None:
+def test_what_is_written_is_read(folder: Path, design: PatternStack, f_scene: MakeScene, scene_of: SceneOf) -> None:
     capture = read_capture(folder)
-    assert np.array_equal(capture.scene(design)[0], np.load(folder / "readings.npz")["scene"])
+    assert np.array_equal(scene_of(capture)[0], np.load(folder / "readings.npz")["scene"])
     assert capture.truth is not None
     assert np.array_equal(capture.truth, f_scene(8))
     assert capture.record is not None
     assert capture.record.design_digest == design.design_digest
     assert capture.bench is not None
     assert (capture.bench.simulated_at, capture.bench.drift_percent) == ("super-pixel", 1)
+    assert capture.bench.faults == {"drift": 1}
+    assert np.array_equal(capture.arrays["time_us"], 235.0 * np.arange(40))
     assert read_capture(folder / "capture.json").path == folder
 
 
-def test_own_files_in_a_folder(folder: Path, design: PatternStack) -> None:
+def test_own_files_in_a_folder(folder: Path, scene_of: SceneOf) -> None:
     readings = np.random.default_rng(0).normal(1000, 50, (3, 40))
     _own_files(folder, readings)
-    assert np.array_equal(read_capture(folder).scene(design), readings)
+    assert np.array_equal(scene_of(read_capture(folder)), readings)
 
 
-def test_a_bare_array(tmp_path: Path, design: PatternStack) -> None:
+def test_a_bare_array(tmp_path: Path, scene_of: SceneOf) -> None:
     readings = np.random.default_rng(0).normal(1000, 50, 40)
     (tmp_path / "scene.csv").write_text("counts\n" + "\n".join(repr(float(value)) for value in readings))
     np.save(tmp_path / "scene.npy", readings)
     for name in ("scene.csv", "scene.npy"):
         capture = read_capture(tmp_path / name)
         assert capture.record is None
-        assert np.array_equal(capture.scene(design), readings[None])
+        assert np.array_equal(scene_of(capture), readings[None])
 
 
 @pytest.mark.parametrize(
     ("shape", "said"),
     [
-        ((39,), r"39 scene readings, but the design shows 40 frames \(20 patterns, complementary\); look for lost"),
-        ((20,), "20 scene readings.*both readings of each pair"),
-        ((80,), r"80 scene readings.*store an array of shape \(2, 40\)"),
-        ((2, 39), r"scene readings of shape \(2, 39\), but the design shows 40 frames"),
+        ((36,), r"scene: 36 readings, but the design shows 40 frames \(20 patterns, complementary\); look for lost"),
+        ((20,), "scene: 20 readings.*both readings of each pair"),
+        ((80,), r"scene: 80 readings.*store an array of shape \(2, 40\)"),
+        ((2, 39), r"scene: readings of shape \(2, 39\), but the design shows 40 frames"),
     ],
 )
-def test_count_mismatch_names_both(folder: Path, design: PatternStack, shape: tuple[int, ...], said: str) -> None:
+def test_count_mismatch_names_both(folder: Path, shape: tuple[int, ...], said: str, scene_of: SceneOf) -> None:
     _own_files(folder, np.random.default_rng(0).normal(1000, 50, shape))
     with pytest.raises(FileError, match=said):
-        read_capture(folder).scene(design)
+        scene_of(read_capture(folder))
 
 
-def test_missing_all_on_frame(tmp_path: Path, make_design: MakeDesign) -> None:
+def test_missing_all_on_frame(tmp_path: Path, make_design: MakeDesign, scene_of: SceneOf) -> None:
     np.save(tmp_path / "scene.npy", np.arange(20.0))
     with pytest.raises(FileError, match="all-on frame that follows the patterns is missing"):
-        read_capture(tmp_path / "scene.npy").scene(make_design(encoding="offset"))
+        scene_of(read_capture(tmp_path / "scene.npy"), make_design(encoding="offset"))
 
 
-def test_other_design(folder: Path, make_design: MakeDesign) -> None:
+def test_other_design(folder: Path, make_design: MakeDesign, scene_of: SceneOf) -> None:
     with pytest.raises(FileError, match=r"was recorded with design .* name the run whose patterns were shown"):
-        read_capture(folder).scene(make_design(bit_depth=2))
+        scene_of(read_capture(folder), make_design(bit_depth=2))
 
 
-def test_saturated_readings_are_counted(folder: Path, design: PatternStack) -> None:
+def test_saturated_readings_are_counted(folder: Path, scene_of: SceneOf) -> None:
     readings = np.random.default_rng(0).normal(1000, 50, 40)
     readings[[4, 17, 30]] = 65535
     _own_files(folder, readings)
     _rewrite(folder, lambda record: record.update(saturation_counts=65535))
     with pytest.raises(FileError, match=re.escape("3 of 40 readings are at or above the saturation level of 65535")):
-        read_capture(folder).scene(design)
+        scene_of(read_capture(folder))
     with pytest.raises(FileError, match=r"\(readings 4, 17, 30\)"):
-        read_capture(folder).scene(design)
+        scene_of(read_capture(folder))
 
 
 def test_a_pile_up_is_saturation() -> None:
@@ -136,10 +150,10 @@ def test_a_pile_up_is_saturation() -> None:
         check_not_saturated(np.minimum(clean, 1060), None, "scene")
 
 
-def test_a_dead_detector(tmp_path: Path, design: PatternStack) -> None:
+def test_a_dead_detector(tmp_path: Path, scene_of: SceneOf) -> None:
     np.save(tmp_path / "scene.npy", np.full(40, 123.0))
-    with pytest.raises(FileError, match="all 40 scene readings are 123"):
-        read_capture(tmp_path / "scene.npy").scene(design)
+    with pytest.raises(FileError, match="scene: all 40 readings are 123"):
+        scene_of(read_capture(tmp_path / "scene.npy"))
 
 
 def test_nan_in_a_folder(folder: Path) -> None:
@@ -174,22 +188,67 @@ def test_a_hadamard_file_is_recognised(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda record: record.update(schema_version=2), "schema version 2, this program reads 1; update"),
+        (lambda record: record.update(schema_version=3), "schema version 3, this program reads 2; update"),
         (lambda record: record.pop("exposure_us"), "exposure_us: Field required"),
         (lambda record: record.update(exposure_us=-1), "exposure_us: Input should be greater than 0"),
         (lambda record: record.update(kind="run"), "kind: Input should be 'capture'"),
         (lambda record: record.update(typo=1), "typo: Extra inputs"),
         (lambda record: record["arrays"]["scene"].update(file="../x.npy"), "not a file inside its folder"),
         (lambda record: record["arrays"]["scene"].update(file="a\0.npy"), "should match pattern"),
-        (lambda record: record["arrays"]["scene"].update(file="x.pkl"), ".npz, .npy and .csv are read"),
+        (lambda record: record["arrays"]["scene"].update(file="x.pkl"), r"names 'x.pkl' for scene; \.npz, \.npy"),
         (lambda record: record["arrays"]["white"].update(light_fractions=[1.0]), "8 light levels, .* gives 1 light_fr"),
         (lambda record: record["arrays"].update(dark={"file": "readings.npz"}, truth={"file": "absent.npz"}), "exist"),
+        (lambda record: record["arrays"].pop("card_picture"), "card is there without card_picture"),
+        (lambda record: record["arrays"].update(reference={"file": "readings.npz"}), "holds no array 'reference'"),
+        (lambda record: record.update(frame_period_us=0), "frame_period_us: Input should be greater than 0"),
+        (lambda record: record.update(sync_every=0), "sync_every: Input should be greater than or equal to 1"),
+        (lambda record: record.update(bench_state={"binning": 0}), "bench_state.binning"),
+        (lambda record: record["bench"].update(faults={"nosuch": 1}), "bench.faults"),
     ],
 )
 def test_wrong_records(folder: Path, change: Callable[[dict[str, Any]], None], said: str) -> None:
     _rewrite(folder, change)
     with pytest.raises(FileError, match=said):
         read_capture(folder)
+
+
+@pytest.mark.parametrize("shape", [(2,), (3, 4)])
+def test_a_card_that_is_not_square(folder: Path, shape: tuple[int, ...]) -> None:
+    np.save(folder / "picture.npy", np.ones(shape))
+    _rewrite(folder, lambda record: record["arrays"].update(card_picture={"file": "picture.npy"}))
+    with pytest.raises(FileError, match=r"card_picture has shape .*(needed|square)"):
+        read_capture(folder)
+
+
+def test_a_record_of_the_first_version_is_read(folder: Path) -> None:
+    def older(record: dict[str, Any]) -> None:
+        record["schema_version"] = 1
+        for name in ("frame_period_us", "sync_every", "bench_state"):
+            del record[name]
+        del record["bench"]["faults"]
+
+    before = read_capture(folder)
+    _rewrite(folder, older)
+    assert all(np.array_equal(array, before.arrays[name]) for name, array in read_capture(folder).arrays.items())
+
+
+def test_times_of_the_frames(folder: Path) -> None:
+    capture = read_capture(folder)
+    times = capture.frame_times_us(40)
+    assert times is not None
+    assert np.array_equal(times, 235.0 * np.arange(40))
+    with pytest.raises(FileError, match="time_us holds 40 times; 41 rising ones are needed"):
+        capture.frame_times_us(41)
+    repeated = times.copy()
+    repeated[7] = repeated[6]
+    with pytest.raises(FileError, match="40 rising ones are needed"):
+        Capture(capture.path, capture.record, {"time_us": repeated}).frame_times_us(40)
+    assert capture.record is not None
+    even = Capture(capture.path, capture.record.model_copy(update={"frame_period_us": 500.0}), {})
+    periods = even.frame_times_us(3)
+    assert periods is not None
+    assert periods.tolist() == [0, 500, 1000]
+    assert Capture(capture.path, None, {}).frame_times_us(3) is None
 
 
 def test_existing_capture_is_kept(folder: Path) -> None:
@@ -219,7 +278,7 @@ def test_mutated_records_are_an_error_or_a_capture(
     folder = tmp_path_factory.mktemp("fuzz")
     np.save(folder / "scene.npy", np.arange(4.0))
     record: dict[str, Any] = {
-        "schema_version": 1,
+        "schema_version": 2,
         "kind": "capture",
         "modality": "single-pixel",
         "design_digest": "0" * 64,

@@ -1,5 +1,6 @@
 """An SD-CASSI bench from capture to calibration: a clean twin raises nothing, every fault is found and named."""
 
+import re
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -178,6 +179,22 @@ def test_a_bench_that_changed_after_its_calibration_is_refused_by_the_name_of_th
     again = Verification(score=None, score_meaning="again", checks=checks)
     assert again.verdict == "failed"
     assert again.faults == (name,)
+
+
+def test_the_amount_of_a_change_is_told():
+    _, outcome = clean()
+    for name, strength, told in (
+        ("shift", 2.0, "code pixels down"),
+        ("rotation", -2.0, "degrees clockwise"),
+        ("wrong-step", 12.0, "% of the calibrated"),
+        ("wrong-lamp", -80.0, "% more slope"),
+        ("gain-map", 60.0, "% of light missing"),
+    ):
+        checks = verify_against(outcome.calibration, captured({name: strength}, seed=2), MASK)
+        check = next(check for check in checks if check.name == "white target")
+        assert check.fault == name
+        number = re.search(rf"([+-]?[\d.]+) {told}", check.text)
+        assert float(number.group(1)) == pytest.approx(strength, rel=0.2), check.text
 
 
 def test_a_later_capture_of_the_same_bench_passes():

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from cidesign.calibration.cassi_calibrate import CassiOutcome, calibrate_bench
 from cidesign.calibration.cassi_capture import CassiCapture, read_cassi_capture, write_cassi_capture
@@ -161,6 +163,39 @@ def test_an_array_of_the_wrong_kind_is_refused(bench, tmp_path, array, message):
     (folder / "capture.json").write_text(json.dumps(record))
     with pytest.raises(FileError, match=message):
         read_cassi_capture(folder)
+
+
+def test_images_may_lie_in_files_of_their_own(bench, tmp_path):
+    import tifffile
+
+    folder = copied(bench, tmp_path, "capture")
+    record = json.loads((folder / "capture.json").read_text())
+    np.save(folder / "flat.npy", bench[0].arrays["flat"].astype(np.uint16))
+    tifffile.imwrite(folder / "white.tif", bench[0].arrays["white"].astype(np.uint16), photometric="minisblack")
+    record["arrays"]["flat"]["file"], record["arrays"]["white"]["file"] = "flat.npy", "white.tif"
+    (folder / "capture.json").write_text(json.dumps(record))
+    again = read_cassi_capture(folder)
+    assert np.array_equal(again.arrays["flat"], bench[0].arrays["flat"])
+    assert np.array_equal(again.white, bench[0].white)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(place=st.floats(0, 1), byte=st.integers(0, 255))
+def test_any_damage_of_the_record_is_told_in_one_line(bench, place, byte):
+    """One byte of capture.json changed: read, or refused as a file, and never anything else."""
+    folder = bench[2] / "damaged"
+    folder.mkdir(exist_ok=True)
+    if not (folder / "images.npz").exists():
+        (folder / "images.npz").write_bytes((bench[2] / "capture" / "images.npz").read_bytes())
+    content = bytearray((bench[2] / "capture" / "capture.json").read_bytes())
+    content[int(place * (len(content) - 1))] = byte
+    (folder / "capture.json").write_bytes(content)
+    told = ""
+    try:
+        read_cassi_capture(folder)
+    except FileError as error:
+        told = str(error)
+    assert "\n" not in told
 
 
 def test_what_is_no_capture_is_refused(tmp_path):

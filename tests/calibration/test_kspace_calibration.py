@@ -29,12 +29,14 @@ from cidesign.calibration.kspace_response import (
     shift_echo,
 )
 from cidesign.calibration.kspace_twin import capture_record, noise_covariance, scanner_settings, simulate_kspace
+from cidesign.calibration.verify import Verification
 from cidesign.data.phantoms import coil_maps, phantom_slices
 from cidesign.errors import FileError, InputError
 from cidesign.export.bart_files import read_cfl, write_cfl
 from cidesign.pattern import Trajectory, centre_block
 
 SIDE, COILS = 48, 4
+PASSED = Verification(score=None, score_meaning="", checks=[])
 BART = shutil.which("bart")
 
 
@@ -228,7 +230,9 @@ def test_orientation() -> None:
 
 
 def stored(folder: Path, raw: RawKspace, calibration: KspaceCalibration, lines: Trajectory) -> Path:
-    write_kspace_calibration(folder, raw, lines, calibration, None, "2026-01-01T00:00:00+00:00", force=False)
+    write_kspace_calibration(
+        folder, raw, lines, calibration, PASSED, None, None, "2026-01-01T00:00:00+00:00", force=False
+    )
     return folder
 
 
@@ -256,7 +260,7 @@ def test_a_calibration_is_read_as_written(tmp_path: Path, image: NDArray[np.comp
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"schema_version": 9}, "schema version 9, this program reads 1"),
+        ({"schema_version": 9}, "schema version 9, this program reads 2"),
         ({"modality": "single-pixel"}, "a calibration of the modality 'single-pixel'"),
         ({"scale": -1.0}, "scale: Input should be greater than 0"),
         ({"coils": 3}, r"does not hold coil maps \(3, 48, 48\)"),

@@ -1,7 +1,6 @@
 """The response found from a simulated capture is the twin's own, within its standard errors."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,35 +8,26 @@ import pytest
 from numpy.typing import NDArray
 
 from cidesign.calibration.capture import Capture
-from cidesign.calibration.response import Estimate, Response, estimate_response, white_levels
-from cidesign.calibration.twin import bench_settings, capture_record, simulate_readings
+from cidesign.calibration.response import (
+    Estimate,
+    Response,
+    converter_step,
+    estimate_response,
+    white_levels,
+)
 from cidesign.errors import FileError
 from cidesign.pattern import PatternStack
 
 MakeDesign = Callable[..., PatternStack]
-MakeScene = Callable[[int], NDArray[np.float64]]
 Simulate = Callable[..., Capture]
 SEEDS = 60
 
 
 @pytest.fixture
-def simulate(make_design: MakeDesign, f_scene: MakeScene) -> Simulate:
+def simulate(make_design: MakeDesign, take: Callable[..., Capture]) -> Simulate:
     def make(**changes: Any) -> Capture:
-        values: dict[str, Any] = {
-            "dark_counts": 200.0,
-            "gain": 0.35,
-            "photoelectrons_per_frame": 1e5,
-            "read_noise_counts": 12.0,
-            "read_noise_photoelectrons": 0.0,
-            "drift_percent": 0.0,
-            "adc_bits": 16,
-            "seed": 0,
-            "scene": "F",
-        }
-        bench, design = bench_settings(**(values | changes)), make_design()
-        readings = simulate_readings(design, f_scene(design.side), bench)
-        arrays = {name: array.astype(np.float64) for name, array in readings.items()}
-        return Capture(Path("capture"), capture_record(design, bench, 235.0, ""), arrays)
+        values: dict[str, Any] = {"gain": 0.35, "photoelectrons_per_frame": 1e5, "read_noise_counts": 12.0}
+        return take(make_design(), **(values | changes))
 
     return make
 
@@ -140,3 +130,40 @@ def test_useless_arrays(simulate: Simulate) -> None:
     record = capture.record.model_copy(update={"arrays": {**capture.record.arrays, "white": white}})
     with pytest.raises(FileError, match="2 different light levels; at least 3"):
         estimate_response(Capture(capture.path, record, capture.arrays))
+
+
+@pytest.mark.parametrize("percent", [2.0, -2.0, 0.6])
+def test_stray_light_is_found_and_allowed_for(simulate: Simulate, percent: float) -> None:
+    """Light that was there in all frames but the dark ones, or offset that only the dark frames had."""
+    capture = simulate(dark_counts=2000.0, photoelectrons_per_frame=1e6, gain=0.03, faults={"dark": percent})
+    response, _ = estimate_response(capture)
+    stray = 0.01 * percent * 0.03 * 1e6
+    assert response.stray_counts == pytest.approx(stray, abs=5 * response.dark_counts.standard_error)
+    assert response.dark_counts.value == pytest.approx(2000 + stray, abs=5 * response.dark_counts.standard_error)
+    assert response.scale_counts.value == pytest.approx(30_000, abs=5 * response.scale_counts.standard_error)
+    assert any("stray light, or dark frames taken otherwise" in note for note in response.notes)
+
+
+def test_no_stray_light_on_a_clean_bench(simulate: Simulate) -> None:
+    for seed in range(200):
+        assert estimate_response(simulate(seed=seed))[0].stray_counts == 0
+
+
+def test_the_step_of_the_converter(simulate: Simulate) -> None:
+    assert converter_step(np.array([16.0, 48.0, 160.0])) == 16
+    assert converter_step(np.array([16.0, 49.0])) == 1
+    assert converter_step(np.array([16.5, 49.0])) == 0
+    assert converter_step(np.array([64.0, 64.0])) == 1
+    response, _ = estimate_response(simulate(faults={"bit-justification": 4}, read_noise_counts=40.0))
+    assert response.step_counts == 16
+    assert response.noise_variance_counts2 >= 16**2 / 12
+
+
+def test_another_exposure_is_refused_with_both_times(simulate: Simulate) -> None:
+    capture = simulate()
+    assert capture.record is not None
+    for name in ("dark", "white"):
+        stored = capture.record.arrays[name].model_copy(update={"exposure_us": 500.0})  # type: ignore[index]
+        record = capture.record.model_copy(update={"arrays": {**capture.record.arrays, name: stored}})
+        with pytest.raises(FileError, match=f"{name} was recorded at 500 us, the scene at 235 us"):
+            estimate_response(Capture(capture.path, record, capture.arrays))
