@@ -1,0 +1,95 @@
+"""The MRI rows of the fault table."""
+
+import tempfile
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from bench_faults_common import Result, findings
+from numpy.typing import NDArray
+
+from cidesign.calibration.faults import FaultName
+from cidesign.calibration.kspace import RawKspace
+from cidesign.calibration.kspace_capture import read_scanner
+from cidesign.calibration.kspace_noise import CoilNoise
+from cidesign.calibration.kspace_phantom import as_acquired
+from cidesign.calibration.kspace_readers import read_kspace
+from cidesign.calibration.kspace_response import KspaceCalibration
+from cidesign.calibration.kspace_twin import noise_covariance
+from cidesign.calibration.kspace_verify import calibrate_and_verify
+from cidesign.calibration.verify import Verification
+from cidesign.cli.mri_capture import simulate_mri
+from cidesign.data.phantoms import coil_maps
+from cidesign.errors import CidesignError
+from cidesign.models.system import ImagingSystem, load_student
+from cidesign.reconstruct.mri_score import object_mask, score_mri
+from cidesign.reconstruct.mri_solve import reconstructions
+from cidesign.runs import MriRun
+
+
+@cache
+def _system(path: Path) -> ImagingSystem:
+    return load_student(MriRun(path))
+
+
+def mri_case(run: MriRun, faults: dict[FaultName, float], seed: int, images: bool) -> Result:
+    """Simulate, calibrate and, where `images`, reconstruct one scan.
+
+    Uncalibrated: what the same scanner calibrates to without the fault, applied to the faulty scan.  Oracle: true coil
+    maps and noise, on the scan without the fault.
+    """
+    raw, _ = _scan(run, faults, seed)
+    try:
+        calibration, verification, _ = calibrate_and_verify(raw, run.design, None)
+    except CidesignError as error:
+        named = tuple(name for name in faults if name in str(error))
+        return Result((str(error),), named, None, None, None)
+    if not images:
+        return Result(findings(verification), verification.faults, None, None, None)
+    clean, truth = _scan(run, {}, seed)
+    sound, _, _ = calibrate_and_verify(clean, run.design, None)
+    calibrated = _psnr(run, raw, calibration, truth) if _passed(verification) else None
+    oracle = _psnr(run, clean, _true(run, sound, seed), truth)
+    return Result(findings(verification), verification.faults, _psnr(run, raw, sound, truth), calibrated, oracle)
+
+
+def _passed(verification: Verification) -> bool:
+    return verification.verdict == "passed"
+
+
+def _scan(run: MriRun, faults: dict[FaultName, float], seed: int) -> tuple[RawKspace, NDArray[np.float32]]:
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place) / "scan"
+        simulate_mri(run, folder, faults=faults, seed=seed)
+        raw = read_kspace(folder, None, None)
+        gain = read_scanner(folder).gain
+    if raw.truth is None:
+        raise ValueError("a simulated scan knows its truth")
+    return raw, (np.abs(raw.truth) * gain).astype(np.float32)
+
+
+def _true(run: MriRun, sound: KspaceCalibration, seed: int) -> KspaceCalibration:
+    """The calibration that knows: true maps of unit norm, true noise."""
+    coils, side = sound.coils, run.design.lines
+    maps = np.ones((1, side, side), np.complex64) if coils == 1 else coil_maps(coils, side, seed + 1)
+    norm = np.sqrt((np.abs(maps) ** 2).sum(axis=0))
+    covariance = sound.noise.covariance
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place) / "scan"
+        simulate_mri(run, folder, faults={}, seed=seed)
+        scanner = read_scanner(folder)
+        covariance = noise_covariance(scanner) * scanner.gain**2
+    noise = CoilNoise(covariance, sound.noise.source, sound.noise.from_scan)
+    return replace(sound, maps=(maps / norm).astype(np.complex64), noise=noise)
+
+
+def _psnr(run: MriRun, raw: RawKspace, calibration: KspaceCalibration, truth: NDArray[np.float32]) -> float | None:
+    """PSNR of the student's magnitude over the object, with the truth turned as the calibration says it was scanned."""
+    if raw.coils != len(calibration.noise.covariance) and calibration.corrections.coils is None:
+        return None
+    k = calibration.measurements(raw)
+    image, _ = reconstructions(_system(run.path), k, run.design, calibration)["student"]
+    turned = as_acquired(truth, *vars(calibration.orientation).values())
+    reference = (turned * calibration.scale).astype(np.float32)
+    return score_mri(np.abs(image).astype(np.float32), reference, object_mask(reference)).psnr_db
