@@ -79,7 +79,7 @@ def estimate_detector(capture: CassiCapture) -> Detector:
         raise FileError(f"{capture.path}: {len(dark)} dark frame; noise is seen in 2 or more, 16 are advised")
     dark_counts = dark.mean(axis=0)
     dark_variance = _temporal_variance(dark)
-    step = _step(np.concatenate([dark.ravel(), flat.ravel()]))
+    step = converter_step(np.concatenate([dark.ravel(), flat.ravel()]))
     # A converter's rounding is the least noise that there can be, also where all readings are equal.
     read_noise = max(float(np.median(dark_variance) ** 0.5), step / 12**0.5)
     signal = flat.mean(axis=0) - dark_counts
@@ -121,7 +121,7 @@ def _usable(dark: Array, signal: Array, dark_error: float) -> NDArray[np.bool_]:
     return usable
 
 
-def _step(counts: Array) -> float:
+def converter_step(counts: Array) -> float:
     """The largest power of two that divides all readings; 0 where they are no whole numbers."""
     whole = np.rint(counts)
     if not np.array_equal(whole, counts):
@@ -135,7 +135,7 @@ def detector_checks(capture: CassiCapture, detector: Detector, binning: int) -> 
     return [
         _dark_check(capture, detector),
         *saturation_checks(capture, CHECKED_FOR_SATURATION),
-        _bits_check(detector),
+        bits_check(detector.step_counts, detector.read_noise_counts),
         _rows_check(capture, detector),
         _unusable_check(detector),
         _corner_check(detector, binning),
@@ -191,18 +191,21 @@ def saturation_checks(capture: CassiCapture, names: tuple[str, ...]) -> list[Che
     ]
 
 
-def _bits_check(detector: Detector) -> Check:
-    bits = round(np.log2(detector.step_counts)) if detector.step_counts >= 1 else 0
-    if detector.step_counts == 0:
+def bits_check(step_counts: float, read_noise_counts: float) -> Check:
+    """Low bits that are never used; a known read noise below the noise of such steps was found with finer ones."""
+    bits = round(np.log2(step_counts)) if step_counts >= 1 else 0
+    coarser = read_noise_counts < 0.99 * step_counts / 12**0.5
+    if step_counts == 0:
         text = "the readings are no whole numbers; the converter's step cannot be seen"
         return Check(name="converter bits", status="not checked", text=text)
     return Check(
         name="converter bits",
-        status="corrected" if bits else "passed",
-        text=f"the {bits} low bits are always 0 (readings are justified to the left): all counts are steps of "
-        f"{detector.step_counts:g}, which the noise allows for"
-        if bits
-        else "the lowest bit is in use",
+        status="failed" if bits and coarser else "corrected" if bits else "passed",
+        text="the lowest bit is in use"
+        if not bits
+        else f"the {bits} low bits are always 0 (readings are justified to the left): all counts are steps of "
+        f"{step_counts:g}, "
+        + ("coarser than when the bench was calibrated; calibrate again" if coarser else "which the noise allows for"),
         value=float(bits),
         limit=0.0,
         unit="unused bits",

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from cidesign.calibration.cassi_calibration import CassiCalibration
 from cidesign.calibration.cassi_capture import CassiCapture
-from cidesign.calibration.cassi_detector import saturation_checks
+from cidesign.calibration.cassi_detector import bits_check, converter_step, saturation_checks
 from cidesign.calibration.cassi_optics import Array
 from cidesign.calibration.cassi_white import WhiteTarget, lamp_slope_percent, resemblances
 from cidesign.calibration.verify import Check, Status
@@ -41,6 +41,9 @@ def verify_against(calibration: CassiCalibration, capture: CassiCapture, design:
     """
     capture.require_design(design)
     checks = saturation_checks(capture, ("white", "scene"))
+    read = [capture.arrays[name].ravel() for name in ("white", "scene") if name in capture.arrays]
+    if read:
+        checks.append(bits_check(converter_step(np.concatenate(read)), calibration.read_noise_counts))
     if capture.white is None:
         return [
             *checks,

@@ -95,7 +95,8 @@ def _twin_settings(run: "CassiRun", given: dict[str, Any]) -> "TwinSettings":
         "read_noise_photoelectrons": run.settings.read_noise_photoelectrons,
     }
     named = {field.name: given[field.name] for field in fields(TwinSettings)}
-    return TwinSettings(**{name: of_run[name] if value is None else value for name, value in named.items()})
+    filled: dict[str, Any] = {name: of_run[name] if value is None else value for name, value in named.items()}
+    return TwinSettings(**filled)
 
 
 def _bench_table(record: "CassiCaptureRecord", size: tuple[int, int]) -> str:

@@ -15,7 +15,7 @@ from cidesign.calibration.cassi_twin import CassiTwin, TwinSettings
 from cidesign.calibration.cassi_verify import verify_against
 from cidesign.calibration.faults import FAULTS
 from cidesign.calibration.verify import Verification
-from cidesign.errors import FileError, InputError
+from cidesign.errors import FileError
 from cidesign.hardware_profiles.loader import load_profile
 from cidesign.pattern import ApertureMask
 
@@ -179,6 +179,15 @@ def test_a_bench_that_changed_after_its_calibration_is_refused_by_the_name_of_th
     again = Verification(score=None, score_meaning="again", checks=checks)
     assert again.verdict == "failed"
     assert again.faults == (name,)
+
+
+@pytest.mark.parametrize(("bits", "status"), [(4, "corrected"), (8, "failed")])
+def test_a_converter_that_drops_bits_after_the_calibration_is_named(bits, status):
+    """Steps of 16 counts lie below the calibrated noise, steps of 256 do not."""
+    _, outcome = clean()
+    checks = verify_against(outcome.calibration, captured({"bit-justification": bits}, seed=2), MASK)
+    check = next(check for check in checks if check.name == "converter bits")
+    assert (check.status, check.fault, check.value) == (status, "bit-justification", bits)
 
 
 def test_the_amount_of_a_change_is_told():
@@ -373,26 +382,3 @@ def test_a_lamp_of_other_brightness_is_told_from_what_is_refused():
         check = next(check for check in outcome.verification.checks if check.name == "white level")
         assert check.status == status
         assert check.value == pytest.approx(0.99 * factor, abs=0.02)
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"detector_px_per_code_px": 0}, "detector_px_per_code_px is 0; from 1 to 8"),
-        ({"rotation_deg": 9}, "rotation_deg is 9"),
-        ({"displacement_across_px": 30}, "displacement_across_px is 30; from -8 to 8"),
-        ({"adc_bits": 8}, "leaves no room for light in 255 counts"),
-        ({"edge_bias_um": -6}, "at most 2.5 um"),
-    ],
-)
-def test_a_bench_that_cannot_be_is_refused(settings, message):
-    with pytest.raises(InputError, match=message):
-        captured(**settings)
-
-
-def test_a_scene_of_another_shape_or_range_is_refused():
-    twin = CassiTwin(MASK, PROFILE, TwinSettings(), {})
-    with pytest.raises(InputError, match=r"scene: shape \(8, 4, 4\)"):
-        twin.arrays(np.ones((8, 4, 4)))
-    with pytest.raises(InputError, match=r"outside 0 \.\. 1"):
-        twin.arrays(np.full((8, SIDE, SIDE), 1.5))

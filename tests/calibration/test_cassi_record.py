@@ -14,7 +14,7 @@ from cidesign.calibration.cassi_plan import cassi_plan
 from cidesign.calibration.cassi_record import read_cassi_calibration, write_cassi_calibration
 from cidesign.calibration.cassi_twin import CassiTwin, TwinSettings
 from cidesign.calibration.plan import plan_text
-from cidesign.errors import FileError
+from cidesign.errors import FileError, InputError
 from cidesign.hardware_profiles.loader import load_profile
 from cidesign.pattern import ApertureMask
 
@@ -216,3 +216,26 @@ def test_the_plan_lists_the_captures_in_order_and_says_what_is_needed():
     text = plan_text(steps)
     assert "445, 480, 515, 550, 585, 620, 655 nm" in text
     assert "white target" in text.lower()
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"detector_px_per_code_px": 0}, "detector_px_per_code_px is 0; from 1 to 8"),
+        ({"rotation_deg": 9}, "rotation_deg is 9"),
+        ({"displacement_across_px": 30}, "displacement_across_px is 30; from -8 to 8"),
+        ({"adc_bits": 8}, "leaves no room for light in 255 counts"),
+        ({"edge_bias_um": -6}, "at most 2.5 um"),
+    ],
+)
+def test_a_bench_that_cannot_be_is_refused(fields, message):
+    with pytest.raises(InputError, match=message):
+        CassiTwin(MASK, PROFILE, TwinSettings(**fields), {})
+
+
+def test_a_scene_of_another_shape_or_range_is_refused():
+    twin = CassiTwin(MASK, PROFILE, TwinSettings(), {})
+    with pytest.raises(InputError, match=r"scene: shape \(8, 4, 4\)"):
+        twin.arrays(np.ones((8, 4, 4)))
+    with pytest.raises(InputError, match=r"outside 0 \.\. 1"):
+        twin.arrays(np.full((8, SIDE, SIDE), 1.5))
