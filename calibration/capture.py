@@ -153,7 +153,7 @@ class Capture:
         """
         period_us = self.record.frame_period_us if self.record else None
         if "time_us" not in self.arrays:
-            return None if period_us is None else period_us * np.arange(frames)
+            return None if period_us is None else period_us * np.arange(frames, dtype=np.float64)
         times = self.arrays["time_us"]
         if times.shape != (frames,) or np.any(np.diff(times) <= 0):
             raise FileError(f"{self.path}: time_us holds {times.size} times; {frames} rising ones are needed")

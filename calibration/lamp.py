@@ -143,7 +143,7 @@ def _lamp_fit(seen: Observations, chosen: _Candidate) -> LampFit:
 
 def _basis(times: Vector, span: float, degree: int, wave: float | None) -> Vector:
     """(M, degree + 1) or (M, degree + 3): polynomials of time, cosine and sine of the wave."""
-    slow: Vector = legendre.legvander(2 * times / span - 1, degree)
+    slow: Vector = np.asarray(legendre.legvander(2 * times / span - 1, degree), dtype=np.float64)
     if wave is None:
         return slow
     phase = 2 * np.pi * wave * times
@@ -164,11 +164,11 @@ def _candidate(seen: Observations, degree: int, wave: float | None) -> _Candidat
         one, other = seen.first / (first @ coefficients), seen.second / (second @ coefficients)
         total = one + other
         share = np.divide(one, total, out=np.full_like(sums, 0.5), where=total > 0)
-    rest = sums - mixed @ coefficients
+    rest: Vector = sums - mixed @ coefficients
     # The floor keeps a noise-free simulation from preferring one rounding error to another.
     misfit = float(np.mean(rest**2)) + (1e-9 * float(np.abs(sums).mean())) ** 2
     criterion = sums.size * np.log(misfit) + coefficients.size * np.log(sums.size)
-    return _Candidate(float(criterion), degree, wave, coefficients, rest)
+    return _Candidate(float(criterion), degree, wave, coefficients.astype(np.float64), rest)
 
 
 def _waves(seen: Observations) -> dict[float, bool]:

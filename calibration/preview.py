@@ -81,7 +81,8 @@ def _draw_field(axes: "Axes", operator: SpcOperator, picture: NDArray[np.float64
     axes.plot(columns[0], rows[0], "o", color="tab:red", markersize=9, label="first super-pixel")
     axes.plot(columns[1], rows[1], "s", color="tab:blue", markersize=7, label="end of the first row")
     known = "known card" if picture is not None else "no known card"
-    axes.set(title=f"the patterns' field on the scene ({known})", xlim=(-0.15 * side, 1.15 * side), ylim=(1.25 * side, -0.15 * side))
+    left, right = -0.15 * side, 1.15 * side
+    axes.set(title=f"the patterns' field on the scene ({known})", xlim=(left, right), ylim=(right + 0.1 * side, left))
     axes.legend(fontsize=7, loc="lower center", ncols=2)
 
 

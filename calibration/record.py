@@ -12,7 +12,6 @@ from cidesign import __version__
 from cidesign.calibration.calibration_folder import (
     ARRAYS_FILE,
     RECORD_FILE,
-    SCHEMA_VERSION,
     CommonRecord,
     read_record,
     replacing_calibration,
@@ -139,7 +138,7 @@ def _record(
     response, operator = found.response, found.operator
     place = operator.placement
     return CalibrationRecord(
-        schema_version=SCHEMA_VERSION,
+        schema_version=2,
         kind="calibration",
         modality="single-pixel",
         cidesign_version=__version__,
@@ -185,7 +184,7 @@ def read_calibration(folder: Path) -> Calibration:
         raise FileError(f"{folder}: {ARRAYS_FILE} holds no square light_map; calibrate again")
     if not np.isfinite(light).all() or light.min() <= 0:
         raise FileError(f"{folder}: {ARRAYS_FILE} holds a light map with values that are no light; calibrate again")
-    return Calibration(folder, record, _response(record), _operator(record.operator, light))
+    return Calibration(folder, record, _response(record), _operator(record.operator, light.astype(np.float64)))
 
 
 def _arrays(levels: WhiteLevels, response: Response, operator: SpcOperator) -> dict[str, NDArray[np.float64]]:

@@ -241,7 +241,7 @@ def _refined(cards: _Cards, orientation: Orientation, sign: int, start: tuple[fl
 def _relative(fit: _Fit, cards: _Cards) -> float:
     """Misfit of the cards, of their variation."""
     count = (cards.flat is not None) + (cards.card is not None)
-    return (fit[4] / count) ** 0.5
+    return float((fit[4] / count) ** 0.5)
 
 
 def _coarse(

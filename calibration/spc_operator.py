@@ -169,7 +169,8 @@ class SpcOperator:
     def signed(self, design: PatternStack) -> NDArray[np.float32]:
         """The patterns (K, n, n) that the scene is multiplied with, within [-1, 1]: W phi g / max(W 1 g)."""
         seen = self.placement.seen(design.signed().astype(np.float64)) * self.light_map
-        return (self.polarity * seen / self.all_on.max()).astype(np.float32)
+        signed: NDArray[np.float32] = (self.polarity * seen / self.all_on.max()).astype(np.float32)
+        return signed
 
     def draw(self, rng: np.random.Generator) -> "SpcOperator":
         """Another operator that the calibration captures do not exclude: one draw from the standard errors."""

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from cidesign.calibration.capture import READINGS_FILE, CaptureRecord, SimulatedBench, StoredArray
+from cidesign.calibration.capture import READINGS_FILE, ArrayName, CaptureRecord, SimulatedBench, StoredArray
 from cidesign.calibration.cards import f_card
 from cidesign.calibration.faults import FaultName
 from cidesign.calibration.spc_faults import (
@@ -161,7 +161,7 @@ def mirror_means(
 
 def capture_record(design: PatternStack, bench: SimulatedBench, exposure_us: float, created_utc: str) -> CaptureRecord:
     """The record that goes with `simulate_readings`."""
-    roles = {
+    roles: dict[ArrayName, str] = {
         "scene": "one reading per displayed frame, in display order",
         "flat": "the same sequence on the white reference",
         "card": "the same sequence on the F card",

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,43 +10,49 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 from PIL import Image
 
 from cidesign.calibration.capture import Capture
-from cidesign.calibration.record import Calibration, read_calibration, require_fitting, write_calibration
-from cidesign.calibration.response import estimate_response
-from cidesign.calibration.twin import bench_settings, capture_record, simulate_readings
+from cidesign.calibration.record import Calibration, read_calibration, write_calibration
+from cidesign.calibration.spc_calibrate import SpcCalibration, calibrate_spc
+from cidesign.calibration.verify import Check, Verification
 from cidesign.errors import CidesignError, FileError
+from cidesign.files import sha256_file
 from cidesign.pattern import PatternStack
 
-MakeDesign = Callable[..., PatternStack]
-MakeScene = Callable[[int], NDArray[np.float64]]
+
+@pytest.fixture(scope="module")
+def capture(card_design: PatternStack, take: Callable[..., Capture]) -> Capture:
+    return take(card_design, faults={"mirror": 1, "shift": 1})
+
+
+@pytest.fixture(scope="module")
+def found(capture: Capture, card_design: PatternStack) -> SpcCalibration:
+    return calibrate_spc(capture, card_design)
 
 
 @pytest.fixture
-def capture(make_design: MakeDesign, f_scene: MakeScene) -> Capture:
-    design = make_design()
-    bench = bench_settings(
-        dark_counts=200, gain=0.35, photoelectrons_per_frame=1e5, read_noise_counts=12,
-        read_noise_photoelectrons=0, drift_percent=0, adc_bits=16, seed=5, scene="F",
-    )  # fmt: skip
-    readings = simulate_readings(design, f_scene(8), bench)
-    arrays = {name: array.astype(np.float64) for name, array in readings.items()}
-    return Capture(Path("capture"), capture_record(design, bench, 235.0, "2026-01-01"), arrays)
+def written(tmp_path: Path, capture: Capture, found: SpcCalibration) -> Calibration:
+    return write_calibration(tmp_path / "cal", capture, found, "2026-01-02", force=False)
 
 
-@pytest.fixture
-def written(tmp_path: Path, capture: Capture) -> Calibration:
-    return write_calibration(tmp_path / "cal", capture, *estimate_response(capture), "2026-01-02", force=False)
+def _failed(found: SpcCalibration) -> SpcCalibration:
+    check = Check(name="held-back patterns", status="failed", text="the operator does not predict them", fault="shift")
+    return replace(found, verification=Verification(score=0.9, score_meaning="", checks=[check]))
 
 
-def test_what_is_written_is_read(written: Calibration, capture: Capture) -> None:
-    response, levels = estimate_response(capture)
+def test_what_is_written_is_read(written: Calibration, capture: Capture, found: SpcCalibration) -> None:
+    response, levels = found.response, found.levels
     again = read_calibration(written.path)
     assert again.response == response
+    assert again.operator.placement == found.operator.placement
+    assert np.array_equal(again.operator.light_map, found.operator.light_map)
+    assert replace(again.operator, light_map=found.operator.light_map) == found.operator
+    assert again.record.verification == found.verification
     assert again.record.simulated_bench == capture.bench
     assert again.record.exposure_us == 235
+    assert capture.record is not None
+    assert again.record.circumstances == capture.record.circumstances
     arrays = np.load(written.path / "arrays.npz")
     assert np.array_equal(arrays["mean_counts"], levels.mean_counts)
     assert np.abs(arrays["linearity_residual_counts"]).max() / response.scale_counts.value * 100 == pytest.approx(
@@ -54,18 +61,19 @@ def test_what_is_written_is_read(written: Calibration, capture: Capture) -> None
 
 
 def test_the_preview_is_a_picture(written: Calibration) -> None:
-    with Image.open(written.path / "photon_transfer.png") as picture:
-        assert picture.format == "PNG"
-        assert picture.width > 2 * picture.height
-        assert np.asarray(picture.convert("L")).std() > 5
+    for name in ("photon_transfer.png", "operator.png"):
+        with Image.open(written.path / name) as picture:
+            assert picture.format == "PNG"
+            assert picture.width > 2 * picture.height
+            assert np.asarray(picture.convert("L")).std() > 5
 
 
-def test_existing_calibration_is_kept(written: Calibration, capture: Capture) -> None:
+def test_existing_calibration_is_kept(written: Calibration, capture: Capture, found: SpcCalibration) -> None:
     before = {path.name: path.read_bytes() for path in written.path.iterdir()}
     with pytest.raises(FileError, match="--force"):
-        write_calibration(written.path, capture, *estimate_response(capture), "2027-01-01", force=False)
+        write_calibration(written.path, capture, found, "2027-01-01", force=False)
     assert {path.name: path.read_bytes() for path in written.path.iterdir()} == before
-    again = write_calibration(written.path, capture, *estimate_response(capture), "2027-01-01", force=True)
+    again = write_calibration(written.path, capture, found, "2027-01-01", force=True)
     assert read_calibration(written.path).record.created_utc == again.record.created_utc == "2027-01-01"
 
 
@@ -74,7 +82,10 @@ def test_changed_and_missing_files(written: Calibration, tmp_path: Path) -> None
         read_calibration(tmp_path / "absent")
     content = json.loads((written.path / "calibration.json").read_text())
     for change, said in (
-        ({"schema_version": 2}, "schema version 2"),
+        ({"schema_version": 3}, "schema version 3, this program reads 2; update cidesign"),
+        ({"schema_version": 1}, "was written before calibrations were verified; calibrate again"),
+        ({"modality": "mri"}, "a calibration of the modality 'mri'; this run takes one of single-pixel"),
+        ({"operator": {**content["operator"], "polarity": 0}}, "operator.polarity"),
         ({"scale_counts": {"value": 0.0, "standard_error": 1.0}}, "scale_counts.value: Input should be greater than 0"),
         ({"arrays_sha256": "0" * 64}, "calibrate again"),
     ):
@@ -87,19 +98,40 @@ def test_changed_and_missing_files(written: Calibration, tmp_path: Path) -> None
         read_calibration(written.path)
 
 
-def test_foreign_calibrations(written: Calibration, capture: Capture) -> None:
-    assert capture.record is not None
-    profile, design = capture.record.profile_digest, capture.record.design_digest
-    assert require_fitting(written, capture, profile, design) == []
-    with pytest.raises(FileError, match="profile aaaaaaaaaaaa was calibrated, the run is for profile bbbbbbbbbbbb"):
-        require_fitting(written, capture, "b" * 64, design)
-    slow = Capture(capture.path, capture.record.model_copy(update={"exposure_us": 500.0}), capture.arrays)
-    with pytest.raises(FileError, match="exposure 235 us was calibrated, the capture was taken with 500 us"):
-        require_fitting(written, slow, profile, design)
-    (note,) = require_fitting(written, capture, profile, "b" * 64)
-    assert "another design" in note
-    (note,) = require_fitting(written, Capture(Path("a.npy"), None, capture.arrays), profile, design)
-    assert "could not be checked" in note
+def test_a_failed_calibration_never_replaces_an_earlier_one(
+    written: Calibration, capture: Capture, found: SpcCalibration
+) -> None:
+    before = {path.name: path.read_bytes() for path in written.path.iterdir()}
+    again = write_calibration(written.path, capture, _failed(found), "2027-01-01", force=True)
+    assert again.path == written.path.with_name("cal-failed")
+    assert read_calibration(again.path).record.verification.verdict == "failed"
+    assert {path.name: path.read_bytes() for path in written.path.iterdir()} == before
+    alone = write_calibration(written.path.with_name("new"), capture, _failed(found), "2027-01-01", force=False)
+    assert alone.path.name == "new"
+
+
+@pytest.mark.parametrize(
+    ("light", "said"),
+    [
+        (np.ones((4, 5)), "no square light_map"),
+        (np.ones((4, 4), np.float32), "no square light_map"),
+        (np.zeros((4, 4)), "values that are no light"),
+    ],
+)
+def test_light_maps_that_are_none(written: Calibration, light: Any, said: str) -> None:
+    arrays = dict(np.load(written.path / "arrays.npz")) | {"light_map": light}
+    np.savez(written.path / "arrays.npz", **arrays)
+    content = json.loads((written.path / "calibration.json").read_text())
+    content["arrays_sha256"] = sha256_file(written.path / "arrays.npz")
+    (written.path / "calibration.json").write_text(json.dumps(content))
+    with pytest.raises(FileError, match=said):
+        read_calibration(written.path)
+
+
+def test_a_bare_array_is_no_calibration(tmp_path: Path, capture: Capture, found: SpcCalibration) -> None:
+    with pytest.raises(FileError, match="a bare array says nothing of the bench"):
+        write_calibration(tmp_path / "cal", replace(capture, record=None), found, "", force=False)
+    assert list(tmp_path.iterdir()) == []
 
 
 @settings(max_examples=100, deadline=None)
@@ -111,12 +143,18 @@ def test_mutated_records_are_an_error_or_a_calibration(
     estimate = {"value": 1.0, "standard_error": 0.1}
     np.savez(folder / "arrays.npz", a=np.zeros(1))
     record: dict[str, Any] = {
-        "schema_version": 1, "kind": "calibration", "modality": "single-pixel", "cidesign_version": "0.1.0",
+        "schema_version": 2, "kind": "calibration", "modality": "single-pixel", "cidesign_version": "0.1.0",
         "created_utc": "", "capture": "", "capture_utc": "", "design_digest": "0" * 64, "profile_digest": "0" * 64,
         "exposure_us": 1.0, "dark_counts": estimate, "read_noise_counts": estimate,
         "gain_counts_per_photoelectron": estimate, "scale_counts": estimate,
         "photon_transfer_intercept_counts2": estimate, "linearity_percent": 0.1, "step_counts": 1.0, "notes": [],
-        "simulated_bench": None, "arrays_sha256": "0" * 64,
+        "simulated_bench": None, "arrays_sha256": "0" * 64, "stray_counts": 0.0, "bench": {},
+        "verification": {"score": None, "score_meaning": "", "checks": []},
+        "operator": {
+            "rotation_deg": 0.0, "down_px": 0.0, "right_px": 0.0, "transpose": False, "flip_vertical": False,
+            "flip_horizontal": False, "polarity": 1, "rotation_error_deg": 0.0, "shift_error_px": 0.0,
+            "light_error": 0.0, "fitted": False,
+        },
     }  # fmt: skip
     field = data.draw(st.sampled_from(sorted(record)))
     record[field] = data.draw(

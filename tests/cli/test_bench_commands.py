@@ -46,7 +46,7 @@ def _error(done: Any, code: int) -> str:
 
 
 def test_the_chain(cidesign: Command, run: Path) -> None:
-    simulated = cidesign("simulate", run, "--drift", "3", "--out", "cap")
+    simulated = cidesign("simulate", run, "--fault", "drift=3", "--out", "cap")
     assert simulated.code == 0
     assert "80 readings" in simulated.out
     assert simulated.err.endswith("next: cidesign calibrate cap --run runs/mine --out calibration\n")
@@ -57,7 +57,7 @@ def test_the_chain(cidesign: Command, run: Path) -> None:
     done = cidesign("reconstruct", run, "cap", "--calibration", "cal", "--out", "images")
     assert done.code == 0
     assert "student" in done.out
-    assert "peak to peak found in the pair sums and divided out" in done.err
+    assert "peak to peak found in the pair sums and divided out" in done.out
     assert "next: cidesign report runs/mine" in done.err
     names = {path.name for path in Path("images").iterdir()}
     stems = {f"{name}.{suffix}" for name in ("student", "lmmse", "tikhonov") for suffix in ("png", "tiff", "npz")}
@@ -110,20 +110,20 @@ def test_nothing_is_overwritten(cidesign: Command, run: Path) -> None:
 
 
 def test_what_is_wrong_is_said(cidesign: Command, run: Path) -> None:
-    assert "drift_percent -1" in _error(cidesign("simulate", run, "--drift", "-1"), 2)
+    assert "from 0 to 80 % of its light" in _error(cidesign("simulate", run, "--fault", "drift=-1"), 2)
+    assert "dark_counts -1.0" in _error(cidesign("simulate", run, "--set", "dark_counts=-1"), 2)
     assert "no such run folder" in _error(cidesign("simulate", "absent"), 5)
     assert "no such capture" in _error(cidesign("calibrate", "absent"), 5)
-    done = cidesign("simulate", run, "--gain", "1", "--out", "bright")
-    assert "are saturated; lower --gain" in done.err
+    assert cidesign("simulate", run, "--set", "gain_counts_per_photoelectron=1", "--out", "bright").code == 0
     assert "at or above the saturation level of 65535" in _error(cidesign("calibrate", "bright"), 5)
     cidesign("simulate", run, "--out", "cap")
     assert "--calibration is missing" in _error(cidesign("reconstruct", run, "cap"), 2)
     assert "3 paths" in _error(cidesign("reconstruct", run, "cap", "cap"), 2)
     assert "--region" in _error(cidesign("reconstruct", run, "cap", "--region", "1"), 2)
     cidesign("calibrate", "cap", "--out", "cal")
-    np.save("short.npy", np.arange(79.0))
+    np.save("short.npy", np.arange(76.0))
     line = _error(cidesign("reconstruct", run, "short.npy", "--calibration", "cal"), 5)
-    assert "79 scene readings, but the design shows 80 frames" in line
+    assert "scene: 76 readings, but the design shows 80 frames" in line
     assert not (run / "images").exists()
 
 
@@ -144,3 +144,150 @@ def test_hadamard_captures(cidesign: Command, run: Path) -> None:
         cidesign("reconstruct", run, "car.npz", "--reader", "hadamard", "--calibration", "cal", "--out", "t"), 2
     )
     assert "--reader hadamard" in _error(cidesign("reconstruct", run, "car.npz", "--calibration", "cal"), 5)
+
+
+def test_faults_by_name(cidesign: Command, run: Path) -> None:
+    line = _error(cidesign("simulate", run, "--fault", "nosuch", "--out", "c"), 2)
+    assert "no such fault; known are lost-trigger, flicker, drift, saturation, dark, mirror" in line
+    assert "means nothing for a run of the modality single-pixel" in _error(
+        cidesign("simulate", run, "--fault", "coil-loss", "--out", "c"), 2
+    )
+    assert "'x' is not a number" in _error(cidesign("simulate", run, "--fault", "shift=x", "--out", "c"), 2)
+    assert "given twice" in _error(cidesign("simulate", run, "--fault", "shift", "--fault", "shift=2", "--out", "c"), 2)
+    assert "known are dark_counts" in _error(cidesign("simulate", run, "--set", "nosuch=1", "--out", "c"), 2)
+    assert not Path("c").exists()
+
+
+def test_a_bench_file(cidesign: Command, run: Path) -> None:
+    """Its settings and faults are used; what is typed overrules it."""
+    Path("bench.toml").write_text(
+        "[settings]\ndark_counts = 300\nread_noise_counts = 5\n[faults]\nshift = 1\nmirror = 2\n"
+    )
+    words = ("--set", "read_noise_counts=7", "--fault", "shift=-0.5", "--out", "cap", "--json")
+    done = cidesign("simulate", run, "--bench", "bench.toml", *words)
+    bench = json.loads(done.out)["bench"]
+    assert (bench["dark_counts"], bench["read_noise_counts"]) == (300, 7)
+    assert bench["faults"] == {"mirror": 2, "shift": -0.5}
+    stored = json.loads(Path("cap/capture.json").read_text())["bench"]
+    assert stored == bench
+
+
+@pytest.mark.parametrize(
+    ("content", "code", "said"),
+    [
+        ("[settings", 2, "this bench file is no TOML"),
+        ("dark_counts = 3", 2, "a bench file has the tables [settings] and [faults]"),
+        ("[other]\na = 1", 2, "found other"),
+        ("[faults]\nshift = true", 2, "faults.shift is no number"),
+        ('[faults]\nshift = "1"', 2, "faults.shift is no number"),
+        ("[faults]\nnosuch = 1", 2, "no such fault; known are"),
+        ("[faults]\nshift = nan", 2, "from -4 to 4 super-pixels"),
+        ("[settings]\nnosuch = 1", 2, "no such setting here"),
+        ('[settings]\ndark_counts = "x"', 2, "a value of the kind float is needed"),
+        (b"\xff\xfe", 2, "this bench file is no TOML"),
+        (None, 5, "bench.toml"),
+    ],
+)
+def test_wrong_bench_files(cidesign: Command, run: Path, content: str | bytes | None, code: int, said: str) -> None:
+    if content is not None:
+        Path("bench.toml").write_bytes(content.encode() if isinstance(content, str) else content)
+    assert said in _error(cidesign("simulate", run, "--bench", "bench.toml", "--out", "cap"), code)
+    assert not Path("cap").exists()
+
+
+def test_the_plan(cidesign: Command, run: Path) -> None:
+    done = cidesign("calibrate", "--plan", "--run", run)
+    assert done.code == 0
+    titles = [line for line in done.out.splitlines() if line[:1].isdigit()]
+    assert [title.split(". ")[1] for title in titles][:3] == [
+        "dark frames", "white levels", "the sequence on the white reference (recommended)",
+    ]  # fmt: skip
+    assert f"card ({2 * PATTERNS},)" in done.out
+    steps = json.loads(cidesign("calibrate", "--plan", "--run", run, "--json").out)["steps"]
+    assert len(steps) == len(titles)
+    assert "it takes no CAPTURE" in cidesign("calibrate", "cap", "--plan", "--run", run).err
+    assert "name the CAPTURE" in cidesign("calibrate", "--run", run).err
+
+
+def test_a_record_completed_from_the_plan(cidesign: Command, run: Path) -> None:
+    """--plan --out writes a card and a record; with the arrays beside it, it calibrates and reconstructs."""
+    assert cidesign("calibrate", "--plan", "--run", run, "--out", "bench").code == 0
+    assert {path.name for path in Path("bench").iterdir()} == {"card.png", "known.npz", "capture.json"}
+    with Image.open("bench/card.png") as picture:
+        assert picture.size == (SIDE * 32, SIDE * 32)
+        levels = np.asarray(picture)[16::32, 16::32] / 255
+    known = np.load("bench/known.npz")
+    assert levels == pytest.approx(known["card_picture"], abs=0.5 / 255)
+    cidesign("simulate", run, "--out", "cap", "--fault", "shift=0.5")
+    readings = np.load("cap/readings.npz")
+    for name in ("dark", "flat", "card", "scene"):
+        np.save(f"bench/{name}.npy", readings[name])
+    np.save("bench/white.npy", readings["white"][1::2])
+    assert np.array_equal(known["time_us"], readings["time_us"])
+    done = cidesign("calibrate", "bench", "--run", run, "--out", "cal")
+    assert done.code == 0
+    assert "verification: passed" in done.out
+    record = json.loads(Path("cal/calibration.json").read_text())
+    assert record["operator"]["right_px"] == pytest.approx(0.5, abs=0.05)
+    assert cidesign("reconstruct", run, "bench", "--calibration", "cal", "--out", "images").code == 0
+    assert "--force" in _error(cidesign("calibrate", "--plan", "--run", run, "--out", "bench"), 5)
+
+
+def test_the_gate(cidesign: Command, run: Path) -> None:
+    """A failed verification leaves with 3, is written beside the earlier one, and is refused later."""
+    cidesign("simulate", run, "--out", "cap")
+    assert cidesign("calibrate", "cap", "--run", run, "--out", "cal").code == 0
+    before = {path: path.read_bytes() for path in Path("cal").iterdir()}
+    arrays = dict(np.load("cap/readings.npz"))
+    arrays["scene"] = arrays["scene"][:-9]
+    np.savez("cap/readings.npz", **arrays)
+    done = cidesign("calibrate", "cap", "--run", run, "--out", "cal", "--force")
+    assert done.code == 3
+    assert "verification: failed" in done.out
+    assert "failed its verification: scene:" in done.err
+    assert "this resembles: lost-trigger" in done.err
+    assert {path: path.read_bytes() for path in Path("cal").iterdir()} == before
+    assert Path("cal-failed/calibration.json").is_file()
+    cidesign("simulate", run, "--out", "later", "--seed", "1")
+    words = ("reconstruct", run, "later", "--calibration", "cal-failed", "--out", "images")
+    assert "--accept-failed" in _error(cidesign(*words), 3)
+    assert not Path("images").exists()
+    accepted = cidesign(*words, "--accept-failed")
+    assert accepted.code == 0
+    assert "ACCEPTED although failed: scene" in accepted.out
+
+
+def test_a_bench_that_changed(cidesign: Command, run: Path) -> None:
+    cidesign("simulate", run, "--out", "cap")
+    cidesign("calibrate", "cap", "--run", run, "--out", "cal")
+    cidesign("simulate", run, "--out", "later", "--seed", "1", "--fault", "mirror")
+    line = _error(cidesign("reconstruct", run, "later", "--calibration", "cal", "--out", "images"), 3)
+    assert "this resembles: mirror" in line
+
+
+def test_a_calibration_that_cannot_be_made_leaves_the_earlier_one(cidesign: Command, run: Path) -> None:
+    """Saturated, swapped, too few, another design: one line each, and the earlier folder byte for byte as it was."""
+    cidesign("simulate", run, "--out", "cap")
+    cidesign("calibrate", "cap", "--run", run, "--out", "cal")
+    before = {path: path.read_bytes() for path in Path("cal").iterdir()}
+    good = dict(np.load("cap/readings.npz"))
+    for change, said in (
+        ({"white": np.minimum(good["white"] * 2, 65535)}, "at or above the saturation level"),
+        ({"dark": good["dark"][:8]}, "8 dark and 256 white readings per level; at least 16"),
+        ({"white": np.tile(good["dark"], (8, 1))}, "are dark and white swapped"),
+        ({"flat": good["flat"][:-9]}, "flat: 71 readings, but the design shows 80 frames"),
+        ({"card": np.full(80, 7)}, "card: all 80 readings are 7"),
+        ({"card_picture": np.ones((16, 16))}, "a card of at least 0.2 between dark and bright"),
+        ({"scene": good["scene"], "flat": good["flat"] * 0 + good["dark"][:80]}, "no light reached the detector"),
+    ):
+        np.savez("cap/readings.npz", **{**good, **change})
+        assert said in _error(cidesign("calibrate", "cap", "--run", run, "--out", "cal", "--force"), 5)
+    np.savez("cap/readings.npz", **good)
+    record = json.loads(Path("cap/capture.json").read_text())
+    for field, value, said in (
+        ("design_digest", "0" * 64, "was recorded with design 000000000000"),
+        ("profile_digest", "0" * 64, "was recorded with profile 000000000000"),
+    ):
+        Path("cap/capture.json").write_text(json.dumps(record | {field: value}))
+        assert said in _error(cidesign("calibrate", "cap", "--run", run, "--out", "cal", "--force"), 5)
+    assert {path: path.read_bytes() for path in Path("cal").iterdir()} == before
