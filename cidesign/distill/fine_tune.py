@@ -1,0 +1,296 @@
+"""Fine-tuning: the student's decoder adapted to the operator of one bench, as it was calibrated.
+
+In every step an operator is drawn from what the calibration leaves open; it makes the measurements, and the decoder
+is told the calibrated one, as it will be on the bench.  Optics are frozen.  What counts is the task loss of the
+student's training, with its guide's features where the run had weight on them.
+"""
+
+import copy
+import math
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from cidesign.distill.loop import as_floats, batches, compared, generator_for
+from cidesign.distill.losses import decoder_loss, weighted_sum
+from cidesign.distill.presets import gains_from_bfloat16
+from cidesign.errors import CidesignError
+from cidesign.models.decoder import Decoder
+from cidesign.models.system import ImagingSystem
+from cidesign.physics.metrics import psnr_db
+from cidesign.physics.operator_family import OperatorFamily
+from cidesign.run_settings import RunSettings
+
+# Part of the images that teacher and student were shown together, repetitions counted.
+TRAINING_SHARE = 0.08
+# The converged linear estimate of measured SD-CASSI operators takes several times as long as that of the training.
+CASSI_SHARE = 0.03
+# Of the student's peak rate; of 0.3 and 1 the one with which decoders of all three modalities improve.
+LEARNING_RATE_SHARE = 0.3
+# Held-out images: as many choose between old and new decoder as are reported, and no image does both.
+VALIDATION_IMAGES = 128
+# So many images share one drawn operator when quality is measured.
+IMAGES_PER_DRAW = 8
+# A difference of two decoders, image by image, counts from this many standard errors on.
+REQUIRED_ERRORS = 2.0
+
+# Purposes of random numbers: different from those of `loop.generator_for`'s callers in training.
+_TRAINING_DRAWS, _CHOOSING_DRAWS, _REPORTING_DRAWS = 10, 11, 12
+
+
+@dataclass(frozen=True)
+class FineTuneSettings:
+    """What decides the result, beside run and calibration; `images` are shown `epochs` times."""
+
+    epochs: int
+    images: int
+    validation_images: int
+    batch: int
+    learning_rate: float
+    seed: int
+    precision: str
+    device: str
+
+
+@dataclass(frozen=True)
+class MeanError:
+    """A mean over images and its standard error."""
+
+    mean: float
+    standard_error: float
+
+    @property
+    def improves(self) -> bool:
+        """A difference that is positive beyond chance."""
+        return self.mean > REQUIRED_ERRORS * self.standard_error
+
+    @property
+    def harms(self) -> bool:
+        """A difference that is negative beyond chance."""
+        return self.mean < -REQUIRED_ERRORS * self.standard_error
+
+
+@dataclass(frozen=True)
+class Quality:
+    """PSNR in dB on held-out images, measured with operators drawn around the calibrated one.
+
+    `blind`: the student told the design (None where its measurements have another shape), `before`: told the
+    calibrated operator, `linear`: the best linear estimate told it, `after`: the fine-tuned decoder told it.  Image by
+    image, `conditioning` is before less blind, `gain` after less before.
+    """
+
+    blind: MeanError | None
+    linear: MeanError
+    before: MeanError
+    after: MeanError
+    conditioning: MeanError | None
+    gain: MeanError
+
+
+@dataclass(frozen=True)
+class FineTuned:
+    """The outcome: `decoder` is the new one where `kept`, else the one that was given.
+
+    `choosing` is the gain in dB on the images that decided, `reported` the quality on images that decided nothing.
+    """
+
+    decoder: Decoder
+    kept: bool
+    choosing: MeanError
+    reported: Quality
+    seconds: float
+
+
+def fine_tune_settings(
+    run: RunSettings, epochs: int | None, images: int | None, seed: int, device: str
+) -> FineTuneSettings:
+    """Settings for a run; None: together 8 % of the images that its training showed (SD-CASSI: 3 %)."""
+    share = CASSI_SHARE if run.modality == "cassi" else TRAINING_SHARE
+    shown = share * (run.teacher_epochs + run.student_epochs) * run.images
+    if epochs is None:
+        epochs = max(1, math.ceil(shown / (images or run.images)))
+    count = images or max(1, round(shown / epochs))
+    batch = min(run.batch, count)
+    return FineTuneSettings(
+        epochs=epochs,
+        images=count,
+        validation_images=2 * VALIDATION_IMAGES,
+        batch=batch,
+        learning_rate=LEARNING_RATE_SHARE * run.learning_rate,
+        seed=seed,
+        precision="bfloat16" if gains_from_bfloat16(device) else "float32",
+        device=device,
+    )
+
+
+def fine_tune(
+    system: ImagingSystem,
+    guide: ImagingSystem | None,
+    family: OperatorFamily,
+    images: tuple[Tensor, Tensor],
+    run: RunSettings,
+    settings: FineTuneSettings,
+    on_epoch: Callable[[int, float], None] = lambda epoch, psnr_db: None,
+) -> FineTuned:
+    """Adapt a copy of the system's decoder; the system itself is not changed.
+
+    `images`: training and held-out ones (M, C, H, W), as stored, on the settings' device; the held-out ones are halved.
+    `guide` is the frozen teacher with its own optics, or None.  `on_epoch` hears the PSNR on the choosing half.  Raises
+    `CidesignError` when training diverges.
+    """
+    started = time.monotonic()
+    # Same seed, same bits, as in the training of a run.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True, warn_only=settings.device != "cpu")
+    asked = run.model_copy(
+        update={"seed": settings.seed, "batch": settings.batch, "device": settings.device, "weight_encoder": 0.0}
+    )
+    train, held_out = images
+    half = len(held_out) // 2
+    tuned = copy.deepcopy(system.decoder).requires_grad_(True)
+    before = psnr_of(system.decoder, family, held_out[:half], asked, _CHOOSING_DRAWS)
+    best, choosing = tuned, MeanError(-math.inf, 0.0)
+    for epoch in _epochs(tuned, guide, family, train, asked, settings):
+        after = psnr_of(tuned, family, held_out[:half], asked, _CHOOSING_DRAWS)
+        on_epoch(epoch, float(after.mean()))
+        if (gain := mean_error(after - before)).mean > choosing.mean:
+            best, choosing = copy.deepcopy(tuned), gain
+    if not math.isfinite(choosing.mean):
+        raise CidesignError(
+            f"fine-tuning diverged with {settings.epochs} x {settings.images} images and seed {settings.seed}; the old "
+            "decoder stays. Try another seed"
+        )
+    best = best.eval().requires_grad_(False)
+    reported = quality(system, best, family, held_out[half:], asked, _REPORTING_DRAWS)
+    kept = choosing.improves
+    return FineTuned(best if kept else system.decoder, kept, choosing, reported, time.monotonic() - started)
+
+
+def _epochs(
+    decoder: Decoder,
+    guide: ImagingSystem | None,
+    family: OperatorFamily,
+    train: Tensor,
+    run: RunSettings,
+    settings: FineTuneSettings,
+) -> Iterator[int]:
+    """Train in place; yields the number of each epoch at its end, the decoder in exact arithmetic then."""
+    decoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimiser = torch.optim.Adam(decoder.parameters(), lr=settings.learning_rate, fused=True)
+    shorter = torch.bfloat16 if settings.precision == "bfloat16" else None
+    per_epoch = len(train) // settings.batch
+    total = per_epoch * settings.epochs
+    first_task_loss: float | None = None
+    for step, x in enumerate(batches(train, run, "student", 0, total)):
+        for group in optimiser.param_groups:
+            group["lr"] = settings.learning_rate * 0.5 * (1 + math.cos(math.pi * step / total))
+        decoder.training_dtype = shorter
+        task, terms, features = _terms(decoder, guide, family, family.scene(x), run, step)
+        first_task_loss = first_task_loss or float(task.detach())
+        loss = weighted_sum(terms, features, features, run, first_task_loss) if guide is not None else task
+        optimiser.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+        decoder.training_dtype = None
+        if (step + 1) % per_epoch == 0:
+            yield (step + 1) // per_epoch
+
+
+def _terms(
+    decoder: Decoder, guide: ImagingSystem | None, family: OperatorFamily, x: Tensor, run: RunSettings, step: int
+) -> tuple[Tensor, dict[str, Tensor], Tensor]:
+    """The task loss, all terms by name, and the features; the guide measures the same images with its own optics."""
+    rng, noise = draws_for(run, _TRAINING_DRAWS, step)
+    y = measured(family, x, rng, noise)
+    output = decoder(y, family.centre)
+    terms = {"task": torch.nn.functional.mse_loss(output.image, x)}
+    if guide is not None:
+        with torch.no_grad():
+            wanted = guide.decoder.bottleneck(guide.encoder(x, noise), guide.encoder)
+        terms["decoder"] = decoder_loss(output.features, wanted, run.losses == "published")
+    return terms["task"], terms, output.features
+
+
+def draws_for(run: RunSettings, purpose: int, step: int) -> tuple[np.random.Generator, torch.Generator]:
+    """Random numbers of the operator and of the noise, of one step."""
+    return np.random.default_rng([run.seed, purpose, step]), generator_for(run, purpose, "student", step)
+
+
+@torch.no_grad()
+def measured(family: OperatorFamily, x: Tensor, rng: np.random.Generator, noise: torch.Generator) -> Tensor:
+    """What a bench within the calibration's uncertainty measures of images (B, C, H, W)."""
+    drawn = family.draw(rng)
+    y: Tensor = drawn.encoder.to(x.device)(x * drawn.gain, noise)
+    return y
+
+
+def _scenes(family: OperatorFamily, images: Tensor, run: RunSettings, purpose: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Images and their measurements, a drawn operator for every few of them; the same for the same purpose."""
+    for step, start in enumerate(range(0, len(images), IMAGES_PER_DRAW)):
+        x = family.scene(as_floats(images[start : start + IMAGES_PER_DRAW]))
+        yield x, measured(family, x, *draws_for(run, purpose, step))
+
+
+@torch.no_grad()
+def psnr_of(decoder: Decoder, family: OperatorFamily, images: Tensor, run: RunSettings, purpose: int) -> Tensor:
+    """PSNR (M,) of a decoder that is told the centre of the family."""
+    found = [
+        psnr_db(compared(decoder(y, family.centre).image, run), compared(x, run))
+        for x, y in _scenes(family, images, run, purpose)
+    ]
+    return torch.cat(found)
+
+
+@torch.no_grad()
+def quality(
+    system: ImagingSystem, tuned: Decoder, family: OperatorFamily, images: Tensor, run: RunSettings, purpose: int
+) -> Quality:
+    """The old and the new decoder on the same measurements of stored images (M, C, H, W)."""
+    designed = system.encoder
+    designed.explore(1.0, None)
+    found: dict[str, list[Tensor]] = {}
+    for x, y in _scenes(family, images, run, purpose):
+        made = {
+            "linear": system.decoder.linear_estimate(y, family.centre),
+            "before": system.decoder(y, family.centre).image,
+            "after": tuned(y, family.centre).image,
+        }
+        if designed.A(x[:1]).shape[1:] == y.shape[1:]:
+            made["blind"] = system.decoder(y * family.designed_scale, designed).image
+        for name, image in made.items():
+            found.setdefault(name, []).append(psnr_db(compared(image, run), compared(x, run)))
+    values = {name: torch.cat(parts) for name, parts in found.items()}
+    return Quality(
+        blind=mean_error(values["blind"]) if "blind" in values else None,
+        linear=mean_error(values["linear"]),
+        before=mean_error(values["before"]),
+        after=mean_error(values["after"]),
+        conditioning=mean_error(values["before"] - values["blind"]) if "blind" in values else None,
+        gain=mean_error(values["after"] - values["before"]),
+    )
+
+
+def change_on_held_out(
+    before: Decoder,
+    after: Decoder,
+    family: OperatorFamily,
+    images: Tensor,
+    run: RunSettings,
+    settings: FineTuneSettings,
+) -> MeanError:
+    """The change of PSNR in dB, after less before, on the choosing half of held-out images (M, C, H, W)."""
+    asked = run.model_copy(update={"seed": settings.seed, "device": settings.device})
+    half = images[: len(images) // 2]
+    found = [psnr_of(decoder.to(settings.device), family, half, asked, _CHOOSING_DRAWS) for decoder in (before, after)]
+    return mean_error(found[1] - found[0])
+
+
+def mean_error(values: Tensor) -> MeanError:
+    """Mean and standard error of values (M,)."""
+    spread = float(values.double().std()) if len(values) > 1 else 0.0
+    return MeanError(float(values.double().mean()), spread / len(values) ** 0.5)
