@@ -130,13 +130,13 @@ def estimate_response(capture: Capture) -> tuple[Response, WhiteLevels]:
             f"{dark_value:.6g}: stray light, or dark frames taken otherwise; the extrapolated level is used"
         )
         dark_estimate = Estimate(dark_value + stray.value, float(np.hypot(stray.standard_error, dark_estimate[1])))
+    scale, linearity = _scale(levels, dark_estimate, capture)
     gain, intercept = _photon_transfer(levels, dark_estimate, max(noise**2, step**2 / 12), count)
     if gain.value < RESOLVED_SIGMA * gain.standard_error:
         notes.append(
             f"gain {gain.value:.3g} +- {gain.standard_error:.2g} counts per photoelectron is not resolved: the white "
             "frames' noise does not grow with the light; more light or more repeats would show it"
         )
-    scale, linearity = _scale(levels, dark_estimate, capture)
     if linearity > LINEARITY_NOTE_PERCENT:
         notes.append(
             f"the white levels depart {linearity:.1f} % from a straight line; check the light fractions, and whether "

@@ -1,7 +1,7 @@
 """`cidesign calibrate`: what the bench really does, and whether that may be believed."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -11,6 +11,9 @@ from cidesign.cli.output import force_option, json_option, next_step, note, quot
 if TYPE_CHECKING:
     from cidesign.runs import Run
 
+# With --fine-tune these belong to the training: passes over the images, how many there are, and their seed.
+TRAINING_SETTINGS = ("epochs", "images", "seed")
+
 
 @click.command("calibrate")
 @click.argument("capture", type=click.Path(path_type=Path), required=False)
@@ -19,7 +22,11 @@ if TYPE_CHECKING:
 @click.option(
     "--plan", is_flag=True, help="Print what to capture, in which order and why; with --out also write what helps."
 )
-@click.option("--fine-tune", is_flag=True, help="Then adapt the student's decoder to the calibrated operator.")
+@click.option(
+    "--fine-tune",
+    is_flag=True,
+    help="Then adapt the student's decoder to the calibrated operator; without CAPTURE, to the calibration in --out.",
+)
 @click.option(
     "--self-supervised", is_flag=True, help="With --fine-tune: go on with the scene of CAPTURE itself, behind the gate."
 )
@@ -42,7 +49,7 @@ def command(
     CAPTURE is a capture folder with what --plan lists; for an MRI run also raw k-space of a scanner (ISMRMRD, Siemens
     twix, BART, fastMRI-style HDF5, npy).  Every check is printed with what it resembles when it fails.  A calibration
     that fails is written, never over an earlier one, and `cidesign reconstruct` refuses it; this command then leaves
-    with 3.
+    with 3.  With --fine-tune, --set also takes epochs, images and seed of the training.
     """
     from cidesign.calibration.verify import CHECK_HEADER, check_rows, require_passed
     from cidesign.cli.modalities import bench_function
@@ -55,14 +62,18 @@ def command(
     if plan:
         _print_plan(found, out, capture, force, as_json)
         return
-    if capture is None:
-        raise click.UsageError("name the CAPTURE to calibrate from, or ask for --plan")
-    if self_supervised and not fine_tune:
-        raise click.UsageError("--self-supervised goes with --fine-tune")
+    if self_supervised and not (fine_tune and capture is not None):
+        raise click.UsageError("--self-supervised goes with --fine-tune and a CAPTURE, whose scene it uses")
     folder = out or found.path / "calibration"
-    refuse_existing(folder, force)
     opened, calibrate = bench_function(found, "calibrate")
-    fields = keyword_values(calibrate, assignments, ("force",))
+    if capture is None:
+        if not fine_tune:
+            raise click.UsageError("name the CAPTURE to calibrate from, or ask for --plan or --fine-tune")
+        result(*_fine_tuned(opened, folder, None, assignments, False, force), as_json)
+        return
+    refuse_existing(folder, force)
+    training = tuple(text for text in assignments if text.partition("=")[0].strip() in TRAINING_SETTINGS and fine_tune)
+    fields = keyword_values(calibrate, tuple(text for text in assignments if text not in training), ("force",))
     value, text, verification, place = calibrate(opened, capture, folder, force=force, **fields)
     checks = table(check_rows(verification.checks), CHECK_HEADER)
     score = "none" if verification.score is None else f"{verification.score:.4f} ({verification.score_meaning})"
@@ -71,14 +82,26 @@ def command(
         result(value, text, as_json)
         require_passed(place, verification, False)
     else:
-        from cidesign.cli.fine_tune import fine_tune_command
-
-        tuned, more = fine_tune_command(opened, place, capture, self_supervised=self_supervised, force=force)
+        tuned, more = _fine_tuned(opened, place, capture, training, self_supervised, force)
         result({**value, "fine_tune": tuned}, f"{text}\n{more}", as_json)
     next_step(
         f"cidesign reconstruct {quoted(found.path)} {quoted(capture)} --calibration {quoted(place)} "
         f"--out {quoted(place.parent / 'images')}"
     )
+
+
+def _fine_tuned(
+    run: "Run",
+    calibration: Path,
+    capture: Path | None,
+    assignments: tuple[str, ...],
+    self_supervised: bool,
+    force: bool,
+) -> tuple[dict[str, Any], str]:
+    from cidesign.cli.fine_tune import fine_tune_command
+
+    fields = keyword_values(fine_tune_command, assignments, ("self_supervised", "force"))
+    return fine_tune_command(run, calibration, capture, self_supervised=self_supervised, force=force, **fields)
 
 
 def _print_plan(run: "Run", out: Path | None, capture: Path | None, force: bool, as_json: bool) -> None:

@@ -1,6 +1,6 @@
 """A capture of a scene through the designed mask, with a calibration: cubes, baselines, diagnostics."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,12 @@ from cidesign.calibration.cassi_record import StoredCassiCalibration, read_cassi
 from cidesign.calibration.cassi_verify import verify_against
 from cidesign.calibration.verify import Verification, require_passed
 from cidesign.errors import FileError
+from cidesign.reconstruct.cassi_diagnostics import diagnose, redrawn
 from cidesign.reconstruct.cassi_outcome import CubeOutcome
 from cidesign.reconstruct.cassi_pictures import NamedCube
 from cidesign.reconstruct.cassi_score import CubeResidual, residual_of, score_cube
 from cidesign.reconstruct.outcome import cut_off, shown
+from cidesign.reconstruct.uncertainty import deviation_of
 from cidesign.runs import CassiRun, now_utc
 
 SCHEMA_VERSION = 1
@@ -74,7 +76,7 @@ def reconstruct_cassi(
     Raises `FileError` for a capture or a calibration that does not fit the run, and `LimitError` where the calibration
     failed its verification, or no longer describes the bench; `accept_failed` turns the latter into remarks.
     """
-    from cidesign.reconstruct.cassi_solve import encoder_of, reconstruct_with
+    from cidesign.reconstruct.cassi_solve import encoder_of, reconstruct_with, student_cubes
     from cidesign.reconstruct.fine_tuned import load_decoder_for
 
     stored = read_cassi_calibration(calibration_path)
@@ -93,8 +95,18 @@ def reconstruct_cassi(
     }
     ratio = light_ratio(system.decoder.prior.mean.numpy(), calibration, readings)
     notes += [*remarks, *calibration.notes, *_lost_notes(readings), *_light_notes(ratio)]
-    notes += [CHI_SQUARE_MEANING, PROVES_NOTHING]
-    return _outcome(run, capture, stored, readings, cubes, residuals, ratio, notes)
+    student, uncertainty_px = cubes["student"], calibration.pixel_uncertainty_px
+    drawn = redrawn(readings.y, readings.variance, calibration.operator, student, uncertainty_px)
+    deviation = deviation_of(student_cubes(system, drawn, encoder))
+    truth = None if capture.truth is None else capture.truth.astype(np.float32)
+    found = diagnose(student, cubes["gap_tv"], deviation, truth, _bands_nm(run))
+    notes += [CHI_SQUARE_MEANING, PROVES_NOTHING, *found.notes]
+    outcome = _outcome(run, capture, stored, readings, cubes, residuals, ratio, notes)
+    return replace(outcome, record=outcome.record | found.entries, maps=found.maps)
+
+
+def _bands_nm(run: CassiRun) -> list[float]:
+    return [float(nm) for nm in run.profile.spectrograph.wavelengths_nm.value]
 
 
 def gate(run: CassiRun, capture: CassiCapture, stored: StoredCassiCalibration, accept_failed: bool) -> list[str]:
@@ -183,10 +195,9 @@ def _outcome(
 ) -> CubeOutcome:
     from cidesign.reconstruct.cassi_solve import METHODS
 
-    bands_nm = [float(nm) for nm in run.profile.spectrograph.wavelengths_nm.value]
+    bands_nm = _bands_nm(run)
     truth = None if capture.truth is None else capture.truth.astype(np.float32)
     entries = {name: _entry(METHODS[name], cube, residuals[name], truth) for name, cube in cubes.items()}
-    disagreement = float(np.sqrt(np.mean((cubes["student"] - cubes["gap_tv"]) ** 2)))
     record = {
         "schema_version": SCHEMA_VERSION,
         "kind": "reconstruction",
@@ -206,7 +217,6 @@ def _outcome(
         "raw_readings_saturated": readings.saturated_raw,
         "operator_error": stored.record.verification.score,
         "light_over_training": ratio,
-        "student_gap_tv_disagreement": disagreement,
         "notes": notes,
         "images": entries,
     }

@@ -1,6 +1,6 @@
 """What the reconstruction of a spectral cube leaves behind: arrays, pictures and a record."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +9,27 @@ from numpy.typing import NDArray
 
 from cidesign.files import replacing_folder, save_npz, write_bytes, write_json
 from cidesign.reconstruct.cassi_pictures import NamedCube, colour_png, draw_cubes, draw_residuals, draw_spectra
-from cidesign.reconstruct.outcome import COMPARISON_FILE, RECORD_FILE
+from cidesign.reconstruct.outcome import COMPARISON_FILE, RECORD_FILE, NamedMap, map_png
 
 SPECTRA_FILE = "spectra.png"
 RESIDUALS_FILE = "residuals.png"
+
+
+@dataclass(frozen=True)
+class CubeMap:
+    """Values (L, H, W) beside the cubes, in their unit; `text` says in words what is drawn of them."""
+
+    name: str
+    title: str
+    cube: NDArray[np.float32]
+    text: str
+    caption: str
+
+    @property
+    def over_bands(self) -> NamedMap:
+        """What is drawn: the root mean square (H, W) over the bands."""
+        mean = np.sqrt(np.mean(self.cube.astype(np.float64) ** 2, axis=0)).astype(np.float32)
+        return NamedMap(self.name, f"{self.title}\n{self.caption}", mean, self.text)
 
 
 @dataclass(frozen=True)
@@ -32,6 +49,7 @@ class CubeOutcome:
     rows: list[tuple[str, ...]]
     header: tuple[str, ...]
     remarks: list[str]
+    maps: list[CubeMap] = field(default_factory=list)
 
 
 def write_cube_outcome(folder: Path, outcome: CubeOutcome, force: bool) -> None:
@@ -39,6 +57,9 @@ def write_cube_outcome(folder: Path, outcome: CubeOutcome, force: bool) -> None:
     with replacing_folder(folder, force) as temporary:
         for named in outcome.cubes:
             write_cube(temporary, named, outcome.bands_nm)
+        for one in outcome.maps:
+            _write_values(temporary, one.name, one.cube, outcome.bands_nm)
+            write_bytes(temporary / f"{one.name}.png", map_png(one.over_bands))
         write_bytes(temporary / COMPARISON_FILE, draw_cubes(outcome.cubes, outcome.bands_nm, outcome.heading))
         write_bytes(temporary / SPECTRA_FILE, draw_spectra(outcome.cubes, outcome.bands_nm))
         write_bytes(temporary / RESIDUALS_FILE, draw_residuals(outcome.y, outcome.residuals, outcome.used))
@@ -48,8 +69,12 @@ def write_cube_outcome(folder: Path, outcome: CubeOutcome, force: bool) -> None:
 def write_cube(folder: Path, named: NamedCube, bands_nm: list[float]) -> None:
     """Write NAME.npz (`cube` (L, H, W), `wavelengths_nm` (L,)), NAME.tiff (L float32 pages, unscaled) and NAME.png
     (false colours)."""
+    _write_values(folder, named.name, named.cube, bands_nm)
+    write_bytes(folder / f"{named.name}.png", colour_png(named.cube, bands_nm))
+
+
+def _write_values(folder: Path, stem: str, cube: NDArray[np.float32], bands_nm: list[float]) -> None:
     import tifffile
 
-    save_npz(folder / f"{named.name}.npz", {"cube": named.cube, "wavelengths_nm": np.array(bands_nm)})
-    tifffile.imwrite(folder / f"{named.name}.tiff", named.cube, photometric="minisblack", metadata=None)
-    write_bytes(folder / f"{named.name}.png", colour_png(named.cube, bands_nm))
+    save_npz(folder / f"{stem}.npz", {"cube": cube, "wavelengths_nm": np.array(bands_nm)})
+    tifffile.imwrite(folder / f"{stem}.tiff", cube, photometric="minisblack", metadata=None)

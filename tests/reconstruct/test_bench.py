@@ -147,7 +147,8 @@ def test_a_simulated_capture(make_run: MakeRun, f_scene: MakeScene, tmp_path: Pa
     outcome = reconstruct_capture(run, *_record(run, scene, tmp_path))
     record = outcome.record
     json.dumps(record, allow_nan=False)
-    assert record["light_level"]["value"] == pytest.approx(scene.mean(), rel=0.01)
+    # Referred to the brightest pixel of the light map, whose own noise is 1 to 2 %.
+    assert record["light_level"]["value"] == pytest.approx(scene.mean(), rel=0.03)
     assert [image.name for image in outcome.images] == ["student", "lmmse", "tikhonov"]
     for name, entry in record["images"].items():
         assert entry["correlation"] > (0.6 if name == "tikhonov" else 0.8), name
