@@ -18,7 +18,7 @@ from cidesign.calibration.spc_checks import (
     placement_checks,
     sequence_checks,
 )
-from cidesign.calibration.spc_fit import MIN_PATTERNS, CardFit, compared, fit_cards, require_picture
+from cidesign.calibration.spc_fit import MIN_PATTERNS, CardFit, compared, fit_cards, noise_of, require_picture
 from cidesign.calibration.spc_frames import frames_of
 from cidesign.calibration.spc_operator import SpcOperator
 from cidesign.calibration.verify import Check, Verification
@@ -26,7 +26,7 @@ from cidesign.errors import FileError
 from cidesign.pattern import PatternStack
 
 SCORE_MEANING = (
-    "misfit of the patterns that were kept out of the fit, on the known card, over the variation of their readings: 0 "
+    "misfit beyond noise of patterns kept out of the fit, on the known card, over the variation of their readings: 0 "
     "for a perfect operator, 1 for one that knows nothing"
 )
 UNKNOWN_CHANGE = "nothing that is known explains it; is this the card of card_picture?"
@@ -61,13 +61,13 @@ def calibrate_spc(capture: Capture, design: PatternStack, more: Sequence[Check] 
             continue
         try:
             frames = frames_of(capture, name, design, response)
+            measured[name] = measurements_from_counts(frames, design, response, plain)
         except FileError as error:
             if name != "scene":
                 raise
             # The bench is calibrated without its scene, and the record says why the scene cannot be used.
             checks.append(_unusable(error))
             continue
-        measured[name] = measurements_from_counts(frames, design, response, plain)
         checks += sequence_checks(name, frames, measured[name])
     flat, card = measured.get("flat"), measured.get("card")
     if flat is None and card is None:
@@ -106,7 +106,7 @@ def verify_on(response: Response, operator: SpcOperator, capture: Capture, desig
     picture = capture.arrays["card_picture"]
     require_picture(picture, design.side)
     signed = design.signed().astype(np.float64)[measured.kept]
-    unexplained = compared(operator, signed, measured.y, picture).unexplained
+    unexplained = compared(operator, signed, measured.y, picture, noise_of(measured)).unexplained
     checks = [check for check in sequence_checks("card", frames, measured) if check.status != "passed"]
     if unexplained <= UNEXPLAINED_WARN:
         return [*checks, held_back_check(unexplained)]

@@ -14,8 +14,9 @@ if TYPE_CHECKING:
 Faults = dict[FaultName, float]
 FLICKER_HZ = 100.0
 DRIFT_KNOTS = 6
-# Each scene pixel sees the super-pixels at 8 x 8 points: finer than the bilinear weights that calibration assumes.
-SAMPLES = 8
+# Each scene pixel sees the super-pixels at 10 x 10 points: finer than the bilinear weights that calibration assumes.
+# Displacements are those of whole points, a tenth of a super-pixel.
+SAMPLES = 10
 # Triggers are lost in the middle of a record: at its ends nobody would look for them.
 LOST_BETWEEN = (0.1, 0.9)
 

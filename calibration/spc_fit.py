@@ -56,21 +56,33 @@ class CardFit:
 
 @dataclass(frozen=True)
 class HeldBack:
-    """What patterns that were kept out of the fit read on a card, (M,), and what the operator predicts for them."""
+    """What patterns that were kept out of the fit read on a card, (M,), and what the operator predicts for them.
+
+    `noise` (M,): standard deviation of each reading.
+    """
 
     measured: Vector
     predicted: Vector
+    noise: Vector
 
     @property
     def unexplained(self) -> float:
-        """|measured - predicted| / |measured - mean(measured)|."""
-        variation = float(np.linalg.norm(self.measured - self.measured.mean()))
-        return float(np.linalg.norm(self.measured - self.predicted) / max(variation, 1e-30))
+        """sqrt(|measured - predicted|^2 - what noise can be) / |measured - mean(measured)|, 0 where noise explains all.
+
+        What noise can be: its expected square and two standard deviations of it.
+        """
+        misfit = float(np.sum((self.measured - self.predicted) ** 2))
+        noise = float(np.sum(self.noise**2)) * (1 + 2 * (2 / self.measured.size) ** 0.5)
+        variation = float(np.sum((self.measured - self.measured.mean()) ** 2))
+        return float((max(misfit - noise, 0.0) / max(variation, 1e-30)) ** 0.5)
 
 
 @dataclass(frozen=True)
 class _Cards:
-    """What was measured, for the fit and for the test: y (K,), levels, and the card's picture (n, n)."""
+    """What was measured, for the fit and for the test: y (K,), levels, the card's picture (n, n), and noise (K,).
+
+    The noise is that of the card, of the flat one where there is no other.
+    """
 
     signed: NDArray[np.float64]
     flat: Vector | None
@@ -78,6 +90,7 @@ class _Cards:
     card: Vector | None
     card_level: float
     picture: NDArray[np.float64] | None
+    noise: Vector
 
     def part(self, chosen: NDArray[np.bool_]) -> "_Cards":
         return _Cards(
@@ -87,6 +100,7 @@ class _Cards:
             None if self.card is None else self.card[chosen],
             self.card_level,
             self.picture,
+            self.noise[chosen],
         )
 
 
@@ -151,7 +165,13 @@ def _gather(
         values(card),
         card.light_level.value if card is not None else 0.0,
         picture,
+        noise_of(both[-1])[np.searchsorted(both[-1].kept, kept)],
     )
+
+
+def noise_of(measured: Measurements) -> Vector:
+    """Standard deviation of each y (K,)."""
+    return np.asarray(np.sqrt(measured.own_variance + measured.shared_variance), dtype=np.float64)
 
 
 def require_picture(picture: NDArray[np.float64] | None, side: int) -> None:
@@ -304,16 +324,18 @@ def predicted(operator: SpcOperator, signed: NDArray[np.float64], picture: NDArr
     return operator.polarity * _project(signed, operator.placement, images)[:, 0]
 
 
-def compared(operator: SpcOperator, signed: NDArray[np.float64], y: Vector, picture: NDArray[np.float64]) -> HeldBack:
+def compared(
+    operator: SpcOperator, signed: NDArray[np.float64], y: Vector, picture: NDArray[np.float64], noise: Vector
+) -> HeldBack:
     """Readings y (K,) of a card beside what the operator predicts for them, with the best common factor >= 0."""
     expected = predicted(operator, signed, picture)
     factor = max(float(y @ expected) / max(float(expected @ expected), 1e-30), 0.0)
-    return HeldBack(y, factor * expected)
+    return HeldBack(y, factor * expected, noise)
 
 
 def _held_back(operator: SpcOperator, cards: _Cards) -> HeldBack:
     if cards.card is not None and cards.picture is not None:
-        return compared(operator, cards.signed, cards.card, cards.picture)
+        return compared(operator, cards.signed, cards.card, cards.picture, cards.noise)
     side = cards.signed.shape[-1]
     flat = cards.flat if cards.flat is not None else np.zeros(len(cards.signed))
-    return compared(operator, cards.signed, flat, np.ones((side, side)))
+    return compared(operator, cards.signed, flat, np.ones((side, side)), cards.noise)

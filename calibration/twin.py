@@ -2,7 +2,7 @@
 
     counts_f = dark + gain Poisson(lamp_f Q mean((W P_f) g x) + stray) + N(0, read noise), then an ADC of whole counts
 
-P_f: the displayed levels as the fraction of the exposure that a mirror is on; W: how they lie on the scene, by 8 x 8
+P_f: the displayed levels as the fraction of the exposure that a mirror is on; W: how they lie on the scene, by 10 x 10
 samples of each pixel; g: the light map; x the scene in [0, 1]; Q the photoelectrons of an all-on frame of a white
 scene; lamp_f the lamp's relative brightness, 1 at the start.  It works on whole super-pixels: single mirrors, optics
 and blur are not simulated, and the scene is dark outside the field.

@@ -78,9 +78,13 @@ def test_the_comparison_by_hand(card_design: PatternStack) -> None:
     operator = SpcOperator.as_designed(16)
     truth = (signed * CARD).sum(axis=(1, 2)) / 16
     assert predicted(operator, signed, CARD) == pytest.approx(truth)
-    assert compared(operator, signed, 3 * truth, CARD).unexplained < 1e-12  # a common factor is no error
-    assert compared(operator, signed, -truth, CARD).unexplained >= 1  # an exchanged polarity is
-    knows_nothing = compared(operator, signed, np.random.default_rng(1).normal(size=80), CARD)
+    assert compared(operator, signed, 3 * truth, CARD, np.zeros(80)).unexplained < 1e-12  # a common factor is no error
+    assert compared(operator, signed, -truth, CARD, np.zeros(80)).unexplained >= 1  # an exchanged polarity is
+    # Noise that the readings are known to have is no misfit.
+    noisy = truth + np.random.default_rng(2).normal(0, 0.1, 80)
+    assert compared(operator, signed, noisy, CARD, np.full(80, 0.1)).unexplained == 0
+    assert compared(operator, signed, noisy, CARD, np.full(80, 0.02)).unexplained > 0
+    knows_nothing = compared(operator, signed, np.random.default_rng(1).normal(size=80), CARD, np.zeros(80))
     assert knows_nothing.unexplained > 0.9
 
 

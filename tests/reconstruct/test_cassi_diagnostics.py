@@ -222,6 +222,23 @@ def test_what_is_written_of_a_simulated_bench(bench: Bench, tmp_path: Path) -> N
     assert np.array_equal({named.name: named.cube for named in again.maps}["uncertainty"], scatter)
 
 
+def test_the_noise_scatters_the_cube_as_captures_made_again(bench: Bench, tmp_path: Path) -> None:
+    """Six captures of one scene with the noise of the simulated detector, against the part of the map that is noise."""
+    capture, found = read_cassi_capture(bench.capture), read_cassi_calibration(bench.calibration).calibration
+    np.save(tmp_path / "scene.npy", capture.truth)
+    readings = cassi.readings_of(capture, found, 0.0)
+    encoder, system = encoder_of(found.operator, readings.used, readings.variance), load_student(bench.run)
+    scenes = []
+    for seed in range(6):
+        simulate_cassi(bench.run, tmp_path / str(seed), faults={}, scene=tmp_path / "scene.npy", seed=100 + seed)
+        scenes.append(cassi.readings_of(read_cassi_capture(tmp_path / str(seed)), found, 0.0).y)
+    again = deviation_of(student_cubes(system, np.stack(scenes), encoder))
+    (student,) = student_cubes(system, readings.y[None], encoder)
+    draws = redrawn(readings.y, readings.variance, found.operator, student, found.pixel_uncertainty_px)
+    foretold = deviation_of(student_cubes(system, draws, encoder))
+    assert float(np.mean(foretold**2)) == pytest.approx(float(np.mean(again**2)), rel=0.15)
+
+
 def test_what_the_operator_does_not_foretell_scatters_the_cube(bench: Bench) -> None:
     """The map holds the error of the operator, its place and the detector's noise; with the noise alone it is less."""
     outcome = cassi.reconstruct_cassi(bench.run, bench.capture, bench.calibration)

@@ -131,6 +131,23 @@ def test_the_scatter_that_is_written_is_the_analytic_one(run: MriRun, tmp_path: 
     np.testing.assert_allclose(more[bright] / wanted, 1, atol=6 * (2 * 199) ** -0.5)
 
 
+def test_the_scatter_is_that_of_scans_made_again(run: MriRun, tmp_path: Path) -> None:
+    """Forty scans of one object, each with the noise of the simulated receiver, told one calibration."""
+    real, imaginary = phantom_slices(1, SIDE, 7)[0].astype(np.float32)
+    np.save(tmp_path / "scene.npy", real + 1j * imaginary)
+    scan = scanned(run, tmp_path, coils=1, scene=tmp_path / "scene.npy")
+    calibration, system = read_kspace_calibration(scan.calibration).calibration, load_student(run)
+    scans = []
+    for seed in range(40):
+        folder = tmp_path / f"scan{seed}"
+        simulate_mri(run, folder, coils=1, scene=tmp_path / "scene.npy", phantom=False, seed=100 + seed)
+        scans.append(calibration.measurements(read_kspace(folder)))
+    again = deviation_of(student_magnitudes(system, scans, run.design, calibration))
+    told = redrawn(calibration.measurements(read_kspace(scan.capture)), calibration.noise_deviation)
+    foretold = deviation_of(student_magnitudes(system, told, run.design, calibration))
+    assert float(np.mean(foretold**2)) == pytest.approx(float(np.mean(again**2)), rel=0.1)
+
+
 def test_the_draws_depend_on_the_seed_alone() -> None:
     k = np.ones((2, 4, 4), np.complex64)
     first, again = list(redrawn(k, 0.1)), list(redrawn(k, 0.1))
