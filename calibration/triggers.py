@@ -19,7 +19,7 @@ from cidesign.errors import FileError
 Vector = NDArray[np.float64]
 Kind = Literal["lost", "doubled"]
 MOST_EVENTS = 3
-LAMP_DEGREE = 3
+LAMP_DEGREE = 8
 LAMP_ROUNDS = 8
 FLICKER_HZ = (100.0, 120.0)
 # Pair sums may scatter this many times more than photon and read noise before a trigger is suspected.

@@ -1,0 +1,84 @@
+"""How far the student's MR image can be trusted: where it leaves CG-SENSE, and how noise makes it scatter."""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from cidesign.calibration.kspace import Samples
+from cidesign.reconstruct.outcome import NamedMap
+from cidesign.reconstruct.uncertainty import Image, disagreement, generators
+
+DRAWS, SEED = 16, 0
+MAPS = {
+    "disagreement": (
+        "student less CG-SENSE",
+        "The student's magnitude less that of CG-SENSE from the same lines. Where it is near 0 the readings themselves "
+        "show the detail; where it is not, the student adds what it learned from its training images, or CG-SENSE "
+        "leaves what it cannot unfold",
+    ),
+    "uncertainty": (
+        "student: scatter",
+        "How much the student's magnitude would vary, pixel by pixel, were the lines measured again: noise of the "
+        f"receiver alone, from {DRAWS} draws. It does not hold what the lines cannot see, nor errors of the coil maps, "
+        "so the error is larger",
+    ),
+}
+
+
+class Diagnosis(NamedTuple):
+    """Maps to write and draw, their numbers for the record, and what they say in words."""
+
+    maps: list[NamedMap]
+    entries: dict[str, Any]
+    notes: list[str]
+
+
+def redrawn(k: Samples, noise: float, draws: int = DRAWS) -> Iterator[Samples]:
+    """Whitened k-space (coils, N, n) with fresh noise on top, of deviation `noise` in real and imaginary part.
+
+    Pseudo-replicas (Robson et al., Magn. Reson. Med. 60, 895, 2008): what is added scatters an image as the noise of
+    the scan did, and a linear one exactly so.  Lines that were not measured get noise too, so a design has to choose
+    its own.
+    """
+    for rng in generators(draws, SEED):
+        yield (k + noise * (rng.standard_normal(k.shape) + 1j * rng.standard_normal(k.shape))).astype(np.complex64)
+
+
+def diagnose(student: Image, baseline: Image, scatter: Image, error_over_scatter: float | None) -> Diagnosis:
+    """What the images of student and CG-SENSE and the student's scatter, all (N, n) as they are looked at, say.
+
+    `error_over_scatter`: root mean square of the true error in units of the scatter, None where no truth is known.
+    """
+    apart = disagreement(student, baseline)
+    row, column = apart.place
+    rms = float(np.sqrt(np.mean(scatter.astype(np.float64) ** 2)))
+    captions = {
+        "disagreement": f"r.m.s. {apart.rms:.3f}, most at {row}, {column}",
+        "uncertainty": f"r.m.s. {rms:.4f}",
+    }
+    images = {"disagreement": apart.difference, "uncertainty": scatter}
+    entries: dict[str, Any] = {
+        "disagreement": {
+            "baseline": "CG-SENSE", "rms": apart.rms, "row": row, "column": column, "largest": apart.largest,
+        },
+        "uncertainty": {"draws": DRAWS, "student_rms": rms},
+        "maps": {name: text for name, (_, text) in MAPS.items()},
+    }  # fmt: skip
+    known = ""
+    if error_over_scatter is not None:
+        entries["error_over_uncertainty"] = {"student": error_over_scatter}
+        known = f"; the true error of this simulated scan is {error_over_scatter:.1f} times the scatter"
+    notes = [
+        f"the student and CG-SENSE differ by {apart.rms:.3f} (root mean square; 1 is the brightest pixel), most at row "
+        f"{row}, column {column} (counted from 0), by {apart.largest:+.3f}: detail there is not given by the readings "
+        "alone; treat it with care",
+        f"uncertainty: noise alone makes the student's image scatter by {rms:.4f} (root mean square, {DRAWS} draws of "
+        "the receiver's noise on the measured lines). This holds neither what the lines cannot see nor errors of the "
+        f"coil maps, so the error is larger{known}",
+    ]
+    maps = [
+        NamedMap(name, title, images[name], text, captions[name], signed=name == "disagreement")
+        for name, (title, text) in MAPS.items()
+    ]
+    return Diagnosis(maps, entries, notes)
