@@ -143,17 +143,20 @@ def test_line_too_few_is_caught(run_of: Callable[[str], Path], cidesign: Command
     assert "line budget is 3 lines, the limit is exactly 4 of 16 lines" in done.err
 
 
-@pytest.mark.parametrize("command", ["simulate", "calibrate", "reconstruct"])
-def test_bench_commands_name_the_modality(command: str, run_of: Callable[[str], Path], cidesign: Command) -> None:
-    run = run_of("cassi")
-    words = {
-        "simulate": [run, "--out", run / "x"],
-        "calibrate": [run, "--run", run, "--out", run / "x"],
-        "reconstruct": [run, run, "--calibration", run, "--out", run / "x"],
-    }[command]
-    done = cidesign(command, *words)
-    assert done.code == 2
-    assert "a run of the modality cassi" in done.err
+@pytest.mark.parametrize("modality", MODALITIES)
+def test_captures_of_another_modality_are_refused(
+    modality: str, run_of: Callable[[str], Path], cidesign: Command, tmp_path: Path
+) -> None:
+    """In one line, by calibrate and by reconstruct, with nothing written."""
+    run, other = run_of(modality), run_of(MODALITIES[MODALITIES.index(modality) - 1])
+    assert cidesign("simulate", other, "--out", tmp_path / "capture").code == 0
+    done = cidesign("calibrate", tmp_path / "capture", "--run", run, "--out", tmp_path / "cal")
+    assert done.code == 5, done.err
+    assert done.err.startswith("error: ")
+    assert not (tmp_path / "cal").exists()
+    done = cidesign("reconstruct", run, tmp_path / "capture", "--calibration", tmp_path, "--out", tmp_path / "images")
+    assert done.code == 5, done.err
+    assert not (tmp_path / "images").exists()
 
 
 @pytest.mark.parametrize("modality", MODALITIES)
@@ -192,11 +195,11 @@ def test_scanner_to_image(run_of: Callable[[str], Path], cidesign: Command) -> N
 @pytest.mark.parametrize(
     ("command", "words", "said"),
     [
-        ("simulate", ["--dark", "3"], "--dark means nothing for a run of the modality mri"),
+        ("simulate", ["--fault", "flicker"], "flicker: means nothing for a run of the modality mri; known are lost-trigger"),
         ("simulate", ["--set", "coilz=2"], "no such setting here; known are coils"),
         ("simulate", ["--set", "coils=two"], "a value of the kind int is needed"),
         ("reconstruct", ["nowhere"], "--calibration is missing"),
-        ("reconstruct", ["nowhere", "--reader", "hadamard"], "--reader means nothing"),
+        ("reconstruct", ["nowhere", "--reader", "hadamard"], "this works with single-pixel runs"),
     ],
 )
 def test_options_of_other_modalities(

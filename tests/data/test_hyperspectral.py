@@ -87,10 +87,10 @@ def test_validation_cubes_are_not_trained_on(tmp_path: Path) -> None:
 
 
 def test_lines_of_one_cube_are_shared_out(tmp_path: Path) -> None:
-    values = np.ones((NM.size, 40, 20)) * np.where(np.arange(40) < 30, 0.5, 1.0)[:, None]
+    values = np.ones((NM.size, 40, 20)) * np.where(np.arange(40) < 30, 0.4, 1.0)[:, None]
     _save(tmp_path / "one.npz", values)
     found = read_cubes(tmp_path / "one.npz", 8, BANDS_NM, 30, 10, 1)
-    assert set(np.unique(found.train)) == {128}
+    assert set(np.unique(found.train)) == {102}  # no half level, which rounds either way
     assert set(np.unique(found.validation)) == {255}
     assert any("last quarter" in note for note in found.notes)
     with pytest.raises(InputError, match="40 x 20 pixels are less"):
