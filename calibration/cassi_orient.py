@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cidesign.calibration.cassi_optics import Array, turn_scale
+from cidesign.calibration.orientation import ORIENTATIONS, Orientation
 
 # The middle of a code is enough to know it by, and keeps the search short.
 TEMPLATE_PX = 128
@@ -14,17 +15,6 @@ TEMPLATE_BLUR_PX = 0.5
 MAX_ROTATION_DEG = 5.5
 # Above this correlation a code is found; below it, it may be turned.
 CLEAR_CORRELATION = 0.85
-
-TURNS: dict[tuple[bool, bool, bool], str] = {
-    (False, False, False): "as drawn",
-    (False, False, True): "left and right exchanged",
-    (False, True, False): "top and bottom exchanged",
-    (False, True, True): "turned by 180 degrees",
-    (True, False, False): "mirrored at the diagonal",
-    (True, False, True): "turned clockwise by a quarter",
-    (True, True, False): "turned anticlockwise by a quarter",
-    (True, True, True): "mirrored at the other diagonal",
-}
 
 
 @dataclass(frozen=True)
@@ -39,18 +29,20 @@ class Turn:
     columns_reversed: bool = False
     inverted: bool = False
 
+    @property
+    def orientation(self) -> Orientation:
+        """The same without the polarity."""
+        return Orientation(self.transposed, self.rows_reversed, self.columns_reversed)
+
     def apply(self, levels: NDArray[np.generic]) -> Array:
         """The mask as it stands in the beam, 0 to 1."""
-        turned = levels.T if self.transposed else levels
-        turned = turned[::-1] if self.rows_reversed else turned
-        turned = turned[:, ::-1] if self.columns_reversed else turned
-        seen = turned.astype(np.float64)
+        seen = self.orientation.apply(levels).astype(np.float64)
         return 1 - seen if self.inverted else seen
 
     @property
     def text(self) -> str:
         """In words."""
-        words = TURNS[self.transposed, self.rows_reversed, self.columns_reversed]
+        words = self.orientation.words
         return f"{words}, clear and opaque exchanged" if self.inverted else words
 
 
@@ -91,7 +83,7 @@ def locate(image: Array, levels: NDArray[np.uint8], turn: Turn, rotation_deg: fl
 
 
 def _turns() -> list[Turn]:
-    return [Turn(*key) for key in TURNS]
+    return [Turn(one.transpose, one.flip_vertical, one.flip_horizontal) for one in ORIENTATIONS]
 
 
 def _angles(shape: tuple[int, ...]) -> list[float]:

@@ -12,7 +12,8 @@ from cidesign.calibration.kspace import RawKspace
 from cidesign.calibration.kspace_examine import Findings, PhantomFindings
 from cidesign.calibration.kspace_held import HeldBack
 from cidesign.calibration.kspace_noise import CoilNoise
-from cidesign.calibration.kspace_response import LARGEST_ECHO_SHIFT, Orientation
+from cidesign.calibration.kspace_response import LARGEST_ECHO_SHIFT
+from cidesign.calibration.orientation import Orientation
 from cidesign.calibration.verify import Check, Status
 
 WARN_AUTOCORRELATION = 0.1

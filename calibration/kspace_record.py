@@ -22,8 +22,9 @@ from cidesign.calibration.capture import Digest, Finite, Positive
 from cidesign.calibration.kspace import RawKspace, require_coils
 from cidesign.calibration.kspace_capture import SimulatedScanner
 from cidesign.calibration.kspace_noise import CoilNoise
-from cidesign.calibration.kspace_response import Corrections, KspaceCalibration, Orientation
+from cidesign.calibration.kspace_response import Corrections, KspaceCalibration
 from cidesign.calibration.kspace_verify import verify_stored
+from cidesign.calibration.orientation import Orientation
 from cidesign.calibration.verify import Check, Verification
 from cidesign.errors import FileError
 from cidesign.files import save_npz, sha256_file, write_bytes, write_json

@@ -14,6 +14,7 @@ from cidesign.calibration.kspace_coils import (
     low_resolution,
 )
 from cidesign.calibration.kspace_noise import CoilNoise, measure_noise
+from cidesign.calibration.orientation import Orientation
 from cidesign.errors import FileError, InputError
 from cidesign.pattern import Trajectory, centre_block
 
@@ -25,21 +26,6 @@ TRAINING_LEVEL = 0.75
 LARGEST_ECHO_SHIFT = 4.0
 # Below this ratio to the noise the centre of k-space holds no image.
 LEAST_SIGNAL = 3.0
-
-
-@dataclass(frozen=True)
-class Orientation:
-    """How the pictures are turned: transposed first, then flipped along rows (up-down) and columns (left-right)."""
-
-    transpose: bool = False
-    flip_vertical: bool = False
-    flip_horizontal: bool = False
-
-    def apply(self, image: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The image (N, n), lines along the first axis, as it is to be looked at."""
-        turned = image.T if self.transpose else image
-        turned = turned[::-1] if self.flip_vertical else turned
-        return np.ascontiguousarray(turned[:, ::-1] if self.flip_horizontal else turned)
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,9 @@ from cidesign.calibration.kspace_held import LEAST_FIT_LINES, HeldBack, held_lin
 from cidesign.calibration.kspace_response import (
     Corrections,
     KspaceCalibration,
-    Orientation,
     calibrate_kspace,
 )
+from cidesign.calibration.orientation import Orientation
 from cidesign.calibration.verify import Check, Verification
 from cidesign.errors import CidesignError, LimitError
 from cidesign.pattern import Trajectory

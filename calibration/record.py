@@ -17,13 +17,14 @@ from cidesign.calibration.calibration_folder import (
     replacing_calibration,
 )
 from cidesign.calibration.capture import Capture, Finite, NotNegative, Positive, SimulatedBench
+from cidesign.calibration.orientation import Orientation
 from cidesign.calibration.preview import draw_operator, draw_photon_transfer
 from cidesign.calibration.registration import Registration
 from cidesign.calibration.registration_checks import RegistrationRecord, registration_record
 from cidesign.calibration.registration_preview import draw_registration
 from cidesign.calibration.response import Estimate, Response, WhiteLevels
 from cidesign.calibration.spc_calibrate import SpcCalibration
-from cidesign.calibration.spc_operator import Orientation, Placement, SpcOperator
+from cidesign.calibration.spc_operator import Placement, SpcOperator
 from cidesign.errors import FileError
 from cidesign.files import save_npz, sha256_file, write_bytes, write_json
 

@@ -125,7 +125,7 @@ def _what_changed(before: SpcOperator, now: SpcOperator) -> tuple[FaultName | No
         fault: FaultName = "mirror" if was.orientation.mirrored != place.orientation.mirrored else "rotation"
         return (
             fault,
-            f"the patterns now lie with {place.orientation.words}, they were calibrated with {was.orientation.words}",
+            f"how the patterns lie now: {place.orientation.words}; as calibrated: {was.orientation.words}",
         )
     if before.polarity != now.polarity:
         return "inversion", "on and off mirrors were exchanged since"

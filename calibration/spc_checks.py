@@ -170,12 +170,12 @@ def _orientation_check(fit: CardFit) -> Check:
     )
     status: Status = "corrected" if clear else "failed"
     fault: FaultName = "mirror" if orientation.mirrored else "rotation"
-    turned = orientation.words != "as designed"
+    turned = not orientation.identity
     return finding(
         "orientation",
         turned or not clear,
         "the patterns lie as designed",
-        f"the patterns lie on the scene with {orientation.words}; allowed for" if clear else unclear,
+        f"how the patterns lie on the scene: {orientation.words}; allowed for" if clear else unclear,
         status=status,
         value=margin,
         limit=ORIENTATION_MARGIN,

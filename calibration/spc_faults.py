@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cidesign.calibration.faults import FaultName
-from cidesign.calibration.spc_operator import Orientation, Placement
+from cidesign.calibration.orientation import Orientation
+from cidesign.calibration.spc_operator import Placement
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix

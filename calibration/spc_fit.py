@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cidesign.calibration.measurement import Measurements
-from cidesign.calibration.spc_operator import ORIENTATIONS, Orientation, Placement, SpcOperator, light_basis
+from cidesign.calibration.orientation import ORIENTATIONS, Orientation
+from cidesign.calibration.spc_operator import Placement, SpcOperator, light_basis
 from cidesign.errors import FileError
 from cidesign.pattern import PatternStack
 

@@ -14,56 +14,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from cidesign.calibration.orientation import Orientation
 from cidesign.pattern import PatternStack
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
+AS_DESIGNED = Orientation()
 # Light maps are smooth: polynomials of this total degree in x and y, in [-1, 1] over the field.
 LIGHT_DEGREE = 4
-
-
-@dataclass(frozen=True)
-class Orientation:
-    """One of 8: transposed first, then flipped top to bottom, then left to right."""
-
-    transpose: bool = False
-    flip_vertical: bool = False
-    flip_horizontal: bool = False
-
-    def apply(self, images: NDArray[np.floating]) -> NDArray[np.floating]:
-        """Images (..., n, n) turned so."""
-        turned = np.swapaxes(images, -1, -2) if self.transpose else images
-        turned = turned[..., ::-1, :] if self.flip_vertical else turned
-        return turned[..., ::-1] if self.flip_horizontal else turned
-
-    @property
-    def mirrored(self) -> bool:
-        """Whether handedness changes, which no turn of the device can undo."""
-        return (self.transpose + self.flip_vertical + self.flip_horizontal) % 2 == 1
-
-    @property
-    def words(self) -> str:
-        """How the patterns lie on the scene, in words."""
-        return _WORDS[(self.transpose, self.flip_vertical, self.flip_horizontal)]
-
-
-_WORDS = {
-    (False, False, False): "as designed",
-    (False, False, True): "left and right exchanged",
-    (False, True, False): "top and bottom exchanged",
-    (False, True, True): "turned by 180 degrees",
-    (True, False, False): "rows and columns exchanged",
-    (True, False, True): "turned by 90 degrees clockwise",
-    (True, True, False): "turned by 90 degrees counter-clockwise",
-    (True, True, True): "rows and columns exchanged and turned by 180 degrees",
-}
-ORIENTATIONS = tuple(
-    Orientation(transpose, vertical, horizontal)
-    for transpose in (False, True)
-    for vertical in (False, True)
-    for horizontal in (False, True)
-)
 
 
 @dataclass(frozen=True)
@@ -73,7 +32,7 @@ class Placement:
     rotation_deg: float = 0.0
     down_px: float = 0.0
     right_px: float = 0.0
-    orientation: Orientation = Orientation()
+    orientation: Orientation = AS_DESIGNED
 
     def sampling(self, side: int) -> "csr_matrix":
         """W (n*n, n*n) without the orientation: row p holds the weights of the super-pixels seen at scene pixel p."""
@@ -111,14 +70,8 @@ class Placement:
         side = images.shape[-1]
         flat = images.reshape(-1, side * side)
         taken = (self.sampling(side).T @ flat.T).T.reshape(-1, side, side)
-        back = _inverse(self.orientation).apply(taken)
-        return np.ascontiguousarray(back).reshape(images.shape)
-
-
-def _inverse(orientation: Orientation) -> Orientation:
-    if not orientation.transpose:
-        return orientation
-    return Orientation(True, orientation.flip_horizontal, orientation.flip_vertical)
+        back = self.orientation.inverse.apply(taken)
+        return back.reshape(images.shape)
 
 
 def light_basis(side: int) -> NDArray[np.float64]:

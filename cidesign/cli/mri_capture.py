@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from cidesign.calibration.kspace import RawKspace
     from cidesign.calibration.kspace_capture import SimulatedScanner
     from cidesign.calibration.kspace_record import StoredKspaceCalibration
-    from cidesign.calibration.kspace_response import Orientation
+    from cidesign.calibration.orientation import Orientation
     from cidesign.calibration.plan import PlanStep
     from cidesign.calibration.verify import Verification
     from cidesign.pattern import Trajectory
@@ -172,7 +172,7 @@ def calibrate_mri(
 
 def _orientation(transpose: bool | None, vertical: bool | None, horizontal: bool | None) -> "Orientation | None":
     """What was asked for; None where nothing was."""
-    from cidesign.calibration.kspace_response import Orientation
+    from cidesign.calibration.orientation import Orientation
 
     if transpose is None and vertical is None and horizontal is None:
         return None

@@ -17,7 +17,7 @@ from cidesign.calibration.kspace_record import (
     require_fitting_kspace,
     verify_capture,
 )
-from cidesign.calibration.kspace_response import Orientation
+from cidesign.calibration.orientation import Orientation
 from cidesign.calibration.verify import require_passed
 from cidesign.pattern import Trajectory
 from cidesign.physics.designs_kspace import centre_lines, variable_density_lines

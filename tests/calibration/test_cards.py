@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from cidesign.calibration.cards import card_png, f_card
-from cidesign.calibration.spc_operator import ORIENTATIONS
+from cidesign.calibration.orientation import ORIENTATIONS
 
 
 @pytest.mark.parametrize("side", [8, 12, 16, 32, 64])

@@ -7,8 +7,9 @@ from cidesign.calibration.cassi_cube import solved
 from cidesign.calibration.cassi_dispersion import dispersion_checks, fit_dispersion, shift_px
 from cidesign.calibration.cassi_operator import CassiOperator
 from cidesign.calibration.cassi_optics import Layout, affine, cauchy_terms, enlarged, inverted, render, turn_scale
-from cidesign.calibration.cassi_orient import TURNS, Turn, find_orientation
+from cidesign.calibration.cassi_orient import Turn, find_orientation
 from cidesign.calibration.cassi_register import fit_line, patch_displacements
+from cidesign.calibration.orientation import ORIENTATIONS, Orientation
 from cidesign.errors import FileError
 
 SIDE, MARGIN = 32, 10
@@ -30,10 +31,10 @@ def binned(image, binning=2):
     return image.reshape(SIZE[0], binning, SIZE[1], binning).mean(axis=(1, 3))
 
 
-@pytest.mark.parametrize("key", list(TURNS))
+@pytest.mark.parametrize("way", ORIENTATIONS)
 @pytest.mark.parametrize("inverted_too", [False, True])
-def test_every_orientation_and_polarity_is_told_apart(key, inverted_too):
-    turn = Turn(*key, inverted_too)
+def test_every_orientation_and_polarity_is_told_apart(way: Orientation, inverted_too: bool) -> None:
+    turn = Turn(way.transpose, way.flip_vertical, way.flip_horizontal, inverted_too)
     image, _ = image_of(turn.apply(LEVELS), 0.0, (0.3, 2.7))
     found = find_orientation(binned(image), LEVELS)
     assert found.turn == turn

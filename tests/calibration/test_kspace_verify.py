@@ -23,9 +23,10 @@ from cidesign.calibration.kspace_phantom import (
 )
 from cidesign.calibration.kspace_plan import scan_plan
 from cidesign.calibration.kspace_readers import with_phantom
-from cidesign.calibration.kspace_response import Corrections, KspaceCalibration, Orientation
+from cidesign.calibration.kspace_response import Corrections, KspaceCalibration
 from cidesign.calibration.kspace_twin import capture_record, scanner_settings, simulate_kspace
 from cidesign.calibration.kspace_verify import calibrate_and_verify, verify_stored
+from cidesign.calibration.orientation import Orientation
 from cidesign.calibration.plan import plan_text
 from cidesign.calibration.verify import Check, Verification
 from cidesign.data.phantoms import coil_maps, phantom_slices

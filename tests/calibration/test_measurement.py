@@ -9,10 +9,11 @@ from numpy.typing import NDArray
 from cidesign.calibration.capture import SimulatedBench
 from cidesign.calibration.lamp import Observations, fit_lamp
 from cidesign.calibration.measurement import Measurements, measurements_from_counts
+from cidesign.calibration.orientation import Orientation
 from cidesign.calibration.response import Response
 from cidesign.calibration.spc_faults import lamp_drift
 from cidesign.calibration.spc_frames import Frames
-from cidesign.calibration.spc_operator import Orientation, Placement, SpcOperator
+from cidesign.calibration.spc_operator import Placement, SpcOperator
 from cidesign.calibration.twin import simulate_readings
 from cidesign.errors import FileError
 from cidesign.pattern import PatternStack

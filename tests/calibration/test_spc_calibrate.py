@@ -52,7 +52,7 @@ def test_a_clean_bench_is_found_clean(calibrated: Calibrated) -> None:
     assert found.verification.score < 0.015
     assert _notable(found.verification.checks) == []
     operator = found.operator
-    assert operator.placement.orientation.words == "as designed"
+    assert operator.placement.orientation.words == "the right way round"
     assert abs(operator.placement.rotation_deg) < 5 * operator.rotation_error_deg
     assert operator.light_map == pytest.approx(np.ones((16, 16)), abs=0.02)
 

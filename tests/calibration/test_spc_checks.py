@@ -6,9 +6,10 @@ from dataclasses import replace
 import pytest
 
 from cidesign.calibration import spc_checks
+from cidesign.calibration.orientation import Orientation
 from cidesign.calibration.response import Estimate, Response
 from cidesign.calibration.spc_calibrate import SpcCalibration
-from cidesign.calibration.spc_operator import Orientation, Placement
+from cidesign.calibration.spc_operator import Placement
 
 Calibrated = Callable[..., SpcCalibration]
 

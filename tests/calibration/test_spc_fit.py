@@ -8,9 +8,10 @@ from numpy.typing import NDArray
 
 from cidesign.calibration.cards import f_card
 from cidesign.calibration.measurement import Measurements
+from cidesign.calibration.orientation import ORIENTATIONS, Orientation
 from cidesign.calibration.response import Estimate
 from cidesign.calibration.spc_fit import MIN_PATTERNS, compared, fit_cards, predicted
-from cidesign.calibration.spc_operator import ORIENTATIONS, Orientation, Placement, SpcOperator, light_basis
+from cidesign.calibration.spc_operator import Placement, SpcOperator, light_basis
 from cidesign.errors import FileError
 from cidesign.pattern import PatternStack
 

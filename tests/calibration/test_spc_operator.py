@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from cidesign.calibration.spc_operator import ORIENTATIONS, Orientation, Placement, SpcOperator, light_basis
+from cidesign.calibration.orientation import ORIENTATIONS, Orientation
+from cidesign.calibration.spc_operator import Placement, SpcOperator, light_basis
 from cidesign.pattern import PatternStack
 
 MakeDesign = Callable[..., PatternStack]
@@ -27,7 +28,7 @@ def test_seen_and_gathered_are_adjoint(orientation: Orientation) -> None:
 def test_the_words_say_what_happens_to_an_f(f_scene: Callable[[int], Image]) -> None:
     scene = f_scene(16)
     meant = {
-        "as designed": scene,
+        "the right way round": scene,
         "left and right exchanged": np.fliplr(scene),
         "top and bottom exchanged": np.flipud(scene),
         "turned by 180 degrees": np.rot90(scene, 2),

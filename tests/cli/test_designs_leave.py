@@ -195,7 +195,11 @@ def test_scanner_to_image(run_of: Callable[[str], Path], cidesign: Command) -> N
 @pytest.mark.parametrize(
     ("command", "words", "said"),
     [
-        ("simulate", ["--fault", "flicker"], "flicker: means nothing for a run of the modality mri; known are lost-trigger"),
+        (
+            "simulate",
+            ["--fault", "flicker"],
+            "flicker: means nothing for a run of the modality mri; known",
+        ),
         ("simulate", ["--set", "coilz=2"], "no such setting here; known are coils"),
         ("simulate", ["--set", "coils=two"], "a value of the kind int is needed"),
         ("reconstruct", ["nowhere"], "--calibration is missing"),
