@@ -224,7 +224,7 @@ def _truths(bench: "SimulatedBench") -> list[float]:
     return [
         bench.dark_counts
         + 0.01 * bench.faults.get("dark", 0) * bench.gain_counts_per_photoelectron * bench.photoelectrons_per_frame,
-        (bench.read_noise_counts**2 + step**2 / 12) ** 0.5,  # its converter rounds
+        _rounded_deviation(bench.dark_counts, bench.read_noise_counts, step),
         bench.gain_counts_per_photoelectron,
         bench.gain_counts_per_photoelectron * bench.photoelectrons_per_frame,
         bench.photoelectrons_per_frame,
@@ -232,6 +232,21 @@ def _truths(bench: "SimulatedBench") -> list[float]:
         0.0,
         bench.faults.get("shift", 0.0),
     ]
+
+
+def _rounded_deviation(level: float, deviation: float, step: float) -> float:
+    """Standard deviation of N(level, deviation) behind a converter: noise below its step hardly adds step^2 / 12."""
+    from itertools import pairwise
+    from math import erf, floor
+
+    if deviation == 0:
+        return 0.0
+    reach = int(8 * deviation / step) + 2
+    values = [(floor(level / step) + k) * step for k in range(-reach, reach + 1)]
+    edges = [(value - 0.5 * step - level) / (deviation * 2**0.5) for value in [*values, values[-1] + step]]
+    parts = [0.5 * (erf(high) - erf(low)) for low, high in pairwise(edges)]
+    mean = sum(part * value for part, value in zip(parts, values, strict=True))
+    return float(sum(part * (value - mean) ** 2 for part, value in zip(parts, values, strict=True)) ** 0.5)
 
 
 def reconstruct_spc(
