@@ -64,7 +64,7 @@ def draw_operator(operator: SpcOperator, fit: CardFit | None, picture: NDArray[n
         test.plot(held.predicted, held.measured, "o", markersize=4)
         ends = [float(held.predicted.min()), float(held.predicted.max())]
         test.plot(ends, ends, linewidth=0.8, color="grey")
-        title = f"patterns kept out of the fit\n{held.unexplained:.2%} of the signal unexplained"
+        title = f"patterns kept out of the fit\n{held.unexplained:.2%} of the signal unexplained beyond noise"
         test.set(xlabel="predicted y", ylabel="measured y", title=title)
     target = io.BytesIO()
     figure.savefig(target, format="png")

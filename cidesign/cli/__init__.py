@@ -18,8 +18,8 @@ COMMANDS = {
     "upload": ("cidesign.cli.upload", "Send an export to a device through a bridge, and verify it."),
     "emulate": ("cidesign.cli.emulate", "A virtual DMD on a pseudo-terminal, to rehearse uploads."),
     "bridge": ("cidesign.cli.bridge", "Own a DMD and answer uploaders on a serial port."),
-    "simulate": ("cidesign.cli.simulate", "Digital twin of the bench: a capture with its calibration frames."),
-    "calibrate": ("cidesign.cli.calibrate", "Dark level, read noise, gain and scale of the detector from a capture."),
+    "simulate": ("cidesign.cli.simulate", "Digital twin of the bench: all captures, with faults if asked for."),
+    "calibrate": ("cidesign.cli.calibrate", "What the bench really does, verified on data that the fit did not use."),
     "reconstruct": ("cidesign.cli.reconstruct", "Images from a capture, beside linear baselines, with diagnostics."),
     "report": ("cidesign.cli.report", "One self-contained page about a run."),
 }
