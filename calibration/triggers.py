@@ -28,6 +28,8 @@ SUSPICIOUS_RATIO = 4.0
 EQUAL_CHI_SQUARE = 25.0
 # An event whose place is less certain than this many pairs, or this part of all of them, is refused.
 MOST_AMBIGUOUS_PAIRS, MOST_AMBIGUOUS_PART = 4, 0.05
+# Two events with fewer pairs between them could be two others elsewhere whose pairs happen to fit.
+LEAST_APART = 6
 # With fewer pairs a displaced one cannot be told from a lamp curve.
 FEWEST_PAIRS = 16
 
@@ -85,16 +87,22 @@ def align_pairs(stream: Vector, pairs: int, noise_counts2: float, time_us: Vecto
             f"explains the sums of the pairs (the first suspicious one: {first}); check trigger level and cable, and "
             "record again"
         )
-    if any(other - one <= 1 for one, other in pairwise(found.places)):
+    if any(other - one < LEAST_APART for one, other in pairwise(found.places)):
         raise FileError(
-            f"{where}: {stream.size} readings for {2 * pairs} frames: a whole pair of readings is {kind} somewhere, "
-            "which no sum of pairs can show; record again"
+            f"{where}: {stream.size} readings for {2 * pairs} frames: two triggers {kind} close together, or a whole "
+            "pair of readings, leave nearly the same sums anywhere; record again"
         )
     unsure = max(len(event.left_out) for event in events)
     if unsure > max(MOST_AMBIGUOUS_PAIRS, MOST_AMBIGUOUS_PART * pairs):
         raise FileError(
             f"{where}: {stream.size} readings for {2 * pairs} frames: {first}, but {unsure} pairs fit as well; "
             "record again"
+        )
+    margin = _bending(pairs)
+    if not all(margin <= place < pairs - margin for place in found.places):
+        raise FileError(
+            f"{where}: {stream.size} readings for {2 * pairs} frames, {first}: within {margin} pairs of an end a lamp "
+            "that changes explains the sums as well, so the place is not sure; record again"
         )
     return Aligned(_in_place(stream, pairs, found, events)[None], events)
 
@@ -113,7 +121,8 @@ def _refuse_slip(stream: Vector, pairs: int, limit: float, time_us: Vector | Non
     if pairs < FEWEST_PAIRS or _fitted(_sums(stream, 0, pairs), _lamp_basis(pairs, time_us))[1] <= limit:
         return
     slip = _best_places(stream, pairs, "lost", 1, time_us)
-    if slip.scatter <= limit:
+    # Near an end one wrong sum is bent to by the curve; what scatters there is reported with the lamp.
+    if slip.scatter <= limit and _bending(pairs) <= slip.places[0] < pairs - _bending(pairs):
         pair = slip.places[0]
         raise FileError(
             f"{where}: the sums of the pairs slip by one reading at frame {2 * pair} or {2 * pair + 1} (pattern "
@@ -132,11 +141,20 @@ def _sums(stream: Vector, offset: int, pairs: int) -> Vector:
     return sums
 
 
+def _bending(pairs: int) -> int:
+    """How many pairs from an end the lamp curve follows a single wrong sum, about 4 m / (d + 1)^2 for m pairs."""
+    return -(-4 * pairs // (_degree(pairs) + 1) ** 2)
+
+
+def _degree(pairs: int) -> int:
+    return min(LAMP_DEGREE, pairs // 8)
+
+
 def _lamp_basis(pairs: int, time_us: Vector | None) -> NDArray[np.float64]:
     """A slow curve and mains flicker at the middle of each pair, orthonormal columns, (pairs, M)."""
     times = np.arange(2 * pairs, dtype=np.float64) if time_us is None else time_us - time_us[0]
     middle = 0.5 * (times[0::2] + times[1::2])
-    columns = [legendre.legvander(2 * middle / max(float(times[-1]), 1e-9) - 1, min(LAMP_DEGREE, pairs // 8))]
+    columns = [legendre.legvander(2 * middle / max(float(times[-1]), 1e-9) - 1, _degree(pairs))]
     if time_us is not None and pairs >= 2 * FEWEST_PAIRS:
         for hertz in FLICKER_HZ:
             phase = 2 * np.pi * hertz * 1e-6 * middle

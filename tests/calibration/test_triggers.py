@@ -72,6 +72,12 @@ def test_every_reading_in_its_place_or_an_error(
         assert not there[places].any()
 
 
+@pytest.mark.parametrize("frame", [2, 197])
+def test_near_an_end_the_lamp_curve_hides_the_place(light: NDArray[np.float64], frame: int) -> None:
+    with pytest.raises(FileError, match=r"within 5 pairs of an end .* the place is not sure; record again"):
+        _align(np.delete(_record(light, 0, 0.0, 0.0), frame), light)
+
+
 def test_most_single_events_are_put_right(light: NDArray[np.float64]) -> None:
     """And the place named is within the pairs that are left out."""
     put_right = 0
