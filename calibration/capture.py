@@ -20,15 +20,16 @@ from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from cidesign.calibration.bench_state import BenchState, Circumstances
+from cidesign.calibration.capture_record import read_capture_record
 from cidesign.calibration.faults import FaultName
 from cidesign.calibration.readers import ARRAY_SUFFIXES, as_numbers, read_array
 from cidesign.errors import FileError
-from cidesign.files import inside, load_npz, read_json, replacing_folder, save_npz, write_bytes, write_json
+from cidesign.files import inside, load_npz, replacing_folder, save_npz, write_bytes, write_json
 from cidesign.pattern import Encoding
-from cidesign.records import first_problem, shown
+from cidesign.records import shown
 
 SCHEMA_VERSION = 2
 READINGS_FILE = "readings.npz"
@@ -210,8 +211,7 @@ def read_capture(path: Path) -> Capture:
         raise FileError(f"{path}: no such capture; make one with `cidesign simulate --out {path}`, or record one")
     if not (folder / "capture.json").is_file():
         raise FileError(f"{folder}: capture.json is missing; this is no capture folder, or one that is half written")
-    raw = read_json(folder / "capture.json", "capture record")
-    record = _validated(raw, folder)
+    record = read_capture_record(folder, CaptureRecord, "single-pixel", SCHEMA_VERSION)
     archives: dict[Path, dict[str, NDArray[np.generic]]] = {}
     arrays = {str(name): _read_stored(folder, name, stored, archives) for name, stored in record.arrays.items()}
     _check_shapes(folder, record, arrays)
@@ -246,18 +246,6 @@ def _png(picture: NDArray[np.uint16]) -> bytes:
     target = io.BytesIO()
     Image.fromarray(picture).save(target, format="PNG")
     return target.getvalue()
-
-
-def _validated(raw: dict[str, object], folder: Path) -> CaptureRecord:
-    version = raw.get("schema_version")
-    if isinstance(version, int) and version > SCHEMA_VERSION:
-        raise FileError(
-            f"{folder}: capture.json has schema version {version}, this program reads {SCHEMA_VERSION}; update cidesign"
-        )
-    try:
-        return CaptureRecord.model_validate(raw)
-    except ValidationError as error:
-        raise FileError(f"{folder}: capture.json: {first_problem(error)}") from error
 
 
 def _read_stored(

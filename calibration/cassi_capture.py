@@ -22,18 +22,19 @@ from typing import Annotated, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from cidesign.calibration.bench_state import BenchState, Circumstances
 from cidesign.calibration.capture import Digest, Finite, NotNegative, Positive
+from cidesign.calibration.capture_record import RECORD_FILE, read_capture_record
 from cidesign.calibration.readers import as_numbers, read_array
 from cidesign.errors import FileError
-from cidesign.files import inside, load_npz, read_json, replacing_folder, save_npz, write_json
+from cidesign.files import inside, load_npz, replacing_folder, save_npz, write_json
 from cidesign.pattern import ApertureMask
-from cidesign.records import first_problem, shown
+from cidesign.records import shown
 
 SCHEMA_VERSION = 1
-RECORD_FILE = "capture.json"
+
 IMAGES_FILE = "images.npz"
 # With fewer lines a curve of three terms has nothing left to be checked against.
 MIN_LINES = 5
@@ -240,22 +241,7 @@ def write_cassi_capture(
 
 
 def _record(folder: Path) -> CassiCaptureRecord:
-    raw = read_json(folder / RECORD_FILE, "capture record")
-    version = raw.get("schema_version")
-    if isinstance(version, int) and version > SCHEMA_VERSION:
-        raise FileError(
-            f"{folder}: {RECORD_FILE} has schema version {version}, this program reads {SCHEMA_VERSION}; update "
-            "cidesign"
-        )
-    if raw.get("modality") != "cassi":
-        raise FileError(
-            f"{folder}: a capture of the modality {str(raw.get('modality'))[:40]!r}; a run for a coded aperture takes "
-            "one of cassi"
-        )
-    try:
-        return CassiCaptureRecord.model_validate(raw)
-    except ValidationError as error:
-        raise FileError(f"{folder}: {RECORD_FILE}: {first_problem(error)}") from error
+    return read_capture_record(folder, CassiCaptureRecord, "cassi", SCHEMA_VERSION)
 
 
 def _array(

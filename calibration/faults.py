@@ -106,7 +106,7 @@ def parse_fault(text: str, modality: Modality) -> Fault:
     if not kind.least <= strength <= kind.most or strength == 0 or (kind.whole and strength != round(strength)):
         whole = "a whole number " if kind.whole else ""
         raise InputError(
-            f"--fault {text}: {kind.meaning}: {whole}from {kind.least:g} to {kind.most:g} {kind.unit} but 0 is needed"
+            f"--fault {text}: {kind.meaning}: {whole}from {kind.least:g} to {kind.most:g} {kind.unit}, not 0, is needed"
         )
     return Fault(known, strength)
 

@@ -17,20 +17,21 @@ from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from cidesign.calibration.bench_state import BenchState
 from cidesign.calibration.capture import Digest, Finite, Positive
+from cidesign.calibration.capture_record import RECORD_FILE, read_capture_record
 from cidesign.calibration.faults import FaultName
 from cidesign.calibration.kspace import RawKspace, at_limit, listed, refuse_duplicates, remove_oversampling
 from cidesign.calibration.kspace_phantom import PhantomScan
 from cidesign.errors import FileError
-from cidesign.files import load_npz, read_json, replacing_folder, save_npz, sha256_file, write_json
-from cidesign.records import first_problem, shown
+from cidesign.files import load_npz, replacing_folder, save_npz, sha256_file, write_json
+from cidesign.records import shown
 
 SCHEMA_VERSION = 1
 ARRAYS_FILE = "kspace.npz"
-RECORD_FILE = "capture.json"
+
 Size = Annotated[int, Field(ge=1, le=100_000)]
 KINDS = {"k": "c", "lines": "i", "noise": "c", "truth": "c"}
 PHANTOM_KINDS = {"phantom": "c", "phantom_lines": "i", "phantom_truth": "f"}
@@ -168,16 +169,4 @@ def read_scanner(folder: Path) -> SimulatedScanner:
 
 
 def _record(folder: Path) -> KspaceCaptureRecord:
-    raw = read_json(folder / RECORD_FILE, "capture record")
-    version = raw.get("schema_version")
-    if isinstance(version, int) and version > SCHEMA_VERSION:
-        raise FileError(
-            f"{folder}: {RECORD_FILE} has schema version {version}, this program reads {SCHEMA_VERSION}; update "
-            "cidesign"
-        )
-    if raw.get("modality") != "mri":
-        raise FileError(f"{folder}: a capture of the modality {raw.get('modality')!r}; an MRI run takes one of mri")
-    try:
-        return KspaceCaptureRecord.model_validate(raw)
-    except ValidationError as error:
-        raise FileError(f"{folder}: {RECORD_FILE}: {first_problem(error)}") from error
+    return read_capture_record(folder, KspaceCaptureRecord, "mri", SCHEMA_VERSION)

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
+from cidesign.calibration.capture_record import RECORD_FILE
 from cidesign.calibration.kspace import RawKspace, require_coils
 from cidesign.calibration.kspace_arrays import read_cfl_kspace, read_numpy_kspace
-from cidesign.calibration.kspace_capture import RECORD_FILE, read_kspace_capture
+from cidesign.calibration.kspace_capture import read_kspace_capture
 from cidesign.calibration.kspace_files import read_hdf5_kspace, read_twix
 from cidesign.calibration.kspace_phantom import PhantomScan
 from cidesign.data.arrays import read_npy

@@ -282,7 +282,7 @@ def test_a_changed_calibration_is_refused(
     ("changes", "message"),
     [
         ({"schema_version": 9}, "schema version 9"),
-        ({"modality": "single-pixel"}, "a capture of the modality 'single-pixel'; an MRI run takes one of mri"),
+        ({"modality": "single-pixel"}, "a capture of the modality 'single-pixel'; this run takes one of mri"),
         ({"coils": 2}, r"capture.json says 2 coils \(coils\) and 96 samples"),
         ({"readout_samples": 40}, "says 4 coils .* and 80 samples"),
         ({"matrix_lines": 46}, "a truth of shape .48, 48. does not fit the matrix"),
