@@ -2,9 +2,17 @@
 
 
 class CidesignError(Exception):
-    """An expected failure; the command line prints it as one line and leaves with `exit_code`."""
+    """An expected failure; the command line prints it as one line and leaves with `exit_code`.
+
+    `fault` names what the failure resembles (a name of `calibration.faults`), None where it is of no such kind.  Code
+    decides by the class and by this field, never by the text.
+    """
 
     exit_code = 1
+
+    def __init__(self, text: str, *, fault: str | None = None) -> None:
+        super().__init__(text)
+        self.fault = fault
 
 
 class InputError(CidesignError):
