@@ -1,58 +1,19 @@
-"""Reads raw data in a process of its own: the libraries that parse them can crash, hang or grow on a damaged file.
+"""Reads raw data for `kspace_files`, in the bounded child process: their libraries can crash, hang or grow."""
 
-Usage: `kspace_child.py hdf5|twix PATH MAX_BYTES [SLICE]`.  Standard output is one line of JSON, `{"error": text}` or
-a head with `arrays`, followed by their bytes.  This file imports nothing of cidesign, so that it runs as a script.
-"""
-
-import json
 import math
-import os
-import sys
 from typing import Any
 
+from cidesign.io.child import Refused
+
 MAX_READOUTS = 2_000_000
-# What the libraries take; the rest goes with the file, which may be compressed.
-SPARE_BYTES = 3_000_000_000
 SHOWN_NAMES = 12
 
 
-class Refused(Exception):
-    """Why a file is not read, for the user."""
-
-
-def main(arguments: list[str]) -> None:
-    """Answer one request on standard output."""
-    # Libraries print; what they print must not get between the bytes.
-    answer = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)
-    request, path, max_bytes = arguments[0], arguments[1], int(arguments[2])
-    _limit_memory(min(4 * max_bytes, 8 * os.path.getsize(path)) + SPARE_BYTES)
-    arrays: dict[str, Any] = {}
-    try:
-        if request == "twix":
-            head, arrays = _twix(path, max_bytes)
-        else:
-            head, arrays = _hdf5(path, max_bytes, int(arguments[3]) if len(arguments) > 3 else None)
-    except Refused as refused:
-        head = {"error": str(refused)}
-    except Exception as error:  # whatever a library raises about damage is for the caller to report
-        text = str(error).splitlines()
-        head = {"error": f"not a sound file ({type(error).__name__}{': ' + text[0] if text else ''})"}
-        arrays = {}
-    head["arrays"] = [{"name": name, "shape": a.shape, "dtype": a.dtype.str} for name, a in arrays.items()]
-    answer.write(json.dumps(head).encode() + b"\n")
-    for array in arrays.values():
-        answer.write(memoryview(array.reshape(-1)).cast("B"))
-    answer.flush()
-
-
-def _limit_memory(max_bytes: int) -> None:
-    """A file that makes a library grow ends this process, not the machine."""
-    try:
-        import resource
-    except ImportError:  # not on Windows
-        return
-    resource.setrlimit(resource.RLIMIT_AS, (max_bytes, max_bytes))
+def answer(request: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Read `path` of `layout` hdf5 or twix, at most `max_bytes` of samples; `slice_index` chooses one of fastMRI's."""
+    if request["layout"] == "twix":
+        return _twix(request["path"], request["max_bytes"])
+    return _hdf5(request["path"], request["max_bytes"], request["slice_index"])
 
 
 def _hdf5(path: str, max_bytes: int, slice_index: int | None) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -197,7 +158,3 @@ def _twix_row(scan: Any, block: Any) -> tuple[int, ...]:
         int(block.mdh.SamplesInScan), int(block.mdh.UsedChannels), int(block.mdh.CenterCol),
         int(float(dwell_ns) * 1000),
     )  # fmt: skip
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])

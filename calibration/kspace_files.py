@@ -1,10 +1,7 @@
 """Raw data files of scanners: ISMRMRD, fastMRI's HDF5 layout, and Siemens twix."""
 
 import importlib.util
-import json
 import math
-import subprocess
-import sys
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 from typing import Any
@@ -17,8 +14,9 @@ from cidesign.calibration.kspace_arrays import from_full_array
 from cidesign.calibration.kspace_readouts import Matrix, Readouts, assemble
 from cidesign.errors import FileError, InputError
 from cidesign.files import MAX_ARRAY_BYTES
+from cidesign.io.child import SPARE_BYTES, ask
 
-CHILD = Path(__file__).with_name("kspace_child.py")
+READER = "cidesign.calibration.kspace_child"
 # A slow network drive delivers the largest file in this time; a loop in a damaged file does not end.
 LONGEST_READ_S = 600
 MAX_XML_BYTES = 4_000_000
@@ -29,7 +27,7 @@ FOV_TOLERANCE = 0.01
 
 def read_hdf5_kspace(path: Path, slice_index: int | None) -> RawKspace:
     """Read ISMRMRD acquisitions, or `kspace` (slices, coils, readout, lines) of fastMRI's layout."""
-    head, arrays = _ask(path, "hdf5", *([] if slice_index is None else [str(slice_index)]))
+    head, arrays = _ask(path, "hdf5", slice_index)
     if head["layout"] == "fastmri":
         return _from_fastmri(path, head, arrays, slice_index)
     encoded_x, recon_x, lines, centre = _matrix_of(path, head["xml"])
@@ -159,34 +157,9 @@ def _matrix_of(path: Path, text: str) -> tuple[int, int, int, int]:
     return int(encoded_x), int(recon_x), int(lines), int(centre)
 
 
-def _ask(path: Path, request: str, *more: str) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-    # -P: nothing that lies in the current folder is imported.
-    command = [sys.executable, "-P", str(CHILD), request, str(path.absolute()), str(MAX_ARRAY_BYTES), *more]
-    if not path.is_file():
-        raise FileError(f"{path}: no such file")
-    try:
-        done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, timeout=LONGEST_READ_S, check=False
-        )
-    except subprocess.TimeoutExpired as error:
-        raise FileError(f"{path}: reading it did not end within {LONGEST_READ_S} s; is it damaged?") from error
-    except OSError as error:
-        raise FileError(f"{path}: cannot be read ({error.strerror or error})") from error
-    line, _, content = done.stdout.partition(b"\n")
-    if done.returncode or not line:
-        raise FileError(f"{path}: not sound raw data (reading it ended with status {done.returncode}); copy it again")
-    head = json.loads(line)
-    if "error" in head:
-        raise FileError(f"{path}: {_printable(head['error'])}; {path.stat().st_size} bytes were found")
-    arrays: dict[str, NDArray[Any]] = {}
-    position = 0
-    for one in head["arrays"]:
-        dtype, shape = np.dtype(one["dtype"]), tuple(one["shape"])
-        count = math.prod(shape)
-        arrays[one["name"]] = np.frombuffer(content, dtype=dtype, count=count, offset=position).reshape(shape)
-        position += count * dtype.itemsize
-    return head, arrays
-
-
-def _printable(text: str) -> str:
-    return "".join(letter if letter.isprintable() else "?" for letter in text)[:400]
+def _ask(path: Path, layout: str, slice_index: int | None = None) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    request = {"layout": layout, "max_bytes": MAX_ARRAY_BYTES, "slice_index": slice_index}
+    # The rest goes with the file, which may be compressed.
+    size_bytes = path.stat().st_size if path.is_file() else 0
+    memory_bytes = min(4 * MAX_ARRAY_BYTES, 8 * size_bytes) + SPARE_BYTES
+    return ask(path, READER, request, "raw data file", LONGEST_READ_S, memory_bytes)

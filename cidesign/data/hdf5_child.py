@@ -1,44 +1,22 @@
-"""Reads HDF5 files for `hdf5` in a process of its own: the HDF5 library can crash on a damaged file.
+"""Reads HDF5 files for `hdf5`, in the bounded child process: the HDF5 library can crash on a damaged file."""
 
-Usage: `hdf5_child.py list PATH` or `hdf5_child.py read PATH MAX_BYTES NAME...`.  Standard output is one line of JSON
-(`{"error": text}`, `{"datasets": [...]}` or `{"arrays": [...]}`), for `read` followed by the bytes of the arrays.  This
-file imports nothing of cidesign, so that it runs as a script wherever the package lies.
-"""
-
-import json
 import math
-import sys
 from typing import Any
+
+from cidesign.io.child import Refused
 
 MAX_OBJECTS = 10_000
 UNIT_NAMES = ("units", "unit", "Units", "Unit")
 
 
-class Refused(Exception):
-    """Why a file is not read, for the user."""
-
-
-def main(arguments: list[str]) -> None:
-    """Answer one request on standard output."""
+def answer(request: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """List the datasets of `path`, or, with `names`, read those of at most `max_bytes` each."""
     import h5py
 
-    arrays: list[Any] = []
-    try:
-        with h5py.File(arguments[1], "r") as stored:
-            if arguments[0] == "list":
-                head: dict[str, Any] = {"datasets": _datasets(stored)}
-            else:
-                arrays = [_array(stored, name, int(arguments[2])) for name in arguments[3:]]
-                head = {"arrays": [{"shape": array.shape, "dtype": array.dtype.str} for array in arrays]}
-    except Refused as refused:
-        head = {"error": str(refused)}
-    except Exception as error:  # whatever the library raises about damage is for the caller to report
-        arrays = []
-        text = str(error).splitlines()
-        head = {"error": f"not a sound HDF5 file ({text[0] if text else type(error).__name__})"}
-    sys.stdout.buffer.write(json.dumps(head).encode() + b"\n")
-    for array in arrays:
-        sys.stdout.buffer.write(memoryview(array).cast("B"))
+    with h5py.File(request["path"], "r") as stored:
+        if "names" not in request:
+            return {"datasets": _datasets(stored)}, {}
+        return {}, {name: _array(stored, name, request["max_bytes"]) for name in request["names"]}
 
 
 def _datasets(stored: Any) -> list[dict[str, Any]]:
@@ -86,7 +64,3 @@ def _is_pair(dtype: Any) -> bool:
     """Complex numbers as MATLAB and some scanners store them."""
     names = [name.lower() for name in dtype.names or ()]
     return names in (["real", "imag"], ["r", "i"]) and all(dtype[name].kind in "iuf" for name in dtype.names)
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])

@@ -166,7 +166,7 @@ def test_a_file_cut_short_and_a_series_of_images(write_mrd: Callable[..., Path],
     whole = write_mrd(SHUFFLED).read_bytes()
     short = tmp_path / "short.h5"
     short.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(FileError, match=f"not a sound file.*; {len(whole) // 2} bytes were found"):
+    with pytest.raises(FileError, match=f"not a sound raw data file.*; {len(whole) // 2} bytes were found"):
         read_kspace(short)
     images = tmp_path / "images.h5"
     with h5py.File(images, "w") as stored:

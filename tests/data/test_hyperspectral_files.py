@@ -12,7 +12,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy.io import loadmat, savemat
 
-from cidesign.data import hdf5
 from cidesign.data.cube_files import read_cube
 from cidesign.errors import CidesignError, FileError
 
@@ -217,25 +216,6 @@ def test_sizes_are_checked_before_memory_is_taken(tmp_path: Path) -> None:
     (tmp_path / "y.npy").write_bytes(content)
     with pytest.raises(FileError, match="but holds"):
         read_cube(tmp_path / "y.npy")
-
-
-@pytest.mark.parametrize(
-    ("program", "message"),
-    [
-        ("import os; os.abort()", "a crash of the HDF5 library"),
-        ("raise MemoryError('too little')", "too little"),
-        ("import time; time.sleep(60)", "did not end within 1 s"),
-    ],
-)
-def test_a_reader_that_dies_is_an_error(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: str, message: str
-) -> None:
-    """Damaged files do crash the HDF5 library; here something else dies in its place, as it does so everywhere."""
-    (tmp_path / "child.py").write_text(program)
-    monkeypatch.setattr(hdf5, "CHILD", tmp_path / "child.py")
-    monkeypatch.setattr(hdf5, "LONGEST_READ_S", 1 if "sleep" in program else 60)
-    with pytest.raises(FileError, match=message):
-        read_cube(_hdf5(tmp_path))
 
 
 @pytest.mark.parametrize("name", ["x.mat", "x.npz", "x.npy", "x.h5", "x.hdr", "x.tif"])

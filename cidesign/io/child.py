@@ -1,0 +1,124 @@
+"""The one process in which other people's parsers run, bounded in time and memory.
+
+A library that reads a foreign format can crash, hang or grow without end on a damaged file, or on a legal one that it
+does not know.  So each of them is called in a process of its own: what ends there is one line of error here.
+
+A *reader* is a module with a function `answer(request) -> (head, arrays)`: a JSON object and arrays by name.  It raises
+`Refused` with what the user should read; anything else that it raises is reported as damage.
+"""
+
+import importlib
+import json
+import math
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from cidesign.errors import FileError
+
+# Address space that interpreter and libraries take before anything of the file is in memory.
+SPARE_BYTES = 3_000_000_000
+# What is said of an error that a library wrote.
+MAX_TEXT = 400
+
+
+class Refused(Exception):
+    """Why a file is not read, for the user; raised by readers in the child."""
+
+
+def ask(
+    path: Path, reader: str, request: Mapping[str, Any], what: str, longest_s: float, memory_bytes: int = SPARE_BYTES
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Have `reader` (a module of cidesign) read `path` in a child: its head, and NumPy arrays by name.
+
+    `what` is the file's kind in errors ("HDF5 file"), `longest_s` the time after which the child is ended,
+    `memory_bytes` its address space.  The request reaches the reader with `path` and `what` added.
+
+    Raises `FileError` for a missing file, for what the reader refused, and for a child that crashed, grew or hung.
+    """
+    if not path.is_file():
+        raise FileError(f"{path}: no such file")
+    # -P: nothing that lies in the current folder is imported.
+    command = [sys.executable, "-P", "-m", "cidesign.io.child", reader, str(memory_bytes)]
+    asked = json.dumps({**request, "path": str(path.absolute()), "what": what}).encode()
+    try:
+        done = subprocess.run(command, input=asked, capture_output=True, timeout=longest_s, check=False)
+    except subprocess.TimeoutExpired as error:
+        raise FileError(f"{path}: reading it did not end within {longest_s:g} s; is it damaged?") from error
+    except OSError as error:
+        raise FileError(f"{path}: cannot be read ({error.strerror or error})") from error
+    line, _, content = done.stdout.partition(b"\n")
+    if done.returncode or not line:
+        ended = f"signal {-done.returncode}" if done.returncode < 0 else f"status {done.returncode}"
+        raise FileError(f"{path}: not a sound {what} (its reader crashed: {ended}); copy or write it anew")
+    head = json.loads(line)
+    if "error" in head:
+        found = f"; {path.stat().st_size} bytes were found" if head["damaged"] else ""
+        raise FileError(f"{path}: {_printable(head['error'])}{found}")
+    return head, _arrays(head.pop("arrays"), content)
+
+
+def _arrays(declared: list[dict[str, Any]], content: bytes) -> dict[str, Any]:
+    # Imported late: other commands start without NumPy.
+    import numpy as np
+
+    arrays: dict[str, Any] = {}
+    position = 0
+    for one in declared:
+        dtype, shape = np.dtype(one["dtype"]), tuple(one["shape"])
+        count = math.prod(shape)
+        arrays[one["name"]] = np.frombuffer(content, dtype=dtype, count=count, offset=position).reshape(shape)
+        position += count * dtype.itemsize
+    return arrays
+
+
+def _printable(text: str) -> str:
+    return "".join(letter if letter.isprintable() else "?" for letter in text)[:MAX_TEXT]
+
+
+def main(arguments: list[str]) -> None:
+    """The child: `python -m cidesign.io.child READER MEMORY_BYTES`, the request as JSON on standard input."""
+    # Libraries print; what they print must not get between the bytes of the answer.
+    stream = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    reader, memory_bytes = arguments[0], int(arguments[1])
+    request = json.loads(sys.stdin.buffer.read())
+    _limit_memory(memory_bytes)
+    head, arrays = _answered(reader, request)
+    head["arrays"] = [{"name": name, "shape": a.shape, "dtype": a.dtype.str} for name, a in arrays.items()]
+    stream.write(json.dumps(head).encode() + b"\n")
+    for array in arrays.values():
+        stream.write(memoryview(array.reshape(-1)).cast("B"))
+    stream.flush()
+
+
+def _answered(reader: str, request: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    # The parent's module of the same name: this one runs as `__main__`, and its `Refused` is another class.
+    refused = importlib.import_module("cidesign.io.child").Refused
+    try:
+        head, arrays = importlib.import_module(reader).answer(request)
+    except refused as error:
+        return {"error": str(error), "damaged": False}, {}
+    except MemoryError:
+        return {"error": "reading it takes more memory than such a file can need", "damaged": True}, {}
+    except Exception as error:  # whatever a library raises about damage is for the caller to report
+        text = str(error).strip().splitlines()
+        said = f"{type(error).__name__}{': ' + text[0] if text else ''}"
+        return {"error": f"not a sound {request['what']} ({said})", "damaged": True}, {}
+    return head, arrays
+
+
+def _limit_memory(max_bytes: int) -> None:
+    """A file that makes a library grow ends this process, not the machine."""
+    try:
+        import resource
+    except ImportError:  # not on Windows
+        return
+    resource.setrlimit(resource.RLIMIT_AS, (max_bytes, max_bytes))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
