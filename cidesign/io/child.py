@@ -41,24 +41,30 @@ def ask(
     """
     if not path.is_file():
         raise FileError(f"{path}: no such file")
-    # -P: nothing that lies in the current folder is imported.
-    command = [sys.executable, "-P", "-m", "cidesign.io.child", reader, str(memory_bytes)]
     asked = json.dumps({**request, "path": str(path.absolute()), "what": what}).encode()
     try:
-        done = subprocess.run(command, input=asked, capture_output=True, timeout=longest_s, check=False)
+        status, answered = run_child(reader, memory_bytes, asked, longest_s)
     except subprocess.TimeoutExpired as error:
         raise FileError(f"{path}: reading it did not end within {longest_s:g} s; is it damaged?") from error
     except OSError as error:
         raise FileError(f"{path}: cannot be read ({error.strerror or error})") from error
-    line, _, content = done.stdout.partition(b"\n")
-    if done.returncode or not line:
-        ended = f"signal {-done.returncode}" if done.returncode < 0 else f"status {done.returncode}"
+    line, _, content = answered.partition(b"\n")
+    if status or not line:
+        ended = f"signal {-status}" if status < 0 else f"status {status}"
         raise FileError(f"{path}: not a sound {what} (its reader crashed: {ended}); copy or write it anew")
     head = json.loads(line)
     if "error" in head:
         found = f"; {path.stat().st_size} bytes were found" if head["damaged"] else ""
         raise FileError(f"{path}: {_printable(head['error'])}{found}")
     return head, _arrays(head.pop("arrays"), content)
+
+
+def run_child(reader: str, memory_bytes: int, asked: bytes, longest_s: float) -> tuple[int, bytes]:
+    """Start the child and wait: its exit status (below 0 the signal that ended it) and its standard output."""
+    # -P: nothing that lies in the current folder is imported.
+    command = [sys.executable, "-P", "-m", "cidesign.io.child", reader, str(memory_bytes)]
+    done = subprocess.run(command, input=asked, capture_output=True, timeout=longest_s, check=False)
+    return done.returncode, done.stdout
 
 
 def _arrays(declared: list[dict[str, Any]], content: bytes) -> dict[str, Any]:
