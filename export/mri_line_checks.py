@@ -2,18 +2,21 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cidesign.export.mri_check_line import CheckLine, not_evaluated, verdict
+from cidesign.export.mri_check_line import CheckLine, not_evaluated, remark, verdict
 from cidesign.export.pulseq_read import PlayedBlock, PlayedSequence, Sampling, kspace_at
 from cidesign.pattern import Trajectory
 
 # Of a step of k-space: amplitudes have six digits in the file, which moves the outermost lines by up to 5e-5.
 STEP_TOLERANCE = 1e-3
 TIME_TOLERANCE_S = 1e-6
+# Beyond this the sample nearest to the centre of k-space is not looked for, and the middle one stands for it.
+MAX_ECHO_SAMPLES = 5_000_000
+Vendor = Literal["siemens", "ge", "other"]
 DESIGN = "the design"
 _LINE_CHECKS = (
     "lines",
@@ -34,11 +37,23 @@ class _Measured(NamedTuple):
     lines: NDArray[np.int64]
 
 
-def line_checks(played: PlayedSequence, trajectory: Trajectory | None) -> list[CheckLine]:
-    """All checks about lines, echoes, labels and repetitions."""
+class _Echoes(NamedTuple):
+    """The echo times of all readouts, and which echo of its excitation each readout is (0: of no refocusing pulse)."""
+
+    times_s: NDArray[np.float64]
+    numbers: NDArray[np.int64]
+
+
+def line_checks(played: PlayedSequence, trajectory: Trajectory | None, vendor: Vendor | None = None) -> list[CheckLine]:
+    """All checks about lines, echoes, labels and repetitions; `vendor` is whose interpreter plays the file.
+
+    With a design all that an export promises is held against the file.  Of the file of somebody else, differing echo
+    times are a remark, and rules of an interpreter count for its vendor.
+    """
     samplings = [sampling for sampling in played.samplings if not sampling.labels.get("NOISE")]
-    found = [*_lines(played, samplings, trajectory)]
-    return [*found, _echo_times(played, samplings), *_label_start(played), *_repetitions(played)]
+    found = [*_lines(played, samplings, trajectory), _echo_times(played, samplings, trajectory)]
+    own = trajectory is not None
+    return [*found, _label_start(played, vendor, own), _repetitions(played, vendor, own)]
 
 
 def _lines(played: PlayedSequence, samplings: list[Sampling], trajectory: Trajectory | None) -> Iterator[CheckLine]:
@@ -129,44 +144,89 @@ def _labels(measured: _Measured) -> CheckLine:
     return verdict("labels", True, f"{len(measured.samplings)} readouts", limit, DESIGN)
 
 
-def _echo_times(played: PlayedSequence, samplings: list[Sampling]) -> CheckLine:
-    """The time from the last excitation to the middle sample: the same for all lines, or equal steps in a train."""
-    starts = np.array([pulse.time_s for pulse in played.pulses if pulse.use == "excitation"])
-    if not len(starts) or not samplings:
-        return not_evaluated("TE on all lines", "no excitation or no readout in the file")
-    middles = np.array([sampling.times_s[sampling.samples // 2] for sampling in samplings])
-    index = np.searchsorted(starts, middles) - 1
-    if index.min() < 0:
-        return not_evaluated("TE on all lines", "a readout comes before the first excitation")
-    echoes = middles - starts[index]
-    if any(pulse.use == "refocusing" for pulse in played.pulses):
-        first = float(echoes.min())
-        spread = float(np.abs(echoes - np.round(echoes / first) * first).max())
+def _echo_times(played: PlayedSequence, samplings: list[Sampling], trajectory: Trajectory | None) -> CheckLine:
+    """The time from the last excitation to the echo: the same for all lines, or equal steps in a train."""
+    check = "TE on all lines"
+    echoes = _echoes(played, samplings)
+    if isinstance(echoes, str):
+        return not_evaluated(check, echoes)
+    first = float(echoes.times_s.min())
+    if echoes.numbers.any():
+        spread = float(np.abs(echoes.times_s - echoes.numbers * first / echoes.numbers.min()).max())
         shown = f"echoes at multiples of {first * 1e3:.4g} ms to {spread * 1e6:.2g} us"
     else:
-        spread = float(np.ptp(echoes))
-        shown = f"{echoes.mean() * 1e3:.4g} ms to {spread * 1e6:.2g} us"
-    if len(np.unique(index)) < len(index) and not any(pulse.use == "refocusing" for pulse in played.pulses):
-        return not_evaluated("TE on all lines", "several gradient echoes for each excitation")
-    return verdict("TE on all lines", spread < TIME_TOLERANCE_S, shown, "1 us apart", "one contrast for all lines")
+        spread = float(np.ptp(echoes.times_s))
+        shown = f"{echoes.times_s.mean() * 1e3:.4g} ms to {spread * 1e6:.2g} us"
+    if played.text.version < (1, 5, 0):
+        shown += ", where pulses are what their flip angles say"
+    ok, limit, source = spread < TIME_TOLERANCE_S, "1 us apart", "one contrast for all lines"
+    if ok or trajectory is not None:
+        return verdict(check, ok, shown, limit, source)
+    return remark(check, f"{shown}; that may be meant", limit, source)
 
 
-def _label_start(played: PlayedSequence) -> Iterator[CheckLine]:
+def _echoes(played: PlayedSequence, samplings: list[Sampling]) -> _Echoes | str:
+    """The echoes of a sequence that has one readout for each of them; else why there are no such times."""
+    starts = np.array([pulse.time_s for pulse in played.pulses if pulse.use == "excitation"])
+    if not len(starts) or not samplings:
+        return "no excitation or no readout in the file"
+    middles = np.array([sampling.start_s + sampling.dwell_s * sampling.samples / 2 for sampling in samplings])
+    index = np.searchsorted(starts, middles) - 1
+    if index.min() < 0:
+        return "a readout comes before the first excitation"
+    turns = np.array([pulse.time_s for pulse in played.pulses if pulse.use == "refocusing"])
+    numbers = np.searchsorted(turns, middles) - np.searchsorted(turns, starts[index])
+    if len(set(zip(index.tolist(), numbers.tolist(), strict=True))) < len(index):
+        return "several gradient echoes for each excitation"
+    if numbers.any() and not numbers.all():
+        return "readouts both with and without a refocusing pulse before them"
+    nearest = _nearest_samples(played, samplings)
+    if int(np.ptp(nearest)) > 1:
+        return "the readouts pass the centre of k-space at different samples"
+    # One sample for all, as the centre may lie between two of them.
+    sample = int(np.median(nearest))
+    times = np.array([sampling.start_s + sampling.dwell_s * (sample + 0.5) for sampling in samplings])
+    return _Echoes(times - starts[index], numbers.astype(np.int64))
+
+
+def _nearest_samples(played: PlayedSequence, samplings: list[Sampling]) -> NDArray[np.int64]:
+    """The sample of each readout that is nearest to the centre of k-space; where there is no such one, the middle."""
+    middles = np.array([sampling.samples // 2 for sampling in samplings], dtype=np.int64)
+    if sum(sampling.samples for sampling in samplings) > MAX_ECHO_SAMPLES:
+        return middles
+    distances = np.linalg.norm(kspace_at(played, np.concatenate([one.times_s for one in samplings])), axis=0)
+    ends = np.cumsum([sampling.samples for sampling in samplings])
+    nearest = middles.copy()
+    for number, row in enumerate(np.split(distances, ends[:-1])):
+        least, middle = row.min(), row[middles[number]]
+        # Samples as near as the middle one, to the rounding of the file, are not nearer than it.
+        if middle - least > STEP_TOLERANCE * (row.max() - least):
+            nearest[number] = int(np.argmin(row))
+    return nearest
+
+
+def _label_start(played: PlayedSequence, vendor: Vendor | None, own: bool) -> CheckLine:
+    check = "labels have a start value"
     used = {label for sampling in played.samplings for label in sampling.labels}
     source = "Siemens interpreter 1.5.0 stops otherwise (pulseq/pulseq issue 104)"
     if not used:
-        yield not_evaluated("labels have a start value", "the file sets no labels")
-        return
+        return not_evaluated(check, "the file sets no labels")
     opening = set(played.blocks[0].labels)
     late = sorted(used - opening - {"TRID"})
-    shown = f"without: {', '.join(late)}" if late else ", ".join(sorted(used))
-    yield verdict("labels have a start value", not late, shown, "set in the first block", source)
+    shown, limit = f"without: {', '.join(late)}" if late else ", ".join(sorted(used)), "set in the first block"
+    if own:
+        return verdict(check, not late, shown, limit, source)
+    if not late or (vendor == "siemens" and played.text.version >= (1, 5, 0)):
+        return verdict(check, not late, shown, limit, source, "limit")
+    if vendor in (None, "siemens"):
+        return remark(check, shown, limit, source)
+    return not_evaluated(check, f"{shown}; the scanner is no Siemens", source)
 
 
-def _repetitions(played: PlayedSequence) -> Iterator[CheckLine]:
+def _repetitions(played: PlayedSequence, vendor: Vendor | None, own: bool) -> CheckLine:
     """GE takes a sequence as segments, told by TRID; each must always have the same events of the same length."""
     check, source = "repetitions are alike", "GE interpreter (pge2)"
-    segments: dict[int, list[tuple[int, tuple[object, ...]]]] = {}
+    segments: dict[int, list[tuple[int, tuple[int, ...]]]] = {}
     current: list[PlayedBlock] = []
     groups: list[tuple[int, list[PlayedBlock]]] = []
     for block in played.blocks:
@@ -175,14 +235,17 @@ def _repetitions(played: PlayedSequence) -> Iterator[CheckLine]:
             groups.append((block.labels["TRID"], current))
         current.append(block)
     if not groups:
-        yield not_evaluated(check, "the file has no TRID label", source)
-        return
+        return not_evaluated(check, "the file has no TRID label", source)
     for trid, blocks in groups:
         segments.setdefault(trid, []).append((blocks[0].number, tuple(block.shape for block in blocks)))
+    limit = "one shape for each TRID"
     for trid, found in segments.items():
         for number, shape in found:
             if shape != found[0][1]:
                 where = f"TRID {trid}: block {number} on differs from block {found[0][0]} on"
-                yield verdict(check, False, where, "one shape for each TRID", source)
-                return
-    yield verdict(check, True, f"{len(groups)} repetitions of {len(segments)} kinds", "one shape for each TRID", source)
+                if own or vendor == "ge":
+                    return verdict(check, False, where, limit, source, "file" if own else "limit")
+                if vendor is None:
+                    return remark(check, where, limit, source)
+                return not_evaluated(check, f"{where}; the scanner is no GE", source)
+    return verdict(check, True, f"{len(groups)} repetitions of {len(segments)} kinds", limit, source)

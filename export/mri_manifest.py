@@ -58,6 +58,10 @@ class CheckRecord(_Strict):
     source: str
 
 
+# What a failure would be of is not kept: an export with failures is not written.
+_RECORDED = ("check", "status", "value", "limit", "source")
+
+
 class ScanRecord(_Strict):
     """What is played: times in ms, counts, and how the number of dummies came about."""
 
@@ -135,7 +139,7 @@ def acquisitions_of(record: ScanRecord) -> list[Acquisition]:
 
 def check_records(file: str, lines: list[CheckLine]) -> list[CheckRecord]:
     """Checks of a file, for the manifest."""
-    return [CheckRecord(file=file, **asdict(line)) for line in lines]
+    return [CheckRecord(file=file, **{name: getattr(line, name) for name in _RECORDED}) for line in lines]
 
 
 def protocol_record(protocol: Protocol) -> dict[str, Any]:

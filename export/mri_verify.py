@@ -10,7 +10,7 @@ from cidesign.export.bart_files import bart_mask, bart_trajectory, read_cfl
 from cidesign.export.ismrmrd_files import check_ismrmrd
 from cidesign.export.manifest import DESIGN_NAME
 from cidesign.export.mri_check_line import CheckLine
-from cidesign.export.mri_checks import check_sequence, failures
+from cidesign.export.mri_checks import check_sequence, failures, nothing_evaluated
 from cidesign.export.mri_manifest import MriManifest, acquisitions_of, check_mri_files, read_mri_manifest
 from cidesign.export.mri_tables import read_csv_lines, read_mat_lines
 from cidesign.export.verify import Finding
@@ -18,8 +18,6 @@ from cidesign.files import inside
 from cidesign.hardware_profiles.mri_schema import MriProfile
 from cidesign.pattern import Trajectory
 from cidesign.units import format_bytes
-
-_LIMITS = ("gradient", "slew", "nerve", "samples of", "divisor", "raster", "timing")
 
 
 def verify_mri_export(folder: Path, profile: MriProfile | None = None, rerun: bool = True) -> Iterator[Finding]:
@@ -74,14 +72,20 @@ def _sequence(folder: Path, name: str, scanner: MriProfile, trajectory: Trajecto
     failed = failures(lines)
     if failed:
         raise _error(folder / name, failed[0])
+    if nothing_evaluated(lines):
+        raise FileError(lines[0].value)
     for line in lines:
         limit = f" (limit {line.limit})" if line.limit else ""
-        result = f"not evaluated: {line.value}" if line.status == "not evaluated" else f"{line.value}{limit}"
-        yield Finding(f"{name}: {line.check}", result)
+        if line.status == "not evaluated":
+            yield Finding(f"{name}: {line.check}", f"not evaluated: {line.value}", "not evaluated")
+        else:
+            yield Finding(
+                f"{name}: {line.check}", f"{line.value}{limit}", "pass" if line.status == "pass" else "remark"
+            )
 
 
 def _error(path: Path, line: CheckLine) -> FileError | LimitError:
-    kind = LimitError if line.check.startswith(_LIMITS) else FileError
+    kind = FileError if line.breaks == "file" else LimitError
     return kind(f"{path}: {line.check} is {line.value}, the limit is {line.limit} ({line.source}); export again")
 
 

@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 
 from cidesign import __version__
-from cidesign.errors import InputError, LimitError
+from cidesign.errors import FileError, InputError, LimitError
 from cidesign.export.bart_files import bart_mask, bart_trajectory, write_cfl
 from cidesign.export.ismrmrd_files import ismrmrd, write_ismrmrd
 from cidesign.export.manifest import DESIGN_NAME
 from cidesign.export.mri_blocks import MriPlan
-from cidesign.export.mri_checks import check_sequence, failures
+from cidesign.export.mri_check_line import CheckLine
+from cidesign.export.mri_checks import check_sequence, failures, nothing_evaluated
 from cidesign.export.mri_gre import plan_gre
 from cidesign.export.mri_manifest import (
     CheckRecord,
@@ -158,21 +159,23 @@ def _checked(folder: Path, files: dict[str, MriFile], trajectory: Trajectory, pr
     """Check every sequence as it lies on disk, against the design limits."""
     records = []
     for name, record in files.items():
-        if not record.role.startswith("pulseq"):
+        if record.role not in ("pulseq-1.5.0", "pulseq-1.4.1"):
             continue
         lines = check_sequence(folder / name, profile, trajectory, "design")
         failed = failures(lines)
         if failed:
             raise LimitError(
                 f"{name}: {failed[0].check} is {failed[0].value}, the limit is {failed[0].limit} "
-                f"({failed[0].source}); {_way_out(failed[0].check)}"
+                f"({failed[0].source}); {_way_out(failed[0])}"
             )
+        if nothing_evaluated(lines):
+            raise FileError(lines[0].value)
         records += check_records(name, lines)
     return records
 
 
-def _way_out(check: str) -> str:
-    if check.startswith("nerve"):
+def _way_out(failed: CheckLine) -> str:
+    if failed.breaks == "stimulation":
         return "give the profile a lower design slew, or use a thicker slice or a larger fov_mm"
     return "nothing was exported; please report the protocol and the profile"
 

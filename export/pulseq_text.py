@@ -1,33 +1,33 @@
 """What a Pulseq file says about itself, read without pypulseq: version, definitions, signature, declared sizes."""
 
-import hashlib
 import re
+from importlib import metadata
 from pathlib import Path
 from typing import NamedTuple
 
 from cidesign.errors import FileError
+from cidesign.export.pulseq_sections import SeqLines, SeqSections, UnsupportedSequence, seq_lines, seq_sections
+from cidesign.export.pulseq_signature import Signature, read_signature
+from cidesign.export.pulseq_structure import MAX_SAMPLES, MAX_SHAPE_SAMPLES, playable
 from cidesign.files import read_limited
 
 MAX_SEQ_BYTES = 200_000_000
-MAX_SAMPLES = 50_000_000
-_HASHES = ("md5", "sha1", "sha256")
-
-
-class Signature(NamedTuple):
-    """The hash in the file and the one that its bytes have; `actual` None: of a kind that is not known."""
-
-    kind: str
-    stated: str
-    actual: str | None
+OLDEST, NEWEST = (1, 2, 0), (1, 5)
+BINARY_START = b"\x01pulseq\x02"
 
 
 class SeqText(NamedTuple):
-    """The parts of the text that are checked beside what pypulseq reads."""
+    """The parts of the text that are checked beside what pypulseq reads, and the text that pypulseq is given.
+
+    `ignored` are the optional extensions and labels that were left out of `playable`.
+    """
 
     version: tuple[int, int, int]
     definitions: dict[str, str]
     signature: Signature | None
     blocks: int
+    playable: str = ""
+    ignored: tuple[str, ...] = ()
 
     @property
     def version_text(self) -> str:
@@ -43,63 +43,83 @@ class SeqText(NamedTuple):
 
 
 def read_seq_text(path: Path) -> SeqText:
-    """Read version, definitions and signature; raises `FileError` for what cannot be a Pulseq file of sane size."""
+    """Read version, definitions and signature, and hold every line against the specification.
+
+    Raises `FileError` for what is no Pulseq file of sane size, is cut or damaged, and `UnsupportedSequence` for a
+    version, section or extension that the installed pypulseq does not read.
+    """
     content = read_limited(path, "Pulseq file", MAX_SEQ_BYTES)
+    if content.startswith(BINARY_START):
+        raise not_supported(f"{path}: this is a binary Pulseq file")
     try:
-        text = content.decode("utf-8")
+        return _read(path, content)
+    except UnsupportedSequence as error:
+        raise not_supported(str(error)) from error
+
+
+def not_supported(what: str) -> UnsupportedSequence:
+    """The error for what the installed reader does not read, with what follows from it."""
+    return UnsupportedSequence(
+        f"{what}; that is not supported by the installed reader (pypulseq {reader_version()}), nothing was evaluated"
+    )
+
+
+def reader_version() -> str:
+    """The version of pypulseq that is installed; it is not imported for that."""
+    try:
+        return metadata.version("pypulseq")
+    except metadata.PackageNotFoundError:
+        return "is missing"
+
+
+def _read(path: Path, content: bytes) -> SeqText:
+    lines = seq_lines(path, _text(path, content))
+    version = _version(lines)
+    if version < OLDEST or version[:2] > NEWEST:
+        raise UnsupportedSequence(f"{path}: this is a Pulseq {'.'.join(map(str, version))} file")
+    found = seq_sections(lines)
+    _refuse_giants(found)
+    definitions = {row.words[0]: " ".join(row.words[1:]) for row in found.rows.get("DEFINITIONS", [])}
+    played = playable(found, version, definitions)
+    signature = None
+    if "SIGNATURE" in found.rows:
+        rows = [row.words for row in found.rows["SIGNATURE"]]
+        signature = read_signature(content, rows, found.last == "SIGNATURE")
+    return SeqText(version, definitions, signature, played.blocks, played.text, played.ignored)
+
+
+def _text(path: Path, content: bytes) -> str:
+    try:
+        return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise FileError(f"{path}: this is not a Pulseq text file ({error}); binary files are not read") from error
-    sections = _sections(text)
-    if "VERSION" not in sections or "BLOCKS" not in sections:
-        raise FileError(f"{path}: this is not a Pulseq file; it has no [VERSION] or no [BLOCKS]")
-    words = {line.split()[0]: line.split()[-1] for line in sections["VERSION"]}
+        if b"\0" in content:
+            raise FileError(f"{path}: this is not a Pulseq text file ({error})") from error
+        # Comments and names in another encoding; everything that is played is plain ASCII.
+        return content.decode("latin-1")
+
+
+def _version(lines: SeqLines) -> tuple[int, int, int]:
+    words = {row.words[0]: row.words[-1] for row in lines.of("VERSION")}
+    revision = re.match(r"\d+", words.get("revision", ""))
     try:
-        version = (int(words["major"]), int(words["minor"]), int(re.match(r"\d+", words["revision"])[0]))  # type: ignore[index]
-    except (KeyError, ValueError, TypeError) as error:
-        raise FileError(f"{path}: its [VERSION] is not major, minor and revision ({' '.join(words)})") from error
-    _refuse_giants(path, sections)
-    definitions = {}
-    for line in sections.get("DEFINITIONS", []):
-        name, _, value = line.partition(" ")
-        definitions[name] = value.strip()
-    return SeqText(version, definitions, _signature(content, sections.get("SIGNATURE", [])), len(sections["BLOCKS"]))
+        return int(words["major"]), int(words["minor"]), int(revision[0]) if revision else int("")
+    except (KeyError, ValueError) as error:
+        raise FileError(
+            f"{lines.path}: its [VERSION] is not major, minor and revision ({' '.join(words)[:80]})"
+        ) from error
 
 
-def _sections(text: str) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {}
-    current: list[str] = []
-    for raw in text.splitlines():
-        line = raw.strip()
-        if line.startswith("[") and line.endswith("]"):
-            current = found.setdefault(line[1:-1], [])
-        elif line and not line.startswith("#"):
-            current.append(line)
-    return found
-
-
-def _refuse_giants(path: Path, sections: dict[str, list[str]]) -> None:
+def _refuse_giants(found: SeqSections) -> None:
     """A few bytes can declare more samples than memory holds; they are refused before anything is unpacked."""
-    declared = [line.split()[1] for line in sections.get("ADC", []) if len(line.split()) > 1]
-    declared += [line.split()[1] for line in sections.get("SHAPES", []) if re.match(r"num_samples\s+\S", line)]
-    # Run lengths inside compressed shapes are bounded by num_samples, which the sum below limits.
-    total = 0.0
-    for word in declared:
-        try:
-            count = float(word)
-        except ValueError:
-            continue  # pypulseq says what is wrong with the line
-        total += count
-        if not (count >= 0 and total <= MAX_SAMPLES):
-            raise FileError(f"{path}: it declares {word} samples in one event; at most {MAX_SAMPLES} are read")
-
-
-def _signature(content: bytes, lines: list[str]) -> Signature | None:
-    words = {parts[0]: parts[1] for parts in (line.split() for line in lines) if len(parts) == 2}
-    if "Hash" not in words:
-        return None
-    kind = words.get("Type", "md5").lower()
-    # The newline before the section belongs to the signature, not to what is signed.
-    starts = [match.start() for match in re.finditer(rb"\r?\n\[SIGNATURE\]", content)]
-    signed = content[: starts[-1]] if starts else b""
-    actual = hashlib.new(kind, signed, usedforsecurity=False).hexdigest() if kind in _HASHES else None
-    return Signature(kind, words["Hash"].lower(), actual)
+    readouts = [row.words[1] for row in found.rows.get("ADC", []) if len(row.words) > 1]
+    shapes = [shape.declared for shape in found.shapes if shape.declared is not None]
+    for what, words, most in (("readouts", readouts, MAX_SAMPLES), ("shapes", shapes, MAX_SHAPE_SAMPLES)):
+        total = 0.0
+        for word in words:
+            try:
+                count = float(word)
+            except ValueError:
+                continue  # the line itself is refused
+            total += count
+            if not (count >= 0 and total <= most):
+                raise FileError(f"{found.path}: it declares {word[:40]} samples; in {what} at most {most} are read")

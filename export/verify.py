@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -21,29 +21,35 @@ from cidesign.hardware_profiles.lattice import SuperpixelGrid, superpixel_grid
 from cidesign.pattern import PatternStack
 from cidesign.units import format_bytes, format_duration_us
 
+FindingStatus = Literal["pass", "not evaluated", "remark"]
+
 
 class Finding(NamedTuple):
-    """One thing that was checked and found right."""
+    """One thing that was checked and found right, could not be checked, or is only told."""
 
     check: str
     result: str
+    status: FindingStatus = "pass"
 
 
 Report = Callable[[Finding], None]
 
 
 def verify_export(folder: Path, profile: DmdProfile | None = None, report: Report | None = None) -> list[Finding]:
-    """Check an export folder with everything re-read from disk; `report` is called as each check passes.
+    """Check an export folder with everything re-read from disk; `report` is called with each finding.
 
     The limits are those of the profile that the manifest carries, or of `profile`.  Raises `FileError` for files
     that are damaged, edited or not the design, and `LimitError` for a limit that the device has.
     """
     findings: list[Finding] = []
 
-    def passed(check: str, result: str) -> None:
-        findings.append(Finding(check, result))
+    def told(finding: Finding) -> None:
+        findings.append(finding)
         if report:
-            report(findings[-1])
+            report(finding)
+
+    def passed(check: str, result: str) -> None:
+        told(Finding(check, result))
 
     manifest = read_manifest(folder)
     exporter = exporter_named(manifest.format)
@@ -63,8 +69,8 @@ def verify_export(folder: Path, profile: DmdProfile | None = None, report: Repor
     grid = superpixel_grid(device, pattern.side)
     compared = compare_frames(folder, back, pattern, grid)
     passed("mirrors", f"{compared} frames of {grid.index.size} mirrors equal the design bit for bit")
-    for check, result in acquisition_times(device, back.plan):
-        passed(check, result)
+    for finding in acquisition_times(device, back.plan):
+        told(finding)
     return findings
 
 
@@ -144,10 +150,10 @@ def entry_records(pattern: PatternStack, plan: SequencePlan) -> list[EntryRecord
 def acquisition_times(profile: DmdProfile, plan: SequencePlan) -> list[Finding]:
     """How long showing every frame once takes, on each way that images reach the device."""
     stored = "pattern memory" if profile.interfaces.image_upload_at_run_time.value else "flash"
-    found = [Finding(f"time from {stored}", format_duration_us(plan.total_us))]
+    found = [Finding(f"time from {stored}", format_duration_us(plan.total_us), "remark")]
     video_us = video_time_us(profile, len(plan.entries), plan.bit_depth, plan.exposure_us)
     if video_us is not None:
-        found.append(Finding("time streamed over HDMI", format_duration_us(video_us)))
+        found.append(Finding("time streamed over HDMI", format_duration_us(video_us), "remark"))
     return found
 
 

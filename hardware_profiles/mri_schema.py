@@ -69,6 +69,8 @@ class NerveStimulation(Strict):
 class MriProfile(Strict):
     """A scanner.  `nominal` is what it can do, `design` is what sequences are made for (derated).
 
+    `vendor` is whose interpreter plays the file: rules of that interpreter are held against the files for it alone.
+
     What is left out (nominal limits, samples of a readout, nerve stimulation) is not known: the checks that need it
     are then not evaluated.
     """
@@ -78,6 +80,7 @@ class MriProfile(Strict):
     id: ProfileId
     name: Text
     summary: Text
+    vendor: Literal["siemens", "ge", "other"] | None = None
     field_t: Sourced[FieldT]
     nominal: GradientLimits | None = None
     design: GradientLimits
@@ -99,5 +102,8 @@ class MriProfile(Strict):
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of the profile's canonical JSON; designs and exports name the profile by it."""
-        return sha256_bytes(canonical_json(self.model_dump(mode="json")))
+        """SHA-256 of the profile's canonical JSON; designs and exports name the profile by it.
+
+        The vendor is no part of it: no design depends on it, and profiles of older runs do not name it.
+        """
+        return sha256_bytes(canonical_json(self.model_dump(mode="json", exclude={"vendor"})))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cidesign.cli.output import json_option, next_step, quoted, result
+from cidesign.cli.output import MARKS, json_option, next_step, quoted, result, totals
 
 if TYPE_CHECKING:
     from cidesign.export.verify import Finding
@@ -25,20 +25,28 @@ MASK_FILES = (".tif", ".tiff", ".gds", ".gds2", ".gdsii", ".oas", ".oasis")
     type=click.Choice(["clear", "chrome"]),
     help="What the 1-pixels of a single mask file become on the plate.",
 )
+@click.option(
+    "--orientation",
+    type=click.Choice(["any", "as-written"]),
+    help="How the slice of a single .seq file may lie; any refuses what an oblique slice would break "
+    "[default: as written, with a remark].",
+)
 @json_option
-def command(path: Path, profile_name: str | None, tone: str | None, as_json: bool) -> None:
+def command(path: Path, profile_name: str | None, tone: str | None, orientation: str | None, as_json: bool) -> None:
     """Check PATH: a run folder (its design, and its export if there is one), an export folder, or a single file.
 
     Files are read back from disk by readers of their own and compared with the design bit for bit.  A single mask
     (TIFF, GDSII, OASIS) or sequence (.seq) of anyone's is checked against --profile.  Leaves with 3 when a limit of
-    the device is violated, and with 5 when a file is damaged or was edited.
+    the device is violated, and with 5 when a file is damaged, was edited, or cannot be evaluated at all.
     """
     from cidesign.errors import FileError, InputError
 
     if tone is not None and path.suffix.lower() not in MASK_FILES:
         raise InputError("--tone: is for a single mask file; an order folder says its tone itself")
+    if orientation is not None and path.suffix.lower() != ".seq":
+        raise InputError("--orientation: is for a single .seq file; an export is within the limits in any orientation")
     if path.is_file():
-        _check_file(path, profile_name, tone, as_json)
+        _check_file(path, profile_name, tone, orientation, as_json)
         return
     is_run = (path / "run.json").is_file()
     folders = _export_folders(path / "export" if is_run else path)
@@ -50,10 +58,9 @@ def command(path: Path, profile_name: str | None, tone: str | None, as_json: boo
     checks: list[dict[str, Any]] = []
 
     def show(where: Path, finding: "Finding") -> None:
-        checks.append({"path": str(where), "check": finding.check, "result": finding.result})
+        checks.append({"path": str(where), **finding._asdict()})
         if not as_json:
-            mark = "--" if finding.result.startswith("not evaluated") else "ok"
-            click.echo(f"{mark}  {finding.check}: {finding.result}")
+            click.echo(f"{MARKS[finding.status]}  {finding.check}: {finding.result}")
 
     modality = _modality(path) if is_run else None
     if modality == "single-pixel":
@@ -67,9 +74,7 @@ def command(path: Path, profile_name: str | None, tone: str | None, as_json: boo
         if not as_json:
             click.echo(f"{folder}:")
         kinds.add(_verify(folder, profile_name, partial(show, folder)))
-    open_checks = sum(check["result"].startswith("not evaluated") for check in checks)
-    left = f", {open_checks} not evaluated" if open_checks else ""
-    text = f"{path}: all {len(checks) - open_checks} checks passed{left}"
+    text = f"{path}: {totals([check['status'] for check in checks])}"
     result({"path": str(path), "ok": True, "checks": checks}, text, as_json)
     run = path if is_run else path.parent if (path.parent / "run.json").is_file() else Path("RUN")
     if is_run and not folders:
@@ -78,9 +83,9 @@ def command(path: Path, profile_name: str | None, tone: str | None, as_json: boo
         next_step(f"cidesign simulate {quoted(run)} --out {quoted(run / 'capture')}")
 
 
-def _check_file(path: Path, profile_name: str | None, tone: Any, as_json: bool) -> None:
+def _check_file(path: Path, profile_name: str | None, tone: Any, orientation: Any, as_json: bool) -> None:
     """A single mask or sequence."""
-    from cidesign.errors import FileError, LimitError
+    from cidesign.errors import FileError
     from cidesign.hardware_profiles.loader import load_aperture, load_mri
 
     if path.suffix.lower() in MASK_FILES:
@@ -88,7 +93,7 @@ def _check_file(path: Path, profile_name: str | None, tone: Any, as_json: bool) 
 
         def show(finding: "Finding") -> None:
             if not as_json:
-                click.echo(f"ok  {finding.check}: {finding.result}")
+                click.echo(f"{MARKS[finding.status]}  {finding.check}: {finding.result}")
 
         profile = load_aperture(profile_name) if profile_name else None
         result(*check_aperture(path, profile, tone, show), as_json)
@@ -96,14 +101,11 @@ def _check_file(path: Path, profile_name: str | None, tone: Any, as_json: bool) 
     if path.suffix.lower() != ".seq":
         known = ", ".join((*MASK_FILES, ".seq"))
         raise FileError(f"{path}: a single file of this kind cannot be checked; known are {known}")
-    from cidesign.cli.mri_files import check_mri
+    from cidesign.cli.mri_files import check_mri, require_sound
 
-    value, text = check_mri(path, load_mri(profile_name) if profile_name else None)
+    value, text = check_mri(path, load_mri(profile_name) if profile_name else None, orientation=orientation)
     result(value, text, as_json)
-    if not value["ok"]:
-        failed = [check["check"] for check in value["checks"] if check["status"] == "fail"]
-        kind = FileError if "file" in failed else LimitError
-        raise kind(f"{path}: {len(failed)} of the checks failed: {', '.join(failed)}")
+    require_sound(path, value)
 
 
 def _modality(path: Path) -> str:
@@ -207,6 +209,6 @@ def _check_patterns(path: Path, asked: "DmdProfile | None", folders: list[Path])
         Finding("bit depth", f"{pattern.bit_depth} bit, which {profile.id} shows"),
         Finding("exposure", f"{plan.exposure_us} us, within the table for {pattern.bit_depth} bit"),
         Finding("sequence", f"{len(plan.entries)} entries, {plan.images} images, {mode}: within all limits"),
-        *(Finding("note", text) for text in plan.notes),
+        *(Finding("note", text, "remark") for text in plan.notes),
         *acquisition_times(profile, plan),
     ]

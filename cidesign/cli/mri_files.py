@@ -4,10 +4,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cidesign.cli.output import table
+from cidesign.cli.output import MARKS, table, totals
 from cidesign.units import format_bytes, format_duration_us
 
 if TYPE_CHECKING:
+    from cidesign.export.mri_checks import Orientation
     from cidesign.hardware_profiles.mri_schema import MriProfile
     from cidesign.pattern import Trajectory
 
@@ -51,38 +52,47 @@ def export_mri(
 
 
 def check_mri(
-    path: Path, profile: "MriProfile | None" = None, trajectory: "Trajectory | None" = None
+    path: Path,
+    profile: "MriProfile | None" = None,
+    trajectory: "Trajectory | None" = None,
+    orientation: "Orientation | None" = None,
 ) -> tuple[dict[str, Any], str]:
-    """Check an MRI export folder, or anyone's `.seq` file against a profile; `ok` in the value is False on a failure.
+    """Check an MRI export folder, or anyone's `.seq` file against a profile.
 
-    A folder raises `FileError` or `LimitError` at the first thing that is wrong; a single file is reported on in full.
+    `ok` in the value is False on a failure, and where nothing could be evaluated.  A folder raises `FileError` or
+    `LimitError` at the first thing that is wrong; a single file is reported on in full.
     """
     from cidesign.errors import InputError
-    from cidesign.export.mri_checks import check_sequence, failures
+    from cidesign.export.mri_checks import check_sequence, failures, nothing_evaluated
     from cidesign.export.mri_verify import verify_mri_export
 
     if path.is_dir():
-        findings = list(verify_mri_export(path, profile))
-        value = {
-            "path": str(path),
-            "ok": True,
-            "checks": [{"check": finding.check, "result": finding.result} for finding in findings],
-        }
-        lines = [f"ok  {check}: {found}" for check, found in findings if not found.startswith("not evaluated")]
-        lines += [f"--  {check}: {found}" for check, found in findings if found.startswith("not evaluated")]
-        return value, "\n".join(lines)
+        findings = sorted(verify_mri_export(path, profile), key=lambda finding: finding.status == "not evaluated")
+        value = {"path": str(path), "ok": True, "checks": [finding._asdict() for finding in findings]}
+        return value, "\n".join(f"{MARKS[one.status]}  {one.check}: {one.result}" for one in findings)
     if profile is None:
         raise InputError(
             f"{path}: a sequence is checked against a scanner; give one with --profile (`cidesign profiles list`)"
         )
-    checks = check_sequence(path, profile, trajectory)
-    failed = failures(checks)
-    open_checks = sum(line.status == "not evaluated" for line in checks)
-    count = f"{len(checks) - len(failed) - open_checks} passed, {len(failed)} failed, {open_checks} not evaluated"
+    checks = check_sequence(path, profile, trajectory, orientation=orientation)
     value = {
         "path": str(path),
         "profile": profile.id,
-        "ok": not failed,
+        "ok": not failures(checks) and not nothing_evaluated(checks),
         "checks": [vars(line) for line in checks],
     }
-    return value, "\n".join([*map(str, checks), "", f"{path}: {count}"])
+    return value, "\n".join([*map(str, checks), "", f"{path}: {totals([line.status for line in checks])}"])
+
+
+def require_sound(path: Path, value: Mapping[str, Any]) -> None:
+    """Raise `FileError` or `LimitError` for what `check_mri` found wrong in a single file."""
+    from cidesign.errors import FileError, LimitError
+
+    if value["ok"]:
+        return
+    failed = [check for check in value["checks"] if check["status"] == "fail"]
+    if not failed:
+        raise FileError(value["checks"][0]["value"])
+    kind = FileError if any(check["breaks"] == "file" for check in failed) else LimitError
+    count = f"{len(failed)} of the checks" if len(failed) > 1 else "1 check"
+    raise kind(f"{path}: {count} failed: {', '.join(check['check'] for check in failed)}")

@@ -1,6 +1,8 @@
 """Designs and devices that the export tests share."""
 
-from collections.abc import Callable
+import importlib
+import json
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,32 @@ from cidesign.export.formats import EXPORTERS
 from cidesign.export.writer import write_export
 from cidesign.hardware_profiles.dmd_schema import DmdProfile
 from cidesign.hardware_profiles.loader import load_profile, validate_profile
+from cidesign.io.child import ask
 from cidesign.pattern import PatternStack
+
+
+def answered_here(
+    path: Path, reader: str, request: Mapping[str, Any], what: str, longest_s: float, memory_bytes: int = 0
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What `ask` gives, without the child: importing pypulseq anew for each file takes longer than all of its tests."""
+    asked = json.loads(json.dumps({**request, "path": str(path), "what": what}))
+    head, arrays = importlib.import_module(reader).answer(asked)
+    return json.loads(json.dumps(head)), arrays
+
+
+@pytest.fixture(scope="session", autouse=True)
+def pulseq_in_this_process() -> Iterator[None]:
+    """Have Pulseq files read here; `pulseq_in_the_child` gives a test the real child."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("cidesign.export.pulseq_read.ask", answered_here)
+        yield
+
+
+@pytest.fixture
+def pulseq_in_the_child(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Read Pulseq files in the bounded child, as the product does."""
+    monkeypatch.setattr("cidesign.export.pulseq_read.ask", ask)
+
 
 LETTER_F = ("......", ".####.", ".#....", ".###..", ".#....", ".#...."), 6
 

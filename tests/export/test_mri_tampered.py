@@ -202,7 +202,7 @@ def test_blocks_of_the_same_number_hide_each_other(folder: Path) -> None:
     path.write_text(signed_again(in_section(path.read_text(), "BLOCKS", lambda lines: [*lines, lines[-1]])))
     line = check_sequence(path, scanner(), design(), "design")[0]
     assert line.status == "fail"
-    assert "27 lines in [BLOCKS], 26 blocks were read" in line.value
+    assert "in [BLOCKS]: the number 26 occurs twice, first in line" in line.value
 
 
 def test_a_sound_sequence_passes(sound: Path) -> None:

@@ -21,7 +21,7 @@ def wave(times_ms: list[float], mt_per_m: list[float], jumps: tuple[tuple[float,
 
 
 def played(x: Waveform, y: Waveform, z: Waveform, total_s: float = 0.02) -> PlayedSequence:
-    block = PlayedBlock(1, 0.0, total_s, (), {})
+    block = PlayedBlock(1, 0.0, total_s, 0, {})
     return PlayedSequence(SeqText((1, 5, 0), {}, None, 1), _Played((x, y, z), (), (), (block,)), (), ())
 
 

@@ -82,17 +82,27 @@ def test_files_of_others_are_read_and_reported_on(name: str, version: tuple[int,
     assert lines["lines"].status == lines["SAR"].status == "not evaluated"
     assert lines["signature"].status == ("pass" if version >= (1, 4, 0) else "not evaluated")
     assert lines["raster AdcRasterTime"].status == ("pass" if version >= (1, 4, 0) else "not evaluated")
-    assert lines["reader's remarks"].status == "pass"
+    # pypulseq warns of every version before 1.4.1: that is told, and breaks nothing.
+    assert lines["reader's remarks"].status == ("pass" if version >= (1, 4, 1) else "remark")
 
 
 @needs_peers
 def test_what_is_wrong_with_files_of_others_is_found() -> None:
-    """Uneven echo spacing of one published turbo spin echo, and slews of another file beyond a weaker scanner."""
+    """Uneven echo spacing of one published turbo spin echo, and slews of another file beyond a weaker scanner.
+
+    The spacing breaks no limit of a scanner, and may be meant: it is told.
+    """
     lines = {line.check: line for line in check_sequence(PEERS / "write_tse.seq", scanner())}
-    assert lines["TE on all lines"].status == "fail"
+    assert lines["TE on all lines"].status == "remark"
+    assert "that may be meant" in lines["TE on all lines"].value
     lines = {line.check: line for line in check_sequence(PEERS / "write_gre.seq", scanner("mri-ge-mr750"))}
     assert lines["nerve stimulation (PNS)"].status == "fail"
     assert lines["raster BlockDurationRaster"].status == "fail"
+    assert [lines[f"slew {axis}"].status for axis in "xyz"] == ["pass"] * 3
+    assert lines["slew, any orientation"].status == "remark"
+    lines = {
+        line.check: line for line in check_sequence(PEERS / "write_gre.seq", scanner("mri-ge-mr750"), orientation="any")
+    }
     assert lines["slew, any orientation"].status == "fail"
 
 
@@ -122,12 +132,14 @@ def test_kspace_of_others_equals_that_of_pypulseq(name: str) -> None:
         (b"[VERSION]\nmajor 1\n[BLOCKS]\n", "[VERSION] is not major, minor and revision"),
         (b"[VERSION]\nmajor 1\nminor x\nrevision 0\n[BLOCKS]\n", "[VERSION] is not major"),
         (b"[VERSION]\nmajor 1\nminor 5\nrevision 0\n\n[BLOCKS]\n\n", "it has no blocks"),
-        (b"[VERSION]\nmajor 1\nminor 1\nrevision 0\n\n[BLOCKS]\n1 0 0 0 0 0 0\n\n", "Pulseq 1.1.0 file"),
         (
             b"[VERSION]\nmajor 1\nminor 5\nrevision 0\n\n[ADC]\n1 99999999999 1 1\n[BLOCKS]\n",
             "declares 99999999999 samples",
         ),
-        (b"[VERSION]\nmajor 1\nminor 5\nrevision 0\n\n[SHAPES]\nnum_samples nan\n[BLOCKS]\n", "declares nan samples"),
+        (
+            b"[VERSION]\nmajor 1\nminor 5\nrevision 0\n\n[SHAPES]\nshape_id 1\nnum_samples nan\n[BLOCKS]\n",
+            "declares nan samples",
+        ),
     ],
 )
 def test_what_is_no_sequence_is_one_failed_check(tmp_path: Path, content: bytes, expected: str) -> None:
