@@ -230,7 +230,7 @@ def test_a_later_revision_is_a_remark(check: Check) -> None:
         (lambda text: text[: text.index("shape_id 3")], "needs shape 3, which is not in [SHAPES]; it looks cut"),
         (lambda text: text[: text.rindex("200") - 1], "shape 3 has 1 of the 2 samples that it declares; it looks cut"),
         (lambda text: text[: text.index("[RF]")], "ends inside [BLOCKS] (line 14): block 1 in line 13 needs the event"),
-        (lambda text: text[: text.index("2 200 0") + 9], "ends inside [BLOCKS] (line 14): 5 values of 8; it looks cut"),
+        (lambda text: text[: text.index("2 200 0") + 9], "ends inside [BLOCKS] (line 14): 4 values of 8; it looks cut"),
         (lambda text: text[: text.index("[BLOCKS]")], "ends inside [DEFINITIONS] (line 10): [BLOCKS] is missing"),
         (lambda text: text.replace("1 64 20000 100", "1 64 20000"), "in [ADC]: 8 values of 9; the file is damaged"),
         (lambda text: text.replace("1 64 20000 100", "1 0 20000 100"), "0 in column 2 is no whole number from 1 on"),
