@@ -1,16 +1,19 @@
 """Raw data files of scanners: ISMRMRD, fastMRI's HDF5 layout, and Siemens twix."""
 
+import hashlib
 import importlib.util
-import math
-import xml.etree.ElementTree as ElementTree
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cidesign.calibration.kspace import RawKspace, remove_oversampling
+from cidesign.calibration.kspace import RawKspace, listed, remove_oversampling
 from cidesign.calibration.kspace_arrays import from_full_array
+from cidesign.calibration.kspace_child import PLACE
+from cidesign.calibration.kspace_flags import ISMRMRD_FLAGS, SIEMENS_FLAGS, FlagTable
+from cidesign.calibration.kspace_header import MAX_LINES, EncodedMatrix, MrdHeader, parse_header
 from cidesign.calibration.kspace_readouts import Matrix, Readouts, assemble
 from cidesign.errors import FileError, InputError
 from cidesign.files import MAX_ARRAY_BYTES
@@ -19,65 +22,173 @@ from cidesign.io.child import SPARE_BYTES, ask
 READER = "cidesign.calibration.kspace_child"
 # A slow network drive delivers the largest file in this time; a loop in a damaged file does not end.
 LONGEST_READ_S = 600
-MAX_XML_BYTES = 4_000_000
-MAX_LINES = 100_000
-# Fields of view that differ by less than this part belong to one resolution.
-FOV_TOLERANCE = 0.01
+MRD_FIELDS = {
+    "lines": "encoding.encodedSpace.matrixSize.y",
+    "samples": "encoding.reconSpace.matrixSize.x",
+    "recorded": "encoding.encodedSpace.matrixSize.x",
+    "centre": "encoding.encodingLimits.kspace_encoding_step_1.center",
+    "coils": "AcquisitionHeader.active_channels",
+    "number_of_samples": "AcquisitionHeader.number_of_samples",
+    "discard": "AcquisitionHeader.discard_pre, discard_post",
+    "dwell_ps": "AcquisitionHeader.sample_time_us",
+    "measurement": "AcquisitionHeader.measurement_uid",
+    "channel_mask": "AcquisitionHeader.channel_mask",
+}
+TWIX_FIELDS = {
+    "lines": "MeasYaps.sKSpace.lPhaseEncodingLines",
+    "samples": "MeasYaps.sKSpace.lBaseResolution",
+    "recorded": "MeasYaps.sKSpace.lBaseResolution",
+    "centre": "mdh.CenterLin",
+    "coils": "mdh.UsedChannels",
+    "number_of_samples": "mdh.SamplesInScan",
+    "discard": "mdh.CutOff.Pre, Post",
+    "dwell_ps": "MeasYaps.sRXSPEC.alDwellTime",
+    "measurement": "mdh.MeasUID",
+    "channel_mask": "ChannelHeader.ChannelId",
+    "centre_line": "mdh.CenterLin",
+}
+# Versions of the acquisition header whose fields are known.
+MRD_VERSIONS = (0, 1)
 
 
-def read_hdf5_kspace(path: Path, slice_index: int | None) -> RawKspace:
-    """Read ISMRMRD acquisitions, or `kspace` (slices, coils, readout, lines) of fastMRI's layout."""
-    head, arrays = _ask(path, "hdf5", slice_index)
+def read_hdf5_kspace(
+    path: Path, slice_index: int | None, measurement: str | None = None, encoding: int | None = None
+) -> RawKspace:
+    """Read ISMRMRD acquisitions, or `kspace` (slices, coils, readout, lines) of fastMRI's layout.
+
+    `measurement` names one of several groups of acquisitions, `encoding` one of several encodings.
+    """
+    head, arrays = _ask(path, "hdf5", slice_index, measurement)
     if head["layout"] == "fastmri":
+        if encoding is not None:
+            raise InputError(f"--set encoding: `kspace` of {path} has one; leave it out")
         return _from_fastmri(path, head, arrays, slice_index)
-    encoded_x, recon_x, lines, centre = _matrix_of(path, head["xml"])
-    matrix = Matrix(
-        lines,
-        centre,
-        recon_x,
-        {
-            "lines": "encoding.encodedSpace.matrixSize.y",
-            "samples": "encoding.reconSpace.matrixSize.x",
-            "centre": "encoding.encodingLimits.kspace_encoding_step_1.center",
-            "coils": "AcquisitionHeader.active_channels",
-        },
-    )
-    readouts = Readouts(path, "ISMRMRD", arrays["table"], arrays["data"])
-    imaging = (readouts.column("noise") == 0) & (readouts.column("skip") == 0)
-    found = sorted(set(readouts.column("samples")[imaging].tolist()))
-    if imaging.any() and found != [encoded_x]:
+    notes = _chosen(path, head, measurement)
+    header = parse_header(path, head["xml"])
+    readouts = _readouts(path, "ISMRMRD", arrays, ISMRMRD_FLAGS)
+    versions = set(readouts.column("version").tolist()) - set(MRD_VERSIONS)
+    if versions:
+        raise FileError(f"{path}: acquisition headers of version {listed(versions)} (AcquisitionHeader.version)")
+    readouts, number, more = _one_encoding(readouts, header, encoding)
+    more += header.require_cartesian(number)
+    found = header.matrix(number)
+    matrix = Matrix(found.lines, found.centre, found.recon_x, MRD_FIELDS, found.encoded_x)
+    raw = assemble(readouts, matrix, slice_index)
+    several = slice_index if readouts.slices > 1 else None
+    return replace(raw, digest=_digest(raw, head, several, number), notes=(*notes, *more, *raw.notes))
+
+
+def _chosen(path: Path, head: dict[str, Any], measurement: str | None) -> list[str]:
+    """Remarks on the measurements that were not read; raises `InputError` where one has to be chosen."""
+    found = head["measurements"]
+    listing = "; ".join(f"{one['name']} ({one['text']})" for one in found)
+    if "chosen" not in head:
+        asked = "choose one" if measurement is None else f"{measurement} is none of them with an image; choose another"
+        raise InputError(f"{path}: holds {len(found)} measurements: {listing}; {asked} with --set measurement=NAME")
+    others = [one for one in found if one["name"] != head["chosen"]]
+    if not others:
+        return []
+    left = "; ".join(f"{one['name']} ({one['text']})" for one in others)
+    (own,) = [one for one in found if one["name"] == head["chosen"]]
+    return [f"measurement {own['name']} ({own['text']}) is read, of {len(found)} in the file; left out: {left}"]
+
+
+def _digest(raw: RawKspace, head: dict[str, Any], slice_index: int | None, encoding: int = 0) -> str:
+    """That of the file; of one of several images in it, one of its own."""
+    parts = [slice_index, encoding or None, head["chosen"] if len(head["measurements"]) > 1 else None]
+    if parts == [None, None, None]:
+        return raw.digest
+    return hashlib.sha256(f"{raw.digest} {parts}".encode()).hexdigest()
+
+
+def _one_encoding(
+    readouts: Readouts, header: MrdHeader, encoding: int | None
+) -> tuple[Readouts, int, list[str]]:
+    """The readouts with all imaging ones of other encodings left out, and the number of the encoding that is read.
+
+    The image is the encoding with more lines than any other, and no fewer samples.  Raises `InputError` where that
+    tells nothing, `FileError` for an encoding that the header does not describe.
+    """
+    used = sorted(set(readouts.column("encoding")[readouts.imaging].tolist()))
+    if [number for number in used if number >= header.encodings]:
         raise FileError(
-            f"{path}: readouts of {', '.join(map(str, found))} samples (AcquisitionHeader.number_of_samples), the "
-            f"header says {encoded_x} (encoding.encodedSpace.matrixSize.x)"
+            f"{readouts.path}: acquisitions of encoding {listed(used)} (AcquisitionHeader.encoding_space_ref), the "
+            f"header describes {header.encodings}, counted from 0"
         )
-    return assemble(readouts, matrix, slice_index)
+    if not used:
+        return readouts, 0, []
+    if encoding is not None and encoding not in used:
+        raise InputError(f"--set encoding={encoding}: {readouts.path} holds acquisitions of encodings {listed(used)}")
+    if len(used) == 1:
+        return readouts, used[0], []
+    matrices = {number: header.matrix(number) for number in used}
+    chosen = _largest(matrices) if encoding is None else encoding
+    counts = {number: int((readouts.imaging & (readouts.column("encoding") == number)).sum()) for number in used}
+    listing = ", ".join(
+        f"{number} ({matrices[number].lines} x {matrices[number].recon_x}, {counts[number]} readouts)" for number in used
+    )
+    what = f"acquisitions of {len(used)} encodings (encoding_space_ref): {listing}"
+    if chosen is None:
+        raise InputError(f"{readouts.path}: holds {what}; choose one with --set encoding=N")
+    how = "the largest matrix" if encoding is None else "as chosen"
+    kept = ~readouts.imaging | (readouts.column("encoding") == chosen)
+    return readouts.only(kept), chosen, [f"{what}; {chosen} is read ({how}), another with --set encoding=N"]
 
 
-def read_twix(path: Path, slice_index: int | None, matrix_lines: int | None) -> RawKspace:
+def _largest(matrices: dict[int, EncodedMatrix]) -> int | None:
+    best = max(matrices, key=lambda number: matrices[number].lines)
+    others = [matrix for number, matrix in matrices.items() if number != best]
+    own = matrices[best]
+    return best if all(own.lines > one.lines and own.recon_x >= one.recon_x for one in others) else None
+
+
+def read_twix(
+    path: Path, slice_index: int | None, matrix_lines: int | None, measurement: str | None = None
+) -> RawKspace:
     """Read a Siemens .dat file (VB, VD, VE, XA); `matrix_lines` overrules the protocol, as for Pulseq sequences.
 
-    Raises `InputError` when twixtools is not installed.
+    Of several scans the last is read, or the one that `measurement` (1, 2 ...) names.  Raises `InputError` when
+    twixtools is not installed.
     """
     if importlib.util.find_spec("twixtools") is None:
         raise InputError("Siemens raw data need the package twixtools; install it with `pip install 'cidesign[mri]'`")
     _check_twix_size(path)
-    head, arrays = _ask(path, "twix")
+    head, arrays = _ask(path, "twix", None, measurement)
     if not head["ended"]:
         raise FileError(f"{path}: the file ends before its ACQEND mark; it is cut short, copy it again")
-    readouts = Readouts(path, "Siemens twix", arrays["table"], arrays["data"])
-    lines, centre = head["lPhaseEncodingLines"], head["centre_line"]
-    fields = {
-        "lines": "MeasYaps.sKSpace.lPhaseEncodingLines",
-        "samples": "MeasYaps.sKSpace.lBaseResolution",
-        "centre": "mdh.CenterLin",
-        "coils": "mdh.UsedChannels",
-    }
+    notes = _chosen(path, head, measurement)
+    _require_plain_protocol(path, head)
+    readouts = _readouts(path, "Siemens twix", arrays, SIEMENS_FLAGS)
+    lines, fields = head["lPhaseEncodingLines"], TWIX_FIELDS
+    centres = sorted(set(readouts.column("centre_line")[readouts.imaging].tolist()))
+    if len(centres) > 1:
+        raise FileError(f"{path}: the centre of k-space is on lines {listed(centres)} (mdh.CenterLin); one is needed")
+    centre = centres[0] if centres else 0
     if matrix_lines is not None:
         lines, centre = matrix_lines, matrix_lines // 2
-        fields |= {"lines": "--set matrix_lines", "centre": "--set matrix_lines"}
+        fields = {**fields, "lines": "--set matrix_lines", "centre": "--set matrix_lines"}
     if not (1 <= lines <= MAX_LINES and 1 <= head["lBaseResolution"] <= MAX_LINES):
         raise FileError(f"{path}: a matrix of {lines} x {head['lBaseResolution']} (MeasYaps.sKSpace) cannot be")
-    return assemble(readouts, Matrix(lines, centre, head["lBaseResolution"], fields), slice_index)
+    raw = assemble(readouts, Matrix(lines, centre, head["lBaseResolution"], fields, None), slice_index)
+    several = slice_index if readouts.slices > 1 else None
+    return replace(raw, digest=_digest(raw, head, several), notes=(*notes, *raw.notes))
+
+
+def _require_plain_protocol(path: Path, head: dict[str, Any]) -> None:
+    """Refuse what the protocol says was not sampled line by line in one slice; a field that is absent is 0."""
+    for name, most, what in (
+        ("ucDimension", 2, "a 3-D scan"),
+        ("ucTrajectory", 1, "no Cartesian trajectory"),
+        ("lMultiBandFactor", 1, "slices that were excited at once"),
+        ("alRegridMode", 1, "samples taken while the gradient ramps, which want regridding"),
+    ):
+        if head[name] > most:
+            raise FileError(f"{path}: {what} (protocol: {name} = {head[name]}), which is not read")
+
+
+def _readouts(path: Path, source: str, arrays: dict[str, NDArray[Any]], table: FlagTable) -> Readouts:
+    places = {name[len(PLACE) :]: values for name, values in arrays.items() if name.startswith(PLACE)}
+    return Readouts(path, source, arrays["table"], arrays["flags"], arrays["data"], table, places)
 
 
 def _check_twix_size(path: Path) -> None:
@@ -114,51 +225,24 @@ def _from_fastmri(
     notes: tuple[str, ...] = ()
     whole = k.shape[2]
     if head["xml"]:
-        encoded_x, recon_x, _, _ = _matrix_of(path, head["xml"])
-        if encoded_x == whole:
-            samples = recon_x
+        matrix = parse_header(path, head["xml"]).matrix(0)
+        if matrix.encoded_x == whole:
+            samples = matrix.recon_x
             k, edges = remove_oversampling(path, k, samples)
             notes = (
                 (f"readout oversampling of {whole / samples:g} removed (ismrmrd_header)",) if edges is not None else ()
             )
-    return from_full_array(path, "fastMRI HDF5", k, edges, whole / samples, notes, recorded)
+    raw = from_full_array(path, "fastMRI HDF5", k, edges, whole / samples, notes, recorded)
+    several = slice_index if head["slices"] > 1 else None
+    return replace(raw, digest=_digest(raw, {"measurements": []}, several))
 
 
-def _matrix_of(path: Path, text: str) -> tuple[int, int, int, int]:
-    """(encoded samples, samples, lines, centre line) of an ISMRMRD header."""
-    if len(text) > MAX_XML_BYTES or "<!DOCTYPE" in text or "<!ENTITY" in text:
-        raise FileError(f"{path}: its ISMRMRD header is not one (too long, or with XML entities)")
-    try:
-        root = ElementTree.fromstring(text)  # noqa: S314 (without entities, and of bounded size)
-    except (ElementTree.ParseError, ValueError) as error:
-        raise FileError(f"{path}: its ISMRMRD header is not sound XML ({error})") from error
-
-    def number(where: str) -> float:
-        found = root.find("./{*}encoding/" + "/".join("{*}" + part for part in where.split("/")))
-        try:
-            value = float(found.text or "") if found is not None else math.nan
-        except ValueError:
-            value = math.nan
-        if not 0 <= value <= MAX_LINES:
-            raise FileError(f"{path}: its header has no usable encoding.{where.replace('/', '.')}")
-        return value
-
-    encoded, recon = "encodedSpace/", "reconSpace/"
-    encoded_x, recon_x = number(encoded + "matrixSize/x"), number(recon + "matrixSize/x")
-    lines, centre = number(encoded + "matrixSize/y"), number("encodingLimits/kspace_encoding_step_1/center")
-    if min(encoded_x, recon_x, lines) < 1:
-        raise FileError(f"{path}: a matrix of {lines:g} x {encoded_x:g} (encoding.encodedSpace.matrixSize) cannot be")
-    wider = number(encoded + "fieldOfView_mm/x") / max(number(recon + "fieldOfView_mm/x"), 1e-9)
-    if abs(wider / (encoded_x / recon_x) - 1) > FOV_TOLERANCE:
-        raise FileError(
-            f"{path}: {encoded_x:g} samples for {recon_x:g} pixels (encodedSpace, reconSpace), but its fields of view "
-            f"are {wider:g} to 1; only readout oversampling is removed, other resolutions are not read"
-        )
-    return int(encoded_x), int(recon_x), int(lines), int(centre)
-
-
-def _ask(path: Path, layout: str, slice_index: int | None = None) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-    request = {"layout": layout, "max_bytes": MAX_ARRAY_BYTES, "slice_index": slice_index}
+def _ask(
+    path: Path, layout: str, slice_index: int | None, measurement: str | None
+) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    request = {
+        "layout": layout, "max_bytes": MAX_ARRAY_BYTES, "slice_index": slice_index, "measurement": measurement,
+    }  # fmt: skip
     # The rest goes with the file, which may be compressed.
     size_bytes = path.stat().st_size if path.is_file() else 0
     memory_bytes = min(4 * MAX_ARRAY_BYTES, 8 * size_bytes) + SPARE_BYTES

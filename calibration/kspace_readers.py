@@ -17,27 +17,39 @@ from cidesign.errors import FileError, InputError
 SUFFIXES = (".h5", ".hdf5", ".mrd", ".dat", ".cfl", ".hdr", ".npy", ".npz")
 
 
-def read_kspace(path: Path, slice_index: int | None = None, matrix_lines: int | None = None) -> RawKspace:
+def read_kspace(
+    path: Path,
+    slice_index: int | None = None,
+    matrix_lines: int | None = None,
+    measurement: str | None = None,
+    encoding: int | None = None,
+) -> RawKspace:
     """Read one slice of raw data.
 
     .h5, .hdf5, .mrd: ISMRMRD or fastMRI's layout; .dat: Siemens twix; .cfl, .hdr: BART; .npy, .npz: arrays; a folder:
-    a simulated capture.  `slice_index` is needed where there are several; `matrix_lines` overrules the phase-encode
-    lines of a Siemens protocol.  Raises `FileError` for damaged files and other formats, `InputError` for options that
-    the file has no use for.
+    a simulated capture.  `slice_index` is needed where there are several, and so may `measurement` (of an ISMRMRD or
+    Siemens file) and `encoding` (of an ISMRMRD file) be; `matrix_lines` overrules the phase-encode lines of a Siemens
+    protocol.  Raises `FileError` for damaged files and other formats, `InputError` for options that the file has no
+    use for.
     """
     suffix = path.suffix.lower()
-    if matrix_lines is not None and suffix != ".dat":
+    hdf5, twix = suffix in (".h5", ".hdf5", ".mrd"), suffix == ".dat"
+    if matrix_lines is not None and not twix:
         raise InputError(f"--set matrix_lines: only the protocol of a Siemens file is overruled by it, not {path}")
+    if measurement is not None and not (hdf5 or twix):
+        raise InputError(f"--set measurement: only ISMRMRD and Siemens files hold several, not {path}; leave it out")
+    if encoding is not None and not hdf5:
+        raise InputError(f"--set encoding: only ISMRMRD files hold several, not {path}; leave it out")
     if path.is_dir() or path.name == RECORD_FILE:
         if slice_index is not None:
             raise InputError(f"--set slice_index: the capture {path} holds one slice; leave it out")
         return read_kspace_capture(path if path.is_dir() else path.parent)
     if not path.is_file() and not path.with_name(path.name + ".cfl").is_file():
         raise FileError(f"{path}: no such capture; make one with `cidesign simulate --out {path}`, or record one")
-    if suffix in (".h5", ".hdf5", ".mrd"):
-        return read_hdf5_kspace(path, slice_index)
-    if suffix == ".dat":
-        return read_twix(path, slice_index, matrix_lines)
+    if hdf5:
+        return read_hdf5_kspace(path, slice_index, measurement, encoding)
+    if twix:
+        return read_twix(path, slice_index, matrix_lines, measurement)
     if suffix in (".npy", ".npz"):
         return read_numpy_kspace(path, slice_index)
     if suffix in (".cfl", ".hdr") or path.with_name(path.name + ".cfl").is_file():

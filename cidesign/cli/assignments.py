@@ -71,6 +71,8 @@ def _fitting(name: str, value: Any, annotation: str) -> Any:
         return value
     if "Path" in annotation and isinstance(value, str):
         return Path(value)
+    if "str" in annotation and isinstance(value, (str, int)) and not is_bool:
+        return str(value)  # a name may be a number
     wanted = annotation.split("|")[0].strip().removeprefix("<class '").removesuffix("'>")
     raise InputError(f"--set {name}={value}: a value of the kind {wanted} is needed")
 

@@ -128,6 +128,8 @@ def calibrate_mri(
     *,
     slice_index: int | None = None,
     matrix_lines: int | None = None,
+    measurement: str | None = None,
+    encoding: int | None = None,
     acs_lines: int | None = None,
     kernel: int | None = None,
     transpose: bool | None = None,
@@ -152,7 +154,7 @@ def calibrate_mri(
     from cidesign.runs import now_utc
 
     refuse_existing(folder, force)
-    raw = read_kspace(capture, slice_index, matrix_lines)
+    raw = read_kspace(capture, slice_index, matrix_lines, measurement, encoding)
     if (phantom is None) != (phantom_picture is None):
         raise InputError("--set phantom and phantom_picture: a scan and its drawing go together; give both or none")
     if phantom is not None and phantom_picture is not None:
@@ -231,6 +233,8 @@ def reconstruct_mri(
     *,
     slice_index: int | None = None,
     matrix_lines: int | None = None,
+    measurement: str | None = None,
+    encoding: int | None = None,
     accept_failed: bool = False,
     force: bool = False,
 ) -> tuple[dict[str, Any], str]:
@@ -243,7 +247,9 @@ def reconstruct_mri(
     from cidesign.reconstruct.outcome import RECORD_FILE, write_outcome
 
     refuse_existing(folder, force)
-    outcome = reconstruct_kspace(run, capture, calibration, slice_index, matrix_lines, accept_failed)
+    outcome = reconstruct_kspace(
+        run, capture, calibration, slice_index, matrix_lines, accept_failed, measurement=measurement, encoding=encoding
+    )
     write_outcome(folder, outcome, force)
     value = {"folder": str(folder), "file": str(folder / RECORD_FILE), **outcome.record}
     notes = "\n".join(f"note: {text}" for text in outcome.remarks)

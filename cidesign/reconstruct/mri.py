@@ -51,6 +51,9 @@ def reconstruct_kspace(
     slice_index: int | None = None,
     matrix_lines: int | None = None,
     accept_failed: bool = False,
+    *,
+    measurement: str | None = None,
+    encoding: int | None = None,
 ) -> Outcome:
     """Reconstruct a capture with the student's decoder and baselines.
 
@@ -61,7 +64,7 @@ def reconstruct_kspace(
     `accept_failed`.
     """
     design = run.design
-    raw = read_kspace(capture, slice_index, matrix_lines)
+    raw = read_kspace(capture, slice_index, matrix_lines, measurement, encoding)
     use = require_design(raw, design)
     stored = read_kspace_calibration(calibration)
     notes = require_fitting_kspace(stored, raw, design)

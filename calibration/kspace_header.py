@@ -1,0 +1,119 @@
+"""The XML header of ISMRMRD: its encodings, and what of them decides where a sample lies."""
+
+import math
+import xml.etree.ElementTree as ElementTree
+from dataclasses import dataclass
+from pathlib import Path
+
+from cidesign.errors import FileError
+
+MAX_XML_BYTES = 4_000_000
+MAX_LINES = 100_000
+# Fields of view that differ by less than this part belong to one resolution.
+FOV_TOLERANCE = 0.01
+CARTESIAN = "cartesian"
+NUMBERS = {
+    "encoded_x": "encodedSpace/matrixSize/x",
+    "recon_x": "reconSpace/matrixSize/x",
+    "lines": "encodedSpace/matrixSize/y",
+    "centre": "encodingLimits/kspace_encoding_step_1/center",
+    "encoded_fov": "encodedSpace/fieldOfView_mm/x",
+    "recon_fov": "reconSpace/fieldOfView_mm/x",
+}
+
+
+@dataclass(frozen=True)
+class EncodedMatrix:
+    """Samples as recorded and without oversampling, lines, and the line of the centre of k-space."""
+
+    encoded_x: int
+    recon_x: int
+    lines: int
+    centre: int
+
+
+@dataclass(frozen=True)
+class MrdHeader:
+    """The parsed header of `path`."""
+
+    path: Path
+    root: ElementTree.Element
+
+    @property
+    def encodings(self) -> int:
+        """How many encodings it declares."""
+        return len(self.root.findall("./{*}encoding"))
+
+    def value(self, encoding: int, where: str) -> str | None:
+        """The text at `where` (a/b/c) in an encoding, None where there is none."""
+        found = self.root.findall("./{*}encoding")[encoding].find("/".join("{*}" + part for part in where.split("/")))
+        return None if found is None else (found.text or "").strip()
+
+    def number(self, encoding: int, where: str) -> float | None:
+        """The number at `where`, None where there is none, or one that no matrix has."""
+        try:
+            value = float(self.value(encoding, where) or "")
+        except ValueError:
+            return None
+        return value if math.isfinite(value) and 0 <= value <= MAX_LINES else None
+
+    def matrix(self, encoding: int) -> EncodedMatrix:
+        """The matrix of an encoding; raises `FileError` for fields that are missing or contradict each other."""
+        found = {name: self.number(encoding, where) for name, where in NUMBERS.items()}
+        read = {name: value for name, value in found.items() if value is not None}
+        missing = [NUMBERS[name] for name in NUMBERS if name not in read]
+        if missing:
+            raise FileError(f"{self.path}: its header has no usable encoding.{missing[0].replace('/', '.')}")
+        encoded_x, recon_x, lines = read["encoded_x"], read["recon_x"], read["lines"]
+        if min(encoded_x, recon_x, lines) < 1:
+            raise FileError(
+                f"{self.path}: a matrix of {lines:g} x {encoded_x:g} (encoding.encodedSpace.matrixSize) cannot be"
+            )
+        wider = read["encoded_fov"] / max(read["recon_fov"], 1e-9)
+        if abs(wider / (encoded_x / recon_x) - 1) > FOV_TOLERANCE:
+            raise FileError(
+                f"{self.path}: {encoded_x:g} samples for {recon_x:g} pixels (encodedSpace, reconSpace), but its fields "
+                f"of view are {wider:g} to 1; only readout oversampling is removed, other resolutions are not read"
+            )
+        return EncodedMatrix(int(encoded_x), int(recon_x), int(lines), int(read["centre"]))
+
+    def require_cartesian(self, encoding: int) -> list[str]:
+        """Refuse encodings that are no 2-D Cartesian image of one slice; returns remarks.
+
+        Raises `FileError` that names the field.
+        """
+        trajectory = self.value(encoding, "trajectory")
+        if trajectory and trajectory.lower() != CARTESIAN:
+            raise FileError(
+                f"{self.path}: its trajectory is {trajectory[:40]} (encoding.trajectory); only Cartesian lines are read"
+            )
+        bands = self.number(encoding, "parallelImaging/multiband/multiband_factor") or 1
+        if bands > 1:
+            raise FileError(
+                f"{self.path}: {bands:g} slices were excited at once (parallelImaging.multiband.multiband_factor); "
+                "they lie on top of each other and are not separated"
+            )
+        first, last = (
+            self.number(encoding, f"encodingLimits/kspace_encoding_step_2/{name}") or 0
+            for name in ("minimum", "maximum")
+        )
+        if last > first:
+            raise FileError(
+                f"{self.path}: partitions {first:g} to {last:g} (encodingLimits.kspace_encoding_step_2) are a 3-D scan, "
+                "which is not read"
+            )
+        return [] if trajectory else ["the header names no trajectory (encoding.trajectory); Cartesian lines assumed"]
+
+
+def parse_header(path: Path, text: str) -> MrdHeader:
+    """Parse an ISMRMRD header; raises `FileError` for one that is none, or too long."""
+    if len(text) > MAX_XML_BYTES or "<!DOCTYPE" in text or "<!ENTITY" in text:
+        raise FileError(f"{path}: its ISMRMRD header is not one (too long, or with XML entities)")
+    try:
+        root = ElementTree.fromstring(text)  # noqa: S314 (without entities, and of bounded size)
+    except (ElementTree.ParseError, ValueError) as error:
+        raise FileError(f"{path}: its ISMRMRD header is not sound XML ({error})") from error
+    header = MrdHeader(path, root)
+    if not header.encodings:
+        raise FileError(f"{path}: its ISMRMRD header describes no encoding")
+    return header
