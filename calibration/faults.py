@@ -21,6 +21,7 @@ FaultName = Literal[
     "gain-map",
     "coil-loss",
     "trajectory-delay",
+    "line-offset",
 ]
 Modality = Literal["single-pixel", "cassi", "mri"]
 
@@ -73,6 +74,7 @@ FAULTS: dict[Modality, dict[FaultName, FaultKind]] = {
         "shift": FaultKind("field of view displaced along phase encoding", "pixels", 3, -64, 64),
         "coil-loss": FaultKind("receive coils without signal", "coils", 1, 1, 64, whole=True),
         "trajectory-delay": FaultKind("echo behind the middle of the readout", "samples", 1.5, -8, 8),
+        "line-offset": FaultKind("centre of k-space above the middle line", "lines", 2, -16, 16),
     },
 }
 

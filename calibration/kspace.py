@@ -22,6 +22,8 @@ NO_REFERENCE = "no fully sampled reference: metrics unavailable"
 # Squares of sums over a slice still fit single precision.
 LARGEST_SAMPLE = 1e12
 MOST_LISTED = 12
+# Outermost lines, as a part of the matrix, that a full scan may leave out: raw data are padded to the matrix.
+MOST_PADDING = 0.3
 # Samples are as good as equal within this part of the largest one.
 EQUAL_PART = 1e-6
 
@@ -85,6 +87,23 @@ class RawKspace:
         """Whether every line of the matrix was measured."""
         return len(self.lines) == self.matrix_lines
 
+    @property
+    def padding(self) -> tuple[int, int] | None:
+        """Lines below and above a block without gaps, which were not measured; None where this is no full scan."""
+        below, above = int(self.lines[0]), self.matrix_lines - 1 - int(self.lines[-1])
+        gaps = self.matrix_lines - below - above - len(self.lines)
+        return None if gaps or below + above > MOST_PADDING * self.matrix_lines else (below, above)
+
+    def padding_note(self) -> str | None:
+        """What a padded scan can be compared with, for people; None for a scan of all lines, or of a few."""
+        if self.padding is None or self.complete:
+            return None
+        below, above = self.padding
+        return (
+            f"the outermost lines ({below} below, {above} above) hold nothing: a full scan of {len(self.lines)} of "
+            f"{self.matrix_lines} lines, padded with zeros"
+        )
+
     def placed(self) -> Samples:
         """(coils, N, n) with zeros where nothing was measured."""
         whole = np.zeros((self.coils, self.matrix_lines, self.k.shape[2]), dtype=np.complex64)
@@ -126,9 +145,14 @@ def require_design(raw: RawKspace, design: Trajectory) -> Use:
             )
     if np.array_equal(raw.lines, design.acquired):
         return "prospective"
-    if raw.complete:
-        return "retrospective"
     measured, wanted = set(raw.lines.tolist()), set(design.acquired.tolist())
+    if raw.padding is not None and wanted <= measured:
+        return "retrospective"
+    if raw.padding is not None:
+        raise FileError(
+            f"{raw.path}: {raw.padding_note()}; the design has lines {listed(wanted - measured)} among them, which were "
+            "never measured. Give a scan of all lines, or design for these"
+        )
     raise FileError(
         f"{raw.path}: {len(measured)} of {raw.matrix_lines} lines were measured, the design has {len(wanted)}: missing "
         f"{listed(wanted - measured)}; unexpected {listed(measured - wanted)}; {NO_REFERENCE}. Measure the lines "

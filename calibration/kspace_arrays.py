@@ -71,18 +71,12 @@ def from_full_array(
 
     Raises `FileError` for k-space that was sampled point by point.
     """
-    measured = (k != 0).any(axis=0)
+    # Removing oversampling leaves no sample exactly 0: the zeros of a readout are in what was recorded.
+    measured = ((k if recorded is None else recorded) != 0).any(axis=0)
     lines = np.flatnonzero(measured.any(axis=1))
     if not lines.size:
         raise FileError(f"{path}: `{source}` holds nothing but zeros")
-    filled = measured[lines].mean(axis=1)
-    partly = int((filled < 1 - MOST_ZEROS).sum())
-    if partly:
-        raise FileError(
-            f"{path}: already undersampled point by point ({1 - float(measured.mean()):.0%} of the samples are exactly "
-            f"0; k-space columns differ in {partly} of {len(k[0])} lines), {NO_REFERENCE}. A 2-D scan skips whole "
-            "lines; give a fully sampled capture, or one of the design's lines"
-        )
+    more = _refuse_partial(path, measured, lines)
     return RawKspace(
         path=path,
         source=source,
@@ -93,8 +87,30 @@ def from_full_array(
         edges=None if edges is None else np.ascontiguousarray(edges[:, lines]),
         oversampling=oversampling,
         at_limit=at_limit(k if recorded is None else recorded),
-        notes=(*notes, "lines that are exactly 0 were taken as not measured", *_none_labelled(oversampling)),
+        notes=(*notes, "lines that are exactly 0 were taken as not measured", *more, *_none_labelled(oversampling)),
     )
+
+
+def _refuse_partial(path: Path, measured: NDArray[np.bool_], lines: NDArray[np.int64]) -> tuple[str, ...]:
+    """Refuse measured lines (N, m) that hold too few samples; returns a remark on ends of readouts that are 0."""
+    count = measured.shape[1]
+    held = np.flatnonzero(measured[lines].any(axis=0))
+    before, after = int(held[0]), count - 1 - int(held[-1])
+    if before + after > MOST_ZEROS * count:
+        raise FileError(
+            f"{path}: {before} samples at the start and {after} at the end of all readouts of {count} are exactly 0; "
+            "partial echoes are not read"
+        )
+    partly = int((measured[lines].mean(axis=1) < 1 - MOST_ZEROS).sum())
+    if partly:
+        raise FileError(
+            f"{path}: already undersampled point by point ({1 - float(measured.mean()):.0%} of the samples are exactly "
+            f"0; k-space columns differ in {partly} of {len(measured)} lines), {NO_REFERENCE}. A 2-D scan skips whole "
+            "lines; give a fully sampled capture, or one of the design's lines"
+        )
+    if before + after == 0:
+        return ()
+    return (f"{before} samples at the start and {after} at the end of all readouts are exactly 0: padded",)
 
 
 def _none_labelled(oversampling: float) -> tuple[str, ...]:

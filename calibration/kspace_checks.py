@@ -35,6 +35,11 @@ WARN_UNEXPLAINED, REFUSE_UNEXPLAINED = 0.10, 0.25
 WARN_HELD, REFUSE_HELD = 0.35, 0.5
 # A field that drifts is removed where the phantom is explained this well.
 DETERMINED = 0.1
+# Of the centre of k-space along the lines: of a phantom, and of an object, which may have a linear phase of its own
+# (0.4 lines in procedural slices, 1.3 in the worst of 120); more is refused even where the phantom has none.
+MOST_PHANTOM_LINES, MOST_OBJECT_LINES, REFUSE_OBJECT_LINES = 0.5, 1.75, 2.5
+# As a part of the matrix: a centre further off was not counted wrongly, but stored in another order.
+LARGEST_OFFSET = 1 / 8
 NO_PHANTOM = "no phantom was scanned; scan one with marks, see `cidesign calibrate --plan`"
 Mode = Literal["calibrate", "check"]
 
@@ -49,7 +54,7 @@ def judge(
     """
     checks = [
         _whiteness(findings), _edges(findings), _offset_check(findings, mode), _range_check(findings),
-        _coil_check(findings, raw, mode),
+        _coil_check(findings, raw, mode), _centre_check(findings, raw, mode),
     ]  # fmt: skip
     if findings.phantom is None:
         small = "the phantom is too small, or was not heard" if raw.phantom is not None else NO_PHANTOM
@@ -145,6 +150,46 @@ def _coil_check(findings: Findings, raw: RawKspace, mode: Mode) -> Check:
     return _check(name, "corrected", text, weakest, None, "times the noise", "coil-loss")
 
 
+def centre_lines(findings: Findings) -> tuple[float, float]:
+    """How far the centre of k-space lies above the middle line, and the limit: of the phantom where that is off."""
+    seen = findings.phantom
+    if seen is not None and abs(seen.centre_lines) > MOST_PHANTOM_LINES:
+        return seen.centre_lines, MOST_PHANTOM_LINES
+    return findings.centre_lines, MOST_OBJECT_LINES
+
+
+def _centre_check(findings: Findings, raw: RawKspace, mode: Mode) -> Check:
+    """The place of the centre along the lines: moved in a full scan, refused where only some lines were measured."""
+    name, unit = "centre along the lines", "lines"
+    seen = findings.phantom
+    if seen is not None and _lost(seen):
+        return _check(name, "not checked", "lost readouts move it as well")
+    above, limit = centre_lines(findings)
+    if abs(above) <= limit:
+        return _check(name, "passed", "with the linear phase of the object", above, limit, unit)
+    whose = "phantom" if limit == MOST_PHANTOM_LINES else "object"
+    text = (
+        f"the centre of k-space of the {whose} lies {above:+.2f} lines from line {raw.matrix_lines // 2}: lines are "
+        "counted from another one, or the prephaser of the phase encoding has another size"
+    )
+    if whose == "object":
+        text += " (or the object has such a linear phase; a phantom would tell)" if seen is None else ""
+    if mode == "check":
+        text += ", unlike at the calibration; calibrate again with a full scan of this kind"
+        return _check(name, "failed", text, above, limit, unit, "line-offset")
+    if abs(above) > LARGEST_OFFSET * raw.matrix_lines:
+        most = int(LARGEST_OFFSET * raw.matrix_lines)
+        text += f". At most {most} are moved; is k-space stored with its centre first (fftshift)?"
+        return _check(name, "failed", text, above, limit, unit, "line-offset")
+    if raw.padding is not None:
+        text += f"; all lines are moved by {-round(above):+d}"
+        return _check(name, "corrected", text, above, limit, unit, "line-offset")
+    if whose == "object" and seen is not None and abs(above) <= REFUSE_OBJECT_LINES:
+        return _check(name, "warning", f"{text}; that of the phantom does not", above, limit, unit, "line-offset")
+    text += ". Other lines than those of the design were measured: put it right and measure again, or scan all lines"
+    return _check(name, "failed", text, above, limit, unit, "line-offset")
+
+
 def _orientation_check(seen: PhantomFindings, expected: Orientation, mode: Mode, given: bool) -> Check:
     best, second = seen.turns[0], seen.turns[1]
     found = Orientation(*best[:3])
@@ -186,11 +231,16 @@ def _position_check(seen: PhantomFindings, mode: Mode) -> Check:
     return _check(name, "passed", "where its drawing has it", down, limit, "pixels")
 
 
+def _lost(seen: PhantomFindings) -> bool:
+    fit = seen.readouts
+    gain = fit.without_loss - fit.unexplained
+    return bool(fit.lost) and gain >= LOSS_GAIN and fit.unexplained <= LOSS_RATIO * fit.without_loss
+
+
 def _order_check(seen: PhantomFindings, raw: RawKspace) -> Check:
     """Lost readouts: where, which lines are wrong from then on, and what to do."""
     fit, name = seen.readouts, "order of readouts"
-    gain = fit.without_loss - fit.unexplained
-    if not fit.lost or gain < LOSS_GAIN or fit.unexplained > LOSS_RATIO * fit.without_loss:
+    if not _lost(seen):
         return _check(name, "passed", "every line of the phantom lies where it should", 0, 0, "lines")
     text = f"{fit.lost} readout(s) were lost after the first {fit.lost_at} of the phantom scan"
     if raw.phantom is not None and fit.lost_at + fit.lost < len(raw.phantom.order):

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cidesign.calibration.kspace import RawKspace
+from cidesign.calibration.kspace_centre import centre_offset
 from cidesign.calibration.kspace_noise import CoilNoise, measure_edges, measure_noise
 from cidesign.calibration.kspace_phantom import PhantomScan, Readouts, Turn, find_turns, fit_readouts
 from cidesign.calibration.kspace_response import Corrections, echo_shift, shift_echo
@@ -25,13 +26,17 @@ CENTRE_LINES = 8
 
 @dataclass(frozen=True)
 class PhantomFindings:
-    """The eight orientations, best first; the readouts in the best one; how late the echo is, in samples."""
+    """The eight orientations, best first; the readouts in the best one; how late the echo is, in samples.
+
+    `centre_lines`: how many lines the centre of k-space lies above the middle one.
+    """
 
     turns: list[Turn]
     readouts: Readouts
     echo_samples: float
     at_limit: int
     separable: bool
+    centre_lines: float
 
 
 @dataclass(frozen=True)
@@ -39,7 +44,8 @@ class Findings:
     """`offset` (coils,) is None where it does not stand out of the noise, `offset_known` False without a noise scan.
 
     `autocorrelation`: the largest of the noise scan over a few lags; `edges_over_scan`: the variance beside the field
-    of view over that of the noise scan; `signal_power` (coils,): of the centre of k-space over the noise.
+    of view over that of the noise scan; `signal_power` (coils,): of the centre of k-space over the noise;
+    `centre_lines`: how many lines it lies above the middle one, with the object's own linear phase.
     """
 
     noise: CoilNoise
@@ -53,6 +59,7 @@ class Findings:
     dead: tuple[int, ...]
     alive: tuple[int, ...]
     at_limit: int
+    centre_lines: float
     phantom: PhantomFindings | None
 
     def corrections(self) -> Corrections:
@@ -92,6 +99,7 @@ def examine(raw: RawKspace, known: CoilNoise | None = None) -> Findings:
         dead=dead,
         alive=alive,
         at_limit=raw.at_limit,
+        centre_lines=centre_offset(heard.k, heard.lines, heard.matrix_lines),
         phantom=_phantom(heard.phantom, noise.select(alive)) if heard.phantom is not None and alive else None,
     )
 
@@ -138,6 +146,16 @@ def _edges_over_scan(raw: RawKspace, noise: CoilNoise) -> float | None:
 def _phantom(scan: PhantomScan, noise: CoilNoise) -> PhantomFindings | None:
     if min(scan.picture.shape) < LEAST_PHANTOM_SIDE:
         return None
+    count = len(scan.order)
+    above = round(centre_offset(scan.k, scan.order, count))
+    # Lost readouts move the strongest line as well: what explains the scan better is taken.
+    moves = sorted({0, above}, key=abs)
+    found = [_located(replace(scan, order=(scan.order - move) % count), noise) for move in moves]
+    best = min(range(len(found)), key=lambda number: found[number].readouts.unexplained)
+    return replace(found[best], centre_lines=found[best].centre_lines + moves[best] if moves[best] else 0.0)
+
+
+def _located(scan: PhantomScan, noise: CoilNoise) -> PhantomFindings:
     placed = np.zeros_like(scan.k)
     placed[:, scan.order] = scan.k
     echo = echo_shift(placed)
@@ -151,4 +169,5 @@ def _phantom(scan: PhantomScan, noise: CoilNoise) -> PhantomFindings | None:
     likely = [turn._replace(correlation=known.get(turn[:3], turn.correlation)) for turn in turns]
     likely.sort(key=lambda turn: -turn.correlation)
     readouts = next(fit for fit, turn in fits if turn[:3] == likely[0][:3])
-    return PhantomFindings(likely, readouts, echo, scan.at_limit, scan.separable)
+    centre = centre_offset(scan.k, scan.order, len(scan.order))
+    return PhantomFindings(likely, readouts, echo, scan.at_limit, scan.separable, centre)

@@ -66,12 +66,16 @@ def measure_noise(raw: RawKspace) -> CoilNoise:
     if raw.edges is not None:
         return measure_edges(raw)
     width = max(round(raw.k.shape[2] * EDGE_PART), 1)
+    # Ends of readouts that were padded with zeros hold no noise.
+    held = np.flatnonzero((raw.k != 0).any(axis=(0, 1)))
+    first, last = int(held[0]), int(held[-1]) + 1
+    thinned = np.float32((raw.k.shape[2] / (last - first)) ** 0.5)
     outer = np.abs(raw.lines - raw.matrix_lines // 2) >= np.median(np.abs(raw.lines - raw.matrix_lines // 2))
     candidates = [
         _covariance(raw, np.concatenate([k[..., :width], k[..., -width:]], axis=-1), f"{WITHOUT_SCAN}: {where}", False)
         for k, where in (
-            (raw.k[:, outer], "the outermost samples, an upper bound as signal is in them"),
-            (_along_readout(raw.k), "the borders of the field of view, an upper bound where the object reaches them"),
+            (raw.k[:, outer, first:last], "the outermost samples, an upper bound as signal is in them"),
+            (_along_readout(raw.k) * thinned, "the borders of the field of view, an upper bound where the object reaches them"),
         )
     ]
     # Signal only adds to noise.

@@ -70,6 +70,7 @@ class KspaceCalibrationRecord(CommonRecord):
     phantom_echo_samples: Finite | None
     displacement_px: Finite
     drift_rad_per_readout: Finite
+    offset_lines: Annotated[int, Field(ge=-100_000, le=100_000)] = 0
     acs_lines: Annotated[int, Field(ge=1, le=100_000)]
     kernel: Annotated[int, Field(ge=2, le=12)] | None
     support: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
@@ -134,6 +135,7 @@ def write_kspace_calibration(
             phantom_echo_samples=phantom_echo_samples,
             displacement_px=wrong.displacement_px,
             drift_rad_per_readout=wrong.drift_rad_per_readout,
+            offset_lines=wrong.offset_lines,
             acs_lines=calibration.acs_lines,
             kernel=calibration.kernel,
             support=calibration.support,
@@ -186,6 +188,7 @@ def read_kspace_calibration(folder: Path) -> StoredKspaceCalibration:
             offset=None if offset is None else offset.astype(np.complex128),
             displacement_px=record.displacement_px,
             drift_rad_per_readout=record.drift_rad_per_readout,
+            offset_lines=record.offset_lines,
         ),
     )
     return StoredKspaceCalibration(folder, record, calibration)

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cidesign.calibration.kspace import RawKspace, Samples, centred_fft, centred_ifft, require_design
+from cidesign.calibration.kspace_centre import recounted
 from cidesign.calibration.kspace_coils import (
     MOST_ACS_LINES,
     centre_of,
@@ -34,15 +35,18 @@ class Corrections:
 
     `coils`: those that receive (None: all).  `offset` (coils,): what every sample has too much (None: nothing).
     `displacement_px`: how far the image lies down its phase encoding.  `drift_rad_per_readout`: of the phase, in time.
+    `offset_lines`: how many lines the centre of k-space lies above the middle one; see `recounted`.
     """
 
     coils: tuple[int, ...] | None = None
     offset: NDArray[np.complex128] | None = None
     displacement_px: float = 0.0
     drift_rad_per_readout: float = 0.0
+    offset_lines: int = 0
 
     def apply(self, raw: RawKspace) -> RawKspace:
         """The capture with its scene, noise and phantom put right; the drift only where the order of lines is known."""
+        raw = recounted(raw, self.offset_lines)
         k, noise, phantom = raw.k.astype(np.complex128), raw.noise, raw.phantom
         if self.offset is not None:
             k -= self._offset(raw.oversampling)
@@ -147,10 +151,12 @@ def calibrate_kspace(
     """
     require_design(raw, design)
     raw = corrections.apply(raw)
+    require_design(raw, design)
     block = _calibration_block(raw, design, acs_lines)
     noise = measure_noise(raw)
     k = raw.placed()
-    notes = [*raw.notes, noise.source]
+    padding = raw.padding_note()
+    notes = [*raw.notes, *([] if padding is None else [padding]), noise.source]
     _require_signal(raw, k, block, noise)
     shift = echo_shift(k[:, block.start : block.stop])
     if abs(shift) > LARGEST_ECHO_SHIFT:

@@ -116,7 +116,10 @@ class _Wrong:
         # An echo behind the middle of the readout is a phase along it.
         late = scanner.echo_shift_samples + faults.get("trajectory-delay", 0.0)
         phase = np.exp(2j * np.pi * late / samples * (np.arange(samples) - samples // 2))
-        wide[:, :, first : first + samples] = images * phase
+        # Lines that are counted from another one, or a prephaser of another size, are a phase along them.
+        above = faults.get("line-offset", 0.0)
+        along = np.exp(2j * np.pi * above / count * (np.arange(count) - count // 2))
+        wide[:, :, first : first + samples] = images * phase * along[:, None]
         k = centred_fft(wide, (-2, -1)).astype(np.complex128)
         side = faults.get("mirror")
         if side is not None:

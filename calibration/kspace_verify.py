@@ -2,6 +2,7 @@
 
 from cidesign.calibration.kspace import RawKspace, require_design
 from cidesign.calibration.kspace_checks import (
+    centre_lines,
     held_check,
     judge,
     noise_as_calibrated_check,
@@ -89,13 +90,15 @@ def _warranted(findings: Findings, checks: list[Check]) -> Corrections:
         offset=wanted.offset,
         displacement_px=wanted.displacement_px if "shift" in put_right else 0.0,
         drift_rad_per_readout=wanted.drift_rad_per_readout if "drift" in put_right else 0.0,
+        offset_lines=round(centre_lines(findings)[0]) if "line-offset" in put_right else 0,
     )
 
 
 def _held_with_own_maps(raw: RawKspace, calibration: KspaceCalibration) -> HeldBack | None:
     """Predict a line on either side of the centre, with maps fitted to the lines up to there."""
-    block = _central(raw)
     k, variance = calibration.measurements(raw), 2 * calibration.noise_deviation**2
+    raw = calibration.corrections.apply(raw)
+    block = _central(raw)
     parts = []
     for fitted, held in held_lines(block) if calibration.coils > 1 else []:
         if len(fitted) < LEAST_FIT_LINES:
@@ -109,12 +112,13 @@ def _held_with_own_maps(raw: RawKspace, calibration: KspaceCalibration) -> HeldB
 
 
 def _held_with_stored_maps(raw: RawKspace, calibration: KspaceCalibration) -> HeldBack | None:
-    block = _central(raw)
+    corrected = calibration.corrections.apply(raw)
+    block = _central(corrected)
     held = tuple(line for _, line in held_lines(block))
     if not held or calibration.coils < 2:
         return None
     k, variance = calibration.measurements(raw), 2 * calibration.noise_deviation**2
-    return predict_lines(k, raw.lines, calibration.operator()[0], variance, block, held)
+    return predict_lines(k, corrected.lines, calibration.operator()[0], variance, block, held)
 
 
 def _central(raw: RawKspace) -> range:

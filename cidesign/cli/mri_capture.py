@@ -198,6 +198,7 @@ def _calibration_table(stored: "StoredKspaceCalibration") -> str:
         ("echo of the phantom", _or_none(record.phantom_echo_samples), "samples (with the coils' own linear phase)"),
         ("displacement", f"{record.displacement_px:+.3f}", "pixels along phase encoding, moved back"),
         ("phase drift", f"{_drift_degrees(stored):+.1f}", "degrees over a scan of all lines, removed"),
+        ("centre of k-space", f"{record.offset_lines:+d}", "lines from the middle one, moved back"),
         ("scale", f"{record.scale:.5g}", "units of the training images for one of the file"),
         ("noise after scaling", f"{deviation * record.scale:.4g}", "of a full scale of 1"),
         ("calibration lines", str(record.acs_lines), "central ones"),
@@ -210,6 +211,7 @@ def _calibration_table(stored: "StoredKspaceCalibration") -> str:
     late = scanner.echo_shift_samples + scanner.faults.get("trajectory-delay", 0.0)
     truths += [f"{late:+.3f} and the object's", f"{late:+.3f} and the coils'"]
     truths += [f"{scanner.faults.get('shift', 0.0):+.3f}", f"{scanner.faults.get('drift', 0.0):+.1f}"]
+    truths += [f"{scanner.faults.get('line-offset', 0.0):+g}"]
     padded = [*truths, *[""] * (len(rows) - len(truths))]
     joined = [(*row, truth) for row, truth in zip(rows, padded, strict=True)]
     return table(joined, ("quantity", "value", "unit", "simulated truth"))

@@ -71,8 +71,13 @@ def reconstruct_kspace(
     notes += require_passed(stored.path, stored.record.verification, accept_failed)
     again = verify_capture(stored, raw, design)
     notes += [note for note in require_passed(raw.path, again, accept_failed) if note not in notes]
-    sets = line_sets(design) if use == "retrospective" else {"student": design}
-    reference, of_what = _reference(raw, stored)
+    corrected = stored.calibration.corrections.apply(raw)
+    require_design(corrected, design)
+    sets = {"student": design}
+    if use == "retrospective":
+        sets = line_sets(design)
+        notes += _only_measured(sets, corrected)
+    reference, of_what = _reference(raw, stored, use)
     results, scatter, system_notes = _results(run, raw, stored, sets)
     notes += [*stored.calibration.notes, *system_notes, MEANING]
     if use == "retrospective":
@@ -81,6 +86,8 @@ def reconstruct_kspace(
         )
     if reference is None:
         notes.append(NO_REFERENCE)
+    elif raw.truth is None and not raw.complete:
+        notes.append(f"{raw.padding_note()}: the reference is the zero-filled image of these lines")
     peak, mask = _scale(reference, results)
     if reference is not None and raw.truth is None:
         part = stored.calibration.noise_deviation / peak
@@ -126,7 +133,18 @@ def full_reconstruction(k: Samples) -> NDArray[np.float32]:
     return np.asarray(np.sqrt((np.abs(centred_ifft(k, (-2, -1))) ** 2).sum(axis=0)), dtype=np.float32)
 
 
-def _reference(raw: RawKspace, stored: StoredKspaceCalibration) -> tuple[NDArray[np.float32] | None, str]:
+def _only_measured(sets: dict[str, Trajectory], raw: RawKspace) -> list[str]:
+    """Take lines that a padded scan did not measure out of the fixed sets, and say so."""
+    notes = []
+    for name, one in sets.items():
+        kept = np.intersect1d(one.acquired, raw.lines)
+        if len(kept) < len(one.acquired):
+            sets[name] = replace(one, acquired=kept)
+            notes.append(f"{name}: {len(kept)} lines, as the other {len(one.acquired) - len(kept)} were not measured")
+    return notes
+
+
+def _reference(raw: RawKspace, stored: StoredKspaceCalibration, use: str) -> tuple[NDArray[np.float32] | None, str]:
     """The magnitude to compare with, as it was scanned, in units of the training images, and what it is."""
     calibration = stored.calibration
     if raw.truth is not None and raw.gain is not None:
@@ -136,6 +154,9 @@ def _reference(raw: RawKspace, stored: StoredKspaceCalibration) -> tuple[NDArray
         return truth.astype(np.float32), "truth (simulated)"
     if raw.complete:
         return full_reconstruction(calibration.coil_kspace(raw)), "own full reconstruction"
+    if use == "retrospective":
+        what = f"own zero-filled reconstruction of {len(raw.lines)} lines"
+        return full_reconstruction(calibration.coil_kspace(raw)), what
     return None, ""
 
 

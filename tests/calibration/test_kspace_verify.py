@@ -95,6 +95,7 @@ FOUND: list[tuple[FaultName, float | None, str, str]] = [
     ("shift", None, "position of the phantom", "corrected"), ("shift", -1.5, "position of the phantom", "corrected"),
     ("coil-loss", None, "signal of the coils", "corrected"), ("coil-loss", 3, "signal of the coils", "failed"),
     ("trajectory-delay", None, "echo", "corrected"), ("trajectory-delay", -2.5, "echo", "corrected"),
+    ("line-offset", None, "centre along the lines", "failed"), ("line-offset", -1, "centre along the lines", "failed"),
 ]  # fmt: skip
 
 
