@@ -150,8 +150,8 @@ def require_design(raw: RawKspace, design: Trajectory) -> Use:
         return "retrospective"
     if raw.padding is not None:
         raise FileError(
-            f"{raw.path}: {raw.padding_note()}; the design has lines {listed(wanted - measured)} among them, which were "
-            "never measured. Give a scan of all lines, or design for these"
+            f"{raw.path}: {raw.padding_note()}; the design has lines {listed(wanted - measured)} among them, which "
+            "were never measured. Give a scan of all lines, or design for these"
         )
     raise FileError(
         f"{raw.path}: {len(measured)} of {raw.matrix_lines} lines were measured, the design has {len(wanted)}: missing "

@@ -59,16 +59,16 @@ def _described(name: str, scan: Any, blocks: list[Any]) -> dict[str, Any]:
 
     kinds = SIEMENS_FLAGS.kinds(np.array([int(block.mdh.EvalInfoMask) for block in blocks], dtype=np.uint64))
     images = [block for block, no in zip(blocks, kinds.noise | kinds.skip, strict=True) if not no]
-    columns = [
+    lines, samples, channels = (
         np.array([int(value) for value in values], dtype=np.int64)
         for values in (
             (block.cLin for block in images),
             (block.mdh.SamplesInScan for block in images),
             (block.mdh.UsedChannels for block in images),
         )
-    ]
+    )
     protocol = str(scan["hdr"].get("MeasYaps", {}).get("tProtocolName", "")).strip('"')
-    return {"name": name, "imaging": len(images), "text": summary(len(images), *columns, protocol)}
+    return {"name": name, "imaging": len(images), "text": summary(len(images), lines, samples, channels, protocol)}
 
 
 def _protocol(scan: Any) -> dict[str, Any]:

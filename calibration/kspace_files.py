@@ -101,9 +101,7 @@ def _digest(raw: RawKspace, head: dict[str, Any], slice_index: int | None, encod
     return hashlib.sha256(f"{raw.digest} {parts}".encode()).hexdigest()
 
 
-def _one_encoding(
-    readouts: Readouts, header: MrdHeader, encoding: int | None
-) -> tuple[Readouts, int, list[str]]:
+def _one_encoding(readouts: Readouts, header: MrdHeader, encoding: int | None) -> tuple[Readouts, int, list[str]]:
     """The readouts with all imaging ones of other encodings left out, and the number of the encoding that is read.
 
     The image is the encoding with more lines than any other, and no fewer samples.  Raises `InputError` where that
@@ -125,7 +123,8 @@ def _one_encoding(
     chosen = _largest(matrices) if encoding is None else encoding
     counts = {number: int((readouts.imaging & (readouts.column("encoding") == number)).sum()) for number in used}
     listing = ", ".join(
-        f"{number} ({matrices[number].lines} x {matrices[number].recon_x}, {counts[number]} readouts)" for number in used
+        f"{number} ({matrices[number].lines} x {matrices[number].recon_x}, {counts[number]} readouts)"
+        for number in used
     )
     what = f"acquisitions of {len(used)} encodings (encoding_space_ref): {listing}"
     if chosen is None:

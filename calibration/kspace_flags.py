@@ -38,9 +38,7 @@ class FlagTable:
 
     def kinds(self, flags: NDArray[np.uint64]) -> Kinds:
         """What each readout (R,) is."""
-        skip = _any(flags, self.skip) | (
-            _any(flags, [self.calibration]) & ~_any(flags, [self.calibration_and_imaging])
-        )
+        skip = _any(flags, self.skip) | (_any(flags, [self.calibration]) & ~_any(flags, [self.calibration_and_imaging]))
         noise = _any(flags, [self.noise])
         return Kinds(noise, skip & ~noise, _any(flags, [self.reverse]))
 

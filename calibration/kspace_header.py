@@ -99,8 +99,8 @@ class MrdHeader:
         )
         if last > first:
             raise FileError(
-                f"{self.path}: partitions {first:g} to {last:g} (encodingLimits.kspace_encoding_step_2) are a 3-D scan, "
-                "which is not read"
+                f"{self.path}: partitions {first:g} to {last:g} (encodingLimits.kspace_encoding_step_2) are a 3-D "
+                "scan, which is not read"
             )
         return [] if trajectory else ["the header names no trajectory (encoding.trajectory); Cartesian lines assumed"]
 

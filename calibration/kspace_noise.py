@@ -75,7 +75,10 @@ def measure_noise(raw: RawKspace) -> CoilNoise:
         _covariance(raw, np.concatenate([k[..., :width], k[..., -width:]], axis=-1), f"{WITHOUT_SCAN}: {where}", False)
         for k, where in (
             (raw.k[:, outer, first:last], "the outermost samples, an upper bound as signal is in them"),
-            (_along_readout(raw.k) * thinned, "the borders of the field of view, an upper bound where the object reaches them"),
+            (
+                _along_readout(raw.k) * thinned,
+                "the borders of the field of view, an upper bound where the object reaches them",
+            ),
         )
     ]
     # Signal only adds to noise.

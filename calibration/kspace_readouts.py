@@ -17,7 +17,7 @@ from cidesign.files import sha256_file
 SINGLE = ("partition", "contrast", "phase", "repetition", "set")
 # These describe how samples were taken: within one image they are the same.
 ALIKE = ("measurement", "dwell_ps", "channel_mask")
-# How far the places of readouts of one image may be apart, in the unit of the file (mm), and directions from each other.
+# How far the places of readouts of one image may be apart, in the unit of the file (mm), and directions.
 MOST_APART, MOST_TURNED = 0.5, 0.01
 # The echo may lie this many samples off the middle: what is left is calibrated as an echo shift.
 MOST_OFF_CENTRE = 1

@@ -73,6 +73,9 @@ def reconstruct_kspace(
     notes += [note for note in require_passed(raw.path, again, accept_failed) if note not in notes]
     corrected = stored.calibration.corrections.apply(raw)
     require_design(corrected, design)
+    above = stored.calibration.corrections.offset_lines
+    if above and use == "retrospective":
+        notes.append(f"all lines are moved by {-above:+d}: the centre of k-space was calibrated off the middle one")
     sets = {"student": design}
     if use == "retrospective":
         sets = line_sets(design)

@@ -283,6 +283,61 @@ def test_lines_other_than_the_design_are_named() -> None:
     assert require_design(full, design()) == "retrospective"
 
 
+class TestPaddedScans:
+    """Full scans whose outermost lines, or ends of readouts, were never acquired and are zeros."""
+
+    def padded(self, tmp_path: Path, below: int, above: int, start: int = 0, oversampling: int = 1) -> RawKspace:
+        k = kspace(oversampling=oversampling)
+        k[:, :below] = 0
+        k[:, LINES - above :] = 0
+        k[..., :start] = 0
+        np.save(tmp_path / "raw.npy", k)
+        return read_kspace(tmp_path / "raw.npy")
+
+    @pytest.mark.parametrize(("below", "above"), [(1, 1), (1, 2), (0, 3), (2, 0)])
+    def test_are_references_for_designs_within(self, tmp_path: Path, below: int, above: int) -> None:
+        raw = self.padded(tmp_path, below, above)
+        assert (raw.padding, raw.complete) == ((below, above), False)
+        assert require_design(raw, design((3, 4, 5, 6, 7, 8))) == "retrospective"
+        assert (
+            f"({below} below, {above} above) hold nothing: a full scan of {LINES - below - above} of 12 lines"
+            in str(raw.padding_note())
+        )
+        with pytest.raises(FileError, match=r"the design has lines (0|11|0, 11) among"):
+            require_design(raw, design((0, 4, 5, 6, 7, 11)))
+
+    def test_a_scan_with_gaps_or_of_the_middle_alone_is_none(self, tmp_path: Path) -> None:
+        assert self.padded(tmp_path, 2, 2).padding is None
+        k = kspace()
+        k[:, [2, 9]] = 0
+        np.save(tmp_path / "gaps.npy", k)
+        raw = read_kspace(tmp_path / "gaps.npy")
+        assert (raw.padding, raw.padding_note()) == (None, None)
+        with pytest.raises(FileError, match="missing none; unexpected 0, 1, 3, 8"):
+            require_design(raw, design((4, 5, 6, 7)))
+        assert read_kspace(tmp_path / "gaps.npy").lines.tolist() == [0, 1, 3, 4, 5, 6, 7, 8, 10, 11]
+
+    def test_padded_ends_of_readouts_are_told(self, tmp_path: Path) -> None:
+        raw = self.padded(tmp_path, 0, 0, start=2)
+        assert "2 samples at the start and 0 at the end of all readouts are exactly 0: padded" in raw.notes
+        with pytest.raises(FileError, match=r"4 samples at the start and 0 at the end .* partial echoes are not read"):
+            self.padded(tmp_path, 0, 0, start=4)
+
+    def test_zeros_are_seen_before_oversampling_is_removed(self, tmp_path: Path) -> None:
+        k = kspace(oversampling=2)
+        k[..., :8] = 0
+        space = "<matrixSize><x>{}</x><y>12</y></matrixSize><fieldOfView_mm><x>{}</x></fieldOfView_mm>"
+        limits = "<encodingLimits><kspace_encoding_step_1><center>6</center></kspace_encoding_step_1></encodingLimits>"
+        with h5py.File(tmp_path / "raw.h5", "w") as stored:
+            stored["kspace"] = k.transpose(0, 2, 1)[None]
+            stored["ismrmrd_header"] = (
+                f"<ismrmrdHeader><encoding><encodedSpace>{space.format(20, 400)}</encodedSpace><reconSpace>"
+                f"{space.format(10, 200)}</reconSpace>{limits}</encoding></ismrmrdHeader>"
+            )
+        with pytest.raises(FileError, match="8 samples at the start and 0 at the end of all readouts of 20"):
+            read_kspace(tmp_path / "raw.h5")
+
+
 def test_twix_needs_its_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "some.dat").write_bytes(bytes(100))
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
