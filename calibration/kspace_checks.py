@@ -174,14 +174,14 @@ def _centre_check(findings: Findings, raw: RawKspace, mode: Mode) -> Check:
     )
     if whose == "object":
         text += " (or the object has such a linear phase; a phantom would tell)" if seen is None else ""
-    if mode == "check":
+    if mode == "check" and raw.padding is not None:
         text += ", unlike at the calibration; calibrate again with a full scan of this kind"
         return _check(name, "failed", text, above, limit, unit, "line-offset")
     if abs(above) > LARGEST_OFFSET * raw.matrix_lines:
         most = int(LARGEST_OFFSET * raw.matrix_lines)
         text += f". At most {most} are moved; is k-space stored with its centre first (fftshift)?"
         return _check(name, "failed", text, above, limit, unit, "line-offset")
-    if raw.padding is not None:
+    if raw.padding is not None and mode == "calibrate":
         text += f"; all lines are moved by {-round(above):+d}"
         return _check(name, "corrected", text, above, limit, unit, "line-offset")
     if whose == "object" and seen is not None and abs(above) <= REFUSE_OBJECT_LINES:
