@@ -1,167 +1,226 @@
-"""Training images from a user's folder: searched recursively, any bit depth, unreadable files named and skipped."""
+"""Training pictures from a user's files: what is unreadable or shows nothing is named and left out.
 
-import math
-from dataclasses import dataclass
+Every file is read twice, once to see what is in it and once to cut crops from it, and never more than one is held: a
+folder needs the memory of its largest file, whatever their number.
+"""
+
+import hashlib
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cidesign.data.arrays import reason
+from cidesign.data.brightness import LOW_CONTRAST, Range, contrast, range_of, white_level, without_contrast
+from cidesign.data.crops import Averaged, Window, remark_on_flat, windows
+from cidesign.data.image_sets import (
+    HELD_OUT,
+    MeasuredSet,
+    TrainingSet,
+    images_of_each,
+    kept_for_validation,
+    not_trained_on,
+)
+from cidesign.data.picture_arrays import Picture
+from cidesign.data.picture_files import find_images, one_scene, read_pictures
 from cidesign.errors import CidesignError, FileError, InputError
-from cidesign.files import load_npz
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".npy", ".npz")
-LARGEST_IMAGE_PIXELS = 250_000_000
-HELD_OUT = 10
-LARGEST_ZOOM = 4.0
-CONTAINER_BITS = (8, 10, 12, 14, 16)
+__all__ = ["find_images", "measure_folder", "read_folder"]
+
+# Neighbours in a stack show nearly the same: one beside those for validation is used for neither.
+GAP_FROM_PAGES = 10
 
 
 @dataclass(frozen=True)
-class FolderImages:
-    """Crops (M, n, n) uint8 for training and validation (from different pictures), and what was left out and why."""
+class _Seen:
+    """A picture of the survey: the numbers of its file and in its file, and what its values mean."""
 
-    train: NDArray[np.uint8]
-    validation: NDArray[np.uint8]
-    pictures: int
-    skipped: tuple[str, ...]
-    notes: tuple[str, ...]
-
-
-def find_images(folder: Path) -> list[Path]:
-    """Every file below `folder` with a known suffix, in a fixed order; raises `FileError` when there is none."""
-    if not folder.is_dir():
-        raise FileError(
-            f"{folder}: no such folder of images; give --data a folder, or leave it out for procedural data"
-        )
-    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
-    if not found:
-        raise FileError(f"{folder}: no image is below this folder; looked for {', '.join(SUFFIXES)}")
-    return found
+    file: int
+    number: int
+    label: str
+    scale: str
+    shape: tuple[int, int]
+    dtype: np.dtype[np.generic]
+    range: Range
+    digest: str
+    white: float = 0.0
 
 
-def read_folder(folder: Path, side: int, train: int, validation: int, seed: int) -> FolderImages:
-    """Random square crops of every readable picture below `folder`, averaged down to `side`.
+def read_folder(folder: Path, side: int, train: int, validation: int, seed: int) -> TrainingSet:
+    """Random square crops (M, n, n) uint8 of every usable picture at or below `folder`, averaged down to `side`.
 
-    Every tenth picture is held out for validation.  Raises `FileError` when nothing is readable and `InputError`
-    when there are fewer than two pictures.
+    The width of a crop is drawn from `side` to the whole picture, its logarithm evenly.  Every tenth picture is kept
+    for validation; the pages of a TIFF are one picture in this, and of a single TIFF the last tenth of its pages is.
+    Raises `FileError` when nothing is usable and `InputError` for fewer than two pictures, or when they are flat.
     """
-    pictures: list[NDArray[np.float32]] = []
-    skipped: list[str] = []
-    notes: set[str] = set()
-    for path in find_images(folder):
+    survey = _Survey(folder)
+    parts = survey.split()
+    wanted = [(parts[0], train, (seed, 0)), (parts[1], validation, (seed, 1))]
+    crops = survey.crops(side, wanted)
+    for what, part in zip(("training", "validation"), crops, strict=True):
+        if said := remark_on_flat(f"{folder}, pictures for {what}", part):
+            survey.notes.add(f"{what}: {said}")
+    trained = frozenset(survey.pictures[index].digest for index in range(len(survey.pictures)) if index not in parts[1])
+    copies = sum(survey.pictures[index].digest in trained for index in parts[1])
+    if copies:
+        survey.notes.add(
+            f"{copies} of {len(parts[1])} pictures for validation are copies of others that are trained on"
+        )
+    return TrainingSet(
+        crops[0], crops[1], len(survey.pictures), tuple(survey.skipped), tuple(sorted(survey.notes)), trained
+    )
+
+
+def measure_folder(path: Path, side: int, count: int, seed: int, trained: frozenset[str]) -> MeasuredSet:
+    """About `count` crops as in training of every usable picture at or below `path`, as many of each and at least one.
+
+    Pictures whose digests are in `trained` are left out, unless all are.
+    """
+    survey = _Survey(path)
+    chosen, held_out = not_trained_on([one.digest for one in survey.pictures], trained)
+    each = images_of_each(len(chosen), count, side * side)
+    (crops,) = survey.crops(side, [(chosen, each * len(chosen), (seed, 2))])
+    left_out = len(survey.pictures) - len(chosen)
+    return MeasuredSet(
+        crops, len(survey.pictures), left_out, held_out, tuple(survey.skipped), tuple(sorted(survey.notes))
+    )
+
+
+class _Survey:
+    """What is in the files at or below a path: usable pictures, what is left out and why, and remarks."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.files, others = find_images(path)
+        self.pictures: list[_Seen] = []
+        self.skipped: list[str] = []
+        self.notes: set[str] = {f"not read below {path}: {others}"} if others else set()
+        remarks: dict[str, list[str]] = {}
+        for file in range(len(self.files)):
+            for remark in dict.fromkeys(self._look_into(file)):
+                remarks.setdefault(remark, []).append(self._name(file))
+        if not self.pictures:
+            raise FileError(f"{path}: none of {len(self.files)} files can be used; the first: {self.skipped[0]}")
+        for text, names in remarks.items():
+            self.notes.add(f"{names[0]}: {text}" if len(names) == 1 else f"{text} ({len(names)} files, as {names[0]})")
+        self._tell_low_contrast()
+
+    def _name(self, file: int) -> str:
+        entry = self.files[file]
+        return entry.name if entry == self.path else str(entry.relative_to(self.path))
+
+    def _look_into(self, file: int) -> list[str]:
+        """Add the usable pictures of one file; returns remarks on it."""
+        remarks: list[str] = []
+        found: list[_Seen] = []
+        bad: list[str] = []
+        total = 0
         try:
-            for values in _pictures_in(path):
-                picture, note = _to_unit_range(values)
-                pictures.append(picture)
-                if note:
-                    notes.add(note)
-        except (CidesignError, OSError, ValueError, SyntaxError, KeyError, MemoryError) as error:
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            skipped.append(f"{path.relative_to(folder)}: {reason.removeprefix(f'{path}: ')}")
-    if not pictures:
-        raise FileError(f"{folder}: none of {len(skipped)} files could be read; the first: {skipped[0]}")
-    if len(pictures) < 2:
-        raise InputError(f"{folder}: one picture is not enough (one is held out for validation); add more")
-    if min(min(picture.shape) for picture in pictures) < side:
-        notes.add(f"pictures smaller than {side} x {side} are enlarged")
-    held_out = [index % HELD_OUT == HELD_OUT - 1 for index in range(len(pictures))]
-    held_out[-1] = held_out[-1] or not any(held_out)
-    parts = []
-    for count, wanted in ((train, False), (validation, True)):
-        chosen = [picture for picture, out in zip(pictures, held_out, strict=True) if out == wanted]
-        parts.append(_crops(chosen, side, count, np.random.default_rng([seed, int(wanted)])))
-    return FolderImages(parts[0], parts[1], len(pictures), tuple(skipped), tuple(sorted(notes)))
+            for number, picture in enumerate(read_pictures(self.files[file], remarks)):
+                total = number + 1
+                try:
+                    found.append(_seen(file, number, picture))
+                except ValueError as error:
+                    bad.append(f"{picture.label}: {error}".removeprefix(": "))
+        except CidesignError as error:
+            self.skipped.append(f"{self._name(file)}: {reason(self.files[file], error)}")
+            return []
+        for scale in dict.fromkeys(one.scale for one in found):
+            alike = [one for one in found if one.scale == scale]
+            white, note, remark = white_level(alike[0].dtype, max(one.range.high for one in alike))
+            self.notes |= {note} - {""}
+            remarks += [remark] if remark else []
+            for one in alike:
+                why = without_contrast(one.range, white, one.dtype.kind != "f")
+                if why:
+                    bad.append(f"{one.label}: {why}".removeprefix(": "))
+                else:
+                    self.pictures.append(replace(one, white=white))
+        if bad:
+            several = f"{len(bad)} of {total} pictures are left out; the first, " if total > 1 else ""
+            self.skipped.append(f"{self._name(file)}: {several}{bad[0]}")
+        return remarks
+
+    def _tell_low_contrast(self) -> None:
+        low = [one for one in self.pictures if contrast(one.range, one.white) < LOW_CONTRAST]
+        if low:
+            first = f"{self._name(low[0].file)} {low[0].label}".strip()
+            self.notes.add(
+                f"{len(low)} of {len(self.pictures)} pictures use less than {LOW_CONTRAST:.0%} of the scale from black "
+                f"to white; the first, {first}: values {low[0].range.low:g} to {low[0].range.high:g} of "
+                f"{low[0].white:g}"
+            )
+
+    def split(self) -> tuple[list[int], list[int]]:
+        """The numbers of the pictures to train on, and of those for validation: of other scenes."""
+        if len(self.pictures) < 2:
+            others = f"; left out: {self.skipped[0]}" if self.skipped else ""
+            raise InputError(
+                f"{self.path}: one picture is not enough (one is held out for validation); add more{others}"
+            )
+        # An array's pictures are scenes of their own, a TIFF's pages show one.
+        scenes: dict[tuple[int, int], list[int]] = {}
+        for index, one in enumerate(self.pictures):
+            together = one_scene(self.files[one.file])
+            scenes.setdefault((one.file, 0 if together else one.number), []).append(index)
+        groups = list(scenes.values())
+        if len(groups) > 1:
+            kept = kept_for_validation(len(groups))
+            return (
+                [index for group, out in zip(groups, kept, strict=True) if not out for index in group],
+                [index for group, out in zip(groups, kept, strict=True) if out for index in group],
+            )
+        count = len(self.pictures)
+        start = count - max(1, count // HELD_OUT)
+        self.notes.add(
+            f"a single file: its pages from {self.pictures[start].label} on are kept for validation; pages of one "
+            "scene are alike, and other scenes may be harder"
+        )
+        return list(range(start - (1 if count >= GAP_FROM_PAGES else 0))), list(range(start, count))
+
+    def crops(self, side: int, parts: list[tuple[list[int], int, tuple[int, int]]]) -> list[NDArray[np.uint8]]:
+        """Crops (M, side, side) of several parts: numbers of pictures, how many crops, and a seed."""
+        images = [np.empty((count, side, side), dtype=np.uint8) for _, count, _ in parts]
+        wanted: dict[int, dict[int, list[tuple[int, Window]]]] = {}
+        for part, (chosen, count, seed) in enumerate(parts):
+            shapes = [self.pictures[index].shape for index in chosen]
+            if min(min(shape) for shape in shapes) < side:
+                self.notes.add(f"pictures smaller than {side} x {side} are enlarged")
+            for index, cuts in zip(chosen, windows(shapes, side, count, seed), strict=True):
+                if cuts:
+                    one = self.pictures[index]
+                    wanted.setdefault(one.file, {}).setdefault(index, []).extend((part, window) for window in cuts)
+        for file in sorted(wanted):
+            here = {self.pictures[index].number: (self.pictures[index], cuts) for index, cuts in wanted[file].items()}
+            for number, picture in enumerate(read_pictures(self.files[file], [])):
+                if number not in here:
+                    continue
+                seen, cuts = here.pop(number)
+                if picture.values.shape != seen.shape:
+                    raise FileError(f"{self.files[file]}: it changed while it was read; repeat")
+                averaged = Averaged(picture.values, seen.white)
+                for part, window in cuts:
+                    images[part][window.image] = np.round(255 * averaged.square(window, side)).clip(0, 255)
+                if not here:
+                    break
+            if here:
+                raise FileError(f"{self.files[file]}: it changed while it was read; repeat")
+        return images
 
 
-def _pictures_in(path: Path) -> list[NDArray[np.generic]]:
-    suffix = path.suffix.lower()
-    if suffix == ".npz":
-        arrays = list(load_npz(path, "image file").values())
-    elif suffix == ".npy":
-        arrays = [np.load(path, allow_pickle=False)]
-    elif suffix in (".tif", ".tiff"):
-        arrays = [_read_tiff(path)]
-    else:
-        arrays = [_read_picture(path)]
-    return [picture for array in arrays for picture in _split(array)]
-
-
-def _read_tiff(path: Path) -> NDArray[np.generic]:
-    import tifffile
-
-    try:
-        with tifffile.TiffFile(path) as stored:
-            pixels = math.prod(stored.series[0].shape)
-            if pixels > LARGEST_IMAGE_PIXELS:
-                raise FileError(f"{path}: {pixels} samples are more than {LARGEST_IMAGE_PIXELS}")
-            return np.asarray(stored.series[0].asarray())
-    except (tifffile.TiffFileError, IndexError, TypeError) as error:
-        raise FileError(f"{path}: not a readable TIFF ({error})") from error
-
-
-def _read_picture(path: Path) -> NDArray[np.generic]:
-    from PIL import Image
-
-    with Image.open(path) as picture:
-        if picture.width * picture.height > LARGEST_IMAGE_PIXELS:
-            raise FileError(f"{path}: {picture.width} x {picture.height} pixels are more than {LARGEST_IMAGE_PIXELS}")
-        if picture.mode in ("P", "PA", "RGBA", "LA", "CMYK", "YCbCr"):
-            return np.asarray(picture.convert("RGB"))
-        return np.asarray(picture)
-
-
-def _split(array: NDArray[np.generic]) -> list[NDArray[np.generic]]:
-    """An array as single grey pictures: (H, W), (H, W, 3 or 4) or a stack (M, H, W) or (M, H, W, 3)."""
-    if array.dtype == bool:
-        array = array.astype(np.uint8) * np.uint8(255)
-    if array.dtype.kind not in "uif":
-        raise ValueError(f"values of type {array.dtype} are not an image")
-    if array.ndim in (3, 4) and array.shape[-1] in (3, 4):
-        # Rec. 601 luma, what 'grey' means in image tools; a fourth channel is transparency.
-        grey = array[..., :3] @ np.array([0.299, 0.587, 0.114])
-        array = grey if array.dtype.kind == "f" else np.round(grey).astype(array.dtype)
-    if array.ndim == 2:
-        array = array[None]
-    if array.ndim != 3 or min(array.shape) < 1:
-        raise ValueError(f"an array of shape {array.shape} is not an image or a stack of images")
-    return list(array)
-
-
-def _to_unit_range(values: NDArray[np.generic]) -> tuple[NDArray[np.float32], str]:
-    """Grey values in [0, 1], and a remark where the scale had to be guessed."""
-    picture = values.astype(np.float32)
-    if not np.isfinite(picture).all():
-        raise ValueError("it holds values that are not finite")
-    low, high = float(picture.min()), float(picture.max())
-    if low < 0:
-        raise ValueError(f"it holds negative values (down to {low:g}); images are light, 0 or more")
-    if values.dtype.kind == "f":
-        if high <= 1:
-            return picture, ""
-        return picture / high, "float pictures with values above 1 are divided by their largest value"
-    bits = next((bits for bits in CONTAINER_BITS if high < 2**bits), None)
-    if bits is None:
-        return picture / high, "integer pictures above 16 bit are divided by their largest value"
-    note = "" if bits in (8, 16) else f"16-bit files that use only {bits} bits are read as {bits}-bit pictures"
-    if values.dtype.itemsize > 1 and bits == 8:
-        note = "16-bit files that use only 8 bits are read as 8-bit pictures"
-    return picture / (2**bits - 1), note
-
-
-def _crops(pictures: list[NDArray[np.float32]], side: int, count: int, rng: np.random.Generator) -> NDArray[np.uint8]:
-    import cv2
-
-    crops = np.empty((count, side, side), dtype=np.uint8)
-    # In random order, so that fewer crops than pictures are not those of the first pictures alone.
-    order = rng.permutation(len(pictures))
-    for position, which in enumerate(rng.permutation(order[np.arange(count) % len(pictures)])):
-        picture = pictures[which]
-        shortest = min(picture.shape)
-        width = min(shortest, int(side * LARGEST_ZOOM ** rng.random()))
-        top = rng.integers(0, picture.shape[0] - width + 1)
-        left = rng.integers(0, picture.shape[1] - width + 1)
-        crop = picture[top : top + width, left : left + width]
-        way = cv2.INTER_AREA if width >= side else cv2.INTER_LINEAR
-        crops[position] = np.round(255 * cv2.resize(crop, (side, side), interpolation=way)).clip(0, 255)
-    return crops
+def _seen(file: int, number: int, picture: Picture) -> _Seen:
+    values = picture.values
+    found = range_of(values)
+    content = hashlib.blake2b(f"{values.shape} {values.dtype.kind}".encode(), digest_size=16)
+    content.update(np.ascontiguousarray(values))
+    return _Seen(
+        file=file,
+        number=number,
+        label=picture.label,
+        scale=picture.scale,
+        shape=(values.shape[0], values.shape[1]),
+        dtype=values.dtype,
+        range=found,
+        digest=content.hexdigest(),
+    )

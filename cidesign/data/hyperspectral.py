@@ -1,16 +1,25 @@
 """Training cubes from hyperspectral files: resampled to the bands of a camera, scaled to [0, 1], cut into crops."""
 
+import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cidesign.data.arrays import find_data, reason
+from cidesign.data.brightness import NO_CONTRAST, OUTSIDE
+from cidesign.data.crops import Averaged, Window, remark_on_flat, windows
 from cidesign.data.cube_files import SUFFIXES, SpectralCube, read_cube
 from cidesign.data.envi import is_envi
-from cidesign.data.folders import HELD_OUT, LARGEST_ZOOM, FolderImages
+from cidesign.data.image_sets import (
+    MeasuredSet,
+    TrainingSet,
+    images_of_each,
+    kept_for_validation,
+    not_trained_on,
+)
 from cidesign.errors import CidesignError, FileError, InputError
 from cidesign.records import shown
 
@@ -20,14 +29,28 @@ FULL_SCALE = 65535
 # The part of a single cube whose lines are kept for validation.
 VALIDATION_LINES = 0.25
 
-__all__ = ["SpectralCube", "find_cubes", "read_cube", "read_cubes", "resample_bands"]
+__all__ = ["SpectralCube", "find_cubes", "measure_cubes", "read_cube", "read_cubes", "resample_bands"]
 
 
 @dataclass(frozen=True)
 class _Scene:
-    name: str
     values: NDArray[np.uint16]  # (L, H, W), white is FULL_SCALE
     notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Lines `first` up to `last` of a cube that was found usable."""
+
+    path: Path
+    digest: str
+    first: int
+    last: int
+    width: int
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.last - self.first, self.width
 
 
 def resample_bands(cube: SpectralCube, wavelengths_nm: Sequence[float]) -> NDArray[np.float32]:
@@ -89,44 +112,72 @@ def find_cubes(path: Path) -> list[Path]:
 
 def read_cubes(
     path: Path, side: int, wavelengths_nm: Sequence[float], count: int, validation_count: int, seed: int
-) -> FolderImages:
-    """Random crops (M, L, side, side) of every readable cube at or below `path`, at the bands `wavelengths_nm`.
+) -> TrainingSet:
+    """Random crops (M, L, side, side) of every usable cube at or below `path`, at the bands `wavelengths_nm`.
 
-    255 is the white level of a cube, the 99.9th percentile of its values in these bands.  Crops of 1x to 4x the side
-    are averaged down.  Every tenth cube is held out for validation; of a single cube, the last quarter of its lines.
-    Raises `FileError` when nothing is readable and `InputError` when nothing is large enough, or when the only file
-    cannot give the bands.
+    255 is the white level of a cube, the 99.9th percentile of its values in these bands.  The width of a crop is drawn
+    from `side` to the whole cube, its logarithm evenly, and averaged down.  Every tenth cube is held out for
+    validation; of a single cube, the last quarter of its lines.  Cubes are read twice and held one at a time.
+    Raises `FileError` when nothing is usable and `InputError` when nothing is large enough, when the only file
+    cannot give the bands, or when nearly all crops are flat.
     """
-    scenes: list[_Scene] = []
+    found, skipped, notes = _survey(path, side, wavelengths_nm)
+    if len(found) == 1:
+        train, validation = _split_one(found[0], side)
+        notes.add("a single cube: the last quarter of its lines is kept for validation")
+        trained = frozenset([found[0].digest])
+    else:
+        kept = kept_for_validation(len(found))
+        train = [part for part, out in zip(found, kept, strict=True) if not out]
+        validation = [part for part, out in zip(found, kept, strict=True) if out]
+        trained = frozenset(part.digest for part in train)
+        copies = sum(part.digest in trained for part in validation)
+        if copies:
+            notes.add(f"{copies} of {len(validation)} cubes for validation are copies of others that are trained on")
+    crops = _crops([(train, count, (seed, 0)), (validation, validation_count, (seed, 1))], side, wavelengths_nm)
+    for what, part in zip(("training", "validation"), crops, strict=True):
+        if said := remark_on_flat(f"{path}, cubes for {what}", part):
+            notes.add(f"{what}: {said}")
+    return TrainingSet(crops[0], crops[1], len(found), tuple(skipped), tuple(sorted(notes)), trained)
+
+
+def measure_cubes(
+    path: Path, side: int, wavelengths_nm: Sequence[float], count: int, seed: int, trained: frozenset[str]
+) -> MeasuredSet:
+    """About `count` crops as in training of every usable cube at or below `path`, as many of each and at least one.
+
+    Cubes whose digests are in `trained` are left out, unless all are.
+    """
+    found, skipped, notes = _survey(path, side, wavelengths_nm)
+    numbers, held_out = not_trained_on([part.digest for part in found], trained)
+    chosen = [found[number] for number in numbers]
+    each = images_of_each(len(chosen), count, len(wavelengths_nm) * side * side)
+    (crops,) = _crops([(chosen, each * len(chosen), (seed, 2))], side, wavelengths_nm)
+    left_out = len(found) - len(chosen)
+    return MeasuredSet(crops, len(found), left_out, held_out, tuple(skipped), tuple(sorted(notes)))
+
+
+def _survey(path: Path, side: int, wavelengths_nm: Sequence[float]) -> tuple[list[_Part], list[str], set[str]]:
+    """The usable cubes, why others are not, and remarks."""
+    found: list[_Part] = []
     skipped: list[str] = []
+    notes = {
+        f"{WHITE_PERCENTILE:g} % of the values of a cube are below its white level, which is read as reflectance 1"
+    }
     for entry in find_cubes(path):
         try:
-            scenes.append(_scene(entry, side, wavelengths_nm))
+            scene = _scene(entry, side, wavelengths_nm)
         except CidesignError as error:
             if entry == path:
                 raise
             skipped.append(f"{entry.relative_to(path)}: {reason(entry, error)}")
-    if not scenes:
+            continue
+        digest = hashlib.blake2b(scene.values, digest_size=16).hexdigest()
+        found.append(_Part(entry, digest, 0, *scene.values.shape[1:]))
+        notes |= {f"{entry.name}: {note}" for note in scene.notes}
+    if not found:
         raise FileError(f"{path}: none of {len(skipped)} cubes can be used; the first: {skipped[0]}")
-    notes = {
-        f"{WHITE_PERCENTILE:g} % of the values of a cube are below its white level, which is read as reflectance 1"
-    }
-    notes |= {f"{scene.name}: {note}" for scene in scenes for note in scene.notes}
-    if len(scenes) == 1:
-        train, validation = _split_one(scenes[0], side)
-        notes.add("a single cube: the last quarter of its lines is kept for validation")
-    else:
-        held_out = [index % HELD_OUT == HELD_OUT - 1 for index in range(len(scenes))]
-        held_out[-1] = held_out[-1] or not any(held_out)
-        train = [scene.values for scene, out in zip(scenes, held_out, strict=True) if not out]
-        validation = [scene.values for scene, out in zip(scenes, held_out, strict=True) if out]
-    return FolderImages(
-        _crops(train, side, count, np.random.default_rng([seed, 0])),
-        _crops(validation, side, validation_count, np.random.default_rng([seed, 1])),
-        len(scenes),
-        tuple(skipped),
-        tuple(sorted(notes)),
-    )
+    return found, skipped, notes
 
 
 def _scene(path: Path, side: int, wavelengths_nm: Sequence[float]) -> _Scene:
@@ -146,38 +197,49 @@ def _scene(path: Path, side: int, wavelengths_nm: Sequence[float]) -> _Scene:
         raise FileError(
             f"{path}: it is dark in the bands that are wanted ({WHITE_PERCENTILE:g} % are at most {white:g})"
         )
+    spans = np.percentile(values, [100 * OUTSIDE, 100 * (1 - OUTSIDE)], axis=(1, 2))
+    if float((spans[1] - spans[0]).max()) < NO_CONTRAST * white:
+        raise FileError(
+            f"{path}: no contrast: within every band, nearly all values differ by less than {NO_CONTRAST:.0%} of the "
+            f"cube's white level {white:g} (values {float(values.min()):g} to {float(values.max()):g})"
+        )
     notes = list(cube.notes)
     negative = float((values < 0).mean())
     if negative:
         notes.append(f"{negative:.2%} of the values are negative (noise) and read as 0")
     scaled = np.round(FULL_SCALE * (np.clip(values, 0, white) / white))
-    return _Scene(path.name, scaled.astype(np.uint16), tuple(notes))
+    return _Scene(scaled.astype(np.uint16), tuple(notes))
 
 
-def _split_one(scene: _Scene, side: int) -> tuple[list[NDArray[np.uint16]], list[NDArray[np.uint16]]]:
-    height = scene.values.shape[1]
+def _split_one(cube: _Part, side: int) -> tuple[list[_Part], list[_Part]]:
+    height = cube.last
     kept = max(side, round(VALIDATION_LINES * height))
     if height - kept < side:
         raise InputError(
-            f"{scene.name}: one cube of {height} lines is not enough for images of {side} lines, as some are kept for "
+            f"{cube.path}: one cube of {height} lines is not enough for images of {side} lines, as some are kept for "
             f"validation; give {2 * side} lines or a second cube"
         )
-    return [scene.values[:, : height - kept]], [scene.values[:, height - kept :]]
+    return [replace(cube, last=height - kept)], [replace(cube, first=height - kept)]
 
 
-def _crops(scenes: list[NDArray[np.uint16]], side: int, count: int, rng: np.random.Generator) -> NDArray[np.uint8]:
-    import cv2
-
-    crops = np.empty((count, scenes[0].shape[0], side, side), dtype=np.uint8)
-    order = rng.permutation(len(scenes))
-    for position, number in enumerate(rng.permutation(count)):
-        which = order[number % len(scenes)]
-        height, width = scenes[which].shape[1:]
-        extent = min(height, width, int(side * LARGEST_ZOOM ** rng.random()))
-        top = rng.integers(0, height - extent + 1)
-        left = rng.integers(0, width - extent + 1)
-        for band, plane in enumerate(scenes[which]):
-            crop = plane[top : top + extent, left : left + extent].astype(np.float32)
-            small = cv2.resize(crop, (side, side), interpolation=cv2.INTER_AREA)
-            crops[position, band] = np.round(small * np.float32(255 / FULL_SCALE))
+def _crops(
+    groups: list[tuple[list[_Part], int, tuple[int, int]]], side: int, wavelengths_nm: Sequence[float]
+) -> list[NDArray[np.uint8]]:
+    """Crops (M, L, side, side) of several groups: parts of cubes, how many crops, and a seed."""
+    crops = [np.empty((count, len(wavelengths_nm), side, side), dtype=np.uint8) for _, count, _ in groups]
+    wanted: dict[Path, list[tuple[int, Window]]] = {}
+    digests: dict[Path, str] = {}
+    for number, (parts, count, seed) in enumerate(groups):
+        for part, cuts in zip(parts, windows([part.shape for part in parts], side, count, seed), strict=True):
+            digests[part.path] = part.digest
+            moved = [replace(window, top=window.top + part.first) for window in cuts]
+            wanted.setdefault(part.path, []).extend((number, window) for window in moved)
+    for path, cuts_here in wanted.items():
+        values = _scene(path, side, wavelengths_nm).values
+        if hashlib.blake2b(values, digest_size=16).hexdigest() != digests[path]:
+            raise FileError(f"{path}: it changed while it was read; repeat")
+        for band, plane in enumerate(values):
+            averaged = Averaged(plane, FULL_SCALE)
+            for number, window in cuts_here:
+                crops[number][window.image, band] = np.round(255 * averaged.square(window, side))
     return crops

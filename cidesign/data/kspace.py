@@ -1,13 +1,21 @@
 """Training slices from MR files: complex, of one size, the largest magnitude 1."""
 
-from dataclasses import dataclass
+import hashlib
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cidesign.data.arrays import find_data, reason
-from cidesign.data.folders import HELD_OUT
+from cidesign.data.brightness import NO_CONTRAST, OUTSIDE
+from cidesign.data.image_sets import (
+    HELD_OUT,
+    MeasuredSet,
+    TrainingSet,
+    images_of_each,
+    kept_for_validation,
+    not_trained_on,
+)
 from cidesign.data.mri_files import SUFFIXES, read_volume
 from cidesign.data.phantoms import ROUNDING_MARGIN
 from cidesign.errors import CidesignError, FileError, InputError
@@ -21,25 +29,48 @@ LARGEST_SHIFT = 1 / 16
 GAP_FROM_SLICES = 10
 
 
-@dataclass(frozen=True)
-class SliceImages:
-    """Slices (M, 2, n, n) float16, real and imaginary part, for training and validation, and what was left out."""
+def read_slices(path: Path, side: int, count: int, validation_count: int, seed: int) -> TrainingSet:
+    """Slices (M, 2, n, n) float16 of every readable file at or below `path`, brought to `side` x `side`, |x| at most 1.
 
-    train: NDArray[np.float16]
-    validation: NDArray[np.float16]
-    pictures: int
-    skipped: tuple[str, ...]
-    notes: tuple[str, ...]
-
-
-def read_slices(path: Path, side: int, count: int, validation_count: int, seed: int) -> SliceImages:
-    """Slices of every readable file at or below `path`, brought to `side` x `side`, |x| at most 1 in each.
-
-    Slices are padded with zeros to a square; larger ones are averaged down, smaller ones padded further: a larger
+    Real and imaginary part.  Slices are padded with zeros to a square; larger ones are averaged down, smaller ones padded further: a larger
     field of view, as enlarging would leave the outer k-space empty.  Magnitudes keep a phase of 0.  Every tenth
     file is held out for validation; of a single file, a block of slices in its middle.  What is drawn more than once is
     mirrored and moved.  Raises `FileError` when nothing is readable and `InputError` when there are too few slices.
     """
+    volumes, skipped, notes = _survey(path, side)
+    train, validation = _split(path, volumes, notes)
+    kept = {_digest(one) for one in validation}
+    used = {_digest(one) for one in train}
+    copies = len(kept & used)
+    if copies:
+        notes.add(f"{copies} of {len(validation)} slices for validation are copies of others that are trained on")
+    return TrainingSet(
+        _drawn(train, count, np.random.default_rng([seed, 0])),
+        _drawn(validation, validation_count, np.random.default_rng([seed, 1])),
+        sum(len(volume) for volume in volumes),
+        tuple(skipped),
+        tuple(sorted(notes)),
+        # Neighbours of those for validation count as trained on: they show nearly the same as what is.
+        frozenset({_digest(one) for volume in volumes for one in volume} - kept | used),
+    )
+
+
+def measure_slices(path: Path, side: int, seed: int, trained: frozenset[str]) -> MeasuredSet:
+    """Every slice that shows something of the files at or below `path`, once, as in training.
+
+    Slices whose digests are in `trained` are left out, unless all are.
+    """
+    volumes, skipped, notes = _survey(path, side)
+    slices = np.concatenate(volumes)
+    chosen, held_out = not_trained_on([_digest(one) for one in slices], trained)
+    images_of_each(len(chosen), len(chosen), 4 * side * side)
+    images = _drawn(slices[chosen], len(chosen), np.random.default_rng([seed, 2]))
+    left_out = len(slices) - len(chosen)
+    return MeasuredSet(images, len(slices), left_out, held_out, tuple(skipped), tuple(sorted(notes)))
+
+
+def _survey(path: Path, side: int) -> tuple[list[NDArray[np.complex64]], list[str], set[str]]:
+    """The usable slices by file, why other files are left out, and remarks."""
     volumes: list[NDArray[np.complex64]] = []
     skipped: list[str] = []
     notes: set[str] = set()
@@ -56,15 +87,11 @@ def read_slices(path: Path, side: int, count: int, validation_count: int, seed: 
             raise InputError(f"{path}: more than {MAX_SLICES_BYTES} bytes of slices {side} x {side}; give fewer files")
     if not volumes:
         raise FileError(f"{path}: none of {len(skipped)} files could be read; the first: {skipped[0]}")
-    train, validation = _split(path, volumes, notes)
-    total = sum(len(volume) for volume in volumes)
-    return SliceImages(
-        _drawn(train, count, np.random.default_rng([seed, 0])),
-        _drawn(validation, validation_count, np.random.default_rng([seed, 1])),
-        total,
-        tuple(skipped),
-        tuple(sorted(notes)),
-    )
+    return volumes, skipped, notes
+
+
+def _digest(one: NDArray[np.complex64]) -> str:
+    return hashlib.blake2b(np.ascontiguousarray(one), digest_size=16).hexdigest()
 
 
 def _usable_slices(path: Path, side: int, notes: set[str]) -> NDArray[np.complex64]:
@@ -79,6 +106,16 @@ def _usable_slices(path: Path, side: int, notes: set[str]) -> NDArray[np.complex
     shows = strength > EMPTY_PART * strength.max()
     if not shows.all():
         notes.add(f"{path.name}: {int((~shows).sum())} of {shows.size} slices have hardly any signal and are left out")
+    plain = shows & np.array([_without_contrast(one) for one in volume.slices])
+    if plain.any():
+        shows &= ~plain
+        value = float(np.abs(volume.slices[int(np.argmax(plain))]).max())
+        said = (
+            f"{int(plain.sum())} of {plain.size} slices have no contrast (nearly all magnitudes of one are {value:g})"
+        )
+        if not shows.any():
+            raise FileError(f"{path}: {said}")
+        notes.add(f"{path.name}: {said} and are left out")
     height, width = volume.slices.shape[1:]
     if height != width:
         notes.add("slices that are not square are padded with zeros")
@@ -87,6 +124,12 @@ def _usable_slices(path: Path, side: int, notes: set[str]) -> NDArray[np.complex
         way = "averaged down from more pixels" if larger else "padded with zeros, a larger field of view"
         notes.add(f"{path.name}: slices {height} x {width} are {way}")
     return np.stack([_fitted(one, side) for one in volume.slices[shows]])
+
+
+def _without_contrast(one: NDArray[np.complex64] | NDArray[np.float32]) -> bool:
+    magnitude = np.abs(one)
+    low, high = np.percentile(magnitude, [100 * OUTSIDE, 100 * (1 - OUTSIDE)])
+    return bool(high - low < NO_CONTRAST * magnitude.max())
 
 
 def _fitted(one: NDArray[np.complex64] | NDArray[np.float32], side: int) -> NDArray[np.complex64]:
@@ -111,8 +154,7 @@ def _split(
     path: Path, volumes: list[NDArray[np.complex64]], notes: set[str]
 ) -> tuple[NDArray[np.complex64], NDArray[np.complex64]]:
     if len(volumes) > 1:
-        held_out = [index % HELD_OUT == HELD_OUT - 1 for index in range(len(volumes))]
-        held_out[-1] = held_out[-1] or not any(held_out)
+        held_out = kept_for_validation(len(volumes))
         parts = [
             np.concatenate([volume for volume, out in zip(volumes, held_out, strict=True) if out == wanted])
             for wanted in (False, True)

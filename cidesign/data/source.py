@@ -1,13 +1,14 @@
 """The images that a run trains on: procedural, or from files; the same ones for the same settings."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cidesign.data.folders import read_folder
+from cidesign.data.folders import measure_folder, read_folder
+from cidesign.data.image_sets import MeasuredSet
 from cidesign.data.phantoms import phantom_slices
 from cidesign.data.procedural import dead_leaves
 from cidesign.data.spectral import spectral_dead_leaves
@@ -25,6 +26,7 @@ class TrainingImages:
     """Images (M, C, n, n) for training and validation, with remarks for the user.
 
     uint8 holds 255 times the value; float16 the value itself (real and imaginary part of complex images).
+    `trained` holds the digests of the pictures that are trained on; procedural images have none.
     """
 
     train: NDArray[Any]
@@ -32,6 +34,7 @@ class TrainingImages:
     description: str
     skipped: tuple[str, ...]
     notes: tuple[str, ...]
+    trained: frozenset[str] = frozenset()
 
     @property
     def digest(self) -> str:
@@ -53,16 +56,41 @@ def load_images(settings: RunSettings, profile: HardwareProfile) -> TrainingImag
         bands = profile.spectrograph.wavelengths_nm.value
         cubes = read_cubes(path, settings.side, bands, *counts, settings.seed)
         description = f"{counts[0]} crops of {cubes.pictures} cubes below {settings.data}"
-        return TrainingImages(cubes.train, cubes.validation, description, cubes.skipped, cubes.notes)
+        return TrainingImages(cubes.train, cubes.validation, description, cubes.skipped, cubes.notes, cubes.trained)
     if isinstance(settings, MriSettings):
         from cidesign.data.kspace import read_slices
 
         slices = read_slices(path, settings.side, *counts, settings.seed)
         description = f"{counts[0]} of {slices.pictures} slices below {settings.data}"
-        return TrainingImages(slices.train, slices.validation, description, slices.skipped, slices.notes)
+        return TrainingImages(
+            slices.train, slices.validation, description, slices.skipped, slices.notes, slices.trained
+        )
     found = read_folder(path, settings.side, *counts, settings.seed)
     description = f"{counts[0]} crops of {found.pictures} pictures below {settings.data}"
-    return TrainingImages(found.train[:, None], found.validation[:, None], description, found.skipped, found.notes)
+    train, validation = found.train[:, None], found.validation[:, None]
+    return TrainingImages(train, validation, description, found.skipped, found.notes, found.trained)
+
+
+def load_measured(settings: RunSettings, profile: HardwareProfile, data: str, trained: frozenset[str]) -> MeasuredSet:
+    """Images (M, C, n, n) of all pictures, cubes or slices at or below `data`, to measure systems of `settings` on.
+
+    Pictures whose digests are in `trained` are left out, unless all are.
+    """
+    path, count, seed = Path(data), settings.validation_images, settings.seed
+    if isinstance(settings, CassiSettings) and isinstance(profile, ApertureProfile):
+        from cidesign.data.hyperspectral import measure_cubes
+
+        bands = profile.spectrograph.wavelengths_nm.value
+        return measure_cubes(path, settings.side, bands, count, seed, trained)
+    if isinstance(settings, MriSettings):
+        from cidesign.data.kspace import measure_slices
+
+        return measure_slices(path, settings.side, seed, trained)
+    found = measure_folder(path, settings.side, count, seed, trained)
+    return replace(found, images=found.images[:, None])
+
+
+NAMES = {"single-pixel": "picture", "cassi": "cube", "mri": "slice"}
 
 
 _KINDS = {
