@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from cidesign.run_settings import RunSettings
     from cidesign.runs import Run, SinglePixelRun
 
+# Lines for people; evaluate's --json names all.
+MOST_NAMED = 20
+
 
 @click.command("distill")
 @click.option("--profile", "profile_name", help="A known profile, or your own .toml file.")
@@ -199,9 +202,11 @@ class _Display:
                 for remark in images.notes:
                     note(f"note: {remark}")
                 if images.skipped:
-                    note(f"skipped {len(images.skipped)} unreadable files:")
-                    for line in images.skipped[:20]:
+                    note(f"left out of {len(images.skipped)} files what cannot be used:")
+                    for line in images.skipped[:MOST_NAMED]:
                         note(f"  {line}")
+                    if len(images.skipped) > MOST_NAMED:
+                        note(f"  ... and of {len(images.skipped) - MOST_NAMED} more")
 
             def step(self, report: Any) -> None:
                 if report.phase not in tasks:

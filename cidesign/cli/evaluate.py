@@ -34,6 +34,8 @@ HEADINGS = {
 def command(run: Path | None, data: str | None, no_training: bool, as_json: bool) -> None:
     """Compare a run with end-to-end training (E2E), fixed designs and its teacher.
 
+    All of the pictures, cubes or slices of --data are measured, except those that the run was trained on.
+
     E2E and a decoder for every fixed design are trained like the student, for as many epochs as teacher and student
     together, and kept in RUN/baselines.  RUN is a run folder; without it the newest one below runs/ is used.
     """
@@ -44,6 +46,9 @@ def command(run: Path | None, data: str | None, no_training: bool, as_json: bool
     if run is None:
         note(f"run: {opened.path} (the newest)")
     comparison = Comparison(opened, data)
+    measured = comparison.measured_on
+    for remark in measured.notes:
+        note(f"note: {remark}")
     rows = comparison.own()
     missing = [name for name in comparison.others() if not comparison.known(name)]
     if missing and no_training:
@@ -57,12 +62,19 @@ def command(run: Path | None, data: str | None, no_training: bool, as_json: bool
     ]
     value = {
         "run": str(opened.path),
-        "images": comparison.where,
-        "count": len(comparison.images),
+        "images": measured.where,
+        "count": len(measured.images),
+        "pictures": measured.pictures,
+        "trained_on_and_left_out": measured.left_out,
+        "held_out": measured.held_out,
+        "skipped": list(measured.skipped),
+        "notes": list(measured.notes),
         "epochs": comparison.epochs,
         "rows": [{"name": row.name, "images": row.images, "optics": row.optics} for row in rows],
     }
-    head = f"{len(comparison.images)} {comparison.where}; equal noise for all; one seed ({opened.settings.seed})"
+    head = f"{len(measured.images)} {measured.where}; equal noise for all; one seed ({opened.settings.seed})"
+    if measured.skipped:
+        head += f"\n{len(measured.skipped)} left out:\n" + "\n".join(f"  {line}" for line in measured.skipped)
     lines = [head, table(shown, ("system", *(HEADINGS[name] for name in columns))), *_remarks(rows)]
     result(value, "\n".join(lines), as_json)
     next_step(f"cidesign export {quoted(opened.path)}")

@@ -35,9 +35,7 @@ def range_of(picture: NDArray[np.generic]) -> Range:
         raise ValueError(f"{bad} of its {picture.size} values are not finite")
     low, high = float(picture.min()), float(picture.max())
     if low < 0:
-        raise ValueError(
-            f"it holds negative values ({low:g} to {high:g}); images are light, 0 or more: add an offset, or scale to 0..1"
-        )
+        raise ValueError(f"it holds negative values ({low:g} to {high:g}); images are light, 0 or more: add an offset")
     step = max(1, int((picture.size / SAMPLE) ** 0.5))
     sample = picture[::step, ::step].ravel()
     outside = int(OUTSIDE * sample.size)
@@ -46,8 +44,10 @@ def range_of(picture: NDArray[np.generic]) -> Range:
 
 
 def white_level(dtype: np.dtype[np.generic], high: float) -> tuple[float, str, str]:
-    """The value of white for pictures of one kind whose largest value is `high`; then remarks where it had to be guessed:
-    one on the kind of files, and one on this file."""
+    """The value of white for pictures of one kind whose largest value is `high`.
+
+    Then remarks where it had to be guessed: one on the kind of files, and one on this file.
+    """
     if dtype.kind == "f":
         if high <= 1:
             return 1.0, "", ""

@@ -1,6 +1,7 @@
 """Square crops of pictures of any size: as wide as an image has pixels, up to the whole picture, averaged down."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -44,7 +45,7 @@ def windows(shapes: list[tuple[int, int]], side: int, count: int, seed: tuple[in
 
 
 class Averaged:
-    """A picture (H, W) whose squares are asked for in many sizes: halved again and again, so that wide ones are cheap."""
+    """A picture (H, W) whose squares are asked for in many sizes: halved again and again, so wide ones are cheap."""
 
     def __init__(self, picture: NDArray[np.generic], white: float) -> None:
         kept = picture.dtype in (np.uint8, np.uint16)
@@ -83,10 +84,18 @@ class Averaged:
         return self._levels[level], self._white * (WIDENED if widened else 1)
 
 
-def remark_on_flat(what: str, crops: NDArray[np.uint8]) -> str:
-    """A remark when many crops are nearly flat, "" otherwise; raises `InputError` when there is nothing to learn from."""
+def refuse_flat(path: Path, crops: NDArray[np.uint8]) -> None:
+    """Raise `InputError` when nearly all crops to train on are nearly flat: there is nothing to learn from."""
     share = flat_share(crops)
-    said = f"{share:.0%} of the crops are nearly flat (their standard deviation is below {FLAT_DEVIATION:.0%} of the scale)"
     if share > TOO_MANY_FLAT:
-        raise InputError(f"{what}: {said}; there is nothing to learn from. Give pictures with more contrast")
-    return f"{said}; pictures of fewer pixels or with more detail would teach more" if share > MANY_FLAT else ""
+        raise InputError(f"{path}: {_said(share)}; there is nothing to learn from. Give pictures with more contrast")
+
+
+def remark_on_flat(what: str, crops: NDArray[np.uint8]) -> set[str]:
+    """A remark when many crops are nearly flat."""
+    share = flat_share(crops)
+    return {f"{what}: {_said(share)}; easy to reconstruct, and little to learn from"} if share > MANY_FLAT else set()
+
+
+def _said(share: float) -> str:
+    return f"{share:.0%} of the crops are nearly flat (standard deviation below {FLAT_DEVIATION:.0%} of the scale)"

@@ -4,7 +4,6 @@ Every file is read twice, once to see what is in it and once to cut crops from i
 folder needs the memory of its largest file, whatever their number.
 """
 
-import hashlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,11 +12,12 @@ from numpy.typing import NDArray
 
 from cidesign.data.arrays import reason
 from cidesign.data.brightness import LOW_CONTRAST, Range, contrast, range_of, white_level, without_contrast
-from cidesign.data.crops import Averaged, Window, remark_on_flat, windows
+from cidesign.data.crops import Averaged, Window, refuse_flat, remark_on_flat, windows
 from cidesign.data.image_sets import (
     HELD_OUT,
     MeasuredSet,
     TrainingSet,
+    content_digest,
     images_of_each,
     kept_for_validation,
     not_trained_on,
@@ -58,9 +58,8 @@ def read_folder(folder: Path, side: int, train: int, validation: int, seed: int)
     parts = survey.split()
     wanted = [(parts[0], train, (seed, 0)), (parts[1], validation, (seed, 1))]
     crops = survey.crops(side, wanted)
-    for what, part in zip(("training", "validation"), crops, strict=True):
-        if said := remark_on_flat(f"{folder}, pictures for {what}", part):
-            survey.notes.add(f"{what}: {said}")
+    refuse_flat(folder, crops[0])
+    survey.notes |= remark_on_flat("training", crops[0]) | remark_on_flat("validation", crops[1])
     trained = frozenset(survey.pictures[index].digest for index in range(len(survey.pictures)) if index not in parts[1])
     copies = sum(survey.pictures[index].digest in trained for index in parts[1])
     if copies:
@@ -81,6 +80,7 @@ def measure_folder(path: Path, side: int, count: int, seed: int, trained: frozen
     chosen, held_out = not_trained_on([one.digest for one in survey.pictures], trained)
     each = images_of_each(len(chosen), count, side * side)
     (crops,) = survey.crops(side, [(chosen, each * len(chosen), (seed, 2))])
+    survey.notes |= remark_on_flat("measured", crops)
     left_out = len(survey.pictures) - len(chosen)
     return MeasuredSet(
         crops, len(survey.pictures), left_out, held_out, tuple(survey.skipped), tuple(sorted(survey.notes))
@@ -188,32 +188,42 @@ class _Survey:
             if min(min(shape) for shape in shapes) < side:
                 self.notes.add(f"pictures smaller than {side} x {side} are enlarged")
             for index, cuts in zip(chosen, windows(shapes, side, count, seed), strict=True):
-                if cuts:
-                    one = self.pictures[index]
-                    wanted.setdefault(one.file, {}).setdefault(index, []).extend((part, window) for window in cuts)
+                of_file = wanted.setdefault(self.pictures[index].file, {})
+                of_file.setdefault(index, []).extend([(part, window) for window in cuts])
         for file in sorted(wanted):
-            here = {self.pictures[index].number: (self.pictures[index], cuts) for index, cuts in wanted[file].items()}
-            for number, picture in enumerate(read_pictures(self.files[file], [])):
-                if number not in here:
-                    continue
-                seen, cuts = here.pop(number)
-                if picture.values.shape != seen.shape:
-                    raise FileError(f"{self.files[file]}: it changed while it was read; repeat")
-                averaged = Averaged(picture.values, seen.white)
-                for part, window in cuts:
-                    images[part][window.image] = np.round(255 * averaged.square(window, side)).clip(0, 255)
-                if not here:
-                    break
-            if here:
-                raise FileError(f"{self.files[file]}: it changed while it was read; repeat")
+            here = [(self.pictures[index], cuts) for index, cuts in wanted[file].items()]
+            self._cut(file, side, {seen.number: (seen, cuts) for seen, cuts in here if cuts}, images)
         return images
+
+    def _cut(
+        self,
+        file: int,
+        side: int,
+        wanted: dict[int, tuple[_Seen, list[tuple[int, Window]]]],
+        images: list[NDArray[np.uint8]],
+    ) -> None:
+        """Read a file again and fill in what is wanted of it: by the number of the picture, which part and window."""
+        if not wanted:
+            return
+        changed = FileError(f"{self.files[file]}: it changed while it was read; repeat")
+        for number, picture in enumerate(read_pictures(self.files[file], [])):
+            if number not in wanted:
+                continue
+            seen, cuts = wanted.pop(number)
+            if picture.values.shape != seen.shape or content_digest(picture.values) != seen.digest:
+                raise changed
+            averaged = Averaged(picture.values, seen.white)
+            for part, window in cuts:
+                square = np.float32(255) * averaged.square(window, side)
+                images[part][window.image] = np.round(square).clip(0, 255).astype(np.uint8)
+            if not wanted:
+                return
+        raise changed
 
 
 def _seen(file: int, number: int, picture: Picture) -> _Seen:
     values = picture.values
     found = range_of(values)
-    content = hashlib.blake2b(f"{values.shape} {values.dtype.kind}".encode(), digest_size=16)
-    content.update(np.ascontiguousarray(values))
     return _Seen(
         file=file,
         number=number,
@@ -222,5 +232,5 @@ def _seen(file: int, number: int, picture: Picture) -> _Seen:
         shape=(values.shape[0], values.shape[1]),
         dtype=values.dtype,
         range=found,
-        digest=content.hexdigest(),
+        digest=content_digest(values),
     )

@@ -1,6 +1,5 @@
 """Training cubes from hyperspectral files: resampled to the bands of a camera, scaled to [0, 1], cut into crops."""
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,12 +9,13 @@ from numpy.typing import NDArray
 
 from cidesign.data.arrays import find_data, reason
 from cidesign.data.brightness import NO_CONTRAST, OUTSIDE
-from cidesign.data.crops import Averaged, Window, remark_on_flat, windows
+from cidesign.data.crops import Averaged, Window, refuse_flat, remark_on_flat, windows
 from cidesign.data.cube_files import SUFFIXES, SpectralCube, read_cube
 from cidesign.data.envi import is_envi
 from cidesign.data.image_sets import (
     MeasuredSet,
     TrainingSet,
+    content_digest,
     images_of_each,
     kept_for_validation,
     not_trained_on,
@@ -135,9 +135,8 @@ def read_cubes(
         if copies:
             notes.add(f"{copies} of {len(validation)} cubes for validation are copies of others that are trained on")
     crops = _crops([(train, count, (seed, 0)), (validation, validation_count, (seed, 1))], side, wavelengths_nm)
-    for what, part in zip(("training", "validation"), crops, strict=True):
-        if said := remark_on_flat(f"{path}, cubes for {what}", part):
-            notes.add(f"{what}: {said}")
+    refuse_flat(path, crops[0])
+    notes |= remark_on_flat("training", crops[0]) | remark_on_flat("validation", crops[1])
     return TrainingSet(crops[0], crops[1], len(found), tuple(skipped), tuple(sorted(notes)), trained)
 
 
@@ -153,6 +152,7 @@ def measure_cubes(
     chosen = [found[number] for number in numbers]
     each = images_of_each(len(chosen), count, len(wavelengths_nm) * side * side)
     (crops,) = _crops([(chosen, each * len(chosen), (seed, 2))], side, wavelengths_nm)
+    notes |= remark_on_flat("measured", crops)
     left_out = len(found) - len(chosen)
     return MeasuredSet(crops, len(found), left_out, held_out, tuple(skipped), tuple(sorted(notes)))
 
@@ -172,7 +172,7 @@ def _survey(path: Path, side: int, wavelengths_nm: Sequence[float]) -> tuple[lis
                 raise
             skipped.append(f"{entry.relative_to(path)}: {reason(entry, error)}")
             continue
-        digest = hashlib.blake2b(scene.values, digest_size=16).hexdigest()
+        digest = content_digest(scene.values)
         found.append(_Part(entry, digest, 0, *scene.values.shape[1:]))
         notes |= {f"{entry.name}: {note}" for note in scene.notes}
     if not found:
@@ -236,7 +236,7 @@ def _crops(
             wanted.setdefault(part.path, []).extend((number, window) for window in moved)
     for path, cuts_here in wanted.items():
         values = _scene(path, side, wavelengths_nm).values
-        if hashlib.blake2b(values, digest_size=16).hexdigest() != digests[path]:
+        if content_digest(values) != digests[path]:
             raise FileError(f"{path}: it changed while it was read; repeat")
         for band, plane in enumerate(values):
             averaged = Averaged(plane, FULL_SCALE)

@@ -1,5 +1,6 @@
 """What readers of files hand over: images to train on, or all images of a user to measure on."""
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -44,6 +45,13 @@ class MeasuredSet:
     notes: tuple[str, ...]
 
 
+def content_digest(values: NDArray[np.generic]) -> str:
+    """A digest of an array's shape, kind and values: equal for copies of a picture."""
+    digest = hashlib.blake2b(f"{values.shape} {values.dtype.str}".encode(), digest_size=16)
+    digest.update(np.ascontiguousarray(values).data.cast("B"))
+    return digest.hexdigest()
+
+
 def kept_for_validation(scenes: int) -> list[bool]:
     """Which of several scenes in a fixed order are kept for validation: every tenth, or the last."""
     chosen = [index % HELD_OUT == HELD_OUT - 1 for index in range(scenes)]
@@ -52,7 +60,7 @@ def kept_for_validation(scenes: int) -> list[bool]:
 
 
 def not_trained_on(digests: Sequence[str], trained: frozenset[str]) -> tuple[list[int], bool]:
-    """The numbers of the pictures that a system was not trained on, and True; all of them and False when there is none."""
+    """The numbers of the pictures that a system was not trained on, and True; all and False if there is none."""
     fresh = [index for index, digest in enumerate(digests) if digest not in trained]
     return (fresh, True) if fresh else (list(range(len(digests))), False)
 

@@ -1,6 +1,5 @@
 """Training slices from MR files: complex, of one size, the largest magnitude 1."""
 
-import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +11,7 @@ from cidesign.data.image_sets import (
     HELD_OUT,
     MeasuredSet,
     TrainingSet,
+    content_digest,
     images_of_each,
     kept_for_validation,
     not_trained_on,
@@ -32,15 +32,16 @@ GAP_FROM_SLICES = 10
 def read_slices(path: Path, side: int, count: int, validation_count: int, seed: int) -> TrainingSet:
     """Slices (M, 2, n, n) float16 of every readable file at or below `path`, brought to `side` x `side`, |x| at most 1.
 
-    Real and imaginary part.  Slices are padded with zeros to a square; larger ones are averaged down, smaller ones padded further: a larger
-    field of view, as enlarging would leave the outer k-space empty.  Magnitudes keep a phase of 0.  Every tenth
-    file is held out for validation; of a single file, a block of slices in its middle.  What is drawn more than once is
-    mirrored and moved.  Raises `FileError` when nothing is readable and `InputError` when there are too few slices.
+    Real and imaginary part.  Slices are padded with zeros to a square; larger ones are averaged down, smaller ones
+    padded further: a larger field of view, as enlarging would leave the outer k-space empty.  Magnitudes keep a phase
+    of 0.  Every tenth file is held out for validation; of a single file, a block of slices in its middle.  What is
+    drawn more than once is mirrored and moved.  Raises `FileError` when nothing is readable and `InputError` when there
+    are too few slices.
     """
     volumes, skipped, notes = _survey(path, side)
     train, validation = _split(path, volumes, notes)
-    kept = {_digest(one) for one in validation}
-    used = {_digest(one) for one in train}
+    kept = {content_digest(one) for one in validation}
+    used = {content_digest(one) for one in train}
     copies = len(kept & used)
     if copies:
         notes.add(f"{copies} of {len(validation)} slices for validation are copies of others that are trained on")
@@ -51,7 +52,7 @@ def read_slices(path: Path, side: int, count: int, validation_count: int, seed: 
         tuple(skipped),
         tuple(sorted(notes)),
         # Neighbours of those for validation count as trained on: they show nearly the same as what is.
-        frozenset({_digest(one) for volume in volumes for one in volume} - kept | used),
+        frozenset({content_digest(one) for volume in volumes for one in volume} - kept | used),
     )
 
 
@@ -62,7 +63,7 @@ def measure_slices(path: Path, side: int, seed: int, trained: frozenset[str]) ->
     """
     volumes, skipped, notes = _survey(path, side)
     slices = np.concatenate(volumes)
-    chosen, held_out = not_trained_on([_digest(one) for one in slices], trained)
+    chosen, held_out = not_trained_on([content_digest(one) for one in slices], trained)
     images_of_each(len(chosen), len(chosen), 4 * side * side)
     images = _drawn(slices[chosen], len(chosen), np.random.default_rng([seed, 2]))
     left_out = len(slices) - len(chosen)
@@ -88,10 +89,6 @@ def _survey(path: Path, side: int) -> tuple[list[NDArray[np.complex64]], list[st
     if not volumes:
         raise FileError(f"{path}: none of {len(skipped)} files could be read; the first: {skipped[0]}")
     return volumes, skipped, notes
-
-
-def _digest(one: NDArray[np.complex64]) -> str:
-    return hashlib.blake2b(np.ascontiguousarray(one), digest_size=16).hexdigest()
 
 
 def _usable_slices(path: Path, side: int, notes: set[str]) -> NDArray[np.complex64]:

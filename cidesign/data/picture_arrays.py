@@ -1,4 +1,4 @@
-"""Pictures in arrays of NumPy: what is a stack of pictures, what are labels, and what could be either and is refused."""
+"""Pictures in arrays of NumPy: what is a stack of pictures, what are labels, and what could be either (refused)."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -44,7 +44,7 @@ def grey(picture: NDArray[np.generic]) -> NDArray[np.generic]:
         return picture
     if picture.shape[2] == 1:
         return picture[..., 0]
-    luma = picture[..., :3] @ LUMA
+    luma: NDArray[np.float64] = picture[..., :3] @ LUMA
     return luma.astype(picture.dtype) if picture.dtype.kind == "f" else np.round(luma).astype(picture.dtype)
 
 
@@ -131,7 +131,7 @@ def _bare(array: NDArray[np.generic]) -> NDArray[np.generic] | str:
 
 def _class_rows(array: NDArray[np.generic]) -> bool:
     values = array.astype(np.float64)
-    return bool((values >= 0).all() and np.allclose(values.sum(axis=1), 1, atol=1e-3))
+    return bool(np.isfinite(values).all() and (values >= 0).all() and np.allclose(values.sum(axis=1), 1, atol=1e-3))
 
 
 def _flat_layout(array: NDArray[np.generic]) -> tuple[NDArray[np.generic] | None, bool]:
@@ -141,6 +141,8 @@ def _flat_layout(array: NDArray[np.generic]) -> tuple[NDArray[np.generic] | None
     the same pixel of two pictures.  In one picture the neighbour is the next row.
     """
     rows, columns = array.shape
+    if not np.isfinite(array).all():  # refused as a picture, with the number of them
+        return None, False
     for channels, smallest in SMALLEST_FLAT_SIDE.items():
         side = isqrt(columns // channels)
         if side < smallest or channels * side * side != columns or rows < 2:
@@ -156,7 +158,7 @@ def _flat_layout(array: NDArray[np.generic]) -> tuple[NDArray[np.generic] | None
         if min(near) > 1.25 * between or min(near) >= 0.97 * far:
             return None, False
         if channels == 1:
-            pictures = array.reshape(rows, side, side)
+            pictures: NDArray[np.generic] = array.reshape(rows, side, side)
         elif step == side:
             pictures = np.moveaxis(array.reshape(rows, 3, side, side), 1, -1)
         else:
@@ -172,8 +174,7 @@ def _three_axes(array: NDArray[np.generic]) -> NDArray[np.generic] | str:
     if shape[0] == 1:
         return _large_enough(array)
     if shape[-1] == 1:
-        found = _bare(array[..., 0])
-        return found
+        return _bare(array[..., 0])
     if shape[-1] in COLOURS:
         return _large_enough(array[None])
     if shape[0] in COLOURS:
@@ -183,8 +184,8 @@ def _three_axes(array: NDArray[np.generic]) -> NDArray[np.generic] | str:
         )
     if shape[0] == shape[1] != shape[2] or _last_counts(array):
         return (
-            f"{shape} looks like {shape[2]} pictures of {shape[0]} x {shape[1]}; the number of the picture comes first: "
-            "use numpy.moveaxis(array, -1, 0), or say by a fourth axis, (N, H, W, 1), that it does"
+            f"{shape} looks like {shape[2]} pictures of {shape[0]} x {shape[1]}; the number of the picture comes "
+            "first: use numpy.moveaxis(array, -1, 0), or say by a fourth axis, (N, H, W, 1), that it does"
         )
     return _large_enough(array)
 
@@ -193,9 +194,9 @@ def _last_counts(array: NDArray[np.generic]) -> bool:
     """Whether the first two axes are alike in how much neighbours differ, as height and width are, and the last not."""
     middle = tuple(slice(max(n // 2 - SAMPLE // 2, 0), max(n // 2 - SAMPLE // 2, 0) + SAMPLE) for n in array.shape)
     sample = array[middle].astype(np.float64)
-    if min(sample.shape) < 2:
+    if min(sample.shape) < 2 or not np.isfinite(sample).all():
         return False
     rough = [float(abs(np.diff(sample, axis=axis)).mean()) for axis in range(3)]
-    if not all(np.isfinite(rough)) or min(rough) <= 0:
+    if min(rough) <= 0:
         return False
     return abs(log(rough[0] / rough[1])) + 0.4 < abs(log(rough[1] / rough[2]))

@@ -26,7 +26,7 @@ def find_images(path: Path) -> tuple[list[Path], str]:
         return [path], ""
     if not path.is_dir():
         raise FileError(
-            f"{path}: no such file or folder of images; give --data a folder, or leave it out for procedural data"
+            f"{path}: no such folder of images, and no such file; give --data one, or leave it out for procedural data"
         )
     files = sorted(entry for entry in path.rglob("*") if entry.is_file())
     found = [entry for entry in files if entry.suffix.lower() in SUFFIXES]

@@ -1,4 +1,4 @@
-"""Pictures that Pillow reads (PNG, JPEG, BMP, GIF, WebP, JPEG 2000, ...) as grey ones, upright, in the file's numbers."""
+"""Pictures that Pillow reads (PNG, JPEG, BMP, GIF, WebP ...) as grey ones, upright, in the file's numbers."""
 
 import contextlib
 import logging
@@ -91,8 +91,8 @@ def read_with_pillow(path: Path, notes: list[str]) -> NDArray[np.generic]:
 def with_transparency(picture: "Image.Image") -> bool:
     """Whether a part of a loaded picture is transparent."""
     if picture.mode in WITH_ALPHA:
-        least = picture.getchannel("A" if picture.mode[-1] == "A" else "a").getextrema()[0]
-        return bool(least < 255)
+        alpha = np.asarray(picture.getchannel("A" if picture.mode[-1] == "A" else "a"))
+        return bool(alpha.min() < 255)
     return "transparency" in picture.info
 
 

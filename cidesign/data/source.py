@@ -17,6 +17,8 @@ from cidesign.hardware_profiles.aperture_schema import ApertureProfile
 from cidesign.hardware_profiles.schema import HardwareProfile
 from cidesign.run_settings import CassiSettings, MriSettings, RunSettings
 
+# What one scene of a user's data is called.
+PICTURES = {"single-pixel": "picture", "cassi": "cube", "mri": "slice"}
 # Validation canvases must not be training canvases, whatever the seed.
 VALIDATION_SEED_OFFSET = 2**32
 
@@ -88,9 +90,6 @@ def load_measured(settings: RunSettings, profile: HardwareProfile, data: str, tr
         return measure_slices(path, settings.side, seed, trained)
     found = measure_folder(path, settings.side, count, seed, trained)
     return replace(found, images=found.images[:, None])
-
-
-NAMES = {"single-pixel": "picture", "cassi": "cube", "mri": "slice"}
 
 
 _KINDS = {

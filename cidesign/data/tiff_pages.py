@@ -1,7 +1,7 @@
 """The pages of a TIFF as grey pictures: tifffile reads the structure and what is stored plainly, Pillow the rest.
 
-Pillow alone would read 16-bit colour in planes as noise, invert no 16-bit WhiteIsZero and take signed bytes for unsigned
-ones; tifffile alone reads neither LZW nor JPEG without a further package.
+Pillow alone would read 16-bit colour in planes as noise, invert no 16-bit WhiteIsZero and take signed bytes for
+unsigned ones; tifffile alone reads neither LZW nor JPEG without a further package.
 """
 
 import logging
@@ -156,7 +156,7 @@ def _looked_up(path: Path, page: Any, indices: NDArray[np.generic]) -> NDArray[n
 def _inverted(path: Path, values: NDArray[np.generic], bits: int) -> NDArray[np.generic]:
     if values.dtype.kind != "u":
         raise FileError(f"{path}: WhiteIsZero with values of {values.dtype} names no black; save it with 0 as black")
-    inverted: NDArray[np.generic] = values.dtype.type(2**bits - 1) - values
+    inverted: NDArray[np.generic] = np.subtract(np.array(2**bits - 1, dtype=values.dtype), values)
     return inverted
 
 
@@ -165,7 +165,7 @@ def _by_pillow(path: Path, page: Any, notes: list[str]) -> NDArray[np.generic]:
     from PIL import Image
 
     bits, form, samples = int(page.bitspersample), int(page.sampleformat), int(page.samplesperpixel)
-    deep_colour = (16, UNSIGNED, 1, RGB) == (bits, form, int(page.planarconfig), int(page.photometric))
+    deep_colour = (bits, form, int(page.planarconfig), int(page.photometric)) == (16, UNSIGNED, 1, RGB)
     if samples > 1 and bits > 8 and not deep_colour:
         raise FileError(
             f"{path}: {samples} samples of {bits} bits with compression {int(page.compression)} are not read; save it "

@@ -1,15 +1,18 @@
 """A finished run beside what it must beat: E2E training, fixed designs, and its own teacher."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
 import torch
+from numpy.typing import NDArray
 from safetensors.torch import load_file
 
-from cidesign.data.source import load_images
+from cidesign.data.source import PICTURES, TrainingImages, load_images, load_measured
 from cidesign.distill.alone import train_alone
 from cidesign.distill.evaluate import fixed_designs, image_metrics, optics_metrics
-from cidesign.distill.job import SystemMaker
+from cidesign.distill.job import SystemMaker, other_images
 from cidesign.distill.loop import StepReport
 from cidesign.errors import FileError
 from cidesign.files import sha256_bytes
@@ -18,6 +21,23 @@ from cidesign.pattern import Design
 from cidesign.runs import Run
 
 FOLDER = "baselines"
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What systems are measured on: images (M, C, H, W), where they are from, and what was left out and why.
+
+    `pictures` is None for the run's own validation images; `left_out` are pictures that the run was trained on, and
+    `held_out` is False when there are no others.
+    """
+
+    images: NDArray[Any]
+    where: str
+    pictures: int | None
+    left_out: int
+    held_out: bool
+    skipped: tuple[str, ...]
+    notes: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -34,7 +54,8 @@ class Comparison:
 
     E2E and the decoders of fixed designs train for as many epochs as teacher and student together, on the same
     images in the same order.  Their weights are kept in RUN/baselines and not trained again.  `data` names other
-    images to measure on; without it the run's validation images are used.
+    images to measure on, all of which are; without it, or when it is what the run was trained on, the run's validation
+    images are used.
     """
 
     def __init__(self, run: Run, data: str | None) -> None:
@@ -42,16 +63,12 @@ class Comparison:
         self.run, self.settings = run, run.settings
         found = load_images(self.settings, run.profile)
         if found.digest != run.record.data_digest:
-            raise FileError(f"{run.path}: the images of {self.settings.data} are not those this run was trained on")
+            raise FileError(f"{run.path}: {other_images(self.settings.data)}, so nothing can be compared with it")
         device = self.settings.device
         self.train = torch.from_numpy(found.train).to(device)
         self.maker = SystemMaker(self.settings, run.profile, self.train)
-        self.images, self.where = found.validation, "validation images of the run"
-        if data is not None:
-            asked = self.settings.model_copy(update={"data": data})
-            other = load_images(asked, run.profile)
-            self.images, self.where = other.validation, f"images of {data}"
-        self.measured = torch.from_numpy(self.images).to(device)
+        self.measured_on = _measured(run, found, data)
+        self.measured = torch.from_numpy(self.measured_on.images).to(device)
         self.designs = fixed_designs(self.maker, run.profile)
 
     @property
@@ -100,3 +117,29 @@ class Comparison:
         system = system.to(self.settings.device)
         system.decoder.training_dtype = None
         return Row(name, image_metrics(system, self.measured, self.settings), optics_metrics(system.encoder))
+
+
+def _measured(run: Run, own: TrainingImages, data: str | None) -> Measured:
+    settings = run.settings
+    validation = Measured(own.validation, "validation images of the run", None, 0, True, (), ())
+    if data is None:
+        return validation
+    if data == "procedural":
+        other = load_images(settings.model_copy(update={"data": data}), run.profile)
+        return replace(validation, images=other.validation, where="procedural images")
+    kind = PICTURES[settings.modality]
+    if settings.data != "procedural" and Path(data).resolve() == Path(settings.data).resolve():
+        said = f"{data} is what this run was trained on: only the {kind}s that it kept for validation are measured"
+        return replace(validation, skipped=own.skipped, notes=(said, *own.notes))
+    found = load_measured(settings, run.profile, data, own.trained)
+    used = found.pictures - found.left_out
+    where = f"images of {used} {kind}{'' if used == 1 else 's'} of {data}"
+    notes = list(found.notes)
+    if found.left_out:
+        notes.insert(
+            0, f"{found.left_out} of {found.pictures} {kind}s are among those the run was trained on: left out"
+        )
+    if not found.held_out:
+        where += ", on which the run was trained"
+        notes.insert(0, f"not held out: the run was trained on all of these {kind}s, so other images will look worse")
+    return Measured(found.images, where, found.pictures, found.left_out, found.held_out, found.skipped, tuple(notes))

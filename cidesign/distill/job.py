@@ -105,11 +105,17 @@ def resume_run(path: Path, listener: Listener) -> Run:
         raise FileError(f"{path}: this run is finished already; nothing to resume")
     images = load_images(run.settings, run.profile)
     if images.digest != run.record.data_digest:
-        raise FileError(
-            f"{path}: the images of {run.settings.data} are not those this run started with; start a new run"
-        )
+        raise FileError(f"{path}: {other_images(run.settings.data)}; start a new run")
     listener.images(images)
     return _train(run, images, listener)
+
+
+def other_images(data: str) -> str:
+    """What to say of a run whose images are not found again."""
+    return (
+        f"the images drawn from {data} are not those that this run started with: files were changed, or its cidesign "
+        "cut them in another way"
+    )
 
 
 def _train(run: Run, images: TrainingImages, listener: Listener) -> Run:

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cidesign.data.hyperspectral import SpectralCube, read_cubes, resample_bands
+from cidesign.data.hyperspectral import SpectralCube, measure_cubes, read_cubes, resample_bands
 from cidesign.errors import FileError, InputError
 
 SHARED = Path(__file__).parents[2].parent / "shared" / "data" / "hsi"
@@ -78,24 +78,26 @@ def test_crops_keep_direction_and_scale(tmp_path: Path) -> None:
 
 def test_validation_cubes_are_not_trained_on(tmp_path: Path) -> None:
     for number in range(11):
-        level = np.full((NM.size, 12, 12), (number + 1) / 12)
-        level[:, 0, 0] = 1  # the white level is below the brightest thousandth: one pixel does not set it in 1024
-        _save(tmp_path / f"{number:02d}.npz", np.kron(level, np.ones((1, 3, 3))))
-    found = read_cubes(tmp_path, 8, BANDS_NM, 200, 50, 1)
+        level = np.where(np.indices((12, 12)).sum(0) % 2, (number + 1) / 24, (number + 2) / 12)
+        level[0, 0] = 1.5  # the white level of all
+        _save(tmp_path / f"{number:02d}.npz", np.broadcast_to(level, (NM.size, 12, 12)))
+    found = read_cubes(tmp_path, 12, BANDS_NM, 200, 50, 1)
     levels = [{int(np.median(crop)) for crop in part} for part in (found.train, found.validation)]
     assert not levels[0] & levels[1]
+    assert len(found.trained) == 10
 
 
 def test_lines_of_one_cube_are_shared_out(tmp_path: Path) -> None:
     values = np.ones((NM.size, 40, 20)) * np.where(np.arange(40) < 30, 0.4, 1.0)[:, None]
+    values[:, :, 7:9] = 0
     _save(tmp_path / "one.npz", values)
     found = read_cubes(tmp_path / "one.npz", 8, BANDS_NM, 30, 10, 1)
-    assert set(np.unique(found.train)) == {102}  # no half level, which rounds either way
-    assert set(np.unique(found.validation)) == {255}
+    assert found.train.max() == 102  # no half level, which rounds either way
+    assert (found.validation.max(axis=(1, 2, 3)) == 255).all()
     assert any("last quarter" in note for note in found.notes)
     with pytest.raises(InputError, match="40 x 20 pixels are less"):
         read_cubes(tmp_path / "one.npz", 24, BANDS_NM, 3, 3, 1)
-    _save(tmp_path / "square.npz", np.ones((NM.size, 20, 20)))
+    _save(tmp_path / "square.npz", _ramp(20, 20))
     with pytest.raises(InputError, match=r"one cube of 20 lines is not enough.* give 32 lines"):
         read_cubes(tmp_path / "square.npz", 16, BANDS_NM, 3, 3, 1)
 
@@ -106,6 +108,7 @@ def test_what_cannot_be_used_is_named(tmp_path: Path) -> None:
     _save(tmp_path / "small.npz", _ramp(7, 20))
     _save(tmp_path / "short.npz", _ramp(20, 20), NM + 200)
     _save(tmp_path / "dark.npz", np.zeros((NM.size, 20, 20)))
+    _save(tmp_path / "plain.npz", np.ones((NM.size, 20, 20)) * (1 + (NM - 400) / 300)[:, None, None])
     holes = _ramp(20, 20)
     holes[10, 3, 3] = np.nan
     _save(tmp_path / "holes.npz", holes)
@@ -114,7 +117,8 @@ def test_what_cannot_be_used_is_named(tmp_path: Path) -> None:
     (tmp_path / "brain.hdr").write_bytes(b"\x5c\x01\x00\x00 of another format")
     found = read_cubes(tmp_path, 8, tuple(NM), 9, 3, 1)
     named = dict(line.split(": ", 1) for line in found.skipped)
-    assert set(named) == {"small.npz", "short.npz", "dark.npz", "holes.npz", "bare.npz", "broken.mat"}
+    assert set(named) == {"small.npz", "short.npz", "dark.npz", "plain.npz", "holes.npz", "bare.npz", "broken.mat"}
+    assert "no contrast: within every band" in named["plain.npz"]
     assert "7 x 20 pixels are less than the 8 x 8" in named["small.npz"]
     assert "400 to 700 nm are wanted, but the cube has 600 to 900 nm" in named["short.npz"]
     assert "0.2% of its pixels have holes" in named["holes.npz"]
@@ -149,6 +153,21 @@ def test_same_seed_same_crops(tmp_path: Path) -> None:
     first, again, other = (read_cubes(tmp_path, 8, BANDS_NM, 9, 3, seed) for seed in (7, 7, 8))
     np.testing.assert_array_equal(first.train, again.train)
     assert (first.train != other.train).any()
+
+
+def test_every_cube_is_measured(tmp_path: Path) -> None:
+    for number in range(12):
+        _save(tmp_path / f"{number:02d}.npz", np.roll(_ramp(20, 20), number, axis=2))
+    (tmp_path / "broken.mat").write_bytes(b"rubbish")
+    found = measure_cubes(tmp_path, 20, BANDS_NM, 5, 1, frozenset())
+    assert found.images.shape == (12, 4, 20, 20)
+    assert len({one.tobytes() for one in found.images}) == 12
+    assert [line.split(":")[0] for line in found.skipped] == ["broken.mat"]
+    trained = read_cubes(tmp_path, 8, BANDS_NM, 8, 8, 1).trained
+    again = measure_cubes(tmp_path, 8, BANDS_NM, 8, 1, trained)
+    assert (again.pictures, again.left_out, again.held_out) == (12, 11, True)
+    single = measure_cubes(tmp_path / "00.npz", 16, BANDS_NM, 8, 1, trained)  # too small to be split
+    assert (single.images.shape, single.held_out) == ((8, 4, 16, 16), False)
 
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="the shared cubes are not here")

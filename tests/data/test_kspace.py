@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cidesign.data.kspace import read_slices
+from cidesign.data.kspace import measure_slices, read_slices
 from cidesign.errors import FileError, InputError
 
 SHARED = Path(__file__).parents[2].parent / "shared" / "data" / "mri"
@@ -105,6 +105,33 @@ def test_too_few_slices(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"b\.npy: 1 slice with signal"):
         read_slices(tmp_path / "b.npy", 16, 4, 4, 1)
     assert read_slices(tmp_path, 16, 4, 4, 1).pictures == 2
+
+
+def test_slices_without_contrast_are_left_out(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", np.stack([_body(16, 16)] * 4 + [np.full((16, 16), 40.0)] * 2))
+    found = read_slices(tmp_path / "a.npy", 16, 4, 4, 1)
+    assert found.pictures == 4
+    assert any("2 of 6 slices have no contrast (nearly all magnitudes of one are 40)" in note for note in found.notes)
+    np.save(tmp_path / "b.npy", np.full((3, 16, 16), 7.0) * np.exp(1j))
+    with pytest.raises(FileError, match="3 of 3 slices have no contrast"):
+        read_slices(tmp_path / "b.npy", 16, 4, 4, 1)
+
+
+def test_every_slice_is_measured_once(tmp_path: Path) -> None:
+    slices = np.stack([_body(16, 16)] * 30)
+    slices[:, 8, 8] = 100 + 20 * np.arange(30)
+    np.save(tmp_path / "a.npy", slices)
+    (tmp_path / "broken.nii").write_bytes(b"")
+    found = measure_slices(tmp_path, 16, 1, frozenset())
+    assert (found.images.shape, found.pictures, found.held_out) == ((30, 2, 16, 16), 30, True)
+    assert len({one.tobytes() for one in found.images}) == 30
+    assert [line.split(":")[0] for line in found.skipped] == ["broken.nii"]
+    trained = read_slices(tmp_path / "a.npy", 16, 25, 3, 1).trained
+    again = measure_slices(tmp_path / "a.npy", 16, 1, trained)  # neighbours of those for validation are not, either
+    assert (len(again.images), again.left_out, again.held_out) == (3, 27, True)
+    np.save(tmp_path / "one.npy", slices[0])
+    single = measure_slices(tmp_path / "one.npy", 16, 1, trained)
+    assert (len(single.images), single.held_out) == (1, False)
 
 
 def test_empty_slices_are_counted(tmp_path: Path) -> None:
