@@ -133,7 +133,7 @@ def _measured(run: Run, own: TrainingImages, data: str | None) -> Measured:
         return replace(validation, skipped=own.skipped, notes=(said, *own.notes))
     found = load_measured(settings, run.profile, data, own.trained)
     used = found.pictures - found.left_out
-    where = f"images of {used} {kind}{'' if used == 1 else 's'} of {data}"
+    where = f"{'images' if kind == 'slice' else 'crops'} of {used} {kind}{'' if used == 1 else 's'} of {data}"
     notes = list(found.notes)
     if found.left_out:
         notes.insert(
