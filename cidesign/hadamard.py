@@ -15,14 +15,14 @@ def sylvester_matrix(order: int) -> NDArray[np.int8]:
 
 
 def walsh_hadamard(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """H v for the Sylvester matrix H, by the fast transform; v (N,) with N a power of two."""
+    """H v for the Sylvester matrix H, by the fast transform, along the last axis; v (..., N), N a power of two."""
     result = values.astype(np.float64)
     half = 1
-    while half < result.size:
+    while half < values.shape[-1]:
         pairs = result.reshape(-1, 2, half)
-        result = np.stack([pairs[:, 0] + pairs[:, 1], pairs[:, 0] - pairs[:, 1]], axis=1).reshape(-1)
+        result = np.stack([pairs[:, 0] + pairs[:, 1], pairs[:, 0] - pairs[:, 1]], axis=1)
         half *= 2
-    return result
+    return result.reshape(values.shape)
 
 
 def hadamard_rows(side: int, rows: NDArray[np.intp]) -> NDArray[np.int8]:
@@ -55,6 +55,51 @@ def cake_cutting_order(side: int) -> NDArray[np.intp]:
     """
     vertical, horizontal = _sign_changes(side)
     return np.argsort((vertical + 1) * (horizontal + 1), kind="stable")
+
+
+def hadamard_order_rows(side: int) -> dict[str, NDArray[np.intp]]:
+    """Orders in which laboratories show all side**2 patterns: row numbers of the Sylvester matrix, by the order's name.
+
+    natural            the Sylvester matrix
+    sequency, dyadic   Walsh and Paley order of the rows of side**2 elements (MATLAB `fwht`), reshaped to pictures
+    sequency-2d        rows of the pattern grid by vertical sign changes, columns by horizontal ones, row by row
+    zigzag             the diagonals of that grid, to and fro
+    diagonal           its diagonals, all from the top; `sequency_order`
+    total-variation    by vertical and horizontal sign changes together, ties by row number; -isotropic: by the sum of
+                       the lengths of forward differences
+    cake-cutting       by the number of pieces, ties by row number; -2d: ties by vertical sign changes
+
+    A transposed order gives the transposed image and is not listed.  Raises `InputError` when `side` is not a power of
+    two.
+    """
+    vertical, horizontal = _sign_changes(side)
+    number = np.arange(side * side)
+    bits = (side * side).bit_length() - 1
+    line = np.argsort(vertical[::side])
+    both = vertical + horizontal
+    along = np.where(both % 2 == 0, vertical, horizontal)
+    # A pattern has v n + h n places where it changes, v h of them in both directions at once.
+    length = np.round(side * both - (2 - 2**0.5) * vertical * horizontal, 6)
+    pieces = (vertical + 1) * (horizontal + 1)
+    return {
+        "natural": number,
+        "sequency": _reversed_bits(number ^ (number >> 1), bits),
+        "dyadic": _reversed_bits(number, bits),
+        "sequency-2d": (side * line[:, None] + line).reshape(-1),
+        "zigzag": np.lexsort((along, both)),
+        "diagonal": sequency_order(side),
+        "total-variation": np.argsort(both, kind="stable"),
+        "total-variation-isotropic": np.argsort(length, kind="stable"),
+        "cake-cutting": cake_cutting_order(side),
+        "cake-cutting-2d": np.lexsort((vertical, pieces)),
+    }
+
+
+def _reversed_bits(numbers: NDArray[np.intp], bits: int) -> NDArray[np.intp]:
+    reverse = np.zeros_like(numbers)
+    for bit in range(bits):
+        reverse = (reverse << 1) | ((numbers >> bit) & 1)
+    return reverse
 
 
 def require_power_of_two(side: int) -> None:

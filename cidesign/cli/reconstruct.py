@@ -56,7 +56,8 @@ def command(
 
     With --reader hadamard, CAPTURE holds a reading for every Hadamard pattern.  The readings that any other
     patterns would have given follow from them: the student's patterns are compared with the coarsest Hadamard
-    patterns and random ones.  Needs no calibration.
+    patterns and random ones.  Needs no calibration.  The order in which the image is smooth, and the first reading,
+    say how the readings are meant; --set order=NAME and --set patterns=signed|0/1 state it.
     """
     from cidesign.errors import InputError
     from cidesign.runs import Run, open_run
@@ -73,9 +74,9 @@ def command(
             raise InputError("--region and --band-nm: only other readers' captures have them; add --reader")
         value, text = _reconstruct(found, capture, calibration, folder, accept_failed, assignments, force)
     else:
-        if calibration is not None or assignments:
-            raise InputError("--calibration and --set: a Hadamard or SPAS capture takes none; leave them out")
-        value, text = _from_basis(found, capture, reader, region, band_nm, folder, force)
+        if calibration is not None:
+            raise InputError("--calibration: a Hadamard or SPAS capture takes none; leave it out")
+        value, text = _from_basis(found, capture, reader, region, band_nm, folder, assignments, force)
     result(value, text, as_json)
     next_step(f"cidesign report {quoted(found.path)} --include {quoted(folder)}")
 
@@ -113,6 +114,7 @@ def _from_basis(
     region: int | None,
     band_nm: tuple[float, float] | None,
     folder: Path,
+    assignments: tuple[str, ...],
     force: bool,
 ) -> tuple[dict[str, Any], str]:
     from cidesign.errors import InputError
@@ -125,9 +127,10 @@ def _from_basis(
     if reader == "hadamard":
         if band_nm is not None:
             raise InputError("--band-nm: only SPAS captures have wavelengths; add --reader spas")
-        return written(reconstruct_hadamard(opened, capture, region), folder, force)
-    if region is not None:
-        raise InputError("--region: only Hadamard captures have regions; add --reader hadamard")
+        fields = keyword_values(reconstruct_hadamard, assignments, ())
+        return written(reconstruct_hadamard(opened, capture, region, **fields), folder, force)
+    if region is not None or assignments:
+        raise InputError("--region and --set: only Hadamard captures take them; add --reader hadamard")
     return written(reconstruct_spas(opened, capture, band_nm), folder, force)
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from cidesign import __version__
 from cidesign.calibration.hadamard_capture import HadamardCapture, read_hadamard_capture
+from cidesign.calibration.hadamard_settle import settle_readings
 from cidesign.calibration.spas import WalshReadings, read_spas
 from cidesign.errors import FileError, LimitError
 from cidesign.hadamard import hadamard_rows, walsh_hadamard
@@ -44,17 +45,24 @@ class Scaled:
     noise_variance: float
 
 
-def reconstruct_hadamard(run: SinglePixelRun, path: Path, region: int | None) -> Outcome:
+def reconstruct_hadamard(
+    run: SinglePixelRun, path: Path, region: int | None, *, order: str | None = None, patterns: str | None = None
+) -> Outcome:
     """Compare the run's patterns with the coarsest Hadamard patterns and random ones on a full-basis capture.
 
-    Raises `FileError` for a capture that cannot be read or has another size than the run's patterns.
+    `order`, `patterns`: which rows were shown when, and as what, instead of what the readings themselves say
+    (`settle_readings`).  Raises `FileError` for a capture that cannot be read, has another size than the run's
+    patterns, or that no known order explains.
     """
     capture = read_hadamard_capture(path)
     _check_side(run, path, capture.side)
     chosen = capture.choose_region(region)
+    settled = settle_readings(capture, chosen, order, patterns)
     by_default = region is None and len(capture.labels) > 1
     label = f"{capture.labels[chosen]} of {len(capture.labels)}" + (" (the middle one; --region chooses)" * by_default)
-    return _compare(run, capture, chosen, "hadamard", [label])
+    outcome = _compare(run, settled.capture, chosen, "hadamard", [*settled.remarks, *capture.notes, label])
+    outcome.record["readings"] = settled.record
+    return outcome
 
 
 def reconstruct_spas(run: SinglePixelRun, path: Path, band_nm: tuple[float, float] | None) -> Outcome:

@@ -97,12 +97,9 @@ def test_wrong_mat(tmp_path: Path, variables: dict[str, Any], said: str) -> None
 
 
 def test_other_files(tmp_path: Path) -> None:
-    (tmp_path / "x.mat").write_bytes(b"MATLAB 7.3 MAT-file" + bytes(105) + b"\x00\x02IM")
-    with pytest.raises(FileError, match=r"version 2\.0; save with -v7"):
-        read_hadamard_capture(tmp_path / "x.mat")
-    for content, said in ((b"short", "5 bytes are less than its header"), (bytes(200), "byte order")):
+    for content in (b"MATLAB 7.3 MAT-file" + bytes(105) + b"\x00\x02IM", b"short", bytes(200)):
         (tmp_path / "x.mat").write_bytes(content)
-        with pytest.raises(FileError, match=said):
+        with pytest.raises(FileError, match="not a sound MATLAB file"):
             read_hadamard_capture(tmp_path / "x.mat")
     with pytest.raises(FileError, match=r"from \.npz and \.mat"):
         read_hadamard_capture(tmp_path / "x.csv")
