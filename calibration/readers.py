@@ -38,7 +38,7 @@ def read_array(path: Path, what: str) -> NDArray[np.float64]:
     .npz   the array named `what`, or the only one
     .csv   a table (rows, columns); one column gives one dimension, a first column titled as time or index is
            checked and left out; `;` with decimal commas and `#` comments are known
-    .mat   (MATLAB 5 to 7) the matrix named `what`, or the only one; a row or a column gives one dimension
+    .mat   (levels 4 to 7.3) the matrix named `what`, or the only one; a row or a column gives one dimension
     .tif, .tiff, .png, or a folder of them with numbers in their names: (H, W), or (frames, H, W) for several
 
     Raises `FileError` for another format, damage, what could be read in two ways, or non-finite numbers.
@@ -124,11 +124,18 @@ def _read_mat(path: Path, what: str) -> NDArray[np.generic]:
 
 
 def _chosen(path: Path, what: str, names: tuple[str, ...], others: tuple[str, ...]) -> str:
-    """The name of the array that `what` means in a file: its own, or the only one that is there."""
+    """The name of the array that `what` means in a file: its own, or the only one that is there.
+
+    What lies in a structure (`scan.scene`) counts where nothing outside does.
+    """
     if what in names:
         return what
-    if len(names) == 1 and names[0] not in ROLES:
-        return names[0]
+    own = [name for name in names if name.endswith(f".{what}")]
+    if len(own) == 1:
+        return own[0]
+    outer = [name for name in names if not set(".{") & set(name)] or list(names)
+    if len(outer) == 1 and outer[0].rpartition(".")[2] not in ROLES:
+        return outer[0]
     unread = f" (and {shown(others)}, which hold no real numbers)" if others else ""
     raise FileError(
         f"{path}: holds no array {what!r}, only {shown(names)}{unread}; name the one that is meant {what!r}"

@@ -20,7 +20,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     # The bounded process for other people's parsers; a reader names itself to it, it knows none.
     "io": {"errors"},
     "hadamard": {"errors"},
-    "matlab": {"errors", "files", "records"},
+    "matlab": {"errors", "io", "records"},
+    "matlab_child": {"io"},
     "hardware_profiles": {"errors", "units", "files"},
     "pattern": {"errors", "units", "files"},
     "constraints.sequence": _DESIGN,

@@ -168,8 +168,17 @@ def test_mat_vectors_and_what_is_no_matrix(tmp_path: Path) -> None:
     with pytest.raises(FileError, match=r"only none \(and note, which hold no real numbers\)"):
         read_array(path, "scene")
     path.write_bytes(b"MATLAB 7.3 MAT-file" + bytes(105) + b"\x00\x02IM")
-    with pytest.raises(FileError, match=r"version 2\.0; save with -v7"):
+    with pytest.raises(FileError, match="not a sound MATLAB file"):
         read_array(path, "scene")
+    # Level 4, and structures: what lies outside comes first, then what has the name.
+    savemat(path, {"y": np.arange(4.0)}, format="4")
+    assert read_array(path, "scene").tolist() == [0, 1, 2, 3]
+    save(path, {"y": np.arange(4.0), "settings": {"gains": np.ones(3)}})
+    assert read_array(path, "scene").tolist() == [0, 1, 2, 3]
+    save(path, {"scan": {"scene": np.arange(4.0), "dark": np.ones(3)}})
+    assert read_array(path, "scene").tolist() == [0, 1, 2, 3]
+    with pytest.raises(FileError, match=r"no array 'white', only scan\.scene, scan\.dark"):
+        read_array(path, "white")
 
 
 def test_an_archive_that_declares_too_much(tmp_path: Path) -> None:
@@ -201,11 +210,9 @@ def test_any_text_is_an_error_or_numbers(tmp_path_factory: pytest.TempPathFactor
 
 
 @settings(max_examples=100, deadline=None)
-@given(data=st.data(), name=st.sampled_from(["scene.npz", "scene.mat"]))
-def test_mutated_archive_is_an_error_or_numbers(
-    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject, name: str
-) -> None:
-    path = tmp_path_factory.mktemp("fuzz") / name
+@given(data=st.data())
+def test_mutated_archive_is_an_error_or_numbers(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
+    path = tmp_path_factory.mktemp("fuzz") / "scene.npz"
     save(path, {"scene": np.arange(12.0).reshape(3, 4), "dark": np.ones(5, dtype=np.uint16)})
     content = bytearray(path.read_bytes())
     for _ in range(data.draw(st.integers(1, 3))):

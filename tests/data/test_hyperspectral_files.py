@@ -280,9 +280,11 @@ def test_real_cubes_against_scipy() -> None:
     assert corn.wavelengths_nm[[0, -1]].tolist() == [366.551, 1048.421]
 
 
-def test_matlab_structures_are_named(tmp_path: Path) -> None:
-    target = io.BytesIO()
-    savemat(target, {"scene": {"cube": CUBE}})
-    (tmp_path / "x.mat").write_bytes(target.getvalue())
-    with pytest.raises(FileError, match=r"only scene \(a struct\)"):
+def test_cubes_in_matlab_structures_are_read(tmp_path: Path) -> None:
+    savemat(tmp_path / "x.mat", {"scene": {"cube": HWL, "wavelengths_nm": [500.0, 510.0, 520.0, 530.0]}})
+    cube = read_cube(tmp_path / "x.mat")
+    assert cube.wavelengths_nm.tolist() == [500, 510, 520, 530]
+    assert np.array_equal(cube.values, CUBE)
+    savemat(tmp_path / "x.mat", {"scene": {"cube": "text"}})
+    with pytest.raises(FileError, match=r"only scene \(a struct\), scene\.cube \(a char\)"):
         read_cube(tmp_path / "x.mat")
