@@ -25,6 +25,11 @@ LEAST_CONTRAST, LEAST_MOVEMENT, BLOCK_PX = 14.0, 3.5, 4
 MAX_SATURATED_FRACTION = 0.1
 # A pair is sound when fewer of the lit pixels miss the sum of white and black by half of their contrast.
 MAX_UNPAIRED_FRACTION = 0.1
+# Overexposed: sums of pairs are too large and next to never too small, and that part of the lit pixels is as bright as
+# the brightest, hot pixels aside.
+MAX_TOO_SMALL, AS_BRIGHT, HOT_FRACTION = 0.05, 0.9, 0.001
+# The share of the lit pixels that must decode to a mirror, and of those that do, how many may lie off the device.
+LEAST_VALID, MOST_OUTSIDE = 0.35, 0.05
 FULL_SCALES = tuple(2**bits - 1 for bits in (8, 10, 12, 14, 16))
 _SAMPLE_PX = 4000
 
@@ -109,12 +114,14 @@ def decode_graycode(frames: NDArray[Any], columns: int, rows: int) -> GrayCode:
     spread = _spread(stack, lowest, contrast, best)
     _require_light(stack, spread, best)
     lit = contrast > max(LIT_FRACTION * best, 8 * spread)
-    saturated = lit & _saturated(stack)
+    level = _full_scale(stack, lit)
+    saturated = lit & (stack.max(axis=0) >= level)
     saturated_fraction = float(saturated.sum() / lit.sum())
     if saturated_fraction > MAX_SATURATED_FRACTION:
         raise LimitError(
-            f"Gray code: {saturated_fraction:.0%} of the lit pixels are at the camera's full scale "
-            f"({stack.max():g} counts), at most {MAX_SATURATED_FRACTION:.0%} may be; shorten the exposure"
+            f"Gray code: overexposed: {saturated_fraction:.0%} of the lit pixels are at the camera's full scale "
+            f"({level:g} counts), at most {MAX_SATURATED_FRACTION:.0%} may be; shorten the exposure",
+            fault="saturation",
         )
     _require_pairs(stack, 2 * lowest + contrast, contrast, lit)
     noise = _noise(stack[:-2], lit)
@@ -128,15 +135,12 @@ def decode_graycode(frames: NDArray[Any], columns: int, rows: int) -> GrayCode:
         )
     column, row = across.index, down.index
     inside = (column < columns) & (row < rows)
-    if inside[lit].mean() < 0.5:
-        raise FileError(
-            f"Gray code: {1 - inside[lit].mean():.0%} of the lit pixels decode to columns and rows outside "
-            f"{columns} x {rows} (up to {column[lit].max()} and {row[lit].max()}); were frames lost, or is this "
-            "another device than the one named?"
-        )
+    strong = (across.weak == 0) & (down.weak == 0)
+    valid = lit & inside & ~saturated & strong
+    _require_mirrors(valid, inside, lit & strong, lit, column, row, (columns, rows))
     return GrayCode(
         columns, rows, column, row,
-        valid=lit & inside & ~saturated & (across.weak == 0) & (down.weak == 0),
+        valid=valid,
         lit=lit, white_counts=stack[-2], black_counts=stack[-1], column_edges=across.edges, row_edges=down.edges,
         column_step=across.step, row_step=down.step, row_stripe_contrast=down.finest,
         noise_counts=noise, contrast_counts=float(np.median(contrast[lit])), saturated_fraction=saturated_fraction,
@@ -216,21 +220,50 @@ def _require_light(stack: NDArray[np.float32], noise: float, best: float) -> Non
         )
 
 
+def _require_mirrors(
+    valid: NDArray[np.bool_],
+    inside: NDArray[np.bool_],
+    strong: NDArray[np.bool_],
+    lit: NDArray[np.bool_],
+    column: NDArray[np.int32],
+    row: NDArray[np.int32],
+    device: tuple[int, int],
+) -> None:
+    """Raise `FileError` when too few of the lit pixels decode to a mirror, or too many to places off the device."""
+    asked = (
+        "do rows come before columns, the least significant bit or the inverse first, is the first mirror shown "
+        "elsewhere, or is this another device than the one named? Columns come first, the most significant bit first, "
+        "each frame followed by its inverse, then white and black"
+    )
+    outside = float(1 - inside[strong].mean()) if strong.any() else 0.0
+    if outside > MOST_OUTSIDE:
+        raise FileError(
+            f"Gray code: {outside:.0%} of the lit pixels decode to columns and rows outside {device[0]} x {device[1]} "
+            f"(up to {column[strong].max()} and {row[strong].max()}): {asked}"
+        )
+    share = float(valid.sum() / max(int(lit.sum()), 1))
+    if share < LEAST_VALID:
+        raise FileError(
+            f"Gray code: only {share:.0%} of the lit pixels decode to a mirror, {LEAST_VALID:.0%} must: {asked}"
+        )
+
+
 def _require_pairs(
     stack: NDArray[np.float32], total: NDArray[np.float32], contrast: NDArray[np.float32], lit: NDArray[np.bool_]
 ) -> None:
     """Each frame and its inverse add up to white and black; from a lost frame on they do not."""
     pairs = len(stack) // 2
-    missed = [
-        float((np.abs(stack[2 * k] + stack[2 * k + 1] - total)[lit] > 0.5 * contrast[lit]).mean()) for k in range(pairs)
-    ]
+    misses = [((stack[2 * k] + stack[2 * k + 1] - total)[lit] / np.maximum(contrast[lit], 1e-6)) for k in range(pairs)]
+    missed = [float((np.abs(miss) > 0.5).mean()) for miss in misses]
     bad = [k for k in range(pairs) if missed[k] > MAX_UNPAIRED_FRACTION]
     if bad:
+        _require_exposure(stack, misses, lit)
         first = bad[0]
         raise FileError(
             f"Gray code: frames {2 * first} and {2 * first + 1} are not each other's inverse in {missed[first]:.0%} of "
             f"the lit pixels, nor are {len(bad) - 1} of the {pairs - first - 1} pairs behind them; a frame was lost or "
-            f"doubled at or before frame {2 * first}. Record again, with a trigger for each frame"
+            f"doubled at or before frame {2 * first}. Record again, with a trigger for each frame",
+            fault="lost-trigger",
         )
     balance = float(np.median((stack[-2] - stack[-1])[lit] / contrast[lit]))
     if balance < 0:
@@ -240,12 +273,34 @@ def _require_pairs(
         )
 
 
-def _saturated(stack: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """Pixels that reach the converter's full scale in any frame; (H, W)."""
-    top = float(stack.max())
+def _require_exposure(stack: NDArray[np.float32], misses: list[NDArray[np.float32]], lit: NDArray[np.bool_]) -> None:
+    """Raise `LimitError` where clipping, at whatever level and however soft, explains the sums of pairs.
+
+    Of stripes that are blurred into one another both frames are grey; clipped, both are white, and their sum is too
+    large.  Lost and doubled frames make sums that are too small as often.
+    """
+    large = sum(int((miss > 0.5).sum()) for miss in misses)
+    small = sum(int((miss < -0.5).sum()) for miss in misses)
+    peaks = stack.max(axis=0)[lit]
+    level = float(np.quantile(peaks, 1 - HOT_FRACTION))
+    bright = float((peaks >= AS_BRIGHT * level).mean())
+    if small <= MAX_TOO_SMALL * large and bright > MAX_SATURATED_FRACTION:
+        raise LimitError(
+            f"Gray code: overexposed: {bright:.0%} of the lit pixels reach about the same counts ({level:g}), and both "
+            "frames of a pair are bright at once where the stripes are fine, as of a camera that clips; shorten the "
+            "exposure",
+            fault="saturation",
+        )
+
+
+def _full_scale(stack: NDArray[np.float32], lit: NDArray[np.bool_]) -> float:
+    """The converter's full scale where lit pixels reach one of the usual ones, hot pixels aside; else infinity."""
+    peaks = stack.max(axis=0)[lit]
     # 12 bits are often stored in the upper part of 16.
-    full = any(top in (scale, scale * 16, scale * 64) for scale in FULL_SCALES)
-    return stack.max(axis=0) >= top if full else np.zeros(stack.shape[1:], dtype=np.bool_)
+    for scale in sorted({scale * step for scale in FULL_SCALES for step in (1, 16, 64)}, reverse=True):
+        if (peaks == scale).any() and (peaks > scale).mean() <= HOT_FRACTION:
+            return float(scale)
+    return float("inf")
 
 
 @dataclass(frozen=True)

@@ -150,6 +150,50 @@ def _inverted(frames: Frames) -> Frames:
     return (200 - frames.astype(int) + 100).astype(np.uint16)
 
 
+def _clipped(level: float, soft: bool = False) -> Callable[[Frames], Frames]:
+    """Three times too bright; with one hot pixel beyond the clip."""
+
+    def broken(frames: Frames) -> Frames:
+        bright = 3.0 * frames / frames.max()
+        seen = level * (np.tanh(bright) if soft else np.minimum(bright, 1.0))
+        seen[:, 5, 5] = 65535
+        return seen.astype(np.uint16)
+
+    return broken
+
+
+def _rows_first(frames: Frames) -> Frames:
+    return np.concatenate([frames[14:-2], frames[:14], frames[-2:]])
+
+
+def _inverse_first(frames: Frames) -> Frames:
+    pairs = frames[:-2].reshape(-1, 2, *frames.shape[1:])[:, ::-1]
+    return np.concatenate([pairs.reshape(-1, *frames.shape[1:]), frames[-2:]])
+
+
+def _least_first(frames: Frames) -> Frames:
+    pairs = frames[:-2].reshape(-1, 2, *frames.shape[1:])
+    turned = np.concatenate([pairs[:7][::-1], pairs[7:][::-1]])
+    return np.concatenate([turned.reshape(-1, *frames.shape[1:]), frames[-2:]])
+
+
+@pytest.mark.parametrize("level", [250, 255, 1000, 4095, 65520])
+@pytest.mark.parametrize("soft", [False, True])
+def test_overexposed_at_any_level(frames: Frames, level: float, soft: bool) -> None:
+    """On a device whose finest stripes the camera blurs into one another."""
+    lattice = MirrorLattice(400, 300, 1.0, 0.0)
+    fine = simulate_graycode(CameraTwin(lattice, SHAPE, camera_view(lattice, SHAPE, 1)), 1)
+    with pytest.raises(LimitError, match="overexposed.* shorten the exposure") as caught:
+        decode_graycode(_clipped(level, soft)(fine), 400, 300)
+    assert caught.value.fault == "saturation"
+
+
+@pytest.mark.parametrize("other", [_rows_first, _inverse_first, _least_first])
+def test_another_order_of_the_frames_is_refused(frames: Frames, other: Callable[[Frames], Frames]) -> None:
+    with pytest.raises(FileError, match="do rows come before columns, the least significant bit or the inverse first"):
+        decode_graycode(other(frames), 100, 72)
+
+
 @pytest.mark.parametrize(
     ("broken", "kind", "said"),
     [
