@@ -46,6 +46,17 @@ def test_npy_is_read_in_its_order(tmp_path: Path) -> None:
         ("sep=;\n1,5\n2,5\n", [1.5, 2.5]),
         ("0,123;1,234\n2,345;3,456\n", [[0.123, 1.234], [2.345, 3.456]]),  # 0,123 is no thousand
         ("1.25;2\n", [[1.25, 2.0]]),
+        # Trailing separators, tabs, pairs, lines of units, times that were rounded, settings beside the numbers.
+        ("1,5;\n2,5;\n", [1.5, 2.5]),
+        ("7,\n8,\n", [7.0, 8.0]),
+        ("1\t2\n3\t4\n", [[1.0, 2.0], [3.0, 4.0]]),
+        ("Zeit\tKanal A\n(ms)\t(mV)\n\n0,0\t1,5\n0,5\t2,5\n", [1.5, 2.5]),
+        ("pattern,positive,negative\n0,9,1\n1,5,4\n", [9.0, 1.0, 5.0, 4.0]),
+        ("x-axis,1\nsecond,Volt\n0.0,1.5\n2.5e-4,2.5\n", [1.5, 2.5]),
+        ("X,CH1,Start,Increment,\nSequence,Volt,0.0,2e-4\n0,1.5,,\n1,2.5,,\n", [1.5, 2.5]),
+        ("t [ms],U [V]\n" + "".join(f"{k // 4},{k}.5\n" for k in range(12)), [k + 0.5 for k in range(12)]),
+        ("Model,X\nInterval,1e-3\n\nLabels,,\nTIME,CH1\n0,1\n1,2\n", [1.0, 2.0]),
+        ("Length,9,,0.0,7,\n,,,0.1,8,\n" + "".join(f",,,0.{k},8,\n" for k in range(2, 9)), [7.0] + 8 * [8.0]),
     ],
 )
 def test_csv(tmp_path: Path, text: str, wanted: list[object]) -> None:
@@ -70,8 +81,7 @@ def test_csv(tmp_path: Path, text: str, wanted: list[object]) -> None:
         ("1.234,5;2\n", "which is the decimal sign"),
         ("1,234;2,345\n", "'1,234', which can be a number with three decimals or one of thousands"),
         ("1.234.567;5\n", "or one of thousands"),
-        ("1,5;\n2,5;\n", "holds ''"),
-        ("1\t2\n3\t4\n", r"holds '3\\t4'"),
+        ("1;;2\n3;;4\n", "holds ''"),
         ("index,counts\n0,5\n1,6\n3,7\n", "'index' of scene goes from 1 to 3 after row 1"),
         ("time,counts\n0,5\n0.5,6\n0.5,7\n", "'time' of scene goes from 0.5 to 0.5"),
         ("time,counts\nnan,5\n1,6\n", "goes from nan to 1"),
@@ -124,6 +134,26 @@ def test_other_formats(tmp_path: Path, name: str, said: str) -> None:
     (tmp_path / name).write_bytes(b"x")
     with pytest.raises(FileError, match=said):
         read_array(tmp_path / name, "scene")
+
+
+CASES = Path(__file__).parents[2].parent / "shared" / "cases" / "19_scope_csv"
+
+
+@pytest.mark.skipif(not CASES.is_dir(), reason="the shared cases are not here")
+def test_what_instruments_write() -> None:
+    """One record of 204 readings as eleven instruments and programs write it, in volts, millivolts or counts."""
+    wanted = read_array(CASES / "tsv.csv", "scene")
+    assert wanted.shape == (204,)
+    for path in sorted(CASES.glob("*.csv")):
+        found = read_array(path, "scene")
+        assert found.shape == (204,), path.name
+        assert np.corrcoef(found, wanted)[0, 1] > 0.999999, path.name
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-8-sig"])
+def test_encodings(tmp_path: Path, encoding: str) -> None:
+    (tmp_path / "a.txt").write_bytes("Zeit (µs)\tSpannung\r\n0\t1,5\r\n1\t2,5\r\n".encode(encoding))
+    assert read_array(tmp_path / "a.txt", "scene").tolist() == [1.5, 2.5]
 
 
 def test_titles_of_a_european_excel(tmp_path: Path) -> None:
