@@ -13,7 +13,7 @@ from cidesign.calibration.bench_state import BenchState, Circumstances
 from cidesign.calibration.capture import Digest
 from cidesign.calibration.verify import Verification
 from cidesign.errors import FileError
-from cidesign.files import load_npz, read_json, replacing_folder, sha256_file
+from cidesign.files import load_npz, read_json, replacing_folder, require_folder, sha256_file
 from cidesign.records import first_problem
 
 SCHEMA_VERSION = 2
@@ -58,8 +58,7 @@ def read_record(folder: Path, kind: type[_R], modality: str) -> tuple[_R, dict[s
 
     Raises `FileError` when it is missing, damaged, changed, of another version or of another modality.
     """
-    if not folder.is_dir():
-        raise FileError(f"{folder}: no such calibration; make one with `cidesign calibrate CAPTURE --out {folder}`")
+    require_folder(folder, "calibration", f"make one with `cidesign calibrate CAPTURE --out {folder}`")
     raw = read_json(folder / RECORD_FILE, "calibration record")
     _require_version(folder, raw)
     if raw.get("modality") != modality:

@@ -25,9 +25,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from cidesign.calibration.bench_state import BenchState, Circumstances
 from cidesign.calibration.capture_record import read_capture_record
 from cidesign.calibration.faults import FaultName
+from cidesign.calibration.image_stacks import STACK_SUFFIXES, read_image_stack
 from cidesign.calibration.readers import ARRAY_SUFFIXES, as_numbers, read_array
 from cidesign.errors import FileError
-from cidesign.files import inside, load_npz, replacing_folder, save_npz, write_bytes, write_json
+from cidesign.files import inside, load_npz, replacing_folder, require_folder, save_npz, write_bytes, write_json
 from cidesign.pattern import Encoding
 from cidesign.records import shown
 
@@ -42,6 +43,8 @@ PILE_UP_RATIO = 3
 PILE_UP_BROAD = 0.25
 PILE_UP_MIN_COUNT_COARSE, PILE_UP_RATIO_COARSE = 16, 6
 PILE_UP_MIN_VALUES = 8
+# A glossy card can be brighter than white, and a photographed one below black by its noise; grey levels are far beyond.
+LEAST_REFLECTANCE, MOST_REFLECTANCE = -0.5, 2.0
 
 ArrayName = Literal["scene", "dark", "white", "flat", "card", "card_picture", "reference", "time_us", "truth"]
 # What is recorded while the sequence runs, and so can lose a trigger.
@@ -126,11 +129,15 @@ class CaptureRecord(_Strict):
 
 @dataclass(frozen=True)
 class Capture:
-    """Readings in counts with what is known of them; `record` is None for a bare array of readings."""
+    """Readings in counts with what is known of them; `record` is None for a bare array of readings.
+
+    `notes`: what was decided while reading.
+    """
 
     path: Path
     record: CaptureRecord | None
     arrays: dict[str, NDArray[np.float64]]
+    notes: tuple[str, ...] = ()
 
     @property
     def saturation_counts(self) -> float | None:
@@ -205,17 +212,23 @@ def read_capture(path: Path) -> Capture:
     if path.is_file() and path.name not in ("capture.json", READINGS_FILE):
         if path.suffix.lower() in (".mat", ".npz"):
             raise FileError(f"{path}: is this a full-basis Hadamard capture? Read it with --reader hadamard")
-        return Capture(path, None, {"scene": read_array(path, "scene")})
+        scene = read_array(path, "scene")
+        if scene.ndim not in (1, 2):
+            raise FileError(
+                f"{path}: an array of shape {scene.shape} is no record of readings, (frames,) or (repeats, frames). Are "
+                "these patterns? Those made elsewhere cannot be imported yet: designs come from `cidesign distill` alone"
+            )
+        return Capture(path, None, {"scene": scene})
     folder = path.parent if path.is_file() else path
-    if not folder.is_dir():
-        raise FileError(f"{path}: no such capture; make one with `cidesign simulate --out {path}`, or record one")
+    require_folder(folder, "capture", f"make one with `cidesign simulate --out {path}`, or record one")
     if not (folder / "capture.json").is_file():
         raise FileError(f"{folder}: capture.json is missing; this is no capture folder, or one that is half written")
     record = read_capture_record(folder, CaptureRecord, "single-pixel", SCHEMA_VERSION)
     archives: dict[Path, dict[str, NDArray[np.generic]]] = {}
-    arrays = {str(name): _read_stored(folder, name, stored, archives) for name, stored in record.arrays.items()}
+    notes: list[str] = []
+    arrays = {str(name): _read_stored(folder, name, stored, archives, notes) for name, stored in record.arrays.items()}
     _check_shapes(folder, record, arrays)
-    return Capture(folder, record, arrays)
+    return Capture(folder, record, arrays, tuple(notes))
 
 
 def write_capture(
@@ -249,11 +262,18 @@ def _png(picture: NDArray[np.uint16]) -> bytes:
 
 
 def _read_stored(
-    folder: Path, name: str, stored: StoredArray, archives: dict[Path, dict[str, NDArray[np.generic]]]
+    folder: Path,
+    name: str,
+    stored: StoredArray,
+    archives: dict[Path, dict[str, NDArray[np.generic]]],
+    notes: list[str],
 ) -> NDArray[np.float64]:
     path = inside(folder, stored.file, "capture record")
+    if name == "card_picture" and path.suffix.lower() in STACK_SUFFIXES:
+        return _reflectances(path, read_image_stack(path, name), notes)
     if path.suffix.lower() in ARRAY_SUFFIXES:
-        return read_array(path, name)
+        array = read_array(path, name)
+        return _reflectances(path, array, notes) if name == "card_picture" else array
     if path.suffix.lower() != ".npz":
         raise FileError(
             f"{folder}: capture.json names {stored.file!r} for {name}; .npz, {', '.join(ARRAY_SUFFIXES)} are read"
@@ -263,7 +283,28 @@ def _read_stored(
     content = archives[path]
     if name not in content:
         raise FileError(f"{path}: holds no array {name!r}, only {shown(sorted(content))}")
+    if name == "card_picture":
+        return _reflectances(path, content[name], notes)
     return as_numbers(content[name], path, name)
+
+
+def _reflectances(path: Path, picture: NDArray[np.generic], notes: list[str]) -> NDArray[np.float64]:
+    """Reflectances of a card, 0 to 1; grey levels of 8 or 16 bits become those, 1 for their full scale, with a note.
+
+    Raises `FileError` for other values, which no bench should be blamed for.
+    """
+    values = as_numbers(picture, path, "card_picture")
+    low, high = (float(values.min()), float(values.max())) if values.size else (0.0, 0.0)
+    if picture.dtype in (np.uint8, np.uint16) and high > 1:
+        full = np.iinfo(picture.dtype).max
+        notes.append(f"{path.name}: card_picture holds grey levels 0 to {high:g}; {full} is taken as reflectance 1")
+        return values / full
+    if low < LEAST_REFLECTANCE or high > MOST_REFLECTANCE:
+        raise FileError(
+            f"{path}: card_picture holds values {low:g} to {high:g}; reflectances from 0 (black) to 1 (white) are "
+            "needed: divide grey levels by their full scale, or give an 8- or 16-bit picture"
+        )
+    return values
 
 
 def _check_shapes(folder: Path, record: CaptureRecord, arrays: dict[str, NDArray[np.float64]]) -> None:

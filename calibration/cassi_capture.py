@@ -29,7 +29,7 @@ from cidesign.calibration.capture import Digest, Finite, NotNegative, Positive
 from cidesign.calibration.capture_record import RECORD_FILE, read_capture_record
 from cidesign.calibration.readers import as_numbers, read_array
 from cidesign.errors import FileError
-from cidesign.files import inside, load_npz, replacing_folder, save_npz, write_json
+from cidesign.files import inside, load_npz, replacing_folder, require_folder, save_npz, write_json
 from cidesign.pattern import ApertureMask
 from cidesign.records import shown
 
@@ -216,8 +216,7 @@ def read_cassi_capture(folder: Path) -> CassiCapture:
 
     Raises `FileError` for one that is missing, damaged, of a newer version or of another modality.
     """
-    if not folder.is_dir():
-        raise FileError(f"{folder}: no such capture; make one with `cidesign simulate --out {folder}`, or record one")
+    require_folder(folder, "capture", f"make one with `cidesign simulate --out {folder}`, or record one")
     if not (folder / RECORD_FILE).is_file():
         raise FileError(f"{folder}: {RECORD_FILE} is missing; this is no capture folder, or one that is half written")
     record = _record(folder)

@@ -1,5 +1,6 @@
 """The camera's lens from pictures of a checkerboard: focal length, centre and distortion."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,8 @@ JPEG_SUFFIXES = (".jpg", ".jpeg")
 # A usual camera on a good board stays below; beyond, the board bends, the pictures are blurred, or it moved.
 MAX_RMS_PX = 0.5
 BOARD_CORNERS = (9, 6)
+# Pictures in which a board of another size is looked for.
+SIZE_IMAGES = 4
 _UNDISTORT_STEPS = 60
 
 
@@ -154,6 +157,8 @@ def calibrate_lens(images: Mapping[str, NDArray[Any]], corners: tuple[int, int] 
             f"checkerboard: {corners[0]} x {corners[1]} inner corners are found in {len(places)} of {len(images)} "
             f"pictures, at least {MIN_IMAGES} are needed; not found in {', '.join(missing[:5])}"
             + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
+            + f". {_seen_size([images[name] for name in missing])}--set corners=WIDTHxHEIGHT gives the inner corners of "
+            "another board"
         )
     height, width = next(iter(shapes))
     board = np.zeros((corners[0] * corners[1], 3), dtype=np.float32)
@@ -173,6 +178,32 @@ def calibrate_lens(images: Mapping[str, NDArray[Any]], corners: tuple[int, int] 
         used=tuple(places),
         not_found=missing,
     )
+
+
+def corners_of(text: str) -> tuple[int, int]:
+    """The inner corners along the longer and the shorter side from `8x6`; raises `InputError` for anything else."""
+    parts = re.fullmatch(r"\s*(\d{1,3})\s*[xX*]\s*(\d{1,3})\s*", text)
+    if parts is None:
+        raise InputError(f"corners={text}: give the inner corners of the checkerboard as WIDTHxHEIGHT, for example 8x6")
+    corners = (max(int(parts[1]), int(parts[2])), min(int(parts[1]), int(parts[2])))
+    _require_corners(corners)
+    return corners
+
+
+def _seen_size(images: list[NDArray[Any]]) -> str:
+    """What size of board some of the pictures show, in words; nothing where none is seen, or they do not agree."""
+    import cv2
+
+    sizes = set()
+    for image in images[:SIZE_IMAGES]:
+        flags = cv2.CALIB_CB_NORMALIZE_IMAGE | cv2.CALIB_CB_LARGER
+        found, _, grid = cv2.findChessboardCornersSBWithMeta(_eight_bit(image), (3, 3), flags)
+        if found and np.asarray(grid).ndim == 2:
+            sizes.add(tuple(sorted(np.asarray(grid).shape, reverse=True)))
+    if len(sizes) != 1:
+        return ""
+    ((longer, shorter),) = sizes
+    return f"A board of {longer} x {shorter} inner corners is seen: --set corners={longer}x{shorter}? "
 
 
 def read_pictures(folder: Path) -> dict[str, NDArray[Any]]:

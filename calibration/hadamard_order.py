@@ -25,7 +25,7 @@ SMOOTH = 0.9
 STRUCTURED, STRUCTURE_PX = 0.7, 3
 # Images that are that much alike are one, whatever their orders are called.
 SAME_IMAGE = 0.99
-_NORMAL_MEDIAN = 0.6745
+NORMAL_MEDIAN = 0.6745
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ def noise_level(readings: NDArray[np.float64]) -> float:
     Most rows read little but noise; what they read of the scene makes the bound larger, and decisions rarer.
     """
     others = readings[1:]
-    return float(np.median(np.abs(others - np.median(others)))) / _NORMAL_MEDIAN
+    return float(np.median(np.abs(others - np.median(others)))) / NORMAL_MEDIAN
 
 
 def _image(readings: NDArray[np.float64], rows: NDArray[np.intp], side: int) -> NDArray[np.float64]:

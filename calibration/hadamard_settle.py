@@ -12,7 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cidesign.calibration.hadamard_capture import HadamardCapture
-from cidesign.calibration.hadamard_order import OrderFound, find_order, in_natural_order, noise_level
+from cidesign.calibration.hadamard_order import (
+    NORMAL_MEDIAN,
+    OrderFound,
+    find_order,
+    in_natural_order,
+    noise_level,
+)
 from cidesign.errors import FileError, InputError
 from cidesign.hadamard import hadamard_order_rows, walsh_hadamard
 from cidesign.records import shown
@@ -25,7 +31,7 @@ COMMON_RANGES, LEAST_COMMON = 5.0, 0.02
 HALVES = (0.45, 0.55)
 # The first reading is too small when another is larger by as many deviations of noise, or when that part of the pixels
 # is negative beyond them.
-FIRST_DEVIATIONS, NEGATIVE_DEVIATIONS, NEGATIVE_PART, NEGATIVE_DEPTH = 5.0, 2.0, 0.05, 0.03
+FIRST_DEVIATIONS, NEGATIVE_DEVIATIONS, NEGATIVE_PART, NEGATIVE_DEPTH = 5.0, 4.0, 0.05, 0.03
 
 
 @dataclass(frozen=True)
@@ -63,7 +69,7 @@ def settle_readings(
     if common and patterns is None:
         every[region] -= _corner_beyond_neighbours(every[region], capture.side)
     remarks = [*_first_words(common, first, sign, patterns), *_order_words(found)]
-    remarks += _negative_words(every[region], noise_level(signed), capture.side)
+    remarks += _negative_words(every[region], capture.side)
     record = {
         "order": found.order,
         "order_status": found.status,
@@ -170,10 +176,13 @@ def _order_words(found: OrderFound) -> list[str]:
     return [f"order of the readings: {found.order}, {found.status}"]
 
 
-def _negative_words(readings: NDArray[np.float64], noise: float, side: int) -> list[str]:
-    image = walsh_hadamard(readings) / side**2
+def _negative_words(readings: NDArray[np.float64], side: int) -> list[str]:
+    image = walsh_hadamard(readings).reshape(side, side) / side**2
     low, high = np.percentile(image, [5, 95])
-    negative = float(np.mean(image < -NEGATIVE_DEVIATIONS * noise / side))
+    # Scenes are flat in most places: there, noise alone bends the image.
+    bends = np.diff(np.diff(image, axis=0), axis=1)
+    noise = float(np.median(np.abs(bends))) / (2 * NORMAL_MEDIAN)
+    negative = float(np.mean(image < -NEGATIVE_DEVIATIONS * noise))
     if negative < NEGATIVE_PART or low > -NEGATIVE_DEPTH * (high - low):
         return []
     return [

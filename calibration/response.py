@@ -245,6 +245,11 @@ def _scale(levels: WhiteLevels, dark: Estimate, capture: Capture) -> tuple[Estim
     if slope < 5 * error:
         raise FileError(
             f"{capture.path}: the white reference reads {slope:.4g} +- {error:.2g} counts above dark; "
-            "are dark and white swapped, or was the shutter closed?"
+            + (
+                "does the detector invert (more light, fewer counts)? Then change the sign of all readings, dark ones "
+                "too; or are dark and white swapped?"
+                if slope < -5 * error
+                else "are dark and white swapped, or was the shutter closed?"
+            )
         )
     return Estimate(slope, error), float(100 * np.abs(departure).max() / slope)

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from cidesign.calibration.camera_map import camera_image_on_superpixels
 from cidesign.calibration.camera_twin import CameraTwin, camera_view, simulate_graycode
+from cidesign.calibration.checkerboard import BOARD_CORNERS
 from cidesign.calibration.graycode import graycode_patterns
 from cidesign.calibration.image_stacks import read_image_stack
 from cidesign.calibration.registration import Registration, register_folder
@@ -30,15 +31,21 @@ class CameraView:
 
 
 def view_of(
-    graycode: Path, checkerboard: Path | None, card_photo: Path | None, profile: DmdProfile, side: int
+    graycode: Path,
+    checkerboard: Path | None,
+    card_photo: Path | None,
+    profile: DmdProfile,
+    side: int,
+    corners: tuple[int, int] = BOARD_CORNERS,
 ) -> CameraView:
     """Register from a folder of Gray-code pictures, and bring a photograph of the card onto the super-pixels.
 
     The reflectance is (photo - black) / (white - black), with the Gray code's own white and black pictures: the card
-    lies where the white card lay, all mirrors are on, and the camera's settings are the same.
+    lies where the white card lay, all mirrors are on, and the camera's settings are the same.  `corners`: of the
+    checkerboard.
     Raises `FileError` where the photograph does not show the whole field, or the white card is too dark.
     """
-    registration = register_folder(graycode, profile, checkerboard)
+    registration = register_folder(graycode, profile, checkerboard, corners=corners)
     if card_photo is None:
         return CameraView(registration, None)
     photo = read_image_stack(card_photo, "card photograph")

@@ -66,6 +66,23 @@ def refuse_existing(path: Path, force: bool) -> None:
         raise FileError(f"{path}: exists already; choose another name or repeat with --force to replace it")
 
 
+def require_folder(path: Path, what: str, how: str) -> None:
+    """Raise `FileError` when there is no folder `path`: `what` it should be, `how` one is made where there is nothing.
+
+    A file that is there is named as one, and never told to be made.
+    """
+    if path.is_dir():
+        return
+    if not path.exists():
+        raise FileError(f"{path}: no such {what}; {how}")
+    if path.name in (*RECORD_NAMES, "run.json"):
+        raise FileError(f"{path}: is the record of a folder; give the folder, {path.parent}")
+    raise FileError(
+        f"{path}: is a file, and a folder ({what}) is needed here. Patterns, masks and lines made elsewhere cannot be "
+        "imported yet: designs come from `cidesign distill` alone"
+    )
+
+
 @contextlib.contextmanager
 def replacing_file(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success it is synced and renamed to `path`, else removed."""

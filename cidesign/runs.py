@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from cidesign import __version__
 from cidesign.errors import FileError, InputError
-from cidesign.files import read_json, write_json
+from cidesign.files import read_json, require_folder, write_json
 from cidesign.hardware_profiles.aperture_schema import ApertureProfile
 from cidesign.hardware_profiles.dmd_schema import DmdProfile
 from cidesign.hardware_profiles.loader import validate_profile
@@ -49,8 +49,7 @@ class Run:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        if not path.is_dir():
-            raise FileError(f"{path}: no such run folder; make one with `cidesign distill --profile NAME --out {path}`")
+        require_folder(path, "run folder", f"make one with `cidesign distill --profile NAME --out {path}`")
         raw = read_json(path / "run.json", "run record")
         version = raw.get("schema_version")
         if version != SCHEMA_VERSION:

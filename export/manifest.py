@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from cidesign import __version__
 from cidesign.errors import FileError
-from cidesign.files import inside, read_json, sha256_file, write_json
+from cidesign.files import inside, read_json, require_folder, sha256_file, write_json
 from cidesign.hardware_profiles.dmd_schema import DmdProfile
 from cidesign.hardware_profiles.loader import validate_profile
 from cidesign.pattern import Encoding, FrameRole
@@ -170,9 +170,8 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
 
 def read_manifest(folder: Path) -> Manifest:
     """Read `manifest.json`; raises `FileError` when it is missing, damaged or of another version."""
-    if not folder.is_dir():
-        raise FileError(f"{folder}: no such export folder; make one with `cidesign export RUN --out {folder}`")
-    if folder.is_dir() and not (folder / MANIFEST_NAME).exists():
+    require_folder(folder, "export folder", f"make one with `cidesign export RUN --out {folder}`")
+    if not (folder / MANIFEST_NAME).exists():
         raise FileError(
             f"{folder}: no export is in this folder ({MANIFEST_NAME} is missing); write one with `cidesign export RUN`"
         )

@@ -135,18 +135,21 @@ def calibrate_spc(
     *,
     graycode: Path | None = None,
     checkerboard: Path | None = None,
+    corners: str | None = None,
     card_photo: Path | None = None,
     force: bool = False,
 ) -> "tuple[dict[str, Any], str, Verification, Path]":
     """Calibrate detector, lamp and operator from a capture folder, and verify.
 
-    `graycode`, `checkerboard`: folders of a camera's pictures; `card_photo`: one of the card, which then is what the
+    `graycode`, `checkerboard`: folders of a camera's pictures; `corners`: inner corners of the checkerboard, as 8x6;
+    `card_photo`: one of the card, which then is what the
     card is expected to look like.
     """
     from dataclasses import replace
 
     from cidesign.calibration import spc_calibrate
     from cidesign.calibration.capture import read_capture
+    from cidesign.calibration.checkerboard import BOARD_CORNERS, corners_of
     from cidesign.calibration.record import write_calibration
     from cidesign.calibration.registration_checks import registration_checks
     from cidesign.calibration.spc_camera import view_of
@@ -159,9 +162,12 @@ def calibrate_spc(
             f"{capture}: was recorded with profile {recorded.record.profile_digest[:12]}, the run is for "
             f"{run.record.profile_digest[:12]}; name the run of this device with --run"
         )
+    board = BOARD_CORNERS if corners is None else corners_of(corners)
+    if corners is not None and checkerboard is None:
+        raise InputError("--set corners: goes with the pictures of the board, --set checkerboard=FOLDER")
     view = None
     if graycode is not None:
-        view = view_of(graycode, checkerboard, card_photo, run.profile, run.design.side)
+        view = view_of(graycode, checkerboard, card_photo, run.profile, run.design.side, board)
         if view.card_picture is not None:
             recorded = replace(recorded, arrays={**recorded.arrays, "card_picture": view.card_picture})
     elif checkerboard is not None or card_photo is not None:
@@ -177,7 +183,7 @@ def calibrate_spc(
         f"{stored.path}: exposure {stored.record.exposure_us:g} us, {len(levels.light_fraction)} white levels of "
         f"{levels.repeats} frames"
     )
-    notes = [f"note: {text}" for text in found.response.notes]
+    notes = [f"note: {text}" for text in (*recorded.notes, *found.response.notes)]
     value = {"calibration": str(stored.path), **stored.record.model_dump(mode="json")}
     return value, "\n".join([heading, _estimates(stored), *notes]), found.verification, stored.path
 

@@ -20,6 +20,7 @@ from cidesign.calibration.capture import (
     read_capture,
     write_capture,
 )
+from cidesign.calibration.cards import f_card
 from cidesign.calibration.response import Response
 from cidesign.calibration.spc_frames import frames_of
 from cidesign.calibration.twin import capture_record, simulate_readings
@@ -218,6 +219,40 @@ def test_a_card_that_is_not_square(folder: Path, shape: tuple[int, ...]) -> None
     _rewrite(folder, lambda record: record["arrays"].update(card_picture={"file": "picture.npy"}))
     with pytest.raises(FileError, match=r"card_picture has shape .*(needed|square)"):
         read_capture(folder)
+
+
+@pytest.mark.parametrize("name", ["card.png", "card.tif", "card.npz"])
+@pytest.mark.parametrize("depth", [np.uint8, np.uint16])
+def test_a_card_picture_in_grey_levels(folder: Path, name: str, depth: type[np.integer]) -> None:
+    """Scaled by the full scale of its type, with a note."""
+    import cv2
+
+    full = np.iinfo(depth).max
+    levels = np.rint(full * f_card(16)).astype(depth)
+    if name == "card.npz":
+        np.savez(folder / name, card_picture=levels)
+    else:
+        cv2.imwrite(str(folder / name), levels)
+    _rewrite(folder, lambda record: record["arrays"]["card_picture"].update(file=name))
+    capture = read_capture(folder)
+    assert capture.arrays["card_picture"] == pytest.approx(f_card(16), abs=0.6 / full)
+    assert capture.notes == (
+        f"{name}: card_picture holds grey levels 0 to {levels.max()}; {full} is taken as reflectance 1",
+    )
+
+
+@pytest.mark.parametrize("scale", [255.0, 65535.0, -1.0])
+def test_a_card_picture_that_is_no_reflectance(folder: Path, scale: float) -> None:
+    np.savez(folder / "card.npz", card_picture=scale * f_card(16))
+    _rewrite(folder, lambda record: record["arrays"]["card_picture"].update(file="card.npz"))
+    with pytest.raises(FileError, match=r"card_picture holds values .*; reflectances from 0 \(black\) to 1 \(white\)"):
+        read_capture(folder)
+
+
+def test_patterns_are_no_readings(tmp_path: Path) -> None:
+    np.save(tmp_path / "mypat.npy", np.zeros((32, 16, 16), dtype=np.uint8))
+    with pytest.raises(FileError, match=r"shape \(32, 16, 16\) is no record of readings.* Are these patterns"):
+        read_capture(tmp_path / "mypat.npy")
 
 
 def test_a_record_of_the_first_version_is_read(folder: Path) -> None:

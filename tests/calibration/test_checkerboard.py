@@ -12,6 +12,7 @@ from cidesign.calibration.checkerboard import (
     MAX_RMS_PX,
     Lens,
     calibrate_lens,
+    corners_of,
     find_checkerboard,
     radial_lens,
     read_pictures,
@@ -180,3 +181,22 @@ def test_folders_without_pictures(tmp_path: Path) -> None:
         read_pictures(tmp_path)
     with pytest.raises(FileError, match="cannot be read"):
         read_pictures(tmp_path / "none")
+
+
+CASE = Path(__file__).parents[2].parent / "shared" / "cases" / "22_checkerboard_size" / "cb8x6"
+
+
+def test_the_size_of_the_board_is_told(boards: dict[str, NDArray[Any]]) -> None:
+    """Asked for 9 x 6, shown 7 x 5: the error names the size that is seen, and the setting."""
+    with pytest.raises(FileError, match=r"A board of 7 x 5 inner corners is seen: --set corners=7x5\?"):
+        calibrate_lens(boards)
+    assert corners_of("7x5") == corners_of("5 X 7") == (7, 5)
+    for wrong in ("7", "7x5x3", "axb", "2x9", ""):
+        with pytest.raises(InputError, match="corners"):
+            corners_of(wrong)
+
+
+@pytest.mark.skipif(not CASE.is_dir(), reason="the shared cases are not here")
+def test_a_board_of_8_by_6() -> None:
+    pictures = read_pictures(CASE)
+    assert all(find_checkerboard(picture, corners_of("8x6")) is not None for picture in pictures.values())

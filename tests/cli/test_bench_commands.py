@@ -114,6 +114,12 @@ def test_what_is_wrong_is_said(cidesign: Command, run: Path) -> None:
     assert "dark_counts -1.0" in _error(cidesign("simulate", run, "--set", "dark_counts=-1"), 2)
     assert "no such run folder" in _error(cidesign("simulate", "absent"), 5)
     assert "no such capture" in _error(cidesign("calibrate", "absent"), 5)
+    Path("mypat.npy").write_bytes(b"x")
+    for command in (("simulate",), ("export",), ("upload", "--dry-run"), ("evaluate",), ("report",)):
+        line = _error(cidesign(command[0], "mypat.npy", *command[1:]), 5)
+        assert "mypat.npy: is a file, and a folder" in line
+        assert "cannot be imported yet" in line
+        assert "make one" not in line
     assert cidesign("simulate", run, "--set", "gain_counts_per_photoelectron=1", "--out", "bright").code == 0
     assert "at or above the saturation level of 65535" in _error(cidesign("calibrate", "bright"), 5)
     cidesign("simulate", run, "--out", "cap")
