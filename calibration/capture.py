@@ -215,8 +215,8 @@ def read_capture(path: Path) -> Capture:
         scene = read_array(path, "scene")
         if scene.ndim not in (1, 2):
             raise FileError(
-                f"{path}: an array of shape {scene.shape} is no record of readings, (frames,) or (repeats, frames). Are "
-                "these patterns? Those made elsewhere cannot be imported yet: designs come from `cidesign distill` alone"
+                f"{path}: an array of shape {scene.shape} is no record of readings, (frames,) or (repeats, frames). "
+                "Are these patterns? Those made elsewhere cannot be imported yet: designs come from `cidesign distill`"
             )
         return Capture(path, None, {"scene": scene})
     folder = path.parent if path.is_file() else path
@@ -296,7 +296,7 @@ def _reflectances(path: Path, picture: NDArray[np.generic], notes: list[str]) ->
     values = as_numbers(picture, path, "card_picture")
     low, high = (float(values.min()), float(values.max())) if values.size else (0.0, 0.0)
     if picture.dtype in (np.uint8, np.uint16) and high > 1:
-        full = np.iinfo(picture.dtype).max
+        full = 255 if picture.dtype == np.uint8 else 65535
         notes.append(f"{path.name}: card_picture holds grey levels 0 to {high:g}; {full} is taken as reflectance 1")
         return values / full
     if low < LEAST_REFLECTANCE or high > MOST_REFLECTANCE:

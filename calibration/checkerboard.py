@@ -157,8 +157,8 @@ def calibrate_lens(images: Mapping[str, NDArray[Any]], corners: tuple[int, int] 
             f"checkerboard: {corners[0]} x {corners[1]} inner corners are found in {len(places)} of {len(images)} "
             f"pictures, at least {MIN_IMAGES} are needed; not found in {', '.join(missing[:5])}"
             + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
-            + f". {_seen_size([images[name] for name in missing])}--set corners=WIDTHxHEIGHT gives the inner corners of "
-            "another board"
+            + f". {_seen_size([images[name] for name in missing])}--set corners=WIDTHxHEIGHT gives the inner corners "
+            "of another board"
         )
     height, width = next(iter(shapes))
     board = np.zeros((corners[0] * corners[1], 3), dtype=np.float32)

@@ -128,7 +128,7 @@ def _split(path: Path, what: str, text: str) -> _Table:
 
 
 def _beside_words(lines: _Lines, separator: str) -> _Lines:
-    """The numbers of an instrument that writes its settings in columns left of them, from the first line on; else []."""
+    """The numbers of an instrument that writes its settings in columns left of them; else []."""
     width = len(lines[0][1]) if lines else 0
     if len(lines) < 2 or any(len(cells) != width for _, cells in lines) or _numbers(lines[0][1], separator):
         return []
@@ -197,8 +197,8 @@ def _check_clock(path: Path, what: str, title: str, clock: NDArray[np.float64], 
     if wrong.size and (counts or not _evenly(clock)):
         row = int(wrong[0])
         raise FileError(
-            f"{path}: {title[:40]!r} of {what} goes from {clock[row]:g} to {clock[row + 1]:g} after row {row}; readings "
-            "are missing or out of order, so record again, or delete the column if it means nothing"
+            f"{path}: {title[:40]!r} of {what} goes from {clock[row]:g} to {clock[row + 1]:g} after row {row}; "
+            "readings are missing or out of order, so record again, or delete the column if it means nothing"
         )
 
 

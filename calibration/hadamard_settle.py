@@ -163,8 +163,8 @@ def _order_words(found: OrderFound) -> list[str]:
         return [
             f"put right: the readings are in {found.order} order, not in natural (Sylvester) order: neighbouring "
             f"pixels differ there by {found.roughness[found.order]:.2f} of what any two do, in natural order by "
-            f"{found.roughness['natural']:.2f}. The transposed picture would be as smooth, so compare it with the scene; "
-            "--set order=NAME states an order"
+            f"{found.roughness['natural']:.2f}. The transposed picture would be as smooth, so compare it with the "
+            "scene; --set order=NAME states an order"
         ]
     if found.status == "not verified":
         smooth = [name for name in found.roughness if found.roughness[name] < found.roughness["natural"]]

@@ -183,7 +183,7 @@ def test_overexposed_at_any_level(frames: Frames, level: float, soft: bool) -> N
     """On a device whose finest stripes the camera blurs into one another."""
     lattice = MirrorLattice(400, 300, 1.0, 0.0)
     fine = simulate_graycode(CameraTwin(lattice, SHAPE, camera_view(lattice, SHAPE, 1)), 1)
-    with pytest.raises(LimitError, match="overexposed.* shorten the exposure") as caught:
+    with pytest.raises(LimitError, match=r"overexposed.* shorten the exposure") as caught:
         decode_graycode(_clipped(level, soft)(fine), 400, 300)
     assert caught.value.fault == "saturation"
 

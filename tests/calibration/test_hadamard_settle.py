@@ -45,7 +45,7 @@ def readings_of(scene: Readings, order: str = "natural", noise: float = 0.0) -> 
 
 def settled(readings: Readings, **stated: str) -> tuple[Readings, str, str]:
     """The image, the status of the order, and the remarks."""
-    side = int(round(readings.size**0.5))
+    side = round(readings.size**0.5)
     capture = HadamardCapture(Path("x.npz"), readings[None], ("region 0",), side)
     found = settle_readings(capture, 0, **stated)
     return found.capture.image(0), found.record["order_status"], "; ".join(found.remarks)
