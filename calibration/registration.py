@@ -158,7 +158,7 @@ def _naming(path: Path, work: Callable[[], _T]) -> _T:
     try:
         return work()
     except (FileError, LimitError) as error:
-        raise type(error)(f"{path}: {error}") from error
+        raise type(error)(f"{path}: {error}", fault=error.fault) from error
 
 
 def _border(shape: tuple[int, int]) -> Points:
