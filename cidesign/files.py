@@ -6,18 +6,23 @@ takes memory and never executes what it reads.
 
 import contextlib
 import errno
+import glob
 import hashlib
 import json
+import lzma
 import math
 import os
 import shutil
+import stat
+import struct
 import tokenize
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from cidesign.errors import FileError
+from cidesign.errors import CidesignError, FileError
 
 if TYPE_CHECKING:  # numpy takes longer to import than `profiles list` takes to run
     import numpy as np
@@ -26,6 +31,12 @@ if TYPE_CHECKING:  # numpy takes longer to import than `profiles list` takes to 
 RECORD_NAMES = ("manifest.json", "capture.json", "calibration.json", "reconstruction.json")
 MAX_JSON_BYTES = 64_000_000
 MAX_ARRAY_BYTES = 2_000_000_000
+# What zipfile, its decompressors and numpy raise for damaged content; the last four come from npy headers that are not
+# the literal they should be.
+_UNSOUND_NPZ = (
+    zipfile.BadZipFile, zlib.error, lzma.LZMAError, OSError, EOFError, RuntimeError, ValueError, KeyError, TypeError,
+    SyntaxError, tokenize.TokenError, struct.error,
+)  # fmt: skip
 
 
 def canonical_json(value: Any) -> bytes:
@@ -83,14 +94,30 @@ def require_folder(path: Path, what: str, how: str) -> None:
     )
 
 
+def partial_name(path: Path) -> Path:
+    """A hidden name beside `path` that no other process uses, on this computer or on another one with the same disk."""
+    return path.with_name(f".{path.name}.{os.urandom(6).hex()}.partial")
+
+
+def partials_of(path: Path) -> list[Path]:
+    """What killed processes left of writing `path`, and what living ones write now."""
+    return list(path.parent.glob(f".{glob.escape(path.name)}.*.partial"))
+
+
 @contextlib.contextmanager
 def replacing_file(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success it is synced and renamed to `path`, else removed."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    temporary = partial_name(path)
     try:
         with disk_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
+            # Made here, so that the system gives it the mode that the umask and the folder ask for.
+            os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
+            mode = stat.S_IMODE(temporary.stat().st_mode)
             yield temporary
+            # Some libraries put a private file (0600) in its place: colleagues could not read it.
+            if stat.S_IMODE(temporary.stat().st_mode) != mode:
+                temporary.chmod(mode)
             with temporary.open("rb") as stream:
                 os.fsync(stream.fileno())
             os.replace(temporary, path)
@@ -121,16 +148,16 @@ def replacing_folder(path: Path, force: bool) -> Iterator[Path]:
     refuse_existing(path, force)
     if path.exists():
         _refuse_foreign(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    aside = path.with_name(f".{path.name}.{os.getpid()}.old")
+    temporary, aside = partial_name(path), partial_name(path)
     try:
         with disk_errors(path):
             temporary.mkdir(parents=True)
             try:
                 yield temporary
-            except FileError as error:
+            except CidesignError as error:
                 # The user knows the folder, not the name it has while it is written.
-                raise FileError(str(error).replace(str(temporary), str(path))) from error
+                error.args = (str(error).replace(str(temporary), str(path)),)
+                raise
             if path.exists():
                 os.replace(path, aside)
             os.replace(temporary, path)
@@ -211,24 +238,8 @@ def load_npz(path: Path, what: str, max_bytes: int = MAX_ARRAY_BYTES) -> "dict[s
             }
     except FileNotFoundError as error:
         raise FileError(f"{path}: this {what} does not exist") from error
-    # SyntaxError, TypeError and TokenError come from npy headers that are not the literal they should be.
-    except (
-        OSError,
-        ValueError,
-        TypeError,
-        KeyError,
-        EOFError,
-        SyntaxError,
-        RuntimeError,
-        NotImplementedError,
-        tokenize.TokenError,
-        zipfile.BadZipFile,
-    ) as error:
+    except _UNSOUND_NPZ as error:
         raise FileError(f"{path}: this {what} is not a sound npz file ({error})") from error
-    except Exception as error:
-        if type(error).__module__ == "zlib":
-            raise FileError(f"{path}: this {what} is not a sound npz file ({error})") from error
-        raise
 
 
 def _read_npy_member(

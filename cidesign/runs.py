@@ -50,6 +50,8 @@ class Run:
     def __init__(self, path: Path) -> None:
         self.path = path
         require_folder(path, "run folder", f"make one with `cidesign distill --profile NAME --out {path}`")
+        if not (path / "run.json").exists():
+            raise FileError(f"{path}: this folder is not a run (it has no run.json); name a run folder")
         raw = read_json(path / "run.json", "run record")
         version = raw.get("schema_version")
         if version != SCHEMA_VERSION:
@@ -184,10 +186,21 @@ def open_run(path: Path | None, kind: type[_R]) -> _R:
 
 def newest_run() -> Path:
     """The run folder below `runs/` whose `run.json` changed last."""
-    records = sorted(RUNS_FOLDER.glob("*/run.json"), key=lambda record: record.stat().st_mtime_ns)
+    return _newest_first()[0]
+
+
+def newest_unfinished_run() -> Path:
+    """The unfinished run below `runs/` that changed last; where all are finished, the newest of those."""
+    runs = _newest_first()
+    return next((path for path in runs if not Run(path).complete), runs[0])
+
+
+def _newest_first() -> list[Path]:
+    # A visible name: hidden ones are folders that are being made.
+    records = sorted(RUNS_FOLDER.glob("[!.]*/run.json"), key=lambda record: record.stat().st_mtime_ns, reverse=True)
     if not records:
         raise InputError("no run is below runs/; name one, or make one with `cidesign distill --profile dlp4500`")
-    return records[-1].parent
+    return [record.parent for record in records]
 
 
 def write_record(path: Path, record: RunRecord) -> None:

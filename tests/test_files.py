@@ -2,13 +2,15 @@
 
 import errno
 import io
+import os
+import stat
 import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from cidesign.errors import FileError
+from cidesign.errors import FileError, LimitError
 from cidesign.files import inside, load_npz, read_json, replacing_file, replacing_folder, save_npz, write_json
 
 
@@ -59,6 +61,61 @@ def test_full_disk_names_the_folder_asked_for(tmp_path: Path) -> None:
     ):
         raise OSError(errno.ENOSPC, "No space left on device")
     assert str(failure.value).startswith(f"{folder / 'a.npz'}: ")
+
+
+def test_an_error_keeps_what_it_is_when_its_folder_gets_its_name(tmp_path: Path) -> None:
+    folder = tmp_path / "export"
+    with pytest.raises(LimitError) as failure, replacing_folder(folder, False) as temporary:
+        raise LimitError(f"{temporary / 'a.seq'}: too long", fault="lost-trigger")
+    assert (str(failure.value), failure.value.fault) == (f"{folder / 'a.seq'}: too long", "lost-trigger")
+
+
+@pytest.mark.parametrize(
+    ("umask", "file", "folder"), [(0o022, 0o644, 0o755), (0o027, 0o640, 0o750), (0o077, 0o600, 0o700)]
+)
+def test_everything_written_has_the_mode_that_the_umask_asks_for(
+    umask: int, file: int, folder: int, tmp_path: Path
+) -> None:
+    """Whatever mode a library gives its file: safetensors and `tempfile` make private ones."""
+
+    def private(path: Path) -> None:
+        path.unlink()
+        os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
+
+    def public(path: Path) -> None:
+        path.write_text("x")
+        path.chmod(0o777)
+
+    before = os.umask(umask)
+    try:
+        with replacing_folder(tmp_path / "out", False) as temporary:
+            for name, write in (("private", private), ("public", public)):
+                with replacing_file(temporary / "in" / name) as partial:
+                    write(partial)
+            write_json(temporary / "record.json", {})
+            save_npz(temporary / "a.npz", {"a": np.zeros(3)})
+    finally:
+        os.umask(before)
+    found = {path: stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "out").rglob("*")}
+    assert len(found) == 5
+    assert found == {path: folder if path.is_dir() else file for path in found}
+    assert stat.S_IMODE((tmp_path / "out").stat().st_mode) == folder
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_damaged_compressed_content_is_one_line(method: int, tmp_path: Path) -> None:
+    """Every compression that zipfile knows has an exception of its own."""
+    content = io.BytesIO()
+    np.save(content, np.random.default_rng(1).integers(0, 4, 4000))
+    with zipfile.ZipFile(tmp_path / "whole.npz", "w", method) as archive:
+        archive.writestr("a.npy", content.getvalue())
+    whole = (tmp_path / "whole.npz").read_bytes()
+    for place in range(36, len(whole) - 90, 23):
+        damaged = bytearray(whole)
+        damaged[place : place + 8] = b"\xff\x00\xff\x00\xff\x00\xff\x00"
+        (tmp_path / "a.npz").write_bytes(damaged)
+        with pytest.raises(FileError, match=r"a\.npz"):
+            load_npz(tmp_path / "a.npz", "capture")
 
 
 def test_no_permission_is_one_line(tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "constraints.rules": _DESIGN | {"constraints.sequence"},
     "constraints.aperture": _DESIGN | {"constraints.rules"},
     "constraints.kspace": _DESIGN | {"constraints.rules"},
+    "locks": {"errors", "files"},
     "run_settings": {"pattern"},
     "runs": _FILES | _DESIGN | {"run_settings"},
     # Readers of single arrays, for training images and for raw data alike.

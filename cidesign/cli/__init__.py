@@ -1,11 +1,13 @@
 """The command line: one file per command, imported only when it runs."""
 
 import importlib
+import signal
 import sys
 
 import click
 
 from cidesign import __version__
+from cidesign.cli.signals import Ended, break_off, exit_code_of, signals_to
 from cidesign.errors import CidesignError, FileError
 
 # name -> (module, what it does); the help page is made from this table, so it imports nothing else.
@@ -57,14 +59,17 @@ def group() -> None:
 def main() -> None:
     """Run the command line; an expected failure is one line on stderr and an exit code."""
     try:
-        # A command that ends early (`Exit`) comes back as its exit code.
-        sys.exit(group.main(prog_name="cidesign", standalone_mode=False) or 0)
+        with signals_to(break_off):
+            # A command that ends early (`Exit`) comes back as its exit code.
+            sys.exit(group.main(prog_name="cidesign", standalone_mode=False) or 0)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
-    except (click.Abort, KeyboardInterrupt):
+    except (click.Abort, KeyboardInterrupt) as error:
         click.echo("interrupted", err=True)
-        sys.exit(130)
+        # click puts an exception of its own in the place of a KeyboardInterrupt.
+        ended = error.__cause__ if isinstance(error, click.Abort) else error
+        sys.exit(ended.exit_code if isinstance(ended, Ended) else exit_code_of(signal.SIGINT))
     except CidesignError as error:
         click.echo(f"error: {error}", err=True)
         sys.exit(error.exit_code)

@@ -1,7 +1,6 @@
 """`cidesign bridge`: runs beside the DMD, owns it, and answers uploaders on a port."""
 
 import contextlib
-import signal
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from cidesign.cli.output import force_option, next_step, note
+from cidesign.cli.signals import signals_to
 from cidesign.errors import InputError
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def command(
     """Run on the computer beside the DMD (a Raspberry Pi or any PC): own the device and answer `cidesign upload`.
 
     Back ends: hid (USB), i2c (DLPC900), display (HDMI and USB, for the DLP4500), emulator (a virtual device, without
-    hardware on a pseudo-terminal).  Ctrl-C ends it and leaves the device stopped and idle.
+    hardware on a pseudo-terminal).  Ctrl-C or SIGTERM ends it and leaves the device stopped and idle.
     """
     from cidesign.device.bridge import BackendOptions, open_backend, serve
     from cidesign.hardware_profiles.loader import load_dmd
@@ -92,14 +92,10 @@ def refuse_rendered(folder: Path | None, force: bool) -> None:
 
 @contextlib.contextmanager
 def ends_on_signals() -> Iterator[threading.Event]:
-    """An event that Ctrl-C and SIGTERM set, instead of breaking off in the middle of a device command."""
+    """An event that Ctrl-C, SIGTERM and SIGHUP set, instead of breaking off in the middle of a device command."""
     stop = threading.Event()
-    before = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
+    with signals_to(lambda *_: stop.set()):
         yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 @contextlib.contextmanager

@@ -1,5 +1,6 @@
 """`cidesign distill`: train teacher and student for a device."""
 
+import contextlib
 import signal
 import types
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cidesign.cli.output import force_option, json_option, next_step, note, quoted, result, table
+from cidesign.cli.signals import break_off, exit_code_of, signals_to
 
 if TYPE_CHECKING:
     from cidesign.hardware_profiles.schema import HardwareProfile
@@ -163,19 +165,25 @@ def _refuse_changes(context: click.Context) -> None:
 
 def _resume(out: Path | None) -> "Run":
     from cidesign.distill.job import resume_run
-    from cidesign.runs import newest_run
+    from cidesign.runs import Run, newest_unfinished_run
 
-    path = out or newest_run()
-    note(f"resuming {path}")
+    path = out or newest_unfinished_run()
+    note(f"{path}: finished already; nothing to do" if Run(path).complete else f"resuming {path}")
     with _Display(path) as display:
         return resume_run(path, display.listener)
 
 
 class _Display:
-    """The progress bar, and Ctrl-C: the first one stops after the step with a checkpoint."""
+    """The progress bar, and Ctrl-C, SIGTERM and SIGHUP: while it trains, the step is finished and a checkpoint written.
+
+    A second Ctrl-C breaks off at once; batch systems and terminals send their signals twice and mean no more by it.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.training = False
+        self.stopped_by: int | None = None
+        self.handlers = contextlib.ExitStack()
 
     def __enter__(self) -> "_Display":
         from rich.console import Console
@@ -184,7 +192,6 @@ class _Display:
         from cidesign.distill.job import Interrupted, Listener
 
         display = self
-        self.stop = False
         self.progress = Progress(
             TextColumn("{task.description:8s}"),
             BarColumn(),
@@ -197,7 +204,11 @@ class _Display:
         tasks: dict[str, Any] = {}
 
         class Shown(Listener):
+            def remark(self, text: str) -> None:
+                note(f"note: {text}")
+
             def images(self, images: Any) -> None:
+                display.training = True
                 note(f"training images: {images.description}")
                 for remark in images.notes:
                     note(f"note: {remark}")
@@ -216,7 +227,7 @@ class _Display:
                 display.progress.update(
                     tasks[report.phase], completed=report.step, loss=report.loss, psnr=report.psnr_db
                 )
-                if display.stop:
+                if display.stopped_by is not None:
                     raise Interrupted
 
             def epoch(self, values: dict[str, Any]) -> None:
@@ -227,23 +238,24 @@ class _Display:
                 )
 
         self.listener = Shown()
-        self.before = signal.signal(signal.SIGINT, self._on_interrupt)
+        self.handlers.enter_context(signals_to(self._on_signal))
         self.progress.start()
         return self
 
-    def _on_interrupt(self, number: int, frame: types.FrameType | None) -> None:
-        if self.stop:
-            raise KeyboardInterrupt
-        self.stop = True
+    def _on_signal(self, number: int, frame: types.FrameType | None) -> None:
+        again = self.stopped_by is not None and number == signal.SIGINT
+        if again or not self.training:  # while images are read there is nothing to finish
+            break_off(number, frame)
+        self.stopped_by = self.stopped_by or number
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         from cidesign.distill.job import Interrupted
 
         self.progress.stop()
-        signal.signal(signal.SIGINT, self.before)
+        self.handlers.close()
         if kind is Interrupted:
             note(f"stopped; nothing is lost. Go on with `cidesign distill --resume --out {quoted(self.path)}`")
-            raise click.exceptions.Exit(130)
+            raise click.exceptions.Exit(exit_code_of(self.stopped_by or signal.SIGINT))
 
 
 def _report(run: "Run", as_json: bool) -> None:

@@ -43,6 +43,7 @@ def fine_tune_command(
     from cidesign.distill.fine_tune import fine_tune_settings
     from cidesign.distill.presets import pick_device
     from cidesign.files import refuse_existing
+    from cidesign.locks import FolderLock
     from cidesign.models.system import load_student
     from cidesign.reconstruct.fine_tuned import RECORD_FILE, digests, read_verification, write_fine_tuned
     from cidesign.reconstruct.operator_families import operator_family
@@ -52,12 +53,13 @@ def fine_tune_command(
     # An operator that is wrong trains a decoder to be wrong, so there is no way round this.
     require_passed(calibration_folder, read_verification(calibration_folder), accept_failed=False)
     refuse_existing(calibration_folder / RECORD_FILE, force)
-    system = load_student(run)
-    settings = fine_tune_settings(run.settings, epochs, images, seed, pick_device("auto"))
-    family = operator_family(run, calibration_folder, settings.device)
-    scene = _scene(run, calibration_folder, capture) if self_supervised and capture is not None else None
-    record, decoder = _train(run, calibration_folder, system, family, settings, scene, capture)
-    written = write_fine_tuned(calibration_folder, decoder, record)
+    with FolderLock(calibration_folder, "cidesign calibrate --fine-tune"):
+        system = load_student(run)
+        settings = fine_tune_settings(run.settings, epochs, images, seed, pick_device("auto"))
+        family = operator_family(run, calibration_folder, settings.device)
+        scene = _scene(run, calibration_folder, capture) if self_supervised and capture is not None else None
+        record, decoder = _train(run, calibration_folder, system, family, settings, scene, capture)
+        written = write_fine_tuned(calibration_folder, decoder, record)
     value = {"calibration": str(calibration_folder), **written.model_dump(mode="json")}
     return value, f"{calibration_folder}: {_summary(written)}\n{_table(written)}" + "".join(
         f"\nnote: {text}" for text in written.notes

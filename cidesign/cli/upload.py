@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cidesign.cli.output import json_option, next_step, note, result, table
+from cidesign.cli.signals import signals_to
 from cidesign.errors import CidesignError, InputError
 
 if TYPE_CHECKING:
@@ -48,8 +49,8 @@ def command(
     """Send the export folder DIR to a micromirror device through a bridge, and verify it.
 
     Everything is re-read and checked against the device's limits first; the plan is shown before a byte is sent.
-    After an error or Ctrl-C the device is left stopped, and --resume goes on where it ended.  The other end of the
-    line runs `cidesign bridge` (or `cidesign emulate`, to try without hardware).
+    After an error, Ctrl-C or SIGTERM the device is left stopped, and --resume goes on where it ended.  The other end of
+    the line runs `cidesign bridge` (or `cidesign emulate`, to try without hardware).
     """
     from cidesign.device.plan import plan_upload
     from cidesign.device.refusals import refuse_unsupported
@@ -107,8 +108,8 @@ def _upload(plan: "UploadPlan", port: str, baud: int, resume: bool, start: bool,
             started = status_value(uploader.start(plan, repeats)) if start else None
             uploader.leave()
         except (CidesignError, KeyboardInterrupt):
-            # A second Ctrl-C must not leave the device as it is; this takes at most 12 s.
-            with _signals_to(signal.SIG_IGN):
+            # A second signal must not leave the device as it is; this takes at most 12 s.
+            with signals_to(signal.SIG_IGN):
                 note(f"not finished: {uploader.stop_after_failure()}")
             if uploader.touched:
                 next_step(f"cidesign upload {plan.folder} --port {port} --resume")
@@ -140,27 +141,14 @@ def _ask(port: str, baud: int, stop_it: bool, as_json: bool) -> None:
 
 @contextmanager
 def _connected(port: str, baud: int) -> "Iterator[Uploader]":
-    """An uploader on a port; SIGTERM counts as Ctrl-C, so that the device is stopped then too."""
+    """An uploader on a port."""
     from cidesign.device.core import BASE_BAUD
     from cidesign.device.transport import open_transport
     from cidesign.device.upload import Uploader
 
     transport = open_transport(port, BASE_BAUD)
-    with (
-        _signals_to(signal.default_int_handler),
-        Uploader(transport, baud, lambda text: note(f"note: {text}")) as uploader,
-    ):
+    with Uploader(transport, baud, lambda text: note(f"note: {text}")) as uploader:
         yield uploader
-
-
-@contextmanager
-def _signals_to(handler: Any) -> Iterator[None]:
-    before = {number: signal.signal(number, handler) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, old in before.items():
-            signal.signal(number, old)
 
 
 @contextmanager

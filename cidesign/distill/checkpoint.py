@@ -10,8 +10,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from cidesign.errors import FileError
-from cidesign.files import replacing_file
+from cidesign.files import canonical_json, replacing_file, sha256_bytes
 from cidesign.models.system import ImagingSystem
+from cidesign.runs import Run
 
 FILE = Path("checkpoint") / "state.safetensors"
 
@@ -30,7 +31,7 @@ class Progress:
 
 
 def save_checkpoint(
-    run: Path,
+    run: Run,
     progress: Progress,
     system: ImagingSystem,
     teacher: ImagingSystem | None,
@@ -42,23 +43,59 @@ def save_checkpoint(
         tensors |= {f"teacher.{name}": tensor for name, tensor in teacher.state_dict().items()}
     for index, state in optimiser.state_dict()["state"].items():
         tensors |= {f"optimiser.{index}.{name}": tensor for name, tensor in state.items()}
-    with replacing_file(run / FILE) as temporary:
-        # Copies keep the memory layout out of the file; a channels-last tensor is not stored as such.
-        stored = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
-        save_file(stored, temporary, metadata={"progress": json.dumps(asdict(progress))})
+    # Copies keep the memory layout out of the file; a channels-last tensor is not stored as such.
+    stored = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+    text = json.dumps(asdict(progress))
+    metadata = {"run": _identity(run), "progress": text, "digest": _digest(text, stored)}
+    with replacing_file(run.path / FILE) as temporary:
+        save_file(stored, temporary, metadata=metadata)
 
 
-def load_checkpoint(run: Path) -> tuple[Progress, dict[str, Tensor]] | None:
-    """The last checkpoint of a run, or None before the first."""
-    path = run / FILE
+def load_checkpoint(run: Run) -> tuple[Progress, dict[str, Tensor]] | None:
+    """The last checkpoint of a run, or None before the first.
+
+    Raises `FileError` for a checkpoint that is not as it was written, or that another run wrote.
+    """
+    path = run.path / FILE
     if not path.exists():
         return None
     try:
         with safe_open(path, framework="pt") as stored:
-            progress = Progress(**json.loads((stored.metadata() or {})["progress"]))
-            return progress, {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError, KeyError, ValueError, TypeError) as error:
+            metadata: dict[str, str] = stored.metadata() or {}
+            tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
+        owner, text, digest = metadata["run"], metadata["progress"], metadata["digest"]
+    except KeyError as error:
+        raise FileError(f"{path}: this checkpoint holds no {error}; start the run again with --force") from error
+    except (SafetensorError, OSError, ValueError) as error:
         raise FileError(f"{path}: this checkpoint is damaged ({error}); start the run again with --force") from error
+    if _digest(text, tensors) != digest:
+        raise FileError(
+            f"{path}: this checkpoint is damaged (its content does not fit its digest); start the run again with "
+            "--force"
+        )
+    if owner != _identity(run):
+        raise FileError(
+            f"{path}: this is the checkpoint of a run with other settings, images or profile than run.json names; put "
+            "back this run's own, or start it again with --force"
+        )
+    return Progress(**json.loads(text)), tensors
+
+
+def _identity(run: Run) -> str:
+    """What decides the bits of a run, in one digest."""
+    record = run.record
+    parts = (record.settings.model_dump_json(), record.profile_digest, record.data_digest)
+    return sha256_bytes(*(part.encode() for part in parts))
+
+
+def _digest(progress: str, tensors: dict[str, Tensor]) -> str:
+    names = sorted(tensors)
+    described = [[name, str(tensors[name].dtype), list(tensors[name].shape)] for name in names]
+    return sha256_bytes(progress.encode(), canonical_json(described), *(_bytes(tensors[name]) for name in names))
+
+
+def _bytes(tensor: Tensor) -> bytes:
+    return tensor.reshape(-1).view(torch.uint8).numpy().tobytes()
 
 
 def restore(

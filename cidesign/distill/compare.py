@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from cidesign.data.source import PICTURES, TrainingImages, load_images, load_measured
@@ -15,7 +16,8 @@ from cidesign.distill.evaluate import fixed_designs, image_metrics, optics_metri
 from cidesign.distill.job import SystemMaker, other_images
 from cidesign.distill.loop import StepReport
 from cidesign.errors import FileError
-from cidesign.files import sha256_bytes
+from cidesign.files import partials_of, sha256_bytes
+from cidesign.locks import FolderLock
 from cidesign.models.system import ImagingSystem, load_student, load_teacher
 from cidesign.pattern import Design
 from cidesign.runs import Run
@@ -90,21 +92,28 @@ class Comparison:
     def other(self, name: str, on_step: Callable[[StepReport], None]) -> Row:
         """E2E or a fixed design; trained when it is not in the folder yet."""
         design = self.designs.get(name)
-        path = self.run.path / FOLDER / f"{self._key(name, design)}.safetensors"
-        if path.is_file():
-            system = self.maker.system("student")
+        path = self._path(name)
+        if not path.is_file():
+            with FolderLock(self.run.path, "cidesign evaluate"):
+                for left in partials_of(path):
+                    left.unlink()
+                if not path.is_file():  # nor has the last holder trained it
+                    train_alone(self.maker, self.train, self.epochs, design, on_step).save(path)
+        system = self.maker.system("student")
+        try:
             system.load_state_dict(load_file(path))
-            system.encoder.explore(1.0, None)
-            system = system.eval().requires_grad_(False)
-        else:
-            system = train_alone(self.maker, self.train, self.epochs, design, on_step)
-            path.parent.mkdir(exist_ok=True)
-            system.save(path)
-        return self._row(name, system)
+        except (SafetensorError, RuntimeError) as error:
+            reason = str(error).strip().splitlines()[-1].strip()
+            raise FileError(f"{path}: these weights are damaged ({reason}); remove the file and repeat") from error
+        system.encoder.explore(1.0, None)
+        return self._row(name, system.eval().requires_grad_(False))
 
     def known(self, name: str) -> bool:
         """Whether a system is in the folder already."""
-        return (self.run.path / FOLDER / f"{self._key(name, self.designs.get(name))}.safetensors").is_file()
+        return self._path(name).is_file()
+
+    def _path(self, name: str) -> Path:
+        return self.run.path / FOLDER / f"{self._key(name, self.designs.get(name))}.safetensors"
 
     def _key(self, name: str, design: Design | None) -> str:
         """A file name that stands for the system and everything that decides it."""

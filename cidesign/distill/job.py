@@ -1,7 +1,6 @@
 """One run from its settings to its finished folder, resumable at every step."""
 
 import contextlib
-import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -28,16 +27,18 @@ from cidesign.distill.loop import (
     train_phase,
 )
 from cidesign.distill.losses import gradients_of_terms
+from cidesign.distill.run_folder import append_metrics, cut_metrics, placed, remove_remains, tidy_finished
 from cidesign.errors import CidesignError, FileError
 from cidesign.files import canonical_json, disk_errors, refuse_existing, sha256_bytes
 from cidesign.hardware_profiles.schema import HardwareProfile
+from cidesign.locks import FolderLock, refuse_held
 from cidesign.models.optics import Optics, optics_for
 from cidesign.models.system import ImagingSystem, build_decoder
 from cidesign.physics.metrics import ssim
 from cidesign.run_settings import RunSettings
 from cidesign.runs import Run, RunRecord, library_versions, now_utc, write_record
 
-METRICS_FILE = "metrics.jsonl"
+START = "cidesign distill"
 PRIOR_IMAGES = 10_000
 
 
@@ -47,6 +48,9 @@ class Interrupted(Exception):
 
 class Listener:
     """What a run tells while it trains; the command line overrides what it shows."""
+
+    def remark(self, text: str) -> None:
+        """Something that the user should know and need not act on."""
 
     def images(self, images: TrainingImages) -> None:
         """The training images are ready."""
@@ -61,53 +65,60 @@ class Listener:
 def start_run(path: Path, settings: RunSettings, profile: HardwareProfile, force: bool, listener: Listener) -> Run:
     """Train a new run in folder `path`; an old one is replaced only with `force`, after reading the images."""
     if (path / "run.json").is_file() and not force and not Run(path).complete:
+        refuse_held(path)
         raise FileError(
             f"{path}: an unfinished run is here; finish it with `cidesign distill --resume --out {path}`, "
             "or repeat with --force to replace it"
         )
     refuse_existing(path, force)
-    images = load_images(settings, profile)
-    listener.images(images)
-    if path.exists() and not (path / "run.json").is_file():
-        raise FileError(f"{path}: this folder is not a run, so --force does not replace it; choose another name")
-    record = RunRecord(
-        schema_version=2,
-        kind="run",
-        status="training",
-        created_utc=now_utc(),
-        cidesign_version=__version__,
-        versions=library_versions(),
-        settings=settings,
-        profile=profile.model_dump(mode="json"),
-        profile_digest=profile.digest,
-        data_digest=images.digest,
-        teacher_digest=None,
-        design_digest=None,
-        metrics={},
-    )
-    fresh = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        with disk_errors(path):
-            fresh.mkdir(parents=True)
-            write_record(fresh, record)
-            if path.exists():  # only now, when the disk has taken the new run
-                shutil.rmtree(path)
-            os.replace(fresh, path)
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
-    return _train(Run(path), images, listener)
+    with contextlib.ExitStack() as held:
+        old = None
+        if path.exists():
+            if not (path / "run.json").is_file():
+                raise FileError(
+                    f"{path}: this folder is not a run, so --force does not replace it; choose another name"
+                )
+            old = held.enter_context(FolderLock(path, f"{START} --force"))
+        images = load_images(settings, profile)
+        listener.images(images)
+        record = RunRecord(
+            schema_version=2,
+            kind="run",
+            status="training",
+            created_utc=now_utc(),
+            cidesign_version=__version__,
+            versions=library_versions(),
+            settings=settings,
+            profile=profile.model_dump(mode="json"),
+            profile_digest=profile.digest,
+            data_digest=images.digest,
+            teacher_digest=None,
+            design_digest=None,
+            metrics={},
+        )
+        held.enter_context(placed(path, record, old))
+        return _train(Run(path), images, listener)
 
 
 def resume_run(path: Path, listener: Listener) -> Run:
-    """Finish an interrupted run; the result has the same bits as an uninterrupted one on the same machine."""
-    run = Run(path)
-    if run.complete:
-        raise FileError(f"{path}: this run is finished already; nothing to resume")
-    images = load_images(run.settings, run.profile)
-    if images.digest != run.record.data_digest:
-        raise FileError(f"{path}: {other_images(run.settings.data)}; start a new run")
-    listener.images(images)
-    return _train(run, images, listener)
+    """Finish an interrupted run; the result has the same bits as an uninterrupted one on the same machine.
+
+    A finished run is returned as it is.  Raises `FileError` when another process trains it.
+    """
+    if (run := Run(path)).complete:
+        tidy_finished(path)
+        return run
+    with FolderLock(path, f"{START} --resume") as lock:
+        if lock.took_over is not None:
+            listener.remark(f"{lock.took_over} was killed; going on from the last checkpoint")
+        if (run := Run(path)).complete:  # another process has finished it just now
+            return run
+        remove_remains(path)
+        images = load_images(run.settings, run.profile)
+        if images.digest != run.record.data_digest:
+            raise FileError(f"{path}: {other_images(run.settings.data)}; start a new run")
+        listener.images(images)
+        return _train(run, images, listener)
 
 
 def other_images(data: str) -> str:
@@ -127,10 +138,10 @@ def _train(run: Run, images: TrainingImages, listener: Listener) -> Run:
     stored = tuple(torch.from_numpy(part).to(settings.device) for part in (images.train, images.validation))
     torch.manual_seed(settings.seed)
     maker = SystemMaker(settings, run.profile, stored[0])
-    found = load_checkpoint(run.path)
+    found = load_checkpoint(run)
     phases = phases_of(settings)
     progress, tensors = found if found else (Progress(phases[0]), {})
-    _cut_metrics(run.path, progress.metrics_bytes)
+    cut_metrics(run.path, progress.metrics_bytes)
     teacher = None
     for phase in phases[phases.index(progress.phase) :]:
         system = maker.system(phase)
@@ -138,7 +149,7 @@ def _train(run: Run, images: TrainingImages, listener: Listener) -> Run:
             if teacher is not None and (phase != "student" or settings.start == "teacher"):
                 maker.warm_start(system, teacher)
             progress = Progress(phase, metrics_bytes=progress.metrics_bytes, seconds=progress.seconds)
-            save_checkpoint(run.path, progress, system, teacher, make_optimiser(system, settings))
+            save_checkpoint(run, progress, system, teacher, make_optimiser(system, settings))
         elif phase == "student":
             teacher = maker.system(phases[-2])
             restore(tensors, system, teacher, make_optimiser(system, settings))
@@ -214,11 +225,11 @@ def _run_phase(
                 **_gradients(system, teacher, validation, run.settings, progress),
                 "seconds": round(progress.seconds, 3),
             }
-            progress.metrics_bytes = _append_metrics(run.path, values)
-            save_checkpoint(run.path, progress, system, teacher, optimiser)
+            progress.metrics_bytes = append_metrics(run.path, values)
+            save_checkpoint(run, progress, system, teacher, optimiser)
             listener.epoch(values)
     except Interrupted:
-        save_checkpoint(run.path, progress, system, teacher, optimiser)
+        save_checkpoint(run, progress, system, teacher, optimiser)
         raise
 
 
@@ -289,16 +300,3 @@ def _weights_digest(system: ImagingSystem) -> str:
     state = system.state_dict()
     names = canonical_json(sorted(state))
     return sha256_bytes(names, *(state[name].cpu().contiguous().numpy().tobytes() for name in sorted(state)))
-
-
-def _append_metrics(path: Path, values: dict[str, Any]) -> int:
-    """Add a line to `metrics.jsonl`; returns its length in bytes, which the checkpoint remembers."""
-    with disk_errors(path / METRICS_FILE), (path / METRICS_FILE).open("a") as stream:
-        stream.write(json.dumps(values) + "\n")
-        return stream.tell()
-
-
-def _cut_metrics(path: Path, length_bytes: int) -> None:
-    """Drop lines that were written after the checkpoint; the resumed run writes them again."""
-    with disk_errors(path / METRICS_FILE), (path / METRICS_FILE).open("ab") as stream:
-        stream.truncate(length_bytes)

@@ -117,7 +117,7 @@ def test_half_written_and_foreign_runs_are_named(tmp_path: Path) -> None:
     run = tmp_path / "run"
     run.mkdir()
     for content, said in (
-        (None, "cannot be read"),
+        (None, r"not a run \(it has no run\.json\)"),
         ('{"schema_version": 1', "not readable JSON"),
         ('{"schema_version": 9}', "version 9"),
         ('{"schema_version": 1, "kind": "run"}', "schema version 1"),

@@ -1,0 +1,103 @@
+"""The folder of a run that trains: put in its place, freed of what a killed process left, and its metrics file."""
+
+import contextlib
+import errno
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from cidesign.distill.checkpoint import FILE as CHECKPOINT_FILE
+from cidesign.errors import FileError
+from cidesign.files import disk_errors, partial_name, partials_of
+from cidesign.locks import FolderLock
+from cidesign.runs import RunRecord, write_record
+
+METRICS_FILE = "metrics.jsonl"
+# What training writes, each in one step.
+WRITTEN = ("run.json", "teacher.safetensors", "student.safetensors", "design.npz", str(CHECKPOINT_FILE))
+
+
+@contextlib.contextmanager
+def placed(path: Path, record: RunRecord, old: FolderLock | None) -> Iterator[None]:
+    """Make the folder of a new run, in one step and with its lock, which is held until the end.
+
+    `old` is the lock of the run that is replaced, None where there is none.  The old run goes only when the disk has
+    taken the new one.
+    """
+    for left in partials_of(path):
+        _remove_dead(left)
+    fresh, aside = partial_name(path), partial_name(path)
+    try:
+        with contextlib.ExitStack() as held:
+            with disk_errors(path):
+                fresh.mkdir(parents=True)
+                lock = held.enter_context(FolderLock(fresh, "cidesign distill"))
+                write_record(fresh, record)
+                if old is not None:
+                    os.replace(path, aside)
+                    old.moved_to(aside)
+                _rename(fresh, path)
+                lock.moved_to(path)
+                shutil.rmtree(aside, ignore_errors=True)
+            yield
+    finally:
+        if old is not None and aside.exists() and not path.exists():
+            os.replace(aside, path)
+            old.moved_to(path)
+        for folder in (fresh, aside):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _rename(fresh: Path, path: Path) -> None:
+    try:
+        os.replace(fresh, path)
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise
+        raise FileError(f"{path}: another command made this folder meanwhile; choose another name") from error
+
+
+def _remove_dead(folder: Path) -> None:
+    """Remove a half-made folder, unless its maker lives."""
+    with contextlib.suppress(FileError), FolderLock(folder, "cidesign distill"):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def remove_remains(path: Path) -> None:
+    """Remove what a killed process left half-written in a run folder; its lock must be held."""
+    for name in WRITTEN:
+        for left in partials_of(path / name):
+            with disk_errors(left):
+                left.unlink()
+
+
+def tidy_finished(path: Path) -> None:
+    """Remove what a process left that was killed between the record of a finished run and its end."""
+    # Where somebody works, or nobody may write, it stays; the run is whole with it.
+    with contextlib.suppress(FileError), FolderLock(path, "cidesign distill --resume"):
+        remove_remains(path)
+        shutil.rmtree(path / CHECKPOINT_FILE.parent, ignore_errors=True)
+
+
+def append_metrics(path: Path, values: dict[str, Any]) -> int:
+    """Add a line to `metrics.jsonl`; returns its length in bytes, which the checkpoint remembers."""
+    with disk_errors(path / METRICS_FILE), (path / METRICS_FILE).open("a") as stream:
+        stream.write(json.dumps(values) + "\n")
+        stream.flush()
+        os.fsync(stream.fileno())  # a checkpoint that remembers this length must find it after a power cut too
+        return stream.tell()
+
+
+def cut_metrics(path: Path, length_bytes: int) -> None:
+    """Drop lines that were written after the checkpoint; the resumed run writes them again."""
+    with disk_errors(path / METRICS_FILE), (path / METRICS_FILE).open("ab") as stream:
+        found_bytes = stream.seek(0, os.SEEK_END)
+        if found_bytes < length_bytes:
+            raise FileError(
+                f"{path / METRICS_FILE}: {found_bytes} bytes, but the checkpoint was written after {length_bytes}; put "
+                "the file back, or start the run again with --force"
+            )
+        stream.truncate(length_bytes)
