@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from cidesign.errors import FileError
@@ -48,7 +48,8 @@ def save_checkpoint(
     text = json.dumps(asdict(progress))
     metadata = {"run": _identity(run), "progress": text, "digest": _digest(text, stored)}
     with replacing_file(run.path / FILE) as temporary:
-        save_file(stored, temporary, metadata=metadata)
+        # `save_file` has a temporary file of its own, which a kill would leave behind.
+        temporary.write_bytes(save(stored, metadata))
 
 
 def load_checkpoint(run: Run) -> tuple[Progress, dict[str, Tensor]] | None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from cidesign.errors import FileError
@@ -34,7 +34,8 @@ class ImagingSystem(nn.Module):
     def save(self, path: Path) -> None:
         """Write all weights as safetensors, in one step."""
         with replacing_file(path) as temporary:
-            save_file({name: tensor.contiguous() for name, tensor in self.state_dict().items()}, temporary)
+            # `save_file` has a temporary file of its own, which a kill would leave behind.
+            temporary.write_bytes(save({name: tensor.contiguous() for name, tensor in self.state_dict().items()}))
 
 
 def build_decoder(settings: RunSettings, bands: int, size: tuple[int, int]) -> Decoder:

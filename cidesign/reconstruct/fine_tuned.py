@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 
 from cidesign.calibration.calibration_folder import RECORD_FILE as CALIBRATION_FILE
 from cidesign.calibration.capture import Digest, Finite, NotNegative, Positive
@@ -132,7 +132,7 @@ def write_fine_tuned(folder: Path, decoder: Decoder, record: FineTuneRecord) -> 
         return record
     weights = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in decoder.state_dict().items()}
     with replacing_file(folder / WEIGHTS_FILE) as temporary:
-        save_file(weights, temporary)
+        temporary.write_bytes(save(weights))
         again = load_file(temporary)
         if any(not torch.equal(again[name], tensor) for name, tensor in weights.items()):
             raise FileError(f"{folder / WEIGHTS_FILE}: did not read back as written; is the disk sound?")

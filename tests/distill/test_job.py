@@ -259,6 +259,27 @@ def test_what_a_kill_after_the_record_left_is_tidied(whole: Path) -> None:
     assert _stamps(whole) == before
 
 
+@pytest.mark.parametrize("umask", [0o022, 0o027, 0o077])
+def test_a_run_can_be_read_by_whom_the_umask_says(
+    umask: int, tmp_path: Path, settings: RunSettings, profile: DmdProfile
+) -> None:
+    short = settings.model_copy(update={"teacher_epochs": 1, "student_epochs": 1})
+    modes: dict[str, int] = {}
+
+    class Looks(Listener):
+        def step(self, report: StepReport) -> None:
+            modes.update({path.name: path.stat().st_mode & 0o777 for path in (tmp_path / "run").rglob("*")})
+
+    before = os.umask(umask)
+    try:
+        start_run(tmp_path / "run", short, profile, False, Looks())
+    finally:
+        os.umask(before)
+    modes.update({path.name: path.stat().st_mode & 0o777 for path in (tmp_path / "run").iterdir()})
+    assert {"checkpoint", "state.safetensors", ".lock", "metrics.jsonl", "run.json", *RESULTS} == set(modes)
+    assert modes == {name: (0o777 if name == "checkpoint" else 0o666) & ~umask for name in modes}
+
+
 def _interrupted(path: Path, settings: RunSettings, profile: DmdProfile) -> Path:
     with pytest.raises(Interrupted):
         start_run(path, settings, profile, False, _StopAt(2, Interrupted))
@@ -377,7 +398,7 @@ def test_disk_full_keeps_the_last_checkpoint(
     path = whole.parent / "full"
     from cidesign.distill import checkpoint
 
-    original, calls = checkpoint.save_file, []
+    original, calls = checkpoint.save, []
 
     def full(*args, **kwargs):  # type: ignore[no-untyped-def]
         calls.append(1)
@@ -385,7 +406,7 @@ def test_disk_full_keeps_the_last_checkpoint(
             raise OSError(errno.ENOSPC, "No space left on device")
         return original(*args, **kwargs)
 
-    monkeypatch.setattr(checkpoint, "save_file", full)
+    monkeypatch.setattr(checkpoint, "save", full)
     with pytest.raises(FileError, match="disk is full"):
         start_run(path, settings, profile, False, Listener())
     assert sorted(entry.name for entry in (path / "checkpoint").iterdir()) == ["state.safetensors"]
