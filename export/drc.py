@@ -74,6 +74,7 @@ def check_drawing(mask: MaskFile, profile: ApertureProfile, tone: Tone) -> list[
 
 
 def _grid(mask: MaskFile, profile: ApertureProfile) -> list[Breach]:
+    """Every corner of the file, also where an area covers it."""
     grid_nm = whole_nm(profile.lithography.writer_grid_um.value, "writer grid")
     limit = f"a multiple of the writer grid {grid_nm / 1000:g} um of {profile.id}"
     if mask.tiff:
@@ -82,12 +83,16 @@ def _grid(mask: MaskFile, profile: ApertureProfile) -> list[Breach]:
             return []
         violation = Violation("TIFF pixel", mask.name, f"{pixel_nm / 1000:g} um", limit, _FIX)
         return [Breach(violation, np.empty((0, 4), dtype=np.int64))]
-    off_x, off_y = (edges[edges % grid_nm != 0] for edges in (mask.cells.x, mask.cells.y))
+    all_x, all_y = mask.cells.x, mask.cells.y
+    if mask.outlines:
+        all_x, upwards = mask.outlines.coordinates()
+        all_y = -upwards[::-1]
+    off_x, off_y = (edges[edges % grid_nm != 0] for edges in (all_x, all_y))
     if not len(off_x) and not len(off_y):
         return []
     x = int(off_x[0]) if len(off_x) else int(mask.cells.x[0])
     y = int(off_y[0]) if len(off_y) else int(mask.cells.y[0])
-    value = f"off at {len(off_x) + len(off_y)} of {len(mask.cells.x) + len(mask.cells.y)} coordinates"
+    value = f"off at {len(off_x) + len(off_y)} of {len(all_x) + len(all_y)} coordinates"
     violation = Violation("grid", f"{mask.name} at {mask.place(x, y)}", value, limit, _FIX)
     lines = [(mask.cells.y[0], mask.cells.y[-1], edge, edge) for edge in off_x]
     lines += [(edge, edge, mask.cells.x[0], mask.cells.x[-1]) for edge in off_y]

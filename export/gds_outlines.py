@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from cidesign.constraints.aperture import Cells
 from cidesign.errors import FileError
 from cidesign.export.aperture_drawing import MAX_CELLS
+from cidesign.export.gds_winding import drawn_edges
 
 Points = NDArray[np.int64]
 MAX_SHAPES = 20_000_000
@@ -45,6 +46,12 @@ class Outlines:
         corners = max(self.by_corners)
         return corners, self.by_corners[corners][0][0, 0]
 
+    def coordinates(self) -> tuple[Points, Points]:
+        """Every x and every y (upwards) of a corner, once, in rising order."""
+        none = np.empty((0, 2), dtype=np.int64)
+        corners = np.concatenate([none, *(points.reshape(-1, 2) for points in self.groups())])
+        return np.unique(corners[:, 0]), np.unique(corners[:, 1])
+
     def doubled(self) -> Points:
         """(n, 2) places where an outline has the same corner twice in a row."""
         places = [np.empty((0, 2), dtype=np.int64)]
@@ -53,38 +60,30 @@ class Outlines:
         return np.concatenate(places)
 
     def cells(self) -> Cells:
-        """The union of all outlines as cells, y down; raises `FileError` for slanted edges and for too many cells."""
-        edges = [self._vertical_edges(points) for points in self.groups()]
-        if not edges:
-            return Cells(np.zeros((0, 0), dtype=np.uint8), np.zeros(1, dtype=np.int64), np.zeros(1, dtype=np.int64))
+        """The union of all outlines as cells, y down, each filled where it winds round either way; raises `FileError` for slanted edges and for too many cells."""
+        edges = [np.empty((4, 0), dtype=np.int64), *(self._drawn_edges(points) for points in self.groups())]
         x_nm, top, bottom, turn = np.concatenate(edges, axis=1)
+        if not len(x_nm):
+            return Cells(np.zeros((0, 0), dtype=np.uint8), np.zeros(1, dtype=np.int64), np.zeros(1, dtype=np.int64))
         x, y = np.unique(x_nm), np.unique(np.concatenate([top, bottom]))
         if len(x) * len(y) > MAX_CELLS:
             raise FileError(f"{self.path}: {len(y)} x {len(x)} cells; at most {MAX_CELLS} are read")
-        # Each vertical edge turns everything to its right, between its ends, in or out of its outline.
-        winding = np.zeros((len(y), len(x)), dtype=np.int32)
+        # Each vertical edge turns everything to its right, between its ends, in or out of its outline's area.
+        covered = np.zeros((len(y), len(x)), dtype=np.int32)
         column = np.searchsorted(x, x_nm)
-        np.add.at(winding, (np.searchsorted(y, top), column), turn)
-        np.add.at(winding, (np.searchsorted(y, bottom), column), -turn)
-        np.cumsum(winding, axis=0, out=winding)
-        np.cumsum(winding, axis=1, out=winding)
-        return Cells((winding[:-1, :-1] > 0).astype(np.uint8), y, x)
+        np.add.at(covered, (np.searchsorted(y, top), column), turn)
+        np.add.at(covered, (np.searchsorted(y, bottom), column), -turn)
+        np.cumsum(covered, axis=0, out=covered)
+        np.cumsum(covered, axis=1, out=covered)
+        return Cells((covered[:-1, :-1] > 0).astype(np.uint8), y, x)
 
-    def _vertical_edges(self, points: Points) -> Points:
-        """(4, edges): x, upper y, lower y (y down) and +1 or -1 for what lies to the right of each vertical edge."""
+    def _drawn_edges(self, points: Points) -> Points:
         following = np.roll(points, -1, axis=1)
-        dx, dy = np.moveaxis(following - points, 2, 0)
-        slanted = (dx != 0) & (dy != 0)
+        slanted = (following != points).all(axis=2)
         if slanted.any():
             x_um, y_um = points[slanted][0] / 1000
             raise FileError(
                 f"{self.path}: an edge at x = {x_um:g} um, y = {y_um:g} um is slanted; a coded aperture has edges "
                 "along x and y alone"
             )
-        x, y = np.moveaxis(points, 2, 0)
-        # An axis-parallel outline encloses the sum of x dy; its sign tells which way round it runs.
-        around = np.sign((x * dy).sum(axis=1))[:, None]
-        turn = -np.sign(dy) * around
-        upright = dy != 0
-        y_down = -y[upright], -(y + dy)[upright]
-        return np.stack([x[upright], np.minimum(*y_down), np.maximum(*y_down), turn[upright]])
+        return drawn_edges(points, str(self.path))
