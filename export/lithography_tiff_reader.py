@@ -3,7 +3,6 @@
 Strips without compression, PackBits and Deflate are streamed; other codecs go through Pillow, within its size limit.
 """
 
-import struct
 import zlib
 from collections.abc import Iterator
 from fractions import Fraction
@@ -15,16 +14,19 @@ import numpy as np
 from cidesign.constraints.aperture import Cells
 from cidesign.errors import FileError
 from cidesign.export.aperture_drawing import MAX_CELLS
+from cidesign.export.lithography_tiff_pages import Page, exactly, the_drawing
 
-_TYPES = {1: "B", 2: "s", 3: "H", 4: "I", 5: "II"}
 _COMPRESSIONS = {1: "none", 8: "deflate", 32946: "deflate", 32773: "packbits"}
 _CODEC_NAMES = {2: "CCITT RLE", 3: "CCITT G3", 4: "CCITT G4", 5: "LZW", 7: "JPEG"}
 _NM_PER_UNIT = {2: 25_400_000, 3: 10_000_000}
-_MAX_TAGS, _MAX_VALUES, _MAX_SIDE, _MAX_ROW_STORE = 500, 4_000_000, 1_000_000, 400_000_000
+_MAX_SIDE, _MAX_ROW_STORE = 1_000_000, 400_000_000
 
 
 class TiffMask(NamedTuple):
-    """What a TIFF holds: cells in pixels (1 where the bit is 1, row 0 on top), the pixel, and its description."""
+    """What a TIFF holds: cells in pixels (1 where the bit is 1, row 0 on top), the pixel, and its description.
+
+    `others` names the pages that say that they are not the drawing; nothing of them was looked at.
+    """
 
     cells_px: Cells
     pixel_nm: float
@@ -32,30 +34,14 @@ class TiffMask(NamedTuple):
     rows: int
     description: str
     compression: str
-
-
-class _Tags(NamedTuple):
-    path: Path
-    values: dict[int, tuple[int, ...]]
-    texts: dict[int, str]
-
-    def need(self, tag: int, name: str) -> tuple[int, ...]:
-        if not self.values.get(tag):
-            raise FileError(f"{self.path}: this TIFF has no {name} (tag {tag}); save it again as a 1-bit TIFF")
-        return self.values[tag]
-
-    def one(self, tag: int, default: int) -> int:
-        values = self.values.get(tag, (default,))
-        if not values:
-            raise FileError(f"{self.path}: tag {tag} of this TIFF holds no value; save it again as a 1-bit TIFF")
-        return values[0]
+    others: tuple[str, ...] = ()
 
 
 def read_tiff(path: Path) -> TiffMask:
     """Read a mask; raises `FileError` for anything whose size, tone or orientation would have to be guessed."""
     try:
         with path.open("rb") as stream:
-            tags = _read_tags(stream, path)
+            tags, others = the_drawing(stream, path)
             columns, rows = (tags.need(tag, name)[0] for tag, name in ((256, "width"), (257, "height")))
             _refuse_ambiguous(tags, columns, rows)
             pixel_nm = _pixel_nm(tags)
@@ -65,50 +51,10 @@ def read_tiff(path: Path) -> TiffMask:
     except OSError as error:
         raise FileError(f"{path}: this TIFF cannot be read ({error.strerror or error})") from error
     compression = _COMPRESSIONS.get(tags.one(259, 1), "other")
-    return TiffMask(store.cells(), pixel_nm, columns, rows, tags.texts.get(270, ""), compression)
+    return TiffMask(store.cells(), pixel_nm, columns, rows, tags.texts.get(270, ""), compression, others)
 
 
-def _read_tags(stream: BinaryIO, path: Path) -> _Tags:
-    header = stream.read(8)
-    order = {b"II": "<", b"MM": ">"}.get(header[:2])
-    if order is None or len(header) < 8:
-        raise FileError(f"{path}: not a TIFF file (it begins with {header[:4]!r})")
-    magic, offset = struct.unpack(order + "HI", header[2:])
-    if magic == 43:
-        raise FileError(f"{path}: a BigTIFF, which mask converters do not read; save it as a classic TIFF")
-    if magic != 42:
-        raise FileError(f"{path}: not a TIFF file (its version is {magic}, not 42)")
-    stream.seek(offset)
-    (count,) = struct.unpack(order + "H", _exactly(stream, 2, path))
-    if count > _MAX_TAGS:
-        raise FileError(f"{path}: this TIFF claims {count} tags; it is damaged")
-    entries = _exactly(stream, 12 * count, path)
-    values: dict[int, tuple[int, ...]] = {}
-    texts: dict[int, str] = {}
-    for position in range(0, 12 * count, 12):
-        tag, kind, length = struct.unpack_from(order + "HHI", entries, position)
-        if kind not in _TYPES or length > _MAX_VALUES:
-            continue
-        size = length * struct.calcsize("<" + _TYPES[kind])
-        content = entries[position + 8 : position + 12]
-        if size > 4:
-            stream.seek(struct.unpack(order + "I", content)[0])
-            content = _exactly(stream, size, path)
-        if kind == 2:
-            texts[tag] = content[:size].rstrip(b"\0").decode("ascii", "replace")
-        else:
-            values[tag] = struct.unpack(f"{order}{length * len(_TYPES[kind])}{_TYPES[kind][0]}", content[:size])
-    return _Tags(path, values, texts)
-
-
-def _exactly(stream: BinaryIO, count: int, path: Path) -> bytes:
-    content = stream.read(count)
-    if len(content) != count:
-        raise FileError(f"{path}: this TIFF is cut short")
-    return content
-
-
-def _refuse_ambiguous(tags: _Tags, columns: int, rows: int) -> None:
+def _refuse_ambiguous(tags: Page, columns: int, rows: int) -> None:
     path = tags.path
     if not (0 < columns <= _MAX_SIDE and 0 < rows <= _MAX_SIDE):
         raise FileError(f"{path}: {columns} x {rows} pixels; a mask has 1 to {_MAX_SIDE} a side")
@@ -138,7 +84,7 @@ def _refuse_ambiguous(tags: _Tags, columns: int, rows: int) -> None:
         raise FileError(f"{path}: the image is stored in tiles, which mask converters do not read; save it in strips")
 
 
-def _pixel_nm(tags: _Tags) -> float:
+def _pixel_nm(tags: Page) -> float:
     unit = tags.one(296, 2)
     x, y = tags.values.get(282, ()), tags.values.get(283, ())
     if unit not in _NM_PER_UNIT or len(x) != 2 or len(y) != 2 or 0 in (*x, *y):
@@ -154,7 +100,7 @@ def _pixel_nm(tags: _Tags) -> float:
     return float(_NM_PER_UNIT[unit] / Fraction(*x))
 
 
-def _rows(stream: BinaryIO, tags: _Tags, columns: int, rows: int) -> Iterator[bytes]:
+def _rows(stream: BinaryIO, tags: Page, columns: int, rows: int) -> Iterator[bytes]:
     """The packed rows from top to bottom, the first pixel in the highest bit."""
     codec = tags.one(259, 1)
     if codec not in _COMPRESSIONS:
@@ -173,7 +119,7 @@ def _rows(stream: BinaryIO, tags: _Tags, columns: int, rows: int) -> Iterator[by
         if count > 2 * strip_rows * row_bytes + 1024:
             raise FileError(f"{tags.path}: strip {number} has {count} bytes, more than its pixels need; it is damaged")
         stream.seek(offset)
-        content = _exactly(stream, count, tags.path)
+        content = exactly(stream, count, tags.path)
         yield from _decoded(content, _COMPRESSIONS[codec], strip_rows, row_bytes, f"{tags.path}: strip {number}")
 
 
@@ -219,7 +165,7 @@ def _unpacked(content: bytes, rows: int, row_bytes: int, where: str) -> Iterator
         yield row
 
 
-def _pillow_rows(tags: _Tags, codec: int) -> Iterator[bytes]:
+def _pillow_rows(tags: Page, codec: int) -> Iterator[bytes]:
     import warnings
 
     from PIL import Image
@@ -229,6 +175,7 @@ def _pillow_rows(tags: _Tags, codec: int) -> Iterator[bytes]:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             with Image.open(tags.path) as image:
+                image.seek(tags.number - 1)
                 if image.mode != "1":
                     raise FileError(f"{tags.path}: Pillow reads it as mode {image.mode}, not as bits")
                 packed = np.packbits(np.asarray(image), axis=1)
