@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from cidesign.errors import FileError
-from cidesign.export.gds_outlines import MAX_SHAPES, Outlines, Points
+from cidesign.export.gds_outlines import MAX_SHAPES, ForeignLayoutError, Outlines, Points
 from cidesign.files import read_limited
 
 MAX_OASIS_BYTES = 1_000_000_000
@@ -28,6 +28,8 @@ _REFUSED = {
     25: "a trapezoid; a coded aperture has edges along x and y alone",
     26: "a trapezoid; a coded aperture has edges along x and y alone",
     27: "a circle; a coded aperture has edges along x and y alone",
+}
+_UNKNOWN = {
     32: "an extension element, which only its writer knows",
     33: "an extension geometry, which only its writer knows",
 }
@@ -88,7 +90,9 @@ class _Reader:
             if kind == 0:
                 continue
             if kind in _REFUSED:
-                raise FileError(f"{self.path}: holds {_REFUSED[kind]}")
+                raise ForeignLayoutError(f"{self.path}: holds {_REFUSED[kind]}")
+            if kind in _UNKNOWN:
+                raise FileError(f"{self.path}: holds {_UNKNOWN[kind]}")
             if kind not in handlers:
                 raise FileError(f"{self.path}: holds a record of unknown kind {kind}; this OASIS file is damaged")
             handlers[kind](kind)
@@ -164,7 +168,7 @@ class _Reader:
         version = self.string()
         grid_per_um = self.real()
         if not math.isclose(grid_per_um, 1000, rel_tol=1e-9):
-            raise FileError(
+            raise ForeignLayoutError(
                 f"{self.path}: its grid has {grid_per_um:g} steps per um (OASIS {version}); the order has a grid of "
                 "1 nm. Save it with 1000"
             )

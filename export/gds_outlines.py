@@ -15,6 +15,10 @@ Points = NDArray[np.int64]
 MAX_SHAPES = 20_000_000
 
 
+class ForeignLayoutError(FileError):
+    """A sound file that holds more than axis-parallel areas on a grid of 1 nm in one flat cell, as orders do not."""
+
+
 @dataclass
 class Outlines:
     """The closed outlines of a file, y up, in nm.
@@ -60,7 +64,10 @@ class Outlines:
         return np.concatenate(places)
 
     def cells(self) -> Cells:
-        """The union of all outlines as cells, y down, each filled where it winds round either way; raises `FileError` for slanted edges and for too many cells."""
+        """The union of all outlines as cells, y down, each filled where it winds round either way.
+
+        Raises `FileError` for slanted edges and for too many cells.
+        """
         edges = [np.empty((4, 0), dtype=np.int64), *(self._drawn_edges(points) for points in self.groups())]
         x_nm, top, bottom, turn = np.concatenate(edges, axis=1)
         if not len(x_nm):
@@ -82,7 +89,7 @@ class Outlines:
         slanted = (following != points).all(axis=2)
         if slanted.any():
             x_um, y_um = points[slanted][0] / 1000
-            raise FileError(
+            raise ForeignLayoutError(
                 f"{self.path}: an edge at x = {x_um:g} um, y = {y_um:g} um is slanted; a coded aperture has edges "
                 "along x and y alone"
             )

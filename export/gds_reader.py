@@ -11,18 +11,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cidesign.errors import FileError
-from cidesign.export.gds_outlines import Outlines
+from cidesign.export.gds_outlines import ForeignLayoutError, Outlines
 from cidesign.files import read_limited
 
 MAX_GDS_BYTES = 2_000_000_000
 _HEADER, _UNITS, _ENDLIB, _STRNAME = 0x0002, 0x0305, 0x0400, 0x0606
 _BOUNDARY, _LAYER, _DATATYPE, _XY, _ENDEL = 0x0800, 0x0D02, 0x0E02, 0x1003, 0x1100
-_TEXT, _PATH, _SREF, _AREF, _BOX = 0x0C00, 0x0900, 0x0A00, 0x0B00, 0x2D00
+_TEXT, _PATH, _SREF, _AREF, _BOX, _STRANS = 0x0C00, 0x0900, 0x0A00, 0x0B00, 0x2D00, 0x1A01
+_ABSOLUTE = 0x0006
 _NOT_AREAS = {
     _PATH: "a path; mask writers want areas as closed polygons",
     _SREF: "a reference to another cell; flatten the cell",
     _AREF: "an array of another cell; flatten the cell",
-    _BOX: "a box element, which is no area; save it as a boundary",
 }
 # A boundary of four corners is always 64 bytes long: these of them are the same in all.
 _FIXED = np.array([*range(8), *range(10, 14), *range(16, 20), *range(60, 64)])
@@ -45,6 +45,8 @@ class _Reader:
         self.path, self.content = path, content
         self.position = 0
         self.found = Outlines(path)
+        # What an order does not have; raised when the whole file was seen to be sound.
+        self.foreign: str | None = None
 
     def read(self) -> Outlines:
         units = False
@@ -53,7 +55,7 @@ class _Reader:
             if kind == _ENDLIB:
                 break
             if kind == _UNITS:
-                _require_nm(self.path, data)
+                self._foreign(_other_unit(self.path, data))
                 units = True
             elif kind == _STRNAME:
                 self.found.cell_names.append(data.rstrip(b"\0").decode("ascii", "replace"))
@@ -61,11 +63,22 @@ class _Reader:
                 self.position -= 4
                 if not self._quads():
                     self._boundary()
+            elif kind == _BOX:
+                raise FileError(f"{self.path}: holds a box element, which is no area; save it as a boundary")
+            elif kind == _STRANS and int.from_bytes(data, "big") & _ABSOLUTE:
+                raise FileError(
+                    f"{self.path}: turns or magnifies a cell absolutely, which few programs read; flatten it"
+                )
             elif kind in _NOT_AREAS:
-                raise FileError(f"{self.path}: holds {_NOT_AREAS[kind]}")
+                self._foreign(f"holds {_NOT_AREAS[kind]}")
         if not units:
             raise FileError(f"{self.path}: states no unit, so the size of the mask is not known; save it again")
+        if self.foreign:
+            raise ForeignLayoutError(f"{self.path}: {self.foreign}")
         return self.found
+
+    def _foreign(self, what: str | None) -> None:
+        self.foreign = self.foreign or what
 
     def _record(self) -> tuple[int, bytes]:
         """The next record's type (with its data type) and its data."""
@@ -131,15 +144,17 @@ class _Reader:
         self.found.add((layer, datatype), corners[None, :-1])
 
 
-def _require_nm(path: Path, data: bytes) -> None:
+def _other_unit(path: Path, data: bytes) -> str | None:
+    """What another unit than 1 nm is; None for 1 nm."""
     if len(data) != 16:
         raise FileError(f"{path}: the record of units is damaged")
     user, database_m = (_real(data[first : first + 8]) for first in (0, 8))
-    if not math.isclose(database_m, 1e-9, rel_tol=1e-6) or not math.isclose(user, 1e-3, rel_tol=1e-6):
-        raise FileError(
-            f"{path}: its database unit is {database_m:g} m, {user:g} user units; the order is in um with a database "
-            "unit of 1 nm. Save it with 1e-9 m and 0.001"
-        )
+    if math.isclose(database_m, 1e-9, rel_tol=1e-6) and math.isclose(user, 1e-3, rel_tol=1e-6):
+        return None
+    return (
+        f"its database unit is {database_m:g} m, {user:g} user units; the order is in um with a database unit of 1 nm. "
+        "Save it with 1e-9 m and 0.001"
+    )
 
 
 def _real(data: bytes) -> float:

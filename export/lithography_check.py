@@ -14,7 +14,10 @@ from cidesign.export.aperture_drawing import code_levels, first_difference
 from cidesign.export.aperture_layout import Placement, Plate, Tone, plan_plate
 from cidesign.export.drc import Breach, check_drawing, clear_cells, measured_widths, with_tone
 from cidesign.export.drc_picture import draw_breaches
-from cidesign.export.lithography_files import MaskFile, read_mask
+from cidesign.export.drc_slanted import check_slanted, picture_cells
+from cidesign.export.gds_layout import Layout
+from cidesign.export.lithography_files import MaskFile, format_of, read_mask
+from cidesign.export.lithography_foreign import open_mask
 from cidesign.export.manifest import DESIGN_NAME, MANIFEST_NAME
 from cidesign.export.order import ORDER_NAME, MaskRecord, OrderManifest, is_order, order_record, read_order
 from cidesign.export.verify import Finding
@@ -107,39 +110,65 @@ def _check_mask(
 
 
 def check_mask_file(
-    path: Path, profile: ApertureProfile, tone: Tone | None = None, picture: Path | None = None
+    path: Path, profile: ApertureProfile, tone: Tone | None = None, picture: Path | None = None, cell: str | None = None
 ) -> Iterator[Finding]:
-    """Check one mask file, whoever wrote it, against the rules of a process, and yield each check as it passes.
+    """Check one mask file, whoever wrote it, against the rules of a process, and yield each finding.
 
     `tone` is what 1-pixels and polygons become; without it, the description inside a TIFF or `manifest.json` beside
-    the file tells.  Raises `LimitError` for the first rule it breaks (all are drawn in `picture`) and `FileError`.
+    the file tells.  `cell` names the cell of a layout that has several.  Raises `LimitError` for the first rule it
+    breaks (all are drawn in `picture`) and `FileError`.
     """
-    mask = read_mask(path)
+    mask, layout, remark, findings = open_mask(path, cell)
+    known = tone or _known_tone(path, mask.tiff.description if mask and mask.tiff else "", profile)
+    picture = picture or picture_beside(path)
+    if layout:
+        yield from _check_layout(layout, remark, profile, known, picture)
+    if mask is None:
+        return
     height_um, width_um = (float(edges[-1] - edges[0]) / 1000 for edges in (mask.cells.y, mask.cells.x))
     what = f"pixels of {mask.tiff.pixel_nm / 1000:g} um" if mask.tiff else "outlines"
-    yield Finding("file", f"{mask.format}, {width_um:g} x {height_um:g} um, {what}")
-    known = tone or _known_tone(mask, profile)
-    raise_breaches(check_drawing(mask, profile, known), with_tone(mask.cells, known), picture or picture_beside(path))
+    yield Finding("file", f"{mask.format}, {width_um:g} x {height_um:g} um, {what}{remark}")
+    yield from findings
+    raise_breaches(check_drawing(mask, profile, known), with_tone(mask.cells, known), picture)
     widths = measured_widths(clear_cells(mask.cells, known))
     yield Finding("tone", f"1 becomes {known}")
     yield Finding("widths", f"smallest feature {_um(_in_um(widths.feature_nm))}, gap {_um(_in_um(widths.gap_nm))}")
     yield Finding("rules", f"grid, extents, names, vertices, corners and widths are within the limits of {profile.id}")
 
 
-def _known_tone(mask: MaskFile, profile: ApertureProfile) -> Tone:
-    said = _TONE_IN_TIFF.search(mask.tiff.description) if mask.tiff else None
+def _check_layout(
+    layout: Layout, remark: str, profile: ApertureProfile, tone: Tone, picture: Path
+) -> Iterator[Finding]:
+    """The same for a drawing with slanted edges."""
+    checked = check_slanted(layout, profile, tone)
+    width_um, height_um = ((layout.united.max(axis=0) - layout.united.min(axis=0)) / 1000).tolist()
+    yield Finding("file", f"{format_of(layout.path)}, {width_um:g} x {height_um:g} um, edges of any direction{remark}")
+    if checked.breaches:
+        raise_breaches(checked.breaches, picture_cells(layout, tone), picture)
+    yield Finding("tone", f"1 becomes {tone}")
+    if checked.measured:
+        lithography = profile.lithography
+        least = lithography.min_feature_um.value, lithography.min_gap_um.value
+        yield Finding("widths", f"no feature below {least[0]:g} um, no gap below {least[1]:g} um")
+    yield Finding("rules", f"what was evaluated is within the limits of {profile.id}")
+    for what, why in checked.open:
+        yield Finding(what, f"not evaluated: {why}", "not evaluated")
+
+
+def _known_tone(path: Path, description: str, profile: ApertureProfile) -> Tone:
+    said = _TONE_IN_TIFF.search(description)
     if said:
         return "clear" if said[1] == "clear" else "chrome"
-    if is_order(mask.path.parent):
-        manifest = read_order(mask.path.parent)
-        record = manifest.files.get(mask.path.name)
-        if record and record.sha256 == sha256_file(mask.path):
+    if is_order(path.parent):
+        manifest = read_order(path.parent)
+        record = manifest.files.get(path.name)
+        if record and record.sha256 == sha256_file(path):
             return manifest.placement.tone
     lithography = profile.lithography
     if lithography.min_feature_um.value == lithography.min_gap_um.value:
         return "clear"  # the rules are the same for what is drawn and what is not
     raise InputError(
-        f"{mask.path}: does not say what its 1-pixels or polygons become, and {profile.id} has other limits for clear "
+        f"{path}: does not say what its 1-pixels or polygons become, and {profile.id} has other limits for clear "
         "than for opaque; say --tone clear or --tone chrome"
     )
 

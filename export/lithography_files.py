@@ -60,11 +60,17 @@ def is_mask_file(path: Path) -> bool:
     return path.suffix.lower() in _SUFFIXES
 
 
-def read_mask(path: Path) -> MaskFile:
-    """Read a TIFF, GDSII or OASIS file by its ending; raises `FileError` for what cannot be taken without guessing."""
+def format_of(path: Path) -> Format:
+    """The format that the ending of a path names; raises `InputError` for another ending."""
     mask_format = _SUFFIXES.get(path.suffix.lower())
     if mask_format is None:
         raise InputError(f"{path}: a mask file ends with {', '.join(_SUFFIXES)}")
+    return mask_format
+
+
+def read_mask(path: Path) -> MaskFile:
+    """Read a TIFF, GDSII or OASIS file by its ending; raises `FileError` for what cannot be taken without guessing."""
+    mask_format = format_of(path)
     if mask_format == "tiff":
         tiff = read_tiff(path)
         pixel_nm = round(tiff.pixel_nm)
@@ -76,18 +82,19 @@ def read_mask(path: Path) -> MaskFile:
         levels, y, x = tiff.cells_px
         return MaskFile(path, mask_format, Cells(levels, y * pixel_nm, x * pixel_nm), tiff=tiff)
     outlines = read_gds(path) if mask_format == "gds" else read_oasis(path)
-    _require_layers(outlines)
+    require_layers(path, set(outlines.layers))
     return MaskFile(path, mask_format, outlines.cells(), outlines=outlines)
 
 
-def _require_layers(outlines: Outlines) -> None:
-    found = ", ".join(f"{layer}/{datatype}" for layer, datatype in sorted(outlines.layers)) or "none"
+def require_layers(path: Path, layers: set[tuple[int, int]]) -> None:
+    """Raise `FileError` unless the code's layer is there, and none that is not in the layer map."""
+    found = ", ".join(f"{layer}/{datatype}" for layer, datatype in sorted(layers)) or "none"
     known = ", ".join(f"{layer}/{datatype} ({what})" for (layer, datatype), what in LAYER_MAP.items())
-    if CODE_LAYER not in outlines.layers:
-        raise FileError(f"{outlines.path}: layer 1/0, the code, is missing; found: {found}. The layer map is {known}")
-    if set(outlines.layers) - set(LAYER_MAP):
+    if CODE_LAYER not in layers:
+        raise FileError(f"{path}: layer 1/0, the code, is missing; found: {found}. The layer map is {known}")
+    if layers - set(LAYER_MAP):
         raise FileError(
-            f"{outlines.path}: layers {found}; the layer map is {known}. A shop might write the others too; delete them"
+            f"{path}: layers {found}; the layer map is {known}. A shop might write the others too; delete them"
         )
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cidesign.cli.output import table
+from cidesign.cli.output import table, totals
 
 if TYPE_CHECKING:
     from cidesign.export.aperture_layout import OrderOptions, Tone
@@ -53,8 +53,12 @@ def check_aperture(
     profile: "ApertureProfile | None",
     tone: "Tone | None" = None,
     report: "Report | None" = None,
+    cell: str | None = None,
 ) -> tuple[dict[str, Any], str]:
-    """Check an order folder, or one mask file against `profile`; `report` is called as each check passes."""
+    """Check an order folder, or one mask file against `profile`; `report` is called with each finding.
+
+    `cell` names the cell of a layout that has several which no other refers to.
+    """
     from cidesign.errors import InputError
     from cidesign.export.lithography_check import check_mask_file, verify_aperture_export
 
@@ -63,11 +67,12 @@ def check_aperture(
     elif profile is None:
         raise InputError(f"{path}: a mask file does not say what process it is for; name one with --profile")
     else:
-        findings = check_mask_file(path, profile, tone)
-    passed: list[Finding] = []
+        findings = check_mask_file(path, profile, tone, cell=cell)
+    found: list[Finding] = []
     for finding in findings:
-        passed.append(finding)
+        found.append(finding)
         if report:
             report(finding)
-    checks = [{"path": str(path), "check": finding.check, "result": finding.result} for finding in passed]
-    return {"path": str(path), "ok": True, "checks": checks}, f"{path}: all {len(checks)} checks passed"
+    checks = [{"path": str(path), **finding._asdict()} for finding in found]
+    text = f"{path}: {totals([finding.status for finding in found])}"
+    return {"path": str(path), "ok": True, "checks": checks}, text

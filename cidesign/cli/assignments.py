@@ -69,6 +69,8 @@ def _fitting(name: str, value: Any, annotation: str) -> Any:
         return float(value)
     if "int" in annotation and isinstance(value, int) and not is_bool:
         return value
+    if annotation.split("|")[0].strip() in ("str", "<class 'str'>") and isinstance(value, str):
+        return value
     if "Path" in annotation and isinstance(value, str):
         return Path(value)
     if "str" in annotation and isinstance(value, (str, int)) and not is_bool:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cidesign.cli.assignments import keyword_values, set_option
 from cidesign.cli.output import MARKS, json_option, next_step, quoted, result, totals
 
 if TYPE_CHECKING:
@@ -31,13 +32,22 @@ MASK_FILES = (".tif", ".tiff", ".gds", ".gds2", ".gdsii", ".oas", ".oasis")
     help="How the slice of a single .seq file may lie; any refuses what an oblique slice would break "
     "[default: as written, with a remark].",
 )
+@set_option
 @json_option
-def command(path: Path, profile_name: str | None, tone: str | None, orientation: str | None, as_json: bool) -> None:
+def command(
+    path: Path,
+    profile_name: str | None,
+    tone: str | None,
+    orientation: str | None,
+    assignments: tuple[str, ...],
+    as_json: bool,
+) -> None:
     """Check PATH: a run folder (its design, and its export if there is one), an export folder, or a single file.
 
     Files are read back from disk by readers of their own and compared with the design bit for bit.  A single mask
-    (TIFF, GDSII, OASIS) or sequence (.seq) of anyone's is checked against --profile.  Leaves with 3 when a limit of
-    the device is violated, and with 5 when a file is damaged, was edited, or cannot be evaluated at all.
+    (TIFF, GDSII, OASIS) or sequence (.seq) of anyone's is checked against --profile; --set cell=NAME takes one cell
+    of a layout.  Leaves with 3 when a limit of the device is violated, and with 5 when a file is damaged, was edited,
+    or cannot be evaluated at all.
     """
     from cidesign.errors import FileError, InputError
 
@@ -46,8 +56,15 @@ def command(path: Path, profile_name: str | None, tone: str | None, orientation:
     if orientation is not None and path.suffix.lower() != ".seq":
         raise InputError("--orientation: is for a single .seq file; an export is within the limits in any orientation")
     if path.is_file():
-        _check_file(path, profile_name, tone, orientation, as_json)
+        if path.suffix.lower() in MASK_FILES:
+            _check_mask(path, profile_name, tone, assignments, as_json)
+            return
+        if assignments:
+            raise InputError(f"--set {assignments[0]}: no such setting for this kind of file")
+        _check_sequence(path, profile_name, orientation, as_json)
         return
+    if assignments:
+        raise InputError(f"--set {assignments[0]}: is for a single file; a run or an export says all of it itself")
     is_run = (path / "run.json").is_file()
     folders = _export_folders(path / "export" if is_run else path)
     if not is_run and not folders:
@@ -83,21 +100,29 @@ def command(path: Path, profile_name: str | None, tone: str | None, orientation:
         next_step(f"cidesign simulate {quoted(run)} --out {quoted(run / 'capture')}")
 
 
-def _check_file(path: Path, profile_name: str | None, tone: Any, orientation: Any, as_json: bool) -> None:
-    """A single mask or sequence."""
+def _check_mask(path: Path, profile_name: str | None, tone: Any, assignments: tuple[str, ...], as_json: bool) -> None:
+    """A single mask file."""
+    from cidesign.cli.aperture_files import check_aperture
+    from cidesign.hardware_profiles.loader import load_aperture
+
+    def show(finding: "Finding") -> None:
+        if not as_json:
+            click.echo(f"{MARKS[finding.status]}  {finding.check}: {finding.result}")
+
+    settings = keyword_values(_mask_settings, assignments, ())
+    profile = load_aperture(profile_name) if profile_name else None
+    result(*check_aperture(path, profile, tone, show, **settings), as_json)
+
+
+def _mask_settings(*, cell: str | None = None) -> None:
+    """What `--set` takes for a single mask file: the cell of a layout that has several."""
+
+
+def _check_sequence(path: Path, profile_name: str | None, orientation: Any, as_json: bool) -> None:
+    """A single file that is not a mask."""
     from cidesign.errors import FileError
-    from cidesign.hardware_profiles.loader import load_aperture, load_mri
+    from cidesign.hardware_profiles.loader import load_mri
 
-    if path.suffix.lower() in MASK_FILES:
-        from cidesign.cli.aperture_files import check_aperture
-
-        def show(finding: "Finding") -> None:
-            if not as_json:
-                click.echo(f"{MARKS[finding.status]}  {finding.check}: {finding.result}")
-
-        profile = load_aperture(profile_name) if profile_name else None
-        result(*check_aperture(path, profile, tone, show), as_json)
-        return
     if path.suffix.lower() != ".seq":
         known = ", ".join((*MASK_FILES, ".seq"))
         raise FileError(f"{path}: a single file of this kind cannot be checked; known are {known}")

@@ -46,3 +46,28 @@ def test_check_takes_the_folder_and_each_mask_file(order) -> None:
         InputError, match=r"mask.gds: a mask file does not say what process it is for; name one with --pr"
     ):
         check_aperture(folder / "mask.gds", None)
+
+
+def test_the_cell_of_a_layout_is_named_with_set(tmp_path, cidesign) -> None:
+    import gdstk
+
+    library = gdstk.Library("L", unit=1e-6, precision=1e-9)
+    library.new_cell("SOUND").add(gdstk.rectangle((0, 0), (10, 10), layer=1))
+    library.new_cell("NARROW").add(gdstk.rectangle((0, 0), (3, 10), layer=1))
+    path = tmp_path / "mask.gds"
+    library.write_gds(str(path))
+    check = ("check", path, "--profile", "chrome-laser-10um")
+    done = cidesign(*check)
+    assert done.code == 2
+    assert "say which is the mask with --set cell=NAME, one of SOUND, NARROW" in done.err
+    done = cidesign(*check, "--set", "cell=SOUND")
+    assert (done.code, done.out.splitlines()[-1]) == (0, f"{path}: all 4 checks passed")
+    done = cidesign(*check, "--set", "cell=NARROW")
+    assert (done.code, "smallest feature is less at 1 place" in done.err) == (3, True)
+    done = cidesign(*check, "--set", "layer=3")
+    assert (done.code, "--set layer: no such setting here; known are cell" in done.err) == (2, True)
+    (tmp_path / "a.seq").write_text("")
+    done = cidesign("check", tmp_path / "a.seq", "--set", "cell=A")
+    assert (done.code, "no such setting for this kind of file" in done.err) == (2, True)
+    done = cidesign("check", tmp_path, "--set", "cell=A")
+    assert (done.code, "is for a single file" in done.err) == (2, True)

@@ -1,14 +1,19 @@
 """Masks and processes that the lithography tests share."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from cidesign.errors import FileError
+from cidesign.export import gds_layout
+from cidesign.export.gds_layout_child import answer
 from cidesign.hardware_profiles.aperture_schema import ApertureProfile
 from cidesign.hardware_profiles.loader import load_profile, validate_profile
+from cidesign.io.child import Refused
 from cidesign.pattern import ApertureMask
 
 LETTER_F = (
@@ -83,3 +88,16 @@ def changed(chrome: ApertureProfile) -> Callable[..., ApertureProfile]:
         return validate_profile(raw, "test")
 
     return change
+
+
+@pytest.fixture
+def read_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The reader of layouts in this process: what the child would answer, without its start."""
+
+    def ask(path: Path, reader: str, request: dict[str, Any], what: str, longest_s: float) -> Any:
+        try:
+            return answer({**request, "path": str(path), "what": what})
+        except Refused as error:
+            raise FileError(f"{path}: {error}") from error
+
+    monkeypatch.setattr(gds_layout, "ask", ask)

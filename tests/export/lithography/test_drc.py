@@ -10,13 +10,15 @@ from PIL import Image
 from cidesign.constraints.aperture import Cells
 from cidesign.errors import FileError, InputError, LimitError
 from cidesign.export.aperture_layout import OrderOptions, plan_plate
-from cidesign.export.drc import clear_cells, measured_widths
+from cidesign.export.drc import check_drawing, clear_cells, measured_widths
 from cidesign.export.gds_writer import build_library, write_gds, write_oasis
 from cidesign.export.lithography_check import check_mask_file
+from cidesign.export.lithography_files import read_mask
 from cidesign.export.lithography_tiff import write_tiff
 
 gdstk = pytest.importorskip("gdstk", reason="the extra `gds` is not installed")
 
+pytestmark = pytest.mark.usefixtures("read_here")
 RED = (220, 30, 30)
 
 
@@ -183,13 +185,16 @@ def test_names_that_writers_refuse_are_found(tmp_path, chrome, name, message) ->
     assert not list(tmp_path.glob("*.png"))  # a name has no place
 
 
-def test_more_than_one_cell_is_found(tmp_path, chrome) -> None:
+def test_one_of_two_cells_is_asked_for(tmp_path, chrome) -> None:
     library = gdstk.Library("L", unit=1e-6, precision=1e-9)
     for name in ("ONE", "TWO"):
         library.new_cell(name).add(gdstk.rectangle((0, 0), (50, 50), layer=1))
     for path, write in ((tmp_path / "a.gds", library.write_gds), (tmp_path / "a.oas", library.write_oas)):
         write(str(path))
-        assert "cells is 2 (ONE, TWO), the limit is one cell that holds all" in refusal(path, chrome)
+        with pytest.raises(InputError, match=r"has 2 cells .* with --set cell=NAME, one of ONE, TWO"):
+            list(check_mask_file(path, chrome))
+        assert list(check_mask_file(path, chrome, cell="ONE"))[-1].check == "rules"
+        assert [broken.violation.rule for broken in check_drawing(read_mask(path), chrome, "clear")] == ["cells"]
 
 
 def test_all_violations_are_counted_and_drawn(tmp_path, chrome) -> None:

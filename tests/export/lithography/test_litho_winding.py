@@ -13,6 +13,7 @@ from cidesign.export.lithography_files import read_mask
 
 gdstk = pytest.importorskip("gdstk", reason="the extra `gds` is not installed")
 
+pytestmark = pytest.mark.usefixtures("read_here")
 CASES = Path(__file__).parents[4] / "shared" / "cases"
 
 
