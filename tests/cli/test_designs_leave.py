@@ -80,7 +80,7 @@ def test_single_sequence(run_of: Callable[[str], Path], cidesign: Command) -> No
     assert cidesign("check", sequence, "--profile", "mri-generic-3t").code == 0
     sequence.write_text(sequence.read_text().replace("Name ", "Name X", 1))
     edited = cidesign("check", sequence, "--profile", "mri-generic-3t")
-    assert edited.code == 3
+    assert edited.code == 5
     assert "signature" in edited.err
     assert cidesign("check", run).code == 5
     sequence.write_text("no sequence")
