@@ -1,7 +1,7 @@
 """The calibration of a single-pixel bench from one capture folder, and the check of a stored one on a later capture."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -19,8 +19,9 @@ from cidesign.calibration.spc_checks import (
     sequence_checks,
 )
 from cidesign.calibration.spc_fit import MIN_PATTERNS, CardFit, compared, fit_cards, noise_of, require_picture
-from cidesign.calibration.spc_frames import frames_of
+from cidesign.calibration.spc_frames import frames_of, reference_of
 from cidesign.calibration.spc_operator import SpcOperator
+from cidesign.calibration.spc_scene import scene_in_order
 from cidesign.calibration.verify import Check, Verification
 from cidesign.errors import FileError
 from cidesign.pattern import PatternStack
@@ -51,23 +52,36 @@ def calibrate_spc(capture: Capture, design: PatternStack, more: Sequence[Check] 
     Raises `FileError` for captures that cannot be calibrated from at all: no dark or white frames, saturated ones, or a
     sequence of another design.
     """
+    found = _calibrated(capture, design, more)
+    if "scene" not in capture.arrays:
+        return found
+    checks = [*found.verification.checks, *_scene_checks(capture, design, found.response, found.operator)]
+    return replace(found, verification=found.verification.model_copy(update={"checks": checks}))
+
+
+def _scene_checks(capture: Capture, design: PatternStack, response: Response, operator: SpcOperator) -> list[Check]:
+    """Whether the scene can be used: the bench is calibrated without it, and the record says what is wrong with it."""
+    order: list[Check] = []
+    try:
+        scene = scene_in_order(capture, design, response, operator)
+        order = [scene.check]
+        measured = measurements_from_counts(scene.frames, design, response, operator, reference_of(capture, design))
+    except FileError as error:
+        return [*order, _unusable(error)]
+    return [*order, *sequence_checks("scene", scene.frames, measured)]
+
+
+def _calibrated(capture: Capture, design: PatternStack, more: Sequence[Check]) -> SpcCalibration:
     response, levels = estimate_response(capture)
     checks = [*detector_checks(response), *more]
     plain = SpcOperator.as_designed(design.side)
     measured: dict[SequenceName, Measurements] = {}
-    names: tuple[SequenceName, ...] = ("flat", "card", "scene")
+    names: tuple[SequenceName, ...] = ("flat", "card")
     for name in names:
         if name not in capture.arrays:
             continue
-        try:
-            frames = frames_of(capture, name, design, response)
-            measured[name] = measurements_from_counts(frames, design, response, plain)
-        except FileError as error:
-            if name != "scene":
-                raise
-            # The bench is calibrated without its scene, and the record says why the scene cannot be used.
-            checks.append(_unusable(error))
-            continue
+        frames = frames_of(capture, name, design, response)
+        measured[name] = measurements_from_counts(frames, design, response, plain)
         checks += sequence_checks(name, frames, measured[name])
     flat, card = measured.get("flat"), measured.get("card")
     if flat is None and card is None:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from cidesign.calibration.capture import Capture, SequenceName, check_not_saturated
 from cidesign.calibration.response import Response, converter_step
 from cidesign.calibration.sync import check_sync, cut_stream, split_sync
-from cidesign.calibration.triggers import MOST_EVENTS, TriggerEvent, align_pairs
+from cidesign.calibration.triggers import MOST_EVENTS, Displacement, TriggerEvent, align_pairs
 from cidesign.errors import FileError
 from cidesign.pattern import PatternStack
 from cidesign.records import shown
@@ -20,14 +20,16 @@ class Frames:
 
     `on` (R, M): readings of the sync frames that let all light pass, M = 0 without sync frames.  `times` (F + M,): when
     the design's frames began, then those of `on`, in us from the first one, or as numbers of frames where the times are
-    not known (`timed` False).  `events`: what was found and put right.
+    not known (`timed` False).  `events`: what was found and put right.  `odd` (R,), empty where none is: rows as
+    recorded whose pairs fit only where all readings are moved by an odd number.
     """
 
     readings: NDArray[np.float64]
     on: NDArray[np.float64]
     times: NDArray[np.float64]
     timed: bool
-    events: tuple[TriggerEvent, ...] = ()
+    events: tuple[TriggerEvent | Displacement, ...] = ()
+    odd: tuple[bool, ...] = ()
 
     @property
     def design_times(self) -> NDArray[np.float64]:
@@ -36,7 +38,7 @@ class Frames:
 
 
 def frames_of(capture: Capture, name: SequenceName, design: PatternStack, response: Response) -> Frames:
-    """The readings of `name` in the capture.
+    """The readings of `name` in the capture; those of a scene still have to be put in order by `scene_in_order`.
 
     Raises `FileError` when they are missing, belong to another design, are saturated, do not change, or differ in
     number from the frames in a way that cannot be put right.
@@ -58,12 +60,25 @@ def frames_of(capture: Capture, name: SequenceName, design: PatternStack, respon
         _require_count(whole.readings, design, where, _repairable(whole, design))
     if design.encoding != "complementary":
         return whole
-    light = np.maximum(float(np.nanmedian(whole.readings)) - response.dark_counts.value, 0.0)
-    noise_counts2 = response.gain_for_noise * light + response.noise_variance_counts2
     times = whole.times[: 2 * design.count] if whole.timed else None
+    noise_counts2 = noise_of_reading(whole.readings, response)
     aligned = [align_pairs(row, design.count, noise_counts2, times, where) for row in whole.readings]
     events = tuple(event for one in aligned for event in one.events)
-    return replace(whole, readings=np.concatenate([one.readings for one in aligned]), events=events)
+    odd = tuple(one.odd for one in aligned)
+    if any(odd) and name != "scene":
+        raise FileError(
+            f"{where}: the sums of the pairs fit only where all readings are moved by one or another odd number: the "
+            "record begins late or early; check when the detector is armed, and record again",
+            fault="lost-trigger",
+        )
+    readings = np.concatenate([one.readings for one in aligned])
+    return replace(whole, readings=readings, events=events, odd=odd if any(odd) else ())
+
+
+def noise_of_reading(readings: NDArray[np.float64], response: Response) -> float:
+    """The variance expected of a reading of the median light among these, in counts squared."""
+    light = max(float(np.nanmedian(readings)) - response.dark_counts.value, 0.0)
+    return response.gain_for_noise * light + response.noise_variance_counts2
 
 
 def _without_sync(capture: Capture, recorded: NDArray[np.float64], design: PatternStack, where: str) -> Frames:

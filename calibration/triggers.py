@@ -3,7 +3,8 @@
 After a lost reading every later pair is put together wrongly: its two readings belong to two patterns, and their sum is
 no longer all the light.  The count says how many readings are missing or there twice; where they are is what leaves
 the least scatter around one lamp curve.  A lost and a doubled reading look the same in the sums, so where the count is
-right but the sums slip, the record is refused.
+right but the sums slip, the record is refused.  Where all sums slip, the record begins late or early by an odd number
+of readings; by which one the sums do not say, nor do they show an even one: see `reading_order`.
 """
 
 from dataclasses import dataclass
@@ -32,6 +33,9 @@ MOST_AMBIGUOUS_PAIRS, MOST_AMBIGUOUS_PART = 4, 0.05
 LEAST_APART = 6
 # With fewer pairs a displaced one cannot be told from a lamp curve.
 FEWEST_PAIRS = 16
+# Sums of m pairs moved by one reading scatter less than those as recorded by this factor or more, where the record is
+# displaced; in a sound record they scatter more, and by chance less by a factor exp(5 sqrt(4 / m)) never.
+CHANCE_DEVIATIONS = 5.0
 
 
 @dataclass(frozen=True)
@@ -50,11 +54,35 @@ class TriggerEvent:
 
 
 @dataclass(frozen=True)
+class Displacement:
+    """A record that begins `early` readings too early (negative: late); `left_out` pairs have no reading."""
+
+    early: int
+    left_out: tuple[int, ...]
+
+    @property
+    def words(self) -> str:
+        """What happened, for people."""
+        return displaced_words(self.early)
+
+
+def displaced_words(early: int) -> str:
+    """A record that begins `early` readings too early (negative: late), for people."""
+    count = abs(early)
+    number = "one reading" if count == 1 else f"{count} readings"
+    return f"the record begins {number} {'early' if early > 0 else 'late'}"
+
+
+@dataclass(frozen=True)
 class Aligned:
-    """Readings (1, F) in their places, NaN where there is none that can be trusted, and what was found."""
+    """Readings (1, F) in their places, NaN where there is none that can be trusted, and what was found.
+
+    `odd`: the readings are as recorded, and the pairs' sums fit only where all are moved by an odd number.
+    """
 
     readings: NDArray[np.float64]
     events: tuple[TriggerEvent, ...]
+    odd: bool = False
 
 
 def align_pairs(stream: Vector, pairs: int, noise_counts2: float, time_us: Vector | None, where: str) -> Aligned:
@@ -67,6 +95,8 @@ def align_pairs(stream: Vector, pairs: int, noise_counts2: float, time_us: Vecto
     surplus = stream.size - 2 * pairs
     limit = SUSPICIOUS_RATIO**2 * 2 * noise_counts2
     if surplus == 0:
+        if _all_slipped(stream, pairs, time_us):
+            return Aligned(stream[None], (), odd=True)
         _refuse_slip(stream, pairs, limit, time_us, where)
         return Aligned(stream[None], ())
     if abs(surplus) > MOST_EVENTS or pairs < FEWEST_PAIRS:
@@ -116,19 +146,55 @@ class _Places:
     scatter: float
 
 
+def moved(stream: Vector, early: int, time_us: Vector | None, noise_counts2: float, where: str) -> Vector:
+    """Readings (2 pairs,) of a record that begins `early` readings too early put into their frames, NaN for pairs with
+    none.  Raises `FileError` where the sums of the pairs then do not fit.
+    """
+    pairs = stream.size // 2
+    sums = _sums(stream, early, pairs)
+    fits = _fitted(sums, _lamp_basis(pairs, time_us))[1] <= SUSPICIOUS_RATIO**2 * 2 * noise_counts2
+    if pairs >= FEWEST_PAIRS and not fits:
+        raise FileError(
+            f"{where}: {displaced_words(early)}, and the sums of the pairs do not fit even so: more triggers were lost "
+            "or doubled, or the scene or the lamp changed; check trigger level and cable, and record again",
+            fault="lost-trigger",
+        )
+    placed = np.full(stream.size, np.nan)
+    frames = np.flatnonzero(np.repeat(np.isfinite(sums), 2))
+    placed[frames] = stream[frames + early]
+    return placed
+
+
+def _all_slipped(stream: Vector, pairs: int, time_us: Vector | None) -> bool:
+    """Whether the sums of pairs fit far better once all readings are moved by one, either way."""
+    if pairs < FEWEST_PAIRS:
+        return False
+    basis = _lamp_basis(pairs, time_us)
+    recorded, earlier, later = (_fitted(_sums(stream, offset, pairs), basis)[1] for offset in (0, 1, -1))
+    chance = float(np.exp(-CHANCE_DEVIATIONS * (4 / max(pairs - basis.shape[1], 1)) ** 0.5))
+    return min(earlier, later) < chance * recorded
+
+
 def _refuse_slip(stream: Vector, pairs: int, limit: float, time_us: Vector | None, where: str) -> None:
     """Raise `FileError` where the count is right but one slip of the pairs explains their scatter."""
     if pairs < FEWEST_PAIRS or _fitted(_sums(stream, 0, pairs), _lamp_basis(pairs, time_us))[1] <= limit:
         return
     slip = _best_places(stream, pairs, "lost", 1, time_us)
-    # Near an end one wrong sum is bent to by the curve; what scatters there is reported with the lamp.
-    if slip.scatter <= limit and _bending(pairs) <= slip.places[0] < pairs - _bending(pairs):
-        pair = slip.places[0]
+    if slip.scatter > limit:
+        return
+    pair = slip.places[0]
+    if not _bending(pairs) <= pair < pairs - _bending(pairs):
         raise FileError(
-            f"{where}: the sums of the pairs slip by one reading at frame {2 * pair} or {2 * pair + 1} (pattern "
-            f"{pair}), though the number of readings is right: a trigger was lost or doubled there, which of both "
-            "cannot be told; record again"
+            f"{where}: the sums of the pairs do not fit near pattern {pair}, at an end of the record, and fit elsewhere: "
+            "a trigger was lost or doubled there, or lamp, shutter or scene changed there; record again",
+            fault="lost-trigger",
         )
+    raise FileError(
+        f"{where}: the sums of the pairs slip by one reading at frame {2 * pair} or {2 * pair + 1} (pattern "
+        f"{pair}), though the number of readings is right: a trigger was lost or doubled there, which of both "
+        "cannot be told; record again",
+        fault="lost-trigger",
+    )
 
 
 def _sums(stream: Vector, offset: int, pairs: int) -> Vector:

@@ -14,7 +14,8 @@ from cidesign.calibration.measurement import Measurements, measurements_from_cou
 from cidesign.calibration.record import Calibration, read_calibration
 from cidesign.calibration.spc_calibrate import verify_on
 from cidesign.calibration.spc_checks import sequence_checks
-from cidesign.calibration.spc_frames import frames_of, reference_of
+from cidesign.calibration.spc_frames import reference_of
+from cidesign.calibration.spc_scene import scene_in_order
 from cidesign.calibration.verify import Check, Verification, require_passed
 from cidesign.errors import FileError
 from cidesign.reconstruct import spc_diagnostics
@@ -48,11 +49,14 @@ def reconstruct_capture(
     calibration = read_calibration(calibration_path)
     response = calibration.response
     notes = require_passed(calibration.path, calibration.record.verification, accept_failed)
-    frames = frames_of(capture, "scene", design, response)
+    scene = scene_in_order(capture, design, response, calibration.operator)
+    # Nothing is measured from readings in a wrong order: what that raises would name something else.
+    order = Verification(score=None, score_meaning="order of the readings", checks=[scene.check])
+    require_passed(capture.path, order, accept_failed)
     measurements = measurements_from_counts(
-        frames, design, response, calibration.operator, reference_of(capture, design)
+        scene.frames, design, response, calibration.operator, reference_of(capture, design)
     )
-    checks = [*_fitting(run, calibration, capture), *sequence_checks("scene", frames, measurements)]
+    checks = [*_fitting(run, calibration, capture), scene.check, *sequence_checks("scene", scene.frames, measurements)]
     now = Verification(score=None, score_meaning="checks of this capture", checks=checks)
     notes += require_passed(calibration.path, now, accept_failed)
     notes += [f"{check.name}: {check.text}" for check in checks if check.status == "corrected"]

@@ -132,13 +132,17 @@ def captured_scene(run: SinglePixelRun, folder: Path, capture: Path) -> tuple[Te
     from cidesign.calibration.record import read_calibration
     from cidesign.calibration.spc_calibrate import verify_on
     from cidesign.calibration.spc_checks import sequence_checks
-    from cidesign.calibration.spc_frames import frames_of
+    from cidesign.calibration.spc_frames import reference_of
+    from cidesign.calibration.spc_scene import scene_in_order
     from cidesign.reconstruct.solve import calibrated_noise
 
     found, taken, design = read_calibration(folder), read_capture(capture), run.design
-    frames = frames_of(taken, "scene", design, found.response)
-    measured = measurements_from_counts(frames, design, found.response, found.operator, taken.arrays.get("reference"))
-    checks = sequence_checks("scene", frames, measured) + verify_on(found.response, found.operator, taken, design)
+    scene = scene_in_order(taken, design, found.response, found.operator)
+    measured = measurements_from_counts(
+        scene.frames, design, found.response, found.operator, reference_of(taken, design)
+    )
+    checks = [scene.check, *sequence_checks("scene", scene.frames, measured)]
+    checks += verify_on(found.response, found.operator, taken, design)
     if taken.record is not None:
         checks += circumstances_checks(found.record.circumstances, taken.record.circumstances, design_matters=False)
     now = Verification(score=None, score_meaning="checks of this capture", checks=checks)
