@@ -13,7 +13,7 @@ from cidesign.calibration.measurement import measurements_from_counts
 from cidesign.calibration.response import Response
 from cidesign.calibration.spc_calibrate import SpcCalibration, calibrate_spc
 from cidesign.calibration.spc_faults import light_map, placement, scene_weights
-from cidesign.calibration.spc_frames import frames_of
+from cidesign.calibration.spc_scene import scene_in_order
 from cidesign.calibration.twin import bench_settings, capture_record, lamp_brightness, simulate_readings
 from cidesign.data.procedural import dead_leaves
 from cidesign.errors import FileError
@@ -81,8 +81,8 @@ def _calibrated(
     capture: Capture, found: SpcCalibration, run: SinglePixelRun, system: ImagingSystem
 ) -> NDArray[np.float32]:
     response: Response = found.response
-    frames = frames_of(capture, "scene", run.design, response)
-    measured = measurements_from_counts(frames, run.design, response, found.operator)
+    scene = scene_in_order(capture, run.design, response, found.operator)
+    measured = measurements_from_counts(scene.frames, run.design, response, found.operator)
     noise = solve.calibrated_noise(response.with_peak(found.operator.peak_over_mean), run.design.encoding)
     return solve.decode(system, measured.y, measured.signed, noise)
 
@@ -124,4 +124,4 @@ def _fitted(readings: NDArray[np.float64], frames: int) -> NDArray[np.float64]:
 
 
 def _without_loss(faults: dict[FaultName, float]) -> dict[FaultName, float]:
-    return {name: value for name, value in faults.items() if name != "lost-trigger"}
+    return {name: value for name, value in faults.items() if name not in ("lost-trigger", "record-shift")}

@@ -7,6 +7,7 @@ from cidesign.errors import InputError
 
 FaultName = Literal[
     "lost-trigger",
+    "record-shift",
     "flicker",
     "drift",
     "saturation",
@@ -42,6 +43,7 @@ _TURNED = "1: left and right exchanged, 2: top and bottom"
 FAULTS: dict[Modality, dict[FaultName, FaultKind]] = {
     "single-pixel": {
         "lost-trigger": FaultKind("readings lost (negative: read twice)", "readings", 1, -3, 3, whole=True),
+        "record-shift": FaultKind("scene recorded too early (negative: late)", "readings", -1, -16, 16, whole=True),
         "flicker": FaultKind("amplitude of the lamp's 100 Hz", "% of its light", 5, 0, 50),
         "drift": FaultKind("slow change of the lamp, peak to peak", "% of its light", 5, 0, 80),
         "saturation": FaultKind("an all-on white frame", "% of the converter's range", 160, 100, 1000),

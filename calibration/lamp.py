@@ -26,6 +26,11 @@ HIGHEST_PART = 0.45
 # Mains keep their frequency to this part.
 MAINS_TOLERANCE = 0.005
 SEARCH_DEGREE = 3
+# No lamp explains stronger ones.  Lamps on the mains: incandescent ones flicker by some per cent, discharge lamps with
+# magnetic ballasts by up to about 40 % (IEEE Std 1789-2015, section 6); what is beyond, some LED lamps, leaves no light
+# to divide by in part of the frames.  Away from the mains, lamps and lasers ripple by a few per cent.  While a sequence
+# runs, a supply that sags by 15 % dims an incandescent lamp by 42 % (light grows as the voltage to the power of 3.4).
+MOST_MAINS_PERCENT, MOST_WAVE_PERCENT, MOST_DRIFT_PERCENT = 50.0, 20.0, 50.0
 # By how much the Bayesian information criterion must fall for a wave to be believed: of a known frequency, of any.
 WAVE_EVIDENCE = {True: 20.0, False: 40.0}
 
@@ -36,6 +41,13 @@ class Flicker:
 
     frequency_hz: float | None
     amplitude_percent: float
+
+    @property
+    def most_percent(self) -> float:
+        """The strongest flicker that a lamp could have at this frequency; unknown ones may be those of the mains."""
+        hertz = self.frequency_hz
+        mains = hertz is None or any(abs(hertz - one) <= MAINS_TOLERANCE * one for one in MAINS_HZ)
+        return MOST_MAINS_PERCENT if mains else MOST_WAVE_PERCENT
 
     @property
     def words(self) -> str:

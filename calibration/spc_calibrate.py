@@ -65,6 +65,9 @@ def _scene_checks(capture: Capture, design: PatternStack, response: Response, op
     try:
         scene = scene_in_order(capture, design, response, operator)
         order = [scene.check]
+        if scene.check.status == "failed":
+            # What the lamp does cannot be told from readings in a wrong order.
+            return order
         measured = measurements_from_counts(scene.frames, design, response, operator, reference_of(capture, design))
     except FileError as error:
         return [*order, _unusable(error)]

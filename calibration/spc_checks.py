@@ -2,6 +2,7 @@
 
 from cidesign.calibration.capture import SequenceName
 from cidesign.calibration.faults import FaultName
+from cidesign.calibration.lamp import MOST_DRIFT_PERCENT, LampFit
 from cidesign.calibration.measurement import Measurements
 from cidesign.calibration.response import LINEARITY_NOTE_PERCENT, RESOLVED_SIGMA, Response
 from cidesign.calibration.spc_fit import CardFit
@@ -89,31 +90,11 @@ def sequence_checks(name: SequenceName, frames: Frames, measured: Measurements) 
     if lamp is None:
         text = "offset encoding has no pair sums to see the lamp in; record a lamp reference"
         return [triggers, Check(name=f"lamp ({name})", status="not checked", text=text)]
-    wave = lamp.flicker
-    strength = wave.amplitude_percent if wave else 0.0
     ratio = measured.scatter_ratio or 0.0
     return [
         triggers,
-        finding(
-            f"flicker ({name})",
-            strength > FLICKER_PERCENT,
-            "none that matters",
-            f"{wave.words if wave else ''}, divided out; use a DC lamp, or frames of a multiple of 10 ms",
-            value=strength,
-            limit=FLICKER_PERCENT,
-            unit="%",
-            fault="flicker",
-        ),
-        finding(
-            f"drift ({name})",
-            lamp.drift_percent > DRIFT_PERCENT,
-            "the lamp is steady",
-            "slow change of the lamp, divided out; let it warm up",
-            value=lamp.drift_percent,
-            limit=DRIFT_PERCENT,
-            unit="% peak to peak",
-            fault="drift",
-        ),
+        _flicker_check(name, lamp),
+        _drift_check(name, lamp),
         finding(
             f"pair sums ({name})",
             ratio > SCATTER_RATIO,
@@ -125,6 +106,49 @@ def sequence_checks(name: SequenceName, frames: Frames, measured: Measurements) 
             unit="x noise",
         ),
     ]
+
+
+NO_LAMP = (
+    "no lamp {does}: lost or doubled triggers, or frames in a wrong order, look like this, or the light was switched "
+    "while the sequence ran; check both and record again"
+)
+
+
+def _flicker_check(name: SequenceName, lamp: LampFit) -> Check:
+    wave = lamp.flicker
+    strength, most = (wave.amplitude_percent, wave.most_percent) if wave else (0.0, FLICKER_PERCENT)
+    excess = wave is not None and strength > most
+    words = wave.words if wave else ""
+    return finding(
+        f"flicker ({name})",
+        strength > FLICKER_PERCENT,
+        "none that matters",
+        f"{words}; {NO_LAMP.format(does='flickers so strongly at this frequency')}"
+        if excess
+        else f"{words}, divided out; use a DC lamp, or frames of a multiple of 10 ms",
+        status="failed" if excess else "corrected",
+        value=strength,
+        limit=most if excess else FLICKER_PERCENT,
+        unit="%",
+        fault="flicker",
+    )
+
+
+def _drift_check(name: SequenceName, lamp: LampFit) -> Check:
+    excess = lamp.drift_percent > MOST_DRIFT_PERCENT
+    return finding(
+        f"drift ({name})",
+        lamp.drift_percent > DRIFT_PERCENT,
+        "the lamp is steady",
+        NO_LAMP.format(does="changes so much during a sequence")
+        if excess
+        else "slow change of the lamp, divided out; let it warm up",
+        status="failed" if excess else "corrected",
+        value=lamp.drift_percent,
+        limit=MOST_DRIFT_PERCENT if excess else DRIFT_PERCENT,
+        unit="% peak to peak",
+        fault="drift",
+    )
 
 
 def placement_checks(fit: CardFit) -> list[Check]:

@@ -91,6 +91,19 @@ def lose_triggers(readings: NDArray[np.int32], faults: Faults, seed: int) -> NDA
     return np.insert(readings, places, readings[places])
 
 
+def shift_record(readings: NDArray[np.int32], faults: Faults, dark: NDArray[np.int32]) -> NDArray[np.int32]:
+    """As many readings (F,) of a detector that was armed too early (it reads `dark` first), or too late.
+
+    Armed too late it misses the first frames, and after the last one reads `dark` until it has its number.
+    """
+    early = round(faults.get("record-shift", 0))
+    if early == 0:
+        return readings
+    if early > 0:
+        return np.concatenate([dark[:early], readings[:-early]])
+    return np.concatenate([readings[-early:], dark[:-early]])
+
+
 def converted(readings: NDArray[np.int32], faults: Faults) -> NDArray[np.int32]:
     """Readings of a converter with fewer bits, put at the top of the word."""
     low = round(faults.get("bit-justification", 0))

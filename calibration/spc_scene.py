@@ -26,9 +26,8 @@ from cidesign.calibration.reading_order import (
 from cidesign.calibration.response import Response
 from cidesign.calibration.spc_frames import Frames, frames_of, noise_of_reading, reference_of
 from cidesign.calibration.spc_operator import SpcOperator
-from cidesign.calibration.triggers import Displacement, displaced_words, moved
+from cidesign.calibration.triggers import LEAST_LIGHT, Displacement, displaced_words, moved
 from cidesign.calibration.verify import Check
-from cidesign.errors import FileError
 from cidesign.pattern import PatternStack
 
 NAME = "order of readings (scene)"
@@ -38,8 +37,8 @@ MOST_VALUES = 2**25
 PUT_RIGHT_PART = 0.1
 RIGHT = "the readings predict one another in this order, better than in any other that was tried"
 RANDOM = (
-    "the order of the readings is suspect: they predict one another no better than in a random order. Triggers were lost "
-    "or doubled, the readings were sorted, or other patterns than the design's were shown; or the scene has no "
+    "the order of the readings is suspect: they predict one another no better than in a random order. Triggers were "
+    "lost or doubled, the readings were sorted, or other patterns than the design's were shown; or the scene has no "
     "structure at all. Check trigger and patterns, and record again"
 )
 UNKNOWN = "too few readings, or too much noise for what the scene varies, to tell their order"
@@ -57,29 +56,20 @@ class SceneInOrder:
 def scene_in_order(capture: Capture, design: PatternStack, response: Response, operator: SpcOperator) -> SceneInOrder:
     """The scene of a capture, frame by frame, with a record that begins late or early put right.
 
-    Raises `FileError` where `frames_of` does, and where the pairs fit only after all readings are moved by an odd
-    number that the readings do not tell.
+    Raises `FileError` where `frames_of` does.
     """
     frames = frames_of(capture, "scene", design, response)
     if design.count > MOST_READINGS or design.levels.size > MOST_VALUES:
-        if any(frames.odd):
-            raise _odd_error(capture)
-        return SceneInOrder(frames, Check(name=NAME, status="not checked", text=MANY))
+        check = _odd_check(0) if any(frames.odd) else Check(name=NAME, status="not checked", text=MANY)
+        return SceneInOrder(frames, check)
     rows = _Rows.of(design, operator, response, frames, reference_of(capture, design))
     found = [rows.finding(number) for number in range(len(frames.readings))]
     early = [rows.early(number, one) for number, one in enumerate(found)]
-    if any(frames.odd) and any(odd and not by for odd, by in zip(frames.odd, early, strict=True)):
-        raise _odd_error(capture)
-    if not any(early):
-        return SceneInOrder(frames, _check(found, operator))
-    if any(by > PUT_RIGHT_PART * frames.readings.shape[1] for by in map(abs, early)) or _bound(capture):
-        if not any(frames.odd):
-            return SceneInOrder(frames, _check(found, operator))
-        raise FileError(
-            f"{capture.path}: scene: {displaced_words(next(by for by in early if by))}; check when the detector is "
-            "armed, and record again",
-            fault="lost-trigger",
-        )
+    untold = any(odd and not by for odd, by in zip(frames.odd, early, strict=True)) if frames.odd else False
+    if untold or not any(early):
+        return SceneInOrder(frames, _odd_check(0) if untold else _check(found, operator))
+    if any(abs(by) > PUT_RIGHT_PART * frames.readings.shape[1] for by in early) or _bound(capture):
+        return SceneInOrder(frames, _odd_check(early[0]) if any(frames.odd) else _check(found, operator))
     frames = _put_right(frames, early, response, f"{capture.path}: scene")
     rows = replace(rows, frames=frames)
     return SceneInOrder(frames, _check([rows.finding(number) for number in range(len(frames.readings))], operator))
@@ -90,11 +80,16 @@ def _bound(capture: Capture) -> bool:
     return "reference" in capture.arrays or (capture.record is not None and capture.record.sync_every is not None)
 
 
-def _odd_error(capture: Capture) -> FileError:
-    return FileError(
-        f"{capture.path}: scene: the sums of the pairs fit only where all readings are moved by an odd number, and the "
-        "readings do not tell by which: the record begins late or early; check when the detector is armed, and record "
-        "again",
+def _odd_check(early: int) -> Check:
+    """The check of pairs that fit only after all readings are moved, by `early` of them; 0 where that is not known."""
+    untold = "the record begins late or early, and the readings do not tell by how many"
+    return Check(
+        name=NAME,
+        status="failed",
+        text="the sums of the pairs fit only where all readings are moved by an odd number: "
+        f"{displaced_words(early) if early else untold}. Check when the detector is armed, and record again",
+        value=float(early) if early else None,
+        unit="readings early" if early else "",
         fault="lost-trigger",
     )
 
@@ -166,7 +161,9 @@ class _Rows:
         # A pair's difference over its own sum: whatever the lamp does, it does to both.
         inside = slice(1, -1) if odd else slice(None)
         first, second = light[inside][0::2], light[inside][1::2]
-        sums = np.where(first + second > 0, first + second, np.nan)
+        sums = first + second
+        # Pairs of another light, such as dark frames after the end, are no readings of the scene.
+        sums = np.where(sums > LEAST_LIGHT * max(float(np.nanmedian(sums)), 0.0), sums, np.nan)
         ratios = ((variance[inside][0::2] + variance[inside][1::2]) / sums**2)[np.isfinite(sums)]
         noise = float(ratios.mean()) if ratios.size else np.inf
         return Sequence(self.model, (first - second) / sums, np.ones(1), self.structured, noise, True)

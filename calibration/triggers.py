@@ -36,6 +36,8 @@ FEWEST_PAIRS = 16
 # Sums of m pairs moved by one reading scatter less than those as recorded by this factor or more, where the record is
 # displaced; in a sound record they scatter more, and by chance less by a factor exp(5 sqrt(4 / m)) never.
 CHANCE_DEVIATIONS = 5.0
+# A pair of less than this part of the others' light shows no pattern: the detector ran while nothing was shown.
+LEAST_LIGHT = 0.2
 
 
 @dataclass(frozen=True)
@@ -151,7 +153,7 @@ def moved(stream: Vector, early: int, time_us: Vector | None, noise_counts2: flo
     none.  Raises `FileError` where the sums of the pairs then do not fit.
     """
     pairs = stream.size // 2
-    sums = _sums(stream, early, pairs)
+    sums = _lit(_sums(stream, early, pairs))
     fits = _fitted(sums, _lamp_basis(pairs, time_us))[1] <= SUSPICIOUS_RATIO**2 * 2 * noise_counts2
     if pairs >= FEWEST_PAIRS and not fits:
         raise FileError(
@@ -170,14 +172,14 @@ def _all_slipped(stream: Vector, pairs: int, time_us: Vector | None) -> bool:
     if pairs < FEWEST_PAIRS:
         return False
     basis = _lamp_basis(pairs, time_us)
-    recorded, earlier, later = (_fitted(_sums(stream, offset, pairs), basis)[1] for offset in (0, 1, -1))
+    recorded, earlier, later = (_fitted(_lit(_sums(stream, offset, pairs)), basis)[1] for offset in (0, 1, -1))
     chance = float(np.exp(-CHANCE_DEVIATIONS * (4 / max(pairs - basis.shape[1], 1)) ** 0.5))
     return min(earlier, later) < chance * recorded
 
 
 def _refuse_slip(stream: Vector, pairs: int, limit: float, time_us: Vector | None, where: str) -> None:
     """Raise `FileError` where the count is right but one slip of the pairs explains their scatter."""
-    if pairs < FEWEST_PAIRS or _fitted(_sums(stream, 0, pairs), _lamp_basis(pairs, time_us))[1] <= limit:
+    if pairs < FEWEST_PAIRS or _fitted(_lit(_sums(stream, 0, pairs)), _lamp_basis(pairs, time_us))[1] <= limit:
         return
     slip = _best_places(stream, pairs, "lost", 1, time_us)
     if slip.scatter > limit:
@@ -185,8 +187,8 @@ def _refuse_slip(stream: Vector, pairs: int, limit: float, time_us: Vector | Non
     pair = slip.places[0]
     if not _bending(pairs) <= pair < pairs - _bending(pairs):
         raise FileError(
-            f"{where}: the sums of the pairs do not fit near pattern {pair}, at an end of the record, and fit elsewhere: "
-            "a trigger was lost or doubled there, or lamp, shutter or scene changed there; record again",
+            f"{where}: the sums of the pairs do not fit near pattern {pair}, at an end of the record, and fit "
+            "elsewhere: a trigger was lost or doubled there, or lamp, shutter or scene changed there; record again",
             fault="lost-trigger",
         )
     raise FileError(
@@ -205,6 +207,11 @@ def _sums(stream: Vector, offset: int, pairs: int) -> Vector:
     padded[there] = stream[source[there]]
     sums: Vector = padded[0::2] + padded[1::2]
     return sums
+
+
+def _lit(sums: Vector) -> Vector:
+    """Sums of pairs, NaN where hardly any light was there."""
+    return np.where(sums < LEAST_LIGHT * float(np.nanmedian(sums)), np.nan, sums)
 
 
 def _bending(pairs: int) -> int:

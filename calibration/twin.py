@@ -23,6 +23,7 @@ from cidesign.calibration.spc_faults import (
     lose_triggers,
     placement,
     scene_weights,
+    shift_record,
 )
 from cidesign.errors import InputError
 from cidesign.pattern import PatternStack
@@ -98,7 +99,8 @@ def simulate_readings(
     `time_us` (F,): when each frame begins.
 
     The lamp is steady while dark and white are recorded, and drifts and flickers during the sequences; triggers are
-    lost in the scene alone.  White frames have all mirrors on whatever the polarity of the patterns.
+    lost, and a record is displaced, in the scene alone.  White frames have all mirrors on whatever the polarity of the
+    patterns.
     Raises `InputError` for a scene of another size than the patterns or outside [0, 1].
     """
     if scene.shape != (design.side, design.side):
@@ -112,10 +114,12 @@ def simulate_readings(
         name: _detect(sequence_light(design, target, bench, time_us, number), bench, stream=number)
         for number, (name, target) in enumerate({"scene": scene, "flat": white_card, "card": card}.items(), start=1)
     }
-    sequences["scene"] = lose_triggers(sequences["scene"], bench.faults, bench.seed)
+    dark = _detect(np.zeros(DARK_FRAMES), bench, stream=4, stray=False)
+    kept = lose_triggers(sequences["scene"], bench.faults, bench.seed)
+    sequences["scene"] = shift_record(kept, bench.faults, dark)
     return {
         **sequences,
-        "dark": _detect(np.zeros(DARK_FRAMES), bench, stream=4, stray=False),
+        "dark": dark,
         "white": _detect(white, bench, stream=5),
         "card_picture": card,
         "time_us": time_us,

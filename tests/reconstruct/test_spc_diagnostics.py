@@ -108,7 +108,7 @@ def test_a_wrong_order_is_suspected_in_words(whole: tuple[SinglePixelRun, Path, 
     images = {image.name: image.image for image in outcome.images}
     maps = spc_maps.make_maps(bench, solve.image_statistics(system), decode, images)
     assert maps is not None
-    assert "hardly better: suspect the order of the readings" in map_notes(replace(maps, order=0.95))[0]
+    assert "which the check of the readings' order decides" in map_notes(replace(maps, order=0.95))[0]
     # The F is unlike the training images, which is no reason to suspect the order.
     assert "the scene is of another kind" in map_notes(replace(maps, order=0.2))[0]
     held = {name: replace(one, error=0.1 * one.error) for name, one in maps.held_out.items()}
