@@ -126,8 +126,8 @@ def map_notes(maps: SpcMaps) -> list[str]:
     better = f"{maps.order:.0%} of the error with readings moved by one to three patterns"
     if maps.order > ORDER_LIMIT:
         verdict = (
-            f"{better}, hardly better: the patterns say little of one another, or their order is wrong, which the check "
-            "of the readings' order decides"
+            f"{better}, hardly better: the patterns say little of one another, or their order is wrong, which the "
+            "check of the readings' order decides"
         )
     elif worse > HELD_OUT_LIMIT:
         verdict = (
