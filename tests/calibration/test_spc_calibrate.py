@@ -34,7 +34,8 @@ def _check(found: SpcCalibration, name: str) -> Check:
 @pytest.mark.parametrize("name", [name for name in DEFAULTS if name != "saturation"])
 def test_every_fault_is_named_and_allowed_for(calibrated: Calibrated, name: FaultName) -> None:
     found = calibrated(**{name.replace("-", "_"): DEFAULTS[name]})
-    assert found.verification.faults == (name,)
+    # A record that begins late has lost its first triggers.
+    assert found.verification.faults == ("lost-trigger" if name == "record-shift" else name,)
     assert {check.status for check in _notable(found.verification.checks)} == {"corrected"}
     assert found.verification.verdict == "passed"
     assert found.verification.score is not None
