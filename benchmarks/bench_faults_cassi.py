@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from bench_faults_common import Result, findings, psnr_db
+from bench_faults_common import Result, findings, named_by, psnr_db
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -52,8 +52,7 @@ def cassi_case(run: CassiRun, faults: dict[FaultName, float], seed: int, images:
     try:
         outcome = calibrate_bench(capture, run.design, run.profile)
     except FileError as error:
-        named: tuple[FaultName, ...] = ("saturation",) if "saturat" in str(error) else ()
-        return Result((str(error),), named, None, None, None)
+        return Result((str(error),), named_by(error), None, None, None)
     calibration, verification = outcome.calibration, outcome.verification
     if not images:
         return Result(findings(verification), verification.faults, None, None, None)

@@ -6,8 +6,9 @@ from typing import Generic, TypeVar
 
 import numpy as np
 
-from cidesign.calibration.faults import FaultName
+from cidesign.calibration.faults import FaultName, fault_of
 from cidesign.calibration.verify import Verification
+from cidesign.errors import CidesignError
 from cidesign.runs import Run
 
 R = TypeVar("R", bound=Run)
@@ -34,6 +35,12 @@ class Case(Generic[R]):
     def __call__(self, faults: dict[FaultName, float], seed: int, images: bool) -> Result:
         """One bench with these faults."""
         return self.function(self.run, faults, seed, images)
+
+
+def named_by(error: CidesignError) -> tuple[FaultName, ...]:
+    """The fault that a refusal says it resembles."""
+    fault = fault_of(error)
+    return () if fault is None else (fault,)
 
 
 def findings(verification: Verification) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
-from bench_faults_common import Result, findings
+from bench_faults_common import Result, findings, named_by
 from numpy.typing import NDArray
 
 from cidesign.calibration.faults import FaultName
@@ -43,8 +43,7 @@ def mri_case(run: MriRun, faults: dict[FaultName, float], seed: int, images: boo
     try:
         calibration, verification, _ = calibrate_and_verify(raw, run.design, None)
     except CidesignError as error:
-        named = tuple(name for name in faults if name in str(error))
-        return Result((str(error),), named, None, None, None)
+        return Result((str(error),), named_by(error), None, None, None)
     if not images:
         return Result(findings(verification), verification.faults, None, None, None)
     clean, truth = _scan(run, {}, seed)

@@ -4,7 +4,7 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
-from bench_faults_common import Result, findings, psnr_db
+from bench_faults_common import Result, findings, named_by, psnr_db
 from numpy.typing import NDArray
 
 from cidesign.calibration.capture import Capture
@@ -57,8 +57,7 @@ def spc_case(run: SinglePixelRun, faults: dict[FaultName, float], seed: int, ima
     try:
         found = calibrate_spc(capture, design)
     except FileError as error:
-        named: tuple[FaultName, ...] = ("saturation",) if "saturat" in str(error) else ()
-        return Result((str(error),), named, None, None, None)
+        return Result((str(error),), named_by(error), None, None, None)
     verification = found.verification
     if not images:
         return Result(findings(verification), verification.faults, None, None, None)

@@ -188,7 +188,8 @@ def check_not_saturated(readings: NDArray[np.float64], saturation_counts: float 
         listed = ", ".join(str(int(index)) for index in indices[:8]) + (", ..." if indices.size > 8 else "")
         raise FileError(
             f"{where}: {indices.size} of {readings.size} readings are {level} (readings {listed}); "
-            "lower the light, the gain or the exposure and record again"
+            "lower the light, the gain or the exposure and record again",
+            fault="saturation",
         )
 
 

@@ -9,6 +9,7 @@ from cidesign.calibration.cassi_calibration import CassiCalibration
 from cidesign.calibration.cassi_capture import CassiCapture
 from cidesign.calibration.cassi_detector import bits_check, converter_step, saturation_checks
 from cidesign.calibration.cassi_optics import Array
+from cidesign.calibration.cassi_scene_check import scene_check
 from cidesign.calibration.cassi_white import WhiteTarget, lamp_slope_percent, resemblances
 from cidesign.calibration.verify import Check, Status
 from cidesign.pattern import ApertureMask
@@ -36,7 +37,8 @@ class WhiteResult(NamedTuple):
 def verify_against(calibration: CassiCalibration, capture: CassiCapture, design: ApertureMask) -> list[Check]:
     """Check a stored calibration against the white target and the scene of another capture.
 
-    A bench that changed since shows in the white target, with the fault that this resembles.  Raises `FileError` for a
+    A bench that changed since shows in the white target, with the fault that this resembles; without one, most changes
+    show in how the scene is seen through the mask.  Raises `FileError` for a
     capture of another mask or of images of another size.
     """
     capture.require_design(design)
@@ -45,14 +47,11 @@ def verify_against(calibration: CassiCalibration, capture: CassiCapture, design:
     if read:
         checks.append(bits_check(converter_step(np.concatenate(read)), calibration.read_noise_counts))
     if capture.white is None:
-        return [
-            *checks,
-            Check(
-                name="white target",
-                status="not checked",
-                text="the capture holds none; a bench that has changed since the calibration stays unseen without it",
-            ),
-        ]
+        text = "the capture holds none; a bench that has changed since the calibration shows in it alone"
+        checks.append(Check(name="white target", status="not checked", text=text))
+        if "scene" in capture.arrays:
+            checks.append(scene_check(calibration, capture.scene))
+        return checks
     sound = all(check.status != "failed" for check in checks)
     return [*checks, *check_white(calibration, capture.white, explain=sound, since=True).checks]
 

@@ -138,18 +138,20 @@ def resemblances(target: WhiteTarget) -> list[Resemblance]:
 
 
 def _middle(target: WhiteTarget) -> WhiteTarget:
-    """Rows or columns around the middle, where an image is so large that a search would take long."""
-    height, width = target.y.shape
+    operator, cut = middle_of(target.operator)
+    return WhiteTarget(operator, target.y[cut], target.valid[cut])
+
+
+def middle_of(operator: CassiOperator) -> tuple[CassiOperator, tuple[slice, slice]]:
+    """Rows and columns around the middle, where an image is so large that a search would take long: the operator for
+    them, and which they are."""
+    height, width = operator.size
     top, left = max(0, (height - SEARCH_PX) // 2), max(0, (width - SEARCH_PX) // 2)
-    if not top and not left:
-        return target
-    corner = np.array([top, left], dtype=np.float64)
-    operator = target.operator
-    matrices = operator.to_code.copy()
-    matrices[:, :, 2] += matrices[:, :, :2] @ corner
     size = (min(height, SEARCH_PX), min(width, SEARCH_PX))
+    matrices = operator.to_code.copy()
+    matrices[:, :, 2] += matrices[:, :, :2] @ np.array([top, left], dtype=np.float64)
     cut = (slice(top, top + size[0]), slice(left, left + size[1]))
-    return WhiteTarget(replace(operator, to_code=matrices, size=size), target.y[cut], target.valid[cut])
+    return replace(operator, to_code=matrices, size=size), cut
 
 
 class _Search:

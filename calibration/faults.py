@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from cidesign.errors import InputError
+from cidesign.errors import CidesignError, InputError
 
 FaultName = Literal[
     "lost-trigger",
@@ -79,6 +79,11 @@ FAULTS: dict[Modality, dict[FaultName, FaultKind]] = {
         "line-offset": FaultKind("centre of k-space above the middle line", "lines", 2, -16, 16),
     },
 }
+
+
+def fault_of(error: CidesignError) -> FaultName | None:
+    """The fault that an error says it resembles, as a known name; None for one of no such kind."""
+    return next((name for name in get_args(FaultName) if name == error.fault), None)
 
 
 @dataclass(frozen=True)

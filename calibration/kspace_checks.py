@@ -315,7 +315,7 @@ def held_check(held: HeldBack | None, coils: int, whose: str) -> Check:
         if coils == 1:
             return _check(name, "not checked", "one coil says nothing of lines that were not measured")
         return _check(
-            name, "not checked", "too few contiguous lines around the centre to keep some out (10 are needed)"
+            "coil maps", "not checked", "too few contiguous lines around the centre to keep some out (10 are needed)"
         )
     left, which = held.unexplained, ", ".join(map(str, held.lines))
     if left <= WARN_HELD:

@@ -163,7 +163,8 @@ def calibrate_kspace(
         raise FileError(
             f"{raw.path}: the echo lies {shift:+.2f} samples from the middle of the readout, at most "
             f"{LARGEST_ECHO_SHIFT:g} are corrected; check readout oversampling and the prephaser; this resembles: "
-            "trajectory-delay"
+            "trajectory-delay",
+            fault="trajectory-delay",
         )
     k = shift_echo(k, -shift)
     size: int | None = None
@@ -211,7 +212,8 @@ def _require_signal(raw: RawKspace, k: Samples, block: range, noise: CoilNoise) 
         raise FileError(
             f"{raw.path}: the centre of k-space ({lines.shape[1]} lines) is {level:.3g} on average, the noise "
             f"{noise.variance**0.5:.3g} ({noise.source}); no signal was received; check the coil, its plug and the "
-            "transmitter; this resembles: coil-loss"
+            "transmitter; this resembles: coil-loss",
+            fault="coil-loss",
         )
 
 

@@ -1,5 +1,6 @@
 """The gate of an MRI calibration: faults found and put right, coil maps tried on lines that were kept out of them."""
 
+from cidesign.calibration.faults import fault_of
 from cidesign.calibration.kspace import RawKspace, require_design
 from cidesign.calibration.kspace_checks import (
     centre_lines,
@@ -26,6 +27,8 @@ SCORE_MEANING = (
     "maps turned by half a turn leave, whichever is more; 0 at best, about 1 for wrong maps"
 )
 
+NOTHING_HELD = "none: no lines were kept out of coil maps to be predicted"
+
 
 def calibrate_and_verify(
     raw: RawKspace,
@@ -50,7 +53,9 @@ def calibrate_and_verify(
         if not failed:
             raise
         names = ", ".join(dict.fromkeys(check.fault or check.name for check in failed))
-        raise LimitError(f"{error}. Before that: {failed[0].text}; this resembles: {names}") from error
+        fault = next((check.fault for check in failed if check.fault), fault_of(error))
+        text = f"{error}. Before that: {failed[0].text}; this resembles: {names}"
+        raise LimitError(text, fault=fault) from error
     if findings.phantom is None:
         checks.append(object_echo_check(calibration.echo_shift_samples))
     held = _held_with_own_maps(raw, calibration)
@@ -73,7 +78,8 @@ def verify_stored(calibration: KspaceCalibration, raw: RawKspace, phantom_echo_s
 
 
 def _verification(checks: list[Check], held: HeldBack | None) -> Verification:
-    return Verification(score=held.unexplained if held else None, score_meaning=SCORE_MEANING, checks=checks)
+    meaning = SCORE_MEANING if held else NOTHING_HELD
+    return Verification(score=held.unexplained if held else None, score_meaning=meaning, checks=checks)
 
 
 def _shown(findings: Findings) -> Orientation:

@@ -117,7 +117,8 @@ def _referred(
     if rows.shape != light.shape:
         raise FileError(
             f"reference: {rows.shape[1]} readings for {light.shape[1]} frames; one for each reading of the scene is "
-            "needed, from the same triggers"
+            "needed, from the same triggers",
+            fault="lost-trigger",
         )
     if rows.min() <= 0:
         raise FileError(
@@ -287,7 +288,8 @@ def _require_all_on(light: NDArray[np.float64], per_reading: NDArray[np.float64]
         raise FileError(
             f"scene: the all-on frame reads {on:.4g} counts above dark, the patterns {patterns:.4g} on average: on and "
             "off mirrors are exchanged (inversion), or the last frame is another one; put the device's inversion right "
-            "and record again"
+            "and record again",
+            fault="inversion",
         )
 
 

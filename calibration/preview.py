@@ -58,13 +58,14 @@ def draw_operator(operator: SpcOperator, fit: CardFit | None, picture: NDArray[n
     _draw_field(place, operator, picture)
     if fit is None:
         test.set_axis_off()
-        test.text(0.5, 0.5, "no card was captured:\nnot verified", ha="center", va="center", fontsize=11)
+        test.text(0.5, 0.5, "no patterns kept out of a fit:\nnot verified", ha="center", va="center", fontsize=11)
     else:
         held = fit.held_back
         test.plot(held.predicted, held.measured, "o", markersize=4)
         ends = [float(held.predicted.min()), float(held.predicted.max())]
         test.plot(ends, ends, linewidth=0.8, color="grey")
-        title = f"patterns kept out of the fit\n{held.unexplained:.2%} of the signal unexplained beyond noise"
+        card = "known card" if operator.fitted else "white reference: their place is not verified"
+        title = f"patterns kept out of the fit ({card})\n{held.unexplained:.2%} of the signal unexplained beyond noise"
         test.set(xlabel="predicted y", ylabel="measured y", title=title)
     target = io.BytesIO()
     figure.savefig(target, format="png")

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from cidesign.calibration.capture import Capture, SequenceName
-from cidesign.calibration.faults import FaultName
+from cidesign.calibration.faults import FaultName, fault_of
 from cidesign.calibration.measurement import Measurements, measurements_from_counts
 from cidesign.calibration.response import Response, WhiteLevels, estimate_response
 from cidesign.calibration.spc_checks import (
@@ -15,6 +15,7 @@ from cidesign.calibration.spc_checks import (
     UNEXPLAINED_WARN,
     detector_checks,
     held_back_check,
+    held_back_white_check,
     placement_checks,
     sequence_checks,
 )
@@ -26,10 +27,15 @@ from cidesign.calibration.verify import Check, Verification
 from cidesign.errors import FileError
 from cidesign.pattern import PatternStack
 
-SCORE_MEANING = (
-    "misfit beyond noise of patterns kept out of the fit, on the known card, over the variation of their readings: 0 "
-    "for a perfect operator, 1 for one that knows nothing"
+_MISFIT = (
+    "misfit beyond noise of patterns kept out of the fit, {of}, over the variation of their readings: 0 for {best}"
 )
+ON_CARD = _MISFIT.format(of="on the known card", best="a perfect operator, 1 for one that knows nothing")
+ON_WHITE = _MISFIT.format(
+    of="on the white reference",
+    best="a perfect light map; says nothing of where the patterns lie, as no known card was captured",
+)
+NOTHING_HELD = "none: nothing was fitted that patterns kept out could be predicted with"
 UNKNOWN_CHANGE = "nothing that is known explains it; is this the card of card_picture?"
 
 
@@ -89,35 +95,43 @@ def _calibrated(capture: Capture, design: PatternStack, more: Sequence[Check]) -
     flat, card = measured.get("flat"), measured.get("card")
     if flat is None and card is None:
         text = "neither `flat` nor `card` was captured: uneven light and misplaced patterns would go unseen"
-        checks.append(Check(name="place of the patterns", status="not checked", text=text))
-        return SpcCalibration(response, levels, plain, None, _verification(None, checks))
+        return SpcCalibration(response, levels, plain, None, _unfitted(checks, text))
     if design.count < MIN_PATTERNS:
         text = f"{design.count} patterns are too few to find their place by; {MIN_PATTERNS} would do"
-        checks.append(Check(name="place of the patterns", status="not checked", text=text))
-        return SpcCalibration(response, levels, plain, None, _verification(None, checks))
+        return SpcCalibration(response, levels, plain, None, _unfitted(checks, text))
     fit = fit_cards(design, flat, card, capture.arrays.get("card_picture"))
-    checks += [*placement_checks(fit), held_back_check(fit.unexplained)]
-    return SpcCalibration(response, levels, fit.operator, fit, _verification(fit.unexplained, checks))
+    on_card = fit.operator.fitted
+    held = held_back_check(fit.unexplained) if on_card else held_back_white_check(fit.unexplained)
+    verification = Verification(
+        score=fit.unexplained,
+        score_meaning=ON_CARD if on_card else ON_WHITE,
+        checks=[*checks, *placement_checks(fit), held],
+    )
+    return SpcCalibration(response, levels, fit.operator, fit, verification)
 
 
-def _verification(score: float | None, checks: list[Check]) -> Verification:
-    return Verification(score=score, score_meaning=SCORE_MEANING, checks=checks)
+def _unfitted(checks: list[Check], why: str) -> Verification:
+    """The verification of a detector alone: the patterns are taken to lie as designed, in even light."""
+    names = ("evenness of the light", "place of the patterns")
+    unseen = [Check(name=name, status="not checked", text=why) for name in names]
+    return Verification(score=None, score_meaning=NOTHING_HELD, checks=[*checks, *unseen])
 
 
 def _unusable(error: FileError) -> Check:
-    text = str(error)
-    fault: FaultName | None = "lost-trigger" if "trigger" in text or "readings for" in text else None
-    fault = "saturation" if "saturat" in text or "clips" in text else fault
-    return Check(name="scene", status="failed", text=text[:1000], fault=fault)
+    return Check(name="scene", status="failed", text=str(error)[:1000], fault=fault_of(error))
 
 
 def verify_on(response: Response, operator: SpcOperator, capture: Capture, design: PatternStack) -> list[Check]:
-    """Check a stored calibration on the known card of a later capture; empty where that holds none.
+    """Check a stored calibration on the known card of a later capture; not checked where that holds none.
 
     Raises `FileError` for a card's picture of another size or without contrast.
     """
     if "card" not in capture.arrays:
-        return []
+        text = (
+            "this capture holds no known card: patterns that were mirrored, turned, displaced or inverted since the "
+            "calibration would go unseen"
+        )
+        return [Check(name="place of the patterns", status="not checked", text=text)]
     frames = frames_of(capture, "card", design, response)
     measured = measurements_from_counts(frames, design, response, SpcOperator.as_designed(design.side))
     picture = capture.arrays["card_picture"]

@@ -238,11 +238,32 @@ def _light_map_check(fit: CardFit) -> Check:
 
 def held_back_check(unexplained: float, resembles: FaultName | None = None, detail: str = "") -> Check:
     """The gate: the misfit of patterns that were not used, on a card that is known."""
-    return finding(
+    return _held_back(
         "held-back patterns",
-        unexplained > UNEXPLAINED_WARN,
+        unexplained,
         "the operator predicts patterns that were kept out of the fit",
         "the operator does not predict the readings on the known card" + (f": {detail}" if detail else ""),
+        resembles,
+    )
+
+
+def held_back_white_check(unexplained: float) -> Check:
+    """The same on the white reference, which shows the light map, and nothing of where the patterns lie."""
+    return _held_back(
+        "held-back patterns (white reference)",
+        unexplained,
+        "the light map predicts the white reference; where the patterns lie does not show there",
+        "the light map does not predict the readings on the white reference",
+        None,
+    )
+
+
+def _held_back(name: str, unexplained: float, right: str, wrong: str, resembles: FaultName | None) -> Check:
+    return finding(
+        name,
+        unexplained > UNEXPLAINED_WARN,
+        right,
+        wrong,
         status="failed" if unexplained > UNEXPLAINED_REFUSE else "warning",
         value=unexplained,
         limit=UNEXPLAINED_REFUSE if unexplained > UNEXPLAINED_REFUSE else UNEXPLAINED_WARN,

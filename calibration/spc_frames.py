@@ -6,12 +6,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cidesign.calibration.capture import Capture, SequenceName, check_not_saturated
+from cidesign.calibration.faults import FaultName
 from cidesign.calibration.response import Response, converter_step
 from cidesign.calibration.sync import check_sync, cut_stream, split_sync
 from cidesign.calibration.triggers import MOST_EVENTS, Displacement, TriggerEvent, align_pairs
 from cidesign.errors import FileError
 from cidesign.pattern import PatternStack
 from cidesign.records import shown
+
+LOST: FaultName = "lost-trigger"
 
 
 @dataclass(frozen=True)
@@ -98,7 +101,8 @@ def _without_sync(capture: Capture, recorded: NDArray[np.float64], design: Patte
     if slips:
         raise FileError(
             f"{where}: the sync frames are not where they should be: {'; '.join(map(str, slips))}; check trigger level "
-            "and cable, and record again"
+            "and cable, and record again",
+            fault="lost-trigger",
         )
     parts = split_sync(rows, stack)
     times = capture.frame_times_us(frames)
@@ -123,7 +127,8 @@ def reference_of(capture: Capture, design: PatternStack) -> NDArray[np.float64] 
     if rows.shape[1] != frames:
         raise FileError(
             f"{capture.path}: reference: {rows.shape[1]} readings for {frames} frames; one for each reading of the "
-            "scene is needed, from the same triggers"
+            "scene is needed, from the same triggers",
+            fault="lost-trigger",
         )
     return rows[:, shown_frames.design_frames]
 
@@ -154,7 +159,8 @@ def _require_converter(recorded: NDArray[np.float64], response: Response, where:
     if 0 < response.step_counts < step and recorded.size >= 64:
         raise FileError(
             f"{where}: all readings are multiples of {step:g}, those of the calibration of {response.step_counts:g}: "
-            "the converter's bits were shifted in between (bit-justification); use one setting, and calibrate with it"
+            "the converter's bits were shifted in between (bit-justification); use one setting, and calibrate with it",
+            fault="bit-justification",
         )
 
 
@@ -163,18 +169,22 @@ def _require_count(rows: NDArray[np.float64], design: PatternStack, where: str, 
     if repairable or (rows.ndim == 2 and rows.shape[0] and rows.shape[1] == frames):
         return
     count = f"{rows.size} readings" if len(rows) == 1 else f"readings of shape {rows.shape}"
+    hint, fault = _count_hint(rows, design)
     raise FileError(
-        f"{where}: {count}, but the design shows {frames} frames ({design.count} patterns, {design.encoding}); "
-        f"{_count_hint(rows, design)}"
+        f"{where}: {count}, but the design shows {frames} frames ({design.count} patterns, {design.encoding}); {hint}",
+        fault=fault,
     )
 
 
-def _count_hint(rows: NDArray[np.float64], design: PatternStack) -> str:
+def _count_hint(rows: NDArray[np.float64], design: PatternStack) -> tuple[str, FaultName | None]:
+    """What to do about a wrong number of readings, and the fault that it resembles; None where they are only stored in
+    another way."""
     frames, count = len(design.frames()), rows.shape[-1]
     if count and count % frames == 0:
-        return f"for {count // frames} repeats of the sequence store an array of shape ({count // frames}, {frames})"
+        times = count // frames
+        return f"for {times} repeats of the sequence store an array of shape ({times}, {frames})", None
     if design.encoding == "complementary" and count == design.count:
-        return "store both readings of each pair, in display order, not their difference"
+        return "store both readings of each pair, in display order, not their difference", None
     if design.encoding == "offset" and count == design.count:
-        return "the all-on frame that follows the patterns is missing, or a trigger was lost; record again"
-    return "look for lost or extra triggers, and record again"
+        return "the all-on frame that follows the patterns is missing, or a trigger was lost; record again", LOST
+    return "look for lost or extra triggers, and record again", LOST

@@ -210,7 +210,8 @@ def split_sync(readings: NDArray[np.float64], stack: PatternStack) -> SyncReadin
     if readings.shape[1] != frames:
         raise FileError(
             f"scene: {readings.shape[1]} readings a sequence, but with its sync frames the design shows {frames} "
-            f"({len(stack.design_frames)} of them its own); look for lost or doubled readings with the sync frames"
+            f"({len(stack.design_frames)} of them its own); look for lost or doubled readings with the sync frames",
+            fault="lost-trigger",
         )
     on, off = stack.frames_of("on"), stack.frames_of("off")
     own = stack.design_frames
@@ -231,7 +232,8 @@ def check_sync(readings: NDArray[np.float64], stack: PatternStack) -> list[SyncS
     if abs(readings.shape[1] - frames) > MAX_SLIP:
         raise FileError(
             f"scene: {readings.shape[1]} readings a sequence, but the design shows {frames} frames; a difference of "
-            f"more than {MAX_SLIP} cannot be traced to single readings, record again"
+            f"more than {MAX_SLIP} cannot be traced to single readings, record again",
+            fault="lost-trigger",
         )
     pairs = _pair_frames(stack)
     every = stack.sync_every or stack.count
@@ -241,7 +243,8 @@ def check_sync(readings: NDArray[np.float64], stack: PatternStack) -> list[SyncS
         if score < MIN_SCORE:
             raise FileError(
                 f"scene: repeat {repeat} does not begin with the blink code (correlation {score:.2f}, {MIN_SCORE} is "
-                "needed); readings were lost in the code, or the start is elsewhere"
+                "needed); readings were lost in the code, or the start is elsewhere",
+                fault="lost-trigger",
             )
         path = _path(*_normalised(row), pairs, None if row.size == frames else row.size - frames)
         later = np.diff(path, prepend=0)

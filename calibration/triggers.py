@@ -105,7 +105,8 @@ def align_pairs(stream: Vector, pairs: int, noise_counts2: float, time_us: Vecto
         most = MOST_EVENTS if pairs >= FEWEST_PAIRS else 0
         raise FileError(
             f"{where}: {stream.size} readings for {2 * pairs} frames; up to {most} lost or doubled triggers can be put "
-            "right; check trigger level and cable, and record again"
+            "right; check trigger level and cable, and record again",
+            fault="lost-trigger",
         )
     kind: Kind = "lost" if surplus < 0 else "doubled"
     found = _best_places(stream, pairs, kind, abs(surplus), time_us)
@@ -117,24 +118,28 @@ def align_pairs(stream: Vector, pairs: int, noise_counts2: float, time_us: Vecto
         raise FileError(
             f"{where}: {stream.size} readings for {2 * pairs} frames, and no place of {abs(surplus)} {kind} trigger(s) "
             f"explains the sums of the pairs (the first suspicious one: {first}); check trigger level and cable, and "
-            "record again"
+            "record again",
+            fault="lost-trigger",
         )
     if any(other - one < LEAST_APART for one, other in pairwise(found.places)):
         raise FileError(
             f"{where}: {stream.size} readings for {2 * pairs} frames: two triggers {kind} close together, or a whole "
-            "pair of readings, leave nearly the same sums anywhere; record again"
+            "pair of readings, leave nearly the same sums anywhere; record again",
+            fault="lost-trigger",
         )
     unsure = max(len(event.left_out) for event in events)
     if unsure > max(MOST_AMBIGUOUS_PAIRS, MOST_AMBIGUOUS_PART * pairs):
         raise FileError(
             f"{where}: {stream.size} readings for {2 * pairs} frames: {first}, but {unsure} pairs fit as well; "
-            "record again"
+            "record again",
+            fault="lost-trigger",
         )
     margin = _bending(pairs)
     if not all(margin <= place < pairs - margin for place in found.places):
         raise FileError(
             f"{where}: {stream.size} readings for {2 * pairs} frames, {first}: within {margin} pairs of an end a lamp "
-            "that changes explains the sums as well, so the place is not sure; record again"
+            "that changes explains the sums as well, so the place is not sure; record again",
+            fault="lost-trigger",
         )
     return Aligned(_in_place(stream, pairs, found, events)[None], events)
 

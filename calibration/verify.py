@@ -5,14 +5,16 @@ Every modality states its checks as a list of `Check`; what follows from them is
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from cidesign.calibration.essential import ESSENTIAL
 from cidesign.calibration.faults import FaultName
 from cidesign.errors import LimitError
 
 Status = Literal["passed", "corrected", "warning", "failed", "not checked"]
+Verdict = Literal["passed", "failed", "not verified"]
 _Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 
@@ -35,6 +37,21 @@ class Check(BaseModel):
     fault: FaultName | None = None
 
 
+class NotLookedAt(BaseModel):
+    """An essential check that was not made: the calibration target that it takes, what goes unseen without it, and why.
+
+    `when`: at the calibration, or with the capture that it was used for.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    check: Annotated[str, Field(max_length=60)]
+    target: Annotated[str, Field(max_length=200)]
+    unseen: Annotated[str, Field(max_length=500)]
+    why: Annotated[str, Field(max_length=1000)]
+    when: Literal["calibration", "capture"] = "calibration"
+
+
 class Verification(BaseModel):
     """All checks of a calibration; `score` is that of the data kept out of the fit, None where there were none."""
 
@@ -50,9 +67,23 @@ class Verification(BaseModel):
         return tuple(check for check in self.checks if check.status == "failed")
 
     @property
-    def verdict(self) -> Literal["passed", "failed"]:
-        """`failed` when any check failed."""
-        return "failed" if self.failed else "passed"
+    def not_looked_at(self) -> tuple[NotLookedAt, ...]:
+        """The essential checks that could not be made, less those that another one stands for."""
+        made = {check.name for check in self.checks if check.status != "not checked"}
+        return tuple(
+            NotLookedAt(check=check.name, target=essential.target, unseen=essential.unseen, why=check.text)
+            for check in self.checks
+            if check.status == "not checked"
+            and (essential := ESSENTIAL.get(check.name)) is not None
+            and not made.intersection(essential.or_else)
+        )
+
+    @property
+    def verdict(self) -> Verdict:
+        """`failed` when any check failed; `not verified` when an essential one was not made, or none at all."""
+        if self.failed:
+            return "failed"
+        return "not verified" if self.not_looked_at or not self.checks else "passed"
 
     @property
     def faults(self) -> tuple[FaultName, ...]:
@@ -60,6 +91,65 @@ class Verification(BaseModel):
         order: dict[Status, int] = {"failed": 0, "warning": 1, "corrected": 2}
         found = sorted((check for check in self.checks if check.status in order), key=lambda c: order[c.status])
         return tuple(dict.fromkeys(check.fault for check in found if check.fault is not None))
+
+
+class Judgement(NamedTuple):
+    """What a result rests on: the verification of its calibration, and that of the capture it was made from.
+
+    `same`: the capture is the one that was calibrated, so that what was looked at then need not be looked at again.
+    """
+
+    calibration: Verification
+    capture: Verification
+    same: bool = False
+
+    @property
+    def not_looked_at(self) -> tuple[NotLookedAt, ...]:
+        """Essential checks that were not made at the calibration, and others that were not made with the capture."""
+        before = self.calibration.not_looked_at
+        named = {one.check for one in before}
+        now = () if self.same else self.capture.not_looked_at
+        return before + tuple(one.model_copy(update={"when": "capture"}) for one in now if one.check not in named)
+
+    @property
+    def verdict(self) -> Verdict:
+        """The worse of both."""
+        if "failed" in (self.calibration.verdict, self.capture.verdict):
+            return "failed"
+        return "not verified" if self.not_looked_at or self.calibration.verdict == "not verified" else "passed"
+
+    @property
+    def words(self) -> str:
+        """The verdict in one line, with everything that was not looked at."""
+        accepted = "; ACCEPTED all the same" if self.verdict == "failed" else ""
+        missing = f"; {missing_words(self.not_looked_at)}" if self.not_looked_at else ""
+        return f"verification: {self.verdict}{accepted}{missing}"
+
+    @property
+    def entry(self) -> dict[str, Any]:
+        """For the record of a result."""
+        return {"verdict": self.verdict, "not_looked_at": [one.model_dump(mode="json") for one in self.not_looked_at]}
+
+
+def missing_words(missing: Sequence[NotLookedAt]) -> str:
+    """What was not looked at, when, by the calibration target that it takes, and what would go unseen."""
+    places = {"calibration": "at the calibration", "capture": "in this capture"}
+    grouped: dict[tuple[str, str], list[NotLookedAt]] = {}
+    for one in missing:
+        grouped.setdefault((one.when, one.target), []).append(one)
+    parts = [
+        f"{', '.join(one.check for one in ones)} (missing {places[when]}: {target}): unseen would go "
+        + "; ".join(dict.fromkeys(one.unseen for one in ones))
+        for (when, target), ones in grouped.items()
+    ]
+    return "NOT LOOKED AT: " + ". ".join(parts)
+
+
+def verdict_words(found: Verification) -> str:
+    """The verdict of a calibration in one line, with its score, and with what was not looked at."""
+    score = "none" if found.score is None else f"{found.score:.4f} ({found.score_meaning})"
+    missing = f"; {missing_words(found.not_looked_at)}" if found.not_looked_at else ""
+    return f"verification: {found.verdict}; score {score}{missing}"
 
 
 def require_passed(path: Path, verification: Verification, accept_failed: bool) -> list[str]:
@@ -74,7 +164,8 @@ def require_passed(path: Path, verification: Verification, accept_failed: bool) 
         more = f" (and {len(failed) - 1} more failed checks)" if len(failed) > 1 else ""
         raise LimitError(
             f"{path}: failed its verification: {first.name}: {first.text}{resembles}{more}. Put it right and calibrate "
-            "again, or repeat with --accept-failed to go on at your own risk"
+            "again, or repeat with --accept-failed to go on at your own risk",
+            fault=first.fault,
         )
     remarks = [f"ACCEPTED although failed: {check.name}: {check.text}" for check in failed]
     return remarks + [f"{check.name}: {check.text}" for check in verification.checks if check.status == "warning"]

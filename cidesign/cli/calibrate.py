@@ -49,9 +49,11 @@ def command(
     CAPTURE is a capture folder with what --plan lists; for an MRI run also raw k-space of a scanner (ISMRMRD, Siemens
     twix, BART, fastMRI-style HDF5, npy).  Every check is printed with what it resembles when it fails.  A calibration
     that fails is written, never over an earlier one, and `cidesign reconstruct` refuses it; this command then leaves
-    with 3.  With --fine-tune, --set also takes epochs, images and seed of the training.
+    with 3.  One whose captures lack what it takes to judge it (known card, white target, phantom) is not verified: it
+    is written and can be used, this command leaves with 0, and its last line says what was NOT LOOKED AT.  With
+    --fine-tune, --set also takes epochs, images and seed of the training.
     """
-    from cidesign.calibration.verify import CHECK_HEADER, check_rows, require_passed
+    from cidesign.calibration.verify import CHECK_HEADER, check_rows, require_passed, verdict_words
     from cidesign.cli.modalities import bench_function
     from cidesign.files import refuse_existing
     from cidesign.runs import Run, open_run
@@ -76,18 +78,25 @@ def command(
     fields = keyword_values(calibrate, tuple(text for text in assignments if text not in training), ("force",))
     value, text, verification, place = calibrate(opened, capture, folder, force=force, **fields)
     checks = table(check_rows(verification.checks), CHECK_HEADER)
-    score = "none" if verification.score is None else f"{verification.score:.4f} ({verification.score_meaning})"
-    text = f"{text}\n\n{checks}\nverification: {verification.verdict}; score {score}"
-    if verification.verdict == "failed" or not fine_tune:
-        result(value, text, as_json)
+    text = f"{text}\n\n{checks}"
+    value |= {
+        "verdict": verification.verdict,
+        "not_looked_at": [one.model_dump() for one in verification.not_looked_at],
+    }
+    if verification.verdict == "failed":
+        result(value, f"{text}\n{verdict_words(verification)}", as_json)
         require_passed(place, verification, False)
-    else:
-        tuned, more = _fine_tuned(opened, place, capture, training, self_supervised, force)
-        result({**value, "fine_tune": tuned}, f"{text}\n{more}", as_json)
+    if fine_tune:
+        value["fine_tune"], more = _fine_tuned(opened, place, capture, training, self_supervised, force)
+        text += f"\n{more}"
     next_step(
         f"cidesign reconstruct {quoted(found.path)} {quoted(capture)} --calibration {quoted(place)} "
         f"--out {quoted(place.parent / 'images')}"
     )
+    # The verdict is the last line on the screen, whatever came before.
+    result(value, f"{text}\n{verdict_words(verification)}", as_json)
+    if as_json and verification.verdict == "not verified":
+        note(verdict_words(verification))
 
 
 def _fine_tuned(

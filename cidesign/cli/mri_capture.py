@@ -244,18 +244,15 @@ def reconstruct_mri(
 
     A calibration that failed, or that the capture contradicts, is refused unless `accept_failed`.
     """
+    from cidesign.cli.reconstruct import written
     from cidesign.files import refuse_existing
     from cidesign.reconstruct.mri import reconstruct_kspace
-    from cidesign.reconstruct.outcome import RECORD_FILE, write_outcome
 
     refuse_existing(folder, force)
     outcome = reconstruct_kspace(
         run, capture, calibration, slice_index, matrix_lines, accept_failed, measurement=measurement, encoding=encoding
     )
-    write_outcome(folder, outcome, force)
-    value = {"folder": str(folder), "file": str(folder / RECORD_FILE), **outcome.record}
-    notes = "\n".join(f"note: {text}" for text in outcome.remarks)
-    return value, f"{folder}: {outcome.heading}\n{table(outcome.rows, outcome.header)}\n{notes}"
+    return written(outcome, folder, force)
 
 
 def plan_mri(run: "MriRun") -> "list[PlanStep]":

@@ -9,6 +9,7 @@ from cidesign.cli.assignments import keyword_values, set_option
 from cidesign.cli.output import force_option, json_option, next_step, note, quoted, result, table
 
 if TYPE_CHECKING:
+    from cidesign.reconstruct.cassi_outcome import CubeOutcome
     from cidesign.reconstruct.outcome import Outcome
     from cidesign.runs import Run
 
@@ -52,7 +53,8 @@ def command(
     RUN is a run folder; without it the newest one below runs/ is used.  Images are written as PNG, float TIFF and
     npz.  The decoder takes the calibrated operator.  A calibration that failed its verification is refused, and so is
     one that does not describe this capture: of another device, exposure or region, too old, or contradicted by the
-    card, white target or phantom in the capture itself.
+    card, white target or phantom in the capture itself.  The last line, and `verdict` of reconstruction.json, say what
+    the images rest on: passed, or not verified with what was not looked at.
 
     With --reader hadamard, CAPTURE holds a reading for every Hadamard pattern.  The readings that any other
     patterns would have given follow from them: the student's patterns are compared with the coarsest Hadamard
@@ -136,9 +138,17 @@ def _from_basis(
 
 def written(outcome: "Outcome", folder: Path, force: bool) -> tuple[dict[str, Any], str]:
     """Write an outcome; its JSON value, and its table with the remarks below."""
-    from cidesign.reconstruct.outcome import RECORD_FILE, write_outcome
+    from cidesign.reconstruct.outcome import write_outcome
 
     write_outcome(folder, outcome, force)
+    return shown_outcome(outcome, folder)
+
+
+def shown_outcome(outcome: "Outcome | CubeOutcome", folder: Path) -> tuple[dict[str, Any], str]:
+    """The JSON value of an outcome; its table with the remarks below, and the verdict that it rests on in the end."""
+    from cidesign.reconstruct.outcome import RECORD_FILE
+
     notes = [f"note: {text}" for text in outcome.remarks]
-    text = "\n".join([f"{folder}: {outcome.heading}", table(outcome.rows, outcome.header), *notes])
+    verdict = [] if outcome.judgement is None else [outcome.judgement.words]
+    text = "\n".join([f"{folder}: {outcome.heading}", table(outcome.rows, outcome.header), *notes, *verdict])
     return {"folder": str(folder), "file": str(folder / RECORD_FILE), **outcome.record}, text

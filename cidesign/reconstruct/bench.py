@@ -16,7 +16,7 @@ from cidesign.calibration.spc_calibrate import verify_on
 from cidesign.calibration.spc_checks import sequence_checks
 from cidesign.calibration.spc_frames import reference_of
 from cidesign.calibration.spc_scene import scene_in_order
-from cidesign.calibration.verify import Check, Verification, require_passed
+from cidesign.calibration.verify import Check, Judgement, Verification, require_passed
 from cidesign.errors import FileError
 from cidesign.reconstruct import spc_diagnostics
 from cidesign.reconstruct.diagnose import HeldOut, Residuals, residuals
@@ -68,7 +68,9 @@ def reconstruct_capture(
     found = {image.name: residuals(image.image, measurements) for image in images}
     entries = {image.name: _entry(image, found[image.name], truth) for image in images}
     notes += [*spc_diagnostics.time_notes(found["lmmse"]), *_map_notes(maps, measurements), CHI_SQUARE_MEANING]
-    record = _record(run, capture, calibration, measurements, checks) | {"notes": notes, "images": entries}
+    judgement = Judgement(calibration.record.verification, now)
+    record = _record(run, capture, calibration, measurements, checks) | judgement.entry
+    record |= {"notes": notes, "images": entries}
     record["pictures"] = {"residuals": spc_diagnostics.RESIDUALS_TEXT}
     if maps is not None:
         record |= spc_diagnostics.diagnostics_entry(maps, truth, {image.name: image.image for image in images})
@@ -85,6 +87,7 @@ def reconstruct_capture(
         rows=[_row(image, entries[image.name], maps.held_out[image.name] if maps else None) for image in images],
         header=HEADER,
         remarks=notes,
+        judgement=judgement,
         maps=[] if maps is None else spc_diagnostics.named_maps(maps),
         pictures={"residuals": spc_diagnostics.draw_residuals(images, found, maps, design.count)},
     )
@@ -136,8 +139,9 @@ def _fitting(run: SinglePixelRun, calibration: Calibration, capture: Capture) ->
             f"{capture.path.name} is a bare array: design, device and exposure ({record.exposure_us:g} us calibrated) "
             "could not be checked; only the number of readings fits"
         )
-        return [Check(name="circumstances", status="warning", text=text)]
-    checks = circumstances_checks(record.circumstances, capture.record.circumstances, design_matters=False)
+        checks = [Check(name="circumstances", status="warning", text=text)]
+    else:
+        checks = circumstances_checks(record.circumstances, capture.record.circumstances, design_matters=False)
     return checks + verify_on(calibration.response, calibration.operator, capture, run.design)
 
 

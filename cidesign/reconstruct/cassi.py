@@ -13,7 +13,7 @@ from cidesign.calibration.cassi_calibration import CassiCalibration
 from cidesign.calibration.cassi_capture import CassiCapture, read_cassi_capture
 from cidesign.calibration.cassi_record import StoredCassiCalibration, read_cassi_calibration
 from cidesign.calibration.cassi_verify import verify_against
-from cidesign.calibration.verify import Verification, require_passed
+from cidesign.calibration.verify import Check, Judgement, Status, Verification, require_passed
 from cidesign.errors import FileError
 from cidesign.reconstruct.cassi_diagnostics import diagnose, redrawn
 from cidesign.reconstruct.cassi_outcome import CubeOutcome
@@ -40,6 +40,10 @@ CHI_SQUARE_MEANING = (
     "chi2 is 1 where a cube leaves of the readings what the noise of the detector and the error of the operator would "
     "leave; below 1 it is fitted to them as well, as usual here; far above 1 something is wrong"
 )
+FIT = "fit of the scene"
+# Methods that know what scenes are like; others fit whatever they are told.
+LIKE_TRAINING = ("student", "linear")
+MOST_CHI_SQUARE = 1.2
 HEADER = ("cube", "chi2", "neighbours", "range", "PSNR dB", "SSIM", "angle deg")
 
 
@@ -81,7 +85,7 @@ def reconstruct_cassi(
 
     stored = read_cassi_calibration(calibration_path)
     capture = read_cassi_capture(capture_path)
-    notes = gate(run, capture, stored, accept_failed)
+    notes, checks = gate(run, capture, stored, accept_failed)
     calibration = stored.calibration
     _require_shapes(run, capture, calibration)
     operator_error = stored.record.verification.score or 0.0
@@ -93,6 +97,9 @@ def reconstruct_cassi(
         name: residual_of(calibration.operator.predict(cube), readings.y, readings.variance, readings.used)
         for name, cube in cubes.items()
     }
+    checks.append(fit_check(residuals, stored.record.verification.score, white=capture.white is not None))
+    judgement = Judgement(stored.record.verification, _against_capture(checks))
+    notes += require_passed(capture.path, _against_capture(checks[-1:]), accept_failed)
     ratio = light_ratio(system.decoder.prior.mean.numpy(), calibration, readings)
     notes += [*remarks, *calibration.notes, *_lost_notes(readings), *_light_notes(ratio)]
     student, uncertainty_px = cubes["student"], calibration.pixel_uncertainty_px
@@ -101,7 +108,7 @@ def reconstruct_cassi(
     truth = None if capture.truth is None else capture.truth.astype(np.float32)
     found = diagnose(student, cubes["gap_tv"], deviation, truth, _bands_nm(run))
     notes += [CHI_SQUARE_MEANING, PROVES_NOTHING, *found.notes]
-    outcome = _outcome(run, capture, stored, readings, cubes, residuals, ratio, notes)
+    outcome = _outcome(run, capture, stored, readings, cubes, residuals, ratio, notes, judgement)
     return replace(outcome, record=outcome.record | found.entries, maps=found.maps)
 
 
@@ -109,20 +116,49 @@ def _bands_nm(run: CassiRun) -> list[float]:
     return [float(nm) for nm in run.profile.spectrograph.wavelengths_nm.value]
 
 
-def gate(run: CassiRun, capture: CassiCapture, stored: StoredCassiCalibration, accept_failed: bool) -> list[str]:
-    """Refuse a calibration that failed, is of other circumstances, or does not predict the capture's white target.
+def gate(
+    run: CassiRun, capture: CassiCapture, stored: StoredCassiCalibration, accept_failed: bool
+) -> tuple[list[str], list[Check]]:
+    """Refuse a calibration that failed, is of other circumstances, or does not predict the capture's white target, or
+    its scene where there is none.
 
-    Returns remarks on warnings, and on failures that were accepted.
+    Returns remarks on warnings and on failures that were accepted, and the checks of the capture.
     """
     design = run.design
     capture.require_design(design)
     notes = require_passed(stored.path, stored.record.verification, accept_failed)
     checks = circumstances_checks(stored.record.circumstances, capture.record.circumstances, design_matters=True)
     checks += verify_against(stored.calibration, capture, design)
-    again = Verification(score=None, score_meaning="the calibration against the capture of the scene", checks=checks)
-    notes += require_passed(capture.path, again, accept_failed)
+    notes += require_passed(capture.path, _against_capture(checks), accept_failed)
     # A check that could not be made is no reason to refuse, but one to say so.
-    return notes + [f"{check.name}: not checked: {check.text}" for check in checks if check.status == "not checked"]
+    notes += [f"{check.name}: not checked: {check.text}" for check in checks if check.status == "not checked"]
+    return notes, checks
+
+
+def _against_capture(checks: list[Check]) -> Verification:
+    return Verification(score=None, score_meaning="the calibration against the capture of the scene", checks=checks)
+
+
+def fit_check(residuals: dict[str, CubeResidual], operator_error: float | None, white: bool) -> Check:
+    """Whether a cube that is like the training's explains the readings to the noise and the error of the operator.
+
+    `operator_error`: the part of the readings that the operator does not foretell, None where no white target told it;
+    `white`: whether this capture's white target was looked at, so that a misfit is only one of the scene.
+    """
+    if operator_error is None:
+        text = "without a white target at the calibration the operator's error is not known"
+        return Check(name=FIT, status="not checked", text=text)
+    least = min(residuals[name].chi_square_reduced for name in LIKE_TRAINING)
+    status: Status = "passed"
+    text = "a cube like those of the training explains the readings"
+    if least > MOST_CHI_SQUARE:
+        status = "warning" if white else "not checked"
+        text = (
+            f"no cube like those of the training explains the readings, the best leaves {least:.1f} times what noise "
+            f"and operator would; sound benches left at most {MOST_CHI_SQUARE:g} times on scenes tried: a scene of "
+            "another kind, or an operator that is not the bench's"
+        )
+    return Check(name=FIT, status=status, text=text, value=least, limit=MOST_CHI_SQUARE, unit="chi2")
 
 
 def _require_shapes(run: CassiRun, capture: CassiCapture, calibration: CassiCalibration) -> None:
@@ -192,6 +228,7 @@ def _outcome(
     residuals: dict[str, CubeResidual],
     ratio: float,
     notes: list[str],
+    judgement: Judgement,
 ) -> CubeOutcome:
     from cidesign.reconstruct.cassi_solve import METHODS
 
@@ -215,6 +252,9 @@ def _outcome(
         "readings_used": int(np.count_nonzero(readings.used)),
         "readings_dead_or_saturated": readings.not_used,
         "raw_readings_saturated": readings.saturated_raw,
+        "verification": stored.record.verification.model_dump(mode="json"),
+        "checks": [check.model_dump(mode="json") for check in judgement.capture.checks],
+        **judgement.entry,
         "operator_error": stored.record.verification.score,
         "light_over_training": ratio,
         "notes": notes,
@@ -237,6 +277,7 @@ def _outcome(
         rows=[_row(entry) for entry in entries.values()],
         header=HEADER,
         remarks=notes,
+        judgement=judgement,
     )
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cidesign.calibration.verify import Judgement
 from cidesign.files import replacing_folder, save_npz, write_bytes, write_json
 from cidesign.reconstruct.cassi_pictures import NamedCube, colour_png, draw_cubes, draw_residuals, draw_spectra
 from cidesign.reconstruct.outcome import COMPARISON_FILE, RECORD_FILE, NamedMap, map_png
@@ -49,6 +50,7 @@ class CubeOutcome:
     rows: list[tuple[str, ...]]
     header: tuple[str, ...]
     remarks: list[str]
+    judgement: Judgement
     maps: list[CubeMap] = field(default_factory=list)
 
 

@@ -226,8 +226,11 @@ def _outcome(
     count = run.design.count
     # Two rows: linear above, decoder below; the full-basis image opens the first.
     blank = NamedImage("blank", "", np.ones_like(full.image))
-    panels = [full, *(image for image in images if image.name.endswith("_linear")), blank]
-    panels += [image for image in images if image.name.endswith("_decoder")]
+    rows = {
+        kind: [image for entry, image in zip(table, images[1:], strict=True) if entry["reconstruction"] == kind]
+        for kind in ("linear", "decoder")
+    }
+    panels = [full, *rows["linear"], blank, *rows["decoder"]]
     record = _record(run, reader, capture.path, scaled.divisor, scaled.noise_variance, notes) | {
         "region": region,
         "region_label": capture.labels[region],

@@ -18,7 +18,7 @@ from cidesign.calibration.kspace_record import (
     verify_capture,
 )
 from cidesign.calibration.orientation import Orientation
-from cidesign.calibration.verify import require_passed
+from cidesign.calibration.verify import Judgement, require_passed
 from cidesign.pattern import Trajectory
 from cidesign.physics.designs_kspace import centre_lines, variable_density_lines
 from cidesign.reconstruct.mri_diagnostics import Diagnosis, diagnose, redrawn
@@ -109,8 +109,9 @@ def reconstruct_kspace(
         "capture": again.model_dump(mode="json"),
     }
     held = {"unexplained": again.score, "meaning": again.score_meaning}
-    record = {**outcome.record, **found.entries, "verification": checked, "held_back": held}
-    return replace(outcome, record=record, maps=found.maps)
+    judgement = Judgement(stored.record.verification, again, same=stored.record.capture_sha256 == raw.digest)
+    record = {**outcome.record, **found.entries, **judgement.entry, "verification": checked, "held_back": held}
+    return replace(outcome, record=record, maps=found.maps, judgement=judgement)
 
 
 def line_sets(design: Trajectory) -> dict[str, Trajectory]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cidesign.calibration.verify import Judgement
 from cidesign.files import replacing_folder, save_npz, write_bytes, write_json
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ class Outcome:
     """Images to write, panels of the comparison (`columns` in a row), and the record of `reconstruction.json`.
 
     `maps` are written as the images are and drawn below the panels; `pictures` are more PNG files, by their stems.
+    `judgement`: what the images rest on; None where no calibration was used.
     """
 
     images: list[NamedImage]
@@ -62,6 +64,7 @@ class Outcome:
     rows: list[tuple[str, ...]]
     header: tuple[str, ...]
     remarks: list[str] = field(default_factory=list)
+    judgement: Judgement | None = None
     maps: list[NamedMap] = field(default_factory=list)
     pictures: dict[str, bytes] = field(default_factory=dict)
 

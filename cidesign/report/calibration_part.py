@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from cidesign.calibration.bench_state import BenchState
 from cidesign.calibration.calibration_folder import ARRAYS_FILE, RECORD_FILE
-from cidesign.calibration.verify import CHECK_HEADER, Check, Status, Verification, check_rows
+from cidesign.calibration.verify import CHECK_HEADER, Check, Status, Verification, check_rows, missing_words
 from cidesign.errors import FileError
 from cidesign.files import inside, read_json, read_limited, sha256_file
 from cidesign.reconstruct.fine_tuned import read_fine_tune_record
@@ -173,6 +173,9 @@ def _verdict(found: Verification) -> list[str]:
             f"it unless --accept-failed is given. Put it right and calibrate again.{unseen}",
             "bad",
         )
+    elif found.verdict == "not verified":
+        missing = missing_words(found.not_looked_at) if found.not_looked_at else "NOT LOOKED AT: anything at all"
+        said = html.paragraph(f"NOT VERIFIED. {missing}. Capture what is missing and calibrate again.{unseen}", "bad")
     else:
         said = html.paragraph(f"PASSED its verification: nothing that was looked at forbids its use.{unseen}", "good")
     blocks = [said]
@@ -190,8 +193,8 @@ def _verdict(found: Verification) -> list[str]:
 def _score_words(found: Verification) -> str:
     if found.score is None:
         return (
-            "Score: none. No data were kept out of the fit, so that `passed` says only that nothing wrong was seen, "
-            "not that the operator predicts new captures."
+            "Score: none. No data were kept out of the fit, so that nothing shows whether the operator predicts new "
+            "captures."
         )
     return f"Score on data that were kept out of the fit: {found.score:.4g} ({found.score_meaning})."
 

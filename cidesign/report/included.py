@@ -4,17 +4,19 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
-from cidesign.calibration.verify import Check
+from cidesign.calibration.verify import Check, NotLookedAt, Verdict, Verification, missing_words
 from cidesign.errors import FileError
 from cidesign.files import read_json
+from cidesign.reconstruct.outcome import RECORD_FILE
+from cidesign.records import first_problem
 from cidesign.report import html
 from cidesign.report.calibration_part import calibration_section, checks_table, is_calibration, picture_of
 from cidesign.report.parts import Figure, Section
 
 # What these say, the section itself does.
-FORMAT_KEYS = {"schema_version", "kind"}
+SAID_ELSEWHERE = {"schema_version", "kind", "verdict"}
 COMPARISON = "comparison.png"
 # Tables with more columns do not fit the page.
 WIDEST = 7
@@ -41,22 +43,23 @@ def included_section(folder: Path, design_digest: str) -> Section:
 
     A reconstruction of another design than `design_digest` is shown with a remark.
     """
-    record = read_json(folder / "reconstruction.json", "reconstruction record")
+    record = read_json(folder / RECORD_FILE, "reconstruction record")
     comparison = picture_of(folder, COMPARISON)
     blocks: list[str | Figure] = []
     if record.get("design_digest") != design_digest:
         blocks.append(html.paragraph("This reconstruction is of another design than this run's.", "note"))
+    blocks += _verdict(folder, record)
     plain = [
         (key.replace("_", " "), _cell(value))
         for key, value in record.items()
-        if _is_plain(value) and key not in FORMAT_KEYS
+        if _is_plain(value) and key not in SAID_ELSEWHERE
     ]
     blocks.append(html.facts(plain))
     blocks += [html.table(*rows) for rows in _tables(record)]
     blocks.append(Figure("", comparison, f"{COMPARISON} of {folder.name}"))
     blocks += _diagnostics(record)
     blocks += [Figure("", picture_of(folder, f"{name}.png"), text) for name, text in _extra(folder, record).items()]
-    checks = _checks(record)
+    checks = _judged(folder, record).of_capture
     if checks:
         blocks.append(html.paragraph("What was checked on this capture:"))
         blocks.append(checks_table(checks))
@@ -80,16 +83,54 @@ def _extra(folder: Path, record: Mapping[str, Any]) -> dict[str, str]:
     return named
 
 
-def _checks(record: Mapping[str, Any]) -> list[Check]:
-    """The checks of the capture, from `checks` or from `verification.capture.checks`; none where they do not fit."""
-    found = record.get("checks")
-    if found is None and isinstance(record.get("verification"), dict):
-        capture = record["verification"].get("capture")
-        found = capture.get("checks") if isinstance(capture, dict) else None
+class _Both(BaseModel):
+    """The verifications of the calibration and of the capture."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    calibration: Verification
+    capture: Verification
+
+
+class _Judged(BaseModel):
+    """What a record says of the verdict that its images rest on, and of the checks of the capture; `verdict` is None
+    in records without a calibration, and in those of earlier versions."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    verdict: Verdict | None = None
+    not_looked_at: list[NotLookedAt] = []
+    checks: list[Check] = []
+    verification: Verification | _Both | None = None
+
+    @property
+    def of_capture(self) -> list[Check]:
+        """The checks of the capture."""
+        return self.verification.capture.checks if isinstance(self.verification, _Both) else self.checks
+
+
+def _judged(folder: Path, record: Mapping[str, Any]) -> _Judged:
     try:
-        return [] if found is None else TypeAdapter(list[Check]).validate_python(found)
-    except ValidationError:
-        return []
+        return _Judged.model_validate(record)
+    except ValidationError as error:
+        raise FileError(f"{folder / RECORD_FILE}: {first_problem(error)}; reconstruct again") from error
+
+
+def _verdict(folder: Path, record: Mapping[str, Any]) -> list[str | Figure]:
+    """What the images rest on, in plain words."""
+    judged = _judged(folder, record)
+    if judged.verdict is None:
+        if "calibration" not in record:
+            return []
+        text = "This record does not say whether its calibration was verified; reconstruct again to know."
+        return [html.paragraph(text, "note")]
+    if judged.verdict == "passed":
+        return [html.paragraph("PASSED: the calibration was verified, and so was this capture.", "good")]
+    if judged.verdict == "failed":
+        text = "FAILED its verification, and was ACCEPTED all the same. These images cannot be trusted."
+        return [html.paragraph(text, "bad")]
+    missing = missing_words(judged.not_looked_at)
+    return [html.paragraph(f"NOT VERIFIED. {missing}. These images may be of a bench other than was told.", "bad")]
 
 
 def _diagnostics(record: Mapping[str, Any]) -> list[str]:

@@ -1,0 +1,48 @@
+"""What a verdict rests on: the checks without which nobody knows whether an operator is that of the bench.
+
+A check of one of these names that is `not checked` leaves a calibration, or a result, *not verified*.
+"""
+
+from typing import NamedTuple
+
+_CARD = "known card (`card` with `card_picture`), shown with 15 patterns or more"
+_PHANTOM = "phantom of known drawing"
+
+
+class Essential(NamedTuple):
+    """`target`: the calibration target that the check takes; `unseen`: what goes unseen without it; `or_else`: checks
+    that show it as well."""
+
+    target: str
+    unseen: str
+    or_else: tuple[str, ...] = ()
+
+
+ESSENTIAL: dict[str, Essential] = {
+    # Single-pixel camera.
+    "place of the patterns": Essential(
+        _CARD, "patterns that are mirrored, turned, displaced, or with on and off mirrors exchanged"
+    ),
+    "evenness of the light": Essential("white reference (`flat`) or known card", "light that is uneven over the field"),
+    "held-back patterns": Essential(_CARD, "an operator that does not predict the readings"),
+    # SD-CASSI.
+    "white target": Essential(
+        "white target (`white`)",
+        "a wrong lamp or scale, and a mask that is mirrored, turned, inverted or displaced, or a wrong dispersion step",
+        ("mask in the scene",),
+    ),
+    "fit of the scene": Essential(
+        "white target (`white`)",
+        "an operator that is not the bench's, where the scene is of another kind",
+        ("white target",),
+    ),
+    # MRI.
+    "orientation": Essential(_PHANTOM, "a picture that is mirrored or turned"),
+    "position of the phantom": Essential(_PHANTOM, "a field of view that is displaced"),
+    "order of readouts": Essential(_PHANTOM, "lost readouts, after which all lines are wrong"),
+    # One coil has no maps to predict lines with; then the phantom's drawing is all that a scan is held against.
+    "lines kept out": Essential(
+        "two coils, or a phantom of known drawing", "data that do not fit each other", ("phantom",)
+    ),
+    "coil maps": Essential("10 contiguous lines around the centre", "coil maps that do not predict other lines"),
+}
