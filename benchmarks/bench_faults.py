@@ -12,10 +12,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from bench_faults_cassi import cassi_case
-from bench_faults_common import Case, Result, mean_and_error
-from bench_faults_mri import mri_case
-from bench_faults_spc import spc_case
+from bench_faults_cassi import cassi_case, cassi_missing
+from bench_faults_common import Case, Missing, Result, mean_and_error
+from bench_faults_mri import mri_case, mri_missing
+from bench_faults_spc import spc_case, spc_missing
 
 from cidesign.calibration.faults import FAULTS, FaultName
 from cidesign.cli.output import table
@@ -45,13 +45,13 @@ def main() -> None:
     parser.add_argument("--clean", type=int, default=200)
     options = parser.parse_args()
     modality = Run(options.run).settings.modality
-    case: Callable[[dict[FaultName, float], int, bool], Result]
+    case: Case[SinglePixelRun] | Case[CassiRun] | Case[MriRun]
     if modality == "single-pixel":
-        case = Case(SinglePixelRun(options.run), spc_case)
+        case = Case(SinglePixelRun(options.run), spc_case, spc_missing)
     elif modality == "cassi":
-        case = Case(CassiRun(options.run), cassi_case)
+        case = Case(CassiRun(options.run), cassi_case, cassi_missing)
     else:
-        case = Case(MriRun(options.run), mri_case)
+        case = Case(MriRun(options.run), mri_case, mri_missing)
     alone: list[dict[FaultName, float]] = [{name: kind.default} for name, kind in FAULTS[modality].items()]
     shifts = SHIFTS.get(modality, [])
     rows = (
@@ -62,12 +62,26 @@ def main() -> None:
     header = ("fault", "found", "named", "only that", "uncalibrated", "calibrated", "oracle", "cal. - oracle")
     print(f"{options.run.name}: {modality}, {options.seeds} seeds, mean +- standard error, PSNR in dB")
     print(table(rows, header), flush=True)
+    _print_missing([case.without_targets(seed) for seed in range(options.seeds)])
     alarms: dict[int, str] = {}
     for seed in range(1000, 1000 + options.clean):
         result = case({}, seed, False)
         if result.findings:
             alarms[seed] = ", ".join(result.findings)
     print(f"false alarms on clean benches: {len(alarms)} of {options.clean} {alarms or ''}")
+
+
+def _print_missing(found: list[Missing]) -> None:
+    """Verdicts where a calibration target is missing; "passed" would be wrong in every row."""
+    counts: dict[tuple[str, str], list[str]] = {}
+    for left_out, faults, verdict in (one for each in found for one in each):
+        name = " + ".join(f"{fault}={strength:g}" for fault, strength in faults.items()) or "none"
+        counts.setdefault((left_out, name), []).append(verdict)
+    rows = [
+        (*key, *(f"{verdicts.count(verdict)}/{len(verdicts)}" for verdict in ("passed", "not verified", "failed")))
+        for key, verdicts in counts.items()
+    ]
+    print(table(rows, ("left out", "fault", "passed", "not verified", "failed")) if rows else "", flush=True)
 
 
 def _row(

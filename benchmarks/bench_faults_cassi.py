@@ -1,11 +1,12 @@
 """The SD-CASSI rows of the fault table."""
 
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 import torch
-from bench_faults_common import Result, findings, named_by, psnr_db
+from bench_faults_common import Missing, Result, findings, named_by, psnr_db
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -14,7 +15,9 @@ from cidesign.calibration.cassi_calibration import CassiCalibration
 from cidesign.calibration.cassi_capture import CassiCapture
 from cidesign.calibration.cassi_operator import code_coordinates
 from cidesign.calibration.cassi_twin import CassiTwin, TwinSettings
+from cidesign.calibration.cassi_verify import verify_against
 from cidesign.calibration.faults import FaultName
+from cidesign.calibration.verify import Judgement, Verification
 from cidesign.data.spectral import spectral_dead_leaves
 from cidesign.errors import FileError
 from cidesign.models.system import ImagingSystem, load_student
@@ -29,6 +32,25 @@ COMB_PX = 8
 ENOUGH = 1e-9
 
 
+def cassi_missing(run: CassiRun, seed: int) -> Missing:
+    """Verdicts without a white target: at the calibration, and of a later scene alone whose bench has changed."""
+    whole = _bench(run, {}, seed)[0]
+    left = replace(whole, arrays={name: array for name, array in whole.arrays.items() if name != "white"})
+    found: Missing = [("no white", {}, calibrate_bench(left, run.design, run.profile).verification.verdict)]
+    outcome = calibrate_bench(whole, run.design, run.profile)
+    changes: list[dict[FaultName, float]] = [
+        {"mirror": 1}, {"inversion": 1}, {"shift": 0.7}, {"wrong-step": 20}, {"wrong-step": -20}
+    ]  # fmt: skip
+    for faults in changes:
+        later = _bench(run, faults, seed)[0]
+        alone = replace(later, arrays={"scene": later.arrays["scene"]})
+        again = Verification(
+            score=None, score_meaning="", checks=verify_against(outcome.calibration, alone, run.design)
+        )
+        found.append(("a later scene alone", faults, Judgement(outcome.verification, again).verdict))
+    return found
+
+
 @cache
 def _system(path: Path) -> ImagingSystem:
     return load_student(CassiRun(path))
@@ -36,19 +58,8 @@ def _system(path: Path) -> ImagingSystem:
 
 def cassi_case(run: CassiRun, faults: dict[FaultName, float], seed: int, images: bool) -> Result:
     """Simulate, calibrate and, where `images`, reconstruct one bench, all in memory."""
-    bands_nm = run.profile.spectrograph.wavelengths_nm.value
-    cubes = spectral_dead_leaves(8, run.settings.side, bands_nm, SCENE_SEED + seed) / 255.0
-    scene = cubes[cubes.std(axis=(1, 2, 3)).argmax()]
-    own = run.settings
-    settings = TwinSettings(
-        photoelectrons_full_scale=own.photoelectrons_full_scale,
-        read_noise_photoelectrons=own.read_noise_photoelectrons,
-        seed=seed,
-    )
-    twin = CassiTwin(run.design, run.profile, settings, faults)
-    arrays = {name: np.asarray(array, dtype=np.float64) for name, array in twin.arrays(scene).items()}
-    record = twin.record("2026-01-01T00:00:00+00:00", "procedural")
-    capture = CassiCapture(Path("bench"), record, arrays)
+    capture, twin, scene = _bench(run, faults, seed)
+    record = capture.record
     try:
         outcome = calibrate_bench(capture, run.design, run.profile)
     except FileError as error:
@@ -70,6 +81,25 @@ def cassi_case(run: CassiRun, faults: dict[FaultName, float], seed: int, images:
     # Clipped or offset readings are no better for knowing the operator.
     oracle = None if {"saturation", "dark"} & set(faults) else psnr["true"]
     return Result(findings(verification), verification.faults, psnr["designed"], calibrated, oracle)
+
+
+def _bench(
+    run: CassiRun, faults: dict[FaultName, float], seed: int
+) -> tuple[CassiCapture, CassiTwin, NDArray[np.float64]]:
+    """A capture, its twin, and its scene."""
+    bands_nm = run.profile.spectrograph.wavelengths_nm.value
+    cubes = spectral_dead_leaves(8, run.settings.side, bands_nm, SCENE_SEED + seed) / 255.0
+    scene = cubes[cubes.std(axis=(1, 2, 3)).argmax()]
+    own = run.settings
+    settings = TwinSettings(
+        photoelectrons_full_scale=own.photoelectrons_full_scale,
+        read_noise_photoelectrons=own.read_noise_photoelectrons,
+        seed=seed,
+    )
+    twin = CassiTwin(run.design, run.profile, settings, faults)
+    arrays = {name: np.asarray(array, dtype=np.float64) for name, array in twin.arrays(scene).items()}
+    record = twin.record("2026-01-01T00:00:00+00:00", "procedural")
+    return CassiCapture(Path("bench"), record, arrays), twin, scene
 
 
 @torch.no_grad()

@@ -7,7 +7,7 @@ from typing import Generic, TypeVar
 import numpy as np
 
 from cidesign.calibration.faults import FaultName, fault_of
-from cidesign.calibration.verify import Verification
+from cidesign.calibration.verify import Verdict, Verification
 from cidesign.errors import CidesignError
 from cidesign.runs import Run
 
@@ -25,16 +25,25 @@ class Result:
     oracle_db: float | None
 
 
+# What was left out of a capture, the bench's faults, and the verdict: it must never be "passed".
+Missing = list[tuple[str, dict[FaultName, float], Verdict]]
+
+
 @dataclass(frozen=True)
 class Case(Generic[R]):
     """A run with the function that simulates, calibrates and reconstructs one bench."""
 
     run: R
     function: Callable[[R, dict[FaultName, float], int, bool], Result]
+    missing: Callable[[R, int], Missing]
 
     def __call__(self, faults: dict[FaultName, float], seed: int, images: bool) -> Result:
         """One bench with these faults."""
         return self.function(self.run, faults, seed, images)
+
+    def without_targets(self, seed: int) -> Missing:
+        """Verdicts of benches that were captured without some calibration target."""
+        return self.missing(self.run, seed)
 
 
 def named_by(error: CidesignError) -> tuple[FaultName, ...]:

@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
-from bench_faults_common import Result, findings, named_by
+from bench_faults_common import Missing, Result, findings, named_by
 from numpy.typing import NDArray
 
 from cidesign.calibration.faults import FaultName
@@ -26,6 +26,20 @@ from cidesign.models.system import ImagingSystem, load_student
 from cidesign.reconstruct.mri_score import object_mask, score_mri
 from cidesign.reconstruct.mri_solve import reconstructions
 from cidesign.runs import MriRun
+
+
+def mri_missing(run: MriRun, seed: int) -> Missing:
+    """Verdicts of mirrored scanners without a phantom, with the run's coils and with one."""
+    faults: dict[FaultName, float] = {"mirror": 1}
+    found: Missing = []
+    for coils in (run.settings.coils, 1):
+        with tempfile.TemporaryDirectory() as place:
+            folder = Path(place) / "scan"
+            simulate_mri(run, folder, faults=faults, seed=seed, coils=coils, phantom=False)
+            raw = read_kspace(folder, None, None)
+        _, verification, _ = calibrate_and_verify(raw, run.design, None)
+        found.append((f"no phantom, {coils} coil(s)", faults, verification.verdict))
+    return found
 
 
 @cache

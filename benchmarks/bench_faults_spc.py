@@ -1,20 +1,22 @@
 """The single-pixel rows of the fault table."""
 
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
 import numpy as np
-from bench_faults_common import Result, findings, named_by, psnr_db
+from bench_faults_common import Missing, Result, findings, named_by, psnr_db
 from numpy.typing import NDArray
 
-from cidesign.calibration.capture import Capture
+from cidesign.calibration.capture import Capture, SimulatedBench
 from cidesign.calibration.faults import FaultName
 from cidesign.calibration.measurement import measurements_from_counts
 from cidesign.calibration.response import Response
-from cidesign.calibration.spc_calibrate import SpcCalibration, calibrate_spc
+from cidesign.calibration.spc_calibrate import SpcCalibration, calibrate_spc, verify_on
 from cidesign.calibration.spc_faults import light_map, placement, scene_weights
 from cidesign.calibration.spc_scene import scene_in_order
 from cidesign.calibration.twin import bench_settings, capture_record, lamp_brightness, simulate_readings
+from cidesign.calibration.verify import Judgement, Verification
 from cidesign.data.procedural import dead_leaves
 from cidesign.errors import FileError
 from cidesign.models.system import ImagingSystem, load_student
@@ -27,6 +29,22 @@ SCENE_SEED = 2**34
 FRAME_US = 235.0
 
 
+def spc_missing(run: SinglePixelRun, seed: int) -> Missing:
+    """Verdicts of a mirrored bench without the card, and the white reference; and of a later scene alone."""
+    faults: dict[FaultName, float] = {"mirror": 1}
+    whole, sound = (_bench(run, which, seed)[0] for which in (faults, {}))
+    found: Missing = []
+    for names in (("card", "card_picture"), ("card", "card_picture", "flat")):
+        left = replace(whole, arrays={name: array for name, array in whole.arrays.items() if name not in names})
+        found.append((f"no {' nor '.join(names)}", faults, calibrate_spc(left, run.design).verification.verdict))
+    calibrated = calibrate_spc(sound, run.design)
+    later = replace(whole, arrays={"scene": whole.arrays["scene"]})
+    checks = verify_on(calibrated.response, calibrated.operator, later, run.design)
+    again = Verification(score=None, score_meaning="", checks=checks)
+    found.append(("a later scene alone", faults, Judgement(calibrated.verification, again).verdict))
+    return found
+
+
 @cache
 def _system(path: Path) -> ImagingSystem:
     return load_student(SinglePixelRun(path))
@@ -34,26 +52,9 @@ def _system(path: Path) -> ImagingSystem:
 
 def spc_case(run: SinglePixelRun, faults: dict[FaultName, float], seed: int, images: bool) -> Result:
     """Simulate, calibrate and, where `images`, reconstruct one bench, all in memory."""
-    design, settings = run.design, run.settings
-    pictures = dead_leaves(8, design.side, SCENE_SEED + seed) / 255.0
-    scene = pictures[pictures.std(axis=(1, 2)).argmax()]
-    bench = bench_settings(
-        dark_counts=200.0,
-        gain=None,
-        photoelectrons_per_frame=settings.photoelectrons_per_frame,
-        read_noise_counts=None,
-        read_noise_photoelectrons=settings.read_noise_photoelectrons,
-        adc_bits=16,
-        seed=seed,
-        scene="procedural",
-        faults=faults,
-    )
-    time_us = FRAME_US * np.arange(len(design.frames()))
-    arrays = {
-        name: array.astype(np.float64) for name, array in simulate_readings(design, scene, bench, time_us).items()
-    }
-    record = capture_record(design, bench, FRAME_US, "2026-01-01T00:00:00+00:00")
-    capture = Capture(Path("bench"), record, arrays)
+    design = run.design
+    capture, bench, scene, time_us = _bench(run, faults, seed)
+    arrays = capture.arrays
     try:
         found = calibrate_spc(capture, design)
     except FileError as error:
@@ -74,6 +75,32 @@ def spc_case(run: SinglePixelRun, faults: dict[FaultName, float], seed: int, ima
     if verification.verdict == "passed":
         calibrated = psnr_db(_calibrated(capture, found, run, system), scene)
     return Result(findings(verification), verification.faults, uncalibrated, calibrated, oracle)
+
+
+def _bench(
+    run: SinglePixelRun, faults: dict[FaultName, float], seed: int
+) -> tuple[Capture, SimulatedBench, NDArray[np.float64], NDArray[np.float64]]:
+    """A capture, its bench, its scene, and when its frames began."""
+    design, settings = run.design, run.settings
+    pictures = dead_leaves(8, design.side, SCENE_SEED + seed) / 255.0
+    scene = pictures[pictures.std(axis=(1, 2)).argmax()]
+    bench = bench_settings(
+        dark_counts=200.0,
+        gain=None,
+        photoelectrons_per_frame=settings.photoelectrons_per_frame,
+        read_noise_counts=None,
+        read_noise_photoelectrons=settings.read_noise_photoelectrons,
+        adc_bits=16,
+        seed=seed,
+        scene="procedural",
+        faults=faults,
+    )
+    time_us = FRAME_US * np.arange(len(design.frames()))
+    arrays = {
+        name: array.astype(np.float64) for name, array in simulate_readings(design, scene, bench, time_us).items()
+    }
+    record = capture_record(design, bench, FRAME_US, "2026-01-01T00:00:00+00:00")
+    return Capture(Path("bench"), record, arrays), bench, scene, time_us
 
 
 def _calibrated(

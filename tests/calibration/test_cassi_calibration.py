@@ -228,8 +228,10 @@ def test_without_a_white_target_the_calibration_is_not_trusted():
     capture, _ = clean()
     outcome = calibrate_bench(changed(capture, drop=("white",)), MASK, PROFILE)
     assert outcome.verification.score is None
-    assert [check.name for check in outcome.verification.failed] == ["white target"]
-    assert "put an even white target in place of the scene" in outcome.verification.failed[0].text
+    assert outcome.verification.verdict == "not verified"
+    (missing,) = outcome.verification.not_looked_at
+    assert missing.check == "white target"
+    assert "put an even white target in place of the scene" in missing.why
 
 
 def test_the_white_target_is_no_part_of_any_fit():

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -151,9 +152,17 @@ def test_partial_captures(card_design: PatternStack, take: Take, changed: Change
     flat_only = calibrate_spc(changed(capture, card=None, card_picture=None, scene=None), card_design)
     assert not flat_only.operator.fitted
     assert _check(flat_only, "place of the patterns").status == "not checked"
+    assert flat_only.verification.verdict == "not verified"
+    assert "on the white reference" in flat_only.verification.score_meaning
+    assert "card" not in _check(flat_only, "held-back patterns (white reference)").text
+    assert (card_only.verification.verdict, "on the known card" in card_only.verification.score_meaning) == (
+        "passed", True,
+    )  # fmt: skip
     none = calibrate_spc(changed(capture, card=None, card_picture=None, flat=None), card_design)
     assert none.fit is None
     assert none.verification.score is None
+    assert none.verification.verdict == "not verified"
+    assert {one.check for one in none.verification.not_looked_at} == {"place of the patterns", "evenness of the light"}
     assert _check(none, "place of the patterns").status == "not checked"
     assert np.array_equal(none.operator.light_map, np.ones((16, 16)))
 
@@ -168,6 +177,8 @@ def test_designs_too_small_to_find_their_place(
     check = _check(found, "place of the patterns")
     assert check.status == "not checked"
     assert f"{count} patterns are too few" in check.text
+    assert found.verification.verdict == "not verified"
+    assert "15 patterns or more" in found.verification.not_looked_at[-1].target
 
 
 def test_the_wrong_card_is_refused(card_design: PatternStack, take: Take, changed: Changed) -> None:
@@ -296,3 +307,24 @@ def test_a_foreign_capture(card_design: PatternStack, take: Take) -> None:
         FileError, match=r"was recorded with design bbbbbbbbbbbb.* name the run whose patterns were shown"
     ):
         calibrate_spc(other, card_design)
+
+
+FOLDERS = ("monday", "saturation-study", "lost trigger readings for clips", "inversion", "dark")
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_the_fault_does_not_hang_on_the_name_of_the_folder(
+    card_design: PatternStack, take: Take, changed: Changed, folder: str
+) -> None:
+    capture = replace(take(card_design), path=Path(folder))
+    scene = capture.arrays["scene"]
+    clipped = scene.copy()
+    clipped[5:9] = 65535
+    cases = {
+        "lost-trigger": scene[:-10], "saturation": clipped, None: scene[::2],
+        "bit-justification": np.round(scene / 64) * 64,
+    }  # fmt: skip
+    for fault, readings in cases.items():
+        (failed,) = calibrate_spc(changed(capture, scene=readings), card_design).verification.failed
+        assert (failed.name, failed.fault) == ("scene", fault)
+        assert folder in failed.text

@@ -4,7 +4,16 @@ from pathlib import Path
 
 import pytest
 
-from cidesign.calibration.verify import Check, Verification, check_rows, finding, require_passed
+from cidesign.calibration.essential import ESSENTIAL
+from cidesign.calibration.verify import (
+    Check,
+    Judgement,
+    Verification,
+    check_rows,
+    finding,
+    require_passed,
+    verdict_words,
+)
 from cidesign.errors import LimitError
 
 GOOD = Check(name="dark", status="passed", text="fine")
@@ -18,7 +27,8 @@ def _of(*checks: Check) -> Verification:
 
 
 def test_verdict_and_faults() -> None:
-    assert _of().verdict == _of(GOOD, WARNED, FIXED).verdict == "passed"
+    assert _of(GOOD, WARNED, FIXED).verdict == "passed"
+    assert _of().verdict == "not verified"  # nothing was looked at
     assert _of(GOOD, BAD).verdict == "failed"
     assert _of(FIXED, WARNED, BAD, BAD).faults == ("mirror", "drift", "rotation")
     assert _of(GOOD).faults == ()
@@ -47,3 +57,42 @@ def test_rows_and_findings() -> None:
     assert (wrong.status, wrong.text, wrong.fault) == ("corrected", "wrong", "shift")
     right = finding("x", False, "right", "wrong", status="failed", fault="shift")
     assert (right.status, right.text, right.fault) == ("passed", "right", None)
+
+
+def _unseen(name: str) -> Check:
+    return Check(name=name, status="not checked", text="it was not captured")
+
+
+@pytest.mark.parametrize("name", sorted(ESSENTIAL))
+def test_an_essential_check_that_was_not_made_leaves_it_unverified(name: str) -> None:
+    found = _of(GOOD, _unseen(name))
+    assert found.verdict == "not verified"
+    (missing,) = found.not_looked_at
+    assert (missing.check, missing.why, missing.when) == (name, "it was not captured", "calibration")
+    said = verdict_words(found)
+    assert said.startswith("verification: not verified; score none; NOT LOOKED AT: ")
+    assert ESSENTIAL[name].target in said
+    assert ESSENTIAL[name].unseen in said
+    assert _of(BAD, _unseen(name)).verdict == "failed"
+    for other in ESSENTIAL[name].or_else:
+        assert _of(Check(name=other, status="passed", text=""), _unseen(name)).verdict == "passed"
+        assert _of(_unseen(other), _unseen(name)).verdict == "not verified"
+
+
+def test_other_checks_may_be_left_out() -> None:
+    assert _of(GOOD, _unseen("temperature")).verdict == "passed"
+
+
+def test_a_result_rests_on_its_calibration_and_its_capture() -> None:
+    sound, unsure, wrong = _of(GOOD), _of(GOOD, _unseen("place of the patterns")), _of(BAD)
+    assert Judgement(sound, sound).verdict == "passed"
+    assert Judgement(sound, wrong).verdict == Judgement(wrong, unsure).verdict == "failed"
+    assert "ACCEPTED all the same" in Judgement(wrong, sound).words
+    for calibration, capture, when in ((unsure, sound, "calibration"), (sound, unsure, "capture")):
+        judged = Judgement(calibration, capture)
+        assert judged.verdict == judged.entry["verdict"] == "not verified"
+        assert [one["when"] for one in judged.entry["not_looked_at"]] == [when]
+    # Said once, and not at all where the capture is the one that was calibrated.
+    assert len(Judgement(unsure, unsure).not_looked_at) == 1
+    assert Judgement(sound, unsure, same=True).verdict == "passed"
+    assert Judgement(sound, _of()).verdict == "passed"
