@@ -65,6 +65,11 @@ class SceneImage:
         return self._energy / max(self._noise, 1e-300) - 1 if self.lit.any() else -1.0
 
     @cached_property
+    def spread_px(self) -> float:
+        """Over how many pixels the fine structure is spread: (sum z^2)^2 / sum z^4."""
+        return self._energy**2 / max(float((self._structure**4).sum()), 1e-300)
+
+    @cached_property
     def told(self) -> float:
         """The part that the operator explains as it was calibrated."""
         return self.explained(self.operator)

@@ -17,8 +17,9 @@ LEAST_EXPLAINED, MARGIN = 0.45, 0.2
 # Of what the calibrated operator leaves, a change of it must explain this part to be one; the mask's place also so much
 # of all, as next to nothing is left of smooth scenes.
 CONVINCING, LEAST_GAIN = 0.15, 0.05
-# With fewer sound pixels than this, or less of them above the noise, an image shows nothing.
-LEAST_PIXELS, LEAST_SIGNAL = 400, 0.5
+# With fewer sound pixels than this, or less of them above the noise, an image shows nothing; with its light in few of
+# them, some displacement of some mask fits by chance.
+LEAST_PIXELS, LEAST_SIGNAL, LEAST_SPREAD = 400, 0.5, 150
 UNSEEN = "; a bench that has changed since its calibration would go unseen"
 
 
@@ -31,6 +32,8 @@ def scene_check(calibration: CassiCalibration, frames: Array) -> Check:
     image = _image(calibration, frames)
     if int(image.lit.sum()) < LEAST_PIXELS or image.signal_over_noise < LEAST_SIGNAL:
         return _unsure("the scene is too dark, or too little of the code's image is sound", None)
+    if image.spread_px < LEAST_SPREAD:
+        return _unsure("the scene's light falls on too few pixels", None)
     others = image.turned_over()
     best = max(others, key=lambda stand: stand.explained)
     if not _explains(image.told, best.explained):
