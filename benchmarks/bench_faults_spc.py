@@ -12,7 +12,7 @@ from cidesign.calibration.capture import Capture, SimulatedBench
 from cidesign.calibration.faults import FaultName
 from cidesign.calibration.measurement import measurements_from_counts
 from cidesign.calibration.response import Response
-from cidesign.calibration.spc_calibrate import SpcCalibration, calibrate_spc, verify_on
+from cidesign.calibration.spc_calibrate import SpcCalibration, calibrate_spc, place_unseen, verify_on
 from cidesign.calibration.spc_faults import light_map, placement, scene_weights
 from cidesign.calibration.spc_scene import scene_in_order
 from cidesign.calibration.twin import bench_settings, capture_record, lamp_brightness, simulate_readings
@@ -39,7 +39,7 @@ def spc_missing(run: SinglePixelRun, seed: int) -> Missing:
         found.append((f"no {' nor '.join(names)}", faults, calibrate_spc(left, run.design).verification.verdict))
     calibrated = calibrate_spc(sound, run.design)
     later = replace(whole, arrays={"scene": whole.arrays["scene"]})
-    checks = verify_on(calibrated.response, calibrated.operator, later, run.design)
+    checks = verify_on(calibrated.response, calibrated.operator, later, run.design) or [place_unseen()]
     again = Verification(score=None, score_meaning="", checks=checks)
     found.append(("a later scene alone", faults, Judgement(calibrated.verification, again).verdict))
     return found

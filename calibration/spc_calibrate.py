@@ -122,16 +122,12 @@ def _unusable(error: FileError) -> Check:
 
 
 def verify_on(response: Response, operator: SpcOperator, capture: Capture, design: PatternStack) -> list[Check]:
-    """Check a stored calibration on the known card of a later capture; not checked where that holds none.
+    """Check a stored calibration on the known card of a later capture; empty where that holds none.
 
     Raises `FileError` for a card's picture of another size or without contrast.
     """
     if "card" not in capture.arrays:
-        text = (
-            "this capture holds no known card: patterns that were mirrored, turned, displaced or inverted since the "
-            "calibration would go unseen"
-        )
-        return [Check(name="place of the patterns", status="not checked", text=text)]
+        return []
     frames = frames_of(capture, "card", design, response)
     measured = measurements_from_counts(frames, design, response, SpcOperator.as_designed(design.side))
     picture = capture.arrays["card_picture"]
@@ -147,6 +143,15 @@ def verify_on(response: Response, operator: SpcOperator, capture: Capture, desig
         # No place of the patterns and no light explains this card at all.
         fault, detail = None, UNKNOWN_CHANGE
     return [*checks, held_back_check(unexplained, fault, detail)]
+
+
+def place_unseen() -> Check:
+    """Said of a later capture without a known card."""
+    text = (
+        "this capture holds no known card: patterns that were mirrored, turned, displaced or inverted since the "
+        "calibration would go unseen"
+    )
+    return Check(name="place of the patterns", status="not checked", text=text)
 
 
 def _what_changed(before: SpcOperator, now: SpcOperator) -> tuple[FaultName | None, str]:

@@ -12,7 +12,7 @@ from cidesign.calibration.bench_state import circumstances_checks
 from cidesign.calibration.capture import Capture, read_capture
 from cidesign.calibration.measurement import Measurements, measurements_from_counts
 from cidesign.calibration.record import Calibration, read_calibration
-from cidesign.calibration.spc_calibrate import verify_on
+from cidesign.calibration.spc_calibrate import place_unseen, verify_on
 from cidesign.calibration.spc_checks import sequence_checks
 from cidesign.calibration.spc_frames import reference_of
 from cidesign.calibration.spc_scene import scene_in_order
@@ -142,7 +142,8 @@ def _fitting(run: SinglePixelRun, calibration: Calibration, capture: Capture) ->
         checks = [Check(name="circumstances", status="warning", text=text)]
     else:
         checks = circumstances_checks(record.circumstances, capture.record.circumstances, design_matters=False)
-    return checks + verify_on(calibration.response, calibration.operator, capture, run.design)
+    again = verify_on(calibration.response, calibration.operator, capture, run.design)
+    return checks + (again or [place_unseen()])
 
 
 @dataclass(frozen=True)

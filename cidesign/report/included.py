@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from cidesign.calibration.verify import Check, NotLookedAt, Verdict, Verification, missing_words
+from cidesign.calibration.verify import Check, NotLookedAt, Verdict, missing_words
 from cidesign.errors import FileError
 from cidesign.files import read_json
 from cidesign.reconstruct.outcome import RECORD_FILE
@@ -83,13 +83,20 @@ def _extra(folder: Path, record: Mapping[str, Any]) -> dict[str, str]:
     return named
 
 
-class _Both(BaseModel):
-    """The verifications of the calibration and of the capture."""
+class _Checks(BaseModel):
+    """The checks of one verification."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="ignore", frozen=True)
 
-    calibration: Verification
-    capture: Verification
+    checks: list[Check] = []
+
+
+class _OfCapture(BaseModel):
+    """A verification; those of MRI hold that of the capture beside that of the calibration."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    capture: _Checks | None = None
 
 
 class _Judged(BaseModel):
@@ -101,12 +108,12 @@ class _Judged(BaseModel):
     verdict: Verdict | None = None
     not_looked_at: list[NotLookedAt] = []
     checks: list[Check] = []
-    verification: Verification | _Both | None = None
+    verification: _OfCapture = _OfCapture()
 
     @property
     def of_capture(self) -> list[Check]:
         """The checks of the capture."""
-        return self.verification.capture.checks if isinstance(self.verification, _Both) else self.checks
+        return self.checks if self.verification.capture is None else self.verification.capture.checks
 
 
 def _judged(folder: Path, record: Mapping[str, Any]) -> _Judged:

@@ -131,3 +131,21 @@ def test_wide_tables_of_a_few_images_stand_upright(tmp_path: Path) -> None:
     text = _text(_folder(tmp_path / "rec", {"images": {"student": entry, "linear": entry}}))
     assert "<th>image</th><th>student</th><th>linear</th>" in text
     assert "<tr><td>quantity 4</td><td>4</td><td>4</td></tr>" in text
+
+
+def test_the_verdict_is_repeated(tmp_path: Path) -> None:
+    missing = {
+        "check": "place of the patterns", "target": "known card", "unseen": "mirrored patterns", "why": "no card",
+        "when": "capture",
+    }  # fmt: skip
+    record = {"design_digest": "d1", "calibration": "cal", "verdict": "not verified", "not_looked_at": [missing]}
+    text = _text(_folder(tmp_path / "rec", record))
+    assert '<p class="bad">NOT VERIFIED. NOT LOOKED AT: place of the patterns (missing in this capture: known' in text
+    assert "mirrored patterns" in text
+    passed = _text(_folder(tmp_path / "rec", record | {"verdict": "passed", "not_looked_at": []}))
+    assert '<p class="good">PASSED' in passed
+    failed = _text(_folder(tmp_path / "rec", record | {"verdict": "failed", "not_looked_at": []}))
+    assert "ACCEPTED all the same" in failed
+    assert "does not say whether" in _text(_folder(tmp_path / "rec", {"design_digest": "d1", "calibration": "cal"}))
+    with pytest.raises(FileError, match="verdict"):
+        _text(_folder(tmp_path / "rec", record | {"verdict": "fine"}))
