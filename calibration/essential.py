@@ -25,6 +25,10 @@ ESSENTIAL: dict[str, Essential] = {
     ),
     "evenness of the light": Essential("white reference (`flat`) or known card", "light that is uneven over the field"),
     "held-back patterns": Essential(_CARD, "an operator that does not predict the readings"),
+    "order of readings (scene)": Essential(
+        "scene with structure, in enough light, shown with 16 to 2048 patterns",
+        "readings that belong to other frames than their own",
+    ),
     # SD-CASSI.
     "white target": Essential(
         "white target (`white`)",
