@@ -75,7 +75,7 @@ def _link(path: Path) -> object:
 
 
 def _pictures(path: Path) -> object:
-    return read_folder(path.parent, 8, 8, 4, 1)
+    return read_folder(path, 8, 8, 4, 1)
 
 
 TARGETS = (
@@ -105,7 +105,7 @@ TARGETS = (
            _command("check", "--profile", "chrome-laser-10um", "--tone", "clear"), 60),
     Target("picture stack", ("pictures/*.tif", "pictures/*.tiff", "pictures/*.png"),
            lambda path: read_array(path, "scene"), 50),
-    Target("training pictures", ("pictures/*",), _pictures, 50),
+    Target("training pictures", ("pictures/*",), _pictures, 50, folder=True),
     Target("CSV", ("arrays/*.csv",), lambda path: read_array(path, "scene"), 60),
     Target("npy, npz", ("arrays/*.npy", "arrays/*.npz"), lambda path: read_array(path, "scene"), 50),
     Target("MAT", ("arrays/*.mat", "cubes/*.mat"), lambda path: read_array(path, "scene"), 30),

@@ -72,7 +72,8 @@ def from_full_array(
     Raises `FileError` for k-space that was sampled point by point.
     """
     # Removing oversampling leaves no sample exactly 0: the zeros of a readout are in what was recorded.
-    measured = ((k if recorded is None else recorded) != 0).any(axis=0)
+    with np.errstate(invalid="ignore"):  # signalling NaN of damaged files; what is not finite is refused below
+        measured = ((k if recorded is None else recorded) != 0).any(axis=0)
     lines = np.flatnonzero(measured.any(axis=1))
     if not lines.size:
         raise FileError(f"{path}: `{source}` holds nothing but zeros")
