@@ -32,7 +32,7 @@ def mri_missing(run: MriRun, seed: int) -> Missing:
     """Verdicts of mirrored scanners without a phantom, with the run's coils and with one."""
     faults: dict[FaultName, float] = {"mirror": 1}
     found: Missing = []
-    for coils in (run.settings.coils, 1):
+    for coils in sorted({run.settings.coils, 1}):
         with tempfile.TemporaryDirectory() as place:
             folder = Path(place) / "scan"
             simulate_mri(run, folder, faults=faults, seed=seed, coils=coils, phantom=False)

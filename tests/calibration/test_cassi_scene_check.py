@@ -67,9 +67,10 @@ def test_a_bench_that_changed_is_named(faults: dict, fault: str) -> None:
     assert (check.name, check.status, check.fault) == (NAME, "failed", fault)
 
 
-def test_a_shorter_spectrum_is_never_passed() -> None:
+@pytest.mark.parametrize("seed", range(5))
+def test_a_shorter_spectrum_is_never_passed(seed: int) -> None:
     """Less dispersion looks like a scene without light in the outer bands; which of both cannot be told."""
-    assert looked_at(leaves(7), {"wrong-step": -20}).status in ("failed", "not checked")
+    assert looked_at(leaves(seed), {"wrong-step": -20}).status in ("failed", "not checked")
 
 
 def test_a_scene_that_shows_nothing_cannot_tell() -> None:
