@@ -388,7 +388,7 @@ def test_changed_images_are_noticed(tmp_path: Path, settings: RunSettings, profi
     with pytest.raises(Interrupted):
         start_run(tmp_path / "run", own, profile, False, _StopAt(2, Interrupted))
     np.save(pictures / "1.npy", np.random.default_rng(9).random((20, 24)))
-    with pytest.raises(FileError, match="not those this run started with"):
+    with pytest.raises(FileError, match="not those that this run started with"):
         resume_run(tmp_path / "run", Listener())
 
 
