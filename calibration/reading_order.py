@@ -35,6 +35,7 @@ FARTHEST = 16
 PART_MOVES, PART_PLACES = (-3, -2, -1, 1, 2, 3), 32
 # Random orders must be told apart where the readings vary this many times more than their noise.
 TELLING_VARIANCE = 4.0
+EXCHANGED = "the two readings of each pair are exchanged, as they are by on and off mirrors that are"
 
 
 @dataclass(frozen=True)
@@ -168,7 +169,7 @@ def whole_orders(sequence: Sequence) -> list[Order]:
         return found
     found.append(Order(rows[::-1].copy(), "the record is reversed, with each pair as it was"))
     if sequence.paired:
-        found.append(Order(rows, "the two readings of each pair are exchanged", sign=-1))
+        found.append(Order(rows, EXCHANGED, sign=-1))
         found.append(Order(rows[::-1].copy(), "the record is reversed", sign=-1))
     else:
         swapped = rows ^ 1

@@ -50,13 +50,15 @@ def reconstruct_capture(
     response = calibration.response
     notes = require_passed(calibration.path, calibration.record.verification, accept_failed)
     scene = scene_in_order(capture, design, response, calibration.operator)
-    # Nothing is measured from readings in a wrong order: what that raises would name something else.
-    order = Verification(score=None, score_meaning="order of the readings", checks=[scene.check])
+    fitting = _fitting(run, calibration, capture)
+    # Nothing is measured from readings in a wrong order: what that raises would name something else.  What a card in
+    # this capture shows comes before: exchanged mirrors exchange the two readings of each pair.
+    order = Verification(score=None, score_meaning="order of the readings", checks=[*fitting, scene.check])
     require_passed(capture.path, order, accept_failed)
     measurements = measurements_from_counts(
         scene.frames, design, response, calibration.operator, reference_of(capture, design)
     )
-    checks = [*_fitting(run, calibration, capture), scene.check, *sequence_checks("scene", scene.frames, measurements)]
+    checks = [*fitting, scene.check, *sequence_checks("scene", scene.frames, measurements)]
     now = Verification(score=None, score_meaning="checks of this capture", checks=checks)
     notes += require_passed(calibration.path, now, accept_failed)
     notes += [f"{check.name}: {check.text}" for check in checks if check.status == "corrected"]

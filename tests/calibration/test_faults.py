@@ -22,7 +22,7 @@ def test_names_defaults_and_ranges(modality: Modality) -> None:
 
 
 def test_wrong_names_are_answered_with_the_known_ones() -> None:
-    with pytest.raises(InputError, match="--fault nosuch: no such fault; known are lost-trigger, flicker, drift"):
+    with pytest.raises(InputError, match="nosuch: no such fault; known are lost-trigger, record-shift, flicker, drift"):
         parse_fault("nosuch", "single-pixel")
     with pytest.raises(InputError, match="means nothing for a run of the modality single-pixel"):
         parse_fault("coil-loss", "single-pixel")

@@ -178,7 +178,8 @@ def test_designs_too_small_to_find_their_place(
     assert check.status == "not checked"
     assert f"{count} patterns are too few" in check.text
     assert found.verification.verdict == "not verified"
-    assert "15 patterns or more" in found.verification.not_looked_at[-1].target
+    (place,) = (one for one in found.verification.not_looked_at if one.check == "place of the patterns")
+    assert "15 patterns or more" in place.target
 
 
 def test_the_wrong_card_is_refused(card_design: PatternStack, take: Take, changed: Changed) -> None:

@@ -13,6 +13,7 @@ from PIL import Image
 
 from cidesign.calibration.cassi_calibration import CassiCalibration
 from cidesign.calibration.cassi_operator import CassiOperator
+from cidesign.calibration.verify import Judgement, Verification
 from cidesign.errors import FileError
 from cidesign.physics.base import ImagePrior
 from cidesign.physics.conjugate_gradients import conjugate_gradients
@@ -174,13 +175,16 @@ def test_false_colours_are_the_bands_and_upright() -> None:
     np.testing.assert_allclose(decoded / 255, picture, atol=0.5 / 255 + 1e-6)
 
 
+NOTHING = Verification(score=None, score_meaning="none", checks=[])
+
+
 def outcome() -> CubeOutcome:
     truth = letter()
     cubes = [NamedCube("truth", "truth", truth), NamedCube("student", "student", truth + np.float32(0.05), "26 dB")]
     y = operator().predict(truth)
     return CubeOutcome(
         cubes=cubes, bands_nm=[450.0, 550.0, 650.0], y=y, residuals={"student": 0 * y}, used=y > 0.1, heading="3 bands",
-        record={"kind": "reconstruction"}, rows=[], header=(), remarks=[],
+        record={"kind": "reconstruction"}, rows=[], header=(), remarks=[], judgement=Judgement(NOTHING, NOTHING),
     )  # fmt: skip
 
 
