@@ -154,7 +154,7 @@ def test_hadamard_captures(cidesign: Command, run: Path) -> None:
 
 def test_faults_by_name(cidesign: Command, run: Path) -> None:
     line = _error(cidesign("simulate", run, "--fault", "nosuch", "--out", "c"), 2)
-    assert "no such fault; known are lost-trigger, flicker, drift, saturation, dark, mirror" in line
+    assert "no such fault; known are lost-trigger, record-shift, flicker, drift, saturation, dark, mirror" in line
     assert "means nothing for a run of the modality single-pixel" in _error(
         cidesign("simulate", run, "--fault", "coil-loss", "--out", "c"), 2
     )
