@@ -18,12 +18,12 @@ from cidesign.calibration.cassi_twin import CassiTwin, TwinSettings
 from cidesign.calibration.cassi_verify import verify_against
 from cidesign.calibration.faults import FaultName
 from cidesign.calibration.verify import Judgement, Verification
-from cidesign.data.spectral import spectral_dead_leaves
 from cidesign.errors import FileError
+from cidesign.modalities.cassi.dead_leaves import spectral_dead_leaves
+from cidesign.modalities.cassi.measured_encoder import MeasuredCassiEncoder
+from cidesign.modalities.cassi.reconstruct import readings_of
+from cidesign.modalities.cassi.solve import designed_operator, encoder_of
 from cidesign.models.system import ImagingSystem, load_student
-from cidesign.physics.cassi_measured import MeasuredCassiEncoder
-from cidesign.reconstruct.cassi import readings_of
-from cidesign.reconstruct.cassi_solve import designed_operator, encoder_of
 from cidesign.runs import CassiRun
 
 SCENE_SEED = 2**34

@@ -19,12 +19,12 @@ from cidesign.calibration.kspace_response import KspaceCalibration
 from cidesign.calibration.kspace_twin import noise_covariance
 from cidesign.calibration.kspace_verify import calibrate_and_verify
 from cidesign.calibration.verify import Verification
-from cidesign.cli.mri_capture import simulate_mri
-from cidesign.data.phantoms import coil_maps
 from cidesign.errors import CidesignError
+from cidesign.modalities.mri.bench import simulate_mri
+from cidesign.modalities.mri.phantoms import coil_maps
+from cidesign.modalities.mri.score import object_mask, score_mri
+from cidesign.modalities.mri.solve import reconstructions
 from cidesign.models.system import ImagingSystem, load_student
-from cidesign.reconstruct.mri_score import object_mask, score_mri
-from cidesign.reconstruct.mri_solve import reconstructions
 from cidesign.runs import MriRun
 
 

@@ -19,9 +19,9 @@ from cidesign.calibration.twin import bench_settings, capture_record, lamp_brigh
 from cidesign.calibration.verify import Judgement, Verification
 from cidesign.data.procedural import dead_leaves
 from cidesign.errors import FileError
+from cidesign.modalities.single_pixel import solve
 from cidesign.models.system import ImagingSystem, load_student
 from cidesign.physics.noise import DetectorNoise
-from cidesign.reconstruct import solve
 from cidesign.runs import SinglePixelRun
 
 SCENE_SEED = 2**34

@@ -11,8 +11,8 @@ import time
 
 import torch
 
-from cidesign.physics.cassi import Dispersion, SdCassiEncoder
-from cidesign.physics.single_pixel import gram_distance
+from cidesign.modalities.cassi.encoder import Dispersion, SdCassiEncoder
+from cidesign.modalities.single_pixel.encoder import gram_distance
 
 # Form, side, and the number of patterns or bands.
 ROWS = (

@@ -17,15 +17,15 @@ from cidesign.calibration.kspace_record import read_kspace_calibration
 from cidesign.calibration.readers import read_array
 from cidesign.calibration.record import read_calibration
 from cidesign.cli import group
-from cidesign.data.cube_files import read_cube
 from cidesign.data.folders import read_folder
-from cidesign.data.mri_files import read_volume
 from cidesign.device.core import ServerCore
 from cidesign.device.frames import Frame, MessageType
 from cidesign.device.messages import Begin, Caps, Data, Held, LinkStatus, Nak, Named, Placed, Run
 from cidesign.device.store import Store
 from cidesign.errors import DeviceError
 from cidesign.hardware_profiles.loader import load_profile
+from cidesign.modalities.cassi.cube_files import read_cube
+from cidesign.modalities.mri.image_files import read_volume
 from cidesign.runs import CassiRun, MriRun, SinglePixelRun
 
 

@@ -19,9 +19,8 @@ import torch
 
 from cidesign.calibration.kspace_readers import read_kspace
 from cidesign.calibration.kspace_record import read_kspace_calibration
-from cidesign.cli.mri_capture import calibrate_mri, reconstruct_mri, simulate_mri
-from cidesign.models.system import load_student
-from cidesign.reconstruct.mri_solve import (
+from cidesign.modalities.mri.bench import calibrate_mri, reconstruct_mri, simulate_mri
+from cidesign.modalities.mri.solve import (
     TV_WEIGHT_NOISES,
     batch,
     calibrated_encoder,
@@ -31,6 +30,7 @@ from cidesign.reconstruct.mri_solve import (
     total_variation,
     zero_filled,
 )
+from cidesign.models.system import load_student
 from cidesign.runs import MriRun
 
 REPEATS = 5

@@ -19,14 +19,14 @@ import torch
 
 from cidesign.calibration.cassi_operator import CassiOperator
 from cidesign.calibration.spc_operator import Placement, SpcOperator
-from cidesign.data.phantoms import coil_maps
 from cidesign.data.source import procedural_images
 from cidesign.distill.fine_tune import MeanError, Quality, fine_tune, fine_tune_settings
+from cidesign.modalities.cassi.encoder import Dispersion, PixelNoise, SdCassiEncoder
+from cidesign.modalities.mri.phantoms import coil_maps
+from cidesign.modalities.mri.solve import calibrated_encoder
 from cidesign.models.system import load_student
-from cidesign.physics.cassi import Dispersion, PixelNoise, SdCassiEncoder
 from cidesign.physics.noise import DetectorNoise
 from cidesign.physics.operator_family import OperatorFamily
-from cidesign.reconstruct.mri_solve import calibrated_encoder
 from cidesign.reconstruct.operator_families import CassiFamily, KspaceFamily, SinglePixelFamily
 from cidesign.runs import CassiRun, MriRun, Run, SinglePixelRun
 

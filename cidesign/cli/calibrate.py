@@ -118,7 +118,7 @@ def _print_plan(run: "Run", out: Path | None, capture: Path | None, force: bool,
 
     from cidesign.calibration.plan import plan_text
     from cidesign.cli.modalities import bench_function
-    from cidesign.cli.spc_capture import plan_files_spc
+    from cidesign.modalities.single_pixel.bench import plan_files_spc
     from cidesign.runs import SinglePixelRun
 
     if capture is not None:

@@ -13,8 +13,8 @@ def reconstruct_cassi(
     """Reconstruct the scene of a capture with the student and baselines, and write cubes, pictures and a record."""
     from cidesign.cli.reconstruct import shown_outcome
     from cidesign.files import refuse_existing
-    from cidesign.reconstruct import cassi
-    from cidesign.reconstruct.cassi_outcome import write_cube_outcome
+    from cidesign.modalities.cassi import reconstruct as cassi
+    from cidesign.modalities.cassi.outcome import write_cube_outcome
 
     refuse_existing(folder, force)
     outcome = cassi.reconstruct_cassi(run, capture, calibration, accept_failed)

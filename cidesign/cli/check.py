@@ -102,8 +102,8 @@ def command(
 
 def _check_mask(path: Path, profile_name: str | None, tone: Any, assignments: tuple[str, ...], as_json: bool) -> None:
     """A single mask file."""
-    from cidesign.cli.aperture_files import check_aperture
     from cidesign.hardware_profiles.loader import load_aperture
+    from cidesign.modalities.cassi.files import check_aperture
 
     def show(finding: "Finding") -> None:
         if not as_json:
@@ -126,7 +126,7 @@ def _check_sequence(path: Path, profile_name: str | None, orientation: Any, as_j
     if path.suffix.lower() != ".seq":
         known = ", ".join((*MASK_FILES, ".seq"))
         raise FileError(f"{path}: a single file of this kind cannot be checked; known are {known}")
-    from cidesign.cli.mri_files import check_mri, require_sound
+    from cidesign.modalities.mri.files import check_mri, require_sound
 
     value, text = check_mri(path, load_mri(profile_name) if profile_name else None, orientation=orientation)
     result(value, text, as_json)

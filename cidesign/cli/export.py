@@ -92,7 +92,7 @@ def command(
 def _export_mask(
     run: Any, target: Path, formats: tuple[str, ...], fields: dict[str, Any], force: bool
 ) -> tuple[dict[str, Any], str]:
-    from cidesign.cli.aperture_files import export_aperture
+    from cidesign.modalities.cassi.files import export_aperture
 
     return export_aperture(run.design, run.profile, target, _order_options(fields), formats, force)
 
@@ -119,7 +119,7 @@ def _order_options(fields: dict[str, Any]) -> "OrderOptions":
 def _export_lines(
     run: Any, target: Path, formats: tuple[str, ...], fields: dict[str, Any], force: bool
 ) -> tuple[dict[str, Any], str]:
-    from cidesign.cli.mri_files import export_mri
+    from cidesign.modalities.mri.files import export_mri
 
     protocol = {**FIRST_PROTOCOL, **fields}
     if "dwell_us" in fields:

@@ -9,7 +9,7 @@ from cidesign.cli.assignments import keyword_values, set_option
 from cidesign.cli.output import force_option, json_option, next_step, note, quoted, result, table
 
 if TYPE_CHECKING:
-    from cidesign.reconstruct.cassi_outcome import CubeOutcome
+    from cidesign.modalities.cassi.outcome import CubeOutcome
     from cidesign.reconstruct.outcome import Outcome
     from cidesign.runs import Run
 
@@ -121,7 +121,7 @@ def _from_basis(
 ) -> tuple[dict[str, Any], str]:
     from cidesign.errors import InputError
     from cidesign.files import refuse_existing
-    from cidesign.reconstruct.hadamard import reconstruct_hadamard, reconstruct_spas
+    from cidesign.modalities.single_pixel.full_basis import reconstruct_hadamard, reconstruct_spas
     from cidesign.runs import SinglePixelRun
 
     opened = SinglePixelRun(run.path)

@@ -9,12 +9,12 @@ from numpy.typing import NDArray
 
 from cidesign.data.folders import measure_folder, read_folder
 from cidesign.data.image_sets import MeasuredSet
-from cidesign.data.phantoms import phantom_slices
 from cidesign.data.procedural import dead_leaves
-from cidesign.data.spectral import spectral_dead_leaves
 from cidesign.files import sha256_bytes
 from cidesign.hardware_profiles.aperture_schema import ApertureProfile
 from cidesign.hardware_profiles.schema import HardwareProfile
+from cidesign.modalities.cassi.dead_leaves import spectral_dead_leaves
+from cidesign.modalities.mri.phantoms import phantom_slices
 from cidesign.run_settings import CassiSettings, MriSettings, RunSettings
 
 # What one scene of a user's data is called.
@@ -53,14 +53,14 @@ def load_images(settings: RunSettings, profile: HardwareProfile) -> TrainingImag
         return TrainingImages(train, validation, f"{counts[0]} procedural {_KINDS[settings.modality]}", (), ())
     path = Path(settings.data)
     if isinstance(settings, CassiSettings) and isinstance(profile, ApertureProfile):
-        from cidesign.data.hyperspectral import read_cubes
+        from cidesign.modalities.cassi.images import read_cubes
 
         bands = profile.spectrograph.wavelengths_nm.value
         cubes = read_cubes(path, settings.side, bands, *counts, settings.seed)
         description = f"{counts[0]} crops of {cubes.pictures} cubes below {settings.data}"
         return TrainingImages(cubes.train, cubes.validation, description, cubes.skipped, cubes.notes, cubes.trained)
     if isinstance(settings, MriSettings):
-        from cidesign.data.kspace import read_slices
+        from cidesign.modalities.mri.images import read_slices
 
         slices = read_slices(path, settings.side, *counts, settings.seed)
         description = f"{counts[0]} of {slices.pictures} slices below {settings.data}"
@@ -80,12 +80,12 @@ def load_measured(settings: RunSettings, profile: HardwareProfile, data: str, tr
     """
     path, count, seed = Path(data), settings.validation_images, settings.seed
     if isinstance(settings, CassiSettings) and isinstance(profile, ApertureProfile):
-        from cidesign.data.hyperspectral import measure_cubes
+        from cidesign.modalities.cassi.images import measure_cubes
 
         bands = profile.spectrograph.wavelengths_nm.value
         return measure_cubes(path, settings.side, bands, count, seed, trained)
     if isinstance(settings, MriSettings):
-        from cidesign.data.kspace import measure_slices
+        from cidesign.modalities.mri.images import measure_slices
 
         return measure_slices(path, settings.side, seed, trained)
     found = measure_folder(path, settings.side, count, seed, trained)

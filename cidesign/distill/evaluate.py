@@ -8,18 +8,23 @@ from cidesign.distill.job import SystemMaker
 from cidesign.distill.loop import compared, evaluation_batches, evaluation_noise
 from cidesign.errors import InputError
 from cidesign.hardware_profiles.schema import HardwareProfile
+from cidesign.modalities.cassi.encoder import SdCassiEncoder
+from cidesign.modalities.cassi.fixed_designs import feasible_blue_noise_mask, feasible_random_mask
+from cidesign.modalities.mri.encoder import MriEncoder, line_scores
+from cidesign.modalities.mri.fixed_designs import centre_lines, equispaced_lines, variable_density_lines
+from cidesign.modalities.single_pixel.encoder import SinglePixelEncoder
+from cidesign.modalities.single_pixel.fixed_designs import (
+    HadamardOrder,
+    hadamard_patterns,
+    low_frequency_cosines,
+    random_patterns,
+)
 from cidesign.models.optics import CassiOptics, MriOptics
 from cidesign.models.system import ImagingSystem
 from cidesign.pattern import ApertureMask, Design, PatternStack, Trajectory
 from cidesign.physics.base import Encoder
-from cidesign.physics.cassi import SdCassiEncoder
-from cidesign.physics.designs import HadamardOrder, hadamard_patterns, low_frequency_cosines, random_patterns
-from cidesign.physics.designs_aperture import feasible_blue_noise_mask, feasible_random_mask
-from cidesign.physics.designs_kspace import centre_lines, equispaced_lines, variable_density_lines
 from cidesign.physics.encoder_metrics import condition_number, line_spread, row_coherence
 from cidesign.physics.metrics import high_frequency_error_db, psnr_db, sam_degrees, ssim
-from cidesign.physics.mri import MriEncoder, line_scores
-from cidesign.physics.single_pixel import SinglePixelEncoder
 from cidesign.run_settings import RunSettings, SinglePixelSettings
 
 # Of the powers 2, 4 and 8 tried on phantoms, the one whose reconstructions came nearest.

@@ -17,9 +17,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from cidesign.modalities.single_pixel.encoder import SinglePixelEncoder
 from cidesign.models.decoder import Decoder
 from cidesign.physics.noise import DetectorNoise
-from cidesign.physics.single_pixel import SinglePixelEncoder
 
 # Readings that are never trained on: as many say when to stop as then say, unused until then, whether it helped.
 HELD_BACK_SHARE = 0.2

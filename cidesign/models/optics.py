@@ -9,21 +9,21 @@ from torch import Tensor
 
 from cidesign.constraints.aperture import feature_rule
 from cidesign.constraints.kspace import LineBudget
-from cidesign.constraints.relax_aperture import cells_shape
 from cidesign.constraints.rules import bit_depth_rule
 from cidesign.errors import InputError
 from cidesign.hardware_profiles.aperture_schema import ApertureProfile
 from cidesign.hardware_profiles.dmd_schema import DmdProfile
 from cidesign.hardware_profiles.mri_schema import MriProfile
 from cidesign.hardware_profiles.schema import HardwareProfile
+from cidesign.modalities.cassi.encoder import Dispersion, PixelNoise, SdCassiEncoder
+from cidesign.modalities.cassi.relax import cells_shape
+from cidesign.modalities.mri.encoder import MriEncoder, SharedTimeEncoder, fit_fourier_prior, line_scores
+from cidesign.modalities.single_pixel.encoder import SinglePixelEncoder
+from cidesign.modalities.single_pixel.fixed_designs import low_frequency_cosines
 from cidesign.pattern import ApertureMask, Design, PatternStack, Trajectory
 from cidesign.physics.base import Encoder, ImagePrior
-from cidesign.physics.cassi import Dispersion, PixelNoise, SdCassiEncoder
-from cidesign.physics.designs import low_frequency_cosines
 from cidesign.physics.linear_inverse import fit_prior
-from cidesign.physics.mri import MriEncoder, SharedTimeEncoder, fit_fourier_prior, line_scores
 from cidesign.physics.noise import DetectorNoise
-from cidesign.physics.single_pixel import SinglePixelEncoder
 from cidesign.run_settings import CassiSettings, MriSettings, RunSettings, SinglePixelSettings
 
 # Training moves the latent weights of the design it starts from; half-way to the limit, a value can still change.
@@ -205,7 +205,7 @@ class MriOptics(Optics):
 
     def encoder(self, relaxation: str | None) -> MriEncoder:
         """A new encoder with the coils and the noise of the settings."""
-        from cidesign.data.phantoms import coil_maps
+        from cidesign.modalities.mri.phantoms import coil_maps
 
         coils, side = self.settings.coils, self.settings.side
         maps = torch.ones(1, side, side) if coils == 1 else torch.from_numpy(coil_maps(coils, side, 0))

@@ -13,14 +13,14 @@ from cidesign.calibration.calibration_folder import CommonRecord
 from cidesign.calibration.cassi_operator import CassiOperator
 from cidesign.calibration.verify import Verification, require_passed
 from cidesign.errors import FileError
+from cidesign.modalities.cassi.encoder import PixelNoise
+from cidesign.modalities.cassi.solve import encoder_of
+from cidesign.modalities.mri.encoder import MriEncoder
+from cidesign.modalities.single_pixel.encoder import SinglePixelEncoder
 from cidesign.pattern import PatternStack
 from cidesign.physics.base import Encoder
-from cidesign.physics.cassi import PixelNoise
-from cidesign.physics.mri import MriEncoder
 from cidesign.physics.noise import DetectorNoise
 from cidesign.physics.operator_family import Drawn, OperatorFamily, gain_draw
-from cidesign.physics.single_pixel import SinglePixelEncoder
-from cidesign.reconstruct.cassi_solve import encoder_of
 from cidesign.runs import CassiRun, MriRun, Run, SinglePixelRun
 
 # Of the norm over the coils: ESPIRiT maps of four simulated coils from 7 to 12 calibration lines of 64 and of 128, with
@@ -113,7 +113,7 @@ class SinglePixelFamily:
 def single_pixel_family(run: SinglePixelRun, folder: Path, device: str) -> SinglePixelFamily:
     """From dark and white frames (noise) and the cards (place and light of the patterns)."""
     from cidesign.calibration.record import read_calibration
-    from cidesign.reconstruct.solve import calibrated_noise
+    from cidesign.modalities.single_pixel.solve import calibrated_noise
 
     found, design = read_calibration(folder), run.design
     _require_fitting(folder, found.record, run, found.operator.light_map.shape, (design.side, design.side))
@@ -134,7 +134,7 @@ def captured_scene(run: SinglePixelRun, folder: Path, capture: Path) -> tuple[Te
     from cidesign.calibration.spc_checks import sequence_checks
     from cidesign.calibration.spc_frames import reference_of
     from cidesign.calibration.spc_scene import scene_in_order
-    from cidesign.reconstruct.solve import calibrated_noise
+    from cidesign.modalities.single_pixel.solve import calibrated_noise
 
     found, taken, design = read_calibration(folder), read_capture(capture), run.design
     scene = scene_in_order(taken, design, found.response, found.operator)
@@ -203,7 +203,7 @@ def _smooth(rng: np.random.Generator, count: int, size: tuple[int, int]) -> NDAr
 def kspace_family(run: MriRun, folder: Path, device: str) -> KspaceFamily:
     """From the noise and the coil maps of a calibration."""
     from cidesign.calibration.kspace_record import read_kspace_calibration
-    from cidesign.reconstruct.mri_solve import calibrated_encoder
+    from cidesign.modalities.mri.solve import calibrated_encoder
 
     stored, design = read_kspace_calibration(folder), run.design
     found = stored.calibration
@@ -247,7 +247,7 @@ class CassiFamily:
 def cassi_family(run: CassiRun, folder: Path, device: str) -> CassiFamily:
     """From the measured masks, their place, and the detector's noise."""
     from cidesign.calibration.cassi_record import read_cassi_calibration
-    from cidesign.reconstruct.cassi_solve import calibrated_noise
+    from cidesign.modalities.cassi.solve import calibrated_noise
 
     stored = read_cassi_calibration(folder)
     calibration, side = stored.calibration, run.settings.side

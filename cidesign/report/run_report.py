@@ -9,14 +9,14 @@ from torch import Tensor
 
 from cidesign.errors import FileError
 from cidesign.files import read_limited, write_bytes
+from cidesign.modalities.cassi.report import cassi_part
+from cidesign.modalities.mri.report import mri_part
+from cidesign.modalities.single_pixel.report import single_pixel_part
 from cidesign.models.system import load_student, load_teacher
 from cidesign.report import figures, html
-from cidesign.report.cassi_part import cassi_part
 from cidesign.report.figures import Epoch
 from cidesign.report.included import folder_section
-from cidesign.report.mri_part import mri_part
 from cidesign.report.parts import Figure, Part, Section, Shown, reconstruct_scenes
-from cidesign.report.single_pixel_part import single_pixel_part
 from cidesign.runs import CassiRun, MriRun, Run, SinglePixelRun
 
 MAX_METRICS_BYTES = 50_000_000

@@ -13,9 +13,9 @@ from cidesign.calibration.cassi_scene_check import NAME, scene_check
 from cidesign.calibration.cassi_twin import CassiTwin, TwinSettings
 from cidesign.calibration.cassi_verify import verify_against
 from cidesign.calibration.verify import Check, Verification
-from cidesign.data.spectral import spectral_dead_leaves
 from cidesign.hardware_profiles.loader import load_profile
 from cidesign.matlab import read_matrices
+from cidesign.modalities.cassi.dead_leaves import spectral_dead_leaves
 from cidesign.pattern import ApertureMask
 
 PROFILE = load_profile("chrome-laser-10um")

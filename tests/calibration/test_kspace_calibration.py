@@ -30,9 +30,9 @@ from cidesign.calibration.kspace_response import (
 )
 from cidesign.calibration.kspace_twin import capture_record, noise_covariance, scanner_settings, simulate_kspace
 from cidesign.calibration.verify import Verification
-from cidesign.data.phantoms import coil_maps, phantom_slices
 from cidesign.errors import FileError, InputError
 from cidesign.export.bart_files import read_cfl, write_cfl
+from cidesign.modalities.mri.phantoms import coil_maps, phantom_slices
 from cidesign.pattern import Trajectory, centre_block
 
 SIDE, COILS = 48, 4

@@ -30,8 +30,8 @@ from cidesign.calibration.kspace_verify import calibrate_and_verify, verify_stor
 from cidesign.calibration.orientation import Orientation
 from cidesign.calibration.plan import plan_text
 from cidesign.calibration.verify import Check, Verification
-from cidesign.data.phantoms import coil_maps, phantom_slices
 from cidesign.errors import FileError, InputError, LimitError
+from cidesign.modalities.mri.phantoms import coil_maps, phantom_slices
 from cidesign.pattern import Trajectory, centre_block
 
 SIDE, COILS, NOISE = 32, 4, 0.01

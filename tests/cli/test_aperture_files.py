@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cidesign.cli.aperture_files import check_aperture, export_aperture
 from cidesign.errors import InputError
 from cidesign.export.aperture_layout import OrderOptions
 from cidesign.hardware_profiles.loader import load_profile
+from cidesign.modalities.cassi.files import check_aperture, export_aperture
 from cidesign.pattern import ApertureMask
 
 pytest.importorskip("gdstk", reason="the extra `gds` is not installed")

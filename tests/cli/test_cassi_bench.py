@@ -7,8 +7,8 @@ import pytest
 
 from cidesign.calibration.cassi_capture import read_cassi_capture
 from cidesign.cli.assignments import keyword_values
-from cidesign.cli.cassi_capture import calibrate_cassi, plan_cassi, simulate_cassi
 from cidesign.errors import FileError, InputError
+from cidesign.modalities.cassi.bench import calibrate_cassi, plan_cassi, simulate_cassi
 
 
 @pytest.fixture(scope="module")

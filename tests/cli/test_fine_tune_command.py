@@ -10,11 +10,11 @@ import pytest
 import torch
 
 from cidesign.cli.fine_tune import NO_PROOF, fine_tune_command
-from cidesign.cli.spc_capture import calibrate_spc, simulate_spc
 from cidesign.data.procedural import dead_leaves
 from cidesign.distill import fine_tune
 from cidesign.errors import FileError, InputError, LimitError
 from cidesign.files import sha256_file, write_json
+from cidesign.modalities.single_pixel.bench import calibrate_spc, simulate_spc
 from cidesign.models.system import load_student
 from cidesign.reconstruct.fine_tuned import RECORD_FILE, WEIGHTS_FILE, load_decoder_for
 from cidesign.reconstruct.operator_families import operator_family

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cidesign.constraints.kspace import LineBudget
-from cidesign.constraints.relax_kspace import calibration_mask, hard_lines, select_lines, soft_lines
+from cidesign.modalities.mri.relax import calibration_mask, hard_lines, select_lines, soft_lines
 from cidesign.pattern import centre_block
 
 
@@ -119,7 +119,7 @@ def _worth(rule: LineBudget, scores: torch.Tensor, energy: torch.Tensor, draws: 
         moved = scores.clone().requires_grad_()
         chances = soft_lines(rule, moved, 0.4)
         chances.retain_grad()
-        from cidesign.constraints import relax_kspace
+        from cidesign.modalities.mri import relax as relax_kspace
 
         lines = relax_kspace._Choose.apply(chances, hard_lines(rule, scores + noise))
         ((1 - lines) ** 2 * energy).sum().backward()

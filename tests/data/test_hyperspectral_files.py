@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy.io import loadmat, savemat
 
-from cidesign.data.cube_files import read_cube
 from cidesign.errors import CidesignError, FileError
+from cidesign.modalities.cassi.cube_files import read_cube
 
 SHARED = Path(__file__).parents[2].parent / "shared" / "data" / "hsi"
 NM = np.array([450.0, 500.0, 560.0, 650.0])

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cidesign.data.kspace import measure_slices, read_slices
 from cidesign.errors import FileError, InputError
+from cidesign.modalities.mri.images import measure_slices, read_slices
 
 SHARED = Path(__file__).parents[2].parent / "shared" / "data" / "mri"
 

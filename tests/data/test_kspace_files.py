@@ -12,9 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cidesign.data import nifti
-from cidesign.data.mri_files import read_volume
 from cidesign.data.nifti import TYPES, read_nifti
 from cidesign.errors import CidesignError, FileError
+from cidesign.modalities.mri.image_files import read_volume
 
 SHARED = Path(__file__).parents[2].parent / "shared" / "data" / "mri"
 RNG = np.random.default_rng(0)

@@ -25,11 +25,11 @@ from cidesign.distill.self_supervised import (
 )
 from cidesign.errors import CidesignError
 from cidesign.files import sha256_bytes
+from cidesign.modalities.single_pixel.encoder import SinglePixelEncoder
 from cidesign.models.system import ImagingSystem, load_student
 from cidesign.physics.base import Encoder
 from cidesign.physics.noise import DetectorNoise
 from cidesign.physics.operator_family import Drawn
-from cidesign.physics.single_pixel import SinglePixelEncoder
 from cidesign.reconstruct.operator_families import SinglePixelFamily
 from cidesign.runs import SinglePixelRun
 

@@ -15,11 +15,11 @@ from cidesign.distill import job
 from cidesign.distill.job import Listener, start_run
 from cidesign.distill.loop import StepReport
 from cidesign.hardware_profiles.loader import load_profile
+from cidesign.modalities.cassi.encoder import SdCassiEncoder
+from cidesign.modalities.mri.encoder import MriEncoder
+from cidesign.modalities.single_pixel.encoder import SinglePixelEncoder
 from cidesign.models.system import ImagingSystem, load_student
 from cidesign.pattern import ApertureMask, PatternStack, centre_block
-from cidesign.physics.cassi import SdCassiEncoder
-from cidesign.physics.mri import MriEncoder
-from cidesign.physics.single_pixel import SinglePixelEncoder
 from cidesign.run_settings import RunSettings
 from cidesign.runs import Run
 

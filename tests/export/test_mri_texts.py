@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cidesign.cli.mri_files import check_mri, export_mri
 from cidesign.errors import InputError
 from cidesign.hardware_profiles.loader import load_profile
 from cidesign.hardware_profiles.mri_schema import MriProfile
+from cidesign.modalities.mri.files import check_mri, export_mri
 from cidesign.pattern import Trajectory
 
 pytest.importorskip("pypulseq", reason="the extra 'mri' is not installed")

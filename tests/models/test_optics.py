@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from cidesign.errors import InputError
+from cidesign.modalities.cassi.encoder import SdCassiEncoder
+from cidesign.modalities.mri.encoder import MriEncoder
+from cidesign.modalities.single_pixel.encoder import SinglePixelEncoder
 from cidesign.models.optics import Optics, optics_for
-from cidesign.physics.cassi import SdCassiEncoder
-from cidesign.physics.mri import MriEncoder
-from cidesign.physics.single_pixel import SinglePixelEncoder
 
 MODALITIES = {"single-pixel": "real@12", "cassi": "real", "mri": "R1.6"}
 

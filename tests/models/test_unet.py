@@ -3,11 +3,11 @@
 import pytest
 import torch
 
+from cidesign.modalities.single_pixel.encoder import SinglePixelEncoder
+from cidesign.modalities.single_pixel.fixed_designs import low_frequency_cosines
 from cidesign.models.unet import LinearThenUNet, UNet
 from cidesign.physics.base import ImagePrior
-from cidesign.physics.designs import low_frequency_cosines
 from cidesign.physics.noise import DetectorNoise
-from cidesign.physics.single_pixel import SinglePixelEncoder
 
 
 def _encoder(side: int, count: int) -> SinglePixelEncoder:

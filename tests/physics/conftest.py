@@ -10,12 +10,12 @@ from torch import Tensor
 
 from cidesign.constraints.aperture import MinimumFeature
 from cidesign.constraints.kspace import LineBudget
-from cidesign.constraints.relax_aperture import cells_shape
 from cidesign.constraints.rules import BitDepth
+from cidesign.modalities.cassi.encoder import Dispersion, SdCassiEncoder
+from cidesign.modalities.cassi.relax import cells_shape
+from cidesign.modalities.mri.encoder import MriEncoder
+from cidesign.modalities.single_pixel.encoder import SinglePixelEncoder
 from cidesign.physics.base import Encoder
-from cidesign.physics.cassi import Dispersion, SdCassiEncoder
-from cidesign.physics.mri import MriEncoder
-from cidesign.physics.single_pixel import SinglePixelEncoder
 
 SIDE, PATTERNS = 12, 17
 STEPS = Dispersion((0.0, 1.0, 2.0), "columns", 1)

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cidesign.constraints.aperture import MinimumFeature
-from cidesign.constraints.relax_aperture import cells_shape
-from cidesign.physics.cassi import Dispersion, PixelNoise, SdCassiEncoder
+from cidesign.modalities.cassi.encoder import Dispersion, PixelNoise, SdCassiEncoder
+from cidesign.modalities.cassi.relax import cells_shape
 
 
 def _slow(cube: np.ndarray, mask: np.ndarray, optics: Dispersion) -> np.ndarray:

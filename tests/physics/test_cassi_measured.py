@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from cidesign.calibration.cassi_operator import CassiOperator
+from cidesign.modalities.cassi.encoder import Dispersion, PixelNoise, SdCassiEncoder
+from cidesign.modalities.cassi.measured_encoder import MeasuredCassiEncoder
 from cidesign.physics.base import ImagePrior
-from cidesign.physics.cassi import Dispersion, PixelNoise, SdCassiEncoder
-from cidesign.physics.cassi_measured import MeasuredCassiEncoder
 from cidesign.physics.linear_inverse import dct_matrix
 from cidesign.physics.splitting import LongSplittingEstimator, SplittingEstimator
 

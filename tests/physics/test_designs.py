@@ -7,7 +7,7 @@ import pytest
 from scipy.linalg import hadamard
 
 from cidesign.errors import InputError
-from cidesign.physics.designs import hadamard_patterns, low_frequency_cosines, random_patterns
+from cidesign.modalities.single_pixel.fixed_designs import hadamard_patterns, low_frequency_cosines, random_patterns
 
 ORDERS: Any = ["natural", "sequency", "cake-cutting"]
 

@@ -8,13 +8,13 @@ from numpy.typing import NDArray
 
 from cidesign.constraints.aperture import MinimumFeature
 from cidesign.errors import InputError
-from cidesign.pattern import ApertureMask
-from cidesign.physics.designs_aperture import (
+from cidesign.modalities.cassi.fixed_designs import (
     blue_noise_mask,
     feasible_blue_noise_mask,
     feasible_random_mask,
     random_mask,
 )
+from cidesign.pattern import ApertureMask
 
 FEASIBLE = {"random": feasible_random_mask, "blue noise": feasible_blue_noise_mask}
 

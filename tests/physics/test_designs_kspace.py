@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from cidesign.constraints.kspace import LineBudget
 from cidesign.errors import InputError
+from cidesign.modalities.mri.fixed_designs import centre_lines, equispaced_lines, random_lines, variable_density_lines
 from cidesign.pattern import Trajectory, centre_block
-from cidesign.physics.designs_kspace import centre_lines, equispaced_lines, random_lines, variable_density_lines
 
 DESIGNS: dict[str, Callable[[LineBudget, int], NDArray[np.int64]]] = {
     "centre": lambda rule, seed: centre_lines(rule),

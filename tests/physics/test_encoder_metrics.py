@@ -9,9 +9,9 @@ from torch import Tensor
 
 from cidesign.constraints.kspace import LineBudget
 from cidesign.errors import InputError, LimitError
+from cidesign.modalities.mri.fixed_designs import centre_lines, equispaced_lines, random_lines
+from cidesign.modalities.single_pixel.fixed_designs import hadamard_patterns, random_patterns
 from cidesign.physics import encoder_metrics
-from cidesign.physics.designs import hadamard_patterns, random_patterns
-from cidesign.physics.designs_kspace import centre_lines, equispaced_lines, random_lines
 from cidesign.physics.encoder_metrics import (
     band_correlation,
     column_coherence,

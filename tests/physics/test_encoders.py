@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from cidesign.constraints.rules import BitDepth
+from cidesign.modalities.mri.encoder import MriEncoder
+from cidesign.modalities.single_pixel.encoder import SinglePixelEncoder, gram_distance
 from cidesign.physics.base import Encoder
-from cidesign.physics.mri import MriEncoder
-from cidesign.physics.single_pixel import SinglePixelEncoder, gram_distance
 
 Make = Any
 Images = Callable[..., Tensor]

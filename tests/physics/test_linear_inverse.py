@@ -5,8 +5,8 @@ import pytest
 import scipy.fft
 import torch
 
+from cidesign.modalities.single_pixel.encoder import single_band
 from cidesign.physics.linear_inverse import CosinePrior, SpectralPrior, dct_matrix, fit_prior, lmmse, tikhonov
-from cidesign.physics.single_pixel import single_band
 
 
 def test_dct_is_scipys() -> None:

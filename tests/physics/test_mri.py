@@ -7,10 +7,7 @@ import pytest
 import torch
 
 from cidesign.constraints.kspace import LineBudget
-from cidesign.constraints.relax_kspace import calibration_mask
-from cidesign.data.phantoms import coil_maps, phantom_slices
-from cidesign.physics.base import Encoder
-from cidesign.physics.mri import (
+from cidesign.modalities.mri.encoder import (
     FIRST_TEMPERATURE,
     MriEncoder,
     centred_fft,
@@ -20,6 +17,9 @@ from cidesign.physics.mri import (
     to_channels,
     to_complex,
 )
+from cidesign.modalities.mri.phantoms import coil_maps, phantom_slices
+from cidesign.modalities.mri.relax import calibration_mask
+from cidesign.physics.base import Encoder
 
 
 def _slow(x: np.ndarray) -> np.ndarray:

@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 
 from cidesign.constraints.kspace import LineBudget
-from cidesign.data.phantoms import coil_maps
+from cidesign.modalities.cassi.encoder import PixelNoise, SdCassiEncoder
+from cidesign.modalities.mri.encoder import MriEncoder
+from cidesign.modalities.mri.phantoms import coil_maps
+from cidesign.modalities.single_pixel.encoder import SinglePixelEncoder
 from cidesign.physics.base import Encoder, ImagePrior
-from cidesign.physics.cassi import PixelNoise, SdCassiEncoder
 from cidesign.physics.linear_inverse import dct_matrix
-from cidesign.physics.mri import MriEncoder
 from cidesign.physics.noise import DetectorNoise
-from cidesign.physics.single_pixel import SinglePixelEncoder
 from cidesign.physics.splitting import SplittingEstimator
 
 COUNT = 200
@@ -179,7 +179,7 @@ def test_gradient_reaches_the_optics_through_the_operator(
 
 def test_a_dark_detector_pixel_does_no_harm() -> None:
     """A closed column, and no noise: nothing is divided by zero."""
-    from cidesign.physics.cassi import Dispersion
+    from cidesign.modalities.cassi.encoder import Dispersion
 
     mask = torch.ones(4, 6)
     mask[:, :4] = 0

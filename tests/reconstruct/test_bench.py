@@ -22,10 +22,10 @@ from cidesign.calibration.spc_frames import Frames, frames_of
 from cidesign.calibration.spc_operator import SpcOperator
 from cidesign.calibration.twin import bench_settings, capture_record, simulate_readings
 from cidesign.errors import FileError, LimitError
+from cidesign.modalities.single_pixel import solve
+from cidesign.modalities.single_pixel.reconstruct import reconstruct_capture
+from cidesign.modalities.single_pixel.residuals import residuals
 from cidesign.models.system import load_student
-from cidesign.reconstruct import solve
-from cidesign.reconstruct.bench import reconstruct_capture
-from cidesign.reconstruct.diagnose import residuals
 from cidesign.reconstruct.outcome import NamedImage, cut_off, grey_png, write_outcome
 from cidesign.runs import SinglePixelRun
 

@@ -15,18 +15,18 @@ from PIL import Image as Picture
 from cidesign.calibration.cassi_capture import read_cassi_capture
 from cidesign.calibration.cassi_operator import CassiOperator
 from cidesign.calibration.cassi_record import read_cassi_calibration
-from cidesign.cli.cassi_capture import calibrate_cassi, simulate_cassi
 from cidesign.cli.cassi_reconstruct import reconstruct_cassi
-from cidesign.data.spectral import spectral_dead_leaves
 from cidesign.hardware_profiles.loader import load_profile
+from cidesign.modalities.cassi import reconstruct as cassi
+from cidesign.modalities.cassi.bench import calibrate_cassi, simulate_cassi
+from cidesign.modalities.cassi.dead_leaves import spectral_dead_leaves
+from cidesign.modalities.cassi.diagnostics import DRAWS, diagnose, redrawn
+from cidesign.modalities.cassi.outcome import CubeMap
+from cidesign.modalities.cassi.solve import encoder_of, student_cubes
 from cidesign.models.optics import optics_for
 from cidesign.models.system import ImagingSystem, load_student
 from cidesign.models.unet import LinearThenUNet
 from cidesign.physics.base import ImagePrior
-from cidesign.reconstruct import cassi
-from cidesign.reconstruct.cassi_diagnostics import DRAWS, diagnose, redrawn
-from cidesign.reconstruct.cassi_outcome import CubeMap
-from cidesign.reconstruct.cassi_solve import encoder_of, student_cubes
 from cidesign.reconstruct.uncertainty import deviation_of
 from cidesign.report.included import included_section
 from cidesign.report.parts import Figure
@@ -127,7 +127,7 @@ def test_cubes_come_alike_one_by_one_and_together(small: Small, monkeypatch: pyt
     encoder = encoder_of(operator(), small.valid, small.variance)
     draws = redrawn(small.y, small.variance, operator(), cube(), 0.0)
     together = np.stack(list(student_cubes(small.system, draws, encoder)))
-    monkeypatch.setattr("cidesign.reconstruct.cassi_solve.VALUES_AT_ONCE", 3 * BANDS * CODE * CODE)
+    monkeypatch.setattr("cidesign.modalities.cassi.solve.VALUES_AT_ONCE", 3 * BANDS * CODE * CODE)
     few = np.stack(list(student_cubes(small.system, draws, encoder)))
     assert together.shape == (DRAWS, BANDS, CODE, CODE)
     np.testing.assert_allclose(few, together, atol=1e-5)

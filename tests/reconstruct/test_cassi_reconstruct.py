@@ -13,16 +13,16 @@ from numpy.typing import NDArray
 
 from cidesign.calibration.cassi_capture import CassiCapture, read_cassi_capture, write_cassi_capture
 from cidesign.calibration.cassi_record import read_cassi_calibration
-from cidesign.cli.cassi_capture import calibrate_cassi, simulate_cassi
 from cidesign.cli.cassi_reconstruct import reconstruct_cassi
-from cidesign.data.spectral import spectral_dead_leaves
 from cidesign.errors import FileError, LimitError
 from cidesign.hardware_profiles.loader import load_profile
+from cidesign.modalities.cassi import reconstruct as cassi
+from cidesign.modalities.cassi.bench import calibrate_cassi, simulate_cassi
+from cidesign.modalities.cassi.dead_leaves import spectral_dead_leaves
+from cidesign.modalities.cassi.score import score_cube
+from cidesign.modalities.cassi.solve import METHODS, designed_operator, encoder_of, reconstruct_with
 from cidesign.models.optics import optics_for
 from cidesign.models.system import load_student
-from cidesign.reconstruct import cassi
-from cidesign.reconstruct.cassi_score import score_cube
-from cidesign.reconstruct.cassi_solve import METHODS, designed_operator, encoder_of, reconstruct_with
 from cidesign.runs import CassiRun, library_versions, write_record
 
 SIDE = 32

@@ -15,12 +15,12 @@ from cidesign.calibration.cassi_calibration import CassiCalibration
 from cidesign.calibration.cassi_operator import CassiOperator
 from cidesign.calibration.verify import Judgement, Verification
 from cidesign.errors import FileError
+from cidesign.modalities.cassi.outcome import CubeOutcome, write_cube_outcome
+from cidesign.modalities.cassi.pictures import NamedCube, colour_png, draw_residuals, false_colours
+from cidesign.modalities.cassi.score import residual_of, score_cube
+from cidesign.modalities.cassi.solve import calibrated_noise, denoise_tv, encoder_of, gap_tv, tikhonov
 from cidesign.physics.base import ImagePrior
 from cidesign.physics.conjugate_gradients import conjugate_gradients
-from cidesign.reconstruct.cassi_outcome import CubeOutcome, write_cube_outcome
-from cidesign.reconstruct.cassi_pictures import NamedCube, colour_png, draw_residuals, false_colours
-from cidesign.reconstruct.cassi_score import residual_of, score_cube
-from cidesign.reconstruct.cassi_solve import calibrated_noise, denoise_tv, encoder_of, gap_tv, tikhonov
 
 BANDS, SIDE, DETECTOR = 3, 16, (22, 26)
 

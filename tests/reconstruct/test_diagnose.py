@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from cidesign.calibration.measurement import Measurements
 from cidesign.calibration.response import Estimate
 from cidesign.calibration.spc_operator import Placement
-from cidesign.reconstruct.diagnose import HeldOut, Residuals, correlation, folds, residuals
-from cidesign.reconstruct.linear_model import LinearModel
-from cidesign.reconstruct.spc_maps import FOLDS, Prior, held_out, lmmse_model, order_ratio
+from cidesign.modalities.single_pixel.linear_model import LinearModel
+from cidesign.modalities.single_pixel.maps import FOLDS, Prior, held_out, lmmse_model, order_ratio
+from cidesign.modalities.single_pixel.residuals import HeldOut, Residuals, correlation, folds, residuals
 
 SIDE, COUNT, NOISE = 8, 160, 1e-3
 PRIOR = Prior(0.45, np.full((SIDE, SIDE), 0.1))

@@ -11,12 +11,13 @@ import torch
 
 from cidesign.calibration.cassi_operator import CassiOperator
 from cidesign.calibration.verify import Check, Verification
-from cidesign.data.phantoms import coil_maps
 from cidesign.errors import FileError
 from cidesign.files import sha256_file, write_json
+from cidesign.modalities.cassi.encoder import PixelNoise
+from cidesign.modalities.mri.phantoms import coil_maps
+from cidesign.modalities.mri.solve import calibrated_encoder
 from cidesign.models.system import load_student
 from cidesign.pattern import Trajectory
-from cidesign.physics.cassi import PixelNoise
 from cidesign.physics.operator_family import GAIN_TOLERANCE
 from cidesign.reconstruct.fine_tuned import (
     RECORD_FILE,
@@ -32,7 +33,6 @@ from cidesign.reconstruct.fine_tuned import (
     read_verification,
     write_fine_tuned,
 )
-from cidesign.reconstruct.mri_solve import calibrated_encoder
 from cidesign.reconstruct.operator_families import COIL_MAP_ERROR, ECHO_ERROR_SAMPLES, CassiFamily, KspaceFamily
 from cidesign.runs import SinglePixelRun
 

@@ -11,8 +11,8 @@ from scipy.linalg import hadamard
 
 from cidesign.errors import FileError, InputError
 from cidesign.hadamard import hadamard_order_rows
-from cidesign.physics.designs import hadamard_patterns
-from cidesign.reconstruct.hadamard import measure, pattern_sets, reconstruct_hadamard, reconstruct_spas
+from cidesign.modalities.single_pixel.fixed_designs import hadamard_patterns
+from cidesign.modalities.single_pixel.full_basis import measure, pattern_sets, reconstruct_hadamard, reconstruct_spas
 from cidesign.reconstruct.outcome import write_outcome
 from cidesign.runs import Run
 

@@ -14,14 +14,17 @@ from PIL import Image as Picture
 from cidesign.calibration.kspace import centred_fft
 from cidesign.calibration.kspace_readers import read_kspace
 from cidesign.calibration.kspace_record import read_kspace_calibration
-from cidesign.cli.mri_capture import calibrate_mri, reconstruct_mri, simulate_mri
 from cidesign.constraints.kspace import LineBudget
-from cidesign.data.phantoms import coil_maps, phantom_slices
 from cidesign.hardware_profiles.loader import load_profile
+from cidesign.modalities.mri.bench import calibrate_mri, reconstruct_mri, simulate_mri
+from cidesign.modalities.mri.diagnostics import DRAWS, diagnose, redrawn
+from cidesign.modalities.mri.fixed_designs import variable_density_lines
+from cidesign.modalities.mri.phantoms import coil_maps, phantom_slices
+from cidesign.modalities.mri.reconstruct import reconstruct_kspace
+from cidesign.modalities.mri.solve import batch, calibrated_encoder, student_magnitudes, to_numpy, zero_filled
 from cidesign.models.optics import optics_for
 from cidesign.models.system import load_student
 from cidesign.pattern import Trajectory
-from cidesign.physics.designs_kspace import variable_density_lines
 from cidesign.reconstruct.fine_tuned import (
     FineTuneRecord,
     StoredMean,
@@ -30,9 +33,6 @@ from cidesign.reconstruct.fine_tuned import (
     digests,
     write_fine_tuned,
 )
-from cidesign.reconstruct.mri import reconstruct_kspace
-from cidesign.reconstruct.mri_diagnostics import DRAWS, diagnose, redrawn
-from cidesign.reconstruct.mri_solve import batch, calibrated_encoder, student_magnitudes, to_numpy, zero_filled
 from cidesign.reconstruct.uncertainty import deviation_of
 from cidesign.report.included import included_section
 from cidesign.report.parts import Figure

@@ -17,18 +17,16 @@ from cidesign.calibration.kspace import centred_fft
 from cidesign.calibration.kspace_phantom import draw_phantom
 from cidesign.calibration.kspace_readers import read_kspace
 from cidesign.calibration.kspace_record import read_kspace_calibration
-from cidesign.cli.mri_capture import calibrate_mri, plan_mri, reconstruct_mri, simulate_mri
-from cidesign.cli.mri_files import export_mri
 from cidesign.constraints.kspace import LineBudget
-from cidesign.data.phantoms import coil_maps, phantom_slices
 from cidesign.errors import FileError, InputError, LimitError
 from cidesign.export.bart_files import read_cfl, write_cfl
 from cidesign.hardware_profiles.loader import load_profile
-from cidesign.models.optics import optics_for
-from cidesign.pattern import Trajectory
-from cidesign.physics.designs_kspace import variable_density_lines
-from cidesign.reconstruct.mri import line_sets, reconstruct_kspace
-from cidesign.reconstruct.mri_solve import (
+from cidesign.modalities.mri.bench import calibrate_mri, plan_mri, reconstruct_mri, simulate_mri
+from cidesign.modalities.mri.files import export_mri
+from cidesign.modalities.mri.fixed_designs import variable_density_lines
+from cidesign.modalities.mri.phantoms import coil_maps, phantom_slices
+from cidesign.modalities.mri.reconstruct import line_sets, reconstruct_kspace
+from cidesign.modalities.mri.solve import (
     batch,
     calibrated_encoder,
     cg_sense,
@@ -37,6 +35,8 @@ from cidesign.reconstruct.mri_solve import (
     total_variation,
     zero_filled,
 )
+from cidesign.models.optics import optics_for
+from cidesign.pattern import Trajectory
 from cidesign.runs import MriRun, library_versions, write_record
 
 DATA = Path(__file__).parents[2].parent / "shared" / "data"

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from cidesign.errors import FileError
-from cidesign.reconstruct.mri_score import object_mask, score_mri
+from cidesign.modalities.mri.score import object_mask, score_mri
 
 
 def disc(side: int = 48) -> np.ndarray:

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from cidesign.reconstruct.score import score
+from cidesign.modalities.single_pixel.score import score
 
 
 def _pictures() -> tuple[np.ndarray, np.ndarray]:

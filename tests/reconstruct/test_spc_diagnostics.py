@@ -18,12 +18,13 @@ from cidesign.calibration.record import read_calibration, write_calibration
 from cidesign.calibration.spc_calibrate import calibrate_spc
 from cidesign.calibration.twin import bench_settings, capture_record, simulate_readings
 from cidesign.files import load_npz
+from cidesign.modalities.single_pixel import maps as spc_maps
+from cidesign.modalities.single_pixel import solve
+from cidesign.modalities.single_pixel.diagnostics import MAPS, map_notes, time_notes
+from cidesign.modalities.single_pixel.reconstruct import reconstruct_capture
+from cidesign.modalities.single_pixel.residuals import Residuals
 from cidesign.models.system import load_student
-from cidesign.reconstruct import solve, spc_maps
-from cidesign.reconstruct.bench import reconstruct_capture
-from cidesign.reconstruct.diagnose import Residuals
 from cidesign.reconstruct.outcome import NamedMap, Outcome, write_map, write_outcome
-from cidesign.reconstruct.spc_diagnostics import MAPS, map_notes, time_notes
 from cidesign.runs import SinglePixelRun
 
 MakeRun = Callable[..., SinglePixelRun]

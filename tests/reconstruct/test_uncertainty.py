@@ -8,9 +8,9 @@ from scipy.fft import idctn
 from cidesign.calibration.measurement import Measurements
 from cidesign.calibration.response import Estimate, Response
 from cidesign.calibration.spc_operator import Placement, SpcOperator
+from cidesign.modalities.single_pixel.linear_model import LinearModel
+from cidesign.modalities.single_pixel.maps import Bench, Prior, lmmse_model
 from cidesign.pattern import PatternStack
-from cidesign.reconstruct.linear_model import LinearModel
-from cidesign.reconstruct.spc_maps import Bench, Prior, lmmse_model
 from cidesign.reconstruct.uncertainty import (
     bootstrap_deviation,
     deviation_of,

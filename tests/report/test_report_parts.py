@@ -11,15 +11,17 @@ from cidesign.constraints.aperture import feature_rule
 from cidesign.constraints.kspace import LineBudget
 from cidesign.hardware_profiles.aperture_schema import ApertureProfile
 from cidesign.hardware_profiles.loader import load_profile
+from cidesign.modalities.cassi import report_figures as cassi_figures
+from cidesign.modalities.cassi.encoder import Dispersion, PixelNoise, SdCassiEncoder
+from cidesign.modalities.cassi.pictures import distinct_pixels, false_colour_bands
+from cidesign.modalities.cassi.report import angle_text, most_colourful, photoelectrons
+from cidesign.modalities.mri import report_figures as mri_figures
+from cidesign.modalities.mri.encoder import MriEncoder, centred_ifft, to_channels
+from cidesign.modalities.mri.report import exact_quotient, line_energy, ranges, zero_filled
+from cidesign.modalities.single_pixel.report import pattern_grid, singular_values
 from cidesign.pattern import ApertureMask, Trajectory
-from cidesign.physics.cassi import Dispersion, PixelNoise, SdCassiEncoder
-from cidesign.physics.mri import MriEncoder, centred_ifft, to_channels
-from cidesign.reconstruct.cassi_pictures import distinct_pixels, false_colour_bands
-from cidesign.report import cassi_figures, figures, mri_figures
-from cidesign.report.cassi_part import angle_text, most_colourful, photoelectrons
-from cidesign.report.mri_part import exact_quotient, line_energy, ranges, zero_filled
+from cidesign.report import figures
 from cidesign.report.parts import verdict
-from cidesign.report.single_pixel_part import pattern_grid, singular_values
 
 
 def _grey(png: bytes) -> np.ndarray:

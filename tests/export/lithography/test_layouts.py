@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cidesign.cli.aperture_files import check_aperture
 from cidesign.errors import CidesignError, FileError, InputError, LimitError
 from cidesign.export import lithography_foreign
 from cidesign.export.aperture_drawing import first_difference
@@ -16,6 +15,7 @@ from cidesign.export.gds_outlines import Outlines
 from cidesign.export.lithography_check import check_mask_file
 from cidesign.export.lithography_files import read_mask
 from cidesign.export.lithography_foreign import open_mask
+from cidesign.modalities.cassi.files import check_aperture
 
 gdstk = pytest.importorskip("gdstk", reason="the extra `gds` is not installed")
 

@@ -8,10 +8,10 @@ import pytest
 import tifffile
 from PIL import Image
 
-from cidesign.cli.aperture_files import check_aperture
 from cidesign.errors import FileError, InputError, LimitError
 from cidesign.export.lithography_check import check_mask_file
 from cidesign.export.lithography_tiff_reader import read_tiff
+from cidesign.modalities.cassi.files import check_aperture
 
 CASES = Path(__file__).parents[4] / "shared" / "cases" / "13_tiff_several_pages"
 WHOLE = {"photometric": "minisblack", "resolution": (10_000, 10_000), "resolutionunit": "CENTIMETER", "metadata": None}

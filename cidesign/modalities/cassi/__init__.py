@@ -1,0 +1,1 @@
+"""The coded-aperture spectral camera with one disperser (SD-CASSI)."""

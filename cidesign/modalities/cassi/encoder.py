@@ -1,0 +1,225 @@
+"""SD-CASSI: a coded aperture, then a prism or grating that displaces each band, then one detector."""
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from cidesign.constraints.aperture import MinimumFeature
+from cidesign.modalities.cassi.relax import enlarge, feasible, project
+from cidesign.modalities.single_pixel.relax import limited
+from cidesign.pattern import ApertureMask
+from cidesign.physics.base import Encoder, ImagePrior
+from cidesign.physics.linear_inverse import CosinePrior
+from cidesign.physics.splitting import SplittingEstimator
+
+
+@dataclass(frozen=True)
+class Dispersion:
+    """Where each band of the masked scene lands on the detector.
+
+    Band k is displaced by sign * shift_px[k] code pixels along `axis`, with shift_px >= 0, float; a fraction f is a
+    linear interpolation between two pixels.  The detector has ceil(max shift) pixels more than the mask along
+    the axis; with sign -1, band 0 lies at its far end.  `reduction` adds the bands or takes their mean, and
+    `gain` multiplies the result: y = gain * sum_k shear_k(mask * x_k) (/ L for the mean).
+    """
+
+    shift_px: tuple[float, ...]
+    axis: Literal["columns", "rows"]
+    sign: Literal[1, -1]
+    reduction: Literal["sum", "mean"] = "sum"
+    gain: float = 1.0
+
+    @classmethod
+    def from_shifts(cls, shift_px: list[float], axis: Literal["columns", "rows"]) -> "Dispersion":
+        """From the rising or falling shifts of a profile; the least one is put at 0."""
+        rising = shift_px[-1] >= shift_px[0]
+        return cls(tuple(abs(shift - shift_px[0]) for shift in shift_px), axis, 1 if rising else -1)
+
+    @property
+    def span_px(self) -> int:
+        """How many pixels the detector has more than the mask along the axis."""
+        return math.ceil(max(self.shift_px))
+
+    @property
+    def scale(self) -> float:
+        """What one band contributes: gain, divided by the number of bands for the mean."""
+        return self.gain / (len(self.shift_px) if self.reduction == "mean" else 1)
+
+    def taps(self, band: int) -> list[tuple[int, float]]:
+        """(first detector pixel, weight) of the one or two shifted copies that make up a band."""
+        offset = self.shift_px[band] if self.sign > 0 else self.span_px - self.shift_px[band]
+        whole = math.floor(offset)
+        fraction = offset - whole
+        return [(whole, 1.0)] if fraction == 0 else [(whole, 1 - fraction), (whole + 1, fraction)]
+
+
+@dataclass(frozen=True)
+class PixelNoise:
+    """Detector noise: Poisson photoelectrons and Gaussian read noise, drawn from the Gaussian of the same variance.
+
+    A pixel collects `photoelectrons_full_scale` Q at y = `full_scale`, the brightest y there is; with q = Q /
+    full_scale, the variance of y is (q y + r^2) / q^2 for a read noise of r photoelectrons.
+    """
+
+    photoelectrons_full_scale: float
+    read_noise_photoelectrons: float
+    full_scale: float
+
+    def variance(self, y: Tensor) -> Tensor:
+        """The variance of every y >= 0 (where noise made y negative: that of darkness)."""
+        charge = self.photoelectrons_full_scale / self.full_scale
+        return (charge * y.clamp_min(0) + self.read_noise_photoelectrons**2) / charge**2
+
+    def sample(self, y: Tensor, generator: torch.Generator | None) -> Tensor:
+        """y with one draw of the noise added."""
+        draw = torch.randn(y.shape, generator=generator, device=y.device, dtype=y.dtype)
+        return y + self.variance(y.detach()).sqrt() * draw
+
+
+class SdCassiEncoder(Encoder):
+    """y(i, j) = gain sum_k (M x_k)(i, j - d_k) for a mask M (H, W) and cubes x (B, L, H, W); y is (B, H, W + span).
+
+    `weight` is what training moves: with a rule, one value for each cell of the mask, rounded to what can be made
+    (student); without one, the mask itself, limited to [0, 1] (teacher).  A per-band mask cube (L, H, W), as a
+    calibration gives it, makes an encoder by `fixed`; it is taken as it is.
+    """
+
+    def __init__(
+        self,
+        weight: Tensor,
+        size: tuple[int, int],
+        rule: MinimumFeature | None,
+        optics: Dispersion,
+        noise: PixelNoise | None,
+    ) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(weight.clone())
+        self.size, self.rule, self.dispersion, self.noise = size, rule, optics, noise
+        self.measured = False
+
+    @classmethod
+    def fixed(cls, cube: Tensor, optics: Dispersion, noise: PixelNoise | None = None) -> "SdCassiEncoder":
+        """An operator with a given mask (H, W), or mask cube (L, H, W), that is not trained."""
+        height, width = cube.shape[-2:]
+        encoder = cls(cube, (height, width), None, optics, noise)
+        encoder.measured = True
+        return encoder.requires_grad_(False)
+
+    def mask(self) -> Tensor:
+        """The mask as built, (H, W), or the mask cube (L, H, W), in [0, 1]; the gradient reaches `weight`."""
+        if self.rule is not None:
+            return project(self.rule, self.weight, *self.size)
+        return self.weight if self.measured else limited(self.weight, 0.0, 1.0)
+
+    def latent(self) -> Tensor:
+        """The weights as they are, one for each code pixel, (H, W)."""
+        return self.weight if self.rule is None else enlarge(self.rule, self.weight, *self.size)
+
+    def A(self, x: Tensor) -> Tensor:
+        """Cubes (B, L, H, W) -> detector images (B, H, W + span), or (B, H + span, W) for an axis along rows."""
+        return self._shear(self.mask() * x)
+
+    def A_adjoint(self, y: Tensor) -> Tensor:
+        """Detector images -> cubes (B, L, H, W)."""
+        return self.mask() * self._unshear(y)
+
+    def _shear(self, cube: Tensor) -> Tensor:
+        optics = self.dispersion
+        cube = cube.mT if optics.axis == "rows" else cube
+        width = cube.shape[-1]
+        y: Tensor | float = 0.0
+        for band in range(len(optics.shift_px)):
+            for first, weight in optics.taps(band):
+                rest = optics.span_px - first
+                y = y + functional.pad(cube[:, band] * (weight * optics.scale), (first, rest))
+        if not isinstance(y, Tensor) or y.shape[-1] != width + optics.span_px:
+            raise ValueError("the dispersion has no band")
+        return y.mT if optics.axis == "rows" else y
+
+    def _unshear(self, y: Tensor) -> Tensor:
+        optics = self.dispersion
+        y = y.mT if optics.axis == "rows" else y
+        width = y.shape[-1] - optics.span_px
+        bands = [
+            sum((y[..., first : first + width] * (weight * optics.scale) for first, weight in optics.taps(band)))
+            for band in range(len(optics.shift_px))
+        ]
+        cube = torch.stack([band for band in bands if isinstance(band, Tensor)], dim=1)
+        return cube.mT if optics.axis == "rows" else cube
+
+    def row_energy(self) -> Tensor:
+        """The diagonal of A A^T: the squared light that reaches each detector pixel."""
+        return self._products(self.mask().square())[0]
+
+    def _products(self, products: Tensor) -> tuple[Tensor, Tensor]:
+        """Main diagonal and first off-diagonal (along the axis) of A B^T, from the product of their masks.
+
+        Two bands never mix in A B^T, and linear interpolation reaches one neighbour, so there is nothing else.
+        """
+        optics = self.dispersion
+        cube = products.expand(len(optics.shift_px), *products.shape[-2:])
+        cube = cube.mT if optics.axis == "rows" else cube
+        main: Tensor | float = 0.0
+        beside: Tensor | float = 0.0
+        for band in range(len(optics.shift_px)):
+            taps = optics.taps(band)
+            for first, weight in taps:
+                factor = (weight * optics.scale) ** 2
+                main = main + functional.pad(cube[band] * factor, (first, optics.span_px - first))
+            if len(taps) == 2:
+                factor = taps[0][1] * taps[1][1] * optics.scale**2
+                beside = beside + functional.pad(cube[band] * factor, (taps[0][0], optics.span_px - taps[0][0]))
+        if not isinstance(main, Tensor):
+            raise ValueError("the dispersion has no band")
+        beside = beside if isinstance(beside, Tensor) else torch.zeros_like(main)
+        return (main.mT, beside.mT) if optics.axis == "rows" else (main, beside)
+
+    def forward(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Noisy detector images of cubes (B, L, H, W)."""
+        y = self.A(x)
+        return y if self.noise is None else self.noise.sample(y, generator)
+
+    def estimator(self, prior: ImagePrior) -> SplittingEstimator:
+        """The linear estimate by splitting, with the noise of an average scene."""
+        covariance = CosinePrior(prior)
+        mean = covariance.mean_image(self.size)
+        variance = 1e-6
+        if self.noise is not None:
+            variance = float(self.noise.variance(self.A(mean).detach()).mean())
+        level = float(prior.variance.mean())
+        return SplittingEstimator(self.A, self.A_adjoint, self.row_energy(), covariance.shrink, mean, variance, level)
+
+    def norm_squared(self) -> Tensor:
+        """Largest row sum of A A^T, which bounds its eigenvalues."""
+        main, beside = self._products(self.mask().detach().square())
+        return (main + 2 * beside).max()
+
+    def encoder_loss(self, teacher: Encoder, published: bool) -> Tensor:
+        """Effective: scale-free distance of the true Grams, in [0, 2]; published: rank-one Gram of the latent masks.
+
+        |A^T A - B^T B|^2 = |A A^T|^2 + |B B^T|^2 - 2 |A B^T|^2, and A B^T is tridiagonal, so the cost is O(H W L).
+        """
+        if not isinstance(teacher, SdCassiEncoder):
+            raise TypeError("the teacher of an SD-CASSI encoder must be one")
+        if published:
+            a, b = self.latent().flatten(), teacher.latent().detach().flatten()
+            return ((a @ a) ** 2 + (b @ b) ** 2 - 2 * (a @ b) ** 2) / a.numel() ** 2
+        own, other = self.mask(), teacher.mask().detach()
+        norms = (self._square(own.square()) * self._square(other.square())).sqrt()
+        return 2 - 2 * self._square(own * other) / norms
+
+    def _square(self, products: Tensor) -> Tensor:
+        main, beside = self._products(products)
+        return main.square().sum() + 2 * beside.square().sum()
+
+    def pattern(self, pitch_um: float, profile_id: str, profile_digest: str) -> ApertureMask:
+        """The hard mask for the plate; needs a rule (only the student's optics can be made)."""
+        if self.rule is None:
+            raise TypeError("a teacher's real-valued mask cannot be made")
+        cells = feasible(self.rule, self.weight.detach())
+        levels = enlarge(self.rule, cells, *self.size).to(torch.uint8).cpu().numpy()
+        return ApertureMask(levels, pitch_um, profile_id, profile_digest)

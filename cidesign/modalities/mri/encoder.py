@@ -1,0 +1,266 @@
+"""2-D Cartesian MRI: which phase-encode lines of k-space are measured, by one coil or several."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from cidesign.constraints.kspace import LineBudget
+from cidesign.modalities.mri.relax import hard_lines, select_lines, soft_lines
+from cidesign.pattern import Trajectory, centre_block
+from cidesign.physics.base import Encoder, Estimator, ImagePrior
+from cidesign.physics.splitting import SplittingEstimator
+
+# Scores have a standard deviation of 1 over the lines: at the first temperature some ten lines near the threshold
+# take turns, at the last one next to none.
+FIRST_TEMPERATURE, LAST_TEMPERATURE = 0.2, 0.05
+# Exploration ends here, so that the decoder's last epochs see the lines that will be built.
+EXPLORED = 0.6
+# Shares of the scan time fall off over some ten lines, and none is so small that its square root has no slope.
+SHARING_TEMPERATURE, LEAST_SHARE = 0.2, 1e-4
+
+
+def to_complex(x: Tensor) -> Tensor:
+    """Images (B, 2, H, W), real and imaginary part -> complex (B, H, W)."""
+    return torch.complex(x[:, 0], x[:, 1])
+
+
+def to_channels(x: Tensor) -> Tensor:
+    """Complex images (B, H, W) -> (B, 2, H, W)."""
+    return torch.stack([x.real, x.imag], dim=1)
+
+
+def centred_fft(x: Tensor) -> Tensor:
+    """Centred orthonormal 2-D FFT over the last two axes."""
+    shifted = torch.fft.ifftshift(x, dim=(-2, -1))
+    result: Tensor = torch.fft.fftshift(torch.fft.fft2(shifted, norm="ortho"), dim=(-2, -1))
+    return result
+
+
+def centred_ifft(k: Tensor) -> Tensor:
+    """The inverse, and adjoint, of `centred_fft`."""
+    shifted = torch.fft.ifftshift(k, dim=(-2, -1))
+    result: Tensor = torch.fft.fftshift(torch.fft.ifft2(shifted, norm="ortho"), dim=(-2, -1))
+    return result
+
+
+def fit_fourier_prior(images: Tensor) -> ImagePrior:
+    """Fit the prior of complex images (B, 2, H, W): the mean power of every sample of centred k-space, mean 0."""
+    power = centred_fft(to_complex(images)).abs().square().mean(dim=0)
+    power = power.clamp_min(max(1e-6 * float(power.mean()), 1e-12))
+    zero = torch.zeros(2, dtype=images.dtype, device=images.device)
+    return ImagePrior(zero, torch.eye(2, dtype=images.dtype, device=images.device), power.expand(2, -1, -1).clone())
+
+
+class KspaceEstimator:
+    """The linear estimate of one coil: every measured sample is shrunk by v / (v + s^2), the others are 0."""
+
+    def __init__(self, lines: Tensor, prior: ImagePrior, variance: float) -> None:
+        power = prior.variance[0]
+        self.lines, self.shrinkage = lines, power / (power + variance)
+
+    def estimate(self, y: Tensor) -> Tensor:
+        """x_0 (B, 2, H, W) from k-space (B, 1, H, W)."""
+        # y is 0 on the other lines already.  Multiplied by the lines once more, the estimate would have no gradient
+        # where they are 0, and no line could ever come in.
+        return to_channels(centred_ifft(self.shrinkage * y[:, 0]))
+
+    def unseen(self, x: Tensor) -> Tensor:
+        """(I - G A) x: keep the samples that were not measured, and of the others what noise leaves open."""
+        left = 1 - self.lines[:, None] * self.shrinkage
+        return to_channels(centred_ifft(left * centred_fft(to_complex(x))))
+
+
+class MriEncoder(Encoder):
+    """y = m F (s_c x) + n: lines m (H,) of 0 and 1, centred orthonormal FFT, coil maps s (coils, H, W).
+
+    Images are (B, 2, H, W), real and imaginary part; k-space is complex (B, coils, H, W), zero on lines that are not
+    measured; phase encoding runs along H.  `weight` (H,) holds the scores of the lines: the budget takes
+    the highest.  `noise` is the standard deviation of real and imaginary part of each measured sample.
+    """
+
+    coil_maps: Tensor
+
+    def __init__(self, weight: Tensor, rule: LineBudget, coil_maps: Tensor, noise: float) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(weight.clone())
+        self.rule, self.noise = rule, noise
+        self.register_buffer("coil_maps", coil_maps, persistent=True)
+        self._temperature = LAST_TEMPERATURE
+        self._perturbation: Tensor | None = None
+
+    def explore(self, progress: float, generator: torch.Generator | None) -> None:
+        """Anneal the temperature; with a generator, draw logistic noise on the scores in the first 60 % of training."""
+        fraction = min(progress / EXPLORED, 1.0)
+        self._temperature = FIRST_TEMPERATURE * (LAST_TEMPERATURE / FIRST_TEMPERATURE) ** fraction
+        self._perturbation = None
+        if generator is None or fraction >= 1:
+            return
+        draws = torch.rand(len(self.weight), generator=generator, device=self.weight.device)
+        self._perturbation = self._temperature * torch.logit(draws, eps=1e-6)
+
+    def lines(self) -> Tensor:
+        """(H,) 0/1 with exactly the budget; the gradient reaches `weight`."""
+        return select_lines(self.rule, self.weight, self._temperature, self._perturbation)
+
+    def A(self, x: Tensor) -> Tensor:
+        """Images (B, 2, H, W) -> k-space (B, coils, H, W)."""
+        return self.lines()[:, None] * self._all(x)
+
+    def _all(self, x: Tensor) -> Tensor:
+        return centred_fft(self.coil_maps * to_complex(x)[:, None])
+
+    def A_adjoint(self, y: Tensor) -> Tensor:
+        """K-space (B, coils, H, W) -> images (B, 2, H, W)."""
+        return self._combine(self.lines()[:, None] * y)
+
+    def _combine(self, y: Tensor) -> Tensor:
+        """The adjoint for k-space that is 0 already on the other lines (see `KspaceEstimator.estimate`)."""
+        return to_channels((self.coil_maps.conj() * centred_ifft(y)).sum(dim=1))
+
+    def forward(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Noisy k-space (B, coils, H, W) of images (B, 2, H, W); lines that are not measured stay 0."""
+        k = self._all(x)
+        draws = torch.randn(2, *k.shape, generator=generator, device=k.device)
+        return self.lines()[:, None] * (k + self.noise * torch.complex(draws[0], draws[1]))
+
+    def estimator(self, prior: ImagePrior) -> Estimator:
+        """One coil: exact, point by point in k-space; several: by splitting."""
+        variance = 2 * self.noise**2
+        if len(self.coil_maps) == 1:
+            return KspaceEstimator(self.lines(), prior, variance)
+
+        return self._splitting(prior, variance, self._combine)
+
+    def _splitting(self, prior: ImagePrior, variance: float, adjoint: Callable[[Tensor], Tensor]) -> SplittingEstimator:
+        power = prior.variance[0]
+
+        def shrink(x: Tensor, penalty: float) -> Tensor:
+            return to_channels(centred_ifft(power / (power + penalty) * centred_fft(to_complex(x))))
+
+        mean = prior.mean[None, :, None, None].expand(1, -1, *self.coil_maps.shape[-2:])
+        level = float(power.mean())
+        # Lines and coil maps make the diagonal of A A^H at most this; it is exact where the maps' squares sum to 1.
+        return SplittingEstimator(self.A, adjoint, self.norm_squared(), shrink, mean, variance, level)
+
+    def norm_squared(self) -> Tensor:
+        """Largest sum over coils of |s|^2, which bounds the eigenvalues."""
+        return self.coil_maps.abs().square().sum(dim=0).max()
+
+    def encoder_loss(self, teacher: Encoder, published: bool) -> Tensor:
+        """Effective: squared difference of the soft line choices at this budget, over the budget; published: of masks.
+
+        For one coil sum (m_s^2 - m_t^2)^2 is exactly |A^H A - B^H B|_F^2.  A hard teacher of a larger budget
+        cannot rank its own subsets, so the teacher's scores are asked what they would choose with this budget.
+        """
+        if not isinstance(teacher, MriEncoder):
+            raise TypeError("the teacher of an MRI encoder must be one")
+        if published:
+            return (self.lines() - teacher.lines().detach()).square().mean()
+        own = soft_lines(self.rule, self.weight, FIRST_TEMPERATURE)
+        wanted = soft_lines(self.rule, teacher.weight.detach(), FIRST_TEMPERATURE)
+        return (own - wanted).square().sum() / self.rule.acquired
+
+    def pattern(self, readout: int, profile_id: str, profile_digest: str) -> Trajectory:
+        """The lines for the scanner."""
+        acquired = torch.nonzero(hard_lines(self.rule, self.weight))[:, 0].sort().values
+        return Trajectory(
+            self.rule.lines, readout, acquired.cpu().numpy(), self.rule.calibration, profile_id, profile_digest
+        )
+
+
+class SharedTimeEstimator:
+    """The linear estimate of one coil whose lines have shares of the time: a v / (a^2 v + s^2) for y = a k + n."""
+
+    def __init__(self, amplitudes: Tensor, prior: ImagePrior, variance: float) -> None:
+        power, a = prior.variance[0], amplitudes[:, None]
+        self.amplitudes, self.weight = a, a * power / (a.square() * power + variance)
+
+    def estimate(self, y: Tensor) -> Tensor:
+        """x_0 (B, 2, H, W) from k-space (B, 1, H, W)."""
+        return to_channels(centred_ifft(self.weight * y[:, 0]))
+
+    def unseen(self, x: Tensor) -> Tensor:
+        """(I - G A) x."""
+        return to_channels(centred_ifft((1 - self.weight * self.amplitudes) * centred_fft(to_complex(x))))
+
+
+class SharedTimeEncoder(MriEncoder):
+    """A teacher that shares the same scan time among all lines: y = sqrt(p) F (s_c x) + n, with sum p = L.
+
+    A line measured with a share p of one excitation has its signal-to-noise ratio times sqrt(p).  No scanner can
+    do this with p < 1; it relaxes the choice of lines, not the time.
+    """
+
+    def explore(self, progress: float, generator: torch.Generator | None) -> None:
+        """Nothing to explore: every line is measured, and the shares have an exact gradient."""
+
+    def lines(self) -> Tensor:
+        """(H,) sqrt(p) of every line."""
+        return soft_lines(self.rule, self.weight, SHARING_TEMPERATURE).clamp_min(LEAST_SHARE).sqrt()
+
+    def forward(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Noisy k-space of all lines; the noise does not shrink with the share."""
+        y = self.A(x)
+        draws = torch.randn(2, *y.shape, generator=generator, device=y.device)
+        return y + self.noise * torch.complex(draws[0], draws[1])
+
+    def estimator(self, prior: ImagePrior) -> Estimator:
+        """One coil: exact; several: by splitting."""
+        variance = 2 * self.noise**2
+        if len(self.coil_maps) == 1:
+            return SharedTimeEstimator(self.lines(), prior, variance)
+        return self._splitting(prior, variance, self.A_adjoint)
+
+    def pattern(self, readout: int, profile_id: str, profile_digest: str) -> Trajectory:
+        """Shares of a line cannot be built."""
+        raise TypeError("a teacher's shares of the scan time cannot be built")
+
+
+def line_scores(images: Tensor, rule: LineBudget) -> Tensor:
+    """(H,) scores that rank the lines by how much energy each adds to a linear reconstruction, one after the other.
+
+    The images' phase is smooth, so once it is known from the centre, line -u follows from line u in part (partial
+    Fourier imaging: Margosian 1985, Noll et al. 1991).  With e_u the mean energy of a line of images (B, 2, H, W)
+    and p_u the part of it that line -u predicts, a line whose mirror image is missing adds e_u + p_-u e_-u, and
+    one whose mirror image is there (1 - p_u) e_u.  Equal gains go to the higher line, so one side is preferred.
+    Scores are logarithms of the gains, with mean 0 and standard deviation 1.
+    """
+    centre = rule.lines // 2
+    first = centre_block(rule.lines, max(rule.calibration, rule.acquired // 2, 1))
+    energy, predicted = _line_statistics(to_complex(images), first)
+    # The block that the phase is known from comes first, by energy alone.
+    gains = {line: energy[line] for line in first}
+
+    def gain(line: int) -> float:
+        mirror = (2 * centre - line) % rule.lines
+        if mirror == line:
+            return energy[line]
+        if mirror in gains:
+            return (1 - predicted[line]) * energy[line]
+        return energy[line] + predicted[mirror] * energy[mirror]
+
+    while len(gains) < rule.lines:
+        line = max((line for line in range(rule.lines) if line not in gains), key=lambda line: (gain(line), line))
+        gains[line] = gain(line)
+    scores = torch.tensor([gains[line] for line in range(rule.lines)], dtype=torch.float64).clamp_min(1e-12).log()
+    return ((scores - scores.mean()) / scores.std().clamp_min(1e-6)).to(images)
+
+
+def _line_statistics(x: Tensor, known: range) -> tuple[list[float], list[float]]:
+    """Mean energy of every line, and the part of it that the mirrored line predicts.
+
+    The phase that this needs is that of the central lines `known`, as a reconstruction would estimate it.
+    """
+    centre = x.shape[-2] // 2
+    window = torch.zeros(x.shape[-2], device=x.device)
+    window[list(known)] = torch.hann_window(len(known) + 2, periodic=False, device=x.device)[1:-1]
+    phase = centred_ifft(window[:, None] * centred_fft(x)).angle()
+    k = centred_fft(x * torch.polar(torch.ones_like(phase), -phase))
+    rows = (2 * centre - torch.arange(k.shape[-2])) % k.shape[-2]
+    columns = (2 * (k.shape[-1] // 2) - torch.arange(k.shape[-1])) % k.shape[-1]
+    power = k.abs().square().mean(dim=0).clamp_min(1e-12)
+    mirrored = power[rows][:, columns]
+    predicted = (k * k[:, rows][:, :, columns]).mean(dim=0).abs().square() / mirrored
+    energy = power.sum(dim=1)
+    return energy.tolist(), (predicted.sum(dim=1) / energy).clamp(0, 1).tolist()

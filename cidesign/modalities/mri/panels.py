@@ -1,0 +1,71 @@
+"""Pictures of an MRI reconstruction: every set of lines with its images, and below them their errors."""
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cidesign.pattern import Trajectory
+from cidesign.reconstruct.outcome import NamedImage
+
+if TYPE_CHECKING:
+    from cidesign.modalities.mri.solve import Residual
+
+METHODS = {
+    "zero_filled": "zero-filled",
+    "cg_sense": "CG-SENSE",
+    "total_variation": "total variation",
+    "student": "student decoder",
+}
+ERROR_GAIN = 5.0
+
+
+class Result(NamedTuple):
+    """One reconstruction: magnitude (N, n) of `method` from the set of lines `lines`."""
+
+    lines: str
+    method: str
+    magnitude: NDArray[np.float32]
+    residual: "Residual"
+    design: Trajectory
+
+
+def images_of(results: list[Result], reference: NDArray[np.float32] | None, of_what: str) -> list[NamedImage]:
+    """The images to write; those of the student's lines carry the name of their method alone."""
+    found = [] if reference is None else [NamedImage("reference", of_what, reference)]
+    for result in results:
+        stem = result.method if result.lines == "student" else f"{result.lines.replace(' ', '_')}_{result.method}"
+        found.append(NamedImage(stem, f"{METHODS[result.method]}, {result.lines} lines", result.magnitude))
+    return found
+
+
+def comparison(
+    results: list[Result], reference: NDArray[np.float32] | None, of_what: str, captions: list[str]
+) -> tuple[list[NamedImage], int]:
+    """Panels row by row, and how many are in a row: the lines and the images, then reference and error maps."""
+    panels: list[NamedImage] = []
+    for lines in dict.fromkeys(result.lines for result in results):
+        numbers = [number for number, result in enumerate(results) if result.lines == lines]
+        of_set = [results[number] for number in numbers]
+        panels.append(NamedImage("lines", f"{lines} lines", _picture_of_lines(of_set[0].design)))
+        panels += [
+            NamedImage(one.method, METHODS[one.method], one.magnitude, captions[number])
+            for number, one in zip(numbers, of_set, strict=True)
+        ]
+        if reference is None:
+            continue
+        panels.append(NamedImage("reference", of_what, reference))
+        panels += [
+            NamedImage(
+                one.method,
+                f"error x {ERROR_GAIN:g}",
+                np.asarray(ERROR_GAIN * np.abs(one.magnitude - reference), dtype=np.float32),
+            )
+            for one in of_set
+        ]
+    return panels, 1 + len(METHODS)
+
+
+def _picture_of_lines(design: Trajectory) -> NDArray[np.float32]:
+    """k-space (N, n), white where it is measured; phase encoding runs down, whatever the orientation of the images."""
+    return np.broadcast_to(design.mask[:, None], (design.lines, design.readout)).astype(np.float32)

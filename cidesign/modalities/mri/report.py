@@ -1,0 +1,183 @@
+"""An MRI run in a report: the acquired lines, their point-spread function, and magnitudes with their errors."""
+
+from itertools import pairwise
+from typing import cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from cidesign.constraints.kspace import LineBudget
+from cidesign.modalities.mri import report_figures as mri_figures
+from cidesign.modalities.mri.encoder import MriEncoder, centred_fft, to_complex
+from cidesign.pattern import centre_block
+from cidesign.physics.encoder_metrics import line_spread
+from cidesign.physics.metrics import magnitude, psnr_db, ssim
+from cidesign.report import figures, html
+from cidesign.report.parts import Figure, Part, Section, Shown, reconstruction_note, verdict
+from cidesign.runs import MriRun
+
+SHOWN_SCENES = 4
+ZERO_FILLED = "zero-filled"
+
+
+def mri_part(run: MriRun, shown: Shown) -> Part:
+    """The part of an MRI run."""
+    design = run.design
+    return Part(
+        f"{len(design.acquired)} of {design.lines} lines (R = {design.acceleration:.4g}) for {run.profile.name}",
+        _design(run, shown),
+        _measures(run, shown),
+        _reconstructions(run, shown),
+        [_errors(run, shown)],
+    )
+
+
+def _design(run: MriRun, shown: Shown) -> Section:
+    settings, design, profile = run.settings, run.design, run.profile
+    rule = LineBudget(settings.side, settings.acquired, settings.calibration)
+    energy = line_energy(shown.scenes.truth)
+    acquired = set(design.acquired.tolist())
+    block = centre_block(design.lines, design.calibration_lines)
+    centre = design.lines // 2
+    rows = [
+        ("scanner", f"{profile.name} ({profile.id})"),
+        ("matrix", f"{design.lines} phase-encode lines of {design.readout} samples"),
+        ("acquired lines", f"{len(design.acquired)}: {ranges(sorted(acquired))}"),
+        ("calibration lines (ACS)", f"{len(block)}: {ranges(list(block))}" if len(block) else "none are fixed"),
+        ("centre of k-space", f"line {centre}, {'acquired' if centre in acquired else 'NOT acquired'}"),
+        (
+            "acceleration",
+            f"R = {design.lines} / {len(design.acquired)} = {exact_quotient(design.lines, len(acquired))}",
+        ),
+        ("line budget", verdict(rule.check(design))),
+        ("energy of the scenes", f"{energy[design.acquired].sum():.2%} lies on the acquired lines"),
+        ("receive coils", "1" if settings.coils == 1 else f"{settings.coils} (simulated)"),
+        (
+            "noise",
+            f"{settings.noise:g} on real and imaginary part of each sample of orthonormal k-space; the brightest pixel "
+            "of an image has magnitude 1",
+        ),
+        ("design digest", design.design_digest),
+    ]
+    caption = (
+        "Left: which lines of k-space are acquired, line 0 at the top; every acquired line is read out whole. Right: "
+        f"the share of the energy that each line holds, over the {len(shown.scenes.truth)} scenes below."
+    )
+    return Section("Design", [html.facts(rows), Figure("lines", mri_figures.lines(design, energy), caption)])
+
+
+def exact_quotient(numerator: int, denominator: int) -> str:
+    """A quotient, with `about` where six digits do not hold it."""
+    text = f"{numerator / denominator:.6g}"
+    return text if abs(float(text) * denominator - numerator) < 1e-9 else f"about {text}"
+
+
+def ranges(numbers: list[int]) -> str:
+    """Rising whole numbers in words: `3, 7-9, 12`."""
+    starts = [number for number, before in zip(numbers, [None, *numbers], strict=False) if before != number - 1]
+    ends = [a for a, b in pairwise(numbers) if b != a + 1] + numbers[-1:]
+    return ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in zip(starts, ends, strict=True))
+
+
+def line_energy(x: Tensor) -> NDArray[np.float64]:
+    """(H,) the share of the energy of complex images (M, 2, H, W) on each line of k-space; the sum is 1."""
+    power = centred_fft(to_complex(x)).abs().square().double().sum(dim=(0, 2))
+    share: NDArray[np.float64] = (power / power.sum().clamp_min(1e-300)).numpy()
+    return share
+
+
+def _measures(run: MriRun, shown: Shown) -> Section:
+    design = run.design
+    spread = line_spread(design.mask)
+    teacher = cast(MriEncoder, shown.teacher.encoder)
+    weights = {
+        "student": design.mask.astype(np.float64),
+        # What is measured with an amplitude comes back with its square.
+        shown.teacher_name: teacher.lines().square().double().numpy(),
+    }
+    rows = [
+        ("largest side lobe", mri_figures.lobe_text(spread.side_lobe)),
+        (
+            "coherence",
+            f"{mri_figures.lobe_text(spread.coherence)} (the largest value off the centre, main lobe included)",
+        ),
+    ]
+    caption = (
+        "Point-spread function of the zero-filled image along the phase-encode direction: what one bright pixel "
+        "becomes. Main lobe: resolution; side lobes: aliasing. The dashed line is the student's largest side lobe, "
+        f"beyond the first minimum. Values below {mri_figures.LOWEST_DB} dB (zeros among them) lie under the picture."
+    )
+    picture = mri_figures.point_spread(weights, spread.side_lobe)
+    return Section("What the lines measure", [html.facts(rows), Figure("point_spread", picture, caption)])
+
+
+@torch.no_grad()
+def zero_filled(encoder: MriEncoder, y: Tensor) -> Tensor:
+    """Images (M, 2, H, W) of k-space with 0 on the lines that were not acquired; coils combined by their maps."""
+    weight = encoder.coil_maps.abs().square().sum(dim=0)
+    return encoder.A_adjoint(y) / weight.clamp_min(1e-12)
+
+
+def _images(shown: Shown) -> dict[str, Tensor]:
+    """Complex images by name, in the order of the pictures."""
+    encoder = cast(MriEncoder, shown.student.encoder)
+    return {ZERO_FILLED: zero_filled(encoder, shown.scenes.measured), **shown.scenes.images}
+
+
+def _reconstructions(run: MriRun, shown: Shown) -> Section:
+    truth, images = shown.scenes.truth, _images(shown)
+    target = magnitude(truth)
+    scores = {name: (psnr_db(magnitude(x), target), ssim(magnitude(x), target)) for name, x in images.items()}
+    rows = [
+        (
+            name,
+            f"{float(psnr.mean()):.2f}",
+            f"{float(near.mean()):.3f}",
+            f"{float(psnr_db(images[name], truth).mean()):.2f}",
+        )
+        for name, (psnr, near) in scores.items()
+    ]
+    captions = {
+        name: [f"{a:.1f} dB, SSIM {b:.3f}" for a, b in zip(psnr, near, strict=True)]
+        for name, (psnr, near) in scores.items()
+    }
+    grid = {name: magnitude(x)[:SHOWN_SCENES, 0].numpy() for name, x in {"truth": truth, **images}.items()}
+    count, side = len(next(iter(grid.values()))), run.settings.side
+    caption = (
+        f"Magnitudes of the first {count} of {len(truth)} scenes, {side} x {side} pixels, phase encoding from top to "
+        "bottom; black is 0, white 1 and above. Below each image PSNR and SSIM of its magnitude."
+    )
+    header = (
+        f"mean of {len(truth)} scenes",
+        "PSNR of the magnitude / dB",
+        "SSIM of the magnitude",
+        "PSNR of the complex image / dB",
+    )
+    explained = (
+        "Zero-filled: the inverse Fourier transform of what was acquired, 0 on all other lines. The two kinds of PSNR "
+        "differ: the magnitude leaves out errors of the phase, and the mean of the complex image counts real and "
+        "imaginary part as two values."
+    )
+    return Section(
+        "Reconstructions of unseen procedural scenes, with noise",
+        [
+            reconstruction_note(run.settings.data),
+            html.paragraph(explained),
+            html.table(header, rows),
+            Figure("reconstructions", figures.image_grid(grid, captions), caption),
+        ],
+    )
+
+
+def _errors(run: MriRun, shown: Shown) -> Section:
+    truth = magnitude(shown.scenes.truth)[:SHOWN_SCENES, 0]
+    errors = {name: (magnitude(x)[:SHOWN_SCENES, 0] - truth).abs().numpy() for name, x in _images(shown).items()}
+    top = max(float(errors["student"].max()), 1e-6)
+    caption = (
+        "Absolute error of the magnitude, | |x_hat| - |x| |, in units of the brightest pixel, all on one scale that "
+        "ends at the student's largest error; what is above is drawn in the last colour."
+    )
+    picture = figures.image_grid(errors, {}, (top, "error of the magnitude / brightest pixel"))
+    return Section("Where the errors are", [Figure("errors", picture, caption)])

@@ -1,0 +1,1 @@
+"""The single-pixel camera on a micromirror device."""

@@ -1,0 +1,184 @@
+"""A single-pixel run in a report: its patterns, their singular values, and the time that the device takes."""
+
+from collections.abc import Mapping
+from typing import cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cidesign.constraints.rules import bit_depth_rule
+from cidesign.constraints.sequence import SequencePlan, plan_sequence, video_time_us
+from cidesign.modalities.single_pixel.encoder import SinglePixelEncoder
+from cidesign.modalities.single_pixel.fixed_designs import low_frequency_cosines
+from cidesign.physics.metrics import psnr_db, ssim
+from cidesign.report import figures, html
+from cidesign.report.figures import STUDENT, TEACHER, new_figure, png
+from cidesign.report.parts import Figure, Part, Section, Shown, reconstruction_note, verdict
+from cidesign.runs import SinglePixelRun
+from cidesign.units import format_duration_us
+
+PATTERN_COLUMNS, PATTERN_ROWS = 12, 4
+ZERO_SINGULAR_VALUE = 1e-6
+# About a minute of one processor; larger operators are left out of the picture.
+MAX_SVD_OPERATIONS = 2e11
+
+
+def single_pixel_part(run: SinglePixelRun, shown: Shown) -> Part:
+    """The part of a single-pixel run."""
+    settings = run.settings
+    plan = plan_sequence(run.profile, len(run.design.frames()), settings.bit_depth, settings.exposure_us)
+    return Part(
+        f"{settings.patterns} patterns for {run.profile.name}",
+        _design(run, plan),
+        _measures(run, shown),
+        _reconstructions(run, shown),
+        [_timing(run, plan)],
+    )
+
+
+def _design(run: SinglePixelRun, plan: SequencePlan) -> Section:
+    settings, design = run.settings, run.design
+    rule = bit_depth_rule(run.profile, settings.bit_depth)
+    rows = [
+        ("device", f"{run.profile.name} ({run.profile.id})"),
+        (
+            "patterns",
+            f"{settings.patterns} of {settings.side} x {settings.side} super-pixels, {settings.bit_depth} bit",
+        ),
+        ("compression", f"{settings.patterns / settings.side**2:.1%} of the unknowns are measured"),
+        ("encoding", f"{settings.encoding}: {len(plan.entries)} frames"),
+        (
+            "light",
+            f"{settings.photoelectrons_per_frame:g} photoelectrons in an all-on frame of a white scene, "
+            f"read noise {settings.read_noise_photoelectrons:g} photoelectrons",
+        ),
+        ("bit depth rule", verdict(rule.check(design))),
+        ("design digest", design.design_digest),
+    ]
+    count = min(design.count, PATTERN_COLUMNS * PATTERN_ROWS)
+    caption = f"Patterns 0 to {count - 1} of {design.count}; white: mirrors on during the whole exposure."
+    return Section(
+        "Design", [html.facts(rows), Figure("patterns", pattern_grid(design.levels, design.max_level), caption)]
+    )
+
+
+def pattern_grid(levels: NDArray[np.uint8], max_level: int) -> bytes:
+    """The first patterns (K, n, n) side by side, numbered."""
+    count = min(len(levels), PATTERN_COLUMNS * PATTERN_ROWS)
+    columns = min(count, PATTERN_COLUMNS)
+    rows = -(-count // columns)
+    # A few patterns are not drawn larger than those of a full row.
+    panel_inches = figures.WIDTH_INCHES / PATTERN_COLUMNS
+    figure = new_figure(rows * (panel_inches + 0.17) + 0.1)
+    figure.set_figwidth(columns * panel_inches)
+    axes = figure.subplots(rows, columns, squeeze=False)
+    for position, axis in enumerate(axes.flat):
+        figures.bare(axis)
+        if position >= count:
+            axis.set_axis_off()
+        else:
+            axis.imshow(levels[position], cmap="gray", vmin=0, vmax=max_level, interpolation="nearest")
+            axis.set_title(str(position), fontsize=7, pad=2)
+    return png(figure, figures.fine_enough(levels.shape[-1], panel_inches * 0.9))
+
+
+def _measures(run: SinglePixelRun, shown: Shown) -> Section:
+    title = "What the patterns measure"
+    side, count = run.settings.side, run.settings.patterns
+    student, teacher = (
+        cast(SinglePixelEncoder, system.encoder).matrix().numpy().astype(np.float64)
+        for system in (shown.student, shown.teacher)
+    )
+    if max(len(matrix) ** 2 * matrix.shape[1] for matrix in (student, teacher)) > MAX_SVD_OPERATIONS:
+        text = f"Singular values are left out: {len(teacher)} patterns of {side**2} unknowns would take minutes."
+        return Section(title, [html.paragraph(text, "note")])
+    start = low_frequency_cosines(side, count).reshape(count, -1).astype(np.float64) / side
+    operators = {
+        shown.teacher_name: (teacher, TEACHER),
+        "student": (student, STUDENT),
+        "starting design": (start, figures.REFERENCE),
+    }
+    caption = (
+        "Singular values of the operators y = A x, largest first. The flatter the curve, the more evenly light is "
+        "spent on what is measured; the teacher's cannot be built."
+    )
+    return Section(title, [Figure("singular_values", singular_values(operators), caption)])
+
+
+def singular_values(operators: Mapping[str, tuple[NDArray[np.float64], str]]) -> bytes:
+    """Singular values of each operator (K, N), each in its colour, and what its condition number is."""
+    figure = new_figure(3.2)
+    axis = figure.subplots()
+    for name, (matrix, colour) in operators.items():
+        values = np.linalg.svd(matrix, compute_uv=False)
+        kept = values[values > ZERO_SINGULAR_VALUE * values[0]]
+        remark = f"condition number {kept[0] / kept[-1]:.3g}" if len(kept) == len(values) else f"rank {len(kept)}"
+        numbers = np.arange(1, len(kept) + 1)
+        axis.semilogy(numbers, kept, ".-", markersize=3, label=f"{name} ({remark})", color=colour)
+    axis.set_xlabel("number of the singular value")
+    axis.set_ylabel("singular value of A")
+    axis.grid(alpha=0.3)
+    axis.legend(fontsize=8)
+    return png(figure)
+
+
+def _reconstructions(run: SinglePixelRun, shown: Shown) -> Section:
+    found = shown.scenes
+    rows = [
+        (name, f"{float(psnr_db(x, found.truth).mean()):.2f}", f"{float(ssim(x, found.truth).mean()):.3f}")
+        for name, x in found.images.items()
+    ]
+    grid = {name: x[:, 0].numpy() for name, x in {"truth": found.truth, **found.images}.items()}
+    side = run.settings.side
+    caption = (
+        f"{len(found.truth)} scenes of {side} x {side} pixels; black is 0, white 1, and what lies outside is drawn as "
+        "black or white. Below each image its PSNR."
+    )
+    return Section(
+        "Reconstructions of unseen procedural scenes, with noise",
+        [
+            reconstruction_note(run.settings.data),
+            html.table((f"mean of {len(found.truth)} scenes", "PSNR / dB", "SSIM"), rows),
+            Figure("reconstructions", figures.image_grid(grid, found.psnr_captions()), caption),
+        ],
+    )
+
+
+def _timing(run: SinglePixelRun, plan: SequencePlan) -> Section:
+    video_us = video_time_us(run.profile, len(plan.entries), plan.bit_depth, plan.exposure_us)
+    asked = "" if plan.requested_exposure_us is None else f" (asked for: {plan.requested_exposure_us:g} us)"
+    rows = [
+        ("frames and images", f"{len(plan.entries)} frames in {plan.images} images"),
+        ("exposure of a frame", f"{plan.exposure_us} us{asked}"),
+        ("from flash", format_duration_us(plan.total_us)),
+        *([("streamed over HDMI", format_duration_us(video_us))] if video_us is not None else []),
+    ]
+    notes = [html.paragraph(remark, "note") for remark in plan.notes]
+    figure = Figure("timing", sequence_timing(plan, video_us), "How many frames have been shown at each time.")
+    return Section("Time on the device", [html.facts(rows), *notes, figure])
+
+
+def sequence_timing(plan: SequencePlan, video_us: int | None) -> bytes:
+    """When each frame starts when images come from flash, and over HDMI where the device has it."""
+    figure = new_figure(2.6)
+    axis = figure.subplots()
+    starts_us = np.cumsum([0, *(entry.period_us for entry in plan.entries)])
+    axis.plot(
+        starts_us / 1000,
+        np.arange(len(starts_us)),
+        drawstyle="steps-post",
+        color=STUDENT,
+        label=f"from flash: {format_duration_us(plan.total_us)}",
+    )
+    if video_us is not None:
+        axis.plot(
+            [0, video_us / 1000],
+            [0, len(plan.entries)],
+            color=TEACHER,
+            label=f"streamed over HDMI: {format_duration_us(video_us)}",
+        )
+    axis.set_xlabel("time / ms")
+    axis.set_ylabel("frames shown")
+    axis.grid(alpha=0.3)
+    axis.legend(fontsize=8)
+    return png(figure)

@@ -1,0 +1,1 @@
+"""Micromirror devices."""
