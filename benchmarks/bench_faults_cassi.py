@@ -22,9 +22,9 @@ from cidesign.errors import FileError
 from cidesign.modalities.cassi.dead_leaves import spectral_dead_leaves
 from cidesign.modalities.cassi.measured_encoder import MeasuredCassiEncoder
 from cidesign.modalities.cassi.reconstruct import readings_of
+from cidesign.modalities.cassi.run import CassiRun
 from cidesign.modalities.cassi.solve import designed_operator, encoder_of
 from cidesign.models.system import ImagingSystem, load_student
-from cidesign.runs import CassiRun
 
 SCENE_SEED = 2**34
 # Impulses this far apart do not meet on the detector, so one picture shows the way of many code pixels.

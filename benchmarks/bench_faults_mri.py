@@ -22,10 +22,10 @@ from cidesign.calibration.verify import Verification
 from cidesign.errors import CidesignError
 from cidesign.modalities.mri.bench import simulate_mri
 from cidesign.modalities.mri.phantoms import coil_maps
+from cidesign.modalities.mri.run import MriRun
 from cidesign.modalities.mri.score import object_mask, score_mri
 from cidesign.modalities.mri.solve import reconstructions
 from cidesign.models.system import ImagingSystem, load_student
-from cidesign.runs import MriRun
 
 
 def mri_missing(run: MriRun, seed: int) -> Missing:

@@ -20,9 +20,9 @@ from cidesign.calibration.verify import Judgement, Verification
 from cidesign.data.procedural import dead_leaves
 from cidesign.errors import FileError
 from cidesign.modalities.single_pixel import solve
+from cidesign.modalities.single_pixel.run import SinglePixelRun
 from cidesign.models.system import ImagingSystem, load_student
 from cidesign.physics.noise import DetectorNoise
-from cidesign.runs import SinglePixelRun
 
 SCENE_SEED = 2**34
 # Frames back to back at the shortest exposure of a DLP4500, as a stream over HDMI shows them.

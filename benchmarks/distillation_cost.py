@@ -35,8 +35,9 @@ def _training(profile_name: str, variant: str, steps: int) -> Iterator[float]:
     from cidesign.distill.checkpoint import Progress
     from cidesign.distill.job import SystemMaker
     from cidesign.distill.loop import make_optimiser, train_phase
-    from cidesign.distill.presets import Request, settings_for
+    from cidesign.distill.presets import settings_for
     from cidesign.hardware_profiles.loader import load_profile
+    from cidesign.modality import Request
 
     profile = load_profile(profile_name)
     settings = settings_for(Request(), profile)

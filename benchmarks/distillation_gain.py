@@ -55,8 +55,9 @@ class Bench:
 
         from cidesign.data.source import load_images
         from cidesign.distill.job import SystemMaker
-        from cidesign.distill.presets import Request, settings_for
+        from cidesign.distill.presets import settings_for
         from cidesign.hardware_profiles.loader import load_profile
+        from cidesign.modality import Request
 
         torch.use_deterministic_algorithms(True, warn_only=torch.cuda.is_available())
         scale = SCALES[scale_name]

@@ -25,8 +25,10 @@ from cidesign.device.store import Store
 from cidesign.errors import DeviceError
 from cidesign.hardware_profiles.loader import load_profile
 from cidesign.modalities.cassi.cube_files import read_cube
+from cidesign.modalities.cassi.run import CassiRun
 from cidesign.modalities.mri.image_files import read_volume
-from cidesign.runs import CassiRun, MriRun, SinglePixelRun
+from cidesign.modalities.mri.run import MriRun
+from cidesign.modalities.single_pixel.run import SinglePixelRun
 
 
 class Target(NamedTuple):

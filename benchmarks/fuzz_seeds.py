@@ -18,13 +18,14 @@ from scipy.io import savemat
 from cidesign.device.frames import Frame, MessageType
 from cidesign.device.messages import Begin, Data, Named, ObjectKind, Slot, tag_of
 from cidesign.distill.job import Listener, start_run
-from cidesign.distill.presets import Request, settings_for
+from cidesign.distill.presets import settings_for
 from cidesign.hardware_profiles.loader import load_profile, shipped_profiles
+from cidesign.modality import Request
 
 RUNS = {
-    "single-pixel": ("dlp4500", Request(side=8, patterns=20), {"images": 96}),
+    "single-pixel": ("dlp4500", Request(side=8, own={"patterns": 20}), {"images": 96}),
     "cassi": ("chrome-laser-10um", Request(side=16), {"images": 48}),
-    "mri": ("mri-generic-3t", Request(side=32, coils=2, lines=12, calibration=8), {"images": 48}),
+    "mri": ("mri-generic-3t", Request(side=32, own={"coils": 2, "lines": 12, "calibration": 8}), {"images": 48}),
 }
 SHARED = Path(__file__).parent.parent.parent / "shared" / "data"
 

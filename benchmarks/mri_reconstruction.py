@@ -20,6 +20,7 @@ import torch
 from cidesign.calibration.kspace_readers import read_kspace
 from cidesign.calibration.kspace_record import read_kspace_calibration
 from cidesign.modalities.mri.bench import calibrate_mri, reconstruct_mri, simulate_mri
+from cidesign.modalities.mri.run import MriRun
 from cidesign.modalities.mri.solve import (
     TV_WEIGHT_NOISES,
     batch,
@@ -31,7 +32,6 @@ from cidesign.modalities.mri.solve import (
     zero_filled,
 )
 from cidesign.models.system import load_student
-from cidesign.runs import MriRun
 
 REPEATS = 5
 COILS = (1, 8)

@@ -19,16 +19,21 @@ import torch
 
 from cidesign.calibration.cassi_operator import CassiOperator
 from cidesign.calibration.spc_operator import Placement, SpcOperator
-from cidesign.data.source import procedural_images
 from cidesign.distill.fine_tune import MeanError, Quality, fine_tune, fine_tune_settings
 from cidesign.modalities.cassi.encoder import Dispersion, PixelNoise, SdCassiEncoder
+from cidesign.modalities.cassi.family import CassiFamily
+from cidesign.modalities.cassi.run import CassiRun
+from cidesign.modalities.mri.family import KspaceFamily
 from cidesign.modalities.mri.phantoms import coil_maps
+from cidesign.modalities.mri.run import MriRun
 from cidesign.modalities.mri.solve import calibrated_encoder
+from cidesign.modalities.single_pixel.family import SinglePixelFamily
+from cidesign.modalities.single_pixel.run import SinglePixelRun
+from cidesign.modality import modality
 from cidesign.models.system import load_student
 from cidesign.physics.noise import DetectorNoise
 from cidesign.physics.operator_family import OperatorFamily
-from cidesign.reconstruct.operator_families import CassiFamily, KspaceFamily, SinglePixelFamily
-from cidesign.runs import CassiRun, MriRun, Run, SinglePixelRun
+from cidesign.runs import Run
 
 ROTATION_DEG, SHIFT_PX, CORNER_LOSS = 2.0, 1.0, 0.3
 ROTATION_ERROR_DEG, SHIFT_ERROR_PX, LIGHT_ERROR = 0.03, 0.02, 0.005
@@ -103,9 +108,10 @@ def cases(run: Run) -> Iterator[tuple[str, OperatorFamily]]:
 def measure(run: Run, family: OperatorFamily, seed: int, images: int | None, held_out: int) -> tuple[Quality, bool]:
     """Fine-tune with one seed, and the quality on images of that seed."""
     settings = fine_tune_settings(run.settings, None, images, seed, "cpu")
+    kind = modality(run.settings.modality)
     # The shipped function halves the held-out images: one half decides, the other is reported.
     pictures = tuple(
-        torch.from_numpy(procedural_images(run.settings, run.profile, count, start + seed))
+        torch.from_numpy(kind.procedural_images(run.settings, run.profile, count, start + seed))
         for count, start in ((settings.images, TRAIN_SEED), (2 * held_out, HELD_OUT_SEED))
     )
     found = fine_tune(load_student(run), None, family, (pictures[0], pictures[1]), run.settings, settings)

@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 
 from cidesign.calibration.hadamard_capture import read_hadamard_capture
 from cidesign.modalities.single_pixel.full_basis import TITLES, compare_patterns, scale_to_unit
+from cidesign.modalities.single_pixel.run import SinglePixelRun
 from cidesign.modalities.single_pixel.score import score
 from cidesign.models.system import ImagingSystem, load_student
-from cidesign.runs import SinglePixelRun
 
 FOLDER = Path(__file__).parents[2] / "shared" / "data" / "spi" / "denbo313_hologram"
 DEFAULT = ("Car_half.npz", "Car_boat.npz")

@@ -15,10 +15,11 @@ from cidesign.data.source import load_images
 from cidesign.distill.checkpoint import Progress
 from cidesign.distill.job import SystemMaker
 from cidesign.distill.loop import as_floats, make_optimiser, train_phase
-from cidesign.distill.presets import Request, settings_for
+from cidesign.distill.presets import settings_for
 from cidesign.hardware_profiles.loader import load_profile
+from cidesign.modality import Request
 from cidesign.models.system import ImagingSystem
-from cidesign.run_settings import RunSettings
+from cidesign.run_settings import TrainingSettings
 
 PROFILES = ("dlp4500", "chrome-laser-10um", "mri-generic-3t")
 STEPS = 20
@@ -56,7 +57,7 @@ def plain_round(system: ImagingSystem, optimiser: torch.optim.Optimizer, images:
 
 
 def shipped_round(
-    system: ImagingSystem, optimiser: torch.optim.Adam, images: torch.Tensor, settings: RunSettings
+    system: ImagingSystem, optimiser: torch.optim.Adam, images: torch.Tensor, settings: TrainingSettings
 ) -> float:
     """Images per second of one epoch of the shipped loop."""
     started = time.perf_counter()

@@ -24,7 +24,8 @@ FaultName = Literal[
     "trajectory-delay",
     "line-offset",
 ]
-Modality = Literal["single-pixel", "cassi", "mri"]
+# A name of `cidesign.modality.FOLDERS`.
+Modality = str
 
 
 @dataclass(frozen=True)

@@ -6,19 +6,17 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Literal, TypeVar, cast
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, SerializeAsAny, ValidationError, field_validator
 
 from cidesign import __version__
 from cidesign.errors import FileError, InputError
 from cidesign.files import read_json, require_folder, write_json
-from cidesign.hardware_profiles.aperture_schema import ApertureProfile
-from cidesign.hardware_profiles.dmd_schema import DmdProfile
 from cidesign.hardware_profiles.loader import validate_profile
-from cidesign.hardware_profiles.mri_schema import MriProfile
 from cidesign.hardware_profiles.schema import HardwareProfile
-from cidesign.pattern import ApertureMask, Design, PatternStack, Trajectory
+from cidesign.modality import FOLDERS, modality
+from cidesign.pattern import Design
 from cidesign.records import first_problem
-from cidesign.run_settings import CassiSettings, MriSettings, RunSettings, SinglePixelSettings
+from cidesign.run_settings import TrainingSettings
 
 SCHEMA_VERSION = 2
 RUNS_FOLDER = Path("runs")
@@ -35,13 +33,27 @@ class RunRecord(BaseModel):
     created_utc: str
     cidesign_version: str
     versions: dict[str, str]
-    settings: RunSettings
+    settings: SerializeAsAny[TrainingSettings]
     profile: dict[str, Any]
     profile_digest: str
     data_digest: str
     teacher_digest: str | None
     design_digest: str | None
     metrics: dict[str, float]
+
+    @field_validator("settings", mode="before")
+    @classmethod
+    def _of_their_modality(cls, value: Any) -> Any:
+        """Settings are read as those of the modality that they name."""
+        if not isinstance(value, dict):
+            return value
+        name = value.get("modality")
+        if name not in FOLDERS:
+            raise ValueError(f"modality {name!r} is not known; known are {', '.join(FOLDERS)}")
+        try:
+            return modality(name).settings_type.model_validate(value)
+        except ValidationError as error:
+            raise ValueError(first_problem(error)) from error
 
 
 class Run:
@@ -65,7 +77,7 @@ class Run:
             raise FileError(f"{path}: run.json is damaged: {first_problem(error)}") from error
 
     @property
-    def settings(self) -> RunSettings:
+    def settings(self) -> TrainingSettings:
         """What was asked for."""
         return self.record.settings
 
@@ -86,7 +98,7 @@ class Run:
             raise FileError(
                 f"{self.path}: the profile inside run.json was changed after the run (its digest does not fit)"
             )
-        if not isinstance(profile, _PROFILES[self.settings.modality]):
+        if not isinstance(profile, modality(self.settings.modality).profile_type):
             raise FileError(
                 f"{self.path}: run.json joins {self.settings.modality} settings to a {profile.kind} profile"
             )
@@ -107,7 +119,7 @@ class Run:
     @cached_property
     def _design(self) -> Design:
         self.require_complete()
-        design = _DESIGNS[self.settings.modality].load(self.path / "design.npz")
+        design = modality(self.settings.modality).design_type.load(self.path / "design.npz")
         if design.design_digest != self.record.design_digest:
             raise FileError(f"{self.path}: design.npz is not the design that run.json names (their digests differ)")
         return design
@@ -120,12 +132,12 @@ class Run:
         return path
 
 
-_S = TypeVar("_S", bound=SinglePixelSettings | CassiSettings | MriSettings)
+_S = TypeVar("_S", bound=TrainingSettings)
 _P = TypeVar("_P", bound=HardwareProfile)
 _D = TypeVar("_D", bound=Design)
 
 
-class _OneKind(Run, Generic[_S, _P, _D]):
+class RunOf(Run, Generic[_S, _P, _D]):
     """A run of one modality; opening another one raises `InputError`."""
 
     modality: ClassVar[str]
@@ -152,30 +164,6 @@ class _OneKind(Run, Generic[_S, _P, _D]):
         return cast(_D, super().design)
 
 
-class SinglePixelRun(_OneKind[SinglePixelSettings, DmdProfile, PatternStack]):
-    """A run for a micromirror device."""
-
-    modality = "single-pixel"
-
-
-class CassiRun(_OneKind[CassiSettings, ApertureProfile, ApertureMask]):
-    """A run for a coded aperture."""
-
-    modality = "cassi"
-
-
-class MriRun(_OneKind[MriSettings, MriProfile, Trajectory]):
-    """A run for a scanner."""
-
-    modality = "mri"
-
-
-_PROFILES = {"single-pixel": DmdProfile, "cassi": ApertureProfile, "mri": MriProfile}
-_DESIGNS: dict[str, type[PatternStack] | type[ApertureMask] | type[Trajectory]] = {
-    "single-pixel": PatternStack,
-    "cassi": ApertureMask,
-    "mri": Trajectory,
-}
 _R = TypeVar("_R", bound=Run)
 
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from cidesign.hardware_profiles.loader import load_profile
-from cidesign.run_settings import CassiSettings, MriSettings, RunSettings, SinglePixelSettings
+from cidesign.modality import modality as modality_named
+from cidesign.run_settings import TrainingSettings
 
 if TYPE_CHECKING:  # the tests of the bench half start without pydantic's profiles and without torch
     from cidesign.hardware_profiles.schema import HardwareProfile
@@ -30,19 +31,14 @@ OWN: dict[str, dict[str, Any]] = {
     "cassi": {"side": 12, "photoelectrons_full_scale": 20_000.0, "read_noise_photoelectrons": 5.0},
     "mri": {"side": 16, "acquired": 4, "calibration": 2, "coils": 1, "noise": 0.01, "ladder": ("R2",)},
 }  # fmt: skip
-SETTINGS: dict[str, type[SinglePixelSettings] | type[CassiSettings] | type[MriSettings]] = {
-    "single-pixel": SinglePixelSettings,
-    "cassi": CassiSettings,
-    "mri": MriSettings,
-}
 
 
 @pytest.fixture(scope="session")
-def make_settings() -> Callable[..., RunSettings]:
+def make_settings() -> Callable[..., TrainingSettings]:
     """Settings of a run that trains in a second: `make_settings("mri", coils=4)`."""
 
-    def make(modality: str = "single-pixel", **changes: Any) -> RunSettings:
-        return SETTINGS[modality](**{**COMMON, **OWN[modality], **changes})
+    def make(modality: str = "single-pixel", **changes: Any) -> TrainingSettings:
+        return modality_named(modality).settings_type(**{**COMMON, **OWN[modality], **changes})
 
     return make
 
@@ -58,7 +54,7 @@ def make_record(profile_of: Callable[[str], "HardwareProfile"]) -> Callable[...,
     """The record of a finished run."""
     from cidesign.runs import RunRecord
 
-    def make(settings: RunSettings, design_digest: str | None, **changes: Any) -> RunRecord:
+    def make(settings: TrainingSettings, design_digest: str | None, **changes: Any) -> RunRecord:
         profile = profile_of(settings.modality)
         values: dict[str, Any] = {
             "schema_version": 2, "kind": "run", "status": "complete", "created_utc": "2026-01-01T00:00:00+00:00",
@@ -75,7 +71,7 @@ def make_record(profile_of: Callable[[str], "HardwareProfile"]) -> Callable[...,
 def make_system(profile_of: Callable[[str], "HardwareProfile"]) -> Callable[..., "ImagingSystem"]:
     """A system before training, for a relaxation or the student, with the start and the prior of given images."""
 
-    def make(settings: RunSettings, images: Any, relaxation: str | None = None) -> "ImagingSystem":
+    def make(settings: TrainingSettings, images: Any, relaxation: str | None = None) -> "ImagingSystem":
         import torch
 
         from cidesign.models.optics import optics_for
@@ -95,7 +91,7 @@ def make_system(profile_of: Callable[[str], "HardwareProfile"]) -> Callable[...,
 def finished_run(make_record: Callable[..., Any], profile_of: Callable[[str], "HardwareProfile"]) -> Callable[..., Any]:
     """Write a run without training it: random patterns, and a decoder that is its linear first step."""
 
-    def write(path: Path, settings: RunSettings, kind: Any, seed: int = 0) -> "Run":
+    def write(path: Path, settings: TrainingSettings, kind: Any, seed: int = 0) -> "Run":
         import torch
 
         from cidesign.data.procedural import dead_leaves

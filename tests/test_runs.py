@@ -13,8 +13,11 @@ from hypothesis import strategies as st
 
 from cidesign.errors import CidesignError, FileError, InputError
 from cidesign.hardware_profiles.loader import load_profile
+from cidesign.modalities.cassi.run import CassiRun
+from cidesign.modalities.mri.run import MriRun
+from cidesign.modalities.single_pixel.run import SinglePixelRun
 from cidesign.pattern import ApertureMask, Design, PatternStack, Trajectory
-from cidesign.runs import CassiRun, MriRun, Run, SinglePixelRun, newest_run, open_run, write_record
+from cidesign.runs import Run, newest_run, open_run, write_record
 
 Make = Callable[..., Path]
 KINDS = {"single-pixel": SinglePixelRun, "cassi": CassiRun, "mri": MriRun}

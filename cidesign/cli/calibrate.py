@@ -27,9 +27,6 @@ TRAINING_SETTINGS = ("epochs", "images", "seed")
     is_flag=True,
     help="Then adapt the student's decoder to the calibrated operator; without CAPTURE, to the calibration in --out.",
 )
-@click.option(
-    "--self-supervised", is_flag=True, help="With --fine-tune: go on with the scene of CAPTURE itself, behind the gate."
-)
 @set_option
 @force_option
 @json_option
@@ -39,7 +36,6 @@ def command(
     out: Path | None,
     plan: bool,
     fine_tune: bool,
-    self_supervised: bool,
     assignments: tuple[str, ...],
     force: bool,
     as_json: bool,
@@ -54,8 +50,8 @@ def command(
     --fine-tune, --set also takes epochs, images and seed of the training.
     """
     from cidesign.calibration.verify import CHECK_HEADER, check_rows, require_passed, verdict_words
-    from cidesign.cli.modalities import bench_function
     from cidesign.files import refuse_existing
+    from cidesign.modality import modality
     from cidesign.runs import Run, open_run
 
     found = open_run(run, Run)
@@ -64,14 +60,13 @@ def command(
     if plan:
         _print_plan(found, out, capture, force, as_json)
         return
-    if self_supervised and not (fine_tune and capture is not None):
-        raise click.UsageError("--self-supervised goes with --fine-tune and a CAPTURE, whose scene it uses")
     folder = out or found.path / "calibration"
-    opened, calibrate = bench_function(found, "calibrate")
+    kind = modality(found.settings.modality)
+    opened, calibrate = kind.run_type(found.path), kind.bench().calibrate
     if capture is None:
         if not fine_tune:
             raise click.UsageError("name the CAPTURE to calibrate from, or ask for --plan or --fine-tune")
-        result(*_fine_tuned(opened, folder, None, assignments, False, force), as_json)
+        result(*_fine_tuned(opened, folder, assignments, force), as_json)
         return
     refuse_existing(folder, force)
     training = tuple(text for text in assignments if text.partition("=")[0].strip() in TRAINING_SETTINGS and fine_tune)
@@ -87,7 +82,7 @@ def command(
         result(value, f"{text}\n{verdict_words(verification)}", as_json)
         require_passed(place, verification, False)
     if fine_tune:
-        value["fine_tune"], more = _fine_tuned(opened, place, capture, training, self_supervised, force)
+        value["fine_tune"], more = _fine_tuned(opened, place, training, force)
         text += f"\n{more}"
     next_step(
         f"cidesign reconstruct {quoted(found.path)} {quoted(capture)} --calibration {quoted(place)} "
@@ -99,36 +94,28 @@ def command(
         note(verdict_words(verification))
 
 
-def _fine_tuned(
-    run: "Run",
-    calibration: Path,
-    capture: Path | None,
-    assignments: tuple[str, ...],
-    self_supervised: bool,
-    force: bool,
-) -> tuple[dict[str, Any], str]:
+def _fine_tuned(run: "Run", calibration: Path, assignments: tuple[str, ...], force: bool) -> tuple[dict[str, Any], str]:
     from cidesign.cli.fine_tune import fine_tune_command
 
-    fields = keyword_values(fine_tune_command, assignments, ("self_supervised", "force"))
-    return fine_tune_command(run, calibration, capture, self_supervised=self_supervised, force=force, **fields)
+    fields = keyword_values(fine_tune_command, assignments, ("force",))
+    return fine_tune_command(run, calibration, force=force, **fields)
 
 
 def _print_plan(run: "Run", out: Path | None, capture: Path | None, force: bool, as_json: bool) -> None:
     from dataclasses import asdict
 
     from cidesign.calibration.plan import plan_text
-    from cidesign.cli.modalities import bench_function
-    from cidesign.modalities.single_pixel.bench import plan_files_spc
-    from cidesign.runs import SinglePixelRun
+    from cidesign.modality import modality
 
     if capture is not None:
         raise click.UsageError("--plan says what to capture; it takes no CAPTURE")
-    opened, plan = bench_function(run, "plan")
-    steps = plan(opened)
+    kind = modality(run.settings.modality)
+    bench, opened = kind.bench(), kind.run_type(run.path)
+    steps = bench.plan(opened)
     text = plan_text(steps)
     if out is not None:
-        if not isinstance(opened, SinglePixelRun):
-            raise click.UsageError("--out with --plan: only single-pixel runs have files that help")
-        plan_files_spc(opened, out, force)
+        if bench.plan_files is None:
+            raise click.UsageError(f"--out with --plan: a {kind.name} run has no files that help; leave it out")
+        bench.plan_files(opened, out, force)
         text += f"\nwritten: {out} (the card to print, its picture as an array, a capture.json to complete)"
     result({"steps": [asdict(step) for step in steps]}, text, as_json)

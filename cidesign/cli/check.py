@@ -183,7 +183,8 @@ def _check_run(path: Path, folders: list[Path]) -> "list[Finding]":
     from cidesign.export.lithography_check import check_design, picture_beside
     from cidesign.export.verify import Finding
     from cidesign.files import read_json
-    from cidesign.runs import CassiRun, MriRun
+    from cidesign.modalities.cassi.run import CassiRun
+    from cidesign.modalities.mri.run import MriRun
 
     run: CassiRun | MriRun
     if _modality(path) == "cassi":
@@ -218,7 +219,7 @@ def _check_patterns(path: Path, asked: "DmdProfile | None", folders: list[Path])
     from cidesign.errors import FileError
     from cidesign.export.manifest import read_manifest
     from cidesign.export.verify import Finding, acquisition_times, profile_for
-    from cidesign.runs import SinglePixelRun
+    from cidesign.modalities.single_pixel.run import SinglePixelRun
 
     run = SinglePixelRun(path)
     pattern = run.design

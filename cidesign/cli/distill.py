@@ -12,9 +12,14 @@ from cidesign.cli.output import force_option, json_option, next_step, note, quot
 from cidesign.cli.signals import break_off, exit_code_of, signals_to
 
 if TYPE_CHECKING:
-    from cidesign.hardware_profiles.schema import HardwareProfile
-    from cidesign.run_settings import RunSettings
-    from cidesign.runs import Run, SinglePixelRun
+    from cidesign.runs import Run
+
+
+# Options that every modality has; what else is typed goes to the modality, under its own name.
+COMMON_OPTIONS = (
+    "preset", "seed", "data", "side", "device", "decoder", "start", "losses", "weighting", "weight_decoder",
+    "weight_encoder", "teacher_epochs", "student_epochs",
+)  # fmt: skip
 
 # Lines for people; evaluate's --json names all.
 MOST_NAMED = 20
@@ -111,43 +116,23 @@ def command(
         raise click.UsageError(
             "--profile is needed, for example --profile dlp4500 (`cidesign profiles list` shows all)"
         )
-    from cidesign.distill.presets import Request, settings_for
+    from cidesign.distill.presets import settings_for
     from cidesign.hardware_profiles.loader import load_profile
+    from cidesign.modality import Request, modality
 
     profile = load_profile(profile_name)
     rungs = tuple(word.strip() for word in ladder.split(",")) if ladder is not None else None
-    settings = settings_for(Request(**asked, ladder=rungs), profile)
+    common = {name: value for name, value in asked.items() if name in COMMON_OPTIONS}
+    own = {name: value for name, value in asked.items() if name not in COMMON_OPTIONS and value is not None}
+    settings = settings_for(Request(**common, ladder=rungs, own=own), profile)
+    described = modality(settings.modality).described(settings, profile)
     path = out or Path("runs") / f"{profile.id}-{settings.preset}"
-    note(f"profile {profile.id}, preset {settings.preset}: {described(settings, profile)}; run folder {path}")
+    note(f"profile {profile.id}, preset {settings.preset}: {described}; run folder {path}")
     from cidesign.distill.job import start_run
 
     with _Display(path) as display:
         run = start_run(path, settings, profile, force, display.listener)
     _report(run, as_json)
-
-
-def described(settings: "RunSettings", profile: "HardwareProfile") -> str:
-    """What is designed, in half a line."""
-    from cidesign.run_settings import CassiSettings, SinglePixelSettings
-
-    if isinstance(settings, SinglePixelSettings):
-        return (
-            f"{settings.patterns} patterns of {settings.side} x {settings.side}, {settings.bit_depth} bit, "
-            f"{settings.encoding}"
-        )
-    if isinstance(settings, CassiSettings):
-        return f"one mask of {settings.side} x {settings.side} code pixels for {_bands(profile)} bands"
-    coils = "" if settings.coils == 1 else f", {settings.coils} coils"
-    return (
-        f"{settings.acquired} of {settings.side} lines (R = {settings.side / settings.acquired:.4g}), "
-        f"{settings.calibration} of them calibration lines{coils}"
-    )
-
-
-def _bands(profile: "HardwareProfile") -> int:
-    from cidesign.hardware_profiles.aperture_schema import ApertureProfile
-
-    return len(profile.spectrograph.wavelengths_nm.value) if isinstance(profile, ApertureProfile) else 1
 
 
 def _refuse_changes(context: click.Context) -> None:
@@ -259,7 +244,7 @@ class _Display:
 
 
 def _report(run: "Run", as_json: bool) -> None:
-    from cidesign.runs import SinglePixelRun
+    from cidesign.modality import modality
 
     metrics = run.record.metrics
     rows = [
@@ -271,38 +256,14 @@ def _report(run: "Run", as_json: bool) -> None:
         )
         for name in ("teacher", "student")
     ]
-    timing: dict[str, Any] = {}
+    kind = modality(run.settings.modality)
+    timing, remarks = kind.measurement(run)
     lines = [
-        f"{run.path}: {described(run.settings, run.profile)}, for {run.profile.id}",
+        f"{run.path}: {kind.described(run.settings, run.profile)}, for {run.profile.id}",
         table(rows, ("system", "PSNR dB", "SSIM", "linear estimate dB")),
         "(validation images; the teacher's optics are freer than the device allows)",
+        *remarks,
     ]
-    if run.settings.modality == "single-pixel":
-        timing, remarks = _device_time(SinglePixelRun(run.path))
-        lines += remarks
     value = {"run": str(run.path), "design_digest": run.record.design_digest, "metrics": metrics, **timing}
     result(value, "\n".join(lines), as_json)
     next_step(f"cidesign export {quoted(run.path)}")
-
-
-def _device_time(run: "SinglePixelRun") -> tuple[dict[str, Any], list[str]]:
-    """How long the device takes for one image: values for --json, and lines."""
-    from cidesign.constraints.sequence import plan_sequence, video_time_us
-    from cidesign.units import format_duration_us
-
-    settings = run.settings
-    frames = len(run.design.frames())
-    plan = plan_sequence(run.profile, frames, settings.bit_depth, settings.exposure_us)
-    video_us = video_time_us(run.profile, frames, settings.bit_depth, plan.exposure_us)
-    times = (
-        f"one image takes {frames} frames of {plan.exposure_us} us: {format_duration_us(plan.total_us)} on the device"
-    )
-    if video_us is not None:
-        times += f" from flash, {format_duration_us(video_us)} streamed over HDMI"
-    value = {
-        "frames": frames,
-        "exposure_us": plan.exposure_us,
-        "acquisition_us": plan.total_us,
-        "video_us": video_us,
-    }
-    return value, [times, *(f"note: {remark}" for remark in plan.notes)]

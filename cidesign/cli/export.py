@@ -10,8 +10,8 @@ from cidesign.cli.output import force_option, json_option, next_step, note, quot
 
 if TYPE_CHECKING:
     from cidesign.export.aperture_layout import OrderOptions
+    from cidesign.modalities.single_pixel.run import SinglePixelRun
     from cidesign.pattern import PatternStack
-    from cidesign.runs import SinglePixelRun
 
 # A plain 2-D gradient echo that every scanner plays; all of it is shown and can be set.
 FIRST_PROTOCOL: dict[str, Any] = {
@@ -63,7 +63,10 @@ def command(
     RUN is a run folder; without it the newest one below runs/ is used.  Several formats of a micromirror device go to
     one folder each below the output folder.
     """
-    from cidesign.runs import CassiRun, MriRun, Run, SinglePixelRun, open_run
+    from cidesign.modalities.cassi.run import CassiRun
+    from cidesign.modalities.mri.run import MriRun
+    from cidesign.modalities.single_pixel.run import SinglePixelRun
+    from cidesign.runs import Run, open_run
 
     opened = open_run(run, Run)
     if run is None:

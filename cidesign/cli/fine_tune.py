@@ -6,49 +6,40 @@ from typing import TYPE_CHECKING, Any
 
 from cidesign.cli.output import note, table
 
-NO_PROOF = (
-    "self-supervised step: with one operator and one scene, held-back readings that are predicted better do not prove "
-    "a better image; on simulated scenes with 102 patterns the image lost more often than it won. Compare both"
-)
-
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from cidesign.distill.fine_tune import FineTuned, FineTuneSettings
-    from cidesign.distill.self_supervised import Scene
+    from cidesign.distill.fine_tune import FineTuneSettings
     from cidesign.models.system import ImagingSystem
     from cidesign.physics.operator_family import OperatorFamily
-    from cidesign.reconstruct.fine_tuned import FineTuneRecord, StoredMean, StoredSelfSupervision
+    from cidesign.reconstruct.fine_tuned import FineTuneRecord, StoredMean
     from cidesign.runs import Run
 
 
 def fine_tune_command(
     run: "Run",
     calibration_folder: Path,
-    capture: Path | None,
     *,
     epochs: int | None = None,
     images: int | None = None,
     seed: int = 0,
-    self_supervised: bool = False,
     force: bool = False,
 ) -> tuple[dict[str, Any], str]:
     """Fine-tune the decoder of a run for a calibration that passed its verification; values for --json, and a table.
 
-    `capture` is needed for the step on the user's own readings (`self_supervised`).  Raises `LimitError` for a
-    calibration that failed, `FileError` where a fine-tuned decoder is there already and `force` is not set, and
-    `InputError` for what is not offered.
+    Raises `LimitError` for a calibration that failed, `FileError` where a fine-tuned decoder is there already and
+    `force` is not set, and `InputError` for settings out of range.
     """
     from cidesign.calibration.verify import require_passed
     from cidesign.distill.fine_tune import fine_tune_settings
     from cidesign.distill.presets import pick_device
     from cidesign.files import refuse_existing
     from cidesign.locks import FolderLock
+    from cidesign.modality import modality
     from cidesign.models.system import load_student
     from cidesign.reconstruct.fine_tuned import RECORD_FILE, digests, read_verification, write_fine_tuned
-    from cidesign.reconstruct.operator_families import operator_family
 
-    _check(run, capture, epochs, images, seed, self_supervised)
+    _check(run, epochs, images, seed)
     digests(run, calibration_folder)
     # An operator that is wrong trains a decoder to be wrong, so there is no way round this.
     require_passed(calibration_folder, read_verification(calibration_folder), accept_failed=False)
@@ -56,9 +47,8 @@ def fine_tune_command(
     with FolderLock(calibration_folder, "cidesign calibrate --fine-tune"):
         system = load_student(run)
         settings = fine_tune_settings(run.settings, epochs, images, seed, pick_device("auto"))
-        family = operator_family(run, calibration_folder, settings.device)
-        scene = _scene(run, calibration_folder, capture) if self_supervised and capture is not None else None
-        record, decoder = _train(run, calibration_folder, system, family, settings, scene, capture)
+        family = modality(run.settings.modality).operator_family(run, calibration_folder, settings.device)
+        record, decoder = _train(run, calibration_folder, system, family, settings)
         written = write_fine_tuned(calibration_folder, decoder, record)
     value = {"calibration": str(calibration_folder), **written.model_dump(mode="json")}
     return value, f"{calibration_folder}: {_summary(written)}\n{_table(written)}" + "".join(
@@ -66,9 +56,7 @@ def fine_tune_command(
     )
 
 
-def _check(
-    run: "Run", capture: Path | None, epochs: int | None, images: int | None, seed: int, self_supervised: bool
-) -> None:
+def _check(run: "Run", epochs: int | None, images: int | None, seed: int) -> None:
     from cidesign.errors import InputError
 
     run.require_complete()
@@ -77,14 +65,6 @@ def _check(
             raise InputError(f"{name} {value}: from 1 to {most} is possible")
     if not 0 <= seed < 2**32:
         raise InputError(f"seed {seed}: from 0 to {2**32 - 1} is possible")
-    modality = run.settings.modality
-    if self_supervised and modality != "single-pixel":
-        raise InputError(
-            f"--self-supervised: is not offered for {modality}: hiding some of its readings from the decoder does not "
-            "test what the operator cannot see; leave it out"
-        )
-    if self_supervised and capture is None:
-        raise InputError("--self-supervised: needs a capture of a scene with the run's patterns")
 
 
 def _train(
@@ -93,10 +73,8 @@ def _train(
     system: "ImagingSystem",
     family: "OperatorFamily",
     settings: "FineTuneSettings",
-    scene: "Scene | None",
-    capture: Path | None,
 ) -> "tuple[FineTuneRecord, Any]":
-    """Both steps, as a record and the decoder to keep."""
+    """A record and the decoder to keep."""
     from cidesign import __version__
     from cidesign.distill.fine_tune import fine_tune
     from cidesign.reconstruct.fine_tuned import FineTuneRecord, StoredMean, StoredQuality, StoredSettings, digests
@@ -110,11 +88,6 @@ def _train(
         "images as in the run's training; operators are drawn from what the calibration leaves open, and decoders are "
         "told the calibrated one"
     ]
-    decoder, kept, adapted = tuned.decoder, tuned.kept, None
-    if scene is not None and capture is not None:
-        decoder, adapted = _adapt(run, tuned, family, stored[1], settings, scene, capture)
-        kept = kept or adapted.kept
-        notes.append(NO_PROOF)
     student, calibration = digests(run, folder)
     record = FineTuneRecord(
         schema_version=1,
@@ -126,15 +99,14 @@ def _train(
         student_sha256=student,
         calibration_sha256=calibration,
         decoder_sha256=None,
-        kept=kept,
+        kept=tuned.kept,
         settings=StoredSettings(**asdict(settings)),
         choosing=StoredMean(**asdict(tuned.choosing)),
         reported=StoredQuality.model_validate(asdict(tuned.reported)),
-        self_supervised=adapted,
         seconds=round(tuned.seconds, 3),
         notes=notes,
     )
-    return record, decoder
+    return record, tuned.decoder
 
 
 def _images(run: "Run", settings: "FineTuneSettings") -> "tuple[Tensor, Tensor]":
@@ -162,56 +134,8 @@ def _heard(epoch: int, psnr_db: float) -> None:
     note(f"fine-tuning epoch {epoch}: {psnr_db:.2f} dB on held-out images")
 
 
-def _scene(run: "Run", folder: Path, capture: Path) -> "Scene":
-    """The readings of a capture's scene, as the calibration converts them."""
-    from cidesign.reconstruct.operator_families import captured_scene
-    from cidesign.runs import SinglePixelRun
-
-    patterns, y, deviation, noise = captured_scene(SinglePixelRun(run.path), folder, capture)
-    from cidesign.distill.self_supervised import LEAST_READINGS, Scene
-    from cidesign.errors import InputError
-
-    if len(y) < LEAST_READINGS:
-        raise InputError(
-            f"--self-supervised: {len(y)} readings cannot be split, at least {LEAST_READINGS} are needed; leave it out"
-        )
-    return Scene(patterns, y, deviation, noise)
-
-
-def _adapt(
-    run: "Run",
-    tuned: "FineTuned",
-    family: "OperatorFamily",
-    held_out: "Tensor",
-    settings: "FineTuneSettings",
-    scene: "Scene",
-    capture: Path,
-) -> "tuple[Any, StoredSelfSupervision]":
-    """The step on the user's readings; kept only where it helps them and does no harm on held-out images."""
-    from cidesign.distill.fine_tune import change_on_held_out
-    from cidesign.distill.self_supervised import adapt
-    from cidesign.reconstruct.fine_tuned import StoredMean, StoredSelfSupervision
-
-    before = tuned.decoder.cpu()
-    adapted = adapt(before, scene, settings.seed)
-    change = change_on_held_out(before, adapted.decoder, family, held_out, run.settings, settings)
-    kept = adapted.improved and not change.harms
-    stored = StoredSelfSupervision(
-        capture=str(capture),
-        kept=kept,
-        steps=adapted.steps,
-        held_back=adapted.held_back,
-        residual_before=adapted.residual_before,
-        residual_after=adapted.residual_after,
-        psnr_change=StoredMean.model_validate(asdict(change)),
-    )
-    return adapted.decoder if kept else before, stored
-
-
 def _summary(record: "FineTuneRecord") -> str:
-    gain, step = _mean(record.choosing, "+.3f"), record.self_supervised
-    if step is not None and step.kept:
-        return f"decoder adapted to this calibration and to the readings of {step.capture}"
+    gain = _mean(record.choosing, "+.3f")
     if record.kept:
         return f"decoder fine-tuned for this calibration ({gain} dB on the images that decide)"
     return f"fine-tuning did not improve the decoder ({gain} dB on the images that decide); the old one stays"
@@ -226,16 +150,6 @@ def _table(record: "FineTuneRecord") -> str:
         ("fine-tuned, told the calibrated operator", _mean(found.after)),
         ("gain of fine-tuning", _mean(found.gain, "+.3f")),
     ]
-    step = record.self_supervised
-    if step is not None:
-        rows += [
-            ("self-supervised step", "kept" if step.kept else "not kept"),
-            (
-                f"misfit of {step.held_back} held-back readings",
-                f"{step.residual_before:.4g} -> {step.residual_after:.4g} times their noise (mean square)",
-            ),
-            ("its change on held-out images", _mean(step.psnr_change, "+.3f")),
-        ]
     return table(rows, ("decoder", "PSNR dB (held-out images)"))
 
 

@@ -92,21 +92,19 @@ def _reconstruct(
     assignments: tuple[str, ...],
     force: bool,
 ) -> tuple[dict[str, Any], str]:
-    from cidesign.cli.modalities import bench_function
     from cidesign.errors import InputError
     from cidesign.files import refuse_existing
+    from cidesign.modality import modality
 
     refuse_existing(folder, force)
     if calibration is None:
         raise InputError(
             f"--calibration is missing; make one with `cidesign calibrate {capture} --run {run.path} --out CAL`"
         )
-    opened, reconstruct = bench_function(run, "reconstruct")
+    kind = modality(run.settings.modality)
+    opened, reconstruct = kind.run_type(run.path), kind.bench().reconstruct
     fields = keyword_values(reconstruct, assignments, ("accept_failed", "force"))
-    found: tuple[dict[str, Any], str] = reconstruct(
-        opened, capture, calibration, folder, accept_failed=accept_failed, force=force, **fields
-    )
-    return found
+    return reconstruct(opened, capture, calibration, folder, accept_failed=accept_failed, force=force, **fields)
 
 
 def _from_basis(
@@ -122,7 +120,7 @@ def _from_basis(
     from cidesign.errors import InputError
     from cidesign.files import refuse_existing
     from cidesign.modalities.single_pixel.full_basis import reconstruct_hadamard, reconstruct_spas
-    from cidesign.runs import SinglePixelRun
+    from cidesign.modalities.single_pixel.run import SinglePixelRun
 
     opened = SinglePixelRun(run.path)
     refuse_existing(folder, force)

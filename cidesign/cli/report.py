@@ -52,10 +52,11 @@ def _scenes(run: "Run") -> "Tensor":
     import numpy as np
     import torch
 
-    from cidesign.data.source import procedural_images
     from cidesign.distill.loop import as_floats
+    from cidesign.modality import modality
 
+    kind = modality(run.settings.modality)
     # Crops of one canvas of leaves are alike, so each scene has a canvas of its own; slices are drawn one by one.
-    draws = [(SCENES, 0)] if run.settings.modality == "mri" else [(1, number) for number in range(SCENES)]
-    parts = [procedural_images(run.settings, run.profile, count, SCENE_SEED + number) for count, number in draws]
+    draws = [(SCENES, 0)] if kind.independent_draws else [(1, number) for number in range(SCENES)]
+    parts = [kind.procedural_images(run.settings, run.profile, count, SCENE_SEED + number) for count, number in draws]
     return as_floats(torch.from_numpy(np.concatenate(parts)))

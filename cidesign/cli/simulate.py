@@ -1,6 +1,7 @@
 """`cidesign simulate`: a digital twin of the bench."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -52,8 +53,8 @@ def command(
     RUN is a run folder; without it the newest one below runs/ is used.
     """
     from cidesign.calibration.faults import parse_faults
-    from cidesign.cli.modalities import bench_function, read_bench_file
     from cidesign.files import refuse_existing
+    from cidesign.modality import modality
     from cidesign.runs import Run, open_run
 
     found = open_run(run, Run)
@@ -66,9 +67,38 @@ def command(
     typed = {text.partition("=")[0].strip() for text in fault_texts}
     kept = tuple(f"{name}={strength!r}" for name, strength in stored_faults.items() if name not in typed)
     faults = parse_faults((*kept, *fault_texts), found.settings.modality)
-    opened, simulate = bench_function(found, "simulate")
+    kind = modality(found.settings.modality)
+    opened, simulate = kind.run_type(found.path), kind.bench().simulate
     fields = keyword_values(simulate, assignments, ("faults", "scene", "seed", "force"), settings)
     value, text = simulate(opened, folder, faults=faults, scene=scene, seed=seed, force=force, **fields)
     result(value, text, as_json)
     calibration = folder.parent / "calibration"
     next_step(f"cidesign calibrate {quoted(folder)} --run {quoted(found.path)} --out {quoted(calibration)}")
+
+
+def read_bench_file(path: Path | None) -> tuple[dict[str, Any], dict[str, float]]:
+    """The tables of a `bench.toml`: [settings] (names as with --set) and [faults] (name = strength).
+
+    Raises `InputError` for a file that is no such TOML.
+    """
+    import tomllib
+
+    from cidesign.errors import InputError
+    from cidesign.files import read_limited
+
+    if path is None:
+        return {}, {}
+    try:
+        content = tomllib.loads(read_limited(path, "bench file", 1_000_000).decode())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise InputError(f"{path}: this bench file is no TOML ({error})") from error
+    unknown = sorted(set(content) - {"settings", "faults"})
+    if unknown or not all(isinstance(part, dict) for part in content.values()):
+        raise InputError(
+            f"{path}: a bench file has the tables [settings] and [faults]; found {', '.join(sorted(content))}"
+        )
+    faults = content.get("faults", {})
+    wrong = [name for name, value in faults.items() if isinstance(value, bool) or not isinstance(value, int | float)]
+    if wrong:
+        raise InputError(f"{path}: faults.{wrong[0]} is no number; write the strength of the fault")
+    return content.get("settings", {}), faults

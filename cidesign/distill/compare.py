@@ -10,14 +10,15 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from cidesign.data.source import PICTURES, TrainingImages, load_images, load_measured
+from cidesign.data.source import TrainingImages, load_images, load_measured
 from cidesign.distill.alone import train_alone
-from cidesign.distill.evaluate import fixed_designs, image_metrics, optics_metrics
+from cidesign.distill.evaluate import image_metrics
 from cidesign.distill.job import SystemMaker, other_images
 from cidesign.distill.loop import StepReport
 from cidesign.errors import FileError
 from cidesign.files import partials_of, sha256_bytes
 from cidesign.locks import FolderLock
+from cidesign.modality import modality
 from cidesign.models.system import ImagingSystem, load_student, load_teacher
 from cidesign.pattern import Design
 from cidesign.runs import Run
@@ -71,7 +72,8 @@ class Comparison:
         self.maker = SystemMaker(self.settings, run.profile, self.train)
         self.measured_on = _measured(run, found, data)
         self.measured = torch.from_numpy(self.measured_on.images).to(device)
-        self.designs = fixed_designs(self.maker, run.profile)
+        self.kind = modality(self.settings.modality)
+        self.designs = self.kind.fixed_designs(self.maker, run.profile)
 
     @property
     def epochs(self) -> int:
@@ -125,7 +127,7 @@ class Comparison:
     def _row(self, name: str, system: ImagingSystem) -> Row:
         system = system.to(self.settings.device)
         system.decoder.training_dtype = None
-        return Row(name, image_metrics(system, self.measured, self.settings), optics_metrics(system.encoder))
+        return Row(name, image_metrics(system, self.measured, self.settings), self.kind.optics_metrics(system.encoder))
 
 
 def _measured(run: Run, own: TrainingImages, data: str | None) -> Measured:
@@ -136,7 +138,7 @@ def _measured(run: Run, own: TrainingImages, data: str | None) -> Measured:
     if data == "procedural":
         other = load_images(settings.model_copy(update={"data": data}), run.profile)
         return replace(validation, images=other.validation, where="procedural images")
-    kind = PICTURES[settings.modality]
+    kind = modality(settings.modality).scene_word
     if settings.data != "procedural" and Path(data).resolve() == Path(settings.data).resolve():
         said = f"{data} is what this run was trained on: only the {kind}s that it kept for validation are measured"
         return replace(validation, skipped=own.skipped, notes=(said, *own.notes))

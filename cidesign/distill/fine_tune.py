@@ -20,16 +20,13 @@ from cidesign.distill.loop import as_floats, batches, compared, generator_for
 from cidesign.distill.losses import decoder_loss, weighted_sum
 from cidesign.distill.presets import gains_from_bfloat16
 from cidesign.errors import CidesignError
+from cidesign.modality import modality
 from cidesign.models.decoder import Decoder
 from cidesign.models.system import ImagingSystem
 from cidesign.physics.metrics import psnr_db
 from cidesign.physics.operator_family import OperatorFamily
-from cidesign.run_settings import RunSettings
+from cidesign.run_settings import TrainingSettings
 
-# Part of the images that teacher and student were shown together, repetitions counted.
-TRAINING_SHARE = 0.08
-# The converged linear estimate of measured SD-CASSI operators takes several times as long as that of the training.
-CASSI_SHARE = 0.03
 # Of the student's peak rate; of 0.3 and 1 the one with which decoders of all three modalities improve.
 LEARNING_RATE_SHARE = 0.3
 # Held-out images: as many choose between old and new decoder as are reported, and no image does both.
@@ -69,11 +66,6 @@ class MeanError:
         """A difference that is positive beyond chance."""
         return self.mean > REQUIRED_ERRORS * self.standard_error
 
-    @property
-    def harms(self) -> bool:
-        """A difference that is negative beyond chance."""
-        return self.mean < -REQUIRED_ERRORS * self.standard_error
-
 
 @dataclass(frozen=True)
 class Quality:
@@ -107,10 +99,10 @@ class FineTuned:
 
 
 def fine_tune_settings(
-    run: RunSettings, epochs: int | None, images: int | None, seed: int, device: str
+    run: TrainingSettings, epochs: int | None, images: int | None, seed: int, device: str
 ) -> FineTuneSettings:
     """Settings for a run; None: together 8 % of the images that its training showed (SD-CASSI: 3 %)."""
-    share = CASSI_SHARE if run.modality == "cassi" else TRAINING_SHARE
+    share = modality(run.modality).fine_tuning_share
     shown = share * (run.teacher_epochs + run.student_epochs) * run.images
     if epochs is None:
         epochs = max(1, math.ceil(shown / (images or run.images)))
@@ -133,7 +125,7 @@ def fine_tune(
     guide: ImagingSystem | None,
     family: OperatorFamily,
     images: tuple[Tensor, Tensor],
-    run: RunSettings,
+    run: TrainingSettings,
     settings: FineTuneSettings,
     on_epoch: Callable[[int, float], None] = lambda epoch, psnr_db: None,
 ) -> FineTuned:
@@ -176,7 +168,7 @@ def _epochs(
     guide: ImagingSystem | None,
     family: OperatorFamily,
     train: Tensor,
-    run: RunSettings,
+    run: TrainingSettings,
     settings: FineTuneSettings,
 ) -> Iterator[int]:
     """Train in place; yields the number of each epoch at its end, the decoder in exact arithmetic then."""
@@ -202,7 +194,7 @@ def _epochs(
 
 
 def _terms(
-    decoder: Decoder, guide: ImagingSystem | None, family: OperatorFamily, x: Tensor, run: RunSettings, step: int
+    decoder: Decoder, guide: ImagingSystem | None, family: OperatorFamily, x: Tensor, run: TrainingSettings, step: int
 ) -> tuple[Tensor, dict[str, Tensor], Tensor]:
     """The task loss, all terms by name, and the features; the guide measures the same images with its own optics."""
     rng, noise = draws_for(run, _TRAINING_DRAWS, step)
@@ -216,7 +208,7 @@ def _terms(
     return terms["task"], terms, output.features
 
 
-def draws_for(run: RunSettings, purpose: int, step: int) -> tuple[np.random.Generator, torch.Generator]:
+def draws_for(run: TrainingSettings, purpose: int, step: int) -> tuple[np.random.Generator, torch.Generator]:
     """Random numbers of the operator and of the noise, of one step."""
     return np.random.default_rng([run.seed, purpose, step]), generator_for(run, purpose, "student", step)
 
@@ -229,7 +221,9 @@ def measured(family: OperatorFamily, x: Tensor, rng: np.random.Generator, noise:
     return y
 
 
-def _scenes(family: OperatorFamily, images: Tensor, run: RunSettings, purpose: int) -> Iterator[tuple[Tensor, Tensor]]:
+def _scenes(
+    family: OperatorFamily, images: Tensor, run: TrainingSettings, purpose: int
+) -> Iterator[tuple[Tensor, Tensor]]:
     """Images and their measurements, a drawn operator for every few of them; the same for the same purpose."""
     for step, start in enumerate(range(0, len(images), IMAGES_PER_DRAW)):
         x = family.scene(as_floats(images[start : start + IMAGES_PER_DRAW]))
@@ -237,7 +231,7 @@ def _scenes(family: OperatorFamily, images: Tensor, run: RunSettings, purpose: i
 
 
 @torch.no_grad()
-def psnr_of(decoder: Decoder, family: OperatorFamily, images: Tensor, run: RunSettings, purpose: int) -> Tensor:
+def psnr_of(decoder: Decoder, family: OperatorFamily, images: Tensor, run: TrainingSettings, purpose: int) -> Tensor:
     """PSNR (M,) of a decoder that is told the centre of the family."""
     found = [
         psnr_db(compared(decoder(y, family.centre).image, run), compared(x, run))
@@ -248,7 +242,7 @@ def psnr_of(decoder: Decoder, family: OperatorFamily, images: Tensor, run: RunSe
 
 @torch.no_grad()
 def quality(
-    system: ImagingSystem, tuned: Decoder, family: OperatorFamily, images: Tensor, run: RunSettings, purpose: int
+    system: ImagingSystem, tuned: Decoder, family: OperatorFamily, images: Tensor, run: TrainingSettings, purpose: int
 ) -> Quality:
     """The old and the new decoder on the same measurements of stored images (M, C, H, W)."""
     designed = system.encoder
@@ -273,21 +267,6 @@ def quality(
         conditioning=mean_error(values["before"] - values["blind"]) if "blind" in values else None,
         gain=mean_error(values["after"] - values["before"]),
     )
-
-
-def change_on_held_out(
-    before: Decoder,
-    after: Decoder,
-    family: OperatorFamily,
-    images: Tensor,
-    run: RunSettings,
-    settings: FineTuneSettings,
-) -> MeanError:
-    """The change of PSNR in dB, after less before, on the choosing half of held-out images (M, C, H, W)."""
-    asked = run.model_copy(update={"seed": settings.seed, "device": settings.device})
-    half = images[: len(images) // 2]
-    found = [psnr_of(decoder.to(settings.device), family, half, asked, _CHOOSING_DRAWS) for decoder in (before, after)]
-    return mean_error(found[1] - found[0])
 
 
 def mean_error(values: Tensor) -> MeanError:

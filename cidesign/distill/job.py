@@ -35,7 +35,7 @@ from cidesign.locks import FolderLock, refuse_held
 from cidesign.models.optics import Optics, optics_for
 from cidesign.models.system import ImagingSystem, build_decoder
 from cidesign.physics.metrics import ssim
-from cidesign.run_settings import RunSettings
+from cidesign.run_settings import TrainingSettings
 from cidesign.runs import Run, RunRecord, library_versions, now_utc, write_record
 
 START = "cidesign distill"
@@ -62,7 +62,7 @@ class Listener:
         """An epoch is done; `values` is the line of `metrics.jsonl`."""
 
 
-def start_run(path: Path, settings: RunSettings, profile: HardwareProfile, force: bool, listener: Listener) -> Run:
+def start_run(path: Path, settings: TrainingSettings, profile: HardwareProfile, force: bool, listener: Listener) -> Run:
     """Train a new run in folder `path`; an old one is replaced only with `force`, after reading the images."""
     if (path / "run.json").is_file() and not force and not Run(path).complete:
         refuse_held(path)
@@ -170,7 +170,7 @@ def _train(run: Run, images: TrainingImages, listener: Listener) -> Run:
 class SystemMaker:
     """New systems of a run, from its seed and its training images alone."""
 
-    def __init__(self, settings: RunSettings, profile: HardwareProfile, train: Tensor) -> None:
+    def __init__(self, settings: TrainingSettings, profile: HardwareProfile, train: Tensor) -> None:
         self.settings = settings
         self.optics: Optics = optics_for(settings, profile)
         self.sample = as_floats(train[:PRIOR_IMAGES])
@@ -234,7 +234,7 @@ def _run_phase(
 
 
 def _gradients(
-    system: ImagingSystem, teacher: ImagingSystem | None, images: Tensor, settings: RunSettings, progress: Progress
+    system: ImagingSystem, teacher: ImagingSystem | None, images: Tensor, settings: TrainingSettings, progress: Progress
 ) -> dict[str, float]:
     """How strongly each term of the student's loss pulls on the optics, on one batch of validation images."""
     if teacher is None:
@@ -277,7 +277,7 @@ def _finish(
 
 
 @torch.no_grad()
-def _mean_ssim(system: ImagingSystem, images: Tensor, settings: RunSettings) -> float:
+def _mean_ssim(system: ImagingSystem, images: Tensor, settings: TrainingSettings) -> float:
     generator = evaluation_noise(settings)
     values = []
     for x in evaluation_batches(images):

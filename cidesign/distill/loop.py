@@ -11,9 +11,10 @@ from torch import Tensor
 
 from cidesign.distill.checkpoint import Progress
 from cidesign.distill.losses import student_terms, weighted_sum
+from cidesign.modality import modality
 from cidesign.models.system import ImagingSystem
-from cidesign.physics.metrics import magnitude, psnr_db
-from cidesign.run_settings import RunSettings
+from cidesign.physics.metrics import psnr_db
+from cidesign.run_settings import TrainingSettings
 
 # The steps between train the decoder for the optics that are best so far.
 EXPLORING_STEPS = 1 / 3
@@ -31,14 +32,14 @@ class StepReport:
     psnr_db: float
 
 
-def phases_of(settings: RunSettings) -> list[str]:
+def phases_of(settings: TrainingSettings) -> list[str]:
     """The names of the phases: the teacher, or the teachers of a ladder, and the student."""
     count = len(settings.ladder)
     teachers = ["teacher"] if count == 1 else [f"teacher-{number}" for number in range(1, count + 1)]
     return [*teachers, "student"]
 
 
-def epochs_of(settings: RunSettings, phase: str) -> int:
+def epochs_of(settings: TrainingSettings, phase: str) -> int:
     """The number of epochs of a phase; teachers share theirs evenly, the last one takes the rest."""
     if phase == "student":
         return settings.student_epochs
@@ -48,7 +49,7 @@ def epochs_of(settings: RunSettings, phase: str) -> int:
     return settings.teacher_epochs - share * (count - 1) if phase == last else share
 
 
-def make_optimiser(system: ImagingSystem, settings: RunSettings) -> torch.optim.Adam:
+def make_optimiser(system: ImagingSystem, settings: TrainingSettings) -> torch.optim.Adam:
     """Adam with a rate of its own for the optics."""
     groups = [
         {"params": [system.encoder.weight], "lr": settings.optics_learning_rate},
@@ -57,14 +58,16 @@ def make_optimiser(system: ImagingSystem, settings: RunSettings) -> torch.optim.
     return torch.optim.Adam(groups, fused=True)
 
 
-def generator_for(settings: RunSettings, purpose: int, phase: str, step: int) -> torch.Generator:
+def generator_for(settings: TrainingSettings, purpose: int, phase: str, step: int) -> torch.Generator:
     """A generator that depends only on the seed and the place in training, so resuming needs no stored state."""
     sequence = np.random.SeedSequence([settings.seed, purpose, phases_of(settings).index(phase), step])
     generator = torch.Generator(settings.device)
     return generator.manual_seed(int(sequence.generate_state(1, np.uint64)[0]))
 
 
-def batches(images: Tensor, settings: RunSettings, phase: str, first_step: int, last_step: int) -> Iterator[Tensor]:
+def batches(
+    images: Tensor, settings: TrainingSettings, phase: str, first_step: int, last_step: int
+) -> Iterator[Tensor]:
     """Batches (B, C, H, W) of float images for steps first_step..last_step-1, flipped and turned at random.
 
     `images` (M, C, H, W) are on the training device; every epoch is one permutation without the odd rest.
@@ -106,7 +109,7 @@ def train_phase(
     teacher: ImagingSystem | None,
     optimiser: torch.optim.Adam,
     images: Tensor,
-    settings: RunSettings,
+    settings: TrainingSettings,
     progress: Progress,
     on_step: Callable[[StepReport], None],
 ) -> Iterator[tuple[int, float]]:
@@ -148,7 +151,7 @@ def _losses(
     teacher: ImagingSystem | None,
     x: Tensor,
     generator: torch.Generator,
-    settings: RunSettings,
+    settings: TrainingSettings,
     progress: Progress,
 ) -> tuple[Tensor, Tensor]:
     """The task loss, and the sum that is minimised."""
@@ -161,18 +164,18 @@ def _losses(
     return task, weighted_sum(terms, features, system.encoder.weight, settings, progress.first_task_loss)
 
 
-def evaluation_noise(settings: RunSettings) -> torch.Generator:
+def evaluation_noise(settings: TrainingSettings) -> torch.Generator:
     """The draws that every evaluation of a seed uses."""
     return generator_for(settings, 3, phases_of(settings)[0], 0)
 
 
-def compared(images: Tensor, settings: RunSettings) -> Tensor:
+def compared(images: Tensor, settings: TrainingSettings) -> Tensor:
     """What quality is measured on: the magnitude of complex MR images, all channels of others."""
-    return magnitude(images) if settings.modality == "mri" else images
+    return modality(settings.modality).compared(images)
 
 
 @torch.no_grad()
-def evaluate(system: ImagingSystem, images: Tensor, settings: RunSettings) -> dict[str, float]:
+def evaluate(system: ImagingSystem, images: Tensor, settings: TrainingSettings) -> dict[str, float]:
     """PSNR of the decoder and of its linear estimate on stored images, with one fixed draw of the noise."""
     generator = evaluation_noise(settings)
     system.encoder.explore(1.0, None)

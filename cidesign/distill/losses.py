@@ -5,7 +5,7 @@ from torch import Tensor
 
 from cidesign.models.system import ImagingSystem
 from cidesign.physics.encoder_metrics import gradient_norms
-from cidesign.run_settings import RunSettings
+from cidesign.run_settings import TrainingSettings
 
 
 def decoder_loss(student: Tensor, teacher: Tensor, published: bool) -> Tensor:
@@ -21,7 +21,7 @@ def decoder_loss(student: Tensor, teacher: Tensor, published: bool) -> Tensor:
 
 
 def student_terms(
-    system: ImagingSystem, teacher: ImagingSystem, x: Tensor, generator: torch.Generator, settings: RunSettings
+    system: ImagingSystem, teacher: ImagingSystem, x: Tensor, generator: torch.Generator, settings: TrainingSettings
 ) -> tuple[dict[str, Tensor], Tensor]:
     """The terms that are switched on, by name, and the student's features; the teacher sees the same images."""
     published = settings.losses == "published"
@@ -37,7 +37,7 @@ def student_terms(
 
 
 def gradients_of_terms(
-    system: ImagingSystem, teacher: ImagingSystem, x: Tensor, generator: torch.Generator, settings: RunSettings
+    system: ImagingSystem, teacher: ImagingSystem, x: Tensor, generator: torch.Generator, settings: TrainingSettings
 ) -> dict[str, float]:
     """The norm of each term's gradient on the optics, unweighted, as `gradient_TERM`."""
     terms, _ = student_terms(system, teacher, x, generator, settings)
@@ -45,7 +45,7 @@ def gradients_of_terms(
 
 
 def weighted_sum(
-    terms: dict[str, Tensor], features: Tensor, weight: Tensor, settings: RunSettings, first_task_loss: float
+    terms: dict[str, Tensor], features: Tensor, weight: Tensor, settings: TrainingSettings, first_task_loss: float
 ) -> Tensor:
     """The sum that is minimised.
 

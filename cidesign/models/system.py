@@ -14,7 +14,7 @@ from cidesign.models.optics import optics_for
 from cidesign.models.unet import LinearThenUNet
 from cidesign.models.unrolled import Unrolled
 from cidesign.physics.base import Encoder
-from cidesign.run_settings import RunSettings
+from cidesign.run_settings import TrainingSettings
 from cidesign.runs import Run
 
 
@@ -38,7 +38,7 @@ class ImagingSystem(nn.Module):
             temporary.write_bytes(save({name: tensor.contiguous() for name, tensor in self.state_dict().items()}))
 
 
-def build_decoder(settings: RunSettings, bands: int, size: tuple[int, int]) -> Decoder:
+def build_decoder(settings: TrainingSettings, bands: int, size: tuple[int, int]) -> Decoder:
     """The decoder of the settings, from torch's global generator."""
     if settings.decoder == "unrolled":
         return Unrolled(bands, size, settings.channels, settings.stages)

@@ -66,7 +66,7 @@ class StoredSettings(_Strict):
 
 
 class StoredSelfSupervision(_Strict):
-    """The step on a capture: mean squared error of held-back readings in units of their noise, before and after."""
+    """A step on a capture's own readings that earlier versions took: misfit in units of the noise, before and after."""
 
     capture: Annotated[str, Field(max_length=4096)]
     kept: bool
@@ -85,7 +85,7 @@ class FineTuneRecord(_Strict):
 
     schema_version: Literal[1]
     kind: Literal["fine-tune"]
-    modality: Literal["single-pixel", "cassi", "mri"]
+    modality: Annotated[str, Field(max_length=64)]
     cidesign_version: Annotated[str, Field(max_length=64)]
     created_utc: Annotated[str, Field(max_length=64)]
     run: Annotated[str, Field(max_length=4096)]
@@ -96,7 +96,7 @@ class FineTuneRecord(_Strict):
     settings: StoredSettings
     choosing: StoredMean
     reported: StoredQuality
-    self_supervised: StoredSelfSupervision | None
+    self_supervised: StoredSelfSupervision | None = None
     seconds: NotNegative
     notes: list[Note]
 

@@ -9,15 +9,13 @@ from torch import Tensor
 
 from cidesign.errors import FileError
 from cidesign.files import read_limited, write_bytes
-from cidesign.modalities.cassi.report import cassi_part
-from cidesign.modalities.mri.report import mri_part
-from cidesign.modalities.single_pixel.report import single_pixel_part
+from cidesign.modality import modality
 from cidesign.models.system import load_student, load_teacher
 from cidesign.report import figures, html
 from cidesign.report.figures import Epoch
 from cidesign.report.included import folder_section
 from cidesign.report.parts import Figure, Part, Section, Shown, reconstruct_scenes
-from cidesign.runs import CassiRun, MriRun, Run, SinglePixelRun
+from cidesign.runs import Run
 
 MAX_METRICS_BYTES = 50_000_000
 PAGE_FILE = "report.html"
@@ -70,11 +68,7 @@ def _part(run: Run, scenes: Tensor) -> Part:
     student, teacher = load_student(run), load_teacher(run)
     name = f"teacher ({run.settings.ladder[-1]})"
     shown = Shown(student, teacher, name, reconstruct_scenes(student, teacher, name, scenes))
-    if run.settings.modality == "single-pixel":
-        return single_pixel_part(SinglePixelRun(run.path), shown)
-    if run.settings.modality == "cassi":
-        return cassi_part(CassiRun(run.path), shown)
-    return mri_part(MriRun(run.path), shown)
+    return modality(run.settings.modality).report_part(run, shown)
 
 
 def _html(section: Section) -> str:
@@ -86,7 +80,7 @@ def _html(section: Section) -> str:
 def _training(run: Run) -> Section:
     settings = run.settings
     epochs = read_epochs(run)
-    quantity = "PSNR of the magnitude" if settings.modality == "mri" else "PSNR"
+    quantity = f"PSNR{modality(settings.modality).quality}"
     phases = list(dict.fromkeys(epoch.phase for epoch in epochs))
     teachers = [phase for phase in phases if phase != "student"]
     if phases != [*teachers, "student"] or len(teachers) != len(settings.ladder):
@@ -144,7 +138,7 @@ def _quality_table(run: Run, quantity: str) -> str:
         if any(map(math.isnan, values)):
             raise FileError(f"{run.path}: run.json does not hold the {name}'s quality; this record is damaged")
         rows.append((name, f"{values[0]:.2f}", f"{values[1]:.3f}", f"{values[2]:.2f}"))
-    similarity = "SSIM of the magnitude" if run.settings.modality == "mri" else "SSIM"
+    similarity = f"SSIM{modality(run.settings.modality).quality}"
     return html.table(("validation images", f"{quantity} / dB", similarity, "linear estimate / dB"), rows)
 
 

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from scipy.linalg import hadamard
 
-from cidesign.runs import SinglePixelRun
+from cidesign.modalities.single_pixel.run import SinglePixelRun
 
 SIDE, PATTERNS = 16, 40
 

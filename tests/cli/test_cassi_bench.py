@@ -13,7 +13,7 @@ from cidesign.modalities.cassi.bench import calibrate_cassi, plan_cassi, simulat
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory, finished_run: Any, make_settings: Any) -> Any:
-    from cidesign.runs import CassiRun
+    from cidesign.modalities.cassi.run import CassiRun
 
     return finished_run(tmp_path_factory.mktemp("cassi") / "run", make_settings("cassi", side=24), CassiRun)
 

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from cidesign.distill.job import Listener, start_run
+from cidesign.modalities.cassi.run import CassiRun
+from cidesign.modalities.mri.run import MriRun
 from cidesign.pattern import ApertureMask, Trajectory
-from cidesign.run_settings import RunSettings
-from cidesign.runs import CassiRun, MriRun
+from cidesign.run_settings import TrainingSettings
 
 Command = Callable[..., Any]
 MODALITIES = ("single-pixel", "cassi", "mri")
@@ -21,7 +22,7 @@ MODALITIES = ("single-pixel", "cassi", "mri")
 @pytest.fixture(scope="module")
 def runs(
     tmp_path_factory: pytest.TempPathFactory,
-    make_settings: Callable[..., RunSettings],
+    make_settings: Callable[..., TrainingSettings],
     profile_of: Callable[[str], Any],
 ) -> dict[str, Path]:
     """A really trained, tiny run of each modality."""

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from cidesign.distill import job, presets
+from cidesign.distill import job
+from cidesign.modality import Preset, modalities
 from cidesign.runs import Run
 
 Command = Callable[..., Any]
@@ -25,9 +26,8 @@ def _empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     """The quick preset, two thousand times smaller."""
-    small = presets.Preset(12, 32, 8, 8, 4, 2, 1)
-    for kind in PROFILES:
-        monkeypatch.setitem(presets.PRESETS[kind], "quick", small)
+    for kind in modalities():
+        monkeypatch.setitem(kind.presets, "quick", Preset(12, 32, 8, 8, 4, 2, 1))
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,8 @@ import pytest
 from cidesign.cli import main
 from cidesign.constraints.sequence import plan_sequence
 from cidesign.hardware_profiles.loader import load_profile
+from cidesign.modalities.single_pixel.settings import SinglePixelSettings
 from cidesign.pattern import PatternStack
-from cidesign.run_settings import SinglePixelSettings
 from cidesign.runs import RunRecord, write_record
 
 

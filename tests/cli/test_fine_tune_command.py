@@ -9,16 +9,16 @@ from typing import Any
 import pytest
 import torch
 
-from cidesign.cli.fine_tune import NO_PROOF, fine_tune_command
+from cidesign.cli.fine_tune import fine_tune_command
 from cidesign.data.procedural import dead_leaves
 from cidesign.distill import fine_tune
 from cidesign.errors import FileError, InputError, LimitError
 from cidesign.files import sha256_file, write_json
 from cidesign.modalities.single_pixel.bench import calibrate_spc, simulate_spc
+from cidesign.modalities.single_pixel.run import SinglePixelRun
+from cidesign.modality import modality
 from cidesign.models.system import load_student
 from cidesign.reconstruct.fine_tuned import RECORD_FILE, WEIGHTS_FILE, load_decoder_for
-from cidesign.reconstruct.operator_families import operator_family
-from cidesign.runs import MriRun, SinglePixelRun
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +66,7 @@ def contents(folder: Path) -> dict[str, str]:
 
 def test_a_calibration_gets_a_decoder_of_its_own(run: SinglePixelRun, folder: Path) -> None:
     before, in_run = contents(folder), contents(run.path)
-    value, text = fine_tune_command(run, folder, None, epochs=2, images=128, seed=4)
+    value, text = fine_tune_command(run, folder, epochs=2, images=128, seed=4)
     assert value["kept"]
     assert "decoder fine-tuned for this calibration" in text
     after = contents(folder)
@@ -78,8 +78,8 @@ def test_a_calibration_gets_a_decoder_of_its_own(run: SinglePixelRun, folder: Pa
     system, remarks = load_decoder_for(run, folder)
     assert "fine-tuned for this calibration" in remarks[0]
     with pytest.raises(FileError, match="--force"):
-        fine_tune_command(run, folder, None, epochs=2, images=128, seed=4)
-    again, _ = fine_tune_command(run, folder, None, epochs=2, images=128, seed=4, force=True)
+        fine_tune_command(run, folder, epochs=2, images=128, seed=4)
+    again, _ = fine_tune_command(run, folder, epochs=2, images=128, seed=4, force=True)
     assert again["decoder_sha256"] == value["decoder_sha256"]
     assert contents(folder)[WEIGHTS_FILE] == after[WEIGHTS_FILE]
     assert not any(parameter.requires_grad for parameter in system.parameters())
@@ -88,7 +88,7 @@ def test_a_calibration_gets_a_decoder_of_its_own(run: SinglePixelRun, folder: Pa
 def test_the_operator_is_that_of_the_calibration(run: SinglePixelRun, folder: Path) -> None:
     from cidesign.calibration.record import read_calibration
 
-    family, found = operator_family(run, folder), read_calibration(folder)
+    family, found = modality("single-pixel").operator_family(run, folder, "cpu"), read_calibration(folder)
     assert torch.equal(family.centre.weight, torch.from_numpy(found.operator.signed(run.design)))
     assert family.designed_scale == found.operator.peak_over_mean
     assert found.operator.placement.rotation_deg == pytest.approx(3.0, abs=0.2)
@@ -113,21 +113,8 @@ def test_a_failed_calibration_trains_nothing(run: SinglePixelRun, folder: Path) 
     write_json(folder / "calibration.json", raw)
     before = contents(folder)
     with pytest.raises(LimitError, match="failed its verification: turn"):
-        fine_tune_command(run, folder, None, epochs=1, images=16)
+        fine_tune_command(run, folder, epochs=1, images=16)
     assert contents(folder) == before
-
-
-def test_the_step_on_a_capture_is_recorded_and_does_no_harm(
-    run: SinglePixelRun, bench: tuple[Path, Path], folder: Path
-) -> None:
-    value, text = fine_tune_command(run, folder, bench[0], epochs=1, images=64, self_supervised=True)
-    step = value["self_supervised"]
-    assert step["held_back"] == 24
-    assert step["residual_after"] <= step["residual_before"]
-    if step["kept"]:
-        assert step["psnr_change"]["mean"] > -2 * step["psnr_change"]["standard_error"]
-    assert NO_PROOF in value["notes"]
-    assert "misfit of 24 held-back readings" in text
 
 
 @pytest.mark.parametrize(
@@ -136,7 +123,6 @@ def test_the_step_on_a_capture_is_recorded_and_does_no_harm(
         ({"epochs": 0}, "epochs 0: from 1 to"),
         ({"images": 0}, "images 0: from 1 to"),
         ({"seed": -1}, "seed -1: from 0 to"),
-        ({"self_supervised": True}, "needs a capture"),
     ],
 )
 def test_settings_out_of_range_are_refused(
@@ -144,22 +130,10 @@ def test_settings_out_of_range_are_refused(
 ) -> None:
     before = contents(folder)
     with pytest.raises(InputError, match=message):
-        fine_tune_command(run, folder, None, **settings)
+        fine_tune_command(run, folder, **settings)
     assert contents(folder) == before
-
-
-def test_splitting_is_not_offered_for_scanners(
-    tmp_path: Path, run: SinglePixelRun, make_settings: Callable[..., Any], make_record: Callable[..., Any]
-) -> None:
-    from cidesign.runs import write_record
-
-    scan = tmp_path / "scan"
-    scan.mkdir()
-    write_record(scan, make_record(make_settings("mri"), "0" * 64))
-    with pytest.raises(InputError, match="not offered for mri"):
-        fine_tune_command(MriRun(scan), tmp_path, tmp_path, self_supervised=True)
 
 
 def test_without_a_calibration_there_is_nothing_to_tune_for(run: SinglePixelRun, tmp_path: Path) -> None:
     with pytest.raises(FileError, match="no calibration"):
-        fine_tune_command(run, tmp_path, None)
+        fine_tune_command(run, tmp_path)

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from cidesign.distill.job import Listener, start_run
-from cidesign.run_settings import RunSettings
+from cidesign.run_settings import TrainingSettings
 
 CASES: dict[str, dict[str, Any]] = {
     "single-pixel": {"modality": "single-pixel"},
@@ -32,13 +32,13 @@ def _one_thread() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module", params=CASES)
-def case(request: pytest.FixtureRequest, make_settings: Callable[..., RunSettings]) -> RunSettings:
+def case(request: pytest.FixtureRequest, make_settings: Callable[..., TrainingSettings]) -> TrainingSettings:
     """The settings of one kind of run: 6 steps an epoch, two epochs of teachers, two of the student."""
     return make_settings(**CASES[request.param])
 
 
 @pytest.fixture(scope="session")
-def settings(make_settings: Callable[..., RunSettings]) -> RunSettings:
+def settings(make_settings: Callable[..., TrainingSettings]) -> TrainingSettings:
     """A single-pixel run."""
     return make_settings("single-pixel")
 
@@ -50,7 +50,7 @@ def profile(profile_of: Callable[[str], Any]) -> Any:
 
 
 @pytest.fixture(scope="module")
-def every(tmp_path_factory: pytest.TempPathFactory, case: RunSettings, profile_of: Callable[[str], Any]) -> Path:
+def every(tmp_path_factory: pytest.TempPathFactory, case: TrainingSettings, profile_of: Callable[[str], Any]) -> Path:
     """An uninterrupted run of each kind; tests only read it."""
     path = tmp_path_factory.mktemp("every") / "whole"
     start_run(path, case, profile_of(case.modality), False, Listener())

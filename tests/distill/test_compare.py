@@ -12,7 +12,7 @@ from cidesign.distill.compare import Comparison
 from cidesign.distill.job import Listener, start_run
 from cidesign.errors import FileError
 from cidesign.hardware_profiles.schema import HardwareProfile
-from cidesign.run_settings import RunSettings
+from cidesign.run_settings import TrainingSettings
 from cidesign.runs import Run
 
 NM = np.arange(440.0, 661.0, 10.0)
@@ -35,7 +35,7 @@ def _write(modality: str, folder: Path, numbers: range) -> None:
 def trained(
     request: pytest.FixtureRequest,
     tmp_path_factory: pytest.TempPathFactory,
-    make_settings: Callable[..., RunSettings],
+    make_settings: Callable[..., TrainingSettings],
     profile_of: Callable[[str], HardwareProfile],
 ) -> tuple[str, Path, Run]:
     """A run that was trained on eleven files, the tenth of which was kept for validation."""

@@ -13,25 +13,16 @@ from torch import Tensor
 
 from cidesign.calibration.spc_operator import Placement, SpcOperator
 from cidesign.data.procedural import dead_leaves
-from cidesign.distill import self_supervised
-from cidesign.distill.fine_tune import FineTuned, change_on_held_out, fine_tune, fine_tune_settings
-from cidesign.distill.self_supervised import (
-    HELD_BACK_SHARE,
-    LEAST_READINGS,
-    PATIENCE,
-    STEPS_PER_LOOK,
-    Scene,
-    adapt,
-)
+from cidesign.distill.fine_tune import FineTuned, fine_tune, fine_tune_settings
 from cidesign.errors import CidesignError
 from cidesign.files import sha256_bytes
 from cidesign.modalities.single_pixel.encoder import SinglePixelEncoder
+from cidesign.modalities.single_pixel.family import SinglePixelFamily
+from cidesign.modalities.single_pixel.run import SinglePixelRun
 from cidesign.models.system import ImagingSystem, load_student
 from cidesign.physics.base import Encoder
 from cidesign.physics.noise import DetectorNoise
 from cidesign.physics.operator_family import Drawn
-from cidesign.reconstruct.operator_families import SinglePixelFamily
-from cidesign.runs import SinglePixelRun
 
 PATTERNS = 40
 # Root mean square of what the network adds.
@@ -190,64 +181,6 @@ def test_settings_spend_a_share_of_the_training(make_settings: Callable[..., Any
         make_settings("cassi", images=4000, teacher_epochs=4, student_epochs=4), None, None, 0, "cpu"
     )
     assert (slow.epochs, slow.images) == (1, 960)
-
-
-@pytest.fixture(scope="module")
-def scene(run: SinglePixelRun) -> Scene:
-    signed = torch.from_numpy(MOVED.signed(run.design))
-    encoder = SinglePixelEncoder.fixed(signed, DIM)
-    picture = stored(7, 1).float() / 255
-    y = encoder(picture, torch.Generator().manual_seed(1))[0]
-    deviation = torch.full_like(y, DIM.typical_variance(float(picture.mean()), 16) ** 0.5)
-    return Scene(signed, y, deviation, DIM)
-
-
-def test_held_back_readings_are_predicted_better(
-    run: SinglePixelRun, scene: Scene, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # The network of this run is far from any trained one.
-    monkeypatch.setattr(self_supervised, "LEARNING_RATE", 0.02)
-    looks: list[tuple[int, float]] = []
-    decoder = load_student(run).decoder
-    before = state(decoder)
-    adapted = adapt(decoder, scene, 2, lambda step, residual: looks.append((step, residual)))
-    assert state(decoder) == before
-    assert adapted.improved
-    assert state(adapted.decoder) != before
-    assert adapted.held_back == 2 * round(HELD_BACK_SHARE * PATTERNS / 2)
-    assert adapted.residual_after < adapted.residual_before
-    # The step with the best look is the one that is taken, and training ends some looks later.
-    assert adapted.steps == min(looks, key=lambda look: look[1])[0]
-    assert len(looks) <= adapted.steps / STEPS_PER_LOOK + PATIENCE
-    assert state(adapt(decoder, scene, 2).decoder) == state(adapted.decoder)
-
-
-def test_what_predicts_held_back_readings_worse_is_not_kept(
-    run: SinglePixelRun, scene: Scene, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(self_supervised, "LEARNING_RATE", 1e3)
-    decoder = load_student(run).decoder
-    adapted = adapt(decoder, scene, 3)
-    assert (adapted.improved, adapted.steps, adapted.decoder is decoder) == (False, 0, True)
-    assert adapted.residual_after == adapted.residual_before
-
-
-def test_few_readings_cannot_be_split(run: SinglePixelRun, scene: Scene) -> None:
-    few = [part[: LEAST_READINGS - 1] for part in (scene.signed, scene.y, scene.deviation)]
-    with pytest.raises(ValueError, match="cannot be split"):
-        adapt(load_student(run).decoder, Scene(few[0], few[1], few[2], DIM), 0)
-
-
-def test_harm_on_held_out_images_is_seen(run: SinglePixelRun, family: SinglePixelFamily) -> None:
-    decoder = load_student(run).decoder
-    spoilt = copy.deepcopy(decoder)
-    with torch.no_grad():
-        spoilt.get_parameter("unet.last.weight").mul_(2.0)
-    settings = fine_tune_settings(run.settings, 1, 32, 1, "cpu")
-    images = stored(2, 64)
-    assert change_on_held_out(decoder, spoilt, family, images, run.settings, settings).harms
-    same = change_on_held_out(decoder, decoder, family, images, run.settings, settings)
-    assert (same.mean, same.harms, same.improves) == (0.0, False, False)
 
 
 def test_files_of_a_run_stay_as_they_are(run: SinglePixelRun, outcome: FineTuned) -> None:

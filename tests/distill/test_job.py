@@ -23,7 +23,7 @@ from cidesign.hardware_profiles.dmd_schema import DmdProfile
 from cidesign.locks import FolderLock
 from cidesign.models.optics import optics_for
 from cidesign.models.system import load_student, load_teacher
-from cidesign.run_settings import RunSettings
+from cidesign.run_settings import TrainingSettings
 from cidesign.runs import Run
 
 
@@ -64,7 +64,7 @@ ProfileOf = Callable[[str], Any]
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory, settings: RunSettings, profile: DmdProfile) -> Path:
+def trained(tmp_path_factory: pytest.TempPathFactory, settings: TrainingSettings, profile: DmdProfile) -> Path:
     path = tmp_path_factory.mktemp("trained") / "whole"
     start_run(path, settings, profile, False, Listener())
     return path
@@ -76,7 +76,7 @@ def whole(trained: Path, tmp_path: Path) -> Path:
     return shutil.copytree(trained, tmp_path / "whole")
 
 
-def test_finished_run_is_whole(every: Path, case: RunSettings, profile_of: ProfileOf) -> None:
+def test_finished_run_is_whole(every: Path, case: TrainingSettings, profile_of: ProfileOf) -> None:
     run = Run(every)
     assert run.complete
     assert run.settings == case
@@ -101,7 +101,7 @@ def test_teacher_is_bit_identical_before_and_after(every: Path) -> None:
 
 
 def test_a_teacher_that_moves_is_noticed(
-    tmp_path: Path, settings: RunSettings, profile: DmdProfile, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, settings: TrainingSettings, profile: DmdProfile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     original = job._run_phase
 
@@ -119,7 +119,7 @@ def test_a_teacher_that_moves_is_noticed(
 @pytest.mark.parametrize("step", [1, 4, 6, 11, 12, 13, 18, 20, 23])
 @pytest.mark.parametrize("exception", [Interrupted, _Killed])
 def test_resume_gives_the_same_bits(
-    step: int, exception: type[BaseException], whole: Path, settings: RunSettings, profile: DmdProfile
+    step: int, exception: type[BaseException], whole: Path, settings: TrainingSettings, profile: DmdProfile
 ) -> None:
     path = whole.parent / "broken"
     with pytest.raises(exception):
@@ -133,7 +133,12 @@ def test_resume_gives_the_same_bits(
 # In the first teacher's phase, at a phase's end, at its first step, and in the student's.
 @pytest.mark.parametrize(("step", "exception"), [(4, _Killed), (12, Interrupted), (13, _Killed), (20, Interrupted)])
 def test_every_kind_of_run_resumes_with_the_same_bits(
-    step: int, exception: type[BaseException], every: Path, case: RunSettings, profile_of: ProfileOf, tmp_path: Path
+    step: int,
+    exception: type[BaseException],
+    every: Path,
+    case: TrainingSettings,
+    profile_of: ProfileOf,
+    tmp_path: Path,
 ) -> None:
     path = tmp_path / "broken"
     with pytest.raises(exception):
@@ -146,7 +151,7 @@ def test_every_kind_of_run_resumes_with_the_same_bits(
 
 @pytest.mark.parametrize("start", ["teacher", "fresh"])
 def test_student_starts_where_it_is_told(
-    start: str, make_settings: Callable[..., RunSettings], profile_of: ProfileOf, tmp_path: Path,
+    start: str, make_settings: Callable[..., TrainingSettings], profile_of: ProfileOf, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     settings = make_settings("mri", start=start, ladder=("R1", "R2"))
@@ -170,7 +175,7 @@ def test_student_starts_where_it_is_told(
     assert same == (start == "teacher")
 
 
-def test_resume_after_two_interruptions(whole: Path, settings: RunSettings, profile: DmdProfile) -> None:
+def test_resume_after_two_interruptions(whole: Path, settings: TrainingSettings, profile: DmdProfile) -> None:
     path = whole.parent / "broken"
     with pytest.raises(Interrupted):
         start_run(path, settings, profile, False, _StopAt(9, Interrupted))
@@ -180,7 +185,7 @@ def test_resume_after_two_interruptions(whole: Path, settings: RunSettings, prof
     assert _bits(path) == _bits(whole)
 
 
-def test_resume_after_a_real_kill(whole: Path, settings: RunSettings) -> None:
+def test_resume_after_a_real_kill(whole: Path, settings: TrainingSettings) -> None:
     path = whole.parent / "killed"
     program = (
         "import os, signal, sys\n"
@@ -205,7 +210,7 @@ def test_resume_after_a_real_kill(whole: Path, settings: RunSettings) -> None:
     assert _bits(path) == _bits(whole)
 
 
-def test_existing_run_is_kept_without_force(whole: Path, settings: RunSettings, profile: DmdProfile) -> None:
+def test_existing_run_is_kept_without_force(whole: Path, settings: TrainingSettings, profile: DmdProfile) -> None:
     before = _bits(whole)
     with pytest.raises(FileError, match="--force"):
         start_run(whole, settings, profile, False, Listener())
@@ -213,7 +218,7 @@ def test_existing_run_is_kept_without_force(whole: Path, settings: RunSettings, 
 
 
 def test_force_replaces_a_run_but_never_another_folder(
-    whole: Path, settings: RunSettings, profile: DmdProfile, tmp_path: Path
+    whole: Path, settings: TrainingSettings, profile: DmdProfile, tmp_path: Path
 ) -> None:
     start_run(whole, settings.model_copy(update={"seed": 4}), profile, True, Listener())
     assert Run(whole).settings.seed == 4
@@ -226,7 +231,7 @@ def test_force_replaces_a_run_but_never_another_folder(
 
 
 def test_force_on_a_full_disk_keeps_the_old_run(
-    whole: Path, settings: RunSettings, profile: DmdProfile, monkeypatch: pytest.MonkeyPatch
+    whole: Path, settings: TrainingSettings, profile: DmdProfile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(path: Path, record: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -261,7 +266,7 @@ def test_what_a_kill_after_the_record_left_is_tidied(whole: Path) -> None:
 
 @pytest.mark.parametrize("umask", [0o022, 0o027, 0o077])
 def test_a_run_can_be_read_by_whom_the_umask_says(
-    umask: int, tmp_path: Path, settings: RunSettings, profile: DmdProfile
+    umask: int, tmp_path: Path, settings: TrainingSettings, profile: DmdProfile
 ) -> None:
     short = settings.model_copy(update={"teacher_epochs": 1, "student_epochs": 1})
     modes: dict[str, int] = {}
@@ -280,7 +285,7 @@ def test_a_run_can_be_read_by_whom_the_umask_says(
     assert modes == {name: (0o777 if name == "checkpoint" else 0o666) & ~umask for name in modes}
 
 
-def _interrupted(path: Path, settings: RunSettings, profile: DmdProfile) -> Path:
+def _interrupted(path: Path, settings: TrainingSettings, profile: DmdProfile) -> Path:
     with pytest.raises(Interrupted):
         start_run(path, settings, profile, False, _StopAt(2, Interrupted))
     return path
@@ -288,7 +293,7 @@ def _interrupted(path: Path, settings: RunSettings, profile: DmdProfile) -> Path
 
 @pytest.mark.parametrize("force", [False, True])
 def test_a_run_in_training_is_left_alone(
-    force: bool, tmp_path: Path, settings: RunSettings, profile: DmdProfile
+    force: bool, tmp_path: Path, settings: TrainingSettings, profile: DmdProfile
 ) -> None:
     """Neither a start nor --force nor --resume enters a folder that is trained in; all name the process."""
     path = _interrupted(tmp_path / "run", settings, profile)
@@ -307,7 +312,7 @@ def test_a_run_in_training_is_left_alone(
 
 
 def test_the_lock_is_held_while_training_and_gone_after_it(
-    tmp_path: Path, settings: RunSettings, profile: DmdProfile
+    tmp_path: Path, settings: TrainingSettings, profile: DmdProfile
 ) -> None:
     class Looks(Listener):
         def step(self, report: StepReport) -> None:
@@ -326,7 +331,9 @@ def test_the_lock_is_held_while_training_and_gone_after_it(
         assert list(tmp_path.iterdir()) == [tmp_path / "run"]
 
 
-def test_a_start_removes_what_a_killed_start_left(tmp_path: Path, settings: RunSettings, profile: DmdProfile) -> None:
+def test_a_start_removes_what_a_killed_start_left(
+    tmp_path: Path, settings: TrainingSettings, profile: DmdProfile
+) -> None:
     left = tmp_path / ".run.0123456789ab.partial"
     left.mkdir()
     (left / "run.json").write_text("{}")
@@ -334,7 +341,9 @@ def test_a_start_removes_what_a_killed_start_left(tmp_path: Path, settings: RunS
     assert list(tmp_path.iterdir()) == [tmp_path / "run"]
 
 
-def test_the_checkpoint_of_another_run_is_refused(tmp_path: Path, settings: RunSettings, profile: DmdProfile) -> None:
+def test_the_checkpoint_of_another_run_is_refused(
+    tmp_path: Path, settings: TrainingSettings, profile: DmdProfile
+) -> None:
     """The same shapes, another seed: the weights would fit and the result would be of no run."""
     path = _interrupted(tmp_path / "run", settings, profile)
     other = _interrupted(tmp_path / "other", settings.model_copy(update={"seed": 4}), profile)
@@ -343,7 +352,9 @@ def test_the_checkpoint_of_another_run_is_refused(tmp_path: Path, settings: RunS
         resume_run(path, Listener())
 
 
-def test_a_metrics_file_that_lost_lines_is_said(tmp_path: Path, settings: RunSettings, profile: DmdProfile) -> None:
+def test_a_metrics_file_that_lost_lines_is_said(
+    tmp_path: Path, settings: TrainingSettings, profile: DmdProfile
+) -> None:
     path = tmp_path / "run"
     with pytest.raises(Interrupted):
         start_run(path, settings, profile, False, _StopAt(8, Interrupted))
@@ -353,7 +364,7 @@ def test_a_metrics_file_that_lost_lines_is_said(tmp_path: Path, settings: RunSet
     assert (path / "metrics.jsonl").read_bytes() == b""
 
 
-def test_unfinished_run_says_how_to_go_on(tmp_path: Path, settings: RunSettings, profile: DmdProfile) -> None:
+def test_unfinished_run_says_how_to_go_on(tmp_path: Path, settings: TrainingSettings, profile: DmdProfile) -> None:
     with pytest.raises(Interrupted):
         start_run(tmp_path / "run", settings, profile, False, _StopAt(2, Interrupted))
     with pytest.raises(FileError, match="--resume"):
@@ -362,7 +373,7 @@ def test_unfinished_run_says_how_to_go_on(tmp_path: Path, settings: RunSettings,
         start_run(tmp_path / "run", settings, profile, False, Listener())
 
 
-def test_damaged_checkpoint_is_said(tmp_path: Path, settings: RunSettings, profile: DmdProfile) -> None:
+def test_damaged_checkpoint_is_said(tmp_path: Path, settings: TrainingSettings, profile: DmdProfile) -> None:
     path = tmp_path / "run"
     with pytest.raises(Interrupted):
         start_run(path, settings, profile, False, _StopAt(2, Interrupted))
@@ -379,7 +390,7 @@ def test_damaged_checkpoint_is_said(tmp_path: Path, settings: RunSettings, profi
         assert "\n" not in str(caught.value)
 
 
-def test_changed_images_are_noticed(tmp_path: Path, settings: RunSettings, profile: DmdProfile) -> None:
+def test_changed_images_are_noticed(tmp_path: Path, settings: TrainingSettings, profile: DmdProfile) -> None:
     pictures = tmp_path / "pictures"
     pictures.mkdir()
     for number in range(3):
@@ -393,7 +404,7 @@ def test_changed_images_are_noticed(tmp_path: Path, settings: RunSettings, profi
 
 
 def test_disk_full_keeps_the_last_checkpoint(
-    whole: Path, settings: RunSettings, profile: DmdProfile, monkeypatch: pytest.MonkeyPatch
+    whole: Path, settings: TrainingSettings, profile: DmdProfile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = whole.parent / "full"
     from cidesign.distill import checkpoint

@@ -20,7 +20,7 @@ from cidesign.modalities.mri.encoder import MriEncoder
 from cidesign.modalities.single_pixel.encoder import SinglePixelEncoder
 from cidesign.models.system import ImagingSystem, load_student
 from cidesign.pattern import ApertureMask, PatternStack, centre_block
-from cidesign.run_settings import RunSettings
+from cidesign.run_settings import TrainingSettings
 from cidesign.runs import Run
 
 ProfileOf = Callable[[str], Any]
@@ -45,7 +45,7 @@ def test_design_is_feasible_by_its_own_rule(every: Path) -> None:
 class _Watch(Listener):
     """Looks at the optics after every step; the rules must hold in all of them, not only at the end."""
 
-    def __init__(self, settings: RunSettings, profile: Any) -> None:
+    def __init__(self, settings: TrainingSettings, profile: Any) -> None:
         self.settings, self.profile = settings, profile
         self.system: ImagingSystem | None = None
         self.steps: dict[str, int] = {}
@@ -85,7 +85,7 @@ class _Watch(Listener):
 
 
 def test_limits_hold_in_every_step(
-    case: RunSettings, profile_of: ProfileOf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    case: TrainingSettings, profile_of: ProfileOf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     watch = _Watch(case, profile_of(case.modality))
     original = job._run_phase
@@ -101,7 +101,7 @@ def test_limits_hold_in_every_step(
 
 
 def test_cells_of_two_pixels_and_fractions_of_a_pixel(
-    make_settings: Callable[..., RunSettings], tmp_path: Path
+    make_settings: Callable[..., TrainingSettings], tmp_path: Path
 ) -> None:
     """A coarse process and a prism: the design has no narrow place, and the detector is longer along the rows."""
     text = (Path(__file__).parents[2] / "hardware_profiles" / "aperture" / "chrome-laser-10um.toml").read_text()

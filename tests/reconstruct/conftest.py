@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from cidesign.runs import SinglePixelRun
+from cidesign.modalities.single_pixel.run import SinglePixelRun
 
 
 @pytest.fixture(scope="session")

@@ -25,9 +25,9 @@ from cidesign.errors import FileError, LimitError
 from cidesign.modalities.single_pixel import solve
 from cidesign.modalities.single_pixel.reconstruct import reconstruct_capture
 from cidesign.modalities.single_pixel.residuals import residuals
+from cidesign.modalities.single_pixel.run import SinglePixelRun
 from cidesign.models.system import load_student
 from cidesign.reconstruct.outcome import NamedImage, cut_off, grey_png, write_outcome
-from cidesign.runs import SinglePixelRun
 
 MakeRun = Callable[..., SinglePixelRun]
 MakeScene = Callable[[int], NDArray[np.float64]]

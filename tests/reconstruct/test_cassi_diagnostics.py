@@ -22,6 +22,7 @@ from cidesign.modalities.cassi.bench import calibrate_cassi, simulate_cassi
 from cidesign.modalities.cassi.dead_leaves import spectral_dead_leaves
 from cidesign.modalities.cassi.diagnostics import DRAWS, diagnose, redrawn
 from cidesign.modalities.cassi.outcome import CubeMap
+from cidesign.modalities.cassi.run import CassiRun
 from cidesign.modalities.cassi.solve import encoder_of, student_cubes
 from cidesign.models.optics import optics_for
 from cidesign.models.system import ImagingSystem, load_student
@@ -30,7 +31,7 @@ from cidesign.physics.base import ImagePrior
 from cidesign.reconstruct.uncertainty import deviation_of
 from cidesign.report.included import included_section
 from cidesign.report.parts import Figure
-from cidesign.runs import CassiRun, library_versions, write_record
+from cidesign.runs import library_versions, write_record
 
 BANDS, CODE, DETECTOR = 3, 12, (15, 18)
 SIDE = 32

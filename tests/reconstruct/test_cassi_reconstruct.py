@@ -19,11 +19,12 @@ from cidesign.hardware_profiles.loader import load_profile
 from cidesign.modalities.cassi import reconstruct as cassi
 from cidesign.modalities.cassi.bench import calibrate_cassi, simulate_cassi
 from cidesign.modalities.cassi.dead_leaves import spectral_dead_leaves
+from cidesign.modalities.cassi.run import CassiRun
 from cidesign.modalities.cassi.score import score_cube
 from cidesign.modalities.cassi.solve import METHODS, designed_operator, encoder_of, reconstruct_with
 from cidesign.models.optics import optics_for
 from cidesign.models.system import load_student
-from cidesign.runs import CassiRun, library_versions, write_record
+from cidesign.runs import library_versions, write_record
 
 SIDE = 32
 

@@ -14,8 +14,11 @@ from cidesign.calibration.verify import Check, Verification
 from cidesign.errors import FileError
 from cidesign.files import sha256_file, write_json
 from cidesign.modalities.cassi.encoder import PixelNoise
+from cidesign.modalities.cassi.family import CassiFamily
+from cidesign.modalities.mri.family import COIL_MAP_ERROR, ECHO_ERROR_SAMPLES, KspaceFamily
 from cidesign.modalities.mri.phantoms import coil_maps
 from cidesign.modalities.mri.solve import calibrated_encoder
+from cidesign.modalities.single_pixel.run import SinglePixelRun
 from cidesign.models.system import load_student
 from cidesign.pattern import Trajectory
 from cidesign.physics.operator_family import GAIN_TOLERANCE
@@ -33,8 +36,6 @@ from cidesign.reconstruct.fine_tuned import (
     read_verification,
     write_fine_tuned,
 )
-from cidesign.reconstruct.operator_families import COIL_MAP_ERROR, ECHO_ERROR_SAMPLES, CassiFamily, KspaceFamily
-from cidesign.runs import SinglePixelRun
 
 PASSED = Verification(score=None, score_meaning="", checks=[Check(name="place", status="passed", text="as fitted")])
 

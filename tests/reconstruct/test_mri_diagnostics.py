@@ -21,6 +21,7 @@ from cidesign.modalities.mri.diagnostics import DRAWS, diagnose, redrawn
 from cidesign.modalities.mri.fixed_designs import variable_density_lines
 from cidesign.modalities.mri.phantoms import coil_maps, phantom_slices
 from cidesign.modalities.mri.reconstruct import reconstruct_kspace
+from cidesign.modalities.mri.run import MriRun
 from cidesign.modalities.mri.solve import batch, calibrated_encoder, student_magnitudes, to_numpy, zero_filled
 from cidesign.models.optics import optics_for
 from cidesign.models.system import load_student
@@ -36,7 +37,7 @@ from cidesign.reconstruct.fine_tuned import (
 from cidesign.reconstruct.uncertainty import deviation_of
 from cidesign.report.included import included_section
 from cidesign.report.parts import Figure
-from cidesign.runs import MriRun, library_versions, write_record
+from cidesign.runs import library_versions, write_record
 
 SIDE, NOISE = 32, 0.01
 

@@ -26,6 +26,7 @@ from cidesign.modalities.mri.files import export_mri
 from cidesign.modalities.mri.fixed_designs import variable_density_lines
 from cidesign.modalities.mri.phantoms import coil_maps, phantom_slices
 from cidesign.modalities.mri.reconstruct import line_sets, reconstruct_kspace
+from cidesign.modalities.mri.run import MriRun
 from cidesign.modalities.mri.solve import (
     batch,
     calibrated_encoder,
@@ -37,7 +38,7 @@ from cidesign.modalities.mri.solve import (
 )
 from cidesign.models.optics import optics_for
 from cidesign.pattern import Trajectory
-from cidesign.runs import MriRun, library_versions, write_record
+from cidesign.runs import library_versions, write_record
 
 DATA = Path(__file__).parents[2].parent / "shared" / "data"
 BART = shutil.which("bart")

@@ -23,9 +23,9 @@ from cidesign.modalities.single_pixel import solve
 from cidesign.modalities.single_pixel.diagnostics import MAPS, map_notes, time_notes
 from cidesign.modalities.single_pixel.reconstruct import reconstruct_capture
 from cidesign.modalities.single_pixel.residuals import Residuals
+from cidesign.modalities.single_pixel.run import SinglePixelRun
 from cidesign.models.system import load_student
 from cidesign.reconstruct.outcome import NamedMap, Outcome, write_map, write_outcome
-from cidesign.runs import SinglePixelRun
 
 MakeRun = Callable[..., SinglePixelRun]
 MakeScene = Callable[[int], NDArray[np.float64]]

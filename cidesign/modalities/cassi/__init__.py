@@ -1,1 +1,124 @@
 """The coded-aperture spectral camera with one disperser (SD-CASSI)."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, cast
+
+from cidesign.hardware_profiles.aperture_schema import ApertureProfile
+from cidesign.hardware_profiles.schema import HardwareProfile
+from cidesign.modalities.cassi.run import CassiRun
+from cidesign.modalities.cassi.settings import CassiSettings, settings_for
+from cidesign.modality import Bench, Modality, Preset, Request
+from cidesign.pattern import ApertureMask, Design
+from cidesign.run_settings import TrainingSettings
+from cidesign.runs import Run
+
+if TYPE_CHECKING:  # torch loads only where something is trained or measured
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from cidesign.data.image_sets import MeasuredSet
+    from cidesign.data.source import TrainingImages
+    from cidesign.distill.job import SystemMaker
+    from cidesign.models.optics import Optics
+    from cidesign.physics.base import Encoder
+    from cidesign.physics.operator_family import OperatorFamily
+    from cidesign.report.parts import Part, Shown
+
+
+class Cassi(Modality):
+    """One binary mask, through which all bands are seen, each displaced."""
+
+    name = "cassi"
+    settings_type, profile_type, design_type = CassiSettings, ApertureProfile, ApertureMask
+    run_type = CassiRun
+    presets: ClassVar[dict[str, Preset]] = {
+        "quick": Preset(32, 4_000, 400, 32, 16, 4, 4),
+        "standard": Preset(64, 10_000, 800, 32, 32, 15, 15),
+        "paper": Preset(128, 20_000, 1_000, 32, 64, 50, 50),
+    }
+    ladder = ("real",)
+    options = ("photoelectrons", "read_noise")
+    scene_word = "cube"
+    procedural_kind = "spectral cubes (dead leaves)"
+    # The converged linear estimate of measured operators takes several times as long as that of the training.
+    fine_tuning_share = 0.03
+
+    def settings(self, request: Request, common: dict[str, Any], profile: HardwareProfile) -> CassiSettings:
+        """All settings of a run."""
+        return settings_for(request, common, cast(ApertureProfile, profile))
+
+    def described(self, settings: TrainingSettings, profile: HardwareProfile) -> str:
+        """The size of the mask, and for how many bands."""
+        bands = len(cast(ApertureProfile, profile).spectrograph.wavelengths_nm.value)
+        return f"one mask of {settings.side} x {settings.side} code pixels for {bands} bands"
+
+    def optics(self, settings: TrainingSettings, profile: HardwareProfile) -> "Optics":
+        """One mask."""
+        from cidesign.modalities.cassi.optics import CassiOptics
+
+        return CassiOptics(cast(CassiSettings, settings), cast(ApertureProfile, profile))
+
+    def procedural_images(
+        self, settings: TrainingSettings, profile: HardwareProfile, count: int, seed: int
+    ) -> "NDArray[Any]":
+        """Spectral dead leaves in the bands of the profile."""
+        from cidesign.modalities.cassi.dead_leaves import spectral_dead_leaves
+
+        wavelengths_nm = cast(ApertureProfile, profile).spectrograph.wavelengths_nm.value
+        return spectral_dead_leaves(count, settings.side, wavelengths_nm, seed)
+
+    def images(self, settings: TrainingSettings, profile: HardwareProfile) -> "TrainingImages":
+        """Crops of cubes, in the bands of the profile."""
+        from cidesign.modalities.cassi.images import training_cubes
+
+        return training_cubes(settings, cast(ApertureProfile, profile))
+
+    def measured_images(
+        self, settings: TrainingSettings, profile: HardwareProfile, path: Path, trained: frozenset[str]
+    ) -> "MeasuredSet":
+        """Crops of cubes, in the bands of the profile."""
+        from cidesign.modalities.cassi.images import measure_cubes
+
+        wavelengths_nm = cast(ApertureProfile, profile).spectrograph.wavelengths_nm.value
+        count, seed = settings.validation_images, settings.seed
+        return measure_cubes(path, settings.side, wavelengths_nm, count, seed, trained)
+
+    def fixed_designs(self, maker: "SystemMaker", profile: HardwareProfile) -> dict[str, Design]:
+        """Random and blue-noise masks."""
+        from cidesign.modalities.cassi.fixed_designs import fixed_designs
+        from cidesign.modalities.cassi.optics import CassiOptics
+
+        return fixed_designs(cast(CassiOptics, maker.optics), maker.settings.seed)
+
+    def optics_metrics(self, encoder: "Encoder") -> dict[str, float]:
+        """The share of the mask that is open."""
+        from cidesign.modalities.cassi.encoder import SdCassiEncoder
+
+        return {"open_fraction": float(cast(SdCassiEncoder, encoder).mask().mean())}
+
+    def image_metrics(self, x_hat: "Tensor", x: "Tensor") -> "dict[str, Tensor]":
+        """The spectral angle in degrees."""
+        from cidesign.physics.metrics import sam_degrees
+
+        return {"sam_degrees": sam_degrees(x_hat, x)}
+
+    def bench(self) -> Bench:
+        """Dark, flat, narrow lines, white target, scenes."""
+        from cidesign.modalities.cassi import bench
+
+        return Bench(bench.plan_cassi, bench.simulate_cassi, bench.calibrate_cassi, bench.reconstruct_cassi)
+
+    def operator_family(self, run: Run, folder: Path, device: str) -> "OperatorFamily":
+        """Measured masks in their calibrated place."""
+        from cidesign.modalities.cassi.family import cassi_family
+
+        return cassi_family(CassiRun(run.path), folder, device)
+
+    def report_part(self, run: Run, shown: "Shown") -> "Part":
+        """The mask, its widths, reconstructions."""
+        from cidesign.modalities.cassi.report import cassi_part
+
+        return cassi_part(CassiRun(run.path), shown)
+
+
+MODALITY = Cassi()

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from cidesign.calibration.faults import FaultName
     from cidesign.calibration.plan import PlanStep
     from cidesign.calibration.verify import Verification
-    from cidesign.runs import CassiRun
+    from cidesign.modalities.cassi.run import CassiRun
 
 # Training cubes come from seeds below this (validation: seed + 2**32), so the scene is never one of them.
 SCENE_SEED_OFFSET = 2**33
@@ -220,3 +220,18 @@ def geometry_error_px(outcome: "CassiOutcome", bench: "SimulatedCassiBench") -> 
         truth = moved(np.array(bench.to_detector), along * layout.along + across * layout.across)
         worst = max(worst, float(np.hypot(*((inverted(matrix) - truth) @ corners)).max()))
     return worst
+
+
+def reconstruct_cassi(
+    run: "CassiRun", capture: Path, calibration: Path, folder: Path, *, accept_failed: bool = False, force: bool = False
+) -> tuple[dict[str, Any], str]:
+    """Reconstruct the scene of a capture with the student and baselines, and write cubes, pictures and a record."""
+    from cidesign.cli.reconstruct import shown_outcome
+    from cidesign.files import refuse_existing
+    from cidesign.modalities.cassi import reconstruct as cassi
+    from cidesign.modalities.cassi.outcome import write_cube_outcome
+
+    refuse_existing(folder, force)
+    outcome = cassi.reconstruct_cassi(run, capture, calibration, accept_failed)
+    write_cube_outcome(folder, outcome, force)
+    return shown_outcome(outcome, folder)

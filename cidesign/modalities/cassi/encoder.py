@@ -10,11 +10,11 @@ from torch.nn import functional
 
 from cidesign.constraints.aperture import MinimumFeature
 from cidesign.modalities.cassi.relax import enlarge, feasible, project
-from cidesign.modalities.single_pixel.relax import limited
 from cidesign.pattern import ApertureMask
 from cidesign.physics.base import Encoder, ImagePrior
 from cidesign.physics.linear_inverse import CosinePrior
 from cidesign.physics.splitting import SplittingEstimator
+from cidesign.physics.straight_through import limited
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,17 @@
 """Fixed coded apertures: random and blue-noise masks, as drawn or made feasible for a process."""
 
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cidesign.constraints.aperture import MinimumFeature
 from cidesign.errors import InputError
+from cidesign.pattern import ApertureMask, Design
+
+if TYPE_CHECKING:
+    from cidesign.modalities.cassi.optics import CassiOptics
 
 Mask = NDArray[np.uint8]
 
@@ -203,3 +208,16 @@ def _periodic_gaussian(size: int) -> NDArray[np.float64]:
     distance = _offsets(size)[:, None] + images
     weight: NDArray[np.float64] = np.exp(-(distance**2) / (2 * SIGMA_PX**2)).sum(axis=1)
     return weight
+
+
+def fixed_designs(optics: "CassiOptics", seed: int) -> dict[str, Design]:
+    """Random and blue-noise masks that keep the rule of the profile."""
+    profile = optics.profile
+    masks = {
+        "random 50 %": feasible_random_mask(optics.rule, *optics.size, seed),
+        "blue noise": feasible_blue_noise_mask(optics.rule, *optics.size, seed),
+    }
+    return {
+        name: ApertureMask(mask, profile.pixel_pitch_um.value, profile.id, profile.digest)
+        for name, mask in masks.items()
+    }

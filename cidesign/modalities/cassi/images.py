@@ -19,9 +19,12 @@ from cidesign.data.image_sets import (
     kept_for_validation,
     not_trained_on,
 )
+from cidesign.data.source import TrainingImages
 from cidesign.errors import CidesignError, FileError, InputError
+from cidesign.hardware_profiles.aperture_schema import ApertureProfile
 from cidesign.modalities.cassi.cube_files import SUFFIXES, SpectralCube, read_cube
 from cidesign.records import shown
+from cidesign.run_settings import TrainingSettings
 
 # Glints and hot pixels are brighter than anything white: the brightest thousandth of the values does not set the scale.
 WHITE_PERCENTILE = 99.9
@@ -243,3 +246,12 @@ def _crops(
             for number, window in cuts_here:
                 crops[number][window.image, band] = np.round(255 * averaged.square(window, side))
     return crops
+
+
+def training_cubes(settings: TrainingSettings, profile: ApertureProfile) -> TrainingImages:
+    """Crops of the cubes below `settings.data`, in the bands of the profile."""
+    counts = settings.images, settings.validation_images
+    wavelengths_nm = profile.spectrograph.wavelengths_nm.value
+    found = read_cubes(Path(settings.data), settings.side, wavelengths_nm, *counts, settings.seed)
+    description = f"{settings.images} crops of {found.pictures} cubes below {settings.data}"
+    return TrainingImages(found.train, found.validation, description, found.skipped, found.notes, found.trained)

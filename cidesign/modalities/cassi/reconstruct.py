@@ -18,10 +18,11 @@ from cidesign.errors import FileError
 from cidesign.modalities.cassi.diagnostics import diagnose, redrawn
 from cidesign.modalities.cassi.outcome import CubeOutcome
 from cidesign.modalities.cassi.pictures import NamedCube
+from cidesign.modalities.cassi.run import CassiRun
 from cidesign.modalities.cassi.score import CubeResidual, residual_of, score_cube
 from cidesign.reconstruct.outcome import cut_off, shown
 from cidesign.reconstruct.uncertainty import deviation_of
-from cidesign.runs import CassiRun, now_utc
+from cidesign.runs import now_utc
 
 SCHEMA_VERSION = 1
 UNITS = "reflectance of the white target in each band (0 no light, 1 white)"

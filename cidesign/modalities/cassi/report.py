@@ -12,10 +12,10 @@ from cidesign.constraints.aperture import feature_rule
 from cidesign.modalities.cassi import report_figures as cassi_figures
 from cidesign.modalities.cassi.encoder import SdCassiEncoder
 from cidesign.modalities.cassi.pictures import distinct_pixels, false_colour_bands, false_colours
+from cidesign.modalities.cassi.run import CassiRun
 from cidesign.physics.metrics import psnr_db, sam_degrees, ssim
 from cidesign.report import figures, html
 from cidesign.report.parts import Figure, Part, Section, Shown, reconstruction_note, verdict
-from cidesign.runs import CassiRun
 
 SHOWN_SCENES = 4
 SPECTRA = 4

@@ -1,1 +1,138 @@
 """The 2-D Cartesian MRI scan."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, cast
+
+from cidesign.hardware_profiles.mri_schema import MriProfile
+from cidesign.hardware_profiles.schema import HardwareProfile
+from cidesign.modalities.mri.run import MriRun
+from cidesign.modalities.mri.settings import MriSettings, settings_for
+from cidesign.modality import Bench, Modality, Preset, Request
+from cidesign.pattern import Design, Trajectory
+from cidesign.run_settings import TrainingSettings
+from cidesign.runs import Run
+
+if TYPE_CHECKING:  # torch loads only where something is trained or measured
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from cidesign.data.image_sets import MeasuredSet
+    from cidesign.data.source import TrainingImages
+    from cidesign.distill.job import SystemMaker
+    from cidesign.models.optics import Optics
+    from cidesign.physics.base import Encoder
+    from cidesign.physics.operator_family import OperatorFamily
+    from cidesign.report.parts import Part, Shown
+
+
+class Mri(Modality):
+    """Phase-encode lines of an exact budget, with any number of coils."""
+
+    name = "mri"
+    settings_type, profile_type, design_type = MriSettings, MriProfile, Trajectory
+    run_type = MriRun
+    presets: ClassVar[dict[str, Preset]] = {
+        "quick": Preset(64, 3_000, 400, 32, 16, 4, 4),
+        "standard": Preset(128, 6_000, 800, 32, 16, 15, 15),
+        "paper": Preset(256, 10_000, 1_000, 32, 32, 50, 50),
+    }
+    ladder = ("R2",)
+    options = ("acceleration", "lines", "calibration", "coils", "noise")
+    quality = " of the magnitude"
+    independent_draws = True
+    scene_word = "slice"
+    procedural_kind = "complex slices (phantoms)"
+
+    def settings(self, request: Request, common: dict[str, Any], profile: HardwareProfile) -> MriSettings:
+        """All settings of a run."""
+        return settings_for(request, common)
+
+    def described(self, settings: TrainingSettings, profile: HardwareProfile) -> str:
+        """How many lines, and of which."""
+        scan = cast(MriSettings, settings)
+        coils = "" if scan.coils == 1 else f", {scan.coils} coils"
+        return (
+            f"{scan.acquired} of {scan.side} lines (R = {scan.side / scan.acquired:.4g}), "
+            f"{scan.calibration} of them calibration lines{coils}"
+        )
+
+    def optics(self, settings: TrainingSettings, profile: HardwareProfile) -> "Optics":
+        """Which lines are measured."""
+        from cidesign.modalities.mri.optics import MriOptics
+
+        return MriOptics(cast(MriSettings, settings), cast(MriProfile, profile))
+
+    def procedural_images(
+        self, settings: TrainingSettings, profile: HardwareProfile, count: int, seed: int
+    ) -> "NDArray[Any]":
+        """Slices of phantoms with smooth phase."""
+        import numpy as np
+
+        from cidesign.modalities.mri.phantoms import phantom_slices
+
+        return phantom_slices(count, settings.side, seed).astype(np.float16)
+
+    def images(self, settings: TrainingSettings, profile: HardwareProfile) -> "TrainingImages":
+        """Slices of volumes and of k-space."""
+        from cidesign.modalities.mri.images import training_slices
+
+        return training_slices(settings)
+
+    def measured_images(
+        self, settings: TrainingSettings, profile: HardwareProfile, path: Path, trained: frozenset[str]
+    ) -> "MeasuredSet":
+        """Slices of volumes and of k-space."""
+        from cidesign.modalities.mri.images import measure_slices
+
+        return measure_slices(path, settings.side, settings.seed, trained)
+
+    def fixed_designs(self, maker: "SystemMaker", profile: HardwareProfile) -> dict[str, Design]:
+        """Centre block, variable density, equispaced, partial Fourier."""
+        from cidesign.modalities.mri.fixed_designs import fixed_designs
+        from cidesign.modalities.mri.optics import MriOptics
+
+        return fixed_designs(cast(MriOptics, maker.optics), maker.sample, maker.settings.seed)
+
+    def optics_metrics(self, encoder: "Encoder") -> dict[str, float]:
+        """R, and the largest side lobe of the lines' point spread."""
+        import torch
+
+        from cidesign.modalities.mri.encoder import MriEncoder
+        from cidesign.physics.encoder_metrics import line_spread
+
+        lines = cast(MriEncoder, encoder).lines()
+        spread = line_spread(lines.to(torch.uint8).cpu().numpy())
+        return {"acceleration": len(lines) / float(lines.sum()), "side_lobe": spread.side_lobe}
+
+    def compared(self, images: "Tensor") -> "Tensor":
+        """The magnitude."""
+        from cidesign.physics.metrics import magnitude
+
+        return magnitude(images)
+
+    def image_metrics(self, x_hat: "Tensor", x: "Tensor") -> "dict[str, Tensor]":
+        """PSNR of the complex image; all other metrics are those of the magnitude."""
+        from cidesign.physics.metrics import psnr_db
+
+        return {"complex_psnr_db": psnr_db(x_hat, x)}
+
+    def bench(self) -> Bench:
+        """Noise scan, phantom, scans."""
+        from cidesign.modalities.mri import bench
+
+        return Bench(bench.plan_mri, bench.simulate_mri, bench.calibrate_mri, bench.reconstruct_mri)
+
+    def operator_family(self, run: Run, folder: Path, device: str) -> "OperatorFamily":
+        """Measured coil maps."""
+        from cidesign.modalities.mri.family import kspace_family
+
+        return kspace_family(MriRun(run.path), folder, device)
+
+    def report_part(self, run: Run, shown: "Shown") -> "Part":
+        """The lines, their point spread, reconstructions."""
+        from cidesign.modalities.mri.report import mri_part
+
+        return mri_part(MriRun(run.path), shown)
+
+
+MODALITY = Mri()

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from cidesign.calibration.orientation import Orientation
     from cidesign.calibration.plan import PlanStep
     from cidesign.calibration.verify import Verification
+    from cidesign.modalities.mri.run import MriRun
     from cidesign.pattern import Trajectory
-    from cidesign.runs import MriRun
 
 # Training slices come from seeds below this (validation: seed + 2**32), so the phantom is never one of them.
 PHANTOM_SEED_OFFSET = 2**33

@@ -16,9 +16,11 @@ from cidesign.data.image_sets import (
     kept_for_validation,
     not_trained_on,
 )
+from cidesign.data.source import TrainingImages
 from cidesign.errors import CidesignError, FileError, InputError
 from cidesign.modalities.mri.image_files import SUFFIXES, read_volume
 from cidesign.modalities.mri.phantoms import ROUNDING_MARGIN
+from cidesign.run_settings import TrainingSettings
 
 MAX_SLICES_BYTES = 4_000_000_000
 # A slice with less than this part of the strongest slice's root mean square shows no body.
@@ -186,3 +188,10 @@ def _drawn(slices: NDArray[np.complex64], count: int, rng: np.random.Generator) 
         drawn[position, 0] = one.real * np.float32(ROUNDING_MARGIN)
         drawn[position, 1] = one.imag * np.float32(ROUNDING_MARGIN)
     return drawn
+
+
+def training_slices(settings: TrainingSettings) -> TrainingImages:
+    """Slices of the volumes and the k-space below `settings.data`."""
+    found = read_slices(Path(settings.data), settings.side, settings.images, settings.validation_images, settings.seed)
+    description = f"{settings.images} of {found.pictures} slices below {settings.data}"
+    return TrainingImages(found.train, found.validation, description, found.skipped, found.notes, found.trained)

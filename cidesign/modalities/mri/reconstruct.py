@@ -22,11 +22,12 @@ from cidesign.calibration.verify import Judgement, require_passed
 from cidesign.modalities.mri.diagnostics import Diagnosis, diagnose, redrawn
 from cidesign.modalities.mri.fixed_designs import centre_lines, variable_density_lines
 from cidesign.modalities.mri.panels import METHODS, Result, comparison, images_of
+from cidesign.modalities.mri.run import MriRun
 from cidesign.modalities.mri.score import object_mask, score_mri
 from cidesign.pattern import Trajectory
 from cidesign.reconstruct.outcome import Outcome, shown
 from cidesign.reconstruct.uncertainty import Image, deviation_of, error_over
-from cidesign.runs import MriRun, now_utc
+from cidesign.runs import now_utc
 
 SCHEMA_VERSION = 1
 UNITS = "magnitude as root of the sum of squares over the coils; 1 is the brightest pixel of the object"

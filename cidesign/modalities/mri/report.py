@@ -11,12 +11,12 @@ from torch import Tensor
 from cidesign.constraints.kspace import LineBudget
 from cidesign.modalities.mri import report_figures as mri_figures
 from cidesign.modalities.mri.encoder import MriEncoder, centred_fft, to_complex
+from cidesign.modalities.mri.run import MriRun
 from cidesign.pattern import centre_block
 from cidesign.physics.encoder_metrics import line_spread
 from cidesign.physics.metrics import magnitude, psnr_db, ssim
 from cidesign.report import figures, html
 from cidesign.report.parts import Figure, Part, Section, Shown, reconstruction_note, verdict
-from cidesign.runs import MriRun
 
 SHOWN_SCENES = 4
 ZERO_FILLED = "zero-filled"

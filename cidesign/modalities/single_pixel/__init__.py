@@ -1,1 +1,120 @@
 """The single-pixel camera on a micromirror device."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, cast
+
+from cidesign.hardware_profiles.dmd_schema import DmdProfile
+from cidesign.hardware_profiles.schema import HardwareProfile
+from cidesign.modalities.single_pixel.run import SinglePixelRun, measurement_time
+from cidesign.modalities.single_pixel.settings import SinglePixelSettings, settings_for
+from cidesign.modality import Bench, Modality, Preset, Request
+from cidesign.pattern import Design, PatternStack
+from cidesign.run_settings import TrainingSettings
+from cidesign.runs import Run
+
+if TYPE_CHECKING:  # torch loads only where something is trained or measured
+    from numpy.typing import NDArray
+
+    from cidesign.data.image_sets import MeasuredSet
+    from cidesign.data.source import TrainingImages
+    from cidesign.distill.job import SystemMaker
+    from cidesign.models.optics import Optics
+    from cidesign.physics.base import Encoder
+    from cidesign.physics.operator_family import OperatorFamily
+    from cidesign.report.parts import Part, Shown
+
+
+class SinglePixel(Modality):
+    """K patterns of a micromirror device, each read by one detector."""
+
+    name = "single-pixel"
+    settings_type, profile_type, design_type = SinglePixelSettings, DmdProfile, PatternStack
+    run_type = SinglePixelRun
+    presets: ClassVar[dict[str, Preset]] = {
+        "quick": Preset(32, 12_000, 1_000, 64, 16, 4, 4),
+        "standard": Preset(32, 60_000, 2_000, 64, 32, 15, 15),
+        "paper": Preset(64, 100_000, 4_000, 64, 64, 50, 50),
+    }
+    ladder = ("real",)
+    options = ("photoelectrons", "read_noise", "patterns", "bit_depth", "encoding", "exposure_us")
+    scene_word = "picture"
+    procedural_kind = "images (dead leaves)"
+
+    def settings(self, request: Request, common: dict[str, Any], profile: HardwareProfile) -> SinglePixelSettings:
+        """All settings of a run."""
+        return settings_for(request, common, cast(DmdProfile, profile))
+
+    def described(self, settings: TrainingSettings, profile: HardwareProfile) -> str:
+        """How many patterns of which size and depth."""
+        camera = cast(SinglePixelSettings, settings)
+        size = f"{camera.side} x {camera.side}"
+        return f"{camera.patterns} patterns of {size}, {camera.bit_depth} bit, {camera.encoding}"
+
+    def measurement(self, run: Run) -> tuple[dict[str, Any], list[str]]:
+        """How long the device takes for one image."""
+        return measurement_time(SinglePixelRun(run.path))
+
+    def optics(self, settings: TrainingSettings, profile: HardwareProfile) -> "Optics":
+        """Patterns of any depth."""
+        from cidesign.modalities.single_pixel.optics import SinglePixelOptics
+
+        return SinglePixelOptics(cast(SinglePixelSettings, settings), cast(DmdProfile, profile))
+
+    def procedural_images(
+        self, settings: TrainingSettings, profile: HardwareProfile, count: int, seed: int
+    ) -> "NDArray[Any]":
+        """Dead leaves."""
+        from cidesign.data.procedural import dead_leaves
+
+        return dead_leaves(count, settings.side, seed)[:, None]
+
+    def images(self, settings: TrainingSettings, profile: HardwareProfile) -> "TrainingImages":
+        """Crops of pictures."""
+        from cidesign.data.source import training_pictures
+
+        return training_pictures(settings)
+
+    def measured_images(
+        self, settings: TrainingSettings, profile: HardwareProfile, path: Path, trained: frozenset[str]
+    ) -> "MeasuredSet":
+        """Crops of pictures."""
+        from cidesign.data.source import measured_pictures
+
+        return measured_pictures(settings, path, trained)
+
+    def fixed_designs(self, maker: "SystemMaker", profile: HardwareProfile) -> dict[str, Design]:
+        """Random, low-pass and Hadamard patterns."""
+        from cidesign.modalities.single_pixel.fixed_designs import fixed_designs
+
+        return fixed_designs(cast(SinglePixelSettings, maker.settings), profile)
+
+    def optics_metrics(self, encoder: "Encoder") -> dict[str, float]:
+        """Condition number over the non-zero singular values; the largest correlation between two patterns."""
+        from cidesign.modalities.single_pixel.encoder import SinglePixelEncoder
+        from cidesign.physics.encoder_metrics import condition_number, row_coherence
+
+        matrix = cast(SinglePixelEncoder, encoder).matrix()
+        return {"condition_number": condition_number(matrix), "row_coherence": row_coherence(matrix)}
+
+    def bench(self) -> Bench:
+        """Dark and white frames, cards, scenes."""
+        from cidesign.modalities.single_pixel import bench
+
+        return Bench(
+            bench.plan_spc, bench.simulate_spc, bench.calibrate_spc, bench.reconstruct_spc, bench.plan_files_spc
+        )
+
+    def operator_family(self, run: Run, folder: Path, device: str) -> "OperatorFamily":
+        """Patterns in their calibrated place and light."""
+        from cidesign.modalities.single_pixel.family import single_pixel_family
+
+        return single_pixel_family(SinglePixelRun(run.path), folder, device)
+
+    def report_part(self, run: Run, shown: "Shown") -> "Part":
+        """Patterns, how long they take, reconstructions."""
+        from cidesign.modalities.single_pixel.report import single_pixel_part
+
+        return single_pixel_part(SinglePixelRun(run.path), shown)
+
+
+MODALITY = SinglePixel()

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from cidesign.calibration.record import Calibration
     from cidesign.calibration.verify import Verification
     from cidesign.constraints.sequence import SequencePlan
+    from cidesign.modalities.single_pixel.run import SinglePixelRun
     from cidesign.pattern import PatternStack
-    from cidesign.runs import SinglePixelRun
 
 # Training images come from seeds below this (validation: seed + 2**32), so the scene is never one of them.
 SCENE_SEED_OFFSET = 2**33

@@ -7,8 +7,12 @@ from numpy.typing import NDArray
 
 from cidesign.errors import InputError
 from cidesign.hadamard import cake_cutting_order, hadamard_rows, require_power_of_two, sequency_order
+from cidesign.hardware_profiles.schema import HardwareProfile
+from cidesign.modalities.single_pixel.settings import SinglePixelSettings
+from cidesign.pattern import Design, PatternStack
 
 HadamardOrder = Literal["natural", "sequency", "cake-cutting"]
+HADAMARD_ORDERS: tuple[HadamardOrder, ...] = ("natural", "sequency", "cake-cutting")
 
 
 def random_patterns(side: int, count: int, seed: int) -> NDArray[np.float32]:
@@ -67,3 +71,28 @@ def _check_count(side: int, count: int) -> None:
         raise InputError(
             f"{count} patterns: an image of {side} x {side} has {side * side} unknowns; use 1 to that many"
         )
+
+
+def fixed_designs(settings: SinglePixelSettings, profile: HardwareProfile) -> dict[str, Design]:
+    """The pattern sets that stand beside a learned one, at its bit depth and encoding."""
+    side, count = settings.side, settings.patterns
+    signed = {
+        "random": random_patterns(side, count, settings.seed),
+        "low-pass cosines": low_frequency_cosines(side, count),
+    }
+    for order in HADAMARD_ORDERS:
+        try:
+            signed[f"Hadamard, {order}"] = hadamard_patterns(side, count, order)
+        except InputError:  # Hadamard patterns need a power of two
+            continue
+    top = 2**settings.bit_depth - 1
+    return {
+        name: PatternStack(
+            np.where(patterns > 0, top, 0).astype(np.uint8),
+            settings.bit_depth,
+            settings.encoding,
+            profile.id,
+            profile.digest,
+        )
+        for name, patterns in signed.items()
+    }

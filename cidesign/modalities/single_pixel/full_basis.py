@@ -18,9 +18,10 @@ from cidesign.calibration.spas import WalshReadings, read_spas
 from cidesign.errors import FileError, LimitError
 from cidesign.hadamard import hadamard_rows, walsh_hadamard
 from cidesign.modalities.single_pixel.fixed_designs import hadamard_patterns, random_patterns
+from cidesign.modalities.single_pixel.run import SinglePixelRun
 from cidesign.modalities.single_pixel.score import Score, score
 from cidesign.reconstruct.outcome import NamedImage, Outcome, cut_off, shown
-from cidesign.runs import SinglePixelRun, now_utc
+from cidesign.runs import now_utc
 
 if TYPE_CHECKING:
     from cidesign.models.system import ImagingSystem

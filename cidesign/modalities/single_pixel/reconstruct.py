@@ -21,9 +21,10 @@ from cidesign.errors import FileError
 from cidesign.modalities.single_pixel import diagnostics as spc_diagnostics
 from cidesign.modalities.single_pixel.maps import Bench, Prior, SpcMaps, make_maps
 from cidesign.modalities.single_pixel.residuals import HeldOut, Residuals, residuals
+from cidesign.modalities.single_pixel.run import SinglePixelRun
 from cidesign.modalities.single_pixel.score import score
 from cidesign.reconstruct.outcome import NamedImage, Outcome, cut_off, rounded, shown
-from cidesign.runs import SinglePixelRun, now_utc
+from cidesign.runs import now_utc
 
 SCHEMA_VERSION = 1
 UNITS = "reflectance of the white reference (0 no light, 1 white)"

@@ -34,24 +34,3 @@ def quantise(rule: BitDepth, weight: Tensor) -> Tensor:
     """phi = 2 level / (2**bit_depth - 1) - 1 in [-1, 1], with a straight-through gradient; any shape."""
     result: Tensor = _Quantise.apply(weight, 2**rule.bit_depth - 1)  # type: ignore[no-untyped-call]
     return result
-
-
-class _Limit(torch.autograd.Function):
-    """Clamp forward; the gradient passes wherever it does not push further outside."""
-
-    @staticmethod
-    def forward(ctx: torch.autograd.function.FunctionCtx, weight: Tensor, low: float, high: float) -> Tensor:
-        ctx.save_for_backward((weight > high), (weight < low))
-        return weight.clamp(low, high)
-
-    @staticmethod
-    def backward(ctx: torch.autograd.function.FunctionCtx, *grads: Tensor) -> tuple[Tensor, None, None]:
-        above, below = ctx.saved_tensors  # type: ignore[attr-defined]
-        (grad,) = grads
-        return grad.masked_fill((above & (grad < 0)) | (below & (grad > 0)), 0.0), None, None
-
-
-def limited(weight: Tensor, low: float, high: float) -> Tensor:
-    """Weights limited to [low, high], that can come back from outside; any shape."""
-    result: Tensor = _Limit.apply(weight, low, high)  # type: ignore[no-untyped-call]
-    return result

@@ -10,11 +10,11 @@ from cidesign.constraints.rules import bit_depth_rule
 from cidesign.constraints.sequence import SequencePlan, plan_sequence, video_time_us
 from cidesign.modalities.single_pixel.encoder import SinglePixelEncoder
 from cidesign.modalities.single_pixel.fixed_designs import low_frequency_cosines
+from cidesign.modalities.single_pixel.run import SinglePixelRun
 from cidesign.physics.metrics import psnr_db, ssim
 from cidesign.report import figures, html
 from cidesign.report.figures import STUDENT, TEACHER, new_figure, png
 from cidesign.report.parts import Figure, Part, Section, Shown, reconstruction_note, verdict
-from cidesign.runs import SinglePixelRun
 from cidesign.units import format_duration_us
 
 PATTERN_COLUMNS, PATTERN_ROWS = 12, 4

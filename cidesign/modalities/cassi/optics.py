@@ -1,0 +1,72 @@
+"""The optics of an SD-CASSI camera for training: one mask."""
+
+from typing import cast
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from cidesign.constraints.aperture import feature_rule
+from cidesign.errors import InputError
+from cidesign.hardware_profiles.aperture_schema import ApertureProfile
+from cidesign.modalities.cassi.encoder import Dispersion, PixelNoise, SdCassiEncoder
+from cidesign.modalities.cassi.relax import cells_shape
+from cidesign.modalities.cassi.settings import CassiSettings
+from cidesign.models.optics import START_MAGNITUDE, Optics
+from cidesign.pattern import ApertureMask, Design
+from cidesign.physics.base import Encoder, ImagePrior
+from cidesign.physics.linear_inverse import fit_prior
+
+
+class CassiOptics(Optics):
+    """Relaxations: `real` (any transmission in [0, 1], in every code pixel)."""
+
+    def __init__(self, settings: CassiSettings, profile: ApertureProfile) -> None:
+        self.settings, self.profile = settings, profile
+        instrument = profile.spectrograph
+        self.bands, self.size = len(instrument.wavelengths_nm.value), (settings.side, settings.side)
+        self.rule = feature_rule(profile)
+        self.dispersion = Dispersion.from_shifts(instrument.shift_px.value, instrument.axis.value)
+
+    def encoder(self, relaxation: str | None) -> SdCassiEncoder:
+        """A new encoder with the detector noise of the settings."""
+        if relaxation not in (None, "real"):
+            raise InputError(f"--ladder {relaxation}: a coded aperture knows the relaxation real")
+        settings = self.settings
+        noise = PixelNoise(
+            settings.photoelectrons_full_scale, settings.read_noise_photoelectrons, self.dispersion.scale * self.bands
+        )
+        rule = self.rule if relaxation is None else None
+        shape = cells_shape(self.rule, *self.size) if relaxation is None else self.size
+        return SdCassiEncoder(torch.full(shape, 0.5), self.size, rule, self.dispersion, noise)
+
+    def start(self, relaxation: str | None, images: Tensor) -> Tensor:
+        """A random mask, half-way between its 0 and 1 and the threshold."""
+        shape = cells_shape(self.rule, *self.size) if relaxation is None else self.size
+        generator = torch.Generator().manual_seed(self.settings.seed)
+        return 0.5 + START_MAGNITUDE * (torch.rand(shape, generator=generator) - 0.5)
+
+    def inherit(self, encoder: Encoder, teacher: Encoder) -> None:
+        """The mean of the teacher's transmission in each cell."""
+        cell = self.rule.cell_px if encoder.weight.shape != teacher.weight.shape else 1
+        rows, columns = (cell * count for count in encoder.weight.shape)
+        whole = teacher.weight[None, None, :rows, :columns].clamp(0, 1)
+        with torch.no_grad():
+            encoder.weight.copy_(torch.nn.functional.avg_pool2d(whole, cell)[0, 0])
+
+    def prior(self, images: Tensor) -> ImagePrior:
+        """Mean spectrum, principal spectra and their DCT variances."""
+        return fit_prior(images)
+
+    def design(self, encoder: Encoder) -> ApertureMask:
+        """The mask for the plate."""
+        pitch_um = self.profile.pixel_pitch_um.value
+        return cast(SdCassiEncoder, encoder).pattern(pitch_um, self.profile.id, self.profile.digest)
+
+    def place(self, encoder: Encoder, design: Design) -> None:
+        """The cells of the mask; a mask that breaks the rule is made feasible by the encoder."""
+        cell = self.rule.cell_px
+        levels = torch.from_numpy(cast(ApertureMask, design).levels[::cell, ::cell].astype(np.float32))
+        rows, columns = encoder.weight.shape
+        with torch.no_grad():
+            encoder.weight.copy_(levels[:rows, :columns])

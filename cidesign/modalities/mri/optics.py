@@ -1,0 +1,71 @@
+"""The optics of an MRI scan for training: which lines are measured."""
+
+from typing import cast
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from cidesign.constraints.kspace import LineBudget
+from cidesign.errors import InputError
+from cidesign.hardware_profiles.mri_schema import MriProfile
+from cidesign.modalities.mri.encoder import MriEncoder, SharedTimeEncoder, fit_fourier_prior, line_scores
+from cidesign.modalities.mri.phantoms import coil_maps
+from cidesign.modalities.mri.settings import MriSettings
+from cidesign.models.optics import Optics
+from cidesign.pattern import Design, Trajectory
+from cidesign.physics.base import Encoder, ImagePrior
+
+
+class MriOptics(Optics):
+    """Relaxations: `R2`, `R1.5` ... (more lines, to the nearest whole one), `soft` (shares of the same scan time)."""
+
+    def __init__(self, settings: MriSettings, profile: MriProfile) -> None:
+        self.settings, self.profile = settings, profile
+        self.bands, self.size = 2, (settings.side, settings.side)
+        self.rule = LineBudget(settings.side, settings.acquired, settings.calibration)
+
+    def _rule(self, relaxation: str | None) -> LineBudget:
+        if relaxation is None or relaxation == "soft":
+            return self.rule
+        try:
+            acquired = round(self.settings.side / float(relaxation.removeprefix("R")))
+        except (ValueError, ZeroDivisionError, OverflowError):
+            acquired = 0
+        if not relaxation.startswith("R") or not self.rule.acquired <= acquired <= self.rule.lines:
+            raise InputError(
+                f"--ladder {relaxation}: a teacher of an MRI run has a lower acceleration, written R2 or R1.5, "
+                f"between R1 and R{self.rule.acceleration:g}; or soft line weights, written soft"
+            )
+        return LineBudget(self.rule.lines, acquired, self.rule.calibration)
+
+    def encoder(self, relaxation: str | None) -> MriEncoder:
+        """A new encoder with the coils and the noise of the settings."""
+        coils, side = self.settings.coils, self.settings.side
+        maps = torch.ones(1, side, side) if coils == 1 else torch.from_numpy(coil_maps(coils, side, 0))
+        rule = self._rule(relaxation)
+        kind = SharedTimeEncoder if relaxation == "soft" else MriEncoder
+        return kind(torch.zeros(side), rule, maps.to(torch.complex64), self.settings.noise)
+
+    def start(self, relaxation: str | None, images: Tensor) -> Tensor:
+        """What every line adds to a linear reconstruction of the training images, partial Fourier included."""
+        # The student's budget also for a teacher: it starts from the same ranking, and hands it on.
+        return line_scores(images, self.rule)
+
+    def inherit(self, encoder: Encoder, teacher: Encoder) -> None:
+        """The teacher's scores rank the lines of any budget."""
+        with torch.no_grad():
+            encoder.weight.copy_(teacher.weight)
+
+    def prior(self, images: Tensor) -> ImagePrior:
+        """The power of every sample of k-space."""
+        return fit_fourier_prior(images)
+
+    def design(self, encoder: Encoder) -> Trajectory:
+        """The lines."""
+        return cast(MriEncoder, encoder).pattern(self.size[1], self.profile.id, self.profile.digest)
+
+    def place(self, encoder: Encoder, design: Design) -> None:
+        """Scores of 1 on the lines of the trajectory, 0 elsewhere."""
+        with torch.no_grad():
+            encoder.weight.copy_(torch.from_numpy(cast(Trajectory, design).mask.astype(np.float32)))

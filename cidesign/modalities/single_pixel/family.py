@@ -1,0 +1,75 @@
+"""The patterns that a single-pixel calibration leaves open."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from cidesign.calibration.record import read_calibration
+from cidesign.modalities.single_pixel.encoder import SinglePixelEncoder
+from cidesign.modalities.single_pixel.run import SinglePixelRun
+from cidesign.modalities.single_pixel.solve import calibrated_noise
+from cidesign.pattern import PatternStack
+from cidesign.physics.base import Encoder
+from cidesign.physics.noise import DetectorNoise
+from cidesign.physics.operator_family import Drawn, gain_draw
+from cidesign.reconstruct.operator_families import require_fitting
+
+
+class KnownPatterns(Protocol):
+    """A single-pixel operator with its errors, as `cidesign.calibration.spc_operator.SpcOperator`."""
+
+    @property
+    def peak_over_mean(self) -> float:
+        """The brightest pixel of an all-on white frame over their mean."""
+
+    def signed(self, design: PatternStack) -> NDArray[np.float32]:
+        """The patterns (K, n, n) as the scene meets them, within [-1, 1]."""
+
+    def draw(self, rng: np.random.Generator) -> "KnownPatterns":
+        """One that the calibration does not exclude."""
+
+
+@dataclass(frozen=True)
+class SinglePixelFamily:
+    """Patterns in their calibrated place and light; draws move them and change the light within their errors."""
+
+    operator: KnownPatterns
+    design: PatternStack
+    noise: DetectorNoise
+    device: str
+    centre: Encoder
+
+    @classmethod
+    def around(
+        cls, operator: KnownPatterns, design: PatternStack, noise: DetectorNoise, device: str = "cpu"
+    ) -> "SinglePixelFamily":
+        """The family of an operator, for the patterns of a design."""
+        centre = SinglePixelEncoder.fixed(operator.signed(design), noise).to(device).eval()
+        return cls(operator, design, noise, device, centre)
+
+    @property
+    def designed_scale(self) -> float:
+        """Patterns are scaled to their brightest pixel, the design's to the mean of a white frame."""
+        return self.operator.peak_over_mean
+
+    def draw(self, rng: np.random.Generator) -> Drawn:
+        """Patterns within the errors; one that reads the same on an all-on white frame."""
+        other = self.operator.draw(rng)
+        encoder = SinglePixelEncoder.fixed(other.signed(self.design), self.noise).to(self.device)
+        return Drawn(encoder, gain_draw(rng) * other.peak_over_mean / self.operator.peak_over_mean)
+
+    def scene(self, x: Tensor) -> Tensor:
+        """All of it."""
+        return x
+
+
+def single_pixel_family(run: SinglePixelRun, folder: Path, device: str) -> SinglePixelFamily:
+    """From dark and white frames (noise) and the cards (place and light of the patterns)."""
+    found, design = read_calibration(folder), run.design
+    require_fitting(folder, found.record, run, found.operator.light_map.shape, (design.side, design.side))
+    peak = found.response.with_peak(found.operator.peak_over_mean)
+    return SinglePixelFamily.around(found.operator, design, calibrated_noise(peak, design.encoding), device)

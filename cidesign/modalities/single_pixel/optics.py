@@ -1,0 +1,86 @@
+"""The optics of a single-pixel camera for training: patterns of any bit depth."""
+
+from typing import cast
+
+import torch
+from torch import Tensor
+
+from cidesign.constraints.rules import bit_depth_rule
+from cidesign.errors import InputError
+from cidesign.hardware_profiles.dmd_schema import DmdProfile
+from cidesign.modalities.single_pixel.encoder import SinglePixelEncoder
+from cidesign.modalities.single_pixel.fixed_designs import low_frequency_cosines
+from cidesign.modalities.single_pixel.settings import SinglePixelSettings
+from cidesign.models.optics import START_MAGNITUDE, Optics
+from cidesign.pattern import Design, PatternStack
+from cidesign.physics.base import Encoder, ImagePrior
+from cidesign.physics.linear_inverse import fit_prior
+from cidesign.physics.noise import DetectorNoise
+
+
+class SinglePixelOptics(Optics):
+    """Relaxations: `real` (any value), `k-bit` (grey levels); `real@L` and `k-bit@L` with L patterns instead of K."""
+
+    def __init__(self, settings: SinglePixelSettings, profile: DmdProfile) -> None:
+        self.settings, self.profile = settings, profile
+        self.bands, self.size = 1, (settings.side, settings.side)
+
+    def _parse(self, relaxation: str | None) -> tuple[int | None, int]:
+        """(bit depth or None, number of patterns)."""
+        if relaxation is None:
+            return self.settings.bit_depth, self.settings.patterns
+        word, at, count = relaxation.partition("@")
+        patterns = _whole(relaxation, count) if at else self.settings.patterns
+        if patterns > self.settings.side**2 or patterns < self.settings.patterns:
+            raise InputError(
+                f"--ladder {relaxation}: a teacher of {patterns} patterns; use {self.settings.patterns} "
+                f"(the student's) to {self.settings.side**2}"
+            )
+        return _bits(relaxation, word), patterns
+
+    def encoder(self, relaxation: str | None) -> SinglePixelEncoder:
+        """A new encoder with the detector noise of the settings."""
+        bits, patterns = self._parse(relaxation)
+        settings = self.settings
+        noise = DetectorNoise(settings.photoelectrons_per_frame, settings.read_noise_photoelectrons, settings.encoding)
+        rule = None if bits is None else bit_depth_rule(self.profile, bits)
+        return SinglePixelEncoder(torch.zeros(patterns, *self.size), rule, noise)
+
+    def start(self, relaxation: str | None, images: Tensor) -> Tensor:
+        """Signs of the lowest cosines: low-pass designs are hard to beat on photographs."""
+        _, patterns = self._parse(relaxation)
+        return torch.from_numpy(low_frequency_cosines(self.settings.side, patterns)) * START_MAGNITUDE
+
+    def inherit(self, encoder: Encoder, teacher: Encoder) -> None:
+        """The teacher's first K patterns, within what the levels span."""
+        with torch.no_grad():
+            encoder.weight.copy_(teacher.weight[: len(encoder.weight)].clamp(-1, 1))
+
+    def prior(self, images: Tensor) -> ImagePrior:
+        """Mean level and DCT variances."""
+        return fit_prior(images)
+
+    def design(self, encoder: Encoder) -> PatternStack:
+        """The levels of every pattern."""
+        stack = cast(SinglePixelEncoder, encoder)
+        return stack.pattern(self.settings.encoding, self.profile.id, self.profile.digest)
+
+    def place(self, encoder: Encoder, design: Design) -> None:
+        """The signed weights of the patterns."""
+        with torch.no_grad():
+            encoder.weight.copy_(torch.from_numpy(cast(PatternStack, design).signed()))
+
+
+def _bits(relaxation: str, word: str) -> int | None:
+    if word == "real":
+        return None
+    bits = word.removesuffix("-bit")
+    if bits == word or bits not in {str(depth) for depth in range(1, 9)}:
+        raise InputError(f"--ladder {relaxation}: use real or 1-bit to 8-bit, with @L for another number of patterns")
+    return int(bits)
+
+
+def _whole(relaxation: str, text: str) -> int:
+    if not text.isdecimal() or len(text) > 9:
+        raise InputError(f"--ladder {relaxation}: {text!r} after @ is not a number of patterns")
+    return int(text)

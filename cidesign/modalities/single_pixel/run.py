@@ -1,0 +1,36 @@
+"""A run for a micromirror device."""
+
+from typing import Any
+
+from cidesign.constraints.sequence import plan_sequence, video_time_us
+from cidesign.hardware_profiles.dmd_schema import DmdProfile
+from cidesign.modalities.single_pixel.settings import SinglePixelSettings
+from cidesign.pattern import PatternStack
+from cidesign.runs import RunOf
+from cidesign.units import format_duration_us
+
+
+class SinglePixelRun(RunOf[SinglePixelSettings, DmdProfile, PatternStack]):
+    """A run for a micromirror device."""
+
+    modality = "single-pixel"
+
+
+def measurement_time(run: SinglePixelRun) -> tuple[dict[str, Any], list[str]]:
+    """How long the device takes for one image: values for --json, and lines for people."""
+    settings = run.settings
+    frames = len(run.design.frames())
+    plan = plan_sequence(run.profile, frames, settings.bit_depth, settings.exposure_us)
+    video_us = video_time_us(run.profile, frames, settings.bit_depth, plan.exposure_us)
+    times = (
+        f"one image takes {frames} frames of {plan.exposure_us} us: {format_duration_us(plan.total_us)} on the device"
+    )
+    if video_us is not None:
+        times += f" from flash, {format_duration_us(video_us)} streamed over HDMI"
+    value = {
+        "frames": frames,
+        "exposure_us": plan.exposure_us,
+        "acquisition_us": plan.total_us,
+        "video_us": video_us,
+    }
+    return value, [times, *(f"note: {remark}" for remark in plan.notes)]
