@@ -10,16 +10,16 @@ from bench_faults_common import Missing, Result, findings, named_by, psnr_db
 from numpy.typing import NDArray
 from torch import Tensor
 
-from cidesign.calibration.cassi_calibrate import calibrate_bench
-from cidesign.calibration.cassi_calibration import CassiCalibration
-from cidesign.calibration.cassi_capture import CassiCapture
-from cidesign.calibration.cassi_operator import code_coordinates
-from cidesign.calibration.cassi_twin import CassiTwin, TwinSettings
-from cidesign.calibration.cassi_verify import verify_against
+from cidesign.calibration.cassi.calibrate import calibrate_bench
+from cidesign.calibration.cassi.calibration import CassiCalibration
+from cidesign.calibration.cassi.capture import CassiCapture
+from cidesign.calibration.cassi.operator import code_coordinates
+from cidesign.calibration.cassi.twin import CassiTwin, TwinSettings
+from cidesign.calibration.cassi.verify import verify_against
 from cidesign.calibration.faults import FaultName
 from cidesign.calibration.verify import Judgement, Verification
 from cidesign.errors import FileError
-from cidesign.modalities.cassi.dead_leaves import spectral_dead_leaves
+from cidesign.modalities.cassi.data.dead_leaves import spectral_dead_leaves
 from cidesign.modalities.cassi.measured_encoder import MeasuredCassiEncoder
 from cidesign.modalities.cassi.reconstruct import readings_of
 from cidesign.modalities.cassi.run import CassiRun

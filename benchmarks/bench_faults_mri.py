@@ -10,18 +10,18 @@ from bench_faults_common import Missing, Result, findings, named_by
 from numpy.typing import NDArray
 
 from cidesign.calibration.faults import FaultName
-from cidesign.calibration.kspace import RawKspace
-from cidesign.calibration.kspace_capture import read_scanner
-from cidesign.calibration.kspace_noise import CoilNoise
-from cidesign.calibration.kspace_phantom import as_acquired
-from cidesign.calibration.kspace_readers import read_kspace
-from cidesign.calibration.kspace_response import KspaceCalibration
-from cidesign.calibration.kspace_twin import noise_covariance
-from cidesign.calibration.kspace_verify import calibrate_and_verify
+from cidesign.calibration.mri.capture import read_scanner
+from cidesign.calibration.mri.kspace import RawKspace
+from cidesign.calibration.mri.noise import CoilNoise
+from cidesign.calibration.mri.phantom import as_acquired
+from cidesign.calibration.mri.raw.readers import read_kspace
+from cidesign.calibration.mri.response import KspaceCalibration
+from cidesign.calibration.mri.twin import noise_covariance
+from cidesign.calibration.mri.verify import calibrate_and_verify
 from cidesign.calibration.verify import Verification
 from cidesign.errors import CidesignError
 from cidesign.modalities.mri.bench import simulate_mri
-from cidesign.modalities.mri.phantoms import coil_maps
+from cidesign.modalities.mri.data.phantoms import coil_maps
 from cidesign.modalities.mri.run import MriRun
 from cidesign.modalities.mri.score import object_mask, score_mri
 from cidesign.modalities.mri.solve import reconstructions

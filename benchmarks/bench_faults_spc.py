@@ -8,14 +8,14 @@ import numpy as np
 from bench_faults_common import Missing, Result, findings, named_by, psnr_db
 from numpy.typing import NDArray
 
-from cidesign.calibration.capture import Capture, SimulatedBench
 from cidesign.calibration.faults import FaultName
-from cidesign.calibration.measurement import measurements_from_counts
-from cidesign.calibration.response import Response
-from cidesign.calibration.spc_calibrate import SpcCalibration, calibrate_spc, place_unseen, verify_on
-from cidesign.calibration.spc_faults import light_map, placement, scene_weights
-from cidesign.calibration.spc_scene import scene_in_order
-from cidesign.calibration.twin import bench_settings, capture_record, lamp_brightness, simulate_readings
+from cidesign.calibration.single_pixel.calibrate import SpcCalibration, calibrate_spc, place_unseen, verify_on
+from cidesign.calibration.single_pixel.capture import Capture, SimulatedBench
+from cidesign.calibration.single_pixel.measurement import measurements_from_counts
+from cidesign.calibration.single_pixel.response import Response
+from cidesign.calibration.single_pixel.scene_order import scene_in_order
+from cidesign.calibration.single_pixel.twin import bench_settings, capture_record, lamp_brightness, simulate_readings
+from cidesign.calibration.single_pixel.twin_faults import light_map, placement, scene_weights
 from cidesign.calibration.verify import Judgement, Verification
 from cidesign.data.procedural import dead_leaves
 from cidesign.errors import FileError

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cidesign.constraints.sequence import SequencePlan, plan_sequence
-from cidesign.export.bitplanes import pack_images, pack_planes
-from cidesign.export.dlpc350 import bmp_bytes
-from cidesign.hardware_profiles.lattice import SuperpixelGrid, superpixel_grid
+from cidesign.export.dmd.bitplanes import pack_images, pack_planes
+from cidesign.export.dmd.dlpc350.write import bmp_bytes
+from cidesign.hardware_profiles.dmd.lattice import SuperpixelGrid, superpixel_grid
 from cidesign.hardware_profiles.loader import load_profile
 
 FRAMES = 48

@@ -150,8 +150,8 @@ class Bench:
 def _real_images(modality: str, side: int, folder: Path, bench: Bench) -> Any:
     """Crops of real photographs, cubes or slices below the folder of shared samples, as stored for training."""
     from cidesign.data.folders import read_folder
-    from cidesign.modalities.cassi.images import read_cubes
-    from cidesign.modalities.mri.images import read_slices
+    from cidesign.modalities.cassi.data.images import read_cubes
+    from cidesign.modalities.mri.data.images import read_slices
 
     if modality == "single-pixel":
         parts = [read_folder(folder / "images" / name, side, 150, 50, 0) for name in ("kodak", "outdoor", "skimage")]

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cidesign.constraints.sequence import plan_sequence
-from cidesign.export.bitplanes import pack_images, pack_planes
-from cidesign.export.dlpc900 import image_block, wire_words
-from cidesign.hardware_profiles.lattice import superpixel_grid
+from cidesign.export.dmd.bitplanes import pack_images, pack_planes
+from cidesign.export.dmd.dlpc900.write import image_block, wire_words
+from cidesign.hardware_profiles.dmd.lattice import superpixel_grid
 from cidesign.hardware_profiles.loader import load_profile
 
 FRAMES, ROWS, COLUMNS = 400, 1080, 1920

@@ -8,25 +8,25 @@ from typing import NamedTuple
 
 from link_faults import Device
 
-from cidesign.calibration.capture import read_capture
-from cidesign.calibration.cassi_capture import read_cassi_capture
-from cidesign.calibration.cassi_record import read_cassi_calibration
-from cidesign.calibration.kspace_capture import read_kspace_capture
-from cidesign.calibration.kspace_readers import read_kspace
-from cidesign.calibration.kspace_record import read_kspace_calibration
-from cidesign.calibration.readers import read_array
-from cidesign.calibration.record import read_calibration
+from cidesign.calibration.cassi.capture import read_cassi_capture
+from cidesign.calibration.cassi.record import read_cassi_calibration
+from cidesign.calibration.mri.capture import read_kspace_capture
+from cidesign.calibration.mri.raw.readers import read_kspace
+from cidesign.calibration.mri.record import read_kspace_calibration
+from cidesign.calibration.single_pixel.capture import read_capture
+from cidesign.calibration.single_pixel.record import read_calibration
 from cidesign.cli import group
 from cidesign.data.folders import read_folder
-from cidesign.device.core import ServerCore
-from cidesign.device.frames import Frame, MessageType
-from cidesign.device.messages import Begin, Caps, Data, Held, LinkStatus, Nak, Named, Placed, Run
-from cidesign.device.store import Store
+from cidesign.device.link.core import ServerCore
+from cidesign.device.link.frames import Frame, MessageType
+from cidesign.device.link.messages import Begin, Caps, Data, Held, LinkStatus, Nak, Named, Placed, Run
+from cidesign.device.link.store import Store
 from cidesign.errors import DeviceError
 from cidesign.hardware_profiles.loader import load_profile
-from cidesign.modalities.cassi.cube_files import read_cube
+from cidesign.io.arrays import read_array
+from cidesign.modalities.cassi.data.cube_files import read_cube
 from cidesign.modalities.cassi.run import CassiRun
-from cidesign.modalities.mri.image_files import read_volume
+from cidesign.modalities.mri.data.image_files import read_volume
 from cidesign.modalities.mri.run import MriRun
 from cidesign.modalities.single_pixel.run import SinglePixelRun
 

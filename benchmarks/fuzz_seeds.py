@@ -15,8 +15,8 @@ import tifffile
 from PIL import Image
 from scipy.io import savemat
 
-from cidesign.device.frames import Frame, MessageType
-from cidesign.device.messages import Begin, Data, Named, ObjectKind, Slot, tag_of
+from cidesign.device.link.frames import Frame, MessageType
+from cidesign.device.link.messages import Begin, Data, Named, ObjectKind, Slot, tag_of
 from cidesign.distill.job import Listener, start_run
 from cidesign.distill.presets import settings_for
 from cidesign.hardware_profiles.loader import load_profile, shipped_profiles

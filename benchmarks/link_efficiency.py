@@ -1,7 +1,7 @@
 """Payload rate of the serial link over 8/10 of the baud rate, for incompressible data.
 
-The table comes from a line in virtual time (`cidesign.device.virtual_line`) between the real uploader core and the real
-bridge core: it counts every byte, escape, acknowledgement and round trip, and takes no account of a computer's speed.
+The table comes from a line in virtual time (`cidesign.device.link.virtual_line`) between the real uploader core and the
+real bridge core: it counts every byte, escape, acknowledgement and round trip, and takes no account of a computer's speed.
 The last line is measured: the same upload over a pseudo-terminal that is throttled to a line rate, in wall-clock time.
 
 Run: python benchmarks/link_efficiency.py
@@ -11,17 +11,17 @@ import random
 import threading
 import time
 
-from cidesign.device import session
-from cidesign.device.client import run
-from cidesign.device.core import ServerCore
 from cidesign.device.dmd import DeviceInfo, DeviceStatus, Half, TableEntry
-from cidesign.device.link import Link
-from cidesign.device.messages import Slot
-from cidesign.device.server import LinkServer
-from cidesign.device.store import Store
-from cidesign.device.transfer import LinkObject, LinkUpload, transfer
-from cidesign.device.transport import PtyTransport, open_pty, open_transport
-from cidesign.device.virtual_line import VirtualLine
+from cidesign.device.link import session
+from cidesign.device.link.client import run
+from cidesign.device.link.core import ServerCore
+from cidesign.device.link.link import Link
+from cidesign.device.link.messages import Slot
+from cidesign.device.link.server import LinkServer
+from cidesign.device.link.store import Store
+from cidesign.device.link.transfer import LinkObject, LinkUpload, transfer
+from cidesign.device.link.transport import PtyTransport, open_pty, open_transport
+from cidesign.device.link.virtual_line import VirtualLine
 
 RATES = (115_200, 921_600, 3_000_000)
 LATENCIES_MS = (0, 5, 20)

@@ -18,16 +18,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from cidesign.device import session, slip
-from cidesign.device.core import ServerCore
 from cidesign.device.dmd import DeviceInfo, DeviceStatus, Half, TableEntry
-from cidesign.device.frames import MessageType, unpack
-from cidesign.device.link import Link, Procedure
-from cidesign.device.messages import Slot
-from cidesign.device.store import Assembly, Spool, Store
-from cidesign.device.transfer import LinkObject, LinkUpload, TransferReport, transfer
-from cidesign.device.transport import TransportClosed
-from cidesign.device.virtual_line import LineFaults, VirtualLine, Way
+from cidesign.device.link import session, slip
+from cidesign.device.link.core import ServerCore
+from cidesign.device.link.frames import MessageType, unpack
+from cidesign.device.link.link import Link, Procedure
+from cidesign.device.link.messages import Slot
+from cidesign.device.link.store import Assembly, Spool, Store
+from cidesign.device.link.transfer import LinkObject, LinkUpload, TransferReport, transfer
+from cidesign.device.link.transport import TransportClosed
+from cidesign.device.link.virtual_line import LineFaults, VirtualLine, Way
 from cidesign.errors import CidesignError, DeviceError
 
 UPLOADS = 10_000

@@ -49,7 +49,7 @@ def best_s(work: Callable[[], Any]) -> float:
 
 def plan(side: int, levels: NDArray[np.uint8] | None = None) -> Any:
     """The drawing of a code with its frame, without marks, so that both ways draw the same."""
-    from cidesign.export.aperture_layout import OrderOptions, plan_plate
+    from cidesign.export.aperture.layout import OrderOptions, plan_plate
     from cidesign.hardware_profiles.loader import load_profile
     from cidesign.pattern import ApertureMask
 
@@ -75,9 +75,9 @@ def squares(levels: NDArray[np.uint8]) -> Any:
 
 def drawings() -> None:
     """GDSII and OASIS at two sizes."""
-    from cidesign.export.gds_oasis_reader import read_oasis
-    from cidesign.export.gds_reader import read_gds
-    from cidesign.export.gds_writer import build_library, write_gds, write_oasis
+    from cidesign.export.aperture.gds.read_gds import read_gds
+    from cidesign.export.aperture.gds.read_oasis import read_oasis
+    from cidesign.export.aperture.gds.write import build_library, write_gds, write_oasis
 
     print(
         f"{'code':<12} {'geometry':<24} {'polygons':>9} {'build s':>8} {'GDS s':>7} {'GDS MB':>7} {'read s':>7}", end=""
@@ -123,8 +123,8 @@ def write_image(way: str, side: int, scale: int, path: Path) -> None:
         Image.fromarray(pixels).save(path, format="TIFF", compression="packbits", dpi=(25_400, 25_400))
     else:
         from cidesign.constraints.aperture import Cells
-        from cidesign.export.lithography_tiff import write_tiff
-        from cidesign.export.lithography_tiff_reader import read_tiff
+        from cidesign.export.aperture.tiff.read import read_tiff
+        from cidesign.export.aperture.tiff.write import write_tiff
 
         start = time.perf_counter()
         if way == "read":
@@ -160,7 +160,7 @@ def images() -> None:
 def rules() -> None:
     """The design rules on codes that pass and on random ones; KLayout's slow checks at the smallest size alone."""
     from cidesign.constraints.aperture import feature_rule
-    from cidesign.export.drc import clear_cells, measured_widths
+    from cidesign.export.aperture.drc import clear_cells, measured_widths
     from cidesign.hardware_profiles.loader import load_profile
 
     rule = feature_rule(load_profile(PROFILE))  # type: ignore[arg-type]

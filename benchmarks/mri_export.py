@@ -9,12 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
-from cidesign.export.mri_checks import check_sequence
-from cidesign.export.mri_protocol import GreProtocol
-from cidesign.export.mri_verify import verify_mri_export
-from cidesign.export.mri_writer import DEFAULT_FORMATS, plan_scan, write_mri_export
+from cidesign.export.mri.checks import check_sequence
+from cidesign.export.mri.protocol import GreProtocol
+from cidesign.export.mri.verify import verify_mri_export
+from cidesign.export.mri.writer import DEFAULT_FORMATS, plan_scan, write_mri_export
 from cidesign.hardware_profiles.loader import load_profile
-from cidesign.hardware_profiles.mri_schema import MriProfile
+from cidesign.hardware_profiles.mri.schema import MriProfile
 from cidesign.pattern import Trajectory
 
 LINES, CALIBRATION, REPEATS = 256, 24, 3

@@ -17,8 +17,8 @@ from typing import Any
 
 import torch
 
-from cidesign.calibration.kspace_readers import read_kspace
-from cidesign.calibration.kspace_record import read_kspace_calibration
+from cidesign.calibration.mri.raw.readers import read_kspace
+from cidesign.calibration.mri.record import read_kspace_calibration
 from cidesign.modalities.mri.bench import calibrate_mri, reconstruct_mri, simulate_mri
 from cidesign.modalities.mri.run import MriRun
 from cidesign.modalities.mri.solve import (

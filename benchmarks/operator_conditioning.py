@@ -17,14 +17,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from cidesign.calibration.cassi_operator import CassiOperator
-from cidesign.calibration.spc_operator import Placement, SpcOperator
+from cidesign.calibration.cassi.operator import CassiOperator
+from cidesign.calibration.single_pixel.operator import Placement, SpcOperator
 from cidesign.distill.fine_tune import MeanError, Quality, fine_tune, fine_tune_settings
 from cidesign.modalities.cassi.encoder import Dispersion, PixelNoise, SdCassiEncoder
 from cidesign.modalities.cassi.family import CassiFamily
 from cidesign.modalities.cassi.run import CassiRun
+from cidesign.modalities.mri.data.phantoms import coil_maps
 from cidesign.modalities.mri.family import KspaceFamily
-from cidesign.modalities.mri.phantoms import coil_maps
 from cidesign.modalities.mri.run import MriRun
 from cidesign.modalities.mri.solve import calibrated_encoder
 from cidesign.modalities.single_pixel.family import SinglePixelFamily

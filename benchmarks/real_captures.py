@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from cidesign.calibration.hadamard_capture import read_hadamard_capture
+from cidesign.calibration.single_pixel.full_basis.hadamard import read_hadamard_capture
 from cidesign.modalities.single_pixel.full_basis import TITLES, compare_patterns, scale_to_unit
 from cidesign.modalities.single_pixel.run import SinglePixelRun
 from cidesign.modalities.single_pixel.score import score

@@ -17,13 +17,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from cidesign.calibration.camera_twin import CameraTwin, camera_view, simulate_graycode
-from cidesign.calibration.checkerboard import calibrate_lens, radial_lens, read_pictures
-from cidesign.calibration.graycode import GrayCode, decode_graycode
-from cidesign.calibration.image_stacks import read_image_stack
-from cidesign.calibration.registration import Registration, register
-from cidesign.calibration.registration_checks import registration_checks
-from cidesign.calibration.registration_fit import MirrorLattice, Points, project, start_homography
+from cidesign.calibration.camera.checkerboard import calibrate_lens, radial_lens, read_pictures
+from cidesign.calibration.camera.checks import registration_checks
+from cidesign.calibration.camera.fit import MirrorLattice, Points, project, start_homography
+from cidesign.calibration.camera.graycode import GrayCode, decode_graycode
+from cidesign.calibration.camera.registration import Registration, register
+from cidesign.calibration.camera.twin import CameraTwin, camera_view, simulate_graycode
+from cidesign.io.pictures import read_image_stack
 
 SHARED = Path(__file__).parents[1].parent / "shared" / "data" / "camera"
 PROJECTOR = MirrorLattice(1024, 768, 1.0, 0.0)

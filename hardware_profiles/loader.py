@@ -11,9 +11,9 @@ from cidesign.files import read_limited
 if TYPE_CHECKING:  # pydantic takes longer to import than `profiles list` takes to run
     from pydantic import BaseModel, ValidationError
 
-    from cidesign.hardware_profiles.aperture_schema import ApertureProfile
-    from cidesign.hardware_profiles.dmd_schema import DmdProfile
-    from cidesign.hardware_profiles.mri_schema import MriProfile
+    from cidesign.hardware_profiles.aperture.schema import ApertureProfile
+    from cidesign.hardware_profiles.dmd.schema import DmdProfile
+    from cidesign.hardware_profiles.mri.schema import MriProfile
     from cidesign.hardware_profiles.schema import HardwareProfile
 
 MAX_PROFILE_BYTES = 1_000_000
@@ -59,7 +59,7 @@ def load_profile(name_or_path: str) -> "HardwareProfile":
 
 def load_dmd(name_or_path: str) -> "DmdProfile":
     """Load the profile of a micromirror device; raises `InputError` when the name is that of another kind."""
-    from cidesign.hardware_profiles.dmd_schema import DmdProfile
+    from cidesign.hardware_profiles.dmd.schema import DmdProfile
 
     profile = load_profile(name_or_path)
     if not isinstance(profile, DmdProfile):
@@ -69,7 +69,7 @@ def load_dmd(name_or_path: str) -> "DmdProfile":
 
 def load_aperture(name_or_path: str) -> "ApertureProfile":
     """Load the profile of a coded aperture; raises `InputError` when the name is that of another kind."""
-    from cidesign.hardware_profiles.aperture_schema import ApertureProfile
+    from cidesign.hardware_profiles.aperture.schema import ApertureProfile
 
     profile = load_profile(name_or_path)
     if not isinstance(profile, ApertureProfile):
@@ -79,7 +79,7 @@ def load_aperture(name_or_path: str) -> "ApertureProfile":
 
 def load_mri(name_or_path: str) -> "MriProfile":
     """Load the profile of a scanner; raises `InputError` when the name is that of another kind."""
-    from cidesign.hardware_profiles.mri_schema import MriProfile
+    from cidesign.hardware_profiles.mri.schema import MriProfile
 
     profile = load_profile(name_or_path)
     if not isinstance(profile, MriProfile):

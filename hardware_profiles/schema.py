@@ -4,9 +4,9 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from cidesign.hardware_profiles.aperture_schema import ApertureProfile
-from cidesign.hardware_profiles.dmd_schema import DmdProfile
-from cidesign.hardware_profiles.mri_schema import MriProfile
+from cidesign.hardware_profiles.aperture.schema import ApertureProfile
+from cidesign.hardware_profiles.dmd.schema import DmdProfile
+from cidesign.hardware_profiles.mri.schema import MriProfile
 from cidesign.hardware_profiles.sourced import Sourced
 
 SCHEMA_VERSION = 1

@@ -13,7 +13,7 @@ from cidesign.cli.signals import signals_to
 from cidesign.errors import InputError
 
 if TYPE_CHECKING:
-    from cidesign.device.transport import Transport
+    from cidesign.device.link.transport import Transport
 
 BACKENDS = ("hid", "i2c", "display", "emulator")
 
@@ -102,7 +102,7 @@ def ends_on_signals() -> Iterator[threading.Event]:
 def a_port(port: str | None, baud: int, listen: str | None, link: Path | None) -> Iterator[Callable[[], "Transport"]]:
     """What opens the port to answer on: a serial port, a TCP port, or else a pseudo-terminal; says its name."""
     from cidesign.device.bridge import pty_port
-    from cidesign.device.transport import listen_tcp, open_transport
+    from cidesign.device.link.transport import listen_tcp, open_transport
 
     if port:
         yield lambda: open_transport(port, baud)

@@ -10,8 +10,8 @@ from cidesign.cli.assignments import keyword_values, set_option
 from cidesign.cli.output import MARKS, json_option, next_step, quoted, result, totals
 
 if TYPE_CHECKING:
-    from cidesign.export.verify import Finding
-    from cidesign.hardware_profiles.dmd_schema import DmdProfile
+    from cidesign.export.dmd.verify import Finding
+    from cidesign.hardware_profiles.dmd.schema import DmdProfile
 
 MASK_FILES = (".tif", ".tiff", ".gds", ".gds2", ".gdsii", ".oas", ".oasis")
 
@@ -152,18 +152,18 @@ def _verify(folder: Path, profile_name: str | None, show: Any) -> str:
 
     kind = read_json(folder / "manifest.json", "manifest").get("kind")
     if kind == "mri-export":
-        from cidesign.export.mri_verify import verify_mri_export
+        from cidesign.export.mri.verify import verify_mri_export
 
         for finding in verify_mri_export(folder, load_mri(profile_name) if profile_name else None):
             show(finding)
         return "mri"
     if kind == "aperture-export":
-        from cidesign.export.lithography_check import verify_aperture_export
+        from cidesign.export.aperture.verify import verify_aperture_export
 
         for finding in verify_aperture_export(folder, load_aperture(profile_name) if profile_name else None):
             show(finding)
         return "cassi"
-    from cidesign.export.verify import verify_export
+    from cidesign.export.dmd.verify import verify_export
 
     verify_export(folder, _dmd(profile_name), show)
     return "single-pixel"
@@ -180,8 +180,8 @@ def _check_run(path: Path, folders: list[Path]) -> "list[Finding]":
     from cidesign.constraints.kspace import LineBudget
     from cidesign.constraints.rules import require
     from cidesign.errors import FileError
-    from cidesign.export.lithography_check import check_design, picture_beside
-    from cidesign.export.verify import Finding
+    from cidesign.export.aperture.verify import check_design, picture_beside
+    from cidesign.export.dmd.verify import Finding
     from cidesign.files import read_json
     from cidesign.modalities.cassi.run import CassiRun
     from cidesign.modalities.mri.run import MriRun
@@ -217,8 +217,8 @@ def _check_patterns(path: Path, asked: "DmdProfile | None", folders: list[Path])
     from cidesign.constraints.rules import check_design, require
     from cidesign.constraints.sequence import plan_sequence
     from cidesign.errors import FileError
-    from cidesign.export.manifest import read_manifest
-    from cidesign.export.verify import Finding, acquisition_times, profile_for
+    from cidesign.export.dmd.manifest import read_manifest
+    from cidesign.export.dmd.verify import Finding, acquisition_times, profile_for
     from cidesign.modalities.single_pixel.run import SinglePixelRun
 
     run = SinglePixelRun(path)

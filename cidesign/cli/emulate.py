@@ -12,8 +12,8 @@ from cidesign.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from cidesign.device.frames import MessageType
-    from cidesign.device.transport import Transport
+    from cidesign.device.link.frames import MessageType
+    from cidesign.device.link.transport import Transport
 
 # name -> (rate when none is given, None where there is no rate; what happens)
 FAULTS: dict[str, tuple[float | None, str]] = {
@@ -124,8 +124,8 @@ def with_line_faults(
     open_port: "Callable[[], Transport]", rates: dict[str, float], source: random.Random
 ) -> "Callable[[], Transport]":
     """The port with the faults of the line in front of it, where there are any."""
-    from cidesign.device.faulty_transport import FaultyTransport
-    from cidesign.device.virtual_line import LineFaults
+    from cidesign.device.link.faulty_transport import FaultyTransport
+    from cidesign.device.link.virtual_line import LineFaults
 
     if not rates.keys() & {"drop", "flip", "duplicate", "delay", "disconnect"}:
         return open_port

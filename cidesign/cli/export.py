@@ -9,7 +9,7 @@ from cidesign.cli.assignments import assigned
 from cidesign.cli.output import force_option, json_option, next_step, note, quoted, result, table
 
 if TYPE_CHECKING:
-    from cidesign.export.aperture_layout import OrderOptions
+    from cidesign.export.aperture.layout import OrderOptions
     from cidesign.modalities.single_pixel.run import SinglePixelRun
     from cidesign.pattern import PatternStack
 
@@ -105,7 +105,7 @@ def _order_options(fields: dict[str, Any]) -> "OrderOptions":
     import dataclasses
 
     from cidesign.errors import InputError
-    from cidesign.export.aperture_layout import OrderOptions
+    from cidesign.export.aperture.layout import OrderOptions
 
     known = {field.name: field.default for field in dataclasses.fields(OrderOptions)}
     for name, value in fields.items():
@@ -156,11 +156,11 @@ def _export_patterns(
     force: bool,
 ) -> tuple[dict[str, Any], str]:
     from cidesign.constraints.sequence import plan_sequence
-    from cidesign.export.formats import exporter_named, formats_for
-    from cidesign.export.manifest import Manifest
-    from cidesign.export.sync_frames import sync_note
-    from cidesign.export.verify import acquisition_times
-    from cidesign.export.writer import write_export
+    from cidesign.export.dmd.formats import exporter_named, formats_for
+    from cidesign.export.dmd.manifest import Manifest
+    from cidesign.export.dmd.sync_frames import sync_note
+    from cidesign.export.dmd.verify import acquisition_times
+    from cidesign.export.dmd.writer import write_export
     from cidesign.files import replacing_folder
     from cidesign.units import format_bytes
 

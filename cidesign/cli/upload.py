@@ -14,9 +14,9 @@ from cidesign.cli.signals import signals_to
 from cidesign.errors import CidesignError, InputError
 
 if TYPE_CHECKING:
-    from cidesign.device.plan import UploadPlan
-    from cidesign.device.transfer import Progress
-    from cidesign.device.upload import Uploader
+    from cidesign.device.link.plan import UploadPlan
+    from cidesign.device.link.transfer import Progress
+    from cidesign.device.link.upload import Uploader
 
 
 @click.command("upload")
@@ -52,7 +52,7 @@ def command(
     After an error, Ctrl-C or SIGTERM the device is left stopped, and --resume goes on where it ended.  The other end of
     the line runs `cidesign bridge` (or `cidesign emulate`, to try without hardware).
     """
-    from cidesign.device.plan import plan_upload
+    from cidesign.device.link.plan import plan_upload
     from cidesign.device.refusals import refuse_unsupported
     from cidesign.hardware_profiles.loader import load_dmd
 
@@ -87,7 +87,7 @@ def command(
 
 
 def _port(port: str | None) -> str:
-    from cidesign.device.transport import known_ports
+    from cidesign.device.link.transport import known_ports
 
     if port is None:
         there = ", ".join(known_ports()) or "none on this computer"
@@ -97,7 +97,7 @@ def _port(port: str | None) -> str:
 
 def _upload(plan: "UploadPlan", port: str, baud: int, resume: bool, start: bool, repeats: int) -> dict[str, Any]:
     """Send, verify and start; an interrupt or an error leaves the device stopped."""
-    from cidesign.device.upload import status_value
+    from cidesign.device.link.upload import status_value
 
     with _connected(port, baud) as uploader:
         caps = uploader.connect()
@@ -119,7 +119,7 @@ def _upload(plan: "UploadPlan", port: str, baud: int, resume: bool, start: bool,
 
 def _ask(port: str, baud: int, stop_it: bool, as_json: bool) -> None:
     """Ask a loaded device how it is, or stop it."""
-    from cidesign.device.upload import status_value
+    from cidesign.device.link.upload import status_value
 
     with _connected(port, baud) as uploader:
         info = uploader.connect().info
@@ -142,9 +142,9 @@ def _ask(port: str, baud: int, stop_it: bool, as_json: bool) -> None:
 @contextmanager
 def _connected(port: str, baud: int) -> "Iterator[Uploader]":
     """An uploader on a port."""
-    from cidesign.device.core import BASE_BAUD
-    from cidesign.device.transport import open_transport
-    from cidesign.device.upload import Uploader
+    from cidesign.device.link.core import BASE_BAUD
+    from cidesign.device.link.transport import open_transport
+    from cidesign.device.link.upload import Uploader
 
     transport = open_transport(port, BASE_BAUD)
     with Uploader(transport, baud, lambda text: note(f"note: {text}")) as uploader:

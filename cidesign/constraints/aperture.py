@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from cidesign.constraints.rules import Violation
 from cidesign.errors import LimitError
-from cidesign.hardware_profiles.aperture_schema import ApertureProfile
+from cidesign.hardware_profiles.aperture.schema import ApertureProfile
 from cidesign.pattern import ApertureMask
 
 Levels = NDArray[np.uint8]

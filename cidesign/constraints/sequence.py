@@ -6,7 +6,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Literal
 
 from cidesign.errors import InputError, LimitError
-from cidesign.hardware_profiles.dmd_schema import DmdProfile, SequenceMode
+from cidesign.hardware_profiles.dmd.schema import DmdProfile, SequenceMode
 
 if TYPE_CHECKING:  # `profiles list` starts faster without numpy
     import numpy as np

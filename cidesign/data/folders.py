@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from cidesign.data.arrays import reason
 from cidesign.data.brightness import LOW_CONTRAST, Range, contrast, range_of, white_level, without_contrast
 from cidesign.data.crops import Averaged, Window, refuse_flat, remark_on_flat, windows
 from cidesign.data.image_sets import (
@@ -25,6 +24,7 @@ from cidesign.data.image_sets import (
 from cidesign.data.picture_arrays import Picture
 from cidesign.data.picture_files import find_images, one_scene, read_pictures
 from cidesign.errors import CidesignError, FileError, InputError
+from cidesign.io.npy import reason
 
 __all__ = ["find_images", "measure_folder", "read_folder"]
 

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from cidesign.data import pillow_pictures, tiff_pages
-from cidesign.data.arrays import read_npy, reason
 from cidesign.data.picture_arrays import Picture, pictures_of_arrays
 from cidesign.errors import CidesignError, FileError
 from cidesign.files import load_npz
+from cidesign.io.npy import read_npy, reason
 from cidesign.records import shown
 
 ARRAY_SUFFIXES = (".npy", ".npz")

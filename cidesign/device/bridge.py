@@ -10,11 +10,11 @@ from typing import Literal
 
 from cidesign.device.clock import SkippingClock, SystemClock
 from cidesign.device.dmd import Dmd
-from cidesign.device.frames import MessageType
-from cidesign.device.server import LinkServer
-from cidesign.device.transport import Transport, TransportClosed, open_pty
+from cidesign.device.link.frames import MessageType
+from cidesign.device.link.server import LinkServer
+from cidesign.device.link.transport import Transport, TransportClosed, open_pty
 from cidesign.errors import DeviceError, FileError, InputError
-from cidesign.hardware_profiles.dmd_schema import DmdProfile
+from cidesign.hardware_profiles.dmd.schema import DmdProfile
 
 _STEP_S = 0.05
 _STEP_SHOWING_S = 0.002
@@ -64,9 +64,9 @@ def open_backend(name: str, profile: DmdProfile, options: BackendOptions, stop: 
 
 
 def _open_display(profile: DmdProfile, options: BackendOptions) -> Backend:
-    from cidesign.device import dlpc350_tables
-    from cidesign.device.display import HdmiDlpc350, TkCanvas
-    from cidesign.device.dlpc350 import Dlpc350
+    from cidesign.device.dlpc350 import tables as dlpc350_tables
+    from cidesign.device.dlpc350.display import HdmiDlpc350, TkCanvas
+    from cidesign.device.dlpc350.driver import Dlpc350
     from cidesign.device.hid import open_hid
 
     if profile.controller.value != "dlpc350":
@@ -82,8 +82,8 @@ def _open_display(profile: DmdProfile, options: BackendOptions) -> Backend:
 
 
 def _open_dlpc350(name: str, profile: DmdProfile) -> Backend:
-    from cidesign.device import dlpc350_tables
-    from cidesign.device.dlpc350 import Dlpc350
+    from cidesign.device.dlpc350 import tables as dlpc350_tables
+    from cidesign.device.dlpc350.driver import Dlpc350
     from cidesign.device.hid import open_hid
 
     if name == "i2c":
@@ -95,9 +95,9 @@ def _open_dlpc350(name: str, profile: DmdProfile) -> Backend:
 
 
 def _open_dlpc900(name: str, profile: DmdProfile, options: BackendOptions, stop: threading.Event) -> Dmd:
-    from cidesign.device import dlpc900_tables
     from cidesign.device.commands import CommandLink
-    from cidesign.device.dlpc900 import Dlpc900
+    from cidesign.device.dlpc900 import tables as dlpc900_tables
+    from cidesign.device.dlpc900.driver import Dlpc900
     from cidesign.device.hid import open_hid
     from cidesign.device.i2c import open_i2c
 

@@ -4,18 +4,18 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 from cidesign.device.clock import Clock
-from cidesign.device.display import HdmiDlpc350, Rgb
-from cidesign.device.dlpc350 import Dlpc350
-from cidesign.device.dlpc900 import Dlpc900
+from cidesign.device.dlpc350.display import HdmiDlpc350, Rgb
+from cidesign.device.dlpc350.driver import Dlpc350
+from cidesign.device.dlpc350.virtual import VirtualDlpc350
+from cidesign.device.dlpc900.driver import Dlpc900
+from cidesign.device.dlpc900.virtual import VirtualDlpc900
 from cidesign.device.dmd import Dmd
 from cidesign.device.hid import HidLink
-from cidesign.device.virtual_dlpc350 import VirtualDlpc350
-from cidesign.device.virtual_dlpc900 import VirtualDlpc900
 from cidesign.device.virtual_faults import DeviceFaults
 from cidesign.device.virtual_frames import write_shown
 from cidesign.device.virtual_hid import VirtualHidPort
 from cidesign.errors import InputError
-from cidesign.hardware_profiles.dmd_schema import DmdProfile
+from cidesign.hardware_profiles.dmd.schema import DmdProfile
 
 FRAME_US = 16_667
 

@@ -9,8 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
-from cidesign.calibration.calibration_folder import RECORD_FILE as CALIBRATION_FILE
-from cidesign.calibration.capture import Digest, Finite, NotNegative, Positive
+from cidesign.calibration.folder import RECORD_FILE as CALIBRATION_FILE
+from cidesign.calibration.single_pixel.capture import Digest, Finite, NotNegative, Positive
 from cidesign.calibration.verify import Verification
 from cidesign.errors import FileError
 from cidesign.files import read_json, replacing_file, sha256_file, write_json

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from cidesign.calibration.calibration_folder import CommonRecord
+from cidesign.calibration.folder import CommonRecord
 from cidesign.errors import FileError
 from cidesign.runs import Run
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from cidesign.calibration.bench_state import BenchState
-from cidesign.calibration.calibration_folder import ARRAYS_FILE, RECORD_FILE
+from cidesign.calibration.circumstances import BenchState
+from cidesign.calibration.folder import ARRAYS_FILE, RECORD_FILE
 from cidesign.calibration.verify import CHECK_HEADER, Check, Status, Verification, check_rows, missing_words
 from cidesign.errors import FileError
 from cidesign.files import inside, read_json, read_limited, sha256_file

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from cidesign.calibration.bench_state import BenchState, Circumstances, circumstances_checks
+from cidesign.calibration.circumstances import BenchState, Circumstances, circumstances_checks
 
 STATE: dict[str, Any] = {"temperature_c": 20.0, "roi_px": (0, 0, 8, 8), "binning": 1, "detector_gain": "low"}
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from cidesign.calibration.calibration_folder import replacing_calibration
+from cidesign.calibration.folder import replacing_calibration
 from cidesign.calibration.verify import Check, Verification
 from cidesign.errors import FileError
 

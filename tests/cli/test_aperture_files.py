@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cidesign.errors import InputError
-from cidesign.export.aperture_layout import OrderOptions
+from cidesign.export.aperture.layout import OrderOptions
 from cidesign.hardware_profiles.loader import load_profile
 from cidesign.modalities.cassi.files import check_aperture, export_aperture
 from cidesign.pattern import ApertureMask

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cidesign.calibration.cassi_capture import read_cassi_capture
+from cidesign.calibration.cassi.capture import read_cassi_capture
 from cidesign.cli.assignments import keyword_values
 from cidesign.errors import FileError, InputError
 from cidesign.modalities.cassi.bench import calibrate_cassi, plan_cassi, simulate_cassi

@@ -86,7 +86,7 @@ def test_a_calibration_gets_a_decoder_of_its_own(run: SinglePixelRun, folder: Pa
 
 
 def test_the_operator_is_that_of_the_calibration(run: SinglePixelRun, folder: Path) -> None:
-    from cidesign.calibration.record import read_calibration
+    from cidesign.calibration.single_pixel.record import read_calibration
 
     family, found = modality("single-pixel").operator_family(run, folder, "cpu"), read_calibration(folder)
     assert torch.equal(family.centre.weight, torch.from_numpy(found.operator.signed(run.design)))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cidesign.errors import FileError, InputError
-from cidesign.modalities.cassi.images import SpectralCube, measure_cubes, read_cubes, resample_bands
+from cidesign.modalities.cassi.data.images import SpectralCube, measure_cubes, read_cubes, resample_bands
 
 SHARED = Path(__file__).parents[2].parent / "shared" / "data" / "hsi"
 NM = np.arange(400.0, 701.0, 5.0)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy.io import loadmat, savemat
 
 from cidesign.errors import CidesignError, FileError
-from cidesign.modalities.cassi.cube_files import read_cube
+from cidesign.modalities.cassi.data.cube_files import read_cube
 
 SHARED = Path(__file__).parents[2].parent / "shared" / "data" / "hsi"
 NM = np.array([450.0, 500.0, 560.0, 650.0])

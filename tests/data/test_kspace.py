@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cidesign.errors import FileError, InputError
-from cidesign.modalities.mri.images import measure_slices, read_slices
+from cidesign.modalities.mri.data.images import measure_slices, read_slices
 
 SHARED = Path(__file__).parents[2].parent / "shared" / "data" / "mri"
 

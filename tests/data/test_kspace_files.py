@@ -11,10 +11,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cidesign.data import nifti
-from cidesign.data.nifti import TYPES, read_nifti
 from cidesign.errors import CidesignError, FileError
-from cidesign.modalities.mri.image_files import read_volume
+from cidesign.io import nifti
+from cidesign.io.nifti import TYPES, read_nifti
+from cidesign.modalities.mri.data.image_files import read_volume
 
 SHARED = Path(__file__).parents[2].parent / "shared" / "data" / "mri"
 RNG = np.random.default_rng(0)

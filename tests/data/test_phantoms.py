@@ -7,8 +7,8 @@ import pytest
 
 from cidesign.data.source import VALIDATION_SEED_OFFSET
 from cidesign.errors import InputError
-from cidesign.modalities.mri.images import read_slices
-from cidesign.modalities.mri.phantoms import coil_maps, phantom_slices
+from cidesign.modalities.mri.data.images import read_slices
+from cidesign.modalities.mri.data.phantoms import coil_maps, phantom_slices
 
 REAL = Path(__file__).parents[2].parent / "shared" / "data" / "mri" / "chris_t1.nii.gz"
 

@@ -5,7 +5,7 @@ import pytest
 
 from cidesign.data.source import VALIDATION_SEED_OFFSET
 from cidesign.errors import InputError
-from cidesign.modalities.cassi.dead_leaves import reflectances, spectral_dead_leaves
+from cidesign.modalities.cassi.data.dead_leaves import reflectances, spectral_dead_leaves
 
 BANDS_NM = np.linspace(450, 650, 8)
 

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from cidesign.device import session
-from cidesign.device.core import BASE_BAUD, ServerCore
 from cidesign.device.dmd import DeviceInfo, DeviceStatus, Half, TableEntry
-from cidesign.device.link import Link, Procedure
-from cidesign.device.messages import Slot
-from cidesign.device.store import Spool, Store
-from cidesign.device.transfer import LinkObject, LinkUpload, TransferReport, transfer
+from cidesign.device.link import session
+from cidesign.device.link.core import BASE_BAUD, ServerCore
+from cidesign.device.link.link import Link, Procedure
+from cidesign.device.link.messages import Slot
+from cidesign.device.link.store import Spool, Store
+from cidesign.device.link.transfer import LinkObject, LinkUpload, TransferReport, transfer
 from cidesign.errors import DeviceError
 
 

@@ -8,12 +8,12 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from cidesign.device import core, session
-from cidesign.device.core import ServerCore, SetBaud
 from cidesign.device.dmd import TableEntry
-from cidesign.device.link import Link, Procedure
-from cidesign.device.messages import Slot
-from cidesign.device.transfer import LinkObject, LinkUpload, TransferReport
+from cidesign.device.link import core, session
+from cidesign.device.link.core import ServerCore, SetBaud
+from cidesign.device.link.link import Link, Procedure
+from cidesign.device.link.messages import Slot
+from cidesign.device.link.transfer import LinkObject, LinkUpload, TransferReport
 from cidesign.errors import CidesignError
 
 TRANSCRIPT = Path(__file__).parent / "data" / "conformance.txt"

@@ -15,9 +15,9 @@ import pytest
 
 from cidesign.constraints.sequence import plan_sequence
 from cidesign.device.virtual_frames import SHOWN_NAME, read_shown
-from cidesign.export.formats import EXPORTERS
-from cidesign.export.writer import write_export
-from cidesign.hardware_profiles.lattice import superpixel_grid
+from cidesign.export.dmd.formats import EXPORTERS
+from cidesign.export.dmd.writer import write_export
+from cidesign.hardware_profiles.dmd.lattice import superpixel_grid
 from cidesign.hardware_profiles.loader import load_profile
 from cidesign.pattern import PatternStack
 

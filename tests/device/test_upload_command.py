@@ -13,9 +13,9 @@ import pytest
 
 from cidesign.cli import main
 from cidesign.constraints.sequence import plan_sequence
-from cidesign.device.server import LinkServer
-from cidesign.export.formats import EXPORTERS
-from cidesign.export.writer import write_export
+from cidesign.device.link.server import LinkServer
+from cidesign.export.dmd.formats import EXPORTERS
+from cidesign.export.dmd.writer import write_export
 from cidesign.hardware_profiles.loader import load_profile
 from cidesign.pattern import PatternStack
 
@@ -58,7 +58,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def port(strict_dmd: Any) -> Iterator[str]:
     """A bridge around the strict device, on a pseudo-terminal."""
-    from cidesign.device.transport import open_pty
+    from cidesign.device.link.transport import open_pty
 
     device_end, path = open_pty()
     stop = threading.Event()

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from cidesign.calibration.spc_operator import Placement, SpcOperator
+from cidesign.calibration.single_pixel.operator import Placement, SpcOperator
 from cidesign.data.procedural import dead_leaves
 from cidesign.distill.fine_tune import FineTuned, fine_tune, fine_tune_settings
 from cidesign.errors import CidesignError

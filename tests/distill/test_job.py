@@ -19,7 +19,7 @@ from cidesign.distill import job, run_folder
 from cidesign.distill.job import Interrupted, Listener, resume_run, start_run
 from cidesign.distill.loop import StepReport
 from cidesign.errors import CidesignError, FileError
-from cidesign.hardware_profiles.dmd_schema import DmdProfile
+from cidesign.hardware_profiles.dmd.schema import DmdProfile
 from cidesign.locks import FolderLock
 from cidesign.models.optics import optics_for
 from cidesign.models.system import load_student, load_teacher

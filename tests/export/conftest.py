@@ -11,10 +11,10 @@ import pytest
 from numpy.typing import NDArray
 
 from cidesign.constraints.sequence import plan_sequence
-from cidesign.export.base import Exporter
-from cidesign.export.formats import EXPORTERS
-from cidesign.export.writer import write_export
-from cidesign.hardware_profiles.dmd_schema import DmdProfile
+from cidesign.export.dmd.base import Exporter
+from cidesign.export.dmd.formats import EXPORTERS
+from cidesign.export.dmd.writer import write_export
+from cidesign.hardware_profiles.dmd.schema import DmdProfile
 from cidesign.hardware_profiles.loader import load_profile, validate_profile
 from cidesign.io.child import ask
 from cidesign.pattern import PatternStack
@@ -33,14 +33,14 @@ def answered_here(
 def pulseq_in_this_process() -> Iterator[None]:
     """Have Pulseq files read here; `pulseq_in_the_child` gives a test the real child."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("cidesign.export.pulseq_read.ask", answered_here)
+        patch.setattr("cidesign.export.mri.pulseq.read.ask", answered_here)
         yield
 
 
 @pytest.fixture
 def pulseq_in_the_child(monkeypatch: pytest.MonkeyPatch) -> None:
     """Read Pulseq files in the bounded child, as the product does."""
-    monkeypatch.setattr("cidesign.export.pulseq_read.ask", ask)
+    monkeypatch.setattr("cidesign.export.mri.pulseq.read.ask", ask)
 
 
 LETTER_F = ("......", ".####.", ".#....", ".###..", ".#....", ".#...."), 6

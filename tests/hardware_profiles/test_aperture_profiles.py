@@ -8,7 +8,7 @@ import pytest
 
 from cidesign.constraints.aperture import feature_rule
 from cidesign.errors import FileError
-from cidesign.hardware_profiles.aperture_schema import ApertureProfile
+from cidesign.hardware_profiles.aperture.schema import ApertureProfile
 from cidesign.hardware_profiles.loader import load_profile, shipped_profiles, validate_profile
 from cidesign.hardware_profiles.schema import sourced_values
 from cidesign.hardware_profiles.sourced import Confidence

@@ -7,8 +7,8 @@ import pytest
 from cidesign.constraints.rules import ExposureTable
 from cidesign.constraints.sequence import plan_sequence
 from cidesign.errors import FileError
-from cidesign.hardware_profiles.dmd_schema import DmdProfile
-from cidesign.hardware_profiles.lattice import superpixel_grid
+from cidesign.hardware_profiles.dmd.lattice import superpixel_grid
+from cidesign.hardware_profiles.dmd.schema import DmdProfile
 from cidesign.hardware_profiles.loader import load_profile, shipped_profiles, validate_profile
 from cidesign.hardware_profiles.schema import sourced_values
 from cidesign.hardware_profiles.sourced import Confidence

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from cidesign.errors import LimitError
-from cidesign.hardware_profiles.lattice import mirror_centres_columns, superpixel_grid
+from cidesign.hardware_profiles.dmd.lattice import mirror_centres_columns, superpixel_grid
 from cidesign.hardware_profiles.loader import load_profile, shipped_profiles
 
 F = np.array([[1, 1, 1, 1], [1, 0, 0, 0], [1, 1, 1, 0], [1, 0, 0, 0]], dtype=np.uint8)

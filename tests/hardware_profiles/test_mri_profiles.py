@@ -6,7 +6,7 @@ import pytest
 
 from cidesign.errors import FileError
 from cidesign.hardware_profiles.loader import load_profile, read_profile, shipped_profiles
-from cidesign.hardware_profiles.mri_schema import MriProfile
+from cidesign.hardware_profiles.mri.schema import MriProfile
 from cidesign.hardware_profiles.schema import sourced_values
 
 GENERIC = Path(__file__).parents[2] / "hardware_profiles" / "mri" / "mri-generic-3t.toml"

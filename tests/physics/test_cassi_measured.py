@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from cidesign.calibration.cassi_operator import CassiOperator
+from cidesign.calibration.cassi.operator import CassiOperator
 from cidesign.modalities.cassi.encoder import Dispersion, PixelNoise, SdCassiEncoder
 from cidesign.modalities.cassi.measured_encoder import MeasuredCassiEncoder
 from cidesign.physics.base import ImagePrior

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from cidesign.constraints.kspace import LineBudget
+from cidesign.modalities.mri.data.phantoms import coil_maps, phantom_slices
 from cidesign.modalities.mri.encoder import (
     FIRST_TEMPERATURE,
     MriEncoder,
@@ -17,7 +18,6 @@ from cidesign.modalities.mri.encoder import (
     to_channels,
     to_complex,
 )
-from cidesign.modalities.mri.phantoms import coil_maps, phantom_slices
 from cidesign.modalities.mri.relax import calibration_mask
 from cidesign.physics.base import Encoder
 

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from cidesign.constraints.kspace import LineBudget
 from cidesign.modalities.cassi.encoder import PixelNoise, SdCassiEncoder
+from cidesign.modalities.mri.data.phantoms import coil_maps
 from cidesign.modalities.mri.encoder import MriEncoder
-from cidesign.modalities.mri.phantoms import coil_maps
 from cidesign.modalities.single_pixel.encoder import SinglePixelEncoder
 from cidesign.physics.base import Encoder, ImagePrior
 from cidesign.physics.linear_inverse import dct_matrix

@@ -12,15 +12,15 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image
 
-from cidesign.calibration.bench_state import BenchState
-from cidesign.calibration.capture import CaptureRecord, StoredArray, read_capture, write_capture
-from cidesign.calibration.measurement import Measurements, measurements_from_counts
-from cidesign.calibration.record import read_calibration, write_calibration
-from cidesign.calibration.response import Estimate
-from cidesign.calibration.spc_calibrate import calibrate_spc
-from cidesign.calibration.spc_frames import Frames, frames_of
-from cidesign.calibration.spc_operator import SpcOperator
-from cidesign.calibration.twin import bench_settings, capture_record, simulate_readings
+from cidesign.calibration.circumstances import BenchState
+from cidesign.calibration.single_pixel.calibrate import calibrate_spc
+from cidesign.calibration.single_pixel.capture import CaptureRecord, StoredArray, read_capture, write_capture
+from cidesign.calibration.single_pixel.frames import Frames, frames_of
+from cidesign.calibration.single_pixel.measurement import Measurements, measurements_from_counts
+from cidesign.calibration.single_pixel.operator import SpcOperator
+from cidesign.calibration.single_pixel.record import read_calibration, write_calibration
+from cidesign.calibration.single_pixel.response import Estimate
+from cidesign.calibration.single_pixel.twin import bench_settings, capture_record, simulate_readings
 from cidesign.errors import FileError, LimitError
 from cidesign.modalities.single_pixel import solve
 from cidesign.modalities.single_pixel.reconstruct import reconstruct_capture
@@ -94,7 +94,7 @@ def test_as_many_patterns_as_pixels_give_the_scene(make_run: MakeRun, f_scene: M
 
 def test_the_calibrated_noise_reaches_the_decoder(make_run: MakeRun) -> None:
     """Its variance of y is the one that the measurements carry."""
-    from cidesign.calibration.response import Response
+    from cidesign.calibration.single_pixel.response import Response
 
     for encoding in ("complementary", "offset"):
         run = make_run(side=8, patterns=20, encoding=encoding)

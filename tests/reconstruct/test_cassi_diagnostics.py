@@ -12,14 +12,14 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image as Picture
 
-from cidesign.calibration.cassi_capture import read_cassi_capture
-from cidesign.calibration.cassi_operator import CassiOperator
-from cidesign.calibration.cassi_record import read_cassi_calibration
+from cidesign.calibration.cassi.capture import read_cassi_capture
+from cidesign.calibration.cassi.operator import CassiOperator
+from cidesign.calibration.cassi.record import read_cassi_calibration
 from cidesign.cli.cassi_reconstruct import reconstruct_cassi
 from cidesign.hardware_profiles.loader import load_profile
 from cidesign.modalities.cassi import reconstruct as cassi
 from cidesign.modalities.cassi.bench import calibrate_cassi, simulate_cassi
-from cidesign.modalities.cassi.dead_leaves import spectral_dead_leaves
+from cidesign.modalities.cassi.data.dead_leaves import spectral_dead_leaves
 from cidesign.modalities.cassi.diagnostics import DRAWS, diagnose, redrawn
 from cidesign.modalities.cassi.outcome import CubeMap
 from cidesign.modalities.cassi.run import CassiRun

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 import torch
 
-from cidesign.calibration.cassi_operator import CassiOperator
+from cidesign.calibration.cassi.operator import CassiOperator
 from cidesign.calibration.verify import Check, Verification
 from cidesign.errors import FileError
 from cidesign.files import sha256_file, write_json
 from cidesign.modalities.cassi.encoder import PixelNoise
 from cidesign.modalities.cassi.family import CassiFamily
+from cidesign.modalities.mri.data.phantoms import coil_maps
 from cidesign.modalities.mri.family import COIL_MAP_ERROR, ECHO_ERROR_SAMPLES, KspaceFamily
-from cidesign.modalities.mri.phantoms import coil_maps
 from cidesign.modalities.mri.solve import calibrated_encoder
 from cidesign.modalities.single_pixel.run import SinglePixelRun
 from cidesign.models.system import load_student

@@ -11,15 +11,15 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image as Picture
 
-from cidesign.calibration.kspace import centred_fft
-from cidesign.calibration.kspace_readers import read_kspace
-from cidesign.calibration.kspace_record import read_kspace_calibration
+from cidesign.calibration.mri.kspace import centred_fft
+from cidesign.calibration.mri.raw.readers import read_kspace
+from cidesign.calibration.mri.record import read_kspace_calibration
 from cidesign.constraints.kspace import LineBudget
 from cidesign.hardware_profiles.loader import load_profile
 from cidesign.modalities.mri.bench import calibrate_mri, reconstruct_mri, simulate_mri
+from cidesign.modalities.mri.data.phantoms import coil_maps, phantom_slices
 from cidesign.modalities.mri.diagnostics import DRAWS, diagnose, redrawn
 from cidesign.modalities.mri.fixed_designs import variable_density_lines
-from cidesign.modalities.mri.phantoms import coil_maps, phantom_slices
 from cidesign.modalities.mri.reconstruct import reconstruct_kspace
 from cidesign.modalities.mri.run import MriRun
 from cidesign.modalities.mri.solve import batch, calibrated_encoder, student_magnitudes, to_numpy, zero_filled

@@ -13,18 +13,18 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from cidesign.calibration.kspace import centred_fft
-from cidesign.calibration.kspace_phantom import draw_phantom
-from cidesign.calibration.kspace_readers import read_kspace
-from cidesign.calibration.kspace_record import read_kspace_calibration
+from cidesign.calibration.mri.kspace import centred_fft
+from cidesign.calibration.mri.phantom import draw_phantom
+from cidesign.calibration.mri.raw.readers import read_kspace
+from cidesign.calibration.mri.record import read_kspace_calibration
 from cidesign.constraints.kspace import LineBudget
 from cidesign.errors import FileError, InputError, LimitError
-from cidesign.export.bart_files import read_cfl, write_cfl
 from cidesign.hardware_profiles.loader import load_profile
+from cidesign.io.bart import read_cfl, write_cfl
 from cidesign.modalities.mri.bench import calibrate_mri, plan_mri, reconstruct_mri, simulate_mri
+from cidesign.modalities.mri.data.phantoms import coil_maps, phantom_slices
 from cidesign.modalities.mri.files import export_mri
 from cidesign.modalities.mri.fixed_designs import variable_density_lines
-from cidesign.modalities.mri.phantoms import coil_maps, phantom_slices
 from cidesign.modalities.mri.reconstruct import line_sets, reconstruct_kspace
 from cidesign.modalities.mri.run import MriRun
 from cidesign.modalities.mri.solve import (

@@ -12,11 +12,11 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image
 
-from cidesign.calibration.capture import read_capture, write_capture
 from cidesign.calibration.faults import FaultName
-from cidesign.calibration.record import read_calibration, write_calibration
-from cidesign.calibration.spc_calibrate import calibrate_spc
-from cidesign.calibration.twin import bench_settings, capture_record, simulate_readings
+from cidesign.calibration.single_pixel.calibrate import calibrate_spc
+from cidesign.calibration.single_pixel.capture import read_capture, write_capture
+from cidesign.calibration.single_pixel.record import read_calibration, write_calibration
+from cidesign.calibration.single_pixel.twin import bench_settings, capture_record, simulate_readings
 from cidesign.files import load_npz
 from cidesign.modalities.single_pixel import maps as spc_maps
 from cidesign.modalities.single_pixel import solve
@@ -117,8 +117,8 @@ def test_a_wrong_order_is_suspected_in_words(whole: tuple[SinglePixelRun, Path, 
 
 
 def _bench(run: SinglePixelRun, capture: Path, calibration: Path) -> spc_maps.Bench:
-    from cidesign.calibration.measurement import measurements_from_counts
-    from cidesign.calibration.spc_frames import frames_of
+    from cidesign.calibration.single_pixel.frames import frames_of
+    from cidesign.calibration.single_pixel.measurement import measurements_from_counts
 
     stored = read_calibration(calibration)
     frames = frames_of(read_capture(capture), "scene", run.design, stored.response)

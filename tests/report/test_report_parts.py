@@ -9,7 +9,7 @@ from PIL import Image
 
 from cidesign.constraints.aperture import feature_rule
 from cidesign.constraints.kspace import LineBudget
-from cidesign.hardware_profiles.aperture_schema import ApertureProfile
+from cidesign.hardware_profiles.aperture.schema import ApertureProfile
 from cidesign.hardware_profiles.loader import load_profile
 from cidesign.modalities.cassi import report_figures as cassi_figures
 from cidesign.modalities.cassi.encoder import Dispersion, PixelNoise, SdCassiEncoder

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
-from cidesign.hardware_profiles.aperture_schema import ApertureProfile
+from cidesign.hardware_profiles.aperture.schema import ApertureProfile
 from cidesign.hardware_profiles.schema import HardwareProfile
 from cidesign.modalities.cassi.run import CassiRun
 from cidesign.modalities.cassi.settings import CassiSettings, settings_for
@@ -62,14 +62,14 @@ class Cassi(Modality):
         self, settings: TrainingSettings, profile: HardwareProfile, count: int, seed: int
     ) -> "NDArray[Any]":
         """Spectral dead leaves in the bands of the profile."""
-        from cidesign.modalities.cassi.dead_leaves import spectral_dead_leaves
+        from cidesign.modalities.cassi.data.dead_leaves import spectral_dead_leaves
 
         wavelengths_nm = cast(ApertureProfile, profile).spectrograph.wavelengths_nm.value
         return spectral_dead_leaves(count, settings.side, wavelengths_nm, seed)
 
     def images(self, settings: TrainingSettings, profile: HardwareProfile) -> "TrainingImages":
         """Crops of cubes, in the bands of the profile."""
-        from cidesign.modalities.cassi.images import training_cubes
+        from cidesign.modalities.cassi.data.images import training_cubes
 
         return training_cubes(settings, cast(ApertureProfile, profile))
 
@@ -77,7 +77,7 @@ class Cassi(Modality):
         self, settings: TrainingSettings, profile: HardwareProfile, path: Path, trained: frozenset[str]
     ) -> "MeasuredSet":
         """Crops of cubes, in the bands of the profile."""
-        from cidesign.modalities.cassi.images import measure_cubes
+        from cidesign.modalities.cassi.data.images import measure_cubes
 
         wavelengths_nm = cast(ApertureProfile, profile).spectrograph.wavelengths_nm.value
         count, seed = settings.validation_images, settings.seed

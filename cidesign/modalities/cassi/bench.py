@@ -9,9 +9,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from cidesign.calibration.cassi_calibrate import CassiOutcome
-    from cidesign.calibration.cassi_capture import CassiCaptureRecord, SimulatedCassiBench
-    from cidesign.calibration.cassi_twin import TwinSettings
+    from cidesign.calibration.cassi.calibrate import CassiOutcome
+    from cidesign.calibration.cassi.capture import CassiCaptureRecord, SimulatedCassiBench
+    from cidesign.calibration.cassi.twin import TwinSettings
     from cidesign.calibration.faults import FaultName
     from cidesign.calibration.plan import PlanStep
     from cidesign.calibration.verify import Verification
@@ -24,7 +24,7 @@ SCENE_CANDIDATES = 32
 
 def plan_cassi(run: "CassiRun") -> "list[PlanStep]":
     """What to capture for the run's mask."""
-    from cidesign.calibration.cassi_plan import cassi_plan
+    from cidesign.calibration.cassi.plan import cassi_plan
 
     return cassi_plan(run.design, run.profile)
 
@@ -68,8 +68,8 @@ def simulate_cassi(
     None: a procedural cube, never a training one.
     """
     given = dict(locals())
-    from cidesign.calibration.cassi_capture import write_cassi_capture
-    from cidesign.calibration.cassi_twin import CassiTwin
+    from cidesign.calibration.cassi.capture import write_cassi_capture
+    from cidesign.calibration.cassi.twin import CassiTwin
     from cidesign.files import refuse_existing
     from cidesign.runs import now_utc
 
@@ -88,7 +88,7 @@ def _twin_settings(run: "CassiRun", given: dict[str, Any]) -> "TwinSettings":
     """The settings that were `given` by name, and the run's where they are None."""
     from dataclasses import fields
 
-    from cidesign.calibration.cassi_twin import TwinSettings
+    from cidesign.calibration.cassi.twin import TwinSettings
 
     of_run = {
         "photoelectrons_full_scale": run.settings.photoelectrons_full_scale,
@@ -123,14 +123,14 @@ def _scene(path: Path | None, shape: tuple[int, ...], bands_nm: list[float], see
     from cidesign.errors import InputError
 
     if path is None:
-        from cidesign.modalities.cassi.dead_leaves import spectral_dead_leaves
+        from cidesign.modalities.cassi.data.dead_leaves import spectral_dead_leaves
 
         if shape[1] == shape[2]:
             cubes = spectral_dead_leaves(SCENE_CANDIDATES, shape[1], bands_nm, seed + SCENE_SEED_OFFSET) / 255.0
             # Many crops are nearly flat or dark; the one with most contrast shows most, and is among the hardest.
             return np.asarray(cubes[cubes.std(axis=(1, 2, 3)).argmax()])
         raise InputError(f"the mask has {shape[1]} x {shape[2]} pixels; give a cube of that size with --scene")
-    from cidesign.data.arrays import read_npy
+    from cidesign.io.npy import read_npy
 
     cube = read_npy(path, "scene")
     if cube.shape != shape or cube.dtype.kind not in "iuf":
@@ -149,9 +149,9 @@ def calibrate_cassi(
     run: "CassiRun", capture: Path, folder: Path, *, force: bool = False
 ) -> "tuple[dict[str, Any], str, Verification, Path]":
     """Calibrate detector, geometry, dispersion, mask cube and scale from a capture folder, and verify."""
-    from cidesign.calibration.cassi_calibrate import calibrate_bench
-    from cidesign.calibration.cassi_capture import read_cassi_capture
-    from cidesign.calibration.cassi_record import write_cassi_calibration
+    from cidesign.calibration.cassi.calibrate import calibrate_bench
+    from cidesign.calibration.cassi.capture import read_cassi_capture
+    from cidesign.calibration.cassi.record import write_cassi_calibration
     from cidesign.files import refuse_existing
     from cidesign.runs import now_utc
 
@@ -209,7 +209,7 @@ def geometry_error_px(outcome: "CassiOutcome", bench: "SimulatedCassiBench") -> 
     """The largest distance, in any band and at any corner of the code, of where it is found from where it truly is."""
     import numpy as np
 
-    from cidesign.calibration.cassi_optics import inverted, moved
+    from cidesign.calibration.cassi.optics import inverted, moved
 
     height, width = outcome.layout.code
     corners = np.array([[0, 0, 1], [0, width - 1, 1], [height - 1, 0, 1], [height - 1, width - 1, 1]]).T

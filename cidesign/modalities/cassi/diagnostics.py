@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from cidesign.calibration.cassi_operator import CassiOperator
+from cidesign.calibration.cassi.operator import CassiOperator
 from cidesign.modalities.cassi.outcome import CubeMap
 from cidesign.reconstruct.uncertainty import Image, disagreement, error_over, generators
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
-from cidesign.calibration.cassi_operator import CassiOperator
-from cidesign.calibration.cassi_record import read_cassi_calibration
+from cidesign.calibration.cassi.operator import CassiOperator
+from cidesign.calibration.cassi.record import read_cassi_calibration
 from cidesign.errors import FileError
 from cidesign.modalities.cassi.encoder import PixelNoise
 from cidesign.modalities.cassi.run import CassiRun

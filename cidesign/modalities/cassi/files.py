@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 from cidesign.cli.output import table, totals
 
 if TYPE_CHECKING:
-    from cidesign.export.aperture_layout import OrderOptions, Tone
-    from cidesign.export.verify import Finding, Report
-    from cidesign.hardware_profiles.aperture_schema import ApertureProfile
+    from cidesign.export.aperture.layout import OrderOptions, Tone
+    from cidesign.export.dmd.verify import Finding, Report
+    from cidesign.hardware_profiles.aperture.schema import ApertureProfile
     from cidesign.pattern import ApertureMask
 
 
@@ -22,8 +22,8 @@ def export_aperture(
     force: bool = False,
 ) -> tuple[dict[str, Any], str]:
     """Write a mask order; see `write_aperture_export` for what it raises."""
-    from cidesign.export.lithography import write_aperture_export
-    from cidesign.export.order import order_record
+    from cidesign.export.aperture.order import order_record
+    from cidesign.export.aperture.writer import write_aperture_export
     from cidesign.units import format_bytes
 
     manifest = write_aperture_export(mask, profile, folder, options, formats, force)
@@ -60,7 +60,7 @@ def check_aperture(
     `cell` names the cell of a layout that has several which no other refers to.
     """
     from cidesign.errors import InputError
-    from cidesign.export.lithography_check import check_mask_file, verify_aperture_export
+    from cidesign.export.aperture.verify import check_mask_file, verify_aperture_export
 
     if path.is_dir():
         findings = verify_aperture_export(path, profile)

@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cidesign import __version__
-from cidesign.calibration.bench_state import circumstances_checks
-from cidesign.calibration.cassi_calibration import CassiCalibration
-from cidesign.calibration.cassi_capture import CassiCapture, read_cassi_capture
-from cidesign.calibration.cassi_record import StoredCassiCalibration, read_cassi_calibration
-from cidesign.calibration.cassi_verify import verify_against
+from cidesign.calibration.cassi.calibration import CassiCalibration
+from cidesign.calibration.cassi.capture import CassiCapture, read_cassi_capture
+from cidesign.calibration.cassi.record import StoredCassiCalibration, read_cassi_calibration
+from cidesign.calibration.cassi.verify import verify_against
+from cidesign.calibration.circumstances import circumstances_checks
 from cidesign.calibration.verify import Check, Judgement, Status, Verification, require_passed
 from cidesign.errors import FileError
 from cidesign.modalities.cassi.diagnostics import diagnose, redrawn

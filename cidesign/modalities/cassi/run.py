@@ -1,6 +1,6 @@
 """A run for a coded aperture."""
 
-from cidesign.hardware_profiles.aperture_schema import ApertureProfile
+from cidesign.hardware_profiles.aperture.schema import ApertureProfile
 from cidesign.modalities.cassi.settings import CassiSettings
 from cidesign.pattern import ApertureMask
 from cidesign.runs import RunOf

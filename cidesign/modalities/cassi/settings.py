@@ -3,7 +3,7 @@
 from typing import Any, Literal
 
 from cidesign.constraints.aperture import require_freedom
-from cidesign.hardware_profiles.aperture_schema import ApertureProfile
+from cidesign.hardware_profiles.aperture.schema import ApertureProfile
 from cidesign.modality import Request
 from cidesign.run_settings import NonNegative, PositiveFloat, Side, TrainingSettings
 

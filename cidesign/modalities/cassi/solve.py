@@ -7,9 +7,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from cidesign.calibration.cassi_calibration import CassiCalibration
-from cidesign.calibration.cassi_operator import CassiOperator
-from cidesign.hardware_profiles.aperture_schema import ApertureProfile
+from cidesign.calibration.cassi.calibration import CassiCalibration
+from cidesign.calibration.cassi.operator import CassiOperator
+from cidesign.hardware_profiles.aperture.schema import ApertureProfile
 from cidesign.modalities.cassi.encoder import PixelNoise
 from cidesign.modalities.cassi.measured_encoder import MeasuredCassiEncoder
 from cidesign.models.system import ImagingSystem

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
-from cidesign.hardware_profiles.mri_schema import MriProfile
+from cidesign.hardware_profiles.mri.schema import MriProfile
 from cidesign.hardware_profiles.schema import HardwareProfile
 from cidesign.modalities.mri.run import MriRun
 from cidesign.modalities.mri.settings import MriSettings, settings_for
@@ -68,13 +68,13 @@ class Mri(Modality):
         """Slices of phantoms with smooth phase."""
         import numpy as np
 
-        from cidesign.modalities.mri.phantoms import phantom_slices
+        from cidesign.modalities.mri.data.phantoms import phantom_slices
 
         return phantom_slices(count, settings.side, seed).astype(np.float16)
 
     def images(self, settings: TrainingSettings, profile: HardwareProfile) -> "TrainingImages":
         """Slices of volumes and of k-space."""
-        from cidesign.modalities.mri.images import training_slices
+        from cidesign.modalities.mri.data.images import training_slices
 
         return training_slices(settings)
 
@@ -82,7 +82,7 @@ class Mri(Modality):
         self, settings: TrainingSettings, profile: HardwareProfile, path: Path, trained: frozenset[str]
     ) -> "MeasuredSet":
         """Slices of volumes and of k-space."""
-        from cidesign.modalities.mri.images import measure_slices
+        from cidesign.modalities.mri.data.images import measure_slices
 
         return measure_slices(path, settings.side, settings.seed, trained)
 

@@ -10,9 +10,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from cidesign.calibration.faults import FaultName
-    from cidesign.calibration.kspace import RawKspace
-    from cidesign.calibration.kspace_capture import SimulatedScanner
-    from cidesign.calibration.kspace_record import StoredKspaceCalibration
+    from cidesign.calibration.mri.capture import SimulatedScanner
+    from cidesign.calibration.mri.kspace import RawKspace
+    from cidesign.calibration.mri.record import StoredKspaceCalibration
     from cidesign.calibration.orientation import Orientation
     from cidesign.calibration.plan import PlanStep
     from cidesign.calibration.verify import Verification
@@ -48,11 +48,11 @@ def simulate_mri(
     """
     import numpy as np
 
-    from cidesign.calibration.kspace_capture import write_kspace_capture
-    from cidesign.calibration.kspace_phantom import draw_phantom
-    from cidesign.calibration.kspace_twin import capture_record, scanner_settings, simulate_kspace
+    from cidesign.calibration.mri.capture import write_kspace_capture
+    from cidesign.calibration.mri.phantom import draw_phantom
+    from cidesign.calibration.mri.twin import capture_record, scanner_settings, simulate_kspace
     from cidesign.files import refuse_existing
-    from cidesign.modalities.mri.phantoms import coil_maps
+    from cidesign.modalities.mri.data.phantoms import coil_maps
     from cidesign.runs import now_utc
 
     refuse_existing(folder, force)
@@ -104,11 +104,11 @@ def _scene(path: Path | None, lines: int, samples: int, seed: int) -> "NDArray[n
     from cidesign.errors import InputError
 
     if path is None:
-        from cidesign.modalities.mri.phantoms import phantom_slices
+        from cidesign.modalities.mri.data.phantoms import phantom_slices
 
         real, imaginary = phantom_slices(1, lines, seed + PHANTOM_SEED_OFFSET)[0].astype(np.float32)
         return np.asarray(real + 1j * imaginary, dtype=np.complex64)
-    from cidesign.data.arrays import read_npy
+    from cidesign.io.npy import read_npy
 
     image = read_npy(path, "scene")
     if image.shape != (lines, samples) or image.dtype.kind not in "iufc" or not np.isfinite(image).all():
@@ -145,10 +145,10 @@ def calibrate_mri(
     phantom, and its drawing (N, n) as .npy, for captures that hold none.  Raises `InputError` for one without the
     other.
     """
-    from cidesign.calibration.kspace_capture import read_scanner
-    from cidesign.calibration.kspace_readers import read_kspace, with_phantom
-    from cidesign.calibration.kspace_record import write_kspace_calibration
-    from cidesign.calibration.kspace_verify import calibrate_and_verify
+    from cidesign.calibration.mri.capture import read_scanner
+    from cidesign.calibration.mri.raw.readers import read_kspace, with_phantom
+    from cidesign.calibration.mri.record import write_kspace_calibration
+    from cidesign.calibration.mri.verify import calibrate_and_verify
     from cidesign.errors import InputError
     from cidesign.files import refuse_existing
     from cidesign.runs import now_utc
@@ -257,6 +257,6 @@ def reconstruct_mri(
 
 def plan_mri(run: "MriRun") -> "list[PlanStep]":
     """What to scan, in which order."""
-    from cidesign.calibration.kspace_plan import scan_plan
+    from cidesign.calibration.mri.plan import scan_plan
 
     return scan_plan(run.design, run.settings.coils)

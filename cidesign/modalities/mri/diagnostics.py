@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from cidesign.calibration.kspace import Samples
+from cidesign.calibration.mri.kspace import Samples
 from cidesign.reconstruct.outcome import NamedMap
 from cidesign.reconstruct.uncertainty import Image, disagreement, generators
 

@@ -9,7 +9,7 @@ from numpy.polynomial import legendre
 from numpy.typing import NDArray
 from torch import Tensor
 
-from cidesign.calibration.kspace_record import read_kspace_calibration
+from cidesign.calibration.mri.record import read_kspace_calibration
 from cidesign.modalities.mri.encoder import MriEncoder
 from cidesign.modalities.mri.run import MriRun
 from cidesign.modalities.mri.solve import calibrated_encoder

@@ -8,8 +8,8 @@ from cidesign.cli.output import MARKS, table, totals
 from cidesign.units import format_bytes, format_duration_us
 
 if TYPE_CHECKING:
-    from cidesign.export.mri_checks import Orientation
-    from cidesign.hardware_profiles.mri_schema import MriProfile
+    from cidesign.export.mri.checks import Orientation
+    from cidesign.hardware_profiles.mri.schema import MriProfile
     from cidesign.pattern import Trajectory
 
 
@@ -25,8 +25,8 @@ def export_mri(
 
     No formats are the default ones.  Raises what `write_mri_export` raises.
     """
-    from cidesign.export.mri_manifest import protocol_from
-    from cidesign.export.mri_writer import DEFAULT_FORMATS, write_mri_export
+    from cidesign.export.mri.manifest import protocol_from
+    from cidesign.export.mri.writer import DEFAULT_FORMATS, write_mri_export
 
     asked = protocol_from(protocol)
     manifest = write_mri_export(trajectory, profile, folder, asked, tuple(formats) or DEFAULT_FORMATS, force)
@@ -63,8 +63,8 @@ def check_mri(
     `LimitError` at the first thing that is wrong; a single file is reported on in full.
     """
     from cidesign.errors import InputError
-    from cidesign.export.mri_checks import check_sequence, failures, nothing_evaluated
-    from cidesign.export.mri_verify import verify_mri_export
+    from cidesign.export.mri.checks import check_sequence, failures, nothing_evaluated
+    from cidesign.export.mri.verify import verify_mri_export
 
     if path.is_dir():
         findings = sorted(verify_mri_export(path, profile), key=lambda finding: finding.status == "not evaluated")

@@ -8,9 +8,9 @@ from torch import Tensor
 
 from cidesign.constraints.kspace import LineBudget
 from cidesign.errors import InputError
-from cidesign.hardware_profiles.mri_schema import MriProfile
+from cidesign.hardware_profiles.mri.schema import MriProfile
+from cidesign.modalities.mri.data.phantoms import coil_maps
 from cidesign.modalities.mri.encoder import MriEncoder, SharedTimeEncoder, fit_fourier_prior, line_scores
-from cidesign.modalities.mri.phantoms import coil_maps
 from cidesign.modalities.mri.settings import MriSettings
 from cidesign.models.optics import Optics
 from cidesign.pattern import Design, Trajectory

@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cidesign import __version__
-from cidesign.calibration.kspace import NO_REFERENCE, RawKspace, Samples, centred_ifft, require_design
-from cidesign.calibration.kspace_phantom import as_acquired
-from cidesign.calibration.kspace_readers import read_kspace
-from cidesign.calibration.kspace_record import (
+from cidesign.calibration.mri.kspace import NO_REFERENCE, RawKspace, Samples, centred_ifft, require_design
+from cidesign.calibration.mri.phantom import as_acquired
+from cidesign.calibration.mri.raw.readers import read_kspace
+from cidesign.calibration.mri.record import (
     StoredKspaceCalibration,
     read_kspace_calibration,
     require_fitting_kspace,

@@ -1,6 +1,6 @@
 """A run for a scanner."""
 
-from cidesign.hardware_profiles.mri_schema import MriProfile
+from cidesign.hardware_profiles.mri.schema import MriProfile
 from cidesign.modalities.mri.settings import MriSettings
 from cidesign.pattern import Trajectory
 from cidesign.runs import RunOf

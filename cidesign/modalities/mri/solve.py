@@ -18,8 +18,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from cidesign.calibration.kspace import Samples
-from cidesign.calibration.kspace_response import KspaceCalibration
+from cidesign.calibration.mri.kspace import Samples
+from cidesign.calibration.mri.response import KspaceCalibration
 from cidesign.constraints.kspace import LineBudget
 from cidesign.modalities.mri.encoder import MriEncoder, to_complex
 from cidesign.models.system import ImagingSystem

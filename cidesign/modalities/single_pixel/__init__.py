@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
-from cidesign.hardware_profiles.dmd_schema import DmdProfile
+from cidesign.hardware_profiles.dmd.schema import DmdProfile
 from cidesign.hardware_profiles.schema import HardwareProfile
 from cidesign.modalities.single_pixel.run import SinglePixelRun, measurement_time
 from cidesign.modalities.single_pixel.settings import SinglePixelSettings, settings_for

@@ -9,10 +9,10 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from cidesign.calibration.capture import SimulatedBench
     from cidesign.calibration.faults import FaultName
     from cidesign.calibration.plan import PlanStep
-    from cidesign.calibration.record import Calibration
+    from cidesign.calibration.single_pixel.capture import SimulatedBench
+    from cidesign.calibration.single_pixel.record import Calibration
     from cidesign.calibration.verify import Verification
     from cidesign.constraints.sequence import SequencePlan
     from cidesign.modalities.single_pixel.run import SinglePixelRun
@@ -26,14 +26,14 @@ ADC_BITS = 16
 
 def plan_spc(run: "SinglePixelRun") -> "list[PlanStep]":
     """What to capture for the run's patterns."""
-    from cidesign.calibration import spc_plan
+    from cidesign.calibration.single_pixel import plan as spc_plan
 
     return spc_plan.plan_spc(run.design, _sequence(run).exposure_us)
 
 
 def plan_files_spc(run: "SinglePixelRun", folder: Path, force: bool) -> None:
     """Write the card to print, the Gray code, and a record to complete."""
-    from cidesign.calibration.spc_plan import write_plan_files
+    from cidesign.calibration.single_pixel.plan import write_plan_files
 
     plan = _sequence(run)
     write_plan_files(folder, run.design, run.profile, plan.exposure_us, plan.start_times_us, force)
@@ -60,9 +60,9 @@ def simulate_spc(
     `read_noise_counts` None: as the run.  `sync_every`: as if exported with `--sync-every`.  `graycode`: also what a
     camera sees of the device showing the Gray code, in graycode/ of the folder.
     """
-    from cidesign.calibration.capture import write_capture
-    from cidesign.calibration.spc_camera import simulated_pictures
-    from cidesign.calibration.twin import bench_settings, capture_record, simulate_readings
+    from cidesign.calibration.camera.view import simulated_pictures
+    from cidesign.calibration.single_pixel.capture import write_capture
+    from cidesign.calibration.single_pixel.twin import bench_settings, capture_record, simulate_readings
     from cidesign.runs import now_utc
 
     design, settings = run.design, run.settings
@@ -118,7 +118,7 @@ def _table(readings: "dict[str, NDArray[np.generic]]", bench: "SimulatedBench", 
 
 def _scene(path: Path | None, side: int, seed: int) -> "tuple[NDArray[np.float64], list[str]]":
     if path is not None:
-        from cidesign.calibration.scenes import read_scene
+        from cidesign.calibration.single_pixel.scenes import read_scene
 
         return read_scene(path, side)
     from cidesign.data.procedural import dead_leaves
@@ -147,12 +147,12 @@ def calibrate_spc(
     """
     from dataclasses import replace
 
-    from cidesign.calibration import spc_calibrate
-    from cidesign.calibration.capture import read_capture
-    from cidesign.calibration.checkerboard import BOARD_CORNERS, corners_of
-    from cidesign.calibration.record import write_calibration
-    from cidesign.calibration.registration_checks import registration_checks
-    from cidesign.calibration.spc_camera import view_of
+    from cidesign.calibration.camera.checkerboard import BOARD_CORNERS, corners_of
+    from cidesign.calibration.camera.checks import registration_checks
+    from cidesign.calibration.camera.view import view_of
+    from cidesign.calibration.single_pixel import calibrate as spc_calibrate
+    from cidesign.calibration.single_pixel.capture import read_capture
+    from cidesign.calibration.single_pixel.record import write_calibration
     from cidesign.errors import FileError, InputError
     from cidesign.runs import now_utc
 
@@ -190,7 +190,7 @@ def calibrate_spc(
 
 def _estimates(calibration: "Calibration") -> str:
     """The estimates with their standard errors and, for a simulated capture, the truth."""
-    from cidesign.calibration.response import Estimate
+    from cidesign.calibration.single_pixel.response import Estimate
 
     response, bench = calibration.response, calibration.record.simulated_bench
     entries: list[tuple[str, Estimate | None, str]] = [

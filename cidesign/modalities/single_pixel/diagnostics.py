@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cidesign.calibration.measurement import Measurements
+from cidesign.calibration.single_pixel.measurement import Measurements
 from cidesign.modalities.single_pixel.maps import DRAWS, FOLDS, SpcMaps
 from cidesign.modalities.single_pixel.residuals import HeldOut, Residuals
 from cidesign.reconstruct.outcome import NamedImage, NamedMap

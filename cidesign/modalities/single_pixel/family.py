@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from cidesign.calibration.record import read_calibration
+from cidesign.calibration.single_pixel.record import read_calibration
 from cidesign.modalities.single_pixel.encoder import SinglePixelEncoder
 from cidesign.modalities.single_pixel.run import SinglePixelRun
 from cidesign.modalities.single_pixel.solve import calibrated_noise
@@ -20,7 +20,7 @@ from cidesign.reconstruct.operator_families import require_fitting
 
 
 class KnownPatterns(Protocol):
-    """A single-pixel operator with its errors, as `cidesign.calibration.spc_operator.SpcOperator`."""
+    """A single-pixel operator with its errors, as `cidesign.calibration.single_pixel.operator.SpcOperator`."""
 
     @property
     def peak_over_mean(self) -> float:

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cidesign import __version__
-from cidesign.calibration.hadamard_capture import HadamardCapture, read_hadamard_capture
-from cidesign.calibration.hadamard_settle import settle_readings
-from cidesign.calibration.spas import WalshReadings, read_spas
+from cidesign.calibration.single_pixel.full_basis.hadamard import HadamardCapture, read_hadamard_capture
+from cidesign.calibration.single_pixel.full_basis.hadamard_settle import settle_readings
+from cidesign.calibration.single_pixel.full_basis.spas import WalshReadings, read_spas
 from cidesign.errors import FileError, LimitError
 from cidesign.hadamard import hadamard_rows, walsh_hadamard
 from cidesign.modalities.single_pixel.fixed_designs import hadamard_patterns, random_patterns

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from cidesign.calibration.measurement import Measurements
-from cidesign.calibration.response import Response
-from cidesign.calibration.spc_fit import predicted as read_on
-from cidesign.calibration.spc_operator import SpcOperator
+from cidesign.calibration.single_pixel.fit import predicted as read_on
+from cidesign.calibration.single_pixel.measurement import Measurements
+from cidesign.calibration.single_pixel.operator import SpcOperator
+from cidesign.calibration.single_pixel.response import Response
 from cidesign.modalities.single_pixel.linear_model import LinearModel
 from cidesign.modalities.single_pixel.residuals import HeldOut, folds, predicted
 from cidesign.pattern import PatternStack

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from cidesign.constraints.rules import bit_depth_rule
 from cidesign.errors import InputError
-from cidesign.hardware_profiles.dmd_schema import DmdProfile
+from cidesign.hardware_profiles.dmd.schema import DmdProfile
 from cidesign.modalities.single_pixel.encoder import SinglePixelEncoder
 from cidesign.modalities.single_pixel.fixed_designs import low_frequency_cosines
 from cidesign.modalities.single_pixel.settings import SinglePixelSettings

@@ -8,14 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cidesign import __version__
-from cidesign.calibration.bench_state import circumstances_checks
-from cidesign.calibration.capture import Capture, read_capture
-from cidesign.calibration.measurement import Measurements, measurements_from_counts
-from cidesign.calibration.record import Calibration, read_calibration
-from cidesign.calibration.spc_calibrate import place_unseen, verify_on
-from cidesign.calibration.spc_checks import sequence_checks
-from cidesign.calibration.spc_frames import reference_of
-from cidesign.calibration.spc_scene import scene_in_order
+from cidesign.calibration.circumstances import circumstances_checks
+from cidesign.calibration.single_pixel.calibrate import place_unseen, verify_on
+from cidesign.calibration.single_pixel.capture import Capture, read_capture
+from cidesign.calibration.single_pixel.checks import sequence_checks
+from cidesign.calibration.single_pixel.frames import reference_of
+from cidesign.calibration.single_pixel.measurement import Measurements, measurements_from_counts
+from cidesign.calibration.single_pixel.record import Calibration, read_calibration
+from cidesign.calibration.single_pixel.scene_order import scene_in_order
 from cidesign.calibration.verify import Check, Judgement, Verification, require_passed
 from cidesign.errors import FileError
 from cidesign.modalities.single_pixel import diagnostics as spc_diagnostics

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from cidesign.calibration.measurement import Measurements
+from cidesign.calibration.single_pixel.measurement import Measurements
 
 Vector = NDArray[np.float64]
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from cidesign.constraints.sequence import plan_sequence, video_time_us
-from cidesign.hardware_profiles.dmd_schema import DmdProfile
+from cidesign.hardware_profiles.dmd.schema import DmdProfile
 from cidesign.modalities.single_pixel.settings import SinglePixelSettings
 from cidesign.pattern import PatternStack
 from cidesign.runs import RunOf

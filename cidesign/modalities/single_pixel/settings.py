@@ -8,7 +8,7 @@ from pydantic import Field
 from cidesign.constraints.rules import check_design, require
 from cidesign.constraints.sequence import plan_sequence
 from cidesign.errors import InputError
-from cidesign.hardware_profiles.dmd_schema import DmdProfile
+from cidesign.hardware_profiles.dmd.schema import DmdProfile
 from cidesign.modality import Request
 from cidesign.pattern import Encoding, PatternStack
 from cidesign.run_settings import NonNegative, PositiveFloat, PositiveInt, TrainingSettings

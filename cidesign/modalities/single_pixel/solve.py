@@ -4,8 +4,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from cidesign.calibration.measurement import Measurements
-from cidesign.calibration.response import Response
+from cidesign.calibration.single_pixel.measurement import Measurements
+from cidesign.calibration.single_pixel.response import Response
 from cidesign.modalities.single_pixel.encoder import SinglePixelEncoder, single_band
 from cidesign.modalities.single_pixel.maps import Decode, Prior
 from cidesign.models.system import ImagingSystem

@@ -9,15 +9,15 @@ import pytest
 from numpy.typing import NDArray
 
 from cidesign.device.clock import VirtualClock
-from cidesign.device.dlpc350 import Dlpc350
-from cidesign.device.dlpc900 import Dlpc900
+from cidesign.device.dlpc350.driver import Dlpc350
+from cidesign.device.dlpc350.virtual import VirtualDlpc350
+from cidesign.device.dlpc900.driver import Dlpc900
+from cidesign.device.dlpc900.virtual import VirtualDlpc900
 from cidesign.device.dmd import Half, TableEntry
 from cidesign.device.hid import HidLink
-from cidesign.device.virtual_dlpc350 import VirtualDlpc350
-from cidesign.device.virtual_dlpc900 import VirtualDlpc900
 from cidesign.device.virtual_faults import DeviceFaults
 from cidesign.device.virtual_hid import VirtualHidPort
-from cidesign.hardware_profiles.dmd_schema import DmdProfile
+from cidesign.hardware_profiles.dmd.schema import DmdProfile
 from cidesign.hardware_profiles.loader import load_profile
 
 Words = NDArray[np.uint32]

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from cidesign.device.display import HdmiDlpc350, TkCanvas, frame_of
+from cidesign.device.dlpc350.display import HdmiDlpc350, TkCanvas, frame_of
 from cidesign.device.dmd import Half, TableEntry
 from cidesign.device.emulator import VirtualCanvas
 from cidesign.device.virtual_faults import DeviceFaults

@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cidesign.device.clock import VirtualClock
-from cidesign.device.dlpc350 import Dlpc350
-from cidesign.device.dlpc350_tables import Source, lut_words, pack_config
+from cidesign.device.dlpc350.driver import Dlpc350
+from cidesign.device.dlpc350.tables import Source, lut_words, pack_config
+from cidesign.device.dlpc350.virtual import VirtualDlpc350, rgb_words
 from cidesign.device.dmd import Half, TableEntry
 from cidesign.device.hid import HidLink
-from cidesign.device.virtual_dlpc350 import VirtualDlpc350, rgb_words
 from cidesign.device.virtual_hid import VirtualHidPort
 from cidesign.errors import DeviceError, InputError
 from cidesign.hardware_profiles.loader import load_profile

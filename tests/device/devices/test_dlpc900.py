@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cidesign.device.dlpc900_tables import pack_lut_entry
+from cidesign.device.dlpc900.tables import pack_lut_entry
 from cidesign.device.dmd import Half, TableEntry
 from cidesign.device.virtual_faults import DeviceFaults
 from cidesign.errors import DeviceError

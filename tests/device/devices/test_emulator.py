@@ -15,11 +15,11 @@ from cidesign.cli.emulate import FAULTS, parse_faults
 from cidesign.device.clock import SkippingClock, VirtualClock
 from cidesign.device.dmd import Half, TableEntry
 from cidesign.device.emulator import Emulation
-from cidesign.device.faulty_transport import FaultyTransport
-from cidesign.device.transport import TransportClosed
+from cidesign.device.link.faulty_transport import FaultyTransport
+from cidesign.device.link.transport import TransportClosed
+from cidesign.device.link.virtual_line import LineFaults
 from cidesign.device.virtual_faults import DeviceFaults
 from cidesign.device.virtual_frames import SHOWN_NAME, read_shown
-from cidesign.device.virtual_line import LineFaults
 from cidesign.errors import CidesignError, DeviceError, FileError, InputError
 from cidesign.hardware_profiles.loader import load_profile
 

@@ -8,16 +8,16 @@ import pytest
 
 from cidesign.constraints.sequence import plan_sequence
 from cidesign.device.clock import VirtualClock
+from cidesign.device.dlpc900.virtual_image import decode_block
 from cidesign.device.dmd import Half, TableEntry
 from cidesign.device.emulator import Emulation
 from cidesign.device.virtual_faults import DeviceFaults
-from cidesign.device.virtual_image import decode_block
-from cidesign.export.compression import Lines, erle, rle, uncompressed
-from cidesign.export.dlpc900 import wire_words
-from cidesign.export.formats import EXPORTERS
-from cidesign.export.manifest import Manifest
-from cidesign.export.writer import write_export
-from cidesign.hardware_profiles.lattice import superpixel_grid
+from cidesign.export.dmd.dlpc900.compression import Lines, erle, rle, uncompressed
+from cidesign.export.dmd.dlpc900.write import wire_words
+from cidesign.export.dmd.formats import EXPORTERS
+from cidesign.export.dmd.manifest import Manifest
+from cidesign.export.dmd.writer import write_export
+from cidesign.hardware_profiles.dmd.lattice import superpixel_grid
 from cidesign.hardware_profiles.loader import load_profile
 from cidesign.pattern import PatternStack
 
@@ -97,7 +97,7 @@ def test_dlp4500_frames_show_the_design(tmp_path: Path) -> None:
 def test_dlp4500_bitmaps_in_flash_show_the_design(tmp_path: Path) -> None:
     from PIL import Image
 
-    from cidesign.device.virtual_dlpc350 import rgb_words
+    from cidesign.device.dlpc350.virtual import rgb_words
 
     pattern, manifest = _export(tmp_path / "e", "dlp4500", 20, 1)
     emulation = Emulation(load_profile("dlp4500"), VirtualClock(), DeviceFaults(), None, hdmi=False)

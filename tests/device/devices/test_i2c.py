@@ -5,8 +5,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from cidesign.device.dlpc900 import Dlpc900
-from cidesign.device.dlpc900_tables import I2C_CODES
+from cidesign.device.dlpc900.driver import Dlpc900
+from cidesign.device.dlpc900.tables import I2C_CODES
 from cidesign.device.i2c import I2cCode, I2cLink, open_i2c
 from cidesign.device.virtual_hid import VirtualI2cBus
 from cidesign.errors import DeviceError, InputError

@@ -37,9 +37,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cidesign.device.dlpc350_tables import Source as ImageSource
-from cidesign.device.dlpc350_tables import image_table, lut_words
-from cidesign.device.dlpc900_tables import BOARDS
+from cidesign.device.dlpc350.tables import Source as ImageSource
+from cidesign.device.dlpc350.tables import image_table, lut_words
+from cidesign.device.dlpc900.tables import BOARDS
 from cidesign.device.dmd import Half, TableEntry
 from cidesign.errors import DeviceError
 from cidesign.hardware_profiles.loader import load_profile, shipped_profiles

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cidesign.device.virtual_image import BadImage, decode_block
+from cidesign.device.dlpc900.virtual_image import BadImage, decode_block
 
 WHITE, BLACK = 0xFFFFFF, 0
 

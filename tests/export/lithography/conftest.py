@@ -9,9 +9,9 @@ import pytest
 from numpy.typing import NDArray
 
 from cidesign.errors import FileError
-from cidesign.export import gds_layout
-from cidesign.export.gds_layout_child import answer
-from cidesign.hardware_profiles.aperture_schema import ApertureProfile
+from cidesign.export.aperture.gds import layout as gds_layout
+from cidesign.export.aperture.gds.layout_child import answer
+from cidesign.hardware_profiles.aperture.schema import ApertureProfile
 from cidesign.hardware_profiles.loader import load_profile, validate_profile
 from cidesign.io.child import Refused
 from cidesign.pattern import ApertureMask

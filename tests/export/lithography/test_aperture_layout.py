@@ -9,10 +9,10 @@ from scipy import ndimage
 
 from cidesign.constraints.aperture import Cells, feature_rule
 from cidesign.errors import CidesignError, FileError, InputError, LimitError
-from cidesign.export.aperture_drawing import code_levels, first_difference, moved, simplified
-from cidesign.export.aperture_layout import OrderOptions, illegal_name, move_edges, plan_plate
-from cidesign.export.fiducial_font import _GLYPHS, text_cells
-from cidesign.export.fiducials import place_marks
+from cidesign.export.aperture.drawing import code_levels, first_difference, moved, simplified
+from cidesign.export.aperture.fiducial_font import _GLYPHS, text_cells
+from cidesign.export.aperture.fiducials import place_marks
+from cidesign.export.aperture.layout import OrderOptions, illegal_name, move_edges, plan_plate
 from cidesign.hardware_profiles.loader import load_profile
 from cidesign.pattern import ApertureMask
 

@@ -9,12 +9,12 @@ from PIL import Image
 
 from cidesign.constraints.aperture import Cells
 from cidesign.errors import FileError, InputError, LimitError
-from cidesign.export.aperture_layout import OrderOptions, plan_plate
-from cidesign.export.drc import check_drawing, clear_cells, measured_widths
-from cidesign.export.gds_writer import build_library, write_gds, write_oasis
-from cidesign.export.lithography_check import check_mask_file
-from cidesign.export.lithography_files import read_mask
-from cidesign.export.lithography_tiff import write_tiff
+from cidesign.export.aperture.drc import check_drawing, clear_cells, measured_widths
+from cidesign.export.aperture.files import read_mask
+from cidesign.export.aperture.gds.write import build_library, write_gds, write_oasis
+from cidesign.export.aperture.layout import OrderOptions, plan_plate
+from cidesign.export.aperture.tiff.write import write_tiff
+from cidesign.export.aperture.verify import check_mask_file
 
 gdstk = pytest.importorskip("gdstk", reason="the extra `gds` is not installed")
 

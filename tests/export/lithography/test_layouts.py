@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from cidesign.errors import CidesignError, FileError, InputError, LimitError
-from cidesign.export import lithography_foreign
-from cidesign.export.aperture_drawing import first_difference
-from cidesign.export.gds_layout import Layout, read_layout
-from cidesign.export.gds_outlines import Outlines
-from cidesign.export.lithography_check import check_mask_file
-from cidesign.export.lithography_files import read_mask
-from cidesign.export.lithography_foreign import open_mask
+from cidesign.export.aperture import foreign as lithography_foreign
+from cidesign.export.aperture.drawing import first_difference
+from cidesign.export.aperture.files import read_mask
+from cidesign.export.aperture.foreign import open_mask
+from cidesign.export.aperture.gds.layout import Layout, read_layout
+from cidesign.export.aperture.gds.outlines import Outlines
+from cidesign.export.aperture.verify import check_mask_file
 from cidesign.modalities.cassi.files import check_aperture
 
 gdstk = pytest.importorskip("gdstk", reason="the extra `gds` is not installed")

@@ -10,13 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cidesign.errors import CidesignError, FileError, InputError
-from cidesign.export.aperture_drawing import first_difference
-from cidesign.export.aperture_layout import OrderOptions, plan_plate
-from cidesign.export.gds_oasis_reader import read_oasis
-from cidesign.export.gds_outlines import Outlines
-from cidesign.export.gds_reader import read_gds
-from cidesign.export.gds_writer import build_library, plate_rectangles, write_gds, write_oasis
-from cidesign.export.lithography_files import read_code, read_mask
+from cidesign.export.aperture.drawing import first_difference
+from cidesign.export.aperture.files import read_code, read_mask
+from cidesign.export.aperture.gds.outlines import Outlines
+from cidesign.export.aperture.gds.read_gds import read_gds
+from cidesign.export.aperture.gds.read_oasis import read_oasis
+from cidesign.export.aperture.gds.write import build_library, plate_rectangles, write_gds, write_oasis
+from cidesign.export.aperture.layout import OrderOptions, plan_plate
 
 gdstk = pytest.importorskip("gdstk", reason="the extra `gds` is not installed")
 

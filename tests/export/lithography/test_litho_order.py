@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from cidesign.errors import CidesignError, FileError, InputError, LimitError
-from cidesign.export import lithography
-from cidesign.export.aperture_layout import OrderOptions
-from cidesign.export.lithography import write_aperture_export
-from cidesign.export.lithography_check import check_mask_file, verify_aperture_export
-from cidesign.export.lithography_files import read_code
-from cidesign.export.order import is_order, read_order
+from cidesign.export.aperture import writer as lithography
+from cidesign.export.aperture.files import read_code
+from cidesign.export.aperture.layout import OrderOptions
+from cidesign.export.aperture.order import is_order, read_order
+from cidesign.export.aperture.verify import check_mask_file, verify_aperture_export
+from cidesign.export.aperture.writer import write_aperture_export
 from cidesign.files import sha256_file
 from cidesign.hardware_profiles.loader import load_profile
 
@@ -102,7 +102,7 @@ def test_the_order_says_in_words_what_the_files_are(tmp_path, changed, mask_of, 
 
 
 def test_the_text_of_a_name_cannot_break_the_sheet(order) -> None:
-    from cidesign.export.order_sheet import order_sheet
+    from cidesign.export.aperture.order_sheet import order_sheet
 
     record = json.loads((order / "order.json").read_text())
     record["name"] = "<script>alert(1)</script>"

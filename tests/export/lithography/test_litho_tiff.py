@@ -16,11 +16,11 @@ from PIL import Image
 
 from cidesign.constraints.aperture import Cells
 from cidesign.errors import CidesignError, FileError, LimitError
-from cidesign.export import lithography_tiff
-from cidesign.export.aperture_layout import OrderOptions, plan_plate
-from cidesign.export.lithography_files import read_code
-from cidesign.export.lithography_tiff import packbits, write_tiff
-from cidesign.export.lithography_tiff_reader import read_tiff
+from cidesign.export.aperture.files import read_code
+from cidesign.export.aperture.layout import OrderOptions, plan_plate
+from cidesign.export.aperture.tiff import write as lithography_tiff
+from cidesign.export.aperture.tiff.read import read_tiff
+from cidesign.export.aperture.tiff.write import packbits, write_tiff
 
 
 def write(path: Path, levels, pixel_nm=1000, compression="packbits", step=1) -> Path:
@@ -209,8 +209,8 @@ def test_an_image_of_2500_megapixels_is_streamed(tmp_path) -> None:
 import numpy as np
 from pathlib import Path
 from cidesign.constraints.aperture import Cells
-from cidesign.export.lithography_tiff import write_tiff
-from cidesign.export.lithography_tiff_reader import read_tiff
+from cidesign.export.aperture.tiff.write import write_tiff
+from cidesign.export.aperture.tiff.read import read_tiff
 edges = np.arange(501, dtype=np.int64) * 10_000
 levels = np.random.default_rng(0).integers(0, 2, (500, 500), dtype=np.uint8)
 path = Path({str(tmp_path / "mask.tif")!r})

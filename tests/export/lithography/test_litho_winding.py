@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from cidesign.errors import FileError, LimitError
-from cidesign.export import gds_winding
-from cidesign.export.gds_outlines import Outlines
-from cidesign.export.lithography_check import check_mask_file
-from cidesign.export.lithography_files import read_mask
+from cidesign.export.aperture.files import read_mask
+from cidesign.export.aperture.gds import winding as gds_winding
+from cidesign.export.aperture.gds.outlines import Outlines
+from cidesign.export.aperture.verify import check_mask_file
 
 gdstk = pytest.importorskip("gdstk", reason="the extra `gds` is not installed")
 

@@ -8,14 +8,14 @@ import pytest
 
 from cidesign.constraints.aperture import AREA, CONTACTS, FEATURE, GAP, feature_rule
 from cidesign.errors import FileError, LimitError
-from cidesign.export import slanted_edges
-from cidesign.export.drc import clear_cells
-from cidesign.export.drc_slanted import check_slanted, picture_cells
-from cidesign.export.gds_layout import Layout
-from cidesign.export.gds_layout_child import ARC_NM
-from cidesign.export.gds_outlines import Outlines
-from cidesign.export.gds_union import united
-from cidesign.export.lithography_check import check_mask_file
+from cidesign.export.aperture import slanted_edges
+from cidesign.export.aperture.drc import clear_cells
+from cidesign.export.aperture.drc_slanted import check_slanted, picture_cells
+from cidesign.export.aperture.gds.layout import Layout
+from cidesign.export.aperture.gds.layout_child import ARC_NM
+from cidesign.export.aperture.gds.outlines import Outlines
+from cidesign.export.aperture.gds.union import united
+from cidesign.export.aperture.verify import check_mask_file
 
 gdstk = pytest.importorskip("gdstk", reason="the extra `gds` is not installed")
 

@@ -9,8 +9,8 @@ import tifffile
 from PIL import Image
 
 from cidesign.errors import FileError, InputError, LimitError
-from cidesign.export.lithography_check import check_mask_file
-from cidesign.export.lithography_tiff_reader import read_tiff
+from cidesign.export.aperture.tiff.read import read_tiff
+from cidesign.export.aperture.verify import check_mask_file
 from cidesign.modalities.cassi.files import check_aperture
 
 CASES = Path(__file__).parents[4] / "shared" / "cases" / "13_tiff_several_pages"

@@ -1,0 +1,1 @@
+"""A camera beside the micromirror device: Gray code, lens, registration."""

@@ -1,0 +1,1 @@
+"""Where the code lies on the detector: lines, dispersion, orientation, registration."""

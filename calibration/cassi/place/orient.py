@@ -1,0 +1,159 @@
+"""Which way round a captured mask is, whether clear and opaque are exchanged, and roughly where it lies."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cidesign.calibration.cassi.optics import Array, turn_scale
+from cidesign.calibration.orientation import ORIENTATIONS, Orientation
+
+# The middle of a code is enough to know it by, and keeps the search short.
+TEMPLATE_PX = 128
+TEMPLATE_BLUR_PX = 0.5
+MAX_ROTATION_DEG = 5.5
+# Above this correlation a code is found; below it, it may be turned.
+CLEAR_CORRELATION = 0.85
+
+
+@dataclass(frozen=True)
+class Turn:
+    """What was done to a drawn mask: transposed, then rows reversed, then columns reversed.
+
+    `inverted`: clear and opaque are exchanged.
+    """
+
+    transposed: bool = False
+    rows_reversed: bool = False
+    columns_reversed: bool = False
+    inverted: bool = False
+
+    @property
+    def orientation(self) -> Orientation:
+        """The same without the polarity."""
+        return Orientation(self.transposed, self.rows_reversed, self.columns_reversed)
+
+    def apply(self, levels: NDArray[np.generic]) -> Array:
+        """The mask as it stands in the beam, 0 to 1."""
+        seen = self.orientation.apply(levels).astype(np.float64)
+        return 1 - seen if self.inverted else seen
+
+    @property
+    def text(self) -> str:
+        """In words."""
+        words = self.orientation.words
+        return f"{words}, clear and opaque exchanged" if self.inverted else words
+
+
+@dataclass(frozen=True)
+class Found:
+    """The best of 8 orientations and 2 polarities: its correlation, that of the runner-up, and where the code lies.
+
+    `centre` (row, column) of the code on the image, in pixels of the model; `rotation_deg` clockwise.
+    """
+
+    turn: Turn
+    correlation: float
+    second: float
+    second_turn: Turn
+    centre: Array
+    rotation_deg: float
+
+    @property
+    def margin(self) -> float:
+        """How much better the best is than the next."""
+        return self.correlation - self.second
+
+
+def find_orientation(image: Array, levels: NDArray[np.uint8]) -> Found:
+    """Correlate an image (h, w), in pixels of the code's size, with a mask in all orientations and polarities.
+
+    Where no orientation is clear without rotation, rotations of up to 5.5 degrees are tried as well.
+    """
+    found = _best(image, levels, _turns(), [0.0])
+    if found.correlation >= CLEAR_CORRELATION:
+        return found
+    return _best(image, levels, _turns(), _angles(levels.shape))
+
+
+def locate(image: Array, levels: NDArray[np.uint8], turn: Turn, rotation_deg: float) -> Found:
+    """Where a code of known orientation lies on another image."""
+    return _best(image, levels, [turn], [rotation_deg])
+
+
+def _turns() -> list[Turn]:
+    return [Turn(one.transpose, one.flip_vertical, one.flip_horizontal) for one in ORIENTATIONS]
+
+
+def _angles(shape: tuple[int, ...]) -> list[float]:
+    radius = min(max(shape), TEMPLATE_PX) / 2**0.5
+    step = min(1.5, math.degrees(0.7 / radius))
+    count = math.ceil(MAX_ROTATION_DEG / step)
+    return sorted((step * n for n in range(-count, count + 1)), key=abs)
+
+
+def _best(image: Array, levels: NDArray[np.uint8], turns: list[Turn], angles: list[float]) -> Found:
+    """The highest and, for the other polarity, the lowest correlation of every orientation."""
+    best: dict[Turn, tuple[float, Array, float]] = {}
+    for angle in angles:
+        straight = _rotated(image, -angle)
+        for turn in turns:
+            template = _template(turn, levels)
+            if template.shape[0] > straight.shape[0] or template.shape[1] > straight.shape[1]:
+                continue
+            for inverted, value, place in _peaks(straight, template, turn.inverted):
+                key = Turn(turn.transposed, turn.rows_reversed, turn.columns_reversed, inverted)
+                if key not in best or value > best[key][0]:
+                    centre = place + (np.array(template.shape) - 1) / 2
+                    best[key] = (value, _turned_point(centre, straight.shape, angle), angle)
+    ordered = sorted(best.items(), key=lambda item: -item[1][0])
+    turn, (value, centre, angle) = ordered[0]
+    second_turn, second = (ordered[1][0], ordered[1][1][0]) if len(ordered) > 1 else (turn, 0.0)
+    return Found(turn, value, second, second_turn, centre, angle)
+
+
+def _template(turn: Turn, levels: NDArray[np.uint8]) -> Array:
+    """The middle of the turned mask, a little blurred; its polarity is left to the sign of the correlation."""
+    from scipy.ndimage import gaussian_filter
+
+    seen = Turn(turn.transposed, turn.rows_reversed, turn.columns_reversed).apply(levels)
+    cut = [max(0, (size - TEMPLATE_PX) // 2) for size in seen.shape]
+    middle = seen[cut[0] : seen.shape[0] - cut[0], cut[1] : seen.shape[1] - cut[1]]
+    blurred: Array = gaussian_filter(middle, TEMPLATE_BLUR_PX, mode="nearest")
+    return blurred
+
+
+def _peaks(image: Array, template: Array, inverted: bool) -> list[tuple[bool, float, Array]]:
+    """(inverted, correlation, upper left place) of both polarities, that of `inverted` first."""
+    import cv2
+
+    scores = cv2.matchTemplate(image.astype(np.float32), template.astype(np.float32), cv2.TM_CCOEFF_NORMED)
+    scores = np.clip(np.nan_to_num(np.asarray(scores, dtype=np.float64), nan=0.0, posinf=0.0, neginf=0.0), -1, 1)
+    peaks = []
+    for polarity, values in (
+        (inverted, -scores if inverted else scores),
+        (not inverted, scores if inverted else -scores),
+    ):
+        row, column = np.unravel_index(int(values.argmax()), values.shape)
+        peaks.append((polarity, float(values[row, column]), np.array([float(row), float(column)])))
+    return peaks
+
+
+def _rotated(image: Array, degrees: float) -> Array:
+    """The image rotated clockwise about its middle."""
+    import cv2
+
+    if degrees == 0:
+        return image
+    height, width = image.shape
+    # OpenCV counts angles anticlockwise.
+    matrix = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), -degrees, 1.0)
+    turned = cv2.warpAffine(image, matrix, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(turned, dtype=np.float64)
+
+
+def _turned_point(point: Array, shape: tuple[int, ...], degrees: float) -> Array:
+    middle = (np.array(shape) - 1) / 2
+    turned: Array = middle + turn_scale(degrees, 1.0) @ (point - middle)
+    return turned

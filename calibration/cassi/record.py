@@ -1,0 +1,204 @@
+"""The calibration folder of an SD-CASSI bench: `calibration.json`, `arrays.npz` and three pictures."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from cidesign import __version__
+from cidesign.calibration.cassi.calibrate import CassiOutcome
+from cidesign.calibration.cassi.calibration import CassiCalibration
+from cidesign.calibration.cassi.capture import CassiCapture, PixelPair, SimulatedCassiBench, WavelengthNm
+from cidesign.calibration.cassi.operator import CassiOperator
+from cidesign.calibration.cassi.preview import draw_dispersion, draw_mask, draw_white
+from cidesign.calibration.folder import (
+    ARRAYS_FILE,
+    RECORD_FILE,
+    CommonRecord,
+    read_record,
+    replacing_calibration,
+)
+from cidesign.calibration.single_pixel.capture import Finite, NotNegative, Positive
+from cidesign.errors import FileError
+from cidesign.files import save_npz, sha256_file, write_bytes, write_json
+from cidesign.records import shown
+
+MASK_PREVIEW, DISPERSION_PREVIEW, WHITE_PREVIEW = "mask.png", "dispersion.png", "white_target.png"
+ARRAYS = {
+    "masks": (3, "f"), "to_code": (3, "f"), "response": (1, "f"), "shift_px": (1, "f"), "dark_counts": (2, "f"),
+    "flat": (2, "f"), "usable": (2, "b"),
+}  # fmt: skip
+# Above any detector; what declares more is damaged.
+MAX_SIDE = 100_000
+Side = Annotated[int, Field(ge=1, le=MAX_SIDE)]
+
+
+class PlacementRecord(BaseModel):
+    """How the mask stands in the bench; see `Placement`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    transposed: bool
+    rows_reversed: bool
+    columns_reversed: bool
+    inverted: bool
+    rotation_deg: Finite
+    scale: Positive
+    displaced_px: PixelPair | None
+    edge_um: Finite
+    blur_px: Positive
+
+
+class CassiCalibrationRecord(CommonRecord):
+    """The content of `calibration.json`; see `CassiCalibration`."""
+
+    schema_version: Literal[2]
+    kind: Literal["calibration"]
+    modality: Literal["cassi"]
+    detector_px_per_code_px: Annotated[int, Field(ge=1, le=32)]
+    detector_size: tuple[Side, Side]
+    code_size: tuple[Side, Side]
+    wavelengths_nm: Annotated[list[WavelengthNm], Field(min_length=1, max_length=1000)]
+    lines_nm: Annotated[list[WavelengthNm], Field(max_length=1000)]
+    scale_counts: Positive
+    read_noise_counts: NotNegative
+    gain_counts_per_photoelectron: NotNegative
+    gain_error_counts_per_photoelectron: NotNegative
+    saturation_counts: Finite | None
+    pixel_uncertainty_px: NotNegative
+    placement: PlacementRecord
+    simulated_bench: SimulatedCassiBench | None
+
+
+@dataclass(frozen=True)
+class StoredCassiCalibration:
+    """A calibration folder that was read."""
+
+    path: Path
+    record: CassiCalibrationRecord
+    calibration: CassiCalibration
+
+
+def write_cassi_calibration(
+    folder: Path, capture: CassiCapture, outcome: CassiOutcome, created_utc: str, force: bool
+) -> StoredCassiCalibration:
+    """Write a calibration folder in one step, and read it back; its `path` is where it went.
+
+    One that failed its verification never takes the place of an earlier one.  Raises `FileError` when `folder` exists
+    and `force` is not set; what was there stays when writing fails.
+    """
+    calibration = outcome.calibration
+    with replacing_calibration(folder, outcome.verification, force) as (temporary, place):
+        save_npz(temporary / ARRAYS_FILE, _arrays(calibration))
+        write_bytes(temporary / MASK_PREVIEW, draw_mask(outcome))
+        write_bytes(temporary / DISPERSION_PREVIEW, draw_dispersion(outcome))
+        if outcome.white is not None:
+            write_bytes(temporary / WHITE_PREVIEW, draw_white(outcome.white))
+        record = _record(capture, outcome, created_utc, sha256_file(temporary / ARRAYS_FILE))
+        write_json(temporary / RECORD_FILE, record.model_dump(mode="json"))
+        read_cassi_calibration(temporary)
+    return StoredCassiCalibration(place, record, calibration)
+
+
+def _arrays(calibration: CassiCalibration) -> dict[str, NDArray[np.generic]]:
+    operator = calibration.operator
+    usable = calibration.usable
+    return {
+        "masks": operator.masks,
+        "to_code": operator.to_code,
+        "response": operator.response,
+        "shift_px": calibration.shift_px,
+        "dark_counts": calibration.dark_counts,
+        "flat": calibration.flat,
+        "usable": np.ones(calibration.dark_counts.shape, dtype=bool) if usable is None else usable,
+    }
+
+
+def _record(
+    capture: CassiCapture, outcome: CassiOutcome, created_utc: str, arrays_sha256: str
+) -> CassiCalibrationRecord:
+    calibration, placement, detector = outcome.calibration, outcome.placement, outcome.detector
+    return CassiCalibrationRecord(
+        schema_version=2,
+        kind="calibration",
+        modality="cassi",
+        cidesign_version=__version__,
+        created_utc=created_utc,
+        capture=str(capture.path),
+        capture_utc=capture.record.created_utc,
+        design_digest=capture.record.design_digest,
+        profile_digest=capture.record.profile_digest,
+        exposure_us=capture.record.exposure_us,
+        bench=capture.record.bench_state,
+        notes=list(calibration.notes),
+        verification=outcome.verification,
+        arrays_sha256=arrays_sha256,
+        detector_px_per_code_px=calibration.binning,
+        detector_size=calibration.operator.size,
+        code_size=outcome.layout.code,
+        wavelengths_nm=outcome.layout.wavelengths_nm.tolist(),
+        lines_nm=outcome.lines.lines_nm.tolist(),
+        scale_counts=calibration.scale_counts,
+        read_noise_counts=calibration.read_noise_counts,
+        gain_counts_per_photoelectron=calibration.gain_counts_per_photoelectron,
+        gain_error_counts_per_photoelectron=detector.gain_error,
+        saturation_counts=calibration.saturation_counts,
+        pixel_uncertainty_px=calibration.pixel_uncertainty_px,
+        placement=PlacementRecord(
+            transposed=placement.turn.transposed,
+            rows_reversed=placement.turn.rows_reversed,
+            columns_reversed=placement.turn.columns_reversed,
+            inverted=placement.turn.inverted,
+            rotation_deg=placement.rotation_deg,
+            scale=placement.scale,
+            displaced_px=placement.displaced_px,
+            edge_um=placement.edge_um,
+            blur_px=float(np.mean([fit.blur_px for fit in outcome.lines.fits])),
+        ),
+        simulated_bench=capture.bench,
+    )
+
+
+def read_cassi_calibration(folder: Path) -> StoredCassiCalibration:
+    """Read a calibration folder; raises `FileError` when it is missing, damaged, changed or of another version."""
+    record, arrays = read_record(folder, CassiCalibrationRecord, "cassi")
+    if set(arrays) != set(ARRAYS) or any(
+        arrays[name].ndim != ndim or arrays[name].dtype.kind != kind for name, (ndim, kind) in ARRAYS.items()
+    ):
+        raise FileError(f"{folder}: {ARRAYS_FILE} should hold {', '.join(ARRAYS)}, not {shown(sorted(arrays))}")
+    bands, binning = len(record.wavelengths_nm), record.detector_px_per_code_px
+    raw = tuple(side * binning for side in record.detector_size)
+    wanted = {
+        "masks": (bands, *record.code_size), "to_code": (bands, 2, 3), "response": (bands,), "shift_px": (bands,),
+        "dark_counts": raw, "flat": record.detector_size, "usable": raw,
+    }  # fmt: skip
+    for name, shape in wanted.items():
+        if arrays[name].shape != shape:
+            raise FileError(f"{folder}: {name} has shape {arrays[name].shape}, {RECORD_FILE} says {shape}")
+        if not np.isfinite(arrays[name].astype(np.float64)).all():
+            raise FileError(f"{folder}: {name} holds numbers that are not finite; calibrate again")
+    numbers = {name: array.astype(np.float64) for name, array in arrays.items() if name not in ("masks", "usable")}
+    if not (numbers["response"] > 0).all() or not (numbers["flat"] >= 0).all():
+        raise FileError(f"{folder}: {ARRAYS_FILE} holds bands or pixels with less than no light; calibrate again")
+    calibration = CassiCalibration(
+        operator=CassiOperator(
+            masks=arrays["masks"].astype(np.float32),
+            to_code=numbers["to_code"],
+            response=numbers["response"],
+            size=record.detector_size,
+        ),
+        dark_counts=numbers["dark_counts"],
+        scale_counts=record.scale_counts,
+        read_noise_counts=record.read_noise_counts,
+        gain_counts_per_photoelectron=record.gain_counts_per_photoelectron,
+        flat=numbers["flat"],
+        pixel_uncertainty_px=record.pixel_uncertainty_px,
+        shift_px=numbers["shift_px"],
+        notes=tuple(record.notes),
+        saturation_counts=record.saturation_counts,
+        usable=arrays["usable"].astype(np.bool_),
+    )
+    return StoredCassiCalibration(folder, record, calibration)

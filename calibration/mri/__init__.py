@@ -1,0 +1,1 @@
+"""Calibration of an MRI scan: raw data, noise, coils, phantom."""

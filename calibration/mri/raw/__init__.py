@@ -1,0 +1,1 @@
+"""Raw k-space files: ISMRMRD, Siemens twix, fastMRI, BART, npy."""

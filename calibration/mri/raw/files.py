@@ -1,0 +1,248 @@
+"""Raw data files of scanners: ISMRMRD, fastMRI's HDF5 layout, and Siemens twix."""
+
+import hashlib
+import importlib.util
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cidesign.calibration.mri.kspace import RawKspace, listed, remove_oversampling
+from cidesign.calibration.mri.raw.child import PLACE
+from cidesign.calibration.mri.raw.flags import ISMRMRD_FLAGS, SIEMENS_FLAGS, FlagTable
+from cidesign.calibration.mri.raw.header import MAX_LINES, EncodedMatrix, MrdHeader, parse_header
+from cidesign.calibration.mri.raw.matrices import from_full_array
+from cidesign.calibration.mri.raw.readouts import Matrix, Readouts, assemble
+from cidesign.errors import FileError, InputError
+from cidesign.files import MAX_ARRAY_BYTES
+from cidesign.io.child import SPARE_BYTES, ask
+
+READER = "cidesign.calibration.mri.raw.child"
+# A slow network drive delivers the largest file in this time; a loop in a damaged file does not end.
+LONGEST_READ_S = 600
+MRD_FIELDS = {
+    "lines": "encoding.encodedSpace.matrixSize.y",
+    "samples": "encoding.reconSpace.matrixSize.x",
+    "recorded": "encoding.encodedSpace.matrixSize.x",
+    "centre": "encoding.encodingLimits.kspace_encoding_step_1.center",
+    "coils": "AcquisitionHeader.active_channels",
+    "number_of_samples": "AcquisitionHeader.number_of_samples",
+    "discard": "AcquisitionHeader.discard_pre, discard_post",
+    "dwell_ps": "AcquisitionHeader.sample_time_us",
+    "measurement": "AcquisitionHeader.measurement_uid",
+    "channel_mask": "AcquisitionHeader.channel_mask",
+}
+TWIX_FIELDS = {
+    "lines": "MeasYaps.sKSpace.lPhaseEncodingLines",
+    "samples": "MeasYaps.sKSpace.lBaseResolution",
+    "recorded": "MeasYaps.sKSpace.lBaseResolution",
+    "centre": "mdh.CenterLin",
+    "coils": "mdh.UsedChannels",
+    "number_of_samples": "mdh.SamplesInScan",
+    "discard": "mdh.CutOff.Pre, Post",
+    "dwell_ps": "MeasYaps.sRXSPEC.alDwellTime",
+    "measurement": "mdh.MeasUID",
+    "channel_mask": "ChannelHeader.ChannelId",
+    "centre_line": "mdh.CenterLin",
+}
+# Versions of the acquisition header whose fields are known.
+MRD_VERSIONS = (0, 1)
+
+
+def read_hdf5_kspace(
+    path: Path, slice_index: int | None, measurement: str | None = None, encoding: int | None = None
+) -> RawKspace:
+    """Read ISMRMRD acquisitions, or `kspace` (slices, coils, readout, lines) of fastMRI's layout.
+
+    `measurement` names one of several groups of acquisitions, `encoding` one of several encodings.
+    """
+    head, arrays = _ask(path, "hdf5", slice_index, measurement)
+    if head["layout"] == "fastmri":
+        if encoding is not None:
+            raise InputError(f"--set encoding: `kspace` of {path} has one; leave it out")
+        return _from_fastmri(path, head, arrays, slice_index)
+    notes = _chosen(path, head, measurement)
+    header = parse_header(path, head["xml"])
+    readouts = _readouts(path, "ISMRMRD", arrays, ISMRMRD_FLAGS)
+    versions = set(readouts.column("version").tolist()) - set(MRD_VERSIONS)
+    if versions:
+        raise FileError(f"{path}: acquisition headers of version {listed(versions)} (AcquisitionHeader.version)")
+    readouts, number, more = _one_encoding(readouts, header, encoding)
+    more += header.require_cartesian(number)
+    found = header.matrix(number)
+    matrix = Matrix(found.lines, found.centre, found.recon_x, MRD_FIELDS, found.encoded_x)
+    raw = assemble(readouts, matrix, slice_index)
+    several = slice_index if readouts.slices > 1 else None
+    return replace(raw, digest=_digest(raw, head, several, number), notes=(*notes, *more, *raw.notes))
+
+
+def _chosen(path: Path, head: dict[str, Any], measurement: str | None) -> list[str]:
+    """Remarks on the measurements that were not read; raises `InputError` where one has to be chosen."""
+    found = head["measurements"]
+    listing = "; ".join(f"{one['name']} ({one['text']})" for one in found)
+    if "chosen" not in head:
+        asked = "choose one" if measurement is None else f"{measurement} is none of them with an image; choose another"
+        raise InputError(f"{path}: holds {len(found)} measurements: {listing}; {asked} with --set measurement=NAME")
+    others = [one for one in found if one["name"] != head["chosen"]]
+    if not others:
+        return []
+    left = "; ".join(f"{one['name']} ({one['text']})" for one in others)
+    (own,) = [one for one in found if one["name"] == head["chosen"]]
+    return [f"measurement {own['name']} ({own['text']}) is read, of {len(found)} in the file; left out: {left}"]
+
+
+def _digest(raw: RawKspace, head: dict[str, Any], slice_index: int | None, encoding: int = 0) -> str:
+    """That of the file; of one of several images in it, one of its own."""
+    parts = [slice_index, encoding or None, head["chosen"] if len(head["measurements"]) > 1 else None]
+    if parts == [None, None, None]:
+        return raw.digest
+    return hashlib.sha256(f"{raw.digest} {parts}".encode()).hexdigest()
+
+
+def _one_encoding(readouts: Readouts, header: MrdHeader, encoding: int | None) -> tuple[Readouts, int, list[str]]:
+    """The readouts with all imaging ones of other encodings left out, and the number of the encoding that is read.
+
+    The image is the encoding with more lines than any other, and no fewer samples.  Raises `InputError` where that
+    tells nothing, `FileError` for an encoding that the header does not describe.
+    """
+    used = sorted(set(readouts.column("encoding")[readouts.imaging].tolist()))
+    if [number for number in used if number >= header.encodings]:
+        raise FileError(
+            f"{readouts.path}: acquisitions of encoding {listed(used)} (AcquisitionHeader.encoding_space_ref), the "
+            f"header describes {header.encodings}, counted from 0"
+        )
+    if not used:
+        return readouts, 0, []
+    if encoding is not None and encoding not in used:
+        raise InputError(f"--set encoding={encoding}: {readouts.path} holds acquisitions of encodings {listed(used)}")
+    if len(used) == 1:
+        return readouts, used[0], []
+    matrices = {number: header.matrix(number) for number in used}
+    chosen = _largest(matrices) if encoding is None else encoding
+    counts = {number: int((readouts.imaging & (readouts.column("encoding") == number)).sum()) for number in used}
+    listing = ", ".join(
+        f"{number} ({matrices[number].lines} x {matrices[number].recon_x}, {counts[number]} readouts)"
+        for number in used
+    )
+    what = f"acquisitions of {len(used)} encodings (encoding_space_ref): {listing}"
+    if chosen is None:
+        raise InputError(f"{readouts.path}: holds {what}; choose one with --set encoding=N")
+    how = "the largest matrix" if encoding is None else "as chosen"
+    kept = ~readouts.imaging | (readouts.column("encoding") == chosen)
+    return readouts.only(kept), chosen, [f"{what}; {chosen} is read ({how}), another with --set encoding=N"]
+
+
+def _largest(matrices: dict[int, EncodedMatrix]) -> int | None:
+    best = max(matrices, key=lambda number: matrices[number].lines)
+    others = [matrix for number, matrix in matrices.items() if number != best]
+    own = matrices[best]
+    return best if all(own.lines > one.lines and own.recon_x >= one.recon_x for one in others) else None
+
+
+def read_twix(
+    path: Path, slice_index: int | None, matrix_lines: int | None, measurement: str | None = None
+) -> RawKspace:
+    """Read a Siemens .dat file (VB, VD, VE, XA); `matrix_lines` overrules the protocol, as for Pulseq sequences.
+
+    Of several scans the last is read, or the one that `measurement` (1, 2 ...) names.  Raises `InputError` when
+    twixtools is not installed.
+    """
+    if importlib.util.find_spec("twixtools") is None:
+        raise InputError("Siemens raw data need the package twixtools; install it with `pip install 'cidesign[mri]'`")
+    _check_twix_size(path)
+    head, arrays = _ask(path, "twix", None, measurement)
+    if not head["ended"]:
+        raise FileError(f"{path}: the file ends before its ACQEND mark; it is cut short, copy it again")
+    notes = _chosen(path, head, measurement)
+    _require_plain_protocol(path, head)
+    readouts = _readouts(path, "Siemens twix", arrays, SIEMENS_FLAGS)
+    lines, fields = head["lPhaseEncodingLines"], TWIX_FIELDS
+    centres = sorted(set(readouts.column("centre_line")[readouts.imaging].tolist()))
+    if len(centres) > 1:
+        raise FileError(f"{path}: the centre of k-space is on lines {listed(centres)} (mdh.CenterLin); one is needed")
+    centre = centres[0] if centres else 0
+    if matrix_lines is not None:
+        lines, centre = matrix_lines, matrix_lines // 2
+        fields = {**fields, "lines": "--set matrix_lines", "centre": "--set matrix_lines"}
+    if not (1 <= lines <= MAX_LINES and 1 <= head["lBaseResolution"] <= MAX_LINES):
+        raise FileError(f"{path}: a matrix of {lines} x {head['lBaseResolution']} (MeasYaps.sKSpace) cannot be")
+    raw = assemble(readouts, Matrix(lines, centre, head["lBaseResolution"], fields, None), slice_index)
+    several = slice_index if readouts.slices > 1 else None
+    return replace(raw, digest=_digest(raw, head, several), notes=(*notes, *raw.notes))
+
+
+def _require_plain_protocol(path: Path, head: dict[str, Any]) -> None:
+    """Refuse what the protocol says was not sampled line by line in one slice; a field that is absent is 0."""
+    for name, most, what in (
+        ("ucDimension", 2, "a 3-D scan"),
+        ("ucTrajectory", 1, "no Cartesian trajectory"),
+        ("lMultiBandFactor", 1, "slices that were excited at once"),
+        ("alRegridMode", 1, "samples taken while the gradient ramps, which want regridding"),
+    ):
+        if head[name] > most:
+            raise FileError(f"{path}: {what} (protocol: {name} = {head[name]}), which is not read")
+
+
+def _readouts(path: Path, source: str, arrays: dict[str, NDArray[Any]], table: FlagTable) -> Readouts:
+    places = {name[len(PLACE) :]: values for name, values in arrays.items() if name.startswith(PLACE)}
+    return Readouts(path, source, arrays["table"], arrays["flags"], arrays["data"], table, places)
+
+
+def _check_twix_size(path: Path) -> None:
+    """Compare what the file's own directory says (VD and later) with its size."""
+    try:
+        found_bytes = path.stat().st_size
+        with path.open("rb") as stream:
+            start = np.frombuffer(stream.read(10240), dtype="<u4")
+    except OSError as error:
+        raise FileError(f"{path}: cannot be read ({error.strerror or error})") from error
+    if len(start) < 2:
+        raise FileError(f"{path}: {found_bytes} bytes are no Siemens raw data file")
+    if start[0] >= 10_000 or not 1 <= start[1] <= 64 or len(start) < 2560:
+        return  # VB: the first number is the length of the header, and nothing tells the file's
+    for number in range(int(start[1])):
+        entry = start[2 + 38 * number : 2 + 38 * (number + 1)].tobytes()
+        offset, length = np.frombuffer(entry[8:24], dtype="<u8").tolist()
+        if offset + length > found_bytes:
+            raise FileError(
+                f"{path}: its directory says {offset + length} bytes, {found_bytes} are there; the file is cut short, "
+                "copy it again"
+            )
+
+
+def _from_fastmri(
+    path: Path, head: dict[str, Any], arrays: dict[str, NDArray[Any]], slice_index: int | None
+) -> RawKspace:
+    if "kspace" not in arrays:
+        asked = "choose one with --set slice_index=N" if slice_index is None else f"there is no slice {slice_index}"
+        raise InputError(f"{path}: holds slices 0 to {head['slices'] - 1}; {asked}")
+    # Lines are the last axis there, and the readout is oversampled by two as it comes from the scanner.
+    k = np.ascontiguousarray(arrays["kspace"].transpose(0, 2, 1))
+    samples, edges, recorded = k.shape[2], None, k
+    notes: tuple[str, ...] = ()
+    whole = k.shape[2]
+    if head["xml"]:
+        matrix = parse_header(path, head["xml"]).matrix(0)
+        if matrix.encoded_x == whole:
+            samples = matrix.recon_x
+            k, edges = remove_oversampling(path, k, samples)
+            notes = (
+                (f"readout oversampling of {whole / samples:g} removed (ismrmrd_header)",) if edges is not None else ()
+            )
+    raw = from_full_array(path, "fastMRI HDF5", k, edges, whole / samples, notes, recorded)
+    several = slice_index if head["slices"] > 1 else None
+    return replace(raw, digest=_digest(raw, {"measurements": []}, several))
+
+
+def _ask(
+    path: Path, layout: str, slice_index: int | None, measurement: str | None
+) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    request = {
+        "layout": layout, "max_bytes": MAX_ARRAY_BYTES, "slice_index": slice_index, "measurement": measurement,
+    }  # fmt: skip
+    # The rest goes with the file, which may be compressed.
+    size_bytes = path.stat().st_size if path.is_file() else 0
+    memory_bytes = min(4 * MAX_ARRAY_BYTES, 8 * size_bytes) + SPARE_BYTES
+    return ask(path, READER, request, "raw data file", LONGEST_READ_S, memory_bytes)

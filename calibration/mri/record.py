@@ -1,0 +1,265 @@
+"""The calibration folder of a scanner: `calibration.json`, `arrays.npz` and a preview of the coil maps."""
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from cidesign import __version__
+from cidesign.calibration.circumstances import Circumstances, circumstances_checks
+from cidesign.calibration.folder import (
+    ARRAYS_FILE,
+    RECORD_FILE,
+    CommonRecord,
+    read_record,
+    replacing_calibration,
+)
+from cidesign.calibration.mri.capture import SimulatedScanner
+from cidesign.calibration.mri.kspace import RawKspace, require_coils
+from cidesign.calibration.mri.noise import CoilNoise
+from cidesign.calibration.mri.response import Corrections, KspaceCalibration
+from cidesign.calibration.mri.verify import verify_stored
+from cidesign.calibration.orientation import Orientation
+from cidesign.calibration.single_pixel.capture import Digest, Finite, Positive
+from cidesign.calibration.verify import Check, Verification
+from cidesign.errors import FileError
+from cidesign.files import save_npz, sha256_file, write_bytes, write_json
+from cidesign.pattern import Trajectory
+
+PREVIEW_FILE = "coil_maps.png"
+# Maps of unit norm, 0 where there is no object.
+NORM_TOLERANCE = 1e-3
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class _Orientation(_Strict):
+    transpose: bool
+    flip_vertical: bool
+    flip_horizontal: bool
+
+
+class KspaceCalibrationRecord(CommonRecord):
+    """The content of `calibration.json`; see `KspaceCalibration` and `Corrections`.
+
+    `coils` are those of the capture; `excluded_coils` receive nothing.  `orientation_shown`: the orientation is that in
+    which a phantom looks like its drawing, so that it holds for the scene as well.
+    """
+
+    schema_version: Literal[2]
+    kind: Literal["calibration"]
+    modality: Literal["mri"]
+    capture_sha256: Digest
+    capture_source: Annotated[str, Field(max_length=200)]
+    coils: Annotated[int, Field(ge=1, le=1024)]
+    excluded_coils: list[Annotated[int, Field(ge=0, lt=1024)]]
+    matrix_lines: Annotated[int, Field(ge=1, le=100_000)]
+    readout_samples: Annotated[int, Field(ge=1, le=100_000)]
+    scale: Positive
+    noise_variance: Positive
+    noise_source: Annotated[str, Field(max_length=500)]
+    noise_from_scan: bool
+    largest_noise_correlation: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    echo_shift_samples: Finite
+    phantom_echo_samples: Finite | None
+    displacement_px: Finite
+    drift_rad_per_readout: Finite
+    offset_lines: Annotated[int, Field(ge=-100_000, le=100_000)] = 0
+    acs_lines: Annotated[int, Field(ge=1, le=100_000)]
+    kernel: Annotated[int, Field(ge=2, le=12)] | None
+    support: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+    orientation: _Orientation
+    orientation_shown: bool
+    simulated_scanner: SimulatedScanner | None
+
+
+@dataclass(frozen=True)
+class StoredKspaceCalibration:
+    """A calibration folder that was read."""
+
+    path: Path
+    record: KspaceCalibrationRecord
+    calibration: KspaceCalibration
+
+
+def write_kspace_calibration(
+    folder: Path,
+    raw: RawKspace,
+    design: Trajectory,
+    calibration: KspaceCalibration,
+    verification: Verification,
+    phantom_echo_samples: float | None,
+    scanner: SimulatedScanner | None,
+    created_utc: str,
+    force: bool,
+) -> StoredKspaceCalibration:
+    """Write a calibration folder in one step, and read it back; `scanner` is that of a simulated capture.
+
+    One that failed never replaces another (see `replacing_calibration`).  Raises `FileError` when `folder` exists and
+    `force` is not set; what was there stays when writing fails.
+    """
+    noise, wrong = calibration.noise, calibration.corrections
+    with replacing_calibration(folder, verification, force) as (temporary, place):
+        save_npz(temporary / ARRAYS_FILE, _arrays(calibration))
+        write_bytes(temporary / PREVIEW_FILE, draw_coil_maps(calibration))
+        record = KspaceCalibrationRecord(
+            schema_version=2,
+            kind="calibration",
+            modality="mri",
+            cidesign_version=__version__,
+            created_utc=created_utc,
+            capture=str(raw.path),
+            capture_utc=raw.created_utc,
+            capture_sha256=raw.digest,
+            capture_source=raw.source,
+            design_digest=design.design_digest,
+            profile_digest=design.profile_digest,
+            exposure_us=None,
+            bench=raw.bench,
+            coils=raw.coils,
+            excluded_coils=[] if wrong.coils is None else sorted(set(range(raw.coils)) - set(wrong.coils)),
+            matrix_lines=design.lines,
+            readout_samples=design.readout,
+            scale=calibration.scale,
+            noise_variance=noise.variance,
+            noise_source=noise.source,
+            noise_from_scan=noise.from_scan,
+            largest_noise_correlation=noise.largest_correlation,
+            echo_shift_samples=calibration.echo_shift_samples,
+            phantom_echo_samples=phantom_echo_samples,
+            displacement_px=wrong.displacement_px,
+            drift_rad_per_readout=wrong.drift_rad_per_readout,
+            offset_lines=wrong.offset_lines,
+            acs_lines=calibration.acs_lines,
+            kernel=calibration.kernel,
+            support=calibration.support,
+            orientation=_Orientation(**vars(calibration.orientation)),
+            orientation_shown=phantom_echo_samples is not None,
+            notes=list(calibration.notes),
+            verification=verification,
+            simulated_scanner=scanner,
+            arrays_sha256=sha256_file(temporary / ARRAYS_FILE),
+        )
+        write_json(temporary / RECORD_FILE, record.model_dump(mode="json"))
+        read_kspace_calibration(temporary)
+    return StoredKspaceCalibration(place, record, calibration)
+
+
+def _arrays(calibration: KspaceCalibration) -> dict[str, NDArray[np.generic]]:
+    offset = calibration.corrections.offset
+    arrays: dict[str, NDArray[np.generic]] = {
+        "maps": calibration.maps,
+        "noise_covariance": calibration.noise.covariance,
+    }
+    return arrays if offset is None else {**arrays, "offset": offset}
+
+
+def read_kspace_calibration(folder: Path) -> StoredKspaceCalibration:
+    """Read a calibration folder; raises `FileError` when it is missing, damaged, changed or of a newer version."""
+    record, arrays = read_record(folder, KspaceCalibrationRecord, "mri")
+    left_out = set(record.excluded_coils)
+    heard = tuple(coil for coil in range(record.coils) if coil not in left_out)
+    shape = (len(heard), record.matrix_lines, record.readout_samples)
+    maps, covariance, offset = arrays.get("maps"), arrays.get("noise_covariance"), arrays.get("offset")
+    if maps is None or covariance is None or maps.shape != shape or covariance.shape != (shape[0], shape[0]):
+        raise FileError(f"{folder}: {ARRAYS_FILE} does not hold coil maps {shape} and a noise covariance")
+    _require_sound(folder, maps, covariance)
+    if offset is not None and (offset.shape != (record.coils,) or not np.isfinite(offset).all()):
+        raise FileError(
+            f"{folder}: {ARRAYS_FILE} holds an offset that is none of {record.coils} coils; calibrate again"
+        )
+    calibration = KspaceCalibration(
+        noise=CoilNoise(covariance.astype(np.complex128), record.noise_source, record.noise_from_scan),
+        maps=maps.astype(np.complex64),
+        scale=record.scale,
+        echo_shift_samples=record.echo_shift_samples,
+        acs_lines=record.acs_lines,
+        kernel=record.kernel,
+        orientation=Orientation(**record.orientation.model_dump()),
+        notes=tuple(record.notes),
+        corrections=Corrections(
+            coils=heard if left_out else None,
+            offset=None if offset is None else offset.astype(np.complex128),
+            displacement_px=record.displacement_px,
+            drift_rad_per_readout=record.drift_rad_per_readout,
+            offset_lines=record.offset_lines,
+        ),
+    )
+    return StoredKspaceCalibration(folder, record, calibration)
+
+
+def _require_sound(folder: Path, maps: NDArray[np.generic], covariance: NDArray[np.generic]) -> None:
+    norm = (np.abs(maps.astype(np.complex128)) ** 2).sum(axis=0)
+    sound = bool(np.isfinite(norm).all() and np.all((norm < NORM_TOLERANCE) | (np.abs(norm - 1) < NORM_TOLERANCE)))
+    try:
+        np.linalg.cholesky(covariance.astype(np.complex128))
+    except np.linalg.LinAlgError:
+        sound = False
+    if not sound:
+        raise FileError(f"{folder}: {ARRAYS_FILE} holds maps that have no unit norm, or no covariance; calibrate again")
+
+
+def verify_capture(stored: StoredKspaceCalibration, raw: RawKspace, design: Trajectory) -> Verification:
+    """Whether a calibration still describes the scanner that a capture comes from: its circumstances, and its own data.
+
+    A capture of the fitting matrix and coils is needed (`require_fitting_kspace`).
+    """
+    captured = Circumstances(
+        design_digest=raw.design_digest or design.design_digest,
+        profile_digest=raw.profile_digest or design.profile_digest,
+        exposure_us=None,
+        created_utc=raw.created_utc,
+        bench=raw.bench,
+    )
+    checks: list[Check] = circumstances_checks(stored.record.circumstances, captured, design_matters=False)
+    found = verify_stored(stored.calibration, raw, stored.record.phantom_echo_samples)
+    return Verification(score=found.score, score_meaning=found.score_meaning, checks=[*checks, *found.checks])
+
+
+def require_fitting_kspace(stored: StoredKspaceCalibration, raw: RawKspace, design: Trajectory) -> list[str]:
+    """Refuse a calibration of another scanner, matrix or number of coils; returns what can only be remarked."""
+    record = stored.record
+    if record.profile_digest != design.profile_digest:
+        raise FileError(
+            f"{stored.path}: profile {record.profile_digest[:12]} was calibrated, the run is for profile "
+            f"{design.profile_digest[:12]}; calibrate with a capture of this scanner"
+        )
+    if (record.matrix_lines, record.readout_samples) != (design.lines, design.readout):
+        raise FileError(
+            f"{stored.path}: a matrix of {record.matrix_lines} x {record.readout_samples} was calibrated, the run has "
+            f"{design.lines} x {design.readout}; calibrate again"
+        )
+    require_coils(raw, record.coils)
+    notes = []
+    if record.capture_sha256 != raw.digest:
+        notes.append(
+            "coil maps, noise and scale are those of another capture; subject, coils and receiver must not have changed"
+        )
+    if record.design_digest != design.design_digest:
+        notes.append("the calibration was taken with the lines of another design")
+    return notes
+
+
+def draw_coil_maps(calibration: KspaceCalibration) -> bytes:
+    """A PNG: magnitude of each coil's map, oriented as the pictures, and the noise covariance."""
+    from matplotlib.figure import Figure
+
+    shown = min(calibration.coils, 7)
+    figure = Figure(figsize=(1.9 * (shown + 1), 2.4), layout="constrained")
+    axes = figure.subplots(1, shown + 1, squeeze=False)[0]
+    for number, axis in enumerate(axes[:-1]):
+        magnitude = np.abs(calibration.maps[number]).astype(np.float32)
+        axis.imshow(calibration.orientation.apply(magnitude), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+        axis.set_title(f"coil {number}", fontsize=8)
+        axis.set_axis_off()
+    axes[-1].imshow(np.abs(calibration.noise.covariance), cmap="gray", vmin=0)
+    axes[-1].set_title("noise covariance", fontsize=8)
+    target = io.BytesIO()
+    figure.savefig(target, format="png")
+    return target.getvalue()

@@ -1,0 +1,272 @@
+"""What a single-pixel calibration looks at, in plain words: detector, triggers, lamp, and how the patterns lie."""
+
+from cidesign.calibration.faults import FaultName
+from cidesign.calibration.single_pixel.capture import SequenceName
+from cidesign.calibration.single_pixel.fit import CardFit
+from cidesign.calibration.single_pixel.frames import Frames
+from cidesign.calibration.single_pixel.measurement import Measurements
+from cidesign.calibration.single_pixel.readings.lamp import MOST_DRIFT_PERCENT, LampFit
+from cidesign.calibration.single_pixel.response import LINEARITY_NOTE_PERCENT, RESOLVED_SIGMA, Response
+from cidesign.calibration.verify import Check, Status, finding
+
+# Below these a bench is as good as perfect, and nothing is said; above them it is corrected for.
+FLICKER_PERCENT = 0.3
+DRIFT_PERCENT = 1.0
+ROTATION_DEG = 0.25
+SHIFT_PX = 0.1
+CORNER_LOSS_PERCENT = 10.0
+SCATTER_RATIO = 4.0
+LEVEL_PERCENT = 5.0
+ORIENTATION_MARGIN = 0.05
+# Misfit of the held-back patterns on the known card, of the variation of their readings.
+UNEXPLAINED_WARN, UNEXPLAINED_REFUSE = 0.05, 0.15
+SIGNIFICANT = 4.0
+
+
+def detector_checks(response: Response) -> list[Check]:
+    """Dark level, converter, linearity and gain."""
+    stray = 100 * response.stray_counts / response.scale_counts.value
+    bits = int(response.step_counts).bit_length() - 1 if response.step_counts >= 1 else 0
+    gain = response.gain_counts_per_photoelectron
+    return [
+        finding(
+            "dark level",
+            stray != 0,
+            "dark frames and white levels agree",
+            f"the white levels extrapolate to a level {stray:+.2f} % of full white from that of the dark frames: stray "
+            "light, or dark frames taken otherwise; the extrapolated level is used",
+            value=stray,
+            unit="% of full white",
+            fault="dark",
+        ),
+        finding(
+            "converter",
+            bits > 0,
+            "no bit of the readings stands still",
+            f"the lowest {bits} bits of all readings are 0: data are justified to the left; a step of "
+            f"{response.step_counts:g} counts is allowed for. Set the card to right-justified data if it can",
+            value=response.step_counts,
+            limit=1.0,
+            unit="counts a step",
+            fault="bit-justification",
+        ),
+        finding(
+            "linearity",
+            response.linearity_percent > LINEARITY_NOTE_PERCENT,
+            "the white levels lie on a line",
+            "the white levels depart from a line; check the light fractions, and whether the detector saturates",
+            status="warning",
+            value=response.linearity_percent,
+            limit=LINEARITY_NOTE_PERCENT,
+            unit="% of full white",
+        ),
+        finding(
+            "gain",
+            gain.value < RESOLVED_SIGMA * gain.standard_error,
+            "photon noise shows it",
+            "not resolved: the white frames' noise does not grow with the light; that of the dark frames is used",
+            status="warning",
+            value=gain.value,
+            unit="counts per photoelectron",
+        ),
+    ]
+
+
+def sequence_checks(name: SequenceName, frames: Frames, measured: Measurements) -> list[Check]:
+    """Triggers and lamp during one sequence."""
+    found = "; ".join(event.words for event in frames.events)
+    left_out = ", ".join(str(pair) for pair in sorted({pair for event in frames.events for pair in event.left_out}))
+    triggers = finding(
+        f"triggers ({name})",
+        bool(frames.events),
+        "every frame has its reading",
+        f"{found}; put right, patterns {left_out} are left out. Check trigger level and cable",
+        value=float(len(frames.events)),
+        limit=0.0,
+        unit="lost or doubled",
+        fault="lost-trigger",
+    )
+    lamp = measured.lamp
+    if lamp is None:
+        text = "offset encoding has no pair sums to see the lamp in; record a lamp reference"
+        return [triggers, Check(name=f"lamp ({name})", status="not checked", text=text)]
+    ratio = measured.scatter_ratio or 0.0
+    return [
+        triggers,
+        _flicker_check(name, lamp),
+        _drift_check(name, lamp),
+        finding(
+            f"pair sums ({name})",
+            ratio > SCATTER_RATIO,
+            "they scatter as noise does",
+            "they scatter more than noise, drift and flicker explain: a moving scene, or another light",
+            status="warning",
+            value=ratio,
+            limit=SCATTER_RATIO,
+            unit="x noise",
+        ),
+    ]
+
+
+NO_LAMP = (
+    "no lamp {does}: lost or doubled triggers, or frames in a wrong order, look like this, or the light was switched "
+    "while the sequence ran; check both and record again"
+)
+
+
+def _flicker_check(name: SequenceName, lamp: LampFit) -> Check:
+    wave = lamp.flicker
+    strength, most = (wave.amplitude_percent, wave.most_percent) if wave else (0.0, FLICKER_PERCENT)
+    excess = wave is not None and strength > most
+    words = wave.words if wave else ""
+    return finding(
+        f"flicker ({name})",
+        strength > FLICKER_PERCENT,
+        "none that matters",
+        f"{words}; {NO_LAMP.format(does='flickers so strongly at this frequency')}"
+        if excess
+        else f"{words}, divided out; use a DC lamp, or frames of a multiple of 10 ms",
+        status="failed" if excess else "corrected",
+        value=strength,
+        limit=most if excess else FLICKER_PERCENT,
+        unit="%",
+        fault="flicker",
+    )
+
+
+def _drift_check(name: SequenceName, lamp: LampFit) -> Check:
+    excess = lamp.drift_percent > MOST_DRIFT_PERCENT
+    return finding(
+        f"drift ({name})",
+        lamp.drift_percent > DRIFT_PERCENT,
+        "the lamp is steady",
+        NO_LAMP.format(does="changes so much during a sequence")
+        if excess
+        else "slow change of the lamp, divided out; let it warm up",
+        status="failed" if excess else "corrected",
+        value=lamp.drift_percent,
+        limit=MOST_DRIFT_PERCENT if excess else DRIFT_PERCENT,
+        unit="% peak to peak",
+        fault="drift",
+    )
+
+
+def placement_checks(fit: CardFit) -> list[Check]:
+    """Evenness of the light and, with a known card, orientation, polarity, turn, displacement and level."""
+    operator, place = fit.operator, fit.operator.placement
+    checks = [_light_map_check(fit)]
+    if not operator.fitted:
+        text = "no known card was captured: mirrored, inverted or displaced patterns would go unseen"
+        return [*checks, Check(name="place of the patterns", status="not checked", text=text)]
+    shift = float((place.down_px**2 + place.right_px**2) ** 0.5)
+    level = 100 * (fit.card_level - 1)
+    return [
+        *checks,
+        _orientation_check(fit),
+        finding(
+            "polarity",
+            operator.polarity < 0,
+            "on mirrors send light to the detector",
+            "on and off mirrors are exchanged; allowed for. Check the device's inversion, and the detector's side",
+            fault="inversion",
+        ),
+        _moved("turn", abs(place.rotation_deg), ROTATION_DEG, operator.rotation_error_deg, "degrees", "rotation"),
+        _moved("displacement", shift, SHIFT_PX, operator.shift_error_px, "super-pixels", "shift"),
+        finding(
+            "light of the card",
+            abs(level) > LEVEL_PERCENT,
+            "as bright as on the white reference",
+            "the lamp was brighter or darker than on the white reference; keep it steady between captures",
+            status="warning",
+            value=level,
+            limit=LEVEL_PERCENT,
+            unit="%",
+        ),
+    ]
+
+
+def _orientation_check(fit: CardFit) -> Check:
+    orientation, margin = fit.operator.placement.orientation, fit.margin or 0.0
+    clear = margin >= ORIENTATION_MARGIN
+    unclear = (
+        "no orientation of the patterns explains the card much better than the others; is it the card of card_picture, "
+        "and does it fill the field?"
+    )
+    status: Status = "corrected" if clear else "failed"
+    fault: FaultName = "mirror" if orientation.mirrored else "rotation"
+    turned = not orientation.identity
+    return finding(
+        "orientation",
+        turned or not clear,
+        "the patterns lie as designed",
+        f"how the patterns lie on the scene: {orientation.words}; allowed for" if clear else unclear,
+        status=status,
+        value=margin,
+        limit=ORIENTATION_MARGIN,
+        unit="more misfit of the next best",
+        fault=fault if turned else None,
+    )
+
+
+def _moved(name: str, value: float, limit: float, error: float, unit: str, fault: FaultName) -> Check:
+    return finding(
+        name,
+        value > limit and value > SIGNIFICANT * error,
+        "none that matters",
+        f"the patterns are off by {value:.2f} +- {error:.2f} {unit}; allowed for",
+        value=value,
+        limit=limit,
+        unit=unit,
+        fault=fault,
+    )
+
+
+def _light_map_check(fit: CardFit) -> Check:
+    light = fit.operator.light_map
+    loss = float(100 * (1 - light.min() / light.max()))
+    return finding(
+        "evenness of the light",
+        loss > CORNER_LOSS_PERCENT,
+        "the field is evenly lit",
+        "the field is unevenly lit; allowed for, but its dark parts are noisier",
+        value=loss,
+        limit=CORNER_LOSS_PERCENT,
+        unit="% between brightest and darkest",
+        fault="gain-map",
+    )
+
+
+def held_back_check(unexplained: float, resembles: FaultName | None = None, detail: str = "") -> Check:
+    """The gate: the misfit of patterns that were not used, on a card that is known."""
+    return _held_back(
+        "held-back patterns",
+        unexplained,
+        "the operator predicts patterns that were kept out of the fit",
+        "the operator does not predict the readings on the known card" + (f": {detail}" if detail else ""),
+        resembles,
+    )
+
+
+def held_back_white_check(unexplained: float) -> Check:
+    """The same on the white reference, which shows the light map, and nothing of where the patterns lie."""
+    return _held_back(
+        "held-back patterns (white reference)",
+        unexplained,
+        "the light map predicts the white reference; where the patterns lie does not show there",
+        "the light map does not predict the readings on the white reference",
+        None,
+    )
+
+
+def _held_back(name: str, unexplained: float, right: str, wrong: str, resembles: FaultName | None) -> Check:
+    return finding(
+        name,
+        unexplained > UNEXPLAINED_WARN,
+        right,
+        wrong,
+        status="failed" if unexplained > UNEXPLAINED_REFUSE else "warning",
+        value=unexplained,
+        limit=UNEXPLAINED_REFUSE if unexplained > UNEXPLAINED_REFUSE else UNEXPLAINED_WARN,
+        unit="of the signal unexplained",
+        fault=resembles,
+    )

@@ -1,0 +1,1 @@
+"""Readings of a full Hadamard basis: other people's single-pixel captures."""

@@ -1,0 +1,116 @@
+"""What to capture for a single-pixel camera, in which order, and the files that help: the card and a record to fill."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cidesign.calibration.camera.view import write_graycode
+from cidesign.calibration.plan import PlanStep
+from cidesign.calibration.single_pixel.capture import SCHEMA_VERSION
+from cidesign.calibration.single_pixel.cards import card_png, f_card
+from cidesign.calibration.single_pixel.response import MIN_LEVELS, MIN_REPEATS
+from cidesign.files import replacing_folder, save_npz, write_bytes, write_json
+from cidesign.hardware_profiles.dmd.schema import DmdProfile
+from cidesign.pattern import PatternStack
+
+CARD_PICTURE, KNOWN_ARRAYS, TEMPLATE = "card.png", "known.npz", "capture.json"
+GRAYCODE_FOLDER = "graycode"
+
+
+def plan_spc(design: PatternStack, exposure_us: float) -> list[PlanStep]:
+    """The captures for the design's sequence at one exposure."""
+    frames = len(design.frames())
+    sequence = f"run the uploaded sequence once ({frames} frames of {exposure_us:g} us) and save every reading"
+    return [
+        PlanStep(
+            "dark frames",
+            f"block the light where it leaves the lamp, leave everything else on; at least {MIN_REPEATS}, better 256 "
+            f"readings at {exposure_us:g} us",
+            "dark (M,)",
+            "the detector's offset would pass for light",
+            True,
+        ),
+        PlanStep(
+            "white levels",
+            f"a white reference (PTFE, paper) in place of the scene, all mirrors on; at least {MIN_LEVELS}, better 8 "
+            f"light levels (neutral filters, lamp current) of {MIN_REPEATS}, better 256 readings each; the brightest "
+            "below 80 % of full scale",
+            "white (L, M), with light_fractions in capture.json",
+            "gain, scale, linearity, stray light and saturation",
+            True,
+        ),
+        PlanStep(
+            "the sequence on the white reference",
+            sequence,
+            f"flat ({frames},)",
+            "uneven light would be taken for the scene's own brightness",
+            False,
+        ),
+        PlanStep(
+            "the sequence on the F card",
+            f"print {CARD_PICTURE} so that it fills the patterns' field, upright as the scene is; {sequence}",
+            f"card ({frames},), and card_picture from {KNOWN_ARRAYS}",
+            "mirrored, inverted, turned or displaced patterns; without it the calibration is not verified",
+            False,
+        ),
+        PlanStep(
+            "the scene",
+            f"{sequence}; repeats as rows; do not touch lamp, gain or exposure any more",
+            f"scene ({frames},) or (R, {frames})",
+            "it is what you came for",
+            True,
+        ),
+        PlanStep(
+            "the Gray code with a camera",
+            "where a camera looks at the scene: show the pictures of graycode/ on the device and take one picture of "
+            "each, on a white card; with --set card_photo=FILE a photograph of the F card in its place, all mirrors on",
+            "a folder of numbered pictures, `--set graycode=FOLDER`; of a checkerboard, `--set checkerboard=FOLDER`",
+            "where each super-pixel lies to a hundredth of a mirror, and what the card really looks like there",
+            False,
+        ),
+        PlanStep(
+            "the F card again, at the end of the day",
+            "as before, in a folder with the last scene",
+            f"card ({frames},)",
+            "`cidesign reconstruct` then says whether the bench has moved since it was calibrated",
+            False,
+        ),
+    ]
+
+
+def write_plan_files(
+    folder: Path,
+    design: PatternStack,
+    profile: DmdProfile,
+    exposure_us: float,
+    time_us: NDArray[np.float64],
+    force: bool,
+) -> None:
+    """Write the card to print, its picture and the frames' times, the Gray code, and a `capture.json` to complete."""
+    with replacing_folder(folder, force) as temporary:
+        write_graycode(temporary / GRAYCODE_FOLDER, profile)
+        write_bytes(temporary / CARD_PICTURE, card_png(design.side))
+        save_npz(temporary / KNOWN_ARRAYS, {"card_picture": f_card(design.side), "time_us": time_us})
+        write_json(temporary / TEMPLATE, _template(design, exposure_us))
+
+
+def _template(design: PatternStack, exposure_us: float) -> dict[str, Any]:
+    arrays: dict[str, Any] = {name: {"file": f"{name}.npy"} for name in ("dark", "flat", "card", "scene")}
+    arrays["white"] = {"file": "white.npy", "light_fractions": [0.25, 0.5, 0.75, 1.0]}
+    arrays |= {name: {"file": KNOWN_ARRAYS} for name in ("card_picture", "time_us")}
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "kind": "capture",
+        "modality": "single-pixel",
+        "design_digest": design.design_digest,
+        "profile_digest": design.profile_digest,
+        "encoding": design.encoding,
+        "exposure_us": exposure_us,
+        "units": "counts",
+        "saturation_counts": None,
+        "created_utc": "",
+        "bench_state": {"temperature_c": None, "detector_gain": None},
+        "arrays": arrays,
+    }

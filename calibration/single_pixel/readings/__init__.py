@@ -1,0 +1,1 @@
+"""The stream of readings: triggers, synchronisation, lamp, order."""

@@ -1,0 +1,1 @@
+"""The DLPC350 and its virtual device."""

@@ -1,0 +1,1 @@
+"""The DLPC900 and its virtual device."""

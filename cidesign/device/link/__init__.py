@@ -1,0 +1,1 @@
+"""The serial link: frames, messages, sessions, upload."""

@@ -1,0 +1,298 @@
+"""What an upload will do, before a byte is sent: re-read from the export folder and checked against every limit."""
+
+import math
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from cidesign.constraints.rules import Violation, require
+from cidesign.device.dlpc350.display import SETTLE_FRAMES
+from cidesign.device.dmd import DeviceInfo, TableEntry
+from cidesign.device.link.link import BITS_PER_BYTE
+from cidesign.device.link.messages import Caps, ObjectKind, Slot
+from cidesign.device.link.transfer import LinkObject, LinkUpload
+from cidesign.errors import DeviceError, FileError, LimitError
+from cidesign.export.dmd.manifest import FileRecord, Manifest, read_manifest
+from cidesign.export.dmd.verify import verify_export
+from cidesign.files import inside, read_limited, sha256_bytes
+from cidesign.hardware_profiles.dmd.schema import DmdProfile
+from cidesign.units import US_PER_S, format_bytes, format_duration_us
+
+Way = Literal["control link", "hdmi", "flash"]
+
+SCREEN_FRAME_US = 16_667  # 60 Hz, the rate of `cidesign bridge --backend display` unless its user sets another
+MAX_IMAGE_BYTES = 64_000_000
+LINK_OVERHEAD = 1.04  # framing, escapes and answers, rounded up; benchmarks/link_efficiency.py measures it
+LONG_LINK_S = 120
+LONG_EXPOSURE_US = 2_000_000
+
+_REFUSED_CONTROLLERS = {
+    "dlpc410": (
+        "a DLPC410 board takes images from its own FPGA or over the vendor's USB interface, and no serial command "
+        "interface of it is documented (TI DLPU040B); use the ALP files of the export with the vendor's library"
+    ),
+}
+
+
+@dataclass(frozen=True)
+class UploadPlan:
+    """An export folder that was re-read and checked, as the objects of one upload.
+
+    `way`: how images reach the device.  `sequence_us`: time to show every frame once that way.
+    """
+
+    folder: Path
+    manifest: Manifest
+    profile: DmdProfile
+    way: Way
+    entries: tuple[TableEntry, ...]
+    upload: LinkUpload
+    sequence_us: int
+    warnings: tuple[str, ...]
+
+    def link_s(self, baud: int) -> float:
+        """Seconds of line time at a rate, with framing; loading the device comes on top."""
+        return self.upload.total_bytes * LINK_OVERHEAD * BITS_PER_BYTE / baud
+
+    def rows(self, baud: int) -> list[tuple[str, str]]:
+        """The plan for people."""
+        profile, bits = self.profile, self.manifest.bit_depth
+        planes = len(self.entries) * bits
+        shortest, longest = self._exposures()
+        exposure = f"{shortest} us" if shortest == longest else f"{shortest} to {longest} us"
+        limits = profile.depth_limits(bits)
+        of_table = ""
+        if limits is not None:
+            of_table = f" (the table's shortest at {bits} bit: {limits.min_exposure_us.value} us)"
+        return [
+            ("export", f"{self.folder} ({self.manifest.format}), every file re-read and equal to the design"),
+            ("device", f"{profile.id} ({profile.controller.value})"),
+            ("frames", f"{len(self.entries)} of {bits} bit"),
+            ("planes", self._planes(planes)),
+            ("images", f"{self.manifest.images}, by {self.way}"),
+            ("exposure", exposure + of_table),
+            ("sequence", f"{format_duration_us(self.sequence_us)} to show every frame once"),
+            (
+                "to send",
+                f"{len(self.upload.objects)} objects, {format_bytes(self.upload.total_bytes)}: "
+                f"{format_duration_us(self.link_s(baud) * US_PER_S)} at {baud} baud",
+            ),
+        ]
+
+    def value(self, baud: int) -> dict[str, Any]:
+        """The plan for programs."""
+        shortest, longest = self._exposures()
+        return {
+            "folder": str(self.folder),
+            "format": self.manifest.format,
+            "profile": self.profile.id,
+            "design_digest": self.manifest.design_digest,
+            "upload_digest": self.upload.digest.hex(),
+            "way": self.way,
+            "frames": len(self.entries),
+            "bit_depth": self.manifest.bit_depth,
+            "planes": len(self.entries) * self.manifest.bit_depth,
+            "plane_memory": self.profile.memory.full_rate_planes.value,
+            "images": self.manifest.images,
+            "exposure_us": [shortest, longest],
+            "sequence_us": self.sequence_us,
+            "objects": len(self.upload.objects),
+            "bytes": self.upload.total_bytes,
+            "baud": baud,
+            "link_s": round(self.link_s(baud), 3),
+            "warnings": list(self.warnings),
+        }
+
+    def _planes(self, planes: int) -> str:
+        memory = self.profile.memory.full_rate_planes.value
+        if self.way == "hdmi":
+            return f"{planes}, streamed 24 per video frame"
+        return f"{planes}; the device holds {memory} at full rate ({100 * planes / memory:.0f} %)"
+
+    def _exposures(self) -> tuple[int, int]:
+        times = [entry.exposure_us for entry in self.entries]
+        return min(times), max(times)
+
+
+def plan_upload(folder: Path, profile: DmdProfile | None, baud: int, images_in_flash: bool = False) -> UploadPlan:
+    """Re-read an export folder and plan its upload.
+
+    Every file is hashed and compared with the design, and every limit of the profile is checked on what was
+    re-read.  `images_in_flash`: the images of a DLPC350 are in its flash already, the table alone is sent.
+    Raises `FileError`, `InputError` or `LimitError` in one line.
+    """
+    manifest = read_manifest(folder)
+    own = manifest.device_profile(folder)
+    if own.controller.value in _REFUSED_CONTROLLERS:
+        raise LimitError(f"{own.id}: {_REFUSED_CONTROLLERS[own.controller.value]}")
+    verify_export(folder, profile)
+    way = _way(own, images_in_flash)
+    entries = tuple(_entries(manifest, way))
+    objects = [LinkObject(Slot(ObjectKind.TABLE, 0), b"".join(entry.pack() for entry in entries))]
+    if way != "flash":
+        objects += _images(folder, manifest, way)
+    upload = LinkUpload(tuple(objects), bytes.fromhex(manifest.design_digest))
+    sequence_us = _screen_time_us(entries) if way == "hdmi" else sum(e.exposure_us + e.dark_us for e in entries)
+    plan = UploadPlan(folder, manifest, own, way, entries, upload, sequence_us, ())
+    return replace(plan, warnings=tuple(_warnings(plan, baud)))
+
+
+def _way(profile: DmdProfile, images_in_flash: bool) -> Way:
+    if profile.interfaces.image_upload_at_run_time.value:
+        if images_in_flash:
+            raise LimitError(
+                f"{profile.id}: --images-in-flash is for devices that take no images at run time; leave it out"
+            )
+        return "control link"
+    return "flash" if images_in_flash else "hdmi"
+
+
+def _entries(manifest: Manifest, way: Way) -> list[TableEntry]:
+    """The sequence table; over HDMI no image waits for the flash, so periods that only grew for that shrink."""
+    grown = way == "hdmi" and manifest.timing.requested_period_us is None
+    return [
+        TableEntry(
+            entry.image,
+            entry.slot,
+            manifest.bit_depth,
+            entry.loads_image,
+            entry.exposure_us,
+            0 if grown else entry.period_us - entry.exposure_us,
+        )
+        for entry in manifest.entries
+    ]
+
+
+def _screen_time_us(entries: tuple[TableEntry, ...]) -> int:
+    """Time of a sequence that a bridge shows on a screen: each image stands until it surely is on the mirrors."""
+    shown_us: dict[int, int] = {}
+    for entry in entries:
+        shown_us[entry.image] = shown_us.get(entry.image, 0) + entry.exposure_us + entry.dark_us
+    return sum(
+        (SETTLE_FRAMES + math.ceil(time_us / SCREEN_FRAME_US)) * SCREEN_FRAME_US for time_us in shown_us.values()
+    )
+
+
+def _images(folder: Path, manifest: Manifest, way: Way) -> list[LinkObject]:
+    """The images from the highest index down, each index primary first (the order that TI's firmware needs)."""
+    role = "hdmi-frame" if way == "hdmi" else "image"
+    found = [
+        (record.image, record.half or 0, name, record)
+        for name, record in manifest.files.items()
+        if record.role == role and record.image is not None
+    ]
+    images = {image for image, *_ in found}
+    if images != set(range(manifest.images)):
+        raise FileError(
+            f"{folder}: holds {len(images)} of the {manifest.images} images ({role}) that go by {way}; export again"
+        )
+    found.sort(key=lambda item: (-item[0], item[1]))
+    return [
+        LinkObject(
+            Slot(ObjectKind.IMAGE_SECONDARY if half else ObjectKind.IMAGE_PRIMARY, image),
+            _read(folder, name, record),
+        )
+        for image, half, name, record in found
+    ]
+
+
+def _read(folder: Path, name: str, record: FileRecord) -> bytes:
+    content = read_limited(inside(folder, name, "export manifest"), "device image", MAX_IMAGE_BYTES)
+    if sha256_bytes(content) != record.sha256:
+        raise FileError(f"{folder / name}: was changed while it was read; export again")
+    return content
+
+
+def _warnings(plan: UploadPlan, baud: int) -> list[str]:
+    found = list(plan.manifest.timing.notes) if plan.way != "hdmi" else []
+    if plan.way == "hdmi":
+        found.append(
+            f"{plan.profile.controller.value} takes no images over its control link: the bridge computer must drive "
+            "the HDMI input (`cidesign bridge --backend display`); it puts one image after the other on a 60 Hz screen "
+            "and shows it when it surely has arrived, which is the time given for the sequence; from flash the export "
+            f"takes {format_duration_us(plan.manifest.timing.total_us)}"
+        )
+    if plan.way == "flash":
+        found.append(
+            "only the sequence table is sent: nothing can check that the images in flash are the ones of this export"
+        )
+    if plan.link_s(baud) > LONG_LINK_S:
+        found.append(
+            f"sending takes {format_duration_us(plan.link_s(baud) * US_PER_S)}; a higher --baud (921600, 3000000) or "
+            "larger super-pixels shorten it"
+        )
+    if max(entry.exposure_us for entry in plan.entries) > LONG_EXPOSURE_US and plan.way == "control link":
+        found.append(
+            "exposures above 2 s: a user of this controller reports frames going dark after 3 to 6 s; check yours"
+        )
+    return found
+
+
+def check_device(plan: UploadPlan, caps: Caps) -> None:
+    """Compare a plan with the device that answered; what the device reports overrules the profile.
+
+    Raises `DeviceError` for another device, and `LimitError` for a limit that it reports.
+    """
+    info, profile = caps.info, plan.profile
+    if info.profile_id != profile.id or info.controller != profile.controller.value:
+        raise DeviceError(
+            f"the device is a {info.profile_id} ({info.controller}), the export {plan.folder} is for {profile.id} "
+            f"({profile.controller.value}); connect the other device, or export a design for {info.profile_id}"
+        )
+    mirrors = (profile.mirrors.columns.value, profile.mirrors.rows.value)
+    if (info.columns, info.rows) != mirrors:
+        raise DeviceError(
+            f"the device has {info.columns} x {info.rows} mirrors, the export {plan.folder} is for "
+            f"{mirrors[0]} x {mirrors[1]}; is the bridge running with the right --profile?"
+        )
+    if plan.way != "flash" and not info.image_upload:
+        raise DeviceError(
+            f"{profile.id}: the bridge reaches only its control link, which takes no images; run `cidesign bridge "
+            "--backend display` on the computer at its HDMI input, or put the images into its flash with TI's GUI and "
+            "repeat with --images-in-flash"
+        )
+    if plan.way == "flash" and info.image_upload:
+        raise DeviceError(
+            f"{profile.id}: this bridge drives the HDMI input and shows what it is sent, not what is in flash; leave "
+            "out --images-in-flash"
+        )
+    require(_violations(plan, info))
+
+
+def _violations(plan: UploadPlan, info: DeviceInfo) -> list[Violation]:
+    """What of a plan exceeds the limits that a device reports."""
+    violations = []
+    device = f"{info.profile_id} with firmware {'.'.join(map(str, info.firmware))}"
+    for what, count, limit in (
+        ("entries", len(plan.entries), info.max_entries),
+        ("images", plan.manifest.images, info.max_images),
+    ):
+        if count > limit:
+            violations.append(
+                Violation(f"number of {what}", str(plan.folder), str(count), f"{limit} on the {device}", "use fewer")
+            )
+    shortest_us = info.min_exposure_us.get(plan.manifest.bit_depth)
+    depths = ", ".join(str(depth) for depth in sorted(info.min_exposure_us))
+    if shortest_us is None:
+        violations.append(
+            Violation(
+                "bit depth",
+                str(plan.folder),
+                str(plan.manifest.bit_depth),
+                f"{depths} on the {device}",
+                "export a design of one of these",
+            )
+        )
+    else:
+        violations += [
+            Violation(
+                "exposure",
+                f"entry {number}",
+                f"{entry.exposure_us} us",
+                f"at least {shortest_us} us, as the {device} reports",
+                f"export again with --exposure-us {shortest_us} or more",
+            )
+            for number, entry in enumerate(plan.entries)
+            if entry.exposure_us < shortest_us
+        ]
+    return violations

@@ -1,0 +1,1 @@
+"""Spectral cubes: from files, and procedural."""

@@ -1,0 +1,1 @@
+"""Complex slices: from files, and phantoms."""

@@ -1,0 +1,197 @@
+"""Training slices from MR files: complex, of one size, the largest magnitude 1."""
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cidesign.data.brightness import NO_CONTRAST, OUTSIDE
+from cidesign.data.image_sets import (
+    HELD_OUT,
+    MeasuredSet,
+    TrainingSet,
+    content_digest,
+    images_of_each,
+    kept_for_validation,
+    not_trained_on,
+)
+from cidesign.data.source import TrainingImages
+from cidesign.errors import CidesignError, FileError, InputError
+from cidesign.io.npy import find_data, reason
+from cidesign.modalities.mri.data.image_files import SUFFIXES, read_volume
+from cidesign.modalities.mri.data.phantoms import ROUNDING_MARGIN
+from cidesign.run_settings import TrainingSettings
+
+MAX_SLICES_BYTES = 4_000_000_000
+# A slice with less than this part of the strongest slice's root mean square shows no body.
+EMPTY_PART = 0.1
+# Slices drawn more than once are moved by up to this part of the field of view.
+LARGEST_SHIFT = 1 / 16
+# Neighbours show nearly the same: one on either side of the slices for validation is used for neither.
+GAP_FROM_SLICES = 10
+
+
+def read_slices(path: Path, side: int, count: int, validation_count: int, seed: int) -> TrainingSet:
+    """Slices (M, 2, n, n) float16 of every readable file at or below `path`, brought to `side` x `side`, |x| at most 1.
+
+    Real and imaginary part.  Slices are padded with zeros to a square; larger ones are averaged down, smaller ones
+    padded further: a larger field of view, as enlarging would leave the outer k-space empty.  Magnitudes keep a phase
+    of 0.  Every tenth file is held out for validation; of a single file, a block of slices in its middle.  What is
+    drawn more than once is mirrored and moved.  Raises `FileError` when nothing is readable and `InputError` when there
+    are too few slices.
+    """
+    volumes, skipped, notes = _survey(path, side)
+    train, validation = _split(path, volumes, notes)
+    kept = {content_digest(one) for one in validation}
+    used = {content_digest(one) for one in train}
+    copies = len(kept & used)
+    if copies:
+        notes.add(f"{copies} of {len(validation)} slices for validation are copies of others that are trained on")
+    return TrainingSet(
+        _drawn(train, count, np.random.default_rng([seed, 0])),
+        _drawn(validation, validation_count, np.random.default_rng([seed, 1])),
+        sum(len(volume) for volume in volumes),
+        tuple(skipped),
+        tuple(sorted(notes)),
+        # Neighbours of those for validation count as trained on: they show nearly the same as what is.
+        frozenset({content_digest(one) for volume in volumes for one in volume} - kept | used),
+    )
+
+
+def measure_slices(path: Path, side: int, seed: int, trained: frozenset[str]) -> MeasuredSet:
+    """Every slice that shows something of the files at or below `path`, once, as in training.
+
+    Slices whose digests are in `trained` are left out, unless all are.
+    """
+    volumes, skipped, notes = _survey(path, side)
+    slices = np.concatenate(volumes)
+    chosen, held_out = not_trained_on([content_digest(one) for one in slices], trained)
+    images_of_each(len(chosen), len(chosen), 4 * side * side)
+    images = _drawn(slices[chosen], len(chosen), np.random.default_rng([seed, 2]))
+    left_out = len(slices) - len(chosen)
+    return MeasuredSet(images, len(slices), left_out, held_out, tuple(skipped), tuple(sorted(notes)))
+
+
+def _survey(path: Path, side: int) -> tuple[list[NDArray[np.complex64]], list[str], set[str]]:
+    """The usable slices by file, why other files are left out, and remarks."""
+    volumes: list[NDArray[np.complex64]] = []
+    skipped: list[str] = []
+    notes: set[str] = set()
+    for entry in find_data(path, SUFFIXES, "MR images"):
+        try:
+            volume = _usable_slices(entry, side, notes)
+        except CidesignError as error:
+            if entry == path:
+                raise
+            skipped.append(f"{entry.relative_to(path)}: {reason(entry, error)}")
+            continue
+        volumes.append(volume)
+        if sum(kept.nbytes for kept in volumes) > MAX_SLICES_BYTES:
+            raise InputError(f"{path}: more than {MAX_SLICES_BYTES} bytes of slices {side} x {side}; give fewer files")
+    if not volumes:
+        raise FileError(f"{path}: none of {len(skipped)} files could be read; the first: {skipped[0]}")
+    return volumes, skipped, notes
+
+
+def _usable_slices(path: Path, side: int, notes: set[str]) -> NDArray[np.complex64]:
+    """The slices of one file that show something (M, side, side), each divided by its largest magnitude."""
+    volume = read_volume(path)
+    notes.update(volume.notes)
+    if not np.iscomplexobj(volume.slices):
+        notes.add("magnitude images: their phase is zero")
+    strength = np.sqrt((np.abs(volume.slices) ** 2).mean(axis=(1, 2), dtype=np.float64))
+    if not strength.max() > 0:
+        raise FileError(f"{path}: holds nothing but zeros")
+    shows = strength > EMPTY_PART * strength.max()
+    if not shows.all():
+        notes.add(f"{path.name}: {int((~shows).sum())} of {shows.size} slices have hardly any signal and are left out")
+    plain = shows & np.array([_without_contrast(one) for one in volume.slices])
+    if plain.any():
+        shows &= ~plain
+        value = float(np.abs(volume.slices[int(np.argmax(plain))]).max())
+        said = (
+            f"{int(plain.sum())} of {plain.size} slices have no contrast (nearly all magnitudes of one are {value:g})"
+        )
+        if not shows.any():
+            raise FileError(f"{path}: {said}")
+        notes.add(f"{path.name}: {said} and are left out")
+    height, width = volume.slices.shape[1:]
+    if height != width:
+        notes.add("slices that are not square are padded with zeros")
+    if max(height, width) != side:
+        larger = max(height, width) > side
+        way = "averaged down from more pixels" if larger else "padded with zeros, a larger field of view"
+        notes.add(f"{path.name}: slices {height} x {width} are {way}")
+    return np.stack([_fitted(one, side) for one in volume.slices[shows]])
+
+
+def _without_contrast(one: NDArray[np.complex64] | NDArray[np.float32]) -> bool:
+    magnitude = np.abs(one)
+    low, high = np.percentile(magnitude, [100 * OUTSIDE, 100 * (1 - OUTSIDE)])
+    return bool(high - low < NO_CONTRAST * magnitude.max())
+
+
+def _fitted(one: NDArray[np.complex64] | NDArray[np.float32], side: int) -> NDArray[np.complex64]:
+    import cv2
+
+    height, width = one.shape
+    extent = max(height, width, side)
+    square = np.zeros((extent, extent), dtype=np.complex64)
+    top, left = (extent - height) // 2, (extent - width) // 2
+    square[top : top + height, left : left + width] = one / np.abs(one).max()
+    if extent > side:
+        parts = [
+            cv2.resize(np.ascontiguousarray(part), (side, side), interpolation=cv2.INTER_AREA)
+            for part in (square.real, square.imag)
+        ]
+        square = (parts[0] + np.complex64(1j) * parts[1]).astype(np.complex64)
+    scaled: NDArray[np.complex64] = square / np.abs(square).max()
+    return scaled
+
+
+def _split(
+    path: Path, volumes: list[NDArray[np.complex64]], notes: set[str]
+) -> tuple[NDArray[np.complex64], NDArray[np.complex64]]:
+    if len(volumes) > 1:
+        held_out = kept_for_validation(len(volumes))
+        parts = [
+            np.concatenate([volume for volume, out in zip(volumes, held_out, strict=True) if out == wanted])
+            for wanted in (False, True)
+        ]
+        return parts[0], parts[1]
+    (slices,) = volumes
+    if len(slices) < 2:
+        raise InputError(
+            f"{path}: {len(slices)} slice with signal is too little to train on and to validate with; give a file with "
+            "more slices, or a folder of files"
+        )
+    kept = max(1, len(slices) // HELD_OUT)
+    gap = 1 if len(slices) >= GAP_FROM_SLICES else 0
+    start = (len(slices) - kept) // 2
+    before, after = slices[: start - gap], slices[start + kept + gap :]
+    notes.add(f"a single file: slices {start} to {start + kept - 1} of those with signal are kept for validation")
+    return np.concatenate([before, after]), slices[start : start + kept]
+
+
+def _drawn(slices: NDArray[np.complex64], count: int, rng: np.random.Generator) -> NDArray[np.float16]:
+    """`count` slices (count, 2, n, n) in random order: each as it is the first time, then mirrored and moved."""
+    side = slices.shape[-1]
+    largest = int(side * LARGEST_SHIFT)
+    drawn = np.empty((count, 2, side, side), dtype=np.float16)
+    order = rng.permutation(len(slices))  # fewer than there are: from all parts of the body
+    for position, number in enumerate(rng.permutation(count)):
+        turn, which = divmod(int(number), len(slices))
+        one = slices[order[which]]
+        if turn:
+            one = one[:: rng.choice([-1, 1]), :: rng.choice([-1, 1])]
+            one = np.roll(one, rng.integers(-largest, largest + 1, 2), axis=(0, 1))
+        drawn[position, 0] = one.real * np.float32(ROUNDING_MARGIN)
+        drawn[position, 1] = one.imag * np.float32(ROUNDING_MARGIN)
+    return drawn
+
+
+def training_slices(settings: TrainingSettings) -> TrainingImages:
+    """Slices of the volumes and the k-space below `settings.data`."""
+    found = read_slices(Path(settings.data), settings.side, settings.images, settings.validation_images, settings.seed)
+    description = f"{settings.images} of {found.pictures} slices below {settings.data}"
+    return TrainingImages(found.train, found.validation, description, found.skipped, found.notes, found.trained)

@@ -1,0 +1,209 @@
+"""Procedural MR data: complex slices with the spectrum of real anatomy, and maps of receive coils.
+
+A slice is an anatomy's magnitude (see `anatomy`) with texture, vessels and a bias field, times a smooth phase:
+a polynomial of second order (shim and timing) and a random field (susceptibility).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cidesign.errors import InputError
+from cidesign.modalities.mri.data.anatomy import (
+    CONTRAST_SPREAD,
+    TEXTURE_LEVEL,
+    TISSUES,
+    WEIGHTINGS,
+    Plane,
+    Scene,
+    head,
+    limb,
+    trunk,
+)
+
+SLICES_PER_CANVAS = 96
+KINDS: tuple[Callable[[Scene], Plane], ...] = (head, trunk, limb)
+KIND_PARTS = (0.6, 0.2, 0.2)
+# The largest arrays sold have 64 channels, research arrays 128.
+MOST_COILS = 128
+LOOP_SEGMENTS = 32
+# Standard deviation of the polynomial phase at the border of the field of view: x, y, x^2, xy, y^2.
+PHASE_RAD = np.array([1.2, 1.2, 0.8, 0.8, 0.8])
+# float16 rounds by at most 2^-11 of a value: with this margin no stored magnitude exceeds 1.
+ROUNDING_MARGIN = 1 - 2.0**-11
+
+
+@dataclass(frozen=True)
+class _Fields:
+    """Periodic random fields of unit variance on one canvas, from which every slice takes its own windows."""
+
+    bends: tuple[Plane, ...]
+    folds: Plane
+    blobs: Plane
+    grain: Plane
+
+
+def phantom_slices(count: int, side: int, seed: int) -> NDArray[np.float16]:
+    """`count` complex slices (count, 2, side, side) as real and imaginary part, the same ones for the same seed.
+
+    The largest magnitude of every slice is 1 (to within the rounding of float16, and never above 1); outside the body
+    the signal is exactly 0: noise is the encoder's.
+    """
+    slices = np.empty((count, 2, side, side), dtype=np.float16)
+    fields = None
+    for number in range(count):
+        canvas, within = divmod(number, SLICES_PER_CANVAS)
+        # From 1 on: a seed that ends in 0 is the same seed without it.
+        rng = np.random.default_rng([seed, side, canvas, within + 1])
+        if fields is None or not within:
+            fields = _draw_fields(np.random.default_rng([seed, side, canvas]), 4 * side)
+        magnitude = _magnitude(rng, fields, side)
+        phase = _phase(rng, fields, side)
+        magnitude *= np.float32(ROUNDING_MARGIN) / magnitude.max()
+        slices[number, 0] = magnitude * np.cos(phase)
+        slices[number, 1] = magnitude * np.sin(phase)
+    return slices
+
+
+def coil_maps(coils: int, side: int, seed: int) -> NDArray[np.complex64]:
+    """Receive sensitivities (coils, side, side) of loops around the field of view, sum |s|^2 = 1 at every pixel.
+
+    The transverse field Bx - i By of a circular loop by the law of Biot and Savart, which is what a receive coil sees
+    (Hoult, "The principle of reciprocity in signal strength calculations", Concepts Magn. Reson. 12, 2000).  The
+    loops lie on a cylinder and are shifted along it, so that no wire crosses the slice.  Raises `InputError` for a
+    number of coils that no array has.
+    """
+    if not 1 <= coils <= MOST_COILS:
+        raise InputError(f"{coils} coils: 1 to {MOST_COILS} can be simulated")
+    rng = np.random.default_rng([seed, side, coils, 7])
+    cylinder = rng.uniform(1.2, 1.4)
+    loop_radius = float(np.clip(np.pi * cylinder / coils * 1.3, 0.25, 0.8))
+    at = (np.arange(side, dtype=np.float32) + np.float32(0.5)) * np.float32(2 / side) - 1
+    y, x = at.reshape(-1, 1), at.reshape(1, -1)
+    angles = 2 * np.pi * (np.arange(coils) + rng.uniform(0, 1)) / coils + rng.normal(0, 0.15, coils) / coils
+    maps = np.empty((coils, side, side), dtype=np.complex64)
+    for coil, angle in enumerate(angles):
+        reach = cylinder * rng.uniform(0.95, 1.05)
+        along = rng.choice([-1.0, 1.0]) * rng.uniform(0.2, 0.4)
+        maps[coil] = _loop_field(x, y, angle, reach, loop_radius, along)
+    maps *= np.exp(1j * rng.uniform(0, 2 * np.pi, (coils, 1, 1))).astype(np.complex64)
+    maps /= np.sqrt((np.abs(maps) ** 2).sum(axis=0))
+    return maps
+
+
+def _loop_field(x: Plane, y: Plane, angle: float, reach: float, radius: float, along: float) -> NDArray[np.complex64]:
+    """Sum over straight segments of dl x r / |r|^3 at z = 0; the loop faces the axis and is `along` it in z."""
+    turn = 2 * np.pi * (np.arange(LOOP_SEGMENTS) + 0.5) / LOOP_SEGMENTS
+    across, up = radius * np.cos(turn), radius * np.sin(turn)
+    d_across, d_up = -np.sin(turn), np.cos(turn)
+    cosine, sine = np.cos(angle), np.sin(angle)
+    field = np.zeros((y.size, x.size), dtype=np.complex64)
+    for wire in range(LOOP_SEGMENTS):
+        rx = x - np.float32(reach * cosine - across[wire] * sine)
+        ry = y - np.float32(reach * sine + across[wire] * cosine)
+        rz = np.float32(-along - up[wire])
+        dx, dy, dz = (np.float32(value) for value in (-d_across[wire] * sine, d_across[wire] * cosine, d_up[wire]))
+        strength = (rx * rx + ry * ry + rz * rz) ** np.float32(-1.5)
+        field += strength * ((dy * rz - dz * ry) - np.complex64(1j) * (dz * rx - dx * rz))
+    return field
+
+
+def _draw_fields(rng: np.random.Generator, size: int) -> _Fields:
+    """Frequencies are in cycles per field of view; the canvas holds four fields of view in each direction."""
+    smooth = tuple(_noise(rng, size, lambda f: np.exp(-((f / 1.6) ** 2))) for _ in range(3))
+    wobble = tuple(_noise(rng, size, lambda f: np.exp(-((f / 5.0) ** 2))) for _ in range(2))
+    folds = _noise(rng, size, lambda f: np.exp(-(((f - 9) / 3.0) ** 2)))
+    blobs = _noise(rng, size, lambda f: np.exp(-(((f - 3.5) / 2.0) ** 2)))
+    # Tissue texture without a scale of its own: power falls as 1/f^2 from the size of an organ on.
+    grain = _noise(rng, size, lambda f: 1 / np.hypot(f, 6.0))
+    return _Fields((*smooth, *wobble), folds, blobs, grain)
+
+
+def _noise(
+    rng: np.random.Generator, size: int, amplitude: Callable[[NDArray[np.float64]], NDArray[np.float64]]
+) -> Plane:
+    white = np.fft.rfft2(rng.standard_normal((size, size), dtype=np.float32))
+    frequency = np.hypot(np.fft.fftfreq(size)[:, None], np.fft.rfftfreq(size)[None]) * (size / 4)
+    filtered = amplitude(frequency)
+    filtered[0, 0] = 0
+    field = np.fft.irfft2(white * filtered, s=(size, size)).astype(np.float32)
+    unit: Plane = field / field.std()
+    return unit
+
+
+def _window(rng: np.random.Generator, field: Plane, side: int, zoom: tuple[float, float] = (1.0, 1.0)) -> Plane:
+    """A random window of `field`, turned and mirrored at random, a field of view times `zoom` wide."""
+    import cv2
+
+    width = round(side * rng.uniform(*zoom))
+    top, left = rng.integers(0, field.shape[0] - width + 1, size=2)
+    window = field[top : top + width, left : left + width]
+    if width != side:
+        window = cv2.resize(window, (side, side), interpolation=cv2.INTER_LINEAR).astype(np.float32)
+    turned: Plane = np.rot90(window, int(rng.integers(0, 4)))
+    return turned.T if rng.random() < 0.5 else turned
+
+
+def _magnitude(rng: np.random.Generator, fields: _Fields, side: int) -> Plane:
+    tissue = WEIGHTINGS[rng.integers(0, len(WEIGHTINGS))] * np.exp(rng.normal(0, CONTRAST_SPREAD, len(TISSUES)))
+    at = (np.arange(side, dtype=np.float32) + np.float32(0.5)) * np.float32(2 / side) - 1
+    shift = rng.normal(0, 0.03, 2).astype(np.float32)
+    y, x = at.reshape(-1, 1) - shift[0], at.reshape(1, -1) - shift[1]
+    # Slices are prescribed along the axes of the body, give or take some degrees.
+    angle = rng.integers(0, 4) * np.pi / 2 + rng.normal(0, 0.2)
+    cosine, sine = np.float32(np.cos(angle)), np.float32(np.sin(angle))
+    bend = np.float32(rng.uniform(0.01, 0.045))
+    wobble = np.float32(rng.uniform(0.002, 0.014))
+    bent = [
+        bend * _window(rng, fields.bends[axis], side) + wobble * _window(rng, fields.bends[3 + axis], side)
+        for axis in (0, 1)
+    ]
+    kind = KINDS[rng.choice(len(KINDS), p=KIND_PARTS)]
+    folds, blobs = (_window(rng, field, side, (0.75, 1.4)) for field in (fields.folds, fields.blobs))
+    scene = Scene(
+        x=cosine * x + sine * y + bent[0],
+        y=cosine * y - sine * x + bent[1],
+        folds=folds,
+        blobs=blobs,
+        grain=_window(rng, fields.grain, side),
+        tissue=dict(zip(TISSUES, tissue.tolist(), strict=True)),
+        pixel=2 / side,
+        rng=rng,
+    )
+    image = kind(scene)
+    image *= 1 + np.float32(rng.uniform(*TEXTURE_LEVEL)) * scene.grain
+    _vessels(rng, image, float(max(tissue)))
+    bias = rng.uniform(0.02, 0.25) * _window(rng, fields.bends[2], side)
+    bias += rng.normal(0, 0.15) * x + rng.normal(0, 0.15) * y
+    biased: Plane = np.maximum(image, 0) * np.exp(bias).astype(np.float32)
+    return biased
+
+
+def _vessels(rng: np.random.Generator, image: Plane, bright: float) -> None:
+    """Thin winding lines, flowing blood bright or dark: random walks of one pixel and less in width."""
+    import cv2
+
+    side = image.shape[0]
+    mask = np.zeros((side, side), dtype=np.uint8)
+    fraction_bits = 6
+    for _ in range(rng.integers(0, 12)):
+        heading = rng.uniform(0, 2 * np.pi) + np.cumsum(rng.normal(0, 0.4, 24))
+        steps = rng.uniform(0.005, 0.02) * np.stack([np.cos(heading), np.sin(heading)], axis=1)
+        points = (rng.uniform(0.15, 0.85, 2) + np.cumsum(steps, axis=0)) * side * 2**fraction_bits
+        strength = int(rng.integers(80, 256))
+        cv2.polylines(mask, [points.astype(np.int32)], False, strength, 1, cv2.LINE_AA, fraction_bits)
+    signal = bright * rng.uniform(0.5, 1.0) if rng.random() < 0.5 else 0.1 * bright
+    body = np.clip(image / np.float32(0.1 * bright), 0, 1)  # none in the air
+    image += mask.astype(np.float32) * np.float32(1 / 255) * body * (np.float32(signal) - image)
+
+
+def _phase(rng: np.random.Generator, fields: _Fields, side: int) -> Plane:
+    at = np.linspace(-1, 1, side, dtype=np.float32)
+    y, x = at.reshape(-1, 1), at.reshape(1, -1)
+    a, b, c, d, e = (rng.normal(0, 1, 5) * PHASE_RAD).astype(np.float32)
+    polynomial = a * x + b * y + c * x * x + d * x * y + e * y * y
+    field = np.float32(rng.uniform(0.1, 0.8)) * _window(rng, fields.bends[2], side)
+    phase: Plane = polynomial + field + np.float32(rng.uniform(0, 2 * np.pi))
+    return phase

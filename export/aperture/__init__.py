@@ -1,0 +1,1 @@
+"""Mask files and orders of coded apertures."""

@@ -1,0 +1,1 @@
+"""GDSII and OASIS."""

@@ -1,0 +1,236 @@
+"""The record of a mask order: `manifest.json` for machines, `order.json` for the shop, both from the same values."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from cidesign import __version__
+from cidesign.errors import FileError
+from cidesign.export.aperture.fiducials import Mark
+from cidesign.export.aperture.files import LAYER_MAP, Format
+from cidesign.export.aperture.layout import Compression, OrderOptions, Placement, Reading, Tone
+from cidesign.export.dmd.manifest import MANIFEST_NAME
+from cidesign.files import read_json
+from cidesign.hardware_profiles.aperture.schema import ApertureProfile
+from cidesign.hardware_profiles.loader import validate_profile
+from cidesign.records import first_problem
+
+SCHEMA_VERSION = 1
+ORDER_NAME, SHEET_NAME = "order.json", "order.html"
+
+_Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+_Text = Annotated[str, Field(max_length=500)]
+_LengthUm = Annotated[float, Field(ge=0, le=2e6, allow_inf_nan=False)]
+_Count = Annotated[int, Field(ge=0, le=2**40)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class OptionsRecord(_Strict):
+    """The options of the order, as `OrderOptions` has them."""
+
+    name: _Text
+    tone: Tone
+    reading: Reading
+    compression: Compression
+    tiff_pixel_um: _LengthUm | None
+    join_rows: bool
+    compensate_edge_bias: bool
+    fiducials: bool
+
+    def options(self) -> OrderOptions:
+        """The options themselves; raises `InputError` for a name that is not legal."""
+        return OrderOptions(**self.model_dump())
+
+
+class MaskRecord(_Strict):
+    """What was measured on a written mask file."""
+
+    format: Format
+    smallest_feature_um: _LengthUm | None
+    smallest_gap_um: _LengthUm | None
+    outlines: _Count
+    max_corners: _Count
+    pixel_um: _LengthUm | None
+    columns: _Count | None
+    rows: _Count | None
+
+
+class OrderFile(_Strict):
+    """One file of the folder."""
+
+    sha256: _Digest
+    bytes: _Count
+    role: Literal["mask", "order", "preview", "design"]
+    mask: MaskRecord | None = None
+
+
+class OrderManifest(_Strict):
+    """The content of `manifest.json` of a mask order.
+
+    `placement` says how the code lies in the files; `marks` (in code pixels from the code's upper left corner, as the
+    files have them) are what calibration looks for.  `drawn_open_fraction` is measured on the written files.
+    """
+
+    schema_version: Literal[1]
+    kind: Literal["aperture-export"]
+    cidesign_version: _Text
+    created_utc: _Text
+    profile_id: _Text
+    profile_digest: _Digest
+    profile: dict[str, Any]
+    design_digest: _Digest
+    options: OptionsRecord
+    placement: Placement
+    marks: tuple[Mark, ...]
+    critical_dimension_um: _LengthUm
+    open_fraction: Annotated[float, Field(ge=0, le=1)]
+    drawn_open_fraction: Annotated[float, Field(ge=0, le=1)]
+    files: dict[str, OrderFile]
+
+    def aperture_profile(self, where: Path) -> ApertureProfile:
+        """The manifest's own copy of the profile; its digest is checked."""
+        profile = validate_profile(self.profile, str(where / MANIFEST_NAME))
+        if not isinstance(profile, ApertureProfile):
+            raise FileError(f"{where}: {MANIFEST_NAME} holds a profile of kind {profile.kind}, not of an aperture")
+        if profile.digest != self.profile_digest or profile.id != self.profile_id:
+            raise FileError(f"{where}: the profile inside {MANIFEST_NAME} was changed after the export")
+        return profile
+
+    def masks(self) -> dict[str, MaskRecord]:
+        """The mask files by their names."""
+        return {name: record.mask for name, record in self.files.items() if record.mask}
+
+
+def is_order(folder: Path) -> bool:
+    """Whether a folder holds a mask order (its manifest says so)."""
+    path = folder / MANIFEST_NAME
+    return path.is_file() and read_json(path, "export manifest").get("kind") == "aperture-export"
+
+
+def read_order(folder: Path) -> OrderManifest:
+    """Read the manifest of a mask order; raises `FileError` when it is missing, damaged or of another version."""
+    if not (folder / MANIFEST_NAME).is_file():
+        raise FileError(f"{folder}: no mask order is in this folder ({MANIFEST_NAME} is missing); export a run to it")
+    raw = read_json(folder / MANIFEST_NAME, "export manifest")
+    version = raw.get("schema_version")
+    if version != SCHEMA_VERSION:
+        raise FileError(
+            f"{folder}: {MANIFEST_NAME} has schema version {version!r}, cidesign {__version__} reads {SCHEMA_VERSION}; "
+            "use the version of cidesign that wrote it"
+        )
+    try:
+        return OrderManifest.model_validate(raw)
+    except (ValidationError, RecursionError) as error:
+        problem = first_problem(error) if isinstance(error, ValidationError) else "nested too deeply"
+        raise FileError(f"{folder}: {MANIFEST_NAME} is damaged: {problem}") from error
+
+
+def order_record(manifest: OrderManifest) -> dict[str, Any]:
+    """What the shop needs to know, in words and numbers: the content of `order.json`."""
+    profile = validate_profile(manifest.profile, MANIFEST_NAME)
+    if not isinstance(profile, ApertureProfile):
+        raise FileError(f"{MANIFEST_NAME}: holds a profile of kind {profile.kind}, not of an aperture")
+    placement, masks, lithography = manifest.placement, manifest.masks(), profile.lithography
+    features = [record.smallest_feature_um for record in masks.values() if record.smallest_feature_um is not None]
+    gaps = [record.smallest_gap_um for record in masks.values() if record.smallest_gap_um is not None]
+    opaque = "emulsion" if lithography.process.value == "film" else "chrome"
+    bias_um = placement.edge_bias_nm / 1000
+    magnification = abs(profile.spectrograph.magnification.value)
+    return {
+        "schema_version": 1,
+        "kind": "aperture-order",
+        "name": manifest.options.name,
+        "created_utc": manifest.created_utc,
+        "written_by": f"cidesign {manifest.cidesign_version}",
+        "process": {"profile": profile.id, "kind": lithography.process.value, "name": profile.name},
+        "outer_size_um": [placement.width_nm / 1000, placement.height_nm / 1000],
+        "plate_size_mm": [lithography.plate_width_mm.value, lithography.plate_height_mm.value],
+        "code": {
+            "columns": placement.columns,
+            "rows": placement.rows,
+            "pitch_um": placement.pitch_nm / 1000,
+            "size_um": [placement.code_width_nm / 1000, placement.code_height_nm / 1000],
+            "origin_from_upper_left_um": [placement.origin_x_nm / 1000, placement.origin_y_nm / 1000],
+            "pitch_on_detector_um": round(placement.pitch_nm / 1000 * magnification, 6),
+        },
+        "smallest_feature_um": min(features, default=None),
+        "smallest_gap_um": min(gaps, default=None),
+        "measured_on": "the written files, re-read, along x and y",
+        "tone": tone_text(placement.tone, opaque),
+        "reading": reading_text(placement.reading, opaque),
+        "edge_bias": {
+            "applied_um": 0.0 - bias_um,
+            "says": _bias_text(bias_um),
+        },
+        "open_fraction_of_code": round(manifest.open_fraction, 6),
+        "drawn_open_fraction_of_code": round(manifest.drawn_open_fraction, 6),
+        "units": "um; GDSII and OASIS have a database unit of 1 nm, y up, (0, 0) in the middle of the code",
+        "writer_grid_um": lithography.writer_grid_um.value,
+        "layers": [
+            {"layer": layer, "datatype": datatype, "holds": what} for (layer, datatype), what in LAYER_MAP.items()
+        ],
+        "top_cell": manifest.options.name,
+        "critical_dimension_um": manifest.critical_dimension_um if manifest.marks else None,
+        "marks": [{"role": mark.role, "name": mark.name, "note": mark.note} for mark in manifest.marks],
+        "design_sha256": manifest.design_digest,
+        "files": {
+            name: {
+                "format": record.format,
+                "bytes": manifest.files[name].bytes,
+                "sha256": manifest.files[name].sha256,
+                **({"pixel_um": record.pixel_um, "pixels": [record.columns, record.rows]} if record.pixel_um else {}),
+                **({} if record.pixel_um else {"polygons": record.outlines, "max_vertices": record.max_corners}),
+            }
+            for name, record in masks.items()
+        },
+    }
+
+
+def _bias_text(bias_um: float) -> str:
+    if bias_um == 0:
+        return "none applied: the drawing has the size that the plate should have"
+    way = "in" if bias_um > 0 else "out"
+    return (
+        f"every edge of a clear area is drawn {abs(bias_um):g} um further {way}, against the bias of the process; "
+        "do not correct it again"
+    )
+
+
+def tone_text(tone: Tone, opaque: str) -> dict[str, str]:
+    """What 1-pixels and polygons become, and what is not drawn."""
+    if tone == "clear":
+        return {
+            "ones_become": "clear",
+            "not_drawn_becomes": opaque,
+            "says": f"1-pixels and polygons become clear: light passes there. All else is {opaque}, "
+            "also outside the drawing (digitised data clear).",
+        }
+    return {
+        "ones_become": opaque,
+        "not_drawn_becomes": "clear",
+        "says": f"1-pixels and polygons become {opaque}: light is blocked there. All else is clear, "
+        "also outside the drawing (digitised data dark).",
+    }
+
+
+def reading_text(reading: Reading, opaque: str) -> dict[str, str | bool]:
+    """From which side the plate reads right, and whether the files are mirrored for it."""
+    if reading == "chrome_up":
+        return {
+            "side": f"right-reading {opaque} up",
+            "files_are_mirrored": False,
+            "says": f"Seen from the {opaque} side the text reads right. The files show that side: "
+            "write them as they are, do not mirror them.",
+            "mount": f"the {opaque} faces the scene",
+        }
+    return {
+        "side": f"right-reading {opaque} down (wrong-reading {opaque} up)",
+        "files_are_mirrored": True,
+        "says": f"Seen through the base the text reads right. The files show the {opaque} side and are mirrored "
+        "already: write them as they are, do not mirror them again.",
+        "mount": f"the {opaque} faces the detector",
+    }

@@ -1,0 +1,1 @@
+"""Files of ALP boards (DLP7000)."""

@@ -1,0 +1,79 @@
+"""What every export format has in common: what it is given, what it writes, and what its reader gives back."""
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cidesign.constraints.sequence import SequencePlan
+from cidesign.export.dmd.manifest import Compression, FileRecord, Half, Role
+from cidesign.hardware_profiles.dmd.lattice import SuperpixelGrid
+from cidesign.hardware_profiles.dmd.schema import DmdProfile
+from cidesign.pattern import PatternStack
+
+
+@dataclass(frozen=True)
+class Job:
+    """A checked design on its way to a folder: the patterns, the device, the sequence, and the super-pixels."""
+
+    pattern: PatternStack
+    profile: DmdProfile
+    plan: SequencePlan
+    grid: SuperpixelGrid
+
+
+@dataclass(frozen=True)
+class Output:
+    """A folder that is being written, and what each file in it is; hashes are taken as the bytes go out."""
+
+    folder: Path
+    files: dict[str, FileRecord] = field(default_factory=dict)
+
+    def add(
+        self,
+        name: str,
+        role: Role,
+        parts: Iterable[bytes],
+        image: int | None = None,
+        half: Half | None = None,
+        compression: Compression | None = None,
+    ) -> None:
+        """Write a file from its parts; see `FileRecord` for what is said of it."""
+        digest, size_bytes = hashlib.sha256(), 0
+        with (self.folder / name).open("wb") as stream:
+            for part in parts:
+                stream.write(part)
+                digest.update(part)
+                size_bytes += len(part)
+        self.files[name] = FileRecord(
+            sha256=digest.hexdigest(), bytes=size_bytes, role=role, image=image, half=half, compression=compression
+        )
+
+
+@dataclass(frozen=True)
+class ReadBack:
+    """What a reader found in the device files alone.
+
+    `plan` is the sequence as the device would run it; `frames` yields the mirror levels (rows, columns), uint8,
+    of each entry in display order, and raises `FileError` when it meets damage.
+    """
+
+    plan: SequencePlan
+    frames: Iterator[NDArray[np.uint8]]
+
+
+@dataclass(frozen=True)
+class Exporter:
+    """One file format: who takes it, how it is written, and a reader that shares no code with the writer.
+
+    `write` puts the device files into an output and returns what the user should know; `read` needs nothing but them.
+    """
+
+    name: str
+    controllers: tuple[str, ...]
+    plane_order: str
+    write: Callable[[Job, Output], tuple[str, ...]]
+    read: Callable[[Path], ReadBack]

@@ -1,0 +1,1 @@
+"""Files of the DLPC350 (DLP4500)."""

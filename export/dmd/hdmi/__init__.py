@@ -1,0 +1,1 @@
+"""Frames that are streamed over HDMI."""

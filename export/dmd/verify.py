@@ -1,0 +1,169 @@
+"""Re-reads an export folder from disk and compares it with the design, bit for bit, and with the device's limits."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from cidesign.constraints.rules import check_design, require
+from cidesign.constraints.sequence import SequencePlan, video_time_us
+from cidesign.errors import FileError, LimitError
+from cidesign.export.dmd.base import ReadBack
+from cidesign.export.dmd.bitplanes import planes_of
+from cidesign.export.dmd.formats import exporter_named
+from cidesign.export.dmd.manifest import DESIGN_NAME, EntryRecord, Manifest, check_files, read_manifest
+from cidesign.export.dmd.sync_frames import sync_summary
+from cidesign.files import inside
+from cidesign.hardware_profiles.dmd.lattice import SuperpixelGrid, superpixel_grid
+from cidesign.hardware_profiles.dmd.schema import DmdProfile
+from cidesign.pattern import PatternStack
+from cidesign.units import format_bytes, format_duration_us
+
+FindingStatus = Literal["pass", "not evaluated", "remark"]
+
+
+class Finding(NamedTuple):
+    """One thing that was checked and found right, could not be checked, or is only told."""
+
+    check: str
+    result: str
+    status: FindingStatus = "pass"
+
+
+Report = Callable[[Finding], None]
+
+
+def verify_export(folder: Path, profile: DmdProfile | None = None, report: Report | None = None) -> list[Finding]:
+    """Check an export folder with everything re-read from disk; `report` is called with each finding.
+
+    The limits are those of the profile that the manifest carries, or of `profile`.  Raises `FileError` for files
+    that are damaged, edited or not the design, and `LimitError` for a limit that the device has.
+    """
+    findings: list[Finding] = []
+
+    def told(finding: Finding) -> None:
+        findings.append(finding)
+        if report:
+            report(finding)
+
+    def passed(check: str, result: str) -> None:
+        told(Finding(check, result))
+
+    manifest = read_manifest(folder)
+    exporter = exporter_named(manifest.format)
+    device = profile_for(manifest.device_profile(folder), profile, str(folder))
+    passed("manifest", f"{manifest.format} export for {device.id}, {len(manifest.entries)} frames")
+    check_files(folder, manifest)
+    total = sum(record.bytes for record in manifest.files.values())
+    passed("files", f"{len(manifest.files)} files, {format_bytes(total)}, every SHA-256 fits")
+    pattern = _design(folder, manifest)
+    passed("design", f"{pattern.count} patterns of {pattern.side} x {pattern.side}, {pattern.bit_depth} bit")
+    if pattern.sync_every is not None:
+        passed("sync frames", sync_summary(pattern))
+    back = exporter.read(folder)
+    check_sequence(folder, back.plan, pattern, manifest, device)
+    mode = (back.plan.mode or "").replace("_", " ")
+    passed("sequence", f"{len(back.plan.entries)} entries, {back.plan.images} images, {mode}: within all limits")
+    grid = superpixel_grid(device, pattern.side)
+    compared = compare_frames(folder, back, pattern, grid)
+    passed("mirrors", f"{compared} frames of {grid.index.size} mirrors equal the design bit for bit")
+    for finding in acquisition_times(device, back.plan):
+        told(finding)
+    return findings
+
+
+def profile_for(own: DmdProfile, asked: DmdProfile | None, where: str) -> DmdProfile:
+    """The profile to check against; raises `LimitError` when `asked` is another device than `own`."""
+    if asked is None:
+        return own
+    if asked.id != own.id:
+        raise LimitError(
+            f"{where}: designed for {own.id}, not for {asked.id}; leave out --profile, or design for the other device "
+            f"with `cidesign distill --profile {asked.id}`"
+        )
+    return asked
+
+
+def check_sequence(
+    folder: Path, plan: SequencePlan, pattern: PatternStack, manifest: Manifest, profile: DmdProfile
+) -> None:
+    """Compare the sequence that was re-read with the design, the manifest and the device's limits."""
+    if len(plan.entries) != len(pattern.frames()):
+        raise FileError(
+            f"{folder}: the device files show {len(plan.entries)} frames, the design has {len(pattern.frames())}; "
+            "export again"
+        )
+    for entry, record in zip(entry_records(pattern, plan), manifest.entries, strict=False):
+        if entry != record:
+            raise FileError(f"{folder}: frame {entry.frame} of the device files is not what the manifest says")
+    if len(plan.entries) != len(manifest.entries) or plan.images != manifest.images:
+        raise FileError(f"{folder}: the device files hold another number of frames or images than the manifest says")
+    if plan.mode != manifest.timing.mode or plan.total_us != manifest.timing.total_us:
+        raise FileError(f"{folder}: the device files have another mode or total time than the manifest says")
+    # The rules choose a mode when they plan; what was written in one must fit that one.
+    fits = any(
+        mode.name == plan.mode and len(plan.entries) <= mode.max_entries.value and plan.images <= mode.max_images.value
+        for mode in profile.sequence_modes
+    )
+    require(check_design(pattern, plan if fits else replace(plan, mode=None), profile))
+
+
+def compare_frames(folder: Path, back: ReadBack, pattern: PatternStack, grid: SuperpixelGrid) -> int:
+    """Compare every frame with the design spread over the mirrors; returns how many were equal."""
+    count = 0
+    for frame, (shown, designed) in enumerate(zip(back.frames, pattern.displayed(), strict=True)):
+        expected = grid.spread(designed)
+        if shown.shape != expected.shape:
+            raise FileError(
+                f"{folder}: frame {frame} has {shown.shape[1]} x {shown.shape[0]} mirrors, the device has "
+                f"{expected.shape[1]} x {expected.shape[0]}"
+            )
+        wrong = int(np.count_nonzero(shown != expected))
+        if wrong:
+            raise FileError(
+                f"{folder}: frame {frame} differs from the design in {wrong} of {expected.size} mirrors; export again"
+            )
+        count += 1
+    return count
+
+
+def entry_records(pattern: PatternStack, plan: SequencePlan) -> list[EntryRecord]:
+    """The manifest's lines for a plan."""
+    return [
+        EntryRecord(
+            frame=entry.frame,
+            pattern=frame.pattern,
+            role=frame.role,
+            image=entry.image,
+            slot=entry.slot,
+            planes=planes_of(plan.bit_depth, entry.slot),
+            loads_image=entry.loads_image,
+            exposure_us=entry.exposure_us,
+            period_us=entry.period_us,
+        )
+        for entry, frame in zip(plan.entries, pattern.frames(), strict=True)
+    ]
+
+
+def acquisition_times(profile: DmdProfile, plan: SequencePlan) -> list[Finding]:
+    """How long showing every frame once takes, on each way that images reach the device."""
+    stored = "pattern memory" if profile.interfaces.image_upload_at_run_time.value else "flash"
+    found = [Finding(f"time from {stored}", format_duration_us(plan.total_us), "remark")]
+    video_us = video_time_us(profile, len(plan.entries), plan.bit_depth, plan.exposure_us)
+    if video_us is not None:
+        found.append(Finding("time streamed over HDMI", format_duration_us(video_us), "remark"))
+    return found
+
+
+def _design(folder: Path, manifest: Manifest) -> PatternStack:
+    pattern = PatternStack.load(inside(folder, DESIGN_NAME, "export manifest"))
+    if pattern.design_digest != manifest.design_digest or pattern.profile_digest != manifest.profile_digest:
+        raise FileError(f"{folder}: {DESIGN_NAME} is not the design that the manifest names (their digests differ)")
+    told = None if pattern.sync_every is None else pattern.patterns_digest
+    if (manifest.sync_every, manifest.patterns_digest) != (pattern.sync_every, told):
+        raise FileError(
+            f"{folder}: the manifest says something else about sync frames than {DESIGN_NAME}; export again"
+        )
+    return pattern

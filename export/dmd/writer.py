@@ -1,0 +1,129 @@
+"""Writes a design as an export folder: checked before, read back and compared before it gets its name."""
+
+from pathlib import Path
+
+from cidesign import __version__
+from cidesign.constraints.rules import check_design, require
+from cidesign.constraints.sequence import SequencePlan
+from cidesign.errors import InputError, LimitError
+from cidesign.export.dmd.base import Exporter, Job, Output
+from cidesign.export.dmd.manifest import (
+    DESIGN_NAME,
+    PREVIEW_NAME,
+    FlipRecord,
+    GridRecord,
+    Manifest,
+    TimingRecord,
+    record_file,
+    write_manifest,
+)
+from cidesign.export.dmd.preview import write_preview
+from cidesign.export.dmd.sync_frames import added_frames, designed_plan, sync_note
+from cidesign.export.dmd.verify import entry_records, verify_export
+from cidesign.files import refuse_existing, replacing_folder
+from cidesign.hardware_profiles.dmd.lattice import superpixel_grid
+from cidesign.hardware_profiles.dmd.schema import DmdProfile
+from cidesign.pattern import PatternStack
+from cidesign.runs import now_utc
+
+
+def write_export(
+    exporter: Exporter,
+    pattern: PatternStack,
+    profile: DmdProfile,
+    plan: SequencePlan,
+    folder: Path,
+    force: bool = False,
+) -> Manifest:
+    """Write `pattern` for `profile` into `folder`, and verify it there; nothing is left when anything fails.
+
+    Raises `InputError` when the format or the design is for another device, `LimitError` for the first limit that
+    the design or the plan exceeds, and `FileError` when `folder` exists (without `force`) or cannot be written.
+    """
+    refuse_existing(folder, force)
+    if profile.controller.value not in exporter.controllers:
+        raise InputError(
+            f"format {exporter.name} is for {', '.join(exporter.controllers)}; {profile.id} has a "
+            f"{profile.controller.value} controller"
+        )
+    if pattern.profile_digest != profile.digest:
+        raise InputError(
+            f"patterns: they were designed for {pattern.profile_id} (profile digest {pattern.profile_digest[:12]}), "
+            f"not for {profile.id} ({profile.digest[:12]}); use the profile of the run"
+        )
+    _require(pattern, plan, profile)
+    job = Job(pattern, profile, plan, superpixel_grid(profile, pattern.side))
+    with replacing_folder(folder, force) as temporary:
+        manifest = _write_into(temporary, exporter, job)
+        verify_export(temporary)
+    return manifest
+
+
+def _require(pattern: PatternStack, plan: SequencePlan, profile: DmdProfile) -> None:
+    """Raise `LimitError` for the first limit that is exceeded, and say where only the sync frames exceed it."""
+    violations = check_design(pattern, plan, profile)
+    if (
+        violations
+        and pattern.sync_every is not None
+        and not check_design(pattern, designed_plan(profile, pattern, plan), profile)
+    ):
+        raise LimitError(
+            f"{violations[0]}; without its {added_frames(pattern)} sync frames the design fits: a larger --sync-every "
+            "adds fewer"
+        )
+    require(violations)
+
+
+def _write_into(folder: Path, exporter: Exporter, job: Job) -> Manifest:
+    out = Output(folder)
+    notes = exporter.write(job, out)
+    if job.pattern.sync_every is not None:
+        notes = (sync_note(job.pattern, job.profile, job.plan), *notes)
+    job.pattern.save(folder / DESIGN_NAME)
+    write_preview(job, folder / PREVIEW_NAME)
+    files = {
+        **out.files,
+        DESIGN_NAME: record_file(folder / DESIGN_NAME, "design"),
+        PREVIEW_NAME: record_file(folder / PREVIEW_NAME, "preview"),
+    }
+    plan, mirrors = job.plan, job.profile.mirrors
+    manifest = Manifest(
+        schema_version=1,
+        kind="export",
+        format=exporter.name,
+        cidesign_version=__version__,
+        created_utc=now_utc(),
+        profile_id=job.profile.id,
+        profile_digest=job.profile.digest,
+        profile=job.profile.model_dump(mode="json", exclude_none=True),
+        design_digest=job.pattern.design_digest,
+        patterns_digest=None if job.pattern.sync_every is None else job.pattern.patterns_digest,
+        sync_every=job.pattern.sync_every,
+        bit_depth=plan.bit_depth,
+        encoding=job.pattern.encoding,
+        polarity=1,
+        plane_order=exporter.plane_order,
+        grid=GridRecord(
+            side=job.grid.side,
+            side_columns=job.grid.side_columns,
+            side_um=job.grid.side_um,
+            columns=mirrors.columns.value,
+            rows=mirrors.rows.value,
+            lattice=mirrors.lattice.value,
+        ),
+        flips=FlipRecord(),
+        timing=TimingRecord(
+            mode=plan.mode,
+            requested_exposure_us=plan.requested_exposure_us,
+            requested_period_us=plan.requested_period_us,
+            exposure_us=plan.exposure_us,
+            total_us=plan.total_us,
+            notes=plan.notes,
+        ),
+        images=plan.images,
+        entries=tuple(entry_records(job.pattern, plan)),
+        notes=notes,
+        files=files,
+    )
+    write_manifest(folder, manifest)
+    return manifest

@@ -1,0 +1,1 @@
+"""Sequences and raw-data templates of MRI scans."""

@@ -1,0 +1,162 @@
+"""A 2-D spoiled gradient echo: every repetition plays the same lobes, scaled, so all lines share one echo time."""
+
+import math
+from dataclasses import replace
+
+from cidesign.export.mri.blocks import (
+    NS_PER_MS,
+    Acquisition,
+    Block,
+    Limits,
+    MriPlan,
+    Readout,
+    Selection,
+    ceil_to,
+    design_limits,
+    lobe_in,
+    shortest_lobe,
+    shown_ms,
+    slice_selection,
+    too_short,
+)
+from cidesign.export.mri.protocol import GreProtocol, dummies_for, ordered_lines
+from cidesign.export.mri.readout import ReadoutShape, gre_readout
+from cidesign.hardware_profiles.mri.schema import MriProfile
+from cidesign.pattern import Trajectory
+
+# Quadratic phase increment of RF spoiling (Zur et al., Magn. Reson. Med. 21, 251, 1991).
+RF_SPOILING_DEG = 117.0
+# Cycles that the spoilers wind up: across a slice, and across a pixel along the readout.
+SPOILER_CYCLES_SLICE, SPOILER_CYCLES_PIXEL = 4.0, 1.0
+# TRID: 1 a repetition that measures, 2 one that does not, 3 the noise scan.
+TRID_LINE, TRID_DUMMY, TRID_NOISE = 1, 2, 3
+
+
+def plan_gre(trajectory: Trajectory, protocol: GreProtocol, profile: MriProfile) -> MriPlan:
+    """Every block of the sequence; raises `LimitError` for what cannot be played, with the minimum and what binds."""
+    selection = slice_selection(
+        protocol.flip_angle_deg, "excitation", protocol.rf_duration_ms, protocol.slice_thickness_mm, profile
+    )
+    readout = gre_readout(trajectory, protocol, profile)
+    limits = design_limits(profile)
+    shared = limits.shared(3)
+    outermost = max(trajectory.lines // 2, 1) / (protocol.phase_fov * 1e-3)
+    areas = {
+        "readout prephaser": -readout.echo_area_per_m,
+        "phase encoding": outermost,
+        "slice rephaser": -selection.tail_area_per_m,
+    }
+    pre_ns, binding = longest_of(areas, shared)
+    spoil_areas = {
+        "readout spoiler": SPOILER_CYCLES_PIXEL * trajectory.readout / (protocol.fov_mm * 1e-3),
+        "phase rewinder": outermost,
+        "slice spoiler": SPOILER_CYCLES_SLICE / (protocol.slice_thickness_mm * 1e-3),
+    }
+    spoil_ns, spoil_binding = longest_of(spoil_areas, shared)
+    least_te_ns = round(selection.tail_ns + pre_ns + readout.echo_ns)
+    te_delay_ns, te_notes = echo_delay_ns(protocol, least_te_ns, limits, binding, readout)
+    least_tr_ns = selection.duration_ns + pre_ns + te_delay_ns + readout.gradient.duration_ns + spoil_ns
+    tr_ns, tr_notes = repetition_ns(protocol.tr_ms, least_tr_ns, limits, spoil_binding)
+    pre = [lobe_in(area, pre_ns, shared) for area in areas.values()]
+    spoil = [lobe_in(area, spoil_ns, shared) for area in spoil_areas.values()]
+    dummies, reason = dummies_for(protocol, tr_ns / NS_PER_MS)
+    lines = ordered_lines(trajectory, protocol.order)
+    blocks = opening_blocks(readout, protocol.noise_scan)
+    repetitions: list[int | None] = [*([None] * dummies), *lines]
+    for number, line in enumerate(repetitions):
+        phase = math.radians(RF_SPOILING_DEG * (number * (number + 1) / 2 % 360))
+        step = 0.0 if line is None else (line - trajectory.lines // 2) / max(trajectory.lines // 2, 1)
+        adc = None if line is None else Readout(readout.samples, readout.dwell_ns, readout.delay_ns, phase)
+        blocks += [
+            excitation_block(selection, phase, line is None),
+            Block(pre_ns + te_delay_ns, gx=pre[0], gy=pre[1].scaled(step), gz=pre[2]),
+            Block(readout.gradient.duration_ns, gx=readout.gradient, adc=adc, labels=line_labels(line)),
+            Block(spoil_ns + tr_ns - least_tr_ns, gx=spoil[0], gy=spoil[1].scaled(-step), gz=spoil[2]),
+        ]
+    return MriPlan(
+        blocks=tuple(blocks),
+        acquisitions=tuple(Acquisition(shot, 0, line) for shot, line in enumerate(lines)),
+        samples=readout.samples,
+        dwell_ns=readout.dwell_ns,
+        te_ns=least_te_ns + te_delay_ns,
+        tr_ns=tr_ns,
+        echo_spacing_ns=None,
+        dummies=dummies,
+        dummies_reason=reason,
+        notes=(*readout.notes, *te_notes, *tr_notes),
+    )
+
+
+def longest_of(areas: dict[str, float], limits: Limits) -> tuple[int, str]:
+    """The time that lobes played together need, and which of them binds it by which limit."""
+    times = {name: shortest_lobe(area, limits) for name, area in areas.items()}
+    name, (duration_ns, limit) = max(times.items(), key=lambda item: item[1][0])
+    return duration_ns, f"the {name} of {shown_ms(duration_ns)} at a {limit} (the design limit shared by the axes)"
+
+
+def opening_blocks(readout: ReadoutShape, noise_scan: bool) -> list[Block]:
+    """The first blocks: every label at 0, and samples without a pulse when a noise scan is asked for.
+
+    Siemens interpreter 1.5.0 stops at files whose labels have no start value (pulseq/pulseq issue 104).
+    """
+    blocks = [Block(0, labels=(("LIN", 0), ("SLC", 0), ("NOISE", 0)))]
+    if noise_scan:
+        adc = Readout(readout.samples, readout.dwell_ns, readout.delay_ns, 0.0)
+        blocks.append(Block(readout.gradient.duration_ns, adc=adc, labels=(("TRID", TRID_NOISE), ("NOISE", 1))))
+    return blocks
+
+
+def excitation_block(selection: Selection, phase_rad: float, dummy: bool) -> Block:
+    """The slice-selective excitation that opens a repetition."""
+    pulse = replace(selection.pulse, phase_rad=phase_rad)
+    labels = (("TRID", TRID_DUMMY if dummy else TRID_LINE), ("NOISE", 0))
+    return Block(selection.duration_ns, rf=pulse, gz=selection.gradient, labels=labels)
+
+
+def line_labels(line: int | None) -> tuple[tuple[str, int], ...]:
+    """The label that names the line of a readout; none for a dummy."""
+    return () if line is None else (("LIN", line),)
+
+
+def echo_delay_ns(
+    protocol: GreProtocol, least_ns: int, limits: Limits, binding: str, readout: ReadoutShape
+) -> tuple[int, tuple[str, ...]]:
+    """How long the echo must be delayed on the raster; raises `LimitError` when it is asked for too early."""
+    if protocol.te_ms is None:
+        return 0, (f"TE: the shortest, {least_ns / NS_PER_MS:g} ms",)
+    asked_ns = round(protocol.te_ms * NS_PER_MS)
+    if asked_ns < least_ns:
+        half_ns = round(readout.echo_ns)
+        raise too_short(
+            "TE",
+            asked_ns,
+            least_ns,
+            f"{binding}, with half a pulse of {protocol.rf_duration_ms / 2:g} ms and {shown_ms(half_ns)} of readout "
+            "before the echo",
+            f"give te_ms of at least {least_ns / NS_PER_MS:g}, a larger bandwidth or fov_mm, or a "
+            "shorter rf_duration_ms",
+        )
+    delay_ns = ceil_to(asked_ns - least_ns, limits.raster_ns)
+    made_ns = least_ns + delay_ns
+    if made_ns == asked_ns:
+        return delay_ns, ()
+    return delay_ns, (f"TE: {protocol.te_ms:g} ms asked for, {made_ns / NS_PER_MS:g} ms made on the block raster",)
+
+
+def repetition_ns(asked_ms: float | None, least_ns: int, limits: Limits, binding: str) -> tuple[int, tuple[str, ...]]:
+    """The repetition time on the raster; raises `LimitError` when it is asked for too short."""
+    if asked_ms is None:
+        return least_ns, (f"TR: the shortest, {least_ns / NS_PER_MS:g} ms",)
+    asked_ns = round(asked_ms * NS_PER_MS)
+    if asked_ns < least_ns:
+        raise too_short(
+            "TR",
+            asked_ns,
+            least_ns,
+            f"the sum of pulse, prephasers, readout and {binding}",
+            f"give tr_ms of at least {least_ns / NS_PER_MS:g}, a shorter te_ms, or a larger bandwidth",
+        )
+    made_ns = least_ns + ceil_to(asked_ns - least_ns, limits.raster_ns)
+    if made_ns == asked_ns:
+        return made_ns, ()
+    return made_ns, (f"TR: {asked_ms:g} ms asked for, {made_ns / NS_PER_MS:g} ms made on the block raster",)

@@ -1,0 +1,1 @@
+"""Pulseq files."""

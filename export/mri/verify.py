@@ -1,0 +1,112 @@
+"""Re-reads an MRI export from disk and compares every file with the design and with the limits of the scanner."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from cidesign.errors import FileError, LimitError
+from cidesign.export.dmd.manifest import DESIGN_NAME
+from cidesign.export.dmd.verify import Finding
+from cidesign.export.mri.check_line import CheckLine
+from cidesign.export.mri.checks import check_sequence, failures, nothing_evaluated
+from cidesign.export.mri.ismrmrd import check_ismrmrd
+from cidesign.export.mri.manifest import MriManifest, acquisitions_of, check_mri_files, read_mri_manifest
+from cidesign.export.mri.tables import read_csv_lines, read_mat_lines
+from cidesign.files import inside
+from cidesign.hardware_profiles.mri.schema import MriProfile
+from cidesign.io.bart import bart_mask, bart_trajectory, read_cfl
+from cidesign.pattern import Trajectory
+from cidesign.units import format_bytes
+
+
+def verify_mri_export(folder: Path, profile: MriProfile | None = None, rerun: bool = True) -> Iterator[Finding]:
+    """Check an MRI export with everything re-read from disk, and yield each thing that was found right.
+
+    The limits are the design limits of the profile that the manifest carries, or of `profile`.  `rerun` False leaves
+    out the checks of the sequences, for a caller that has just made them.  Raises `FileError` for files that are
+    damaged, edited or not the design, and `LimitError` for a limit of the scanner.
+    """
+    manifest = read_mri_manifest(folder)
+    scanner = _profile(manifest.scanner_profile(folder), profile, folder)
+    yield Finding("manifest", f"{manifest.protocol.get('kind')} for {scanner.id}, {', '.join(manifest.formats)}")
+    check_mri_files(folder, manifest)
+    total = sum(record.bytes for record in manifest.files.values())
+    yield Finding("files", f"{len(manifest.files)} files, {format_bytes(total)}, every SHA-256 fits")
+    trajectory = _design(folder, manifest)
+    yield Finding(
+        "design",
+        f"{len(trajectory.acquired)} of {trajectory.lines} lines, R = {trajectory.acceleration:.4g}, "
+        f"{trajectory.calibration_lines} calibration lines",
+    )
+    if sorted(manifest.scan.lines) != trajectory.acquired.tolist():
+        raise FileError(
+            f"{folder}: the order of lines in the manifest does not hold the lines of the design, each once"
+        )
+    if rerun:
+        for name in manifest.files_of("pulseq-1.5.0", "pulseq-1.4.1"):
+            yield from _sequence(folder, name, scanner, trajectory)
+    yield from _companions(folder, manifest, trajectory)
+
+
+def _profile(own: MriProfile, asked: MriProfile | None, folder: Path) -> MriProfile:
+    if asked is None:
+        return own
+    if asked.id != own.id:
+        raise LimitError(
+            f"{folder}: designed for {own.id}, not for {asked.id}; leave out --profile, or check one file of it with "
+            f"`cidesign check FILE.seq --profile {asked.id}`"
+        )
+    return asked
+
+
+def _design(folder: Path, manifest: MriManifest) -> Trajectory:
+    trajectory = Trajectory.load(inside(folder, DESIGN_NAME, "export manifest"))
+    if trajectory.design_digest != manifest.design_digest or trajectory.profile_digest != manifest.profile_digest:
+        raise FileError(f"{folder}: {DESIGN_NAME} is not the design that the manifest names (their digests differ)")
+    return trajectory
+
+
+def _sequence(folder: Path, name: str, scanner: MriProfile, trajectory: Trajectory) -> Iterator[Finding]:
+    lines = check_sequence(folder / name, scanner, trajectory, "design")
+    failed = failures(lines)
+    if failed:
+        raise _error(folder / name, failed[0])
+    if nothing_evaluated(lines):
+        raise FileError(lines[0].value)
+    for line in lines:
+        limit = f" (limit {line.limit})" if line.limit else ""
+        if line.status == "not evaluated":
+            yield Finding(f"{name}: {line.check}", f"not evaluated: {line.value}", "not evaluated")
+        else:
+            yield Finding(
+                f"{name}: {line.check}", f"{line.value}{limit}", "pass" if line.status == "pass" else "remark"
+            )
+
+
+def _error(path: Path, line: CheckLine) -> FileError | LimitError:
+    kind = FileError if line.breaks == "file" else LimitError
+    return kind(f"{path}: {line.check} is {line.value}, the limit is {line.limit} ({line.source}); export again")
+
+
+def _companions(folder: Path, manifest: MriManifest, trajectory: Trajectory) -> Iterator[Finding]:
+    lines, name = manifest.scan.lines, manifest.name
+    for file in manifest.files_of("ismrmrd"):
+        yield Finding(file, check_ismrmrd(folder / file, trajectory, lines))
+    if manifest.files_of("bart-mask"):
+        mask = read_cfl(folder / f"{name}_mask", 2)
+        if not np.array_equal(mask, bart_mask(trajectory)):
+            raise FileError(f"{folder / name}_mask.cfl: is not the mask of the design; export again")
+        yield Finding(f"{name}_mask.cfl", f"{mask.shape[0]} x {mask.shape[1]}, equals the mask of the design")
+        points = read_cfl(folder / f"{name}_traj", 3)
+        if not np.array_equal(points, bart_trajectory(trajectory, lines)):
+            raise FileError(f"{folder / name}_traj.cfl: is not the trajectory of the design; export again")
+        yield Finding(f"{name}_traj.cfl", f"{len(lines)} lines in order of acquisition, 1/FOV")
+    for file in manifest.files_of("lines-csv"):
+        if read_csv_lines(folder / file) != acquisitions_of(manifest.scan):
+            raise FileError(f"{folder / file}: its rows are not the order of lines in the manifest; export again")
+        yield Finding(file, f"{len(lines)} rows equal the order of lines")
+    for file in manifest.files_of("lines-mat"):
+        if read_mat_lines(folder / file) != lines:
+            raise FileError(f"{folder / file}: its lines are not the order of lines in the manifest; export again")
+        yield Finding(file, f"{len(lines)} lines equal the order of lines")

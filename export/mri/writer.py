@@ -1,0 +1,235 @@
+"""Writes the lines of a design as an MRI export: planned, written, re-read and checked before it gets its name."""
+
+import platform
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cidesign import __version__
+from cidesign.errors import FileError, InputError, LimitError
+from cidesign.export.dmd.manifest import DESIGN_NAME
+from cidesign.export.mri.blocks import MriPlan
+from cidesign.export.mri.check_line import CheckLine
+from cidesign.export.mri.checks import check_sequence, failures, nothing_evaluated
+from cidesign.export.mri.gre import plan_gre
+from cidesign.export.mri.ismrmrd import ismrmrd, write_ismrmrd
+from cidesign.export.mri.manifest import (
+    CheckRecord,
+    MriFile,
+    MriManifest,
+    Role,
+    ScanRecord,
+    check_records,
+    protocol_record,
+    record_file,
+    scan_record,
+    write_mri_manifest,
+)
+from cidesign.export.mri.protocol import GreProtocol, Protocol, TseProtocol
+from cidesign.export.mri.pulseq.library import library_version
+from cidesign.export.mri.pulseq.write import write_pulseq
+from cidesign.export.mri.tables import write_csv, write_mat
+from cidesign.export.mri.tse import plan_tse
+from cidesign.export.mri.verify import verify_mri_export
+from cidesign.files import refuse_existing, replacing_folder, write_json
+from cidesign.hardware_profiles.mri.schema import MriProfile
+from cidesign.hardware_profiles.schema import sourced_values
+from cidesign.io.bart import bart_mask, bart_trajectory, write_cfl
+from cidesign.pattern import Trajectory, centre_block
+from cidesign.runs import now_utc
+
+MRI_FORMATS = ("pulseq", "ismrmrd", "bart", "table", "mat")
+DEFAULT_FORMATS = ("pulseq", "ismrmrd", "bart", "table")
+NOTES = (
+    "Nothing here has been on a scanner; for research only. Clearance for nerve stimulation and SAR is the scanner's.",
+    "Pulseq 1.4.1 and 1.5.0 hold the same sequence: take the one that your interpreter accepts; it rejects the other.",
+    "Reconstruct offline: Siemens online reconstruction takes the number of lines from the largest LIN label and "
+    "expects a regular pattern.",
+    "The ISMRMRD file is a template: its data are zeros.",
+)
+
+
+def plan_scan(trajectory: Trajectory, protocol: GreProtocol | TseProtocol, profile: MriProfile) -> MriPlan:
+    """The sequence for a design; raises `LimitError` for what cannot be played and `InputError` for another profile."""
+    if trajectory.profile_digest != profile.digest:
+        raise InputError(
+            f"trajectory: it was designed for {trajectory.profile_id} (profile digest "
+            f"{trajectory.profile_digest[:12]}), not for {profile.id} ({profile.digest[:12]}); use the "
+            "profile of the run"
+        )
+    if isinstance(protocol, TseProtocol):
+        return plan_tse(trajectory, protocol, profile)
+    return plan_gre(trajectory, protocol, profile)
+
+
+def write_mri_export(
+    trajectory: Trajectory,
+    profile: MriProfile,
+    folder: Path,
+    protocol: GreProtocol | TseProtocol,
+    formats: Sequence[str] = DEFAULT_FORMATS,
+    force: bool = False,
+) -> MriManifest:
+    """Write the lines for `profile` into `folder`, re-read and check all files; nothing is left when anything fails.
+
+    Raises `InputError` for an unknown format or a missing package, `LimitError` for what the scanner cannot play, and
+    `FileError` when `folder` exists (without `force`) or cannot be written.
+    """
+    refuse_existing(folder, force)
+    wanted = tuple(dict.fromkeys(formats))
+    unknown = [name for name in wanted if name not in MRI_FORMATS]
+    if unknown or not wanted:
+        raise InputError(f"format {', '.join(unknown) or '(none)'}: give some of {', '.join(MRI_FORMATS)}")
+    plan = plan_scan(trajectory, protocol, profile)
+    name = f"{protocol.kind}_{len(trajectory.acquired)}of{trajectory.lines}"
+    with replacing_folder(folder, force) as temporary:
+        files = _write_files(temporary, name, wanted, plan, trajectory, protocol, profile)
+        checks = _checked(temporary, files, trajectory, profile)
+        scan = scan_record(plan, trajectory.acceleration)
+        if "table" in wanted:
+            record = temporary / f"{name}.json"
+            write_json(record, _record(trajectory, protocol, profile, scan, checks, plan.notes))
+            files[record.name] = record_file(record, "record-json")
+        manifest = MriManifest(
+            schema_version=1,
+            kind="mri-export",
+            name=name,
+            cidesign_version=__version__,
+            versions=_versions(wanted),
+            created_utc=now_utc(),
+            profile_id=profile.id,
+            profile_digest=profile.digest,
+            profile=profile.model_dump(mode="json", exclude_none=True),
+            design_digest=trajectory.design_digest,
+            formats=wanted,
+            protocol=protocol_record(protocol),
+            scan=scan,
+            checks=tuple(checks),
+            notes=(*plan.notes, _dummies_note(plan), *_line_notes(trajectory), *NOTES),
+            files=files,
+        )
+        write_mri_manifest(temporary, manifest)
+        for _ in verify_mri_export(temporary, rerun=False):
+            pass
+    return manifest
+
+
+def _write_files(
+    folder: Path,
+    name: str,
+    formats: tuple[str, ...],
+    plan: MriPlan,
+    trajectory: Trajectory,
+    protocol: Protocol,
+    profile: MriProfile,
+) -> dict[str, MriFile]:
+    files: dict[str, MriFile] = {}
+
+    def record(path: Path, role: Role) -> None:
+        files[path.name] = record_file(path, role)
+
+    lines = [acquisition.line for acquisition in plan.acquisitions]
+    if "pulseq" in formats:
+        v150, v141 = folder / f"{name}_v150.seq", folder / f"{name}_v141.seq"
+        write_pulseq(plan, trajectory, protocol, profile, v150, v141)
+        record(v150, "pulseq-1.5.0")
+        record(v141, "pulseq-1.4.1")
+    if "ismrmrd" in formats:
+        write_ismrmrd(folder / f"{name}.h5", plan, trajectory, protocol, profile)
+        record(folder / f"{name}.h5", "ismrmrd")
+    if "bart" in formats:
+        for path in write_cfl(folder / f"{name}_mask", bart_mask(trajectory)):
+            record(path, "bart-mask")
+        for path in write_cfl(folder / f"{name}_traj", bart_trajectory(trajectory, lines)):
+            record(path, "bart-trajectory")
+    if "table" in formats:
+        write_csv(folder / f"{name}.csv", trajectory, plan.acquisitions)
+        record(folder / f"{name}.csv", "lines-csv")
+    if "mat" in formats:
+        write_mat(folder / f"{name}.mat", trajectory, lines, protocol)
+        record(folder / f"{name}.mat", "lines-mat")
+    trajectory.save(folder / DESIGN_NAME)
+    record(folder / DESIGN_NAME, "design")
+    return files
+
+
+def _checked(folder: Path, files: dict[str, MriFile], trajectory: Trajectory, profile: MriProfile) -> list[CheckRecord]:
+    """Check every sequence as it lies on disk, against the design limits."""
+    records = []
+    for name, record in files.items():
+        if record.role not in ("pulseq-1.5.0", "pulseq-1.4.1"):
+            continue
+        lines = check_sequence(folder / name, profile, trajectory, "design")
+        failed = failures(lines)
+        if failed:
+            raise LimitError(
+                f"{name}: {failed[0].check} is {failed[0].value}, the limit is {failed[0].limit} "
+                f"({failed[0].source}); {_way_out(failed[0])}"
+            )
+        if nothing_evaluated(lines):
+            raise FileError(lines[0].value)
+        records += check_records(name, lines)
+    return records
+
+
+def _way_out(failed: CheckLine) -> str:
+    if failed.breaks == "stimulation":
+        return "give the profile a lower design slew, or use a thicker slice or a larger fov_mm"
+    return "nothing was exported; please report the protocol and the profile"
+
+
+def _record(
+    trajectory: Trajectory,
+    protocol: Protocol,
+    profile: MriProfile,
+    scan: ScanRecord,
+    checks: list[CheckRecord],
+    notes: tuple[str, ...],
+) -> dict[str, Any]:
+    """The record for people: lines, exact acceleration, every profile value with its source, checks and versions."""
+    return {
+        "what": "phase-encode lines designed by cidesign; for research only, never played on a scanner",
+        "cidesign_version": __version__,
+        "matrix": {"readout": trajectory.readout, "lines": trajectory.lines},
+        "centre_line": trajectory.lines // 2,
+        "lines": trajectory.acquired.tolist(),
+        "acceleration": trajectory.acceleration,
+        "calibration_lines": list(centre_block(trajectory.lines, trajectory.calibration_lines)),
+        "order": scan.lines,
+        "trajectory_file": "points in 1/FOV, readout without oversampling",
+        "protocol": protocol_record(protocol),
+        "scan": scan.model_dump(mode="json", exclude={"acquisitions"}),
+        "profile": {
+            "id": profile.id,
+            "digest": profile.digest,
+            "values": {path: value.model_dump(mode="json") for path, value in sourced_values(profile)},
+        },
+        "checks": [check.model_dump(mode="json") for check in checks],
+        "notes": [*notes, *NOTES],
+    }
+
+
+def _versions(formats: tuple[str, ...]) -> dict[str, str]:
+    versions = {"python": platform.python_version(), "numpy": np.__version__}
+    if "pulseq" in formats:
+        versions["pypulseq"] = library_version()
+    if "ismrmrd" in formats:
+        from importlib.metadata import version
+
+        versions["ismrmrd"] = version(ismrmrd().__name__)
+    return versions
+
+
+def _dummies_note(plan: MriPlan) -> str:
+    return f"dummies: {plan.dummies_reason}"
+
+
+def _line_notes(trajectory: Trajectory) -> tuple[str, ...]:
+    notes = []
+    if trajectory.lines // 2 not in trajectory.acquired:
+        notes.append(f"line {trajectory.lines // 2}, the centre of k-space, is not measured")
+    if trajectory.lines - 1 not in trajectory.acquired:
+        notes.append(f"the last line {trajectory.lines - 1} is not measured: the largest LIN label is less than that")
+    return tuple(notes)

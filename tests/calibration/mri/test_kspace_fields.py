@@ -1,0 +1,435 @@
+"""Every header field of a readout that changes what a sample means: honoured, or refused by its name."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from cidesign.calibration.mri.kspace import centred_fft, centred_ifft
+from cidesign.calibration.mri.raw import files as kspace_files
+from cidesign.calibration.mri.raw.child import FIELDS, answer, by_number
+from cidesign.calibration.mri.raw.flags import ISMRMRD_FLAGS, SIEMENS_FLAGS
+from cidesign.calibration.mri.raw.readers import read_kspace
+from cidesign.calibration.mri.raw.readouts import Matrix, Readouts, assemble
+from cidesign.errors import FileError, InputError
+from cidesign.io.child import Refused
+
+COILS, LINES, SAMPLES = 2, 8, 32
+RECORDED = 2 * SAMPLES
+Complex = NDArray[np.complex64]
+HEAD = np.dtype(
+    [
+        ("version", "<u2"), ("flags", "<u8"), ("measurement_uid", "<u4"), ("scan_counter", "<u4"),
+        ("acquisition_time_stamp", "<u4"), ("physiology_time_stamp", "<u4", 3), ("number_of_samples", "<u2"),
+        ("available_channels", "<u2"), ("active_channels", "<u2"), ("channel_mask", "<u8", 16), ("discard_pre", "<u2"),
+        ("discard_post", "<u2"), ("center_sample", "<u2"), ("encoding_space_ref", "<u2"),
+        ("trajectory_dimensions", "<u2"), ("sample_time_us", "<f4"), ("position", "<f4", 3), ("read_dir", "<f4", 3),
+        ("phase_dir", "<f4", 3), ("slice_dir", "<f4", 3), ("patient_table_position", "<f4", 3),
+        ("idx", [(name, "<u2") for name in ("kspace_encode_step_1", "kspace_encode_step_2", "average", "slice",
+                                            "contrast", "phase", "repetition", "set", "segment")]
+         + [("user", "<u2", 8)]),
+        ("user_int", "<i4", 8), ("user_float", "<f4", 8),
+    ]
+)  # fmt: skip
+RECORD = np.dtype([("head", HEAD), ("traj", h5py.vlen_dtype(np.float32)), ("data", h5py.vlen_dtype(np.float32))])
+ENCODING = """<encoding>
+<encodedSpace><matrixSize><x>{recorded}</x><y>{lines}</y><z>1</z></matrixSize>
+<fieldOfView_mm><x>400</x><y>200</y><z>5</z></fieldOfView_mm></encodedSpace>
+<reconSpace><matrixSize><x>{samples}</x><y>{lines}</y><z>1</z></matrixSize>
+<fieldOfView_mm><x>200</x><y>200</y><z>5</z></fieldOfView_mm></reconSpace>
+<encodingLimits><kspace_encoding_step_1><minimum>0</minimum><maximum>{last}</maximum><center>{centre}</center>
+</kspace_encoding_step_1>{limits}</encodingLimits><trajectory>{trajectory}</trajectory>{more}</encoding>"""
+
+
+def encoding(lines: int = LINES, trajectory: str = "cartesian", limits: str = "", more: str = "") -> str:
+    return ENCODING.format(
+        recorded=RECORDED, samples=SAMPLES, lines=lines, last=lines - 1, centre=lines // 2, trajectory=trajectory,
+        limits=limits, more=more,
+    )  # fmt: skip
+
+
+def header(*encodings: str, more: str = "") -> str:
+    content = more + "".join(encodings or [encoding()])
+    return f'<ismrmrdHeader xmlns="http://www.ismrm.org/ISMRMRD">{content}</ismrmrdHeader>'
+
+
+def kspace(seed: int = 5) -> Complex:
+    """(coils, lines, recorded) of an image that lies in the middle half of the readout's field of view."""
+    rng = np.random.default_rng(seed)
+    image = np.zeros((COILS, LINES, RECORDED), dtype=np.complex64)
+    values = rng.standard_normal((2, COILS, LINES, SAMPLES))
+    image[:, :, SAMPLES // 2 : SAMPLES // 2 + SAMPLES] = values[0] + 1j * values[1]
+    return centred_fft(image, (-2, -1))
+
+
+def plain(k: Complex) -> Complex:
+    """Without readout oversampling."""
+    image = centred_ifft(k, (-1,))
+    return centred_fft(image[..., SAMPLES // 2 : SAMPLES // 2 + SAMPLES], (-1,))
+
+
+def readout(line: int, samples: Complex, flags: tuple[int, ...] = (), **changes: Any) -> tuple[Any, Complex]:
+    """One acquisition; `flags` count from 1 as in ismrmrd.h."""
+    head = np.zeros((), dtype=HEAD)
+    head["version"], head["sample_time_us"] = 1, 5.0
+    head["number_of_samples"], head["active_channels"] = samples.shape[1], len(samples)
+    head["center_sample"] = samples.shape[1] // 2
+    head["flags"] = sum(1 << (flag - 1) for flag in flags)
+    head["idx"]["kspace_encode_step_1"] = line
+    for name, value in changes.items():
+        (head["idx"] if name in HEAD["idx"].names else head)[name] = value
+    return head, samples
+
+
+def scan(k: Complex | None = None, **changes: Any) -> list[tuple[Any, Complex]]:
+    data = kspace() if k is None else k
+    return [readout(line, data[:, line], scan_counter=line + 1, **changes) for line in range(data.shape[1])]
+
+
+def write(path: Path, groups: dict[str, tuple[list[tuple[Any, Complex]], str]]) -> Path:
+    with h5py.File(path, "w") as stored:
+        for name, (acquisitions, xml) in groups.items():
+            group = stored.create_group(name) if name != "/" else stored
+            group["xml"] = xml
+            table = group.create_dataset("data", (len(acquisitions),), dtype=RECORD)
+            rows = np.zeros(len(acquisitions), dtype=RECORD)
+            for number, (head, samples) in enumerate(acquisitions):
+                rows["head"][number] = head
+                rows["traj"][number] = np.zeros(0, np.float32)
+                rows["data"][number] = np.ascontiguousarray(samples).view(np.float32).reshape(-1)
+            table[:] = rows
+    return path
+
+
+@pytest.fixture(autouse=True)
+def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The reader without its process, which takes a second to start; `test_kspace_readers` tries it with."""
+
+    def asked(path: Path, reader: str, request: dict[str, Any], *_: Any) -> Any:
+        try:
+            return answer({**request, "path": str(path)})
+        except Refused as error:
+            raise FileError(f"{path}: {error}") from error
+
+    monkeypatch.setattr(kspace_files, "ask", asked)
+
+
+@pytest.fixture
+def mrd(tmp_path: Path) -> Callable[..., Path]:
+    """A file of one group from acquisitions and encodings."""
+
+    def made(acquisitions: list[tuple[Any, Complex]], *encodings: str) -> Path:
+        return write(tmp_path / "raw.h5", {"dataset": (acquisitions, header(*encodings))})
+
+    return made
+
+
+def test_a_plain_file_raises_no_remark(mrd: Callable[..., Path]) -> None:
+    raw = read_kspace(mrd(scan()))
+    np.testing.assert_allclose(raw.k, plain(kspace()), atol=2e-6)
+    assert raw.notes == ("readout oversampling of 2 removed",)
+
+
+class TestMeasurements:
+    """Several measurements in one file."""
+
+    def file(self, tmp_path: Path, names: list[str], noise: tuple[str, ...] = ()) -> Path:
+        groups = {}
+        for seed, name in enumerate(names):
+            acquisitions = scan(kspace(seed))
+            if name in noise:
+                acquisitions = [readout(0, np.ones((COILS, RECORDED), np.complex64), (19,))]
+            more = f"<measurementInformation><protocolName>scan_{seed}</protocolName></measurementInformation>"
+            groups[name] = (acquisitions, header(more=more))
+        return write(tmp_path / "raw.h5", groups)
+
+    def test_are_listed_in_the_order_of_their_numbers(self, tmp_path: Path) -> None:
+        path = self.file(tmp_path, [f"dataset_{number}" for number in (1, 11, 2)])
+        with pytest.raises(InputError) as told:
+            read_kspace(path)
+        text = str(told.value)
+        assert "holds 3 measurements" in text
+        assert "choose one with --set measurement=NAME" in text
+        assert re.findall(r"dataset_(\d+) \(protocol scan_(\d)", text) == [("1", "0"), ("2", "2"), ("11", "1")]
+        assert "8 imaging readouts of lines 0 to 7, 64 samples, 2 coils" in text
+
+    def test_one_is_chosen_and_the_others_are_told(self, tmp_path: Path) -> None:
+        path = self.file(tmp_path, ["dataset_1", "nested/dataset_2"])
+        first, second = (read_kspace(path, measurement=name) for name in ("dataset_1", "nested/dataset_2"))
+        np.testing.assert_allclose(first.k, plain(kspace(0)), atol=2e-6)
+        np.testing.assert_allclose(second.k, plain(kspace(1)), atol=2e-6)
+        # A calibration of one is not taken for a calibration of the other.
+        assert first.digest != second.digest
+        assert second.notes[0].startswith("measurement nested/dataset_2 (protocol scan_1")
+        assert "left out: dataset_1 (protocol scan_0" in second.notes[0]
+        with pytest.raises(InputError, match="dataset_3 is none of them with an image; choose another"):
+            read_kspace(path, measurement="dataset_3")
+
+    def test_noise_alone_leaves_one_image(self, tmp_path: Path) -> None:
+        path = self.file(tmp_path, ["dataset_1", "dataset_2"], noise=("dataset_1",))
+        raw = read_kspace(path)
+        np.testing.assert_allclose(raw.k, plain(kspace(1)), atol=2e-6)
+        assert "left out: dataset_1 (protocol scan_0, no imaging readouts (noise or adjustment alone))" in raw.notes[0]
+
+    def test_an_array_beside_acquisitions_is_one_more(self, tmp_path: Path) -> None:
+        path = self.file(tmp_path, ["dataset"])
+        with h5py.File(path, "a") as stored:
+            stored["kspace"] = plain(kspace(3)).transpose(0, 2, 1)[None]
+        with pytest.raises(InputError, match=r"2 measurements: dataset .*; kspace \(an array of 1 x 2 x 32 x 8\)"):
+            read_kspace(path)
+        np.testing.assert_array_equal(read_kspace(path, measurement="kspace").k, plain(kspace(3)))
+        np.testing.assert_allclose(read_kspace(path, measurement="dataset").k, plain(kspace(0)), atol=2e-6)
+
+    def test_only_files_that_can_hold_several_take_the_setting(self, tmp_path: Path) -> None:
+        np.save(tmp_path / "raw.npy", kspace())
+        for options in ({"measurement": "dataset_1"}, {"encoding": 1}):
+            with pytest.raises(InputError, match=rf"--set {next(iter(options))}: only ISMRMRD .* leave it out"):
+                read_kspace(tmp_path / "raw.npy", **options)
+
+    def test_names_are_sorted_by_their_numbers(self) -> None:
+        names = ["dataset_11", "dataset_2", "a/3", "a/10", "/", "dataset"]
+        assert sorted(names, key=by_number) == ["/", "a/3", "a/10", "dataset", "dataset_2", "dataset_11"]
+
+
+class TestDiscards:
+    """Samples that the header says to discard."""
+
+    @pytest.mark.parametrize(("pre", "post"), [(8, 0), (0, 5), (3, 8)])
+    def test_are_0_where_the_readout_fills_the_matrix(self, mrd: Callable[..., Path], pre: int, post: int) -> None:
+        k = kspace()
+        spoilt = k.copy()
+        spoilt[..., :pre] = 1e3
+        spoilt[..., RECORDED - post :] = 1e3
+        k[..., :pre] = 0
+        k[..., RECORDED - post :] = 0
+        raw = read_kspace(mrd(scan(spoilt, discard_pre=pre, discard_post=post)))
+        np.testing.assert_allclose(raw.k, plain(k), atol=2e-6)
+        assert raw.notes[0] == (
+            f"{pre} samples before and {post} after the signal of a readout set to 0, as its header says "
+            "(AcquisitionHeader.discard_pre, discard_post)"
+        )
+        # The garbage is not taken for clipped samples either.
+        assert raw.at_limit == 1
+
+    def test_are_cut_off_where_they_come_on_top(self, mrd: Callable[..., Path]) -> None:
+        longer = np.full((COILS, LINES, RECORDED + 10), 1e3, dtype=np.complex64)
+        longer[..., 6 : 6 + RECORDED] = kspace()
+        raw = read_kspace(mrd(scan(longer, discard_pre=6, discard_post=4, center_sample=6 + SAMPLES)))
+        np.testing.assert_allclose(raw.k, plain(kspace()), atol=2e-6)
+
+    @pytest.mark.parametrize(
+        ("changes", "message"),
+        [
+            ({"discard_pre": 9}, r"9 of 64 samples at one end .*discard_post\); at most 8 .* partial echoes"),
+            ({"discard_pre": 40, "discard_post": 24}, "40 and 24 of 64 samples are to be discarded .* leaves none"),
+        ],
+    )  # fmt: skip
+    def test_that_leave_a_partial_echo_are_refused(
+        self, mrd: Callable[..., Path], changes: dict[str, int], message: str
+    ) -> None:
+        with pytest.raises(FileError, match=message):
+            read_kspace(mrd(scan(**changes)))
+
+    def test_of_readouts_of_another_length_are_refused(self, mrd: Callable[..., Path]) -> None:
+        longer = np.ones((COILS, LINES, RECORDED + 10), dtype=np.complex64)
+        with pytest.raises(FileError, match=r"readouts of 74 samples .*, 70 without those of .*the header says 64"):
+            read_kspace(mrd(scan(longer, discard_pre=4, center_sample=37)))
+
+    def test_of_the_noise_scan_are_left_out(self, mrd: Callable[..., Path]) -> None:
+        noise = np.ones((COILS, 20), dtype=np.complex64)
+        noise[:, :4] = 1e3
+        raw = read_kspace(mrd([readout(0, noise, (19,), discard_pre=4, discard_post=1), *scan()]))
+        assert raw.noise is not None
+        np.testing.assert_array_equal(raw.noise, np.ones((COILS, 15), np.complex64))
+
+
+class TestEncodings:
+    """Acquisitions of several encodings."""
+
+    def file(self, mrd: Callable[..., Path], image: int, low: int = 4) -> Path:
+        small = 9 * kspace(7)[:, :low]
+        extra = [readout(line, small[:, line], encoding_space_ref=1 - image) for line in range(low)]
+        encodings = [encoding(), encoding(low)]
+        return mrd([*extra, *scan(encoding_space_ref=image)], *(encodings if image == 0 else encodings[::-1]))
+
+    @pytest.mark.parametrize("image", [0, 1])
+    def test_the_image_is_the_larger_matrix(self, mrd: Callable[..., Path], image: int) -> None:
+        raw = read_kspace(self.file(mrd, image))
+        np.testing.assert_allclose(raw.k, plain(kspace()), atol=2e-6)
+        assert raw.matrix_lines == LINES
+        (note,) = [note for note in raw.notes if "encoding_space_ref" in note]
+        assert f"{image} (8 x 32, 8 readouts)" in note
+        assert f"{image} is read (the largest matrix)" in note
+
+    def test_another_is_chosen(self, mrd: Callable[..., Path]) -> None:
+        raw = read_kspace(self.file(mrd, 0), encoding=1)
+        assert raw.k.shape == (COILS, 4, SAMPLES)
+        np.testing.assert_allclose(raw.k, plain(9 * kspace(7)[:, :4]), atol=2e-5)
+        assert raw.digest != read_kspace(self.file(mrd, 0), encoding=0).digest
+        with pytest.raises(InputError, match=r"--set encoding=2: .* holds acquisitions of encodings 0, 1"):
+            read_kspace(self.file(mrd, 0), encoding=2)
+
+    def test_equal_ones_have_to_be_chosen_from(self, mrd: Callable[..., Path]) -> None:
+        with pytest.raises(InputError, match=r"of 2 encodings \(encoding_space_ref\): .* --set encoding=N"):
+            read_kspace(self.file(mrd, 0, low=LINES))
+
+    def test_one_that_the_header_lacks(self, mrd: Callable[..., Path]) -> None:
+        with pytest.raises(
+            FileError, match=r"encoding 1 \(AcquisitionHeader.encoding_space_ref\), the header describes 1"
+        ):
+            read_kspace(mrd(scan(encoding_space_ref=1)))
+
+    @pytest.mark.parametrize(
+        ("changes", "message"),
+        [
+            ({"trajectory": "radial"}, r"its trajectory is radial \(encoding.trajectory\)"),
+            ({"trajectory": "epi"}, "its trajectory is epi"),
+            ({"more": "<parallelImaging><multiband><multiband_factor>2</multiband_factor></multiband>"
+                      "</parallelImaging>"}, "2 slices were excited at once"),
+            ({"limits": "<kspace_encoding_step_2><minimum>0</minimum><maximum>7</maximum><center>4</center>"
+                        "</kspace_encoding_step_2>"}, "partitions 0 to 7 .* are a 3-D scan"),
+        ],
+    )  # fmt: skip
+    def test_that_are_no_lines_of_one_slice(
+        self, mrd: Callable[..., Path], changes: dict[str, str], message: str
+    ) -> None:
+        with pytest.raises(FileError, match=message):
+            read_kspace(mrd(scan(), encoding(**changes)))
+
+    def test_without_a_trajectory_are_remarked(self, mrd: Callable[..., Path]) -> None:
+        assert "names no trajectory" in read_kspace(mrd(scan(), encoding(trajectory=""))).notes[0]
+
+
+ONE_LATER: dict[str, Any] = {
+    "measurement_uid": 7, "sample_time_us": 4.0, "channel_mask": [3] + 15 * [0], "position": [0, 0, 2.0],
+    "read_dir": [0, 1, 0], "phase_dir": [1, 0, 0], "slice_dir": [0, 0, 1], "patient_table_position": [0, 0, 5.0],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ONE_LATER)
+def test_readouts_of_one_image_are_taken_alike(mrd: Callable[..., Path], name: str) -> None:
+    acquisitions = scan()
+    acquisitions[5][0][name] = ONE_LATER[name]
+    with pytest.raises(FileError, match=name):
+        read_kspace(mrd(acquisitions))
+    # What is the same for all is of no matter, and nor is what differs from slice to slice.
+    read_kspace(mrd(scan(**{name: ONE_LATER[name]})))
+    several = [*scan(), *scan(slice=1, **{name: ONE_LATER[name]})]
+    np.testing.assert_allclose(read_kspace(mrd(several), 1).k, plain(kspace()), atol=2e-6)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"trajectory_dimensions": 2}, r"AcquisitionHeader.trajectory_dimensions"),
+        ({"flags": (53,)}, r"flagged COMPRESSION1 \(compressed samples\) \(AcquisitionHeader.flags\)"),
+        ({"flags": (56,)}, "flagged COMPRESSION4"),
+        ({"flags": (22,)}, "reversed readouts"),
+        ({"version": 2}, r"version 2 \(AcquisitionHeader.version\)"),
+        ({"center_sample": 20}, "the echo lies on sample 20 of 64"),
+    ],
+)
+def test_fields_that_are_refused(mrd: Callable[..., Path], changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(FileError, match=message):
+        read_kspace(mrd(scan(**changes)))
+
+
+@pytest.mark.parametrize("flag", [23, 24, 26, 27, 28, 29, 30, 31, 20])
+def test_readouts_that_are_no_image_are_left_out(mrd: Callable[..., Path], flag: int) -> None:
+    other = readout(3, np.full((COILS, RECORDED), 99, np.complex64), (flag,), sample_time_us=1.0)
+    raw = read_kspace(mrd([*scan(), other]))
+    np.testing.assert_allclose(raw.k, plain(kspace()), atol=2e-6)
+    assert "1 readouts that are no image (navigators ...) left out" in raw.notes
+
+
+def test_flags_of_the_site_are_remarked(mrd: Callable[..., Path]) -> None:
+    raw = read_kspace(mrd(scan(flags=(7, 21, 25, 40, 58))))
+    assert raw.notes[0] == (
+        "flags whose meaning is the site's are ignored: bit 39 (no meaning known), USER2 (AcquisitionHeader.flags)"
+    )
+
+
+def test_noise_of_other_coils_or_of_two_bandwidths(mrd: Callable[..., Path]) -> None:
+    noise = np.ones((COILS, 20), dtype=np.complex64)
+    with pytest.raises(FileError, match="the noise scan is of other coils than the image"):
+        read_kspace(mrd([readout(0, noise, (19,), channel_mask=12), *scan(channel_mask=3)]))
+    both = [readout(0, noise, (19,), sample_time_us=dwell) for dwell in (5.0, 10.0)]
+    with pytest.raises(FileError, match=r"noise scans of 2 bandwidths \(AcquisitionHeader.sample_time_us\)"):
+        read_kspace(mrd([*both, *scan()]))
+
+
+def test_the_scan_counter_is_the_order_of_time(mrd: Callable[..., Path]) -> None:
+    acquisitions = scan()
+    assert read_kspace(mrd(acquisitions)).order is not None
+    np.testing.assert_array_equal(read_kspace(mrd(acquisitions[::-1])).order, np.arange(LINES))
+    # Without one it is that of the file.
+    for head, _ in acquisitions:
+        head["scan_counter"] = 0
+    np.testing.assert_array_equal(read_kspace(mrd(acquisitions[::-1])).order, np.arange(LINES)[::-1])
+
+
+def test_fields_without_a_meaning_for_samples_change_nothing(mrd: Callable[..., Path]) -> None:
+    changes = {
+        "acquisition_time_stamp": 9, "physiology_time_stamp": [1, 2, 3], "available_channels": 64, "segment": 3,
+        "user": np.arange(8), "user_int": np.arange(8), "user_float": np.arange(8),
+    }  # fmt: skip
+    raw = read_kspace(mrd(scan(**changes)))
+    np.testing.assert_allclose(raw.k, plain(kspace()), atol=2e-6)
+    assert raw.notes == ("readout oversampling of 2 removed",)
+
+
+def test_every_bit_of_both_formats_is_of_one_kind() -> None:
+    for table in (ISMRMRD_FLAGS, SIEMENS_FLAGS):
+        single = [table.noise, table.reverse, table.calibration, table.calibration_and_imaging]
+        bits = [*single, *table.skip, *table.refused, *table.remarked, *table.harmless]
+        assert len(bits) == len(set(bits))
+        assert set(bits) <= set(range(64))
+
+
+SIEMENS_FIELDS = {
+    "discard": "mdh.CutOff.Pre, Post", "measurement": "mdh.MeasUID", "dwell_ps": "alDwellTime",
+    "channel_mask": "ChannelId", "number_of_samples": "mdh.SamplesInScan", "recorded": "lBaseResolution",
+}  # fmt: skip
+
+
+class TestSiemens:
+    """Readouts as a Siemens header describes them, without a file."""
+
+    def readouts(self, path: Path, k: Complex, flags: int = 0, **changes: int) -> Readouts:
+        path.write_bytes(b"twix")
+        row = {"samples": RECORDED, "channels": COILS, "centre_sample": SAMPLES, "dwell_ps": 1, **changes}
+        table = np.array(
+            [[{**row, "line": line}.get(name, 0) for name in FIELDS] for line in range(LINES)], dtype=np.int64
+        )
+        flat = np.ascontiguousarray(k.transpose(1, 0, 2)).reshape(-1)
+        marks = np.full(LINES, flags, dtype=np.uint64)
+        return Readouts(path, "Siemens twix", table, marks, flat, SIEMENS_FLAGS)
+
+    def test_cut_off_samples_are_0(self, tmp_path: Path) -> None:
+        spoilt, k = kspace(), kspace()
+        spoilt[..., :6], k[..., :6] = 1e3, 0
+        matrix = Matrix(LINES, LINES // 2, SAMPLES, SIEMENS_FIELDS)
+        raw = assemble(self.readouts(tmp_path / "a.dat", spoilt, discard_pre=6), matrix, None)
+        np.testing.assert_allclose(raw.k, plain(k), atol=2e-6)
+        assert "(mdh.CutOff.Pre, Post)" in raw.notes[0]
+
+    @pytest.mark.parametrize(
+        ("bit", "name"),
+        [(12, "SCANSCALEFACTOR"), (13, "2NDHADAMARPULSE"), (17, "SIGNREV"), (19, "SWAPPED"), (42, "LAST_BLADE_IN_TR")],
+    )  # fmt: skip
+    def test_flags_that_change_samples_are_refused(self, tmp_path: Path, bit: int, name: str) -> None:
+        matrix = Matrix(LINES, LINES // 2, SAMPLES, SIEMENS_FIELDS)
+        with pytest.raises(FileError, match=rf"flagged {name} .*\(mdh.EvalInfoMask\)"):
+            assemble(self.readouts(tmp_path / "a.dat", kspace(), flags=1 << bit), matrix, None)
+
+    def test_harmless_flags_are_read_and_factors_remarked(self, tmp_path: Path) -> None:
+        matrix = Matrix(LINES, LINES // 2, SAMPLES, SIEMENS_FIELDS)
+        flags = 1 << 3 | 1 << 8 | 1 << 11 | 1 << 18 | 1 << 28 | 1 << 10
+        raw = assemble(self.readouts(tmp_path / "a.dat", kspace(), flags=flags), matrix, None)
+        np.testing.assert_allclose(raw.k, plain(kspace()), atol=2e-6)
+        assert "RAWDATACORRECTION (one factor for each coil, not applied)" in raw.notes[0]
