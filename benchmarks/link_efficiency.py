@@ -1,8 +1,9 @@
 """Payload rate of the serial link over 8/10 of the baud rate, for incompressible data.
 
 The table comes from a line in virtual time (`cidesign.device.link.virtual_line`) between the real uploader core and the
-real bridge core: it counts every byte, escape, acknowledgement and round trip, and takes no account of a computer's speed.
-The last line is measured: the same upload over a pseudo-terminal that is throttled to a line rate, in wall-clock time.
+real bridge core: it counts every byte, escape, acknowledgement and round trip, and takes no account of a computer's
+speed.  The last line is measured: the same upload over a pseudo-terminal that is throttled to a line rate, in time on
+the clock.
 
 Run: python benchmarks/link_efficiency.py
 """

@@ -10,11 +10,10 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from cidesign.calibration.circumstances import BenchState, Circumstances
-from cidesign.calibration.single_pixel.capture import Digest
 from cidesign.calibration.verify import Verification
 from cidesign.errors import FileError
 from cidesign.files import load_npz, read_json, replacing_folder, require_folder, sha256_file
-from cidesign.records import first_problem
+from cidesign.records import Digest, first_problem
 
 SCHEMA_VERSION = 2
 RECORD_FILE = "calibration.json"

@@ -1,10 +1,21 @@
-"""What is wrong in a record that was read from a file, said in one line."""
+"""Records that are read from files: the types of their fields, and what is wrong in them, said in one line."""
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import Annotated
 
-if TYPE_CHECKING:
-    from pydantic import ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+Fraction = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
+
+
+class Strict(BaseModel):
+    """A frozen record that refuses fields it does not know."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 def shown(names: Iterable[object]) -> str:
@@ -13,7 +24,7 @@ def shown(names: Iterable[object]) -> str:
     return ", ".join(text if text.isprintable() else repr(text) for text in texts) or "none"
 
 
-def first_problem(error: "ValidationError") -> str:
+def first_problem(error: ValidationError) -> str:
     """The first thing wrong in a record, with the path of its field, and how many more there are."""
     problem = error.errors()[0]
     path = ".".join(shown([part]) for part in problem["loc"]) or "the record"

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Generic, Literal, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, SerializeAsAny, ValidationError, field_validator
+from pydantic_core import PydanticCustomError
 
 from cidesign import __version__
 from cidesign.errors import FileError, InputError
@@ -49,11 +50,12 @@ class RunRecord(BaseModel):
             return value
         name = value.get("modality")
         if name not in FOLDERS:
-            raise ValueError(f"modality {name!r} is not known; known are {', '.join(FOLDERS)}")
+            known = {"name": repr(name)[:60], "known": ", ".join(FOLDERS)}
+            raise PydanticCustomError("modality", "modality {name} is not known; known are {known}", known)
         try:
             return modality(name).settings_type.model_validate(value)
         except ValidationError as error:
-            raise ValueError(first_problem(error)) from error
+            raise PydanticCustomError("settings", "{problem}", {"problem": first_problem(error)}) from error
 
 
 class Run:

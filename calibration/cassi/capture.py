@@ -22,16 +22,15 @@ from typing import Annotated, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from cidesign.calibration.capture_record import RECORD_FILE, read_capture_record
 from cidesign.calibration.circumstances import BenchState, Circumstances
-from cidesign.calibration.single_pixel.capture import Digest, Finite, NotNegative, Positive
 from cidesign.errors import FileError
 from cidesign.files import inside, load_npz, replacing_folder, require_folder, save_npz, write_json
 from cidesign.io.arrays import as_numbers, read_array
 from cidesign.pattern import ApertureMask
-from cidesign.records import shown
+from cidesign.records import Digest, Finite, NotNegative, Positive, Strict, shown
 
 SCHEMA_VERSION = 1
 
@@ -50,11 +49,7 @@ WavelengthNm = Annotated[float, Field(ge=100, le=30_000, allow_inf_nan=False)]
 PixelPair = tuple[Finite, Finite]
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Spectrum(_Strict):
+class Spectrum(Strict):
     """Relative values at rising wavelengths, straight lines between them; `source` says who measured it and how."""
 
     wavelength_nm: Annotated[list[WavelengthNm], Field(min_length=2, max_length=10_000)]
@@ -88,7 +83,7 @@ class Spectrum(_Strict):
         return values
 
 
-class CassiArray(_Strict):
+class CassiArray(Strict):
     """Where an array lies (a file of the capture folder), what it is, and with which exposure it was taken."""
 
     file: Annotated[str, Field(min_length=1, max_length=255, pattern=r"^[^\x00-\x1f]+$")]
@@ -96,7 +91,7 @@ class CassiArray(_Strict):
     exposure_us: Positive | None = None
 
 
-class SimulatedCassiBench(_Strict):
+class SimulatedCassiBench(Strict):
     """The settings of a digital twin: the truth that a calibration should find again.
 
     `to_detector` (2, 3): where (row, column, 1) of the code lies on the detector, in code pixels, before dispersion;
@@ -123,7 +118,7 @@ class SimulatedCassiBench(_Strict):
     scene: Annotated[str, Field(max_length=4096)]
 
 
-class CassiCaptureRecord(_Strict):
+class CassiCaptureRecord(Strict):
     """The content of `capture.json`.
 
     `code_origin_px`: where the centre of code pixel (0, 0) should lie in the least displaced band, in code pixels
@@ -142,7 +137,7 @@ class CassiCaptureRecord(_Strict):
     created_utc: Annotated[str, Field(max_length=64)]
     detector_px_per_code_px: Annotated[int, Field(ge=1, le=32)]
     code_origin_px: PixelPair | None = None
-    line_nm: Annotated[list[WavelengthNm], Field(max_length=1000)] = []
+    line_nm: Annotated[list[WavelengthNm], Field(max_length=1000, default_factory=list)]
     check_line_nm: WavelengthNm | None = None
     lamp: Spectrum | None = None
     detector_response: Spectrum | None = None

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from cidesign.calibration.cassi.calibration import bin_mean
 from cidesign.calibration.cassi.capture import CassiCapture
 from cidesign.calibration.cassi.optics import Array, corner_weight
-from cidesign.calibration.single_pixel.response import RESOLVED_SIGMA
+from cidesign.calibration.estimate import RESOLVED_SIGMA
 from cidesign.calibration.verify import Check
 from cidesign.errors import FileError
 

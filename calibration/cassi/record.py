@@ -21,10 +21,9 @@ from cidesign.calibration.folder import (
     read_record,
     replacing_calibration,
 )
-from cidesign.calibration.single_pixel.capture import Finite, NotNegative, Positive
 from cidesign.errors import FileError
 from cidesign.files import save_npz, sha256_file, write_bytes, write_json
-from cidesign.records import shown
+from cidesign.records import Finite, NotNegative, Positive, shown
 
 MASK_PREVIEW, DISPERSION_PREVIEW, WHITE_PREVIEW = "mask.png", "dispersion.png", "white_target.png"
 ARRAYS = {

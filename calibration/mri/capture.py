@@ -17,17 +17,16 @@ from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from cidesign.calibration.capture_record import RECORD_FILE, read_capture_record
 from cidesign.calibration.circumstances import BenchState
 from cidesign.calibration.faults import FaultName
 from cidesign.calibration.mri.kspace import RawKspace, at_limit, listed, refuse_duplicates, remove_oversampling
 from cidesign.calibration.mri.phantom import PhantomScan
-from cidesign.calibration.single_pixel.capture import Digest, Finite, Positive
 from cidesign.errors import FileError
 from cidesign.files import load_npz, replacing_folder, save_npz, sha256_file, write_json
-from cidesign.records import shown
+from cidesign.records import Digest, Finite, Positive, Strict, shown
 
 SCHEMA_VERSION = 1
 ARRAYS_FILE = "kspace.npz"
@@ -37,11 +36,7 @@ KINDS = {"k": "c", "lines": "i", "noise": "c", "truth": "c"}
 PHANTOM_KINDS = {"phantom": "c", "phantom_lines": "i", "phantom_truth": "f"}
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class SimulatedScanner(_Strict):
+class SimulatedScanner(Strict):
     """The settings of a simulated scanner: the truth that a calibration should find again.
 
     `gain` is the size of a sample for one of the truth's orthonormal k-space; `noise` the standard deviation of real
@@ -60,7 +55,7 @@ class SimulatedScanner(_Strict):
     faults: dict[FaultName, Finite] = Field(default_factory=dict)
 
 
-class KspaceCaptureRecord(_Strict):
+class KspaceCaptureRecord(Strict):
     """The content of `capture.json`."""
 
     schema_version: Literal[1]

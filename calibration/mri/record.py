@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from cidesign import __version__
 from cidesign.calibration.circumstances import Circumstances, circumstances_checks
@@ -24,22 +24,18 @@ from cidesign.calibration.mri.noise import CoilNoise
 from cidesign.calibration.mri.response import Corrections, KspaceCalibration
 from cidesign.calibration.mri.verify import verify_stored
 from cidesign.calibration.orientation import Orientation
-from cidesign.calibration.single_pixel.capture import Digest, Finite, Positive
 from cidesign.calibration.verify import Check, Verification
 from cidesign.errors import FileError
 from cidesign.files import save_npz, sha256_file, write_bytes, write_json
 from cidesign.pattern import Trajectory
+from cidesign.records import Digest, Finite, Positive, Strict
 
 PREVIEW_FILE = "coil_maps.png"
 # Maps of unit norm, 0 where there is no object.
 NORM_TOLERANCE = 1e-3
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class _Orientation(_Strict):
+class _Orientation(Strict):
     transpose: bool
     flip_vertical: bool
     flip_horizontal: bool

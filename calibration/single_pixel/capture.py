@@ -20,7 +20,7 @@ from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from cidesign.calibration.capture_record import read_capture_record
 from cidesign.calibration.circumstances import BenchState, Circumstances
@@ -30,7 +30,7 @@ from cidesign.files import inside, load_npz, replacing_folder, require_folder, s
 from cidesign.io.arrays import ARRAY_SUFFIXES, as_numbers, read_array
 from cidesign.io.pictures import STACK_SUFFIXES, read_image_stack
 from cidesign.pattern import Encoding
-from cidesign.records import shown
+from cidesign.records import Digest, Finite, Fraction, NotNegative, Positive, Strict, shown
 
 SCHEMA_VERSION = 2
 READINGS_FILE = "readings.npz"
@@ -49,18 +49,9 @@ LEAST_REFLECTANCE, MOST_REFLECTANCE = -0.5, 2.0
 ArrayName = Literal["scene", "dark", "white", "flat", "card", "card_picture", "reference", "time_us", "truth"]
 # What is recorded while the sequence runs, and so can lose a trigger.
 SequenceName = Literal["scene", "flat", "card"]
-Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Finite = Annotated[float, Field(allow_inf_nan=False)]
-Fraction = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class SimulatedBench(_Strict):
+class SimulatedBench(Strict):
     """The settings of a digital twin: the truth that a calibration should find again.
 
     `simulated_at`: the twin works on whole super-pixels; single mirrors, optics and blur are not simulated.
@@ -77,10 +68,10 @@ class SimulatedBench(_Strict):
     adc_bits: Annotated[int, Field(ge=1, le=24)]
     seed: Annotated[int, Field(ge=0, lt=2**32)]
     scene: Annotated[str, Field(max_length=4096)]
-    faults: dict[FaultName, Finite] = {}
+    faults: Annotated[dict[FaultName, Finite], Field(default_factory=dict)]
 
 
-class StoredArray(_Strict):
+class StoredArray(Strict):
     """Where an array lies (a file of the capture folder) and what it is; `light_fractions` go with `white`.
 
     `exposure_us` where it is not that of the capture.
@@ -92,7 +83,7 @@ class StoredArray(_Strict):
     exposure_us: Positive | None = None
 
 
-class CaptureRecord(_Strict):
+class CaptureRecord(Strict):
     """The content of `capture.json`.
 
     `frame_period_us`: from the start of one frame to that of the next, None where it is not known; `sync_every` is

@@ -7,10 +7,11 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from cidesign.calibration.estimate import Estimate
 from cidesign.calibration.single_pixel.frames import Frames
 from cidesign.calibration.single_pixel.operator import SpcOperator
 from cidesign.calibration.single_pixel.readings.lamp import LampFit, Observations, fit_lamp
-from cidesign.calibration.single_pixel.response import Estimate, Response
+from cidesign.calibration.single_pixel.response import Response
 from cidesign.errors import FileError
 from cidesign.pattern import PatternStack
 

@@ -6,12 +6,13 @@ from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from cidesign import __version__
 from cidesign.calibration.camera.checks import RegistrationRecord, registration_record
 from cidesign.calibration.camera.preview import draw_registration
 from cidesign.calibration.camera.registration import Registration
+from cidesign.calibration.estimate import Estimate
 from cidesign.calibration.folder import (
     ARRAYS_FILE,
     RECORD_FILE,
@@ -21,12 +22,13 @@ from cidesign.calibration.folder import (
 )
 from cidesign.calibration.orientation import Orientation
 from cidesign.calibration.single_pixel.calibrate import SpcCalibration
-from cidesign.calibration.single_pixel.capture import Capture, Finite, NotNegative, Positive, SimulatedBench
+from cidesign.calibration.single_pixel.capture import Capture, SimulatedBench
 from cidesign.calibration.single_pixel.operator import Placement, SpcOperator
 from cidesign.calibration.single_pixel.preview import draw_operator, draw_photon_transfer
-from cidesign.calibration.single_pixel.response import Estimate, Response, WhiteLevels
+from cidesign.calibration.single_pixel.response import Response, WhiteLevels
 from cidesign.errors import FileError
 from cidesign.files import save_npz, sha256_file, write_bytes, write_json
+from cidesign.records import Finite, NotNegative, Positive, Strict
 
 TRANSFER_FILE = "photon_transfer.png"
 OPERATOR_FILE = "operator.png"
@@ -34,11 +36,7 @@ REGISTRATION_FILE = "registration.png"
 MODALITY = "single-pixel"
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class _StoredEstimate(_Strict):
+class _StoredEstimate(Strict):
     value: Finite
     standard_error: NotNegative
 
@@ -51,7 +49,7 @@ class _NotNegativeEstimate(_StoredEstimate):
     value: NotNegative
 
 
-class StoredOperator(_Strict):
+class StoredOperator(Strict):
     """How the patterns lie on the scene, see `SpcOperator`; its light map is in the arrays."""
 
     rotation_deg: Finite

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from cidesign.calibration.estimate import RESOLVED_SIGMA, Estimate
 from cidesign.calibration.single_pixel.capture import Capture, check_not_saturated
 from cidesign.errors import FileError
 
@@ -17,17 +18,9 @@ MIN_REPEATS = 16
 MIN_LEVELS = 3
 FIT_ROUNDS = 20
 CLIPPED_DARK_SHARE = 0.01
-RESOLVED_SIGMA = 3.0
 LINEARITY_NOTE_PERCENT = 1.0
 # Stray light is believed beyond this many standard errors, and this part of full white.
 STRAY_SIGMA, STRAY_LEAST = 6.0, 0.002
-
-
-class Estimate(NamedTuple):
-    """A value with its standard error, both in the same unit."""
-
-    value: float
-    standard_error: float
 
 
 @dataclass(frozen=True)

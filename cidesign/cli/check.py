@@ -10,7 +10,7 @@ from cidesign.cli.assignments import keyword_values, set_option
 from cidesign.cli.output import MARKS, json_option, next_step, quoted, result, totals
 
 if TYPE_CHECKING:
-    from cidesign.export.dmd.verify import Finding
+    from cidesign.checks import Finding
     from cidesign.hardware_profiles.dmd.schema import DmdProfile
 
 MASK_FILES = (".tif", ".tiff", ".gds", ".gds2", ".gdsii", ".oas", ".oasis")
@@ -177,11 +177,11 @@ def _export_folders(path: Path) -> list[Path]:
 
 def _check_run(path: Path, folders: list[Path]) -> "list[Finding]":
     """Check the mask or the lines of a run against their rules, and that its exports are of this design."""
+    from cidesign.checks import Finding
     from cidesign.constraints.kspace import LineBudget
     from cidesign.constraints.rules import require
     from cidesign.errors import FileError
     from cidesign.export.aperture.verify import check_design, picture_beside
-    from cidesign.export.dmd.verify import Finding
     from cidesign.files import read_json
     from cidesign.modalities.cassi.run import CassiRun
     from cidesign.modalities.mri.run import MriRun
@@ -214,11 +214,12 @@ def _check_run(path: Path, folders: list[Path]) -> "list[Finding]":
 
 def _check_patterns(path: Path, asked: "DmdProfile | None", folders: list[Path]) -> "list[Finding]":
     """Check the patterns of a run against the rules of its device, and that its exports are of this design."""
+    from cidesign.checks import Finding
     from cidesign.constraints.rules import check_design, require
     from cidesign.constraints.sequence import plan_sequence
     from cidesign.errors import FileError
     from cidesign.export.dmd.manifest import read_manifest
-    from cidesign.export.dmd.verify import Finding, acquisition_times, profile_for
+    from cidesign.export.dmd.verify import acquisition_times, profile_for
     from cidesign.modalities.single_pixel.run import SinglePixelRun
 
     run = SinglePixelRun(path)

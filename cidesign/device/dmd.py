@@ -7,6 +7,10 @@ from typing import Protocol
 
 from cidesign.errors import DeviceError
 
+# Of an image streamed over HDMI: one frame until the screen has it, one of delay in the controller (TI DLPU011E
+# Figure 4-4), one to be sure.
+SETTLE_FRAMES = 3
+
 
 class Half(IntEnum):
     """Which controller an image is for: single-controller devices have only the primary one."""

@@ -27,10 +27,9 @@ def _refuse_foreign(request: Request, kind: Modality, profile: HardwareProfile) 
     for name, value in request.own.items():
         option = "--" + name.replace("_", "-")
         if name not in kind.options:
-            owners = ", ".join(one.name for one in modalities() if name in one.options)
+            owners = " and ".join(one.name for one in modalities() if name in one.options)
             raise InputError(
-                f"{option}: is for the modality {owners or 'of another version'}; {profile.id} is for {kind.name}. "
-                "Leave it out"
+                f"{option}: is for {owners or 'no known'} runs; {profile.id} makes {kind.name} runs. Leave it out"
             )
         if isinstance(value, float) and not math.isfinite(value):
             raise InputError(f"{option} {value}: a finite number is needed")

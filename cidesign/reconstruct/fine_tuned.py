@@ -5,18 +5,17 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
 from cidesign.calibration.folder import RECORD_FILE as CALIBRATION_FILE
-from cidesign.calibration.single_pixel.capture import Digest, Finite, NotNegative, Positive
 from cidesign.calibration.verify import Verification
 from cidesign.errors import FileError
 from cidesign.files import read_json, replacing_file, sha256_file, write_json
 from cidesign.models.decoder import Decoder
 from cidesign.models.system import ImagingSystem, load_student
-from cidesign.records import first_problem
+from cidesign.records import Digest, Finite, NotNegative, Positive, Strict, first_problem
 from cidesign.runs import Run
 
 SCHEMA_VERSION = 1
@@ -28,18 +27,14 @@ Count = Annotated[int, Field(ge=0, le=100_000_000)]
 Note = Annotated[str, Field(max_length=1000)]
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class StoredMean(_Strict):
+class StoredMean(Strict):
     """A mean over images and its standard error, in dB."""
 
     mean: Finite
     standard_error: NotNegative
 
 
-class StoredQuality(_Strict):
+class StoredQuality(Strict):
     """PSNR in dB: the student told the design (`blind`), the calibrated operator (`before`), the best linear estimate
     told it, the fine-tuned decoder told it (`after`); image by image, before less blind is `conditioning`, after less
     before `gain`."""
@@ -52,7 +47,7 @@ class StoredQuality(_Strict):
     gain: StoredMean
 
 
-class StoredSettings(_Strict):
+class StoredSettings(Strict):
     """What decided the result, beside run and calibration."""
 
     epochs: Count
@@ -65,7 +60,7 @@ class StoredSettings(_Strict):
     device: Annotated[str, Field(max_length=64)]
 
 
-class StoredSelfSupervision(_Strict):
+class StoredSelfSupervision(Strict):
     """A step on a capture's own readings that earlier versions took: misfit in units of the noise, before and after."""
 
     capture: Annotated[str, Field(max_length=4096)]
@@ -77,7 +72,7 @@ class StoredSelfSupervision(_Strict):
     psnr_change: StoredMean
 
 
-class FineTuneRecord(_Strict):
+class FineTuneRecord(Strict):
     """The content of `fine_tune.json`; `kept` is False where the old decoder was at least as good and stays.
 
     `choosing`: the gain in dB on the images that decided; `reported`: on images that decided nothing.

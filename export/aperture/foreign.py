@@ -3,12 +3,12 @@
 from pathlib import Path
 from typing import NamedTuple
 
+from cidesign.checks import Finding
 from cidesign.errors import FileError, InputError
 from cidesign.export.aperture.drawing import first_difference
 from cidesign.export.aperture.files import Format, MaskFile, format_of, read_mask, require_layers
 from cidesign.export.aperture.gds.layout import Layout, gdstk_is_installed, read_layout
 from cidesign.export.aperture.gds.outlines import ForeignLayoutError
-from cidesign.export.dmd.verify import Finding
 
 # Above this, a flat file of ours is not read a second time: gdstk needs half a kB for each shape.
 _MOST_READ_TWICE = 1_000_000

@@ -3,18 +3,18 @@
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from cidesign import __version__
 from cidesign.errors import FileError
 from cidesign.export.aperture.fiducials import Mark
 from cidesign.export.aperture.files import LAYER_MAP, Format
 from cidesign.export.aperture.layout import Compression, OrderOptions, Placement, Reading, Tone
-from cidesign.export.dmd.manifest import MANIFEST_NAME
+from cidesign.export.folder import MANIFEST_NAME
 from cidesign.files import read_json
 from cidesign.hardware_profiles.aperture.schema import ApertureProfile
 from cidesign.hardware_profiles.loader import validate_profile
-from cidesign.records import first_problem
+from cidesign.records import Strict, first_problem
 
 SCHEMA_VERSION = 1
 ORDER_NAME, SHEET_NAME = "order.json", "order.html"
@@ -25,11 +25,7 @@ _LengthUm = Annotated[float, Field(ge=0, le=2e6, allow_inf_nan=False)]
 _Count = Annotated[int, Field(ge=0, le=2**40)]
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class OptionsRecord(_Strict):
+class OptionsRecord(Strict):
     """The options of the order, as `OrderOptions` has them."""
 
     name: _Text
@@ -46,7 +42,7 @@ class OptionsRecord(_Strict):
         return OrderOptions(**self.model_dump())
 
 
-class MaskRecord(_Strict):
+class MaskRecord(Strict):
     """What was measured on a written mask file."""
 
     format: Format
@@ -59,7 +55,7 @@ class MaskRecord(_Strict):
     rows: _Count | None
 
 
-class OrderFile(_Strict):
+class OrderFile(Strict):
     """One file of the folder."""
 
     sha256: _Digest
@@ -68,7 +64,7 @@ class OrderFile(_Strict):
     mask: MaskRecord | None = None
 
 
-class OrderManifest(_Strict):
+class OrderManifest(Strict):
     """The content of `manifest.json` of a mask order.
 
     `placement` says how the code lies in the files; `marks` (in code pixels from the code's upper left corner, as the

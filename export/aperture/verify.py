@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from cidesign.checks import Finding
 from cidesign.constraints.aperture import Cells, feature_rule
 from cidesign.constraints.rules import require
 from cidesign.errors import FileError, InputError, LimitError
@@ -19,8 +20,7 @@ from cidesign.export.aperture.foreign import open_mask
 from cidesign.export.aperture.gds.layout import Layout
 from cidesign.export.aperture.layout import Placement, Plate, Tone, plan_plate
 from cidesign.export.aperture.order import ORDER_NAME, MaskRecord, OrderManifest, is_order, order_record, read_order
-from cidesign.export.dmd.manifest import DESIGN_NAME, MANIFEST_NAME
-from cidesign.export.dmd.verify import Finding
+from cidesign.export.folder import DESIGN_NAME, MANIFEST_NAME
 from cidesign.files import inside, read_json, sha256_file
 from cidesign.hardware_profiles.aperture.schema import ApertureProfile
 from cidesign.pattern import ApertureMask

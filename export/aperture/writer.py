@@ -24,7 +24,7 @@ from cidesign.export.aperture.order_sheet import order_sheet
 from cidesign.export.aperture.preview import write_plate_preview
 from cidesign.export.aperture.tiff.write import write_tiff
 from cidesign.export.aperture.verify import check_design, measure, open_area, picture_beside, verify_aperture_export
-from cidesign.export.dmd.manifest import DESIGN_NAME, MANIFEST_NAME, PREVIEW_NAME
+from cidesign.export.folder import DESIGN_NAME, MANIFEST_NAME, PREVIEW_NAME
 from cidesign.files import refuse_existing, replacing_folder, sha256_file, write_bytes, write_json
 from cidesign.hardware_profiles.aperture.schema import ApertureProfile
 from cidesign.pattern import ApertureMask

@@ -3,22 +3,19 @@
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from cidesign import __version__
 from cidesign.errors import FileError
+from cidesign.export.folder import MANIFEST_NAME
 from cidesign.files import inside, read_json, require_folder, sha256_file, write_json
 from cidesign.hardware_profiles.dmd.schema import DmdProfile
 from cidesign.hardware_profiles.loader import validate_profile
 from cidesign.pattern import Encoding, FrameRole
-from cidesign.records import first_problem
+from cidesign.records import Digest, Strict, first_problem
 
 SCHEMA_VERSION = 1
-MANIFEST_NAME = "manifest.json"
-DESIGN_NAME = "design.npz"
-PREVIEW_NAME = "preview.png"
 
-Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Index = Annotated[int, Field(ge=0, le=100_000)]
 TimeUs = Annotated[int, Field(ge=0, le=1_000_000_000)]
 Half = Literal[0, 1]
@@ -37,11 +34,7 @@ Role = Literal[
 ]
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class FileRecord(_Strict):
+class FileRecord(Strict):
     """One file of the folder: its hash, its length and what it is.
 
     `image` numbers the device images; `half` is 0 for the primary controller and 1 for the secondary, None where
@@ -56,7 +49,7 @@ class FileRecord(_Strict):
     compression: Compression | None = None
 
 
-class EntryRecord(_Strict):
+class EntryRecord(Strict):
     """One displayed frame: frame `frame` shows pattern `pattern` (`+`), its complement (`-`), all `on` or `off` (-1).
 
     It lies in planes `planes` of image `image`, least significant level bit first.
@@ -73,7 +66,7 @@ class EntryRecord(_Strict):
     period_us: TimeUs
 
 
-class TimingRecord(_Strict):
+class TimingRecord(Strict):
     """What was asked for beside what is done; None where the shortest legal value was left to the plan."""
 
     mode: Literal["fixed_exposure", "variable_exposure"] | None
@@ -84,7 +77,7 @@ class TimingRecord(_Strict):
     notes: tuple[str, ...]
 
 
-class GridRecord(_Strict):
+class GridRecord(Strict):
     """The super-pixels on the mirrors: `side` x `side` squares of `side_columns` column pitches each."""
 
     side: Index
@@ -95,7 +88,7 @@ class GridRecord(_Strict):
     lattice: str
 
 
-class FlipRecord(_Strict):
+class FlipRecord(Strict):
     """The device's own flips and inversion that the files are written for; all off."""
 
     long_axis: Literal[False] = False
@@ -103,7 +96,7 @@ class FlipRecord(_Strict):
     inverted: Literal[False] = False
 
 
-class Manifest(_Strict):
+class Manifest(Strict):
     """The content of `manifest.json`; `polarity` 1: a level of 1 is an on mirror.
 
     `sync_every` and `patterns_digest` are there only where the design carries sync frames: how many patterns lie

@@ -1,38 +1,25 @@
 """Re-reads an export folder from disk and compares it with the design, bit for bit, and with the device's limits."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal, NamedTuple
 
 import numpy as np
 
+from cidesign.checks import Finding, Report
 from cidesign.constraints.rules import check_design, require
 from cidesign.constraints.sequence import SequencePlan, video_time_us
 from cidesign.errors import FileError, LimitError
 from cidesign.export.dmd.base import ReadBack
 from cidesign.export.dmd.bitplanes import planes_of
 from cidesign.export.dmd.formats import exporter_named
-from cidesign.export.dmd.manifest import DESIGN_NAME, EntryRecord, Manifest, check_files, read_manifest
+from cidesign.export.dmd.manifest import EntryRecord, Manifest, check_files, read_manifest
 from cidesign.export.dmd.sync_frames import sync_summary
+from cidesign.export.folder import DESIGN_NAME
 from cidesign.files import inside
 from cidesign.hardware_profiles.dmd.lattice import SuperpixelGrid, superpixel_grid
 from cidesign.hardware_profiles.dmd.schema import DmdProfile
 from cidesign.pattern import PatternStack
 from cidesign.units import format_bytes, format_duration_us
-
-FindingStatus = Literal["pass", "not evaluated", "remark"]
-
-
-class Finding(NamedTuple):
-    """One thing that was checked and found right, could not be checked, or is only told."""
-
-    check: str
-    result: str
-    status: FindingStatus = "pass"
-
-
-Report = Callable[[Finding], None]
 
 
 def verify_export(folder: Path, profile: DmdProfile | None = None, report: Report | None = None) -> list[Finding]:

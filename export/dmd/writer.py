@@ -7,19 +7,11 @@ from cidesign.constraints.rules import check_design, require
 from cidesign.constraints.sequence import SequencePlan
 from cidesign.errors import InputError, LimitError
 from cidesign.export.dmd.base import Exporter, Job, Output
-from cidesign.export.dmd.manifest import (
-    DESIGN_NAME,
-    PREVIEW_NAME,
-    FlipRecord,
-    GridRecord,
-    Manifest,
-    TimingRecord,
-    record_file,
-    write_manifest,
-)
+from cidesign.export.dmd.manifest import FlipRecord, GridRecord, Manifest, TimingRecord, record_file, write_manifest
 from cidesign.export.dmd.preview import write_preview
 from cidesign.export.dmd.sync_frames import added_frames, designed_plan, sync_note
 from cidesign.export.dmd.verify import entry_records, verify_export
+from cidesign.export.folder import DESIGN_NAME, PREVIEW_NAME
 from cidesign.files import refuse_existing, replacing_folder
 from cidesign.hardware_profiles.dmd.lattice import superpixel_grid
 from cidesign.hardware_profiles.dmd.schema import DmdProfile

@@ -5,18 +5,18 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from cidesign import __version__
 from cidesign.errors import FileError, InputError
-from cidesign.export.dmd.manifest import MANIFEST_NAME, Digest
+from cidesign.export.folder import MANIFEST_NAME
 from cidesign.export.mri.blocks import NS_PER_MS, Acquisition, MriPlan
 from cidesign.export.mri.check_line import CheckLine, Status
 from cidesign.export.mri.protocol import GreProtocol, Protocol, TseProtocol
 from cidesign.files import inside, read_json, sha256_file, write_json
 from cidesign.hardware_profiles.loader import validate_profile
 from cidesign.hardware_profiles.mri.schema import MriProfile
-from cidesign.records import first_problem
+from cidesign.records import Digest, Strict, first_problem
 
 SCHEMA_VERSION = 1
 MANIFEST_KIND = "mri-export"
@@ -35,11 +35,7 @@ Count = Annotated[int, Field(ge=0, le=10_000_000)]
 TimeMs = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class MriFile(_Strict):
+class MriFile(Strict):
     """One file of the folder."""
 
     sha256: Digest
@@ -47,7 +43,7 @@ class MriFile(_Strict):
     role: Role
 
 
-class CheckRecord(_Strict):
+class CheckRecord(Strict):
     """One check of one file, as it stood when the export was written."""
 
     file: str
@@ -62,7 +58,7 @@ class CheckRecord(_Strict):
 _RECORDED = ("check", "status", "value", "limit", "source")
 
 
-class ScanRecord(_Strict):
+class ScanRecord(Strict):
     """What is played: times in ms, counts, and how the number of dummies came about."""
 
     te_ms: TimeMs
@@ -82,7 +78,7 @@ class ScanRecord(_Strict):
         return [line for _, _, line in self.acquisitions]
 
 
-class MriManifest(_Strict):
+class MriManifest(Strict):
     """The content of `manifest.json` of an MRI export."""
 
     schema_version: Literal[1]

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
+from cidesign.checks import Finding
 from cidesign.errors import FileError, LimitError
-from cidesign.export.dmd.manifest import DESIGN_NAME
-from cidesign.export.dmd.verify import Finding
+from cidesign.export.folder import DESIGN_NAME
 from cidesign.export.mri.check_line import CheckLine
 from cidesign.export.mri.checks import check_sequence, failures, nothing_evaluated
 from cidesign.export.mri.ismrmrd import check_ismrmrd

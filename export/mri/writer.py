@@ -9,7 +9,7 @@ import numpy as np
 
 from cidesign import __version__
 from cidesign.errors import FileError, InputError, LimitError
-from cidesign.export.dmd.manifest import DESIGN_NAME
+from cidesign.export.folder import DESIGN_NAME
 from cidesign.export.mri.blocks import MriPlan
 from cidesign.export.mri.check_line import CheckLine
 from cidesign.export.mri.checks import check_sequence, failures, nothing_evaluated

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from cidesign.calibration.estimate import Estimate
 from cidesign.calibration.single_pixel.calibrate import SpcCalibration, calibrate_spc
 from cidesign.calibration.single_pixel.capture import Capture, SimulatedBench
-from cidesign.calibration.single_pixel.response import Estimate, Response
+from cidesign.calibration.single_pixel.response import Response
 from cidesign.calibration.single_pixel.twin import bench_settings, capture_record, simulate_readings
 from cidesign.pattern import Encoding, PatternStack
 

@@ -192,7 +192,7 @@ def test_resume_after_a_real_kill(whole: Path, settings: TrainingSettings) -> No
         "from pathlib import Path\n"
         "from cidesign.distill.job import Listener, start_run\n"
         "from cidesign.hardware_profiles.loader import load_profile\n"
-        "from cidesign.run_settings import SinglePixelSettings\n"
+        "from cidesign.modalities.single_pixel.settings import SinglePixelSettings\n"
         "class Kill(Listener):\n"
         "    count = 0\n"
         "    def step(self, report):\n"

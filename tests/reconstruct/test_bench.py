@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from cidesign.calibration.circumstances import BenchState
+from cidesign.calibration.estimate import Estimate
 from cidesign.calibration.single_pixel.calibrate import calibrate_spc
 from cidesign.calibration.single_pixel.capture import CaptureRecord, StoredArray, read_capture, write_capture
 from cidesign.calibration.single_pixel.frames import Frames, frames_of
 from cidesign.calibration.single_pixel.measurement import Measurements, measurements_from_counts
 from cidesign.calibration.single_pixel.operator import SpcOperator
 from cidesign.calibration.single_pixel.record import read_calibration, write_calibration
-from cidesign.calibration.single_pixel.response import Estimate
 from cidesign.calibration.single_pixel.twin import bench_settings, capture_record, simulate_readings
 from cidesign.errors import FileError, LimitError
 from cidesign.modalities.single_pixel import solve

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from cidesign.calibration.estimate import Estimate
 from cidesign.calibration.single_pixel.measurement import Measurements
 from cidesign.calibration.single_pixel.operator import Placement
-from cidesign.calibration.single_pixel.response import Estimate
 from cidesign.modalities.single_pixel.linear_model import LinearModel
 from cidesign.modalities.single_pixel.maps import FOLDS, Prior, held_out, lmmse_model, order_ratio
 from cidesign.modalities.single_pixel.residuals import HeldOut, Residuals, correlation, folds, residuals

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.polynomial import legendre
 from numpy.typing import NDArray
 
-from cidesign.calibration.single_pixel.response import Estimate
+from cidesign.calibration.estimate import Estimate
 
 Vector = NDArray[np.float64]
 MAX_DEGREE = 16

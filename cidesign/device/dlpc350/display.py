@@ -18,11 +18,9 @@ from cidesign.device.clock import Clock
 from cidesign.device.commands import stopped_on_error
 from cidesign.device.dlpc350.driver import Dlpc350
 from cidesign.device.dlpc350.tables import Source
-from cidesign.device.dmd import DeviceInfo, DeviceStatus, Half, TableEntry
+from cidesign.device.dmd import SETTLE_FRAMES, DeviceInfo, DeviceStatus, Half, TableEntry
 from cidesign.errors import DeviceError
 
-# One frame until the screen has it, one of delay in the controller (TI DLPU011E Figure 4-4), one to be sure.
-SETTLE_FRAMES = 3
 # The black frame that marks the next video frame needs this much before it (TI DLPU010, black fill).
 _BLACK_US = 230
 _RUN_OVER_US = 2_000_000

@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from cidesign.constraints.rules import Violation, require
-from cidesign.device.dlpc350.display import SETTLE_FRAMES
-from cidesign.device.dmd import DeviceInfo, TableEntry
+from cidesign.device.dmd import SETTLE_FRAMES, DeviceInfo, TableEntry
 from cidesign.device.link.link import BITS_PER_BYTE
 from cidesign.device.link.messages import Caps, ObjectKind, Slot
 from cidesign.device.link.transfer import LinkObject, LinkUpload

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from cidesign.cli.output import table, totals
 
 if TYPE_CHECKING:
+    from cidesign.checks import Finding, Report
     from cidesign.export.aperture.layout import OrderOptions, Tone
-    from cidesign.export.dmd.verify import Finding, Report
     from cidesign.hardware_profiles.aperture.schema import ApertureProfile
     from cidesign.pattern import ApertureMask
 

@@ -190,7 +190,7 @@ def calibrate_spc(
 
 def _estimates(calibration: "Calibration") -> str:
     """The estimates with their standard errors and, for a simulated capture, the truth."""
-    from cidesign.calibration.single_pixel.response import Estimate
+    from cidesign.calibration.estimate import Estimate
 
     response, bench = calibration.response, calibration.record.simulated_bench
     entries: list[tuple[str, Estimate | None, str]] = [

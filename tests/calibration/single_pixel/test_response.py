@@ -7,14 +7,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from cidesign.calibration.estimate import Estimate
 from cidesign.calibration.single_pixel.capture import Capture
-from cidesign.calibration.single_pixel.response import (
-    Estimate,
-    Response,
-    converter_step,
-    estimate_response,
-    white_levels,
-)
+from cidesign.calibration.single_pixel.response import Response, converter_step, estimate_response, white_levels
 from cidesign.errors import FileError
 from cidesign.pattern import PatternStack
 

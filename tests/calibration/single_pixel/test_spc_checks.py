@@ -5,11 +5,12 @@ from dataclasses import replace
 
 import pytest
 
+from cidesign.calibration.estimate import Estimate
 from cidesign.calibration.orientation import Orientation
 from cidesign.calibration.single_pixel import checks as spc_checks
 from cidesign.calibration.single_pixel.calibrate import SpcCalibration
 from cidesign.calibration.single_pixel.operator import Placement
-from cidesign.calibration.single_pixel.response import Estimate, Response
+from cidesign.calibration.single_pixel.response import Response
 
 Calibrated = Callable[..., SpcCalibration]
 

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from cidesign.calibration.estimate import Estimate
 from cidesign.calibration.orientation import ORIENTATIONS, Orientation
 from cidesign.calibration.single_pixel.cards import f_card
 from cidesign.calibration.single_pixel.fit import MIN_PATTERNS, compared, fit_cards, predicted
 from cidesign.calibration.single_pixel.measurement import Measurements
 from cidesign.calibration.single_pixel.operator import Placement, SpcOperator, light_basis
-from cidesign.calibration.single_pixel.response import Estimate
 from cidesign.errors import FileError
 from cidesign.pattern import PatternStack
 
