@@ -18,11 +18,11 @@ from bench_faults_mri import mri_case, mri_missing
 from bench_faults_spc import spc_case, spc_missing
 
 from cidesign.calibration.faults import FAULTS, FaultName
-from cidesign.cli.output import table
 from cidesign.modalities.cassi.run import CassiRun
 from cidesign.modalities.mri.run import MriRun
 from cidesign.modalities.single_pixel.run import SinglePixelRun
 from cidesign.runs import Run
+from cidesign.text import table
 
 # Records of the scene that are displaced, by readings and by whole pairs.
 SHIFTS: dict[str, list[dict[FaultName, float]]] = {

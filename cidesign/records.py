@@ -1,6 +1,8 @@
 """Records that are read from files: the types of their fields, and what is wrong in them, said in one line."""
 
+import os
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -30,3 +32,10 @@ def first_problem(error: ValidationError) -> str:
     path = ".".join(shown([part]) for part in problem["loc"]) or "the record"
     more = f" (and {error.error_count() - 1} more problems)" if error.error_count() > 1 else ""
     return f"{path}: {problem['msg']}{more}"
+
+
+def now_utc() -> str:
+    """The time for records; SOURCE_DATE_EPOCH, where set, replaces it (reproducible files)."""
+    fixed = os.environ.get("SOURCE_DATE_EPOCH")
+    moment = datetime.fromtimestamp(int(fixed), UTC) if fixed else datetime.now(UTC)
+    return moment.isoformat(timespec="seconds")

@@ -1,7 +1,5 @@
 """The run folder: what was asked for, what was trained, and on which profile."""
 
-import os
-from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Literal, TypeVar, cast
@@ -205,10 +203,3 @@ def library_versions() -> dict[str, str]:
 
     names = ("torch", "numpy", "opencv-python-headless", "safetensors")
     return {"python": platform.python_version(), **{name: version(name) for name in names}}
-
-
-def now_utc() -> str:
-    """The time for records; SOURCE_DATE_EPOCH, where set, replaces it (reproducible files)."""
-    fixed = os.environ.get("SOURCE_DATE_EPOCH")
-    moment = datetime.fromtimestamp(int(fixed), UTC) if fixed else datetime.now(UTC)
-    return moment.isoformat(timespec="seconds")

@@ -9,53 +9,68 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 
-# Each layer may import from itself and from the layers named here.
-_FILES = {"errors", "units", "files", "records"}
-_DESIGN = {"errors", "units", "hardware_profiles", "pattern"}
+# Each room may import from itself and from the rooms named here.
+_FILES = {"errors", "units", "files", "records", "text", "locks"}
+_PROFILES = {f"hardware_profiles.{name}" for name in ("dmd", "aperture", "mri")}
+_DESIGN = {"errors", "units", "hardware_profiles", "pattern"} | _PROFILES
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "units": {"errors"},
     "files": {"errors"},
+    "text": set(),
     "records": {"errors"},
-    # The bounded process for other people's parsers; a reader names itself to it, it knows none.
-    "io": {"errors"},
+    "checks": set(),
+    "locks": {"errors", "files", "records"},
     "hadamard": {"errors"},
-    "matlab": {"errors", "io", "records"},
-    "matlab_child": {"io"},
-    "hardware_profiles": {"errors", "units", "files"},
+    # Other people's files, and the bounded process for their parsers; a reader names itself to it, it knows none.
+    "io": {"errors", "files", "records", "pattern"},
+    # A family's schema knows what all schemas share; the loader knows all families.
+    **{name: {"errors", "units", "files", "hardware_profiles.sourced"} for name in _PROFILES},
+    "hardware_profiles.sourced": {"errors", "units", "files"},
+    "hardware_profiles": {"errors", "units", "files", "hardware_profiles.sourced"} | _PROFILES,
     "pattern": {"errors", "units", "files"},
     "constraints.sequence": _DESIGN,
     "constraints.rules": _DESIGN | {"constraints.sequence"},
     "constraints.aperture": _DESIGN | {"constraints.rules"},
     "constraints.kspace": _DESIGN | {"constraints.rules"},
-    "locks": {"errors", "files"},
-    "run_settings": {"pattern"},
-    "runs": _FILES | _DESIGN | {"run_settings"},
-    # Readers of single arrays, for training images and for raw data alike.
-    "data.arrays": {"errors", "files"},
-    "export.bart_files": {"errors", "files", "pattern"},
+    "run_settings": {"errors"},
 }
 _LOW = set(MAY_IMPORT)
 _NUMPY_RULES = {name for name in _LOW if name.startswith("constraints.")}
-for _bench in ("export", "calibration", "device"):
-    MAY_IMPORT[_bench] = set(_LOW)
-MAY_IMPORT["device"] |= {"export"}
-# A rule's torch face knows the rule, and nothing of profiles, files or runs.
-MAY_IMPORT["constraints.relax"] = {"errors", "constraints.rules"}
-MAY_IMPORT["constraints.relax_aperture"] = {"errors", "pattern", "constraints.aperture"}
-MAY_IMPORT["constraints.relax_kspace"] = {"errors", "pattern", "constraints.kspace"}
-_RELAX = {"constraints.relax", "constraints.relax_aperture", "constraints.relax_kspace"}
-# Nor does physics: it takes numbers, tensors and rules.
-MAY_IMPORT["physics"] = {"errors", "units", "hadamard", "pattern"} | _NUMPY_RULES | _RELAX
-MAY_IMPORT["data"] = _FILES | {"io", "matlab", "hardware_profiles", "run_settings", "data.arrays"}
-MAY_IMPORT["models"] = _LOW | _RELAX | {"physics", "data"}
+# What every exporter, and every calibration, shares; the families and modalities beside it know nothing of one another.
+MAY_IMPORT["export"] = set(_LOW)
+for _family in ("dmd", "aperture", "mri"):
+    MAY_IMPORT[f"export.{_family}"] = _LOW | {"export"}
+_EXPORTS = {name for name in MAY_IMPORT if name.startswith("export")}
+MAY_IMPORT["calibration"] = set(_LOW)
+for _modality in ("cassi", "mri"):
+    MAY_IMPORT[f"calibration.{_modality}"] = _LOW | {"calibration"}
+# The camera beside a micromirror device is an instrument of the single-pixel bench.
+MAY_IMPORT["calibration.camera"] = _LOW | {"calibration"}
+MAY_IMPORT["calibration.single_pixel"] = _LOW | {"calibration", "calibration.camera"}
+_CALIBRATIONS = {name for name in MAY_IMPORT if name.startswith("calibration")}
+MAY_IMPORT["device"] = _LOW | {"export", "export.dmd"}
+BENCH_HALF = _LOW | _EXPORTS | _CALIBRATIONS | {"device"}
+# The interface: what it names of the rooms above it, it names for type checkers alone.
+MAY_IMPORT["modality"] = {"errors"}
+MAY_IMPORT["runs"] = _LOW | {"modality"}
+_SHARED = _LOW | {"modality", "runs"}
+# Physics takes numbers, tensors and rules, and nothing of profiles, files or runs.
+MAY_IMPORT["physics"] = {"errors", "units", "hadamard", "pattern"} | _NUMPY_RULES
+MAY_IMPORT["data"] = _SHARED
+MAY_IMPORT["models"] = _SHARED | {"physics", "data"}
 MAY_IMPORT["distill"] = MAY_IMPORT["models"] | {"models"}
-MAY_IMPORT["reconstruct"] = (MAY_IMPORT["models"] | {"models", "calibration"}) - {"data"}
+MAY_IMPORT["reconstruct"] = MAY_IMPORT["distill"] | {"calibration", "distill"}
 MAY_IMPORT["report"] = MAY_IMPORT["reconstruct"] | {"reconstruct"}
+_LEARNING = MAY_IMPORT["report"] | {"report"}
+# A modality knows everything that is shared, its own calibration and the files of its device, and no other modality.
+_FAMILIES = {"single_pixel": "dmd", "cassi": "aperture", "mri": "mri"}
+for _modality, _family in _FAMILIES.items():
+    own = {f"calibration.{_modality}", f"export.{_family}", "export"}
+    MAY_IMPORT[f"modalities.{_modality}"] = _LEARNING | own
+MAY_IMPORT["modalities.single_pixel"] |= {"calibration.camera"}
 MAY_IMPORT["cli"] = set(MAY_IMPORT)
 MAY_IMPORT["__main__"] = {"cli"}
-
-BENCH_HALF = {"export", "calibration", "device"} | _LOW
 
 
 def _modules() -> list[tuple[str, Path]]:
@@ -80,9 +95,19 @@ def _layer(module: str) -> str | None:
     return None
 
 
+def _for_type_checkers(tree: ast.Module) -> set[ast.AST]:
+    """The nodes below `if TYPE_CHECKING:`."""
+    guards = [node for node in ast.walk(tree) if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"]
+    return {inner for guard in guards for inner in ast.walk(guard)}
+
+
 def _imports(path: Path) -> set[str]:
     names = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    tree = ast.parse(path.read_text())
+    left_out = _for_type_checkers(tree) if path.name == "modality.py" else set()
+    for node in ast.walk(tree):
+        if node in left_out:
+            continue
         if isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
             names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
         elif isinstance(node, ast.Import):
@@ -94,7 +119,7 @@ def _imports(path: Path) -> set[str]:
 def test_imports_point_downwards(module: str, path: Path) -> None:
     layer = _layer(module)
     if layer is None:
-        assert module in ("", "constraints"), f"{module}: put this module into MAY_IMPORT"
+        assert module in ("", "constraints", "modalities"), f"{module}: put this module into MAY_IMPORT"
         assert not {name for name in _imports(path) if _layer(name)}
         return
     wrong = {name for name in _imports(path) if (target := _layer(name)) and target not in MAY_IMPORT[layer] | {layer}}

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cidesign.cli.assignments import keyword_values, set_option
-from cidesign.cli.output import MARKS, json_option, next_step, quoted, result, totals
+from cidesign.cli.output import json_option, next_step, quoted, result
+from cidesign.text import MARKS, totals
 
 if TYPE_CHECKING:
     from cidesign.checks import Finding

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cidesign.cli.output import force_option, json_option, next_step, note, quoted, result, table
+from cidesign.cli.output import force_option, json_option, next_step, note, quoted, result
 from cidesign.cli.signals import break_off, exit_code_of, signals_to
+from cidesign.text import table
 
 if TYPE_CHECKING:
     from cidesign.runs import Run

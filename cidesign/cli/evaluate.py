@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cidesign.cli.output import json_option, next_step, note, quoted, result, table
+from cidesign.cli.output import json_option, next_step, note, quoted, result
+from cidesign.text import table
 
 if TYPE_CHECKING:
     from cidesign.distill.compare import Comparison, Row

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cidesign.cli.assignments import assigned
-from cidesign.cli.output import force_option, json_option, next_step, note, quoted, result, table
+from cidesign.cli.output import force_option, json_option, next_step, note, quoted, result
+from cidesign.text import table
 
 if TYPE_CHECKING:
     from cidesign.export.aperture.layout import OrderOptions

@@ -4,7 +4,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cidesign.cli.output import note, table
+from cidesign.cli.output import note
+from cidesign.text import table
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -78,7 +79,7 @@ def _train(
     from cidesign import __version__
     from cidesign.distill.fine_tune import fine_tune
     from cidesign.reconstruct.fine_tuned import FineTuneRecord, StoredMean, StoredQuality, StoredSettings, digests
-    from cidesign.runs import now_utc
+    from cidesign.records import now_utc
 
     stored = _images(run, settings)
     guide = _guide(run, settings)

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import click
 
-from cidesign.cli.output import json_option, next_step, quoted, result, table
+from cidesign.cli.output import json_option, next_step, quoted, result
 from cidesign.hardware_profiles.loader import load_profile, read_profile, shipped_profiles
+from cidesign.text import table
 
 
 @click.group("profiles", invoke_without_command=True)

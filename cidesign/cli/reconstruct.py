@@ -6,11 +6,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cidesign.cli.assignments import keyword_values, set_option
-from cidesign.cli.output import force_option, json_option, next_step, note, quoted, result, table
+from cidesign.cli.output import force_option, json_option, next_step, note, quoted, result
 
 if TYPE_CHECKING:
-    from cidesign.modalities.cassi.outcome import CubeOutcome
-    from cidesign.reconstruct.outcome import Outcome
     from cidesign.runs import Run
 
 
@@ -121,6 +119,7 @@ def _from_basis(
     from cidesign.files import refuse_existing
     from cidesign.modalities.single_pixel.full_basis import reconstruct_hadamard, reconstruct_spas
     from cidesign.modalities.single_pixel.run import SinglePixelRun
+    from cidesign.reconstruct.outcome import written
 
     opened = SinglePixelRun(run.path)
     refuse_existing(folder, force)
@@ -132,21 +131,3 @@ def _from_basis(
     if region is not None or assignments:
         raise InputError("--region and --set: only Hadamard captures take them; add --reader hadamard")
     return written(reconstruct_spas(opened, capture, band_nm), folder, force)
-
-
-def written(outcome: "Outcome", folder: Path, force: bool) -> tuple[dict[str, Any], str]:
-    """Write an outcome; its JSON value, and its table with the remarks below."""
-    from cidesign.reconstruct.outcome import write_outcome
-
-    write_outcome(folder, outcome, force)
-    return shown_outcome(outcome, folder)
-
-
-def shown_outcome(outcome: "Outcome | CubeOutcome", folder: Path) -> tuple[dict[str, Any], str]:
-    """The JSON value of an outcome; its table with the remarks below, and the verdict that it rests on in the end."""
-    from cidesign.reconstruct.outcome import RECORD_FILE
-
-    notes = [f"note: {text}" for text in outcome.remarks]
-    verdict = [] if outcome.judgement is None else [outcome.judgement.words]
-    text = "\n".join([f"{folder}: {outcome.heading}", table(outcome.rows, outcome.header), *notes, *verdict])
-    return {"folder": str(folder), "file": str(folder / RECORD_FILE), **outcome.record}, text

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cidesign.cli.output import json_option, next_step, note, result, table
+from cidesign.cli.output import json_option, next_step, note, result
 from cidesign.cli.signals import signals_to
 from cidesign.errors import CidesignError, InputError
+from cidesign.text import table
 
 if TYPE_CHECKING:
     from cidesign.device.link.plan import UploadPlan

@@ -35,8 +35,9 @@ from cidesign.locks import FolderLock, refuse_held
 from cidesign.models.optics import Optics, optics_for
 from cidesign.models.system import ImagingSystem, build_decoder
 from cidesign.physics.metrics import ssim
+from cidesign.records import now_utc
 from cidesign.run_settings import TrainingSettings
-from cidesign.runs import Run, RunRecord, library_versions, now_utc, write_record
+from cidesign.runs import Run, RunRecord, library_versions, write_record
 
 START = "cidesign distill"
 PRIOR_IMAGES = 10_000

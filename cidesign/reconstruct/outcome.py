@@ -4,13 +4,14 @@ import io
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cidesign.calibration.verify import Judgement
 from cidesign.files import replacing_folder, save_npz, write_bytes, write_json
+from cidesign.text import table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -67,6 +68,48 @@ class Outcome:
     judgement: Judgement | None = None
     maps: list[NamedMap] = field(default_factory=list)
     pictures: dict[str, bytes] = field(default_factory=dict)
+
+
+class Shown(Protocol):
+    """What of an outcome is printed, whatever was reconstructed."""
+
+    @property
+    def heading(self) -> str:
+        """What was reconstructed, in one line."""
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """The content of `reconstruction.json`."""
+
+    @property
+    def rows(self) -> list[tuple[str, ...]]:
+        """The table of the reconstructions."""
+
+    @property
+    def header(self) -> tuple[str, ...]:
+        """The titles of its columns."""
+
+    @property
+    def remarks(self) -> list[str]:
+        """What is said below it."""
+
+    @property
+    def judgement(self) -> Judgement | None:
+        """What the images rest on; None where no calibration was used."""
+
+
+def shown_outcome(outcome: Shown, folder: Path) -> tuple[dict[str, Any], str]:
+    """The JSON value of an outcome; its table with the remarks below, and the verdict that it rests on in the end."""
+    notes = [f"note: {text}" for text in outcome.remarks]
+    verdict = [] if outcome.judgement is None else [outcome.judgement.words]
+    text = "\n".join([f"{folder}: {outcome.heading}", table(outcome.rows, outcome.header), *notes, *verdict])
+    return {"folder": str(folder), "file": str(folder / RECORD_FILE), **outcome.record}, text
+
+
+def written(outcome: Outcome, folder: Path, force: bool) -> tuple[dict[str, Any], str]:
+    """Write an outcome; its JSON value, and its table with the remarks below."""
+    write_outcome(folder, outcome, force)
+    return shown_outcome(outcome, folder)
 
 
 def write_outcome(folder: Path, outcome: Outcome, force: bool) -> None:

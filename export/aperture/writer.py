@@ -28,7 +28,7 @@ from cidesign.export.folder import DESIGN_NAME, MANIFEST_NAME, PREVIEW_NAME
 from cidesign.files import refuse_existing, replacing_folder, sha256_file, write_bytes, write_json
 from cidesign.hardware_profiles.aperture.schema import ApertureProfile
 from cidesign.pattern import ApertureMask
-from cidesign.runs import now_utc
+from cidesign.records import now_utc
 
 Role = Literal["mask", "order", "preview", "design"]
 

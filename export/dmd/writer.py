@@ -16,7 +16,7 @@ from cidesign.files import refuse_existing, replacing_folder
 from cidesign.hardware_profiles.dmd.lattice import superpixel_grid
 from cidesign.hardware_profiles.dmd.schema import DmdProfile
 from cidesign.pattern import PatternStack
-from cidesign.runs import now_utc
+from cidesign.records import now_utc
 
 
 def write_export(

@@ -38,7 +38,7 @@ from cidesign.hardware_profiles.mri.schema import MriProfile
 from cidesign.hardware_profiles.schema import sourced_values
 from cidesign.io.bart import bart_mask, bart_trajectory, write_cfl
 from cidesign.pattern import Trajectory, centre_block
-from cidesign.runs import now_utc
+from cidesign.records import now_utc
 
 MRI_FORMATS = ("pulseq", "ismrmrd", "bart", "table", "mat")
 DEFAULT_FORMATS = ("pulseq", "ismrmrd", "bart", "table")

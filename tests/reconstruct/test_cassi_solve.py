@@ -13,7 +13,6 @@ from PIL import Image
 
 from cidesign.calibration.cassi.calibration import CassiCalibration
 from cidesign.calibration.cassi.operator import CassiOperator
-from cidesign.calibration.cassi_calibration import CassiCalibration
 from cidesign.calibration.verify import Judgement, Verification
 from cidesign.errors import FileError
 from cidesign.modalities.cassi.outcome import CubeOutcome, write_cube_outcome

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cidesign.cli.output import table
+from cidesign.text import table
 
 if TYPE_CHECKING:
     import numpy as np
@@ -71,7 +71,7 @@ def simulate_cassi(
     from cidesign.calibration.cassi.capture import write_cassi_capture
     from cidesign.calibration.cassi.twin import CassiTwin
     from cidesign.files import refuse_existing
-    from cidesign.runs import now_utc
+    from cidesign.records import now_utc
 
     refuse_existing(folder, force)
     bands_nm = run.profile.spectrograph.wavelengths_nm.value
@@ -153,7 +153,7 @@ def calibrate_cassi(
     from cidesign.calibration.cassi.capture import read_cassi_capture
     from cidesign.calibration.cassi.record import write_cassi_calibration
     from cidesign.files import refuse_existing
-    from cidesign.runs import now_utc
+    from cidesign.records import now_utc
 
     refuse_existing(folder, force)
     recorded = read_cassi_capture(capture)
@@ -226,10 +226,10 @@ def reconstruct_cassi(
     run: "CassiRun", capture: Path, calibration: Path, folder: Path, *, accept_failed: bool = False, force: bool = False
 ) -> tuple[dict[str, Any], str]:
     """Reconstruct the scene of a capture with the student and baselines, and write cubes, pictures and a record."""
-    from cidesign.cli.reconstruct import shown_outcome
     from cidesign.files import refuse_existing
     from cidesign.modalities.cassi import reconstruct as cassi
     from cidesign.modalities.cassi.outcome import write_cube_outcome
+    from cidesign.reconstruct.outcome import shown_outcome
 
     refuse_existing(folder, force)
     outcome = cassi.reconstruct_cassi(run, capture, calibration, accept_failed)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cidesign.cli.output import table, totals
+from cidesign.text import table, totals
 
 if TYPE_CHECKING:
     from cidesign.checks import Finding, Report

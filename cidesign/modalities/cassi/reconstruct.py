@@ -22,7 +22,7 @@ from cidesign.modalities.cassi.run import CassiRun
 from cidesign.modalities.cassi.score import CubeResidual, residual_of, score_cube
 from cidesign.reconstruct.outcome import cut_off, shown
 from cidesign.reconstruct.uncertainty import deviation_of
-from cidesign.runs import now_utc
+from cidesign.records import now_utc
 
 SCHEMA_VERSION = 1
 UNITS = "reflectance of the white target in each band (0 no light, 1 white)"

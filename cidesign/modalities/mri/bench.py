@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cidesign.cli.output import table
+from cidesign.text import table
 
 if TYPE_CHECKING:
     import numpy as np
@@ -53,7 +53,7 @@ def simulate_mri(
     from cidesign.calibration.mri.twin import capture_record, scanner_settings, simulate_kspace
     from cidesign.files import refuse_existing
     from cidesign.modalities.mri.data.phantoms import coil_maps
-    from cidesign.runs import now_utc
+    from cidesign.records import now_utc
 
     refuse_existing(folder, force)
     design, settings = run.design, run.settings
@@ -151,7 +151,7 @@ def calibrate_mri(
     from cidesign.calibration.mri.verify import calibrate_and_verify
     from cidesign.errors import InputError
     from cidesign.files import refuse_existing
-    from cidesign.runs import now_utc
+    from cidesign.records import now_utc
 
     refuse_existing(folder, force)
     raw = read_kspace(capture, slice_index, matrix_lines, measurement, encoding)
@@ -244,9 +244,9 @@ def reconstruct_mri(
 
     A calibration that failed, or that the capture contradicts, is refused unless `accept_failed`.
     """
-    from cidesign.cli.reconstruct import written
     from cidesign.files import refuse_existing
     from cidesign.modalities.mri.reconstruct import reconstruct_kspace
+    from cidesign.reconstruct.outcome import written
 
     refuse_existing(folder, force)
     outcome = reconstruct_kspace(

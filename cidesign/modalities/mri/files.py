@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cidesign.cli.output import MARKS, table, totals
+from cidesign.text import MARKS, table, totals
 from cidesign.units import format_bytes, format_duration_us
 
 if TYPE_CHECKING:

@@ -27,7 +27,7 @@ from cidesign.modalities.mri.score import object_mask, score_mri
 from cidesign.pattern import Trajectory
 from cidesign.reconstruct.outcome import Outcome, shown
 from cidesign.reconstruct.uncertainty import Image, deviation_of, error_over
-from cidesign.runs import now_utc
+from cidesign.records import now_utc
 
 SCHEMA_VERSION = 1
 UNITS = "magnitude as root of the sum of squares over the coils; 1 is the brightest pixel of the object"

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cidesign.cli.output import table
+from cidesign.text import table
 
 if TYPE_CHECKING:
     import numpy as np
@@ -63,7 +63,7 @@ def simulate_spc(
     from cidesign.calibration.camera.view import simulated_pictures
     from cidesign.calibration.single_pixel.capture import write_capture
     from cidesign.calibration.single_pixel.twin import bench_settings, capture_record, simulate_readings
-    from cidesign.runs import now_utc
+    from cidesign.records import now_utc
 
     design, settings = run.design, run.settings
     bench = bench_settings(
@@ -154,7 +154,7 @@ def calibrate_spc(
     from cidesign.calibration.single_pixel.capture import read_capture
     from cidesign.calibration.single_pixel.record import write_calibration
     from cidesign.errors import FileError, InputError
-    from cidesign.runs import now_utc
+    from cidesign.records import now_utc
 
     recorded = read_capture(capture)
     if recorded.record is not None and recorded.record.profile_digest != run.record.profile_digest:
@@ -259,7 +259,7 @@ def reconstruct_spc(
     run: "SinglePixelRun", capture: Path, calibration: Path, folder: Path, *, accept_failed: bool, force: bool
 ) -> tuple[dict[str, Any], str]:
     """Reconstruct a capture, and write images, arrays and a record."""
-    from cidesign.cli.reconstruct import written
     from cidesign.modalities.single_pixel.reconstruct import reconstruct_capture
+    from cidesign.reconstruct.outcome import written
 
     return written(reconstruct_capture(run, capture, calibration, accept_failed), folder, force)

@@ -21,7 +21,7 @@ from cidesign.modalities.single_pixel.fixed_designs import hadamard_patterns, ra
 from cidesign.modalities.single_pixel.run import SinglePixelRun
 from cidesign.modalities.single_pixel.score import Score, score
 from cidesign.reconstruct.outcome import NamedImage, Outcome, cut_off, shown
-from cidesign.runs import now_utc
+from cidesign.records import now_utc
 
 if TYPE_CHECKING:
     from cidesign.models.system import ImagingSystem

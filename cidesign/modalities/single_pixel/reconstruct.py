@@ -24,7 +24,7 @@ from cidesign.modalities.single_pixel.residuals import HeldOut, Residuals, resid
 from cidesign.modalities.single_pixel.run import SinglePixelRun
 from cidesign.modalities.single_pixel.score import score
 from cidesign.reconstruct.outcome import NamedImage, Outcome, cut_off, rounded, shown
-from cidesign.runs import now_utc
+from cidesign.records import now_utc
 
 SCHEMA_VERSION = 1
 UNITS = "reflectance of the white reference (0 no light, 1 white)"
