@@ -33,17 +33,15 @@ import torch._inductor  # imported by deterministic training; here once, not in 
 import torchmetrics.functional  # noqa: F401 - the same
 
 from cidesign import cli
-from cidesign.distill import presets
 from cidesign.distill.checkpoint import FILE as CHECKPOINT_FILE
 from cidesign.distill.run_folder import METRICS_FILE
 from cidesign.errors import CidesignError
 from cidesign.files import read_json, sha256_file
+from cidesign.modality import Preset, modalities
 
 PROFILES = {"single-pixel": "dlp4500", "cassi": "chrome-laser-10um", "mri": "mri-generic-3t"}
 # 6 steps an epoch, two epochs of the teacher and two of the student.
-SMALL = presets.Preset(
-    side=12, images=96, validation_images=32, batch=16, channels=4, teacher_epochs=2, student_epochs=2
-)
+SMALL = Preset(side=12, images=96, validation_images=32, batch=16, channels=4, teacher_epochs=2, student_epochs=2)
 # A checkpoint after each epoch, and one before the student's first.
 CHECKPOINTS = 5
 # Teacher, student, design and the final record.
@@ -74,8 +72,8 @@ def main() -> None:
     parser.add_argument("--modality", choices=PROFILES, action="append")
     asked = parser.parse_args()
     torch.set_num_threads(1)
-    for kind in presets.PRESETS:
-        presets.PRESETS[kind]["quick"] = SMALL
+    for kind in modalities():
+        kind.presets["quick"] = SMALL
     print(f"{'modality':13s}kills  {'  '.join(PLACES)}  resumed  {'identical':15s}  seconds", flush=True)
     failed = False
     for modality in asked.modality or PROFILES:

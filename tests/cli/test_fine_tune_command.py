@@ -99,11 +99,11 @@ def test_a_calibration_of_another_field_is_refused(
 ) -> None:
     smaller = finished_run(tmp_path / "smaller", make_settings(side=12, patterns=60), SinglePixelRun)
     with pytest.raises(FileError, match=r"a field of \(16, 16\) was calibrated, the run has \(12, 12\)"):
-        fine_tune_command(smaller, folder, None)
+        fine_tune_command(smaller, folder)
     raw = json.loads((folder / "calibration.json").read_text())
     write_json(folder / "calibration.json", {**raw, "profile_digest": "f" * 64})
     with pytest.raises(FileError, match="profile ffffffffffff was calibrated"):
-        fine_tune_command(smaller, folder, None)
+        fine_tune_command(smaller, folder)
 
 
 def test_a_failed_calibration_trains_nothing(run: SinglePixelRun, folder: Path) -> None:

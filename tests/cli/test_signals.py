@@ -12,7 +12,7 @@ import pytest
 import cidesign.cli
 from cidesign.cli.distill import _Display
 from cidesign.cli.signals import signals_to
-from cidesign.distill import presets
+from cidesign.modality import Preset, modality
 from cidesign.runs import Run
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
@@ -55,7 +55,7 @@ def test_training_is_saved_and_goes_on(
     from cidesign.distill import job
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setitem(presets.PRESETS["mri"], "quick", presets.Preset(12, 32, 8, 8, 4, 2, 1))
+    monkeypatch.setitem(modality("mri").presets, "quick", Preset(12, 32, 8, 8, 4, 2, 1))
     original = job.train_phase
 
     def signalled(*words: Any) -> Any:

@@ -15,10 +15,9 @@ from PIL import Image as Picture
 from cidesign.calibration.cassi.capture import read_cassi_capture
 from cidesign.calibration.cassi.operator import CassiOperator
 from cidesign.calibration.cassi.record import read_cassi_calibration
-from cidesign.cli.cassi_reconstruct import reconstruct_cassi
 from cidesign.hardware_profiles.loader import load_profile
 from cidesign.modalities.cassi import reconstruct as cassi
-from cidesign.modalities.cassi.bench import calibrate_cassi, simulate_cassi
+from cidesign.modalities.cassi.bench import calibrate_cassi, reconstruct_cassi, simulate_cassi
 from cidesign.modalities.cassi.data.dead_leaves import spectral_dead_leaves
 from cidesign.modalities.cassi.diagnostics import DRAWS, diagnose, redrawn
 from cidesign.modalities.cassi.outcome import CubeMap

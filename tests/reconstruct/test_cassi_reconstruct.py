@@ -13,11 +13,10 @@ from numpy.typing import NDArray
 
 from cidesign.calibration.cassi.capture import CassiCapture, read_cassi_capture, write_cassi_capture
 from cidesign.calibration.cassi.record import read_cassi_calibration
-from cidesign.cli.cassi_reconstruct import reconstruct_cassi
 from cidesign.errors import FileError, LimitError
 from cidesign.hardware_profiles.loader import load_profile
 from cidesign.modalities.cassi import reconstruct as cassi
-from cidesign.modalities.cassi.bench import calibrate_cassi, simulate_cassi
+from cidesign.modalities.cassi.bench import calibrate_cassi, reconstruct_cassi, simulate_cassi
 from cidesign.modalities.cassi.data.dead_leaves import spectral_dead_leaves
 from cidesign.modalities.cassi.run import CassiRun
 from cidesign.modalities.cassi.score import score_cube

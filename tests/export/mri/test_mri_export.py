@@ -196,8 +196,8 @@ def test_a_missing_package_names_the_extra(
 def test_the_library_is_imported_without_the_packages() -> None:
     names = {"pypulseq", "ismrmrd", "h5py"}
     assert names.isdisjoint(vars(builtins))
-    for module in ("pulseq_write", "pulseq_read", "mri_writer", "ismrmrd_files"):
-        text = (Path(__file__).parents[3] / "export" / f"{module}.py").read_text()
+    for module in ("pulseq/write", "pulseq/read", "writer", "ismrmrd"):
+        text = (Path(__file__).parents[3] / "export" / "mri" / f"{module}.py").read_text()
         assert not any(
             line.startswith(("import pypulseq", "import ismrmrd", "import h5py")) for line in text.splitlines()
         )
