@@ -68,18 +68,22 @@ class Tally:
         self.total_s += other.total_s
 
 
-def forked(work: Callable[[], int], longest_s: float) -> tuple[str, float, int]:
-    """Run `work` in a fork: ("exit N", "signal N" or "hang"), seconds, and its largest memory in bytes."""
+def forked(work: Callable[[], int], longest_s: float, leads: bool = True) -> tuple[str, float, int]:
+    """Run `work` in a fork: ("exit N", "signal N" or "hang"), seconds, and its largest memory in bytes.
+
+    With `leads` it leads a group of processes, which ends with it.
+    """
     begun = time.monotonic()
     process = os.fork()
     if not process:
-        os.setpgid(0, 0)
+        if leads:
+            os.setpgid(0, 0)
         os._exit(work())
     with open(os.pidfd_open(process)) as handle:
         ended = bool(select.select([handle], [], [], longest_s)[0])
     seconds = time.monotonic() - begun
     if not ended:
-        os.killpg(process, signal.SIGKILL)
+        (os.killpg if leads else os.kill)(process, signal.SIGKILL)
     _, status, usage = os.wait4(process, 0)
     if not ended:
         return "hang", seconds, usage.ru_maxrss * 1024
@@ -87,7 +91,7 @@ def forked(work: Callable[[], int], longest_s: float) -> tuple[str, float, int]:
     return how, seconds, usage.ru_maxrss * 1024
 
 
-def forked_child(reader: str, memory_bytes: int, asked: bytes, longest_s: float) -> tuple[int, bytes]:
+def forked_child(reader: str, memory_bytes: int, cpu_s: int, asked: bytes, longest_s: float) -> tuple[int, bytes]:
     """`child.run_child` by a fork of this process, which has loaded the libraries already."""
     question, answer = os.memfd_create("question"), os.memfd_create("answer")
     os.write(question, asked)
@@ -98,12 +102,12 @@ def forked_child(reader: str, memory_bytes: int, asked: bytes, longest_s: float)
         os.dup2(answer, 1)
         sys.stdin = open(0)  # noqa: SIM115 (the process ends with it)
         try:
-            child.main([reader, str(memory_bytes)])
+            child.main([reader, str(memory_bytes), str(cpu_s)])
         except BaseException:
             return 1
         return 0
 
-    how, _, _ = forked(work, longest_s)
+    how, _, _ = forked(work, longest_s, leads=False)
     if how == "hang":
         raise subprocess.TimeoutExpired(reader, longest_s)
     kind, number = how.split()

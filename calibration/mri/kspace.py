@@ -213,7 +213,8 @@ def remove_oversampling(path: Path, k: Samples, samples: int) -> tuple[Samples, 
         return k, None
     if measured < samples:
         raise FileError(f"{path}: {measured} samples of a readout are fewer than the matrix's {samples}")
-    image = centred_ifft(k, (-1,))
-    first = measured // 2 - samples // 2
-    outside = np.concatenate([image[..., :first], image[..., first + samples :]], axis=-1)
-    return centred_fft(image[..., first : first + samples], (-1,)), centred_fft(outside, (-1,))
+    with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is refused once it is a capture
+        image = centred_ifft(k, (-1,))
+        first = measured // 2 - samples // 2
+        outside = np.concatenate([image[..., :first], image[..., first + samples :]], axis=-1)
+        return centred_fft(image[..., first : first + samples], (-1,)), centred_fft(outside, (-1,))

@@ -41,7 +41,8 @@ def write_cfl(stem: Path, array: NDArray[np.complex64]) -> list[Path]:
 def read_cfl(stem: Path, least_dimensions: int = 1) -> NDArray[np.complex64]:
     """Read `stem`.cfl with its `.hdr`, without its trailing dimensions of 1; raises `FileError` for damaged pairs.
 
-    `least_dimensions` are kept whatever their length.  `stem` may also be the path of either file.
+    There are at least `least_dimensions` of them, 1 where the header leaves them out.  `stem` may also be the path of
+    either file.
     """
     if stem.suffix in (".cfl", ".hdr"):
         stem = stem.with_suffix("")
@@ -56,6 +57,8 @@ def read_cfl(stem: Path, least_dimensions: int = 1) -> NDArray[np.complex64]:
             f"{data}: has {len(content)} bytes, its header says {expected_bytes} ({' x '.join(map(str, dimensions))} "
             "complex64); the file is cut short or belongs to another header"
         )
+    # A header may leave out dimensions of 1 at the end.
+    dimensions += [1] * (least_dimensions - len(dimensions))
     while len(dimensions) > least_dimensions and dimensions[-1] == 1:
         dimensions.pop()
     return np.frombuffer(content, dtype=_ITEM).reshape(dimensions, order="F").astype(np.complex64)

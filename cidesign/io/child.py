@@ -11,8 +11,10 @@ import importlib
 import json
 import math
 import os
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,10 @@ from cidesign.errors import FileError
 
 # Address space that interpreter and libraries take before anything of the file is in memory.
 SPARE_BYTES = 3_000_000_000
+# Processor time of a reader: a loop in a damaged file ends soon, a slow disk or a busy machine ends nothing.
+CPU_S, CPU_S_PER_BYTE = 6.0, 0.5e-6
+# How it ends then; not on Windows.
+TOO_LONG = getattr(signal, "SIGXCPU", None)
 # What is said of an error that a library wrote.
 MAX_TEXT = 400
 
@@ -30,25 +36,37 @@ class Refused(Exception):
 
 
 def ask(
-    path: Path, reader: str, request: Mapping[str, Any], what: str, longest_s: float, memory_bytes: int = SPARE_BYTES
+    path: Path,
+    reader: str,
+    request: Mapping[str, Any],
+    what: str,
+    longest_s: float,
+    memory_bytes: int = SPARE_BYTES,
+    cpu_s: float | None = None,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Have `reader` (a module of cidesign) read `path` in a child: its head, and NumPy arrays by name.
 
     `what` is the file's kind in errors ("HDF5 file"), `longest_s` the time after which the child is ended,
-    `memory_bytes` its address space.  The request reaches the reader with `path` and `what` added.
+    `memory_bytes` its address space, `cpu_s` its processor time (None: 6 s, and half a second for each MB of the file).
+    The request reaches the reader with `path` and `what` added.
 
     Raises `FileError` for a missing file, for what the reader refused, and for a child that crashed, grew or hung.
     """
     if not path.is_file():
         raise FileError(f"{path}: no such file")
     asked = json.dumps({**request, "path": str(path.absolute()), "what": what}).encode()
+    limit_s = math.ceil(CPU_S + CPU_S_PER_BYTE * path.stat().st_size if cpu_s is None else cpu_s)
     try:
-        status, answered = run_child(reader, memory_bytes, asked, longest_s)
+        status, answered = run_child(reader, memory_bytes, limit_s, asked, longest_s)
     except subprocess.TimeoutExpired as error:
         raise FileError(f"{path}: reading it did not end within {longest_s:g} s; is it damaged?") from error
     except OSError as error:
         raise FileError(f"{path}: cannot be read ({error.strerror or error})") from error
     line, _, content = answered.partition(b"\n")
+    if TOO_LONG is not None and status == -TOO_LONG:
+        raise FileError(
+            f"{path}: not a sound {what} (reading it took more than {limit_s} s of computing); copy it anew"
+        )
     if status or not line:
         ended = f"signal {-status}" if status < 0 else f"status {status}"
         raise FileError(f"{path}: not a sound {what} (its reader crashed: {ended}); copy or write it anew")
@@ -59,10 +77,10 @@ def ask(
     return head, _arrays(head.pop("arrays"), content)
 
 
-def run_child(reader: str, memory_bytes: int, asked: bytes, longest_s: float) -> tuple[int, bytes]:
+def run_child(reader: str, memory_bytes: int, cpu_s: int, asked: bytes, longest_s: float) -> tuple[int, bytes]:
     """Start the child and wait: its exit status (below 0 the signal that ended it) and its standard output."""
     # -P: nothing that lies in the current folder is imported.
-    command = [sys.executable, "-P", "-m", "cidesign.io.child", reader, str(memory_bytes)]
+    command = [sys.executable, "-P", "-m", "cidesign.io.child", reader, str(memory_bytes), str(cpu_s)]
     done = subprocess.run(command, input=asked, capture_output=True, timeout=longest_s, check=False)
     return done.returncode, done.stdout
 
@@ -86,13 +104,13 @@ def _printable(text: str) -> str:
 
 
 def main(arguments: list[str]) -> None:
-    """The child: `python -m cidesign.io.child READER MEMORY_BYTES`, the request as JSON on standard input."""
+    """The child: `python -m cidesign.io.child READER MEMORY_BYTES CPU_S`, the request as JSON on standard input."""
     # Libraries print; what they print must not get between the bytes of the answer.
     stream = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
-    reader, memory_bytes = arguments[0], int(arguments[1])
+    reader, memory_bytes, cpu_s = arguments[0], int(arguments[1]), int(arguments[2])
     request = json.loads(sys.stdin.buffer.read())
-    _limit_memory(memory_bytes)
+    _limit(memory_bytes, cpu_s)
     head, arrays = _answered(reader, request)
     head["arrays"] = [{"name": name, "shape": a.shape, "dtype": a.dtype.str} for name, a in arrays.items()]
     stream.write(json.dumps(head).encode() + b"\n")
@@ -117,13 +135,15 @@ def _answered(reader: str, request: dict[str, Any]) -> tuple[dict[str, Any], dic
     return head, arrays
 
 
-def _limit_memory(max_bytes: int) -> None:
-    """A file that makes a library grow ends this process, not the machine."""
+def _limit(max_bytes: int, cpu_s: int) -> None:
+    """A file that makes a library grow or loop ends this process, not the machine."""
     try:
         import resource
     except ImportError:  # not on Windows
         return
     resource.setrlimit(resource.RLIMIT_AS, (max_bytes, max_bytes))
+    used_s = math.ceil(time.process_time())
+    resource.setrlimit(resource.RLIMIT_CPU, (used_s + cpu_s, used_s + cpu_s + 5))
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from cidesign.pattern import PatternStack
 
 
 def answered_here(
-    path: Path, reader: str, request: Mapping[str, Any], what: str, longest_s: float, memory_bytes: int = 0
+    path: Path, reader: str, request: Mapping[str, Any], what: str, *limits: float, cpu_s: float | None = None
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """What `ask` gives, without the child: importing pypulseq anew for each file takes longer than all of its tests."""
     asked = json.loads(json.dumps({**request, "path": str(path), "what": what}))

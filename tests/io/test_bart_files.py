@@ -124,3 +124,11 @@ def test_pics_takes_the_mask_and_it_is_the_pattern_of_the_data(tmp_path: Path) -
     bart(tmp_path, "pics", "-d0", "-S", "-r", "0.001", "-p", "mask", "measured", "maps", "image")
     image, reference = read_cfl(tmp_path / "image"), read_cfl(tmp_path / "reference")
     assert np.linalg.norm(image - reference) < 0.06 * np.linalg.norm(reference)
+
+
+def test_dimensions_of_one_may_be_left_out(tmp_path: Path) -> None:
+    data, header = write_cfl(tmp_path / "some", np.arange(6, dtype=np.complex64).reshape(3, 2))
+    header.write_text("# Dimensions\n3 2\n")
+    found = read_cfl(data, 16)
+    assert found.shape == (3, 2, *[1] * 14)
+    assert np.array_equal(found[..., 0].reshape(3, 2), np.arange(6).reshape(3, 2))

@@ -32,6 +32,8 @@ def answer(request):
         sys.exit(7)
     if how == "grow":
         return {}, {"a": np.ones(2**33)}
+    while how == "loop":
+        pass
     while True:
         time.sleep(0.01)
 """
@@ -43,8 +45,8 @@ def read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     (tmp_path / "file.bin").write_bytes(b"0123")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
 
-    def read(how: str, longest_s: float = 30) -> Any:
-        return ask(tmp_path / "file.bin", "reader_of_tests", {"how": how}, "test file", longest_s)
+    def read(how: str, longest_s: float = 30, cpu_s: float | None = None) -> Any:
+        return ask(tmp_path / "file.bin", "reader_of_tests", {"how": how}, "test file", longest_s, cpu_s=cpu_s)
 
     return read
 
@@ -78,6 +80,11 @@ def test_what_ends_the_child_is_one_line_here(read: Any, how: str, text: str) ->
 def test_a_reader_without_end_is_ended(read: Any) -> None:
     with pytest.raises(FileError, match="did not end within 2 s"):
         read("hang", longest_s=2)
+
+
+def test_a_loop_is_ended_by_its_processor_time(read: Any) -> None:
+    with pytest.raises(FileError, match="took more than 1 s of computing"):
+        read("loop", longest_s=60, cpu_s=1)
 
 
 def test_a_missing_file_starts_no_child(tmp_path: Path) -> None:

@@ -295,9 +295,10 @@ def _averaged(
         fewer = [int(line) for line in places[counts < counts.max()]]
         raise FileError(f"{path}: of {int(counts.max())} averages, some are missing at lines {listed(fewer)}")
     total = np.zeros((len(k), len(places), k.shape[2]), dtype=np.complex128)
-    for row, place in enumerate(np.searchsorted(places, lines)):
-        total[:, place] += k[:, row]
-    return (total / int(counts[0])).astype(np.complex64), places, int(counts[0])
+    with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is refused once it is a capture
+        for row, place in enumerate(np.searchsorted(places, lines)):
+            total[:, place] += k[:, row]
+        return (total / int(counts[0])).astype(np.complex64), places, int(counts[0])
 
 
 def _noise(

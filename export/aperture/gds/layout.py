@@ -68,7 +68,7 @@ def read_layout(path: Path, layout_format: Literal["gds", "oasis"], cell: str | 
     `FileError` for damage, for more shapes than can be borne, and for what programs draw differently.
     """
     what = "GDSII file" if layout_format == "gds" else "OASIS file"
-    head, arrays = ask(path, _READER, {"format": layout_format, "cell": cell}, what, _LONGEST_S)
+    head, arrays = ask(path, _READER, {"format": layout_format, "cell": cell}, what, _LONGEST_S, cpu_s=_LONGEST_S)
     if "choose" in head:
         several = f"has {head['count']} cells that no other refers to" if cell is None else f"has no cell {cell!r}"
         raise InputError(

@@ -132,7 +132,7 @@ def read_pulseq(path: Path, profile: MriProfile) -> PlayedSequence:
     size = len(text.playable)
     longest_s, memory_bytes = LONGEST_S + LONGEST_S_PER_BYTE * size, SPARE_BYTES + 100 * size
     try:
-        head, arrays = ask(path, CHILD, request, "Pulseq file", longest_s, memory_bytes)
+        head, arrays = ask(path, CHILD, request, "Pulseq file", longest_s, memory_bytes, longest_s)
     except FileError as error:
         # Every line of the file is as the specification has it: that its reader fails is no fault of the file.
         raise UnsupportedSequence(f"{error}; nothing was evaluated") from error

@@ -94,7 +94,7 @@ def changed(chrome: ApertureProfile) -> Callable[..., ApertureProfile]:
 def read_here(monkeypatch: pytest.MonkeyPatch) -> None:
     """The reader of layouts in this process: what the child would answer, without its start."""
 
-    def ask(path: Path, reader: str, request: dict[str, Any], what: str, longest_s: float) -> Any:
+    def ask(path: Path, reader: str, request: dict[str, Any], what: str, longest_s: float, cpu_s: float) -> Any:
         try:
             return answer({**request, "path": str(path), "what": what})
         except Refused as error:
