@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cidesign.errors import FileError
+from cidesign.io.arrays import float64_of
 from cidesign.records import shown
 
 COLOURS = (3, 4)
@@ -130,7 +131,7 @@ def _bare(array: NDArray[np.generic]) -> NDArray[np.generic] | str:
 
 
 def _class_rows(array: NDArray[np.generic]) -> bool:
-    values = array.astype(np.float64)
+    values = float64_of(array)
     return bool(np.isfinite(values).all() and (values >= 0).all() and np.allclose(values.sum(axis=1), 1, atol=1e-3))
 
 
@@ -147,7 +148,7 @@ def _flat_layout(array: NDArray[np.generic]) -> tuple[NDArray[np.generic] | None
         side = isqrt(columns // channels)
         if side < smallest or channels * side * side != columns or rows < 2:
             continue
-        sample = array[:: max(rows // 256, 1)][:256].astype(np.float64)
+        sample = float64_of(array[:: max(rows // 256, 1)][:256])
         # The first picture of a pair is compared with the next row of the whole array, not of the sample.
         following = array[1 :: max(rows // 256, 1)][: len(sample)].astype(np.float64)
         between = float(abs(following - sample[: len(following)]).mean())
@@ -193,7 +194,7 @@ def _three_axes(array: NDArray[np.generic]) -> NDArray[np.generic] | str:
 def _last_counts(array: NDArray[np.generic]) -> bool:
     """Whether the first two axes are alike in how much neighbours differ, as height and width are, and the last not."""
     middle = tuple(slice(max(n // 2 - SAMPLE // 2, 0), max(n // 2 - SAMPLE // 2, 0) + SAMPLE) for n in array.shape)
-    sample = array[middle].astype(np.float64)
+    sample = float64_of(array[middle])
     if min(sample.shape) < 2 or not np.isfinite(sample).all():
         return False
     rough = [float(abs(np.diff(sample, axis=axis)).mean()) for axis in range(3)]

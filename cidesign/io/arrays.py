@@ -53,11 +53,17 @@ def read_array(path: Path, what: str) -> NDArray[np.float64]:
     )
 
 
+def float64_of(array: NDArray[np.generic]) -> NDArray[np.float64]:
+    """The array as float64, without NumPy's warning at the signalling NaNs that damaged files hold."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return array.astype(np.float64)
+
+
 def as_numbers(array: NDArray[np.generic], path: Path, what: str) -> NDArray[np.float64]:
     """The array as float64; raises `FileError` when it holds no real numbers, or names the first NaN or infinity."""
     if array.dtype.kind not in "iuf":
         raise FileError(f"{path}: {what} holds {array.dtype} values; real numbers are needed")
-    numbers = array.astype(np.float64)
+    numbers = float64_of(array)
     bad = np.flatnonzero(~np.isfinite(numbers))
     if bad.size:
         index = ", ".join(str(int(i)) for i in np.unravel_index(int(bad[0]), numbers.shape))

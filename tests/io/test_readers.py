@@ -22,6 +22,13 @@ def test_npy_is_read_in_its_order(tmp_path: Path) -> None:
         assert read_array(tmp_path / "scene.npy", "scene").tolist() == [[0, 1, 2], [3, 4, 5]]
 
 
+def test_signalling_nan_is_named_without_a_warning(tmp_path: Path) -> None:
+    signalling = np.array([0x3F800000, 0x7F800001], dtype="<u4").view("<f4")
+    np.save(tmp_path / "scene.npy", signalling)
+    with pytest.raises(FileError, match=r"scene\[1\] is nan"):
+        read_array(tmp_path / "scene.npy", "scene")
+
+
 @pytest.mark.parametrize(
     ("text", "wanted"),
     [

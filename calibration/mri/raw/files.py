@@ -22,6 +22,8 @@ from cidesign.io.child import SPARE_BYTES, ask
 READER = "cidesign.calibration.mri.raw.child"
 # A slow network drive delivers the largest file in this time; a loop in a damaged file does not end.
 LONGEST_READ_S = 600
+# Number of scans and 64 entries of 152 bytes, padded (VD and later).
+_TWIX_DIRECTORY_BYTES = 10_240
 MRD_FIELDS = {
     "lines": "encoding.encodedSpace.matrixSize.y",
     "samples": "encoding.reconSpace.matrixSize.x",
@@ -195,12 +197,13 @@ def _check_twix_size(path: Path) -> None:
     try:
         found_bytes = path.stat().st_size
         with path.open("rb") as stream:
-            start = np.frombuffer(stream.read(10240), dtype="<u4")
+            head = stream.read(_TWIX_DIRECTORY_BYTES)
     except OSError as error:
         raise FileError(f"{path}: cannot be read ({error.strerror or error})") from error
-    if len(start) < 2:
+    if len(head) < 8:
         raise FileError(f"{path}: {found_bytes} bytes are no Siemens raw data file")
-    if start[0] >= 10_000 or not 1 <= start[1] <= 64 or len(start) < 2560:
+    start = np.frombuffer(head[: len(head) // 4 * 4], dtype="<u4")
+    if start[0] >= 10_000 or not 1 <= start[1] <= 64 or len(head) < _TWIX_DIRECTORY_BYTES:
         return  # VB: the first number is the length of the header, and nothing tells the file's
     for number in range(int(start[1])):
         entry = start[2 + 38 * number : 2 + 38 * (number + 1)].tobytes()

@@ -339,6 +339,16 @@ class TestPaddedScans:
             read_kspace(tmp_path / "raw.h5")
 
 
+@pytest.mark.parametrize("length", [0, 7, 8, 9, 400, 10_238])
+def test_twix_cut_within_its_directory(tmp_path: Path, length: int) -> None:
+    pytest.importorskip("twixtools", reason="the extra 'mri' is not installed")
+    start = np.zeros(2560, dtype="<u4")
+    start[:2] = 0, 1
+    (tmp_path / "cut.dat").write_bytes(start.tobytes()[:length])
+    with pytest.raises(FileError, match=r"cut\.dat"):
+        read_kspace(tmp_path / "cut.dat")
+
+
 def test_twix_needs_its_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "some.dat").write_bytes(bytes(100))
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)

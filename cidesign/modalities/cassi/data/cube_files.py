@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from cidesign.errors import FileError
 from cidesign.files import load_npz, read_json
+from cidesign.io.arrays import float64_of
 from cidesign.io.envi import read_envi
 from cidesign.io.hdf5 import HDF5_SUFFIXES, hdf5_datasets, read_hdf5
 from cidesign.io.mat import read_every_matrix
@@ -128,7 +129,7 @@ def _from_arrays(
         seen = [f"{name} {a.shape}" for name, a in arrays.items()] + [f"{n} ({what})" for n, what in others.items()]
         raise FileError(f"{path}: holds no real array of three axes (height, width, bands), only {shown(seen)}")
     vectors = {
-        name: np.asarray(a, dtype=np.float64).ravel()
+        name: float64_of(a).ravel()
         for name, a in arrays.items()
         if a.dtype.kind in "iuf" and _vector_length(a.shape) and _named_wavelengths(name)
     }
