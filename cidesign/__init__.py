@@ -1,6 +1,13 @@
-"""Design the measurement of a computational camera for a real device, and reconstruct its captures."""
+"""Design the measurement of a computational camera for a real device, and reconstruct its captures.
+
+    import cidesign as ci
+    run = ci.distill("dlp4500", side=32, out="run")
+
+The verbs of the command line are functions here (`cidesign.api`); each loads what it needs when it is used.
+"""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 # In a checkout the folders export, calibration and hardware_profiles lie beside this one, and Python run
 # inside the checkout finds this folder before the installed package.  Letting the parent supply them makes
@@ -9,3 +16,28 @@ if not (Path(__file__).parent / "export").is_dir():
     __path__.append(str(Path(__file__).parent.parent))
 
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from cidesign.api import emulate as emulate
+    from cidesign.api import evaluate as evaluate
+    from cidesign.api import open_run as open_run
+    from cidesign.api import profile as profile
+    from cidesign.api import profiles as profiles
+    from cidesign.api import report as report
+    from cidesign.api import status as status
+    from cidesign.api import stop as stop
+    from cidesign.api import upload as upload
+
+
+def __getattr__(name: str) -> object:
+    from cidesign.verbs import NAMES, verb
+
+    if name in NAMES:
+        return verb(name)
+    raise AttributeError(f"module 'cidesign' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    from cidesign.verbs import NAMES
+
+    return sorted({*globals(), *NAMES})

@@ -7,8 +7,8 @@ import sys
 import click
 
 from cidesign import __version__
-from cidesign.cli.signals import Ended, break_off, exit_code_of, signals_to
 from cidesign.errors import CidesignError, FileError
+from cidesign.signals import Ended, break_off, exit_code_of, signals_to
 
 # name -> (module, what it does); the help page is made from this table, so it imports nothing else.
 COMMANDS = {

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from cidesign.cli.output import force_option, next_step, note
-from cidesign.cli.signals import signals_to
 from cidesign.errors import InputError
+from cidesign.signals import signals_to
 
 if TYPE_CHECKING:
     from cidesign.device.link.transport import Transport

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cidesign.cli.output import force_option, json_option, next_step, note, quoted, result
-from cidesign.cli.signals import break_off, exit_code_of, signals_to
+from cidesign.signals import break_off, exit_code_of, signals_to
 from cidesign.text import table
 
 if TYPE_CHECKING:

@@ -1,28 +1,11 @@
 """`cidesign evaluate`: a run beside E2E training, fixed designs and its teacher."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from cidesign.cli.output import json_option, next_step, note, quoted, result
-from cidesign.text import table
-
-if TYPE_CHECKING:
-    from cidesign.distill.compare import Comparison, Row
-
-HEADINGS = {
-    "psnr_db": "PSNR dB",
-    "complex_psnr_db": "complex PSNR dB",
-    "ssim": "SSIM",
-    "hfen_db": "detail error dB",
-    "sam_degrees": "spectral angle deg",
-    "condition_number": "condition number",
-    "row_coherence": "row coherence",
-    "open_fraction": "open fraction",
-    "acceleration": "R",
-    "side_lobe": "side lobe",
-}
 
 
 @click.command("evaluate")
@@ -40,75 +23,39 @@ def command(run: Path | None, data: str | None, no_training: bool, as_json: bool
     E2E and a decoder for every fixed design are trained like the student, for as many epochs as teacher and student
     together, and kept in RUN/baselines.  RUN is a run folder; without it the newest one below runs/ is used.
     """
-    from cidesign.distill.compare import Comparison
-    from cidesign.runs import Run, open_run
-
-    opened = open_run(run, Run)
-    if run is None:
-        note(f"run: {opened.path} (the newest)")
-    comparison = Comparison(opened, data)
-    measured = comparison.measured_on
-    for remark in measured.notes:
-        note(f"note: {remark}")
-    rows = comparison.own()
-    missing = [name for name in comparison.others() if not comparison.known(name)]
-    if missing and no_training:
-        note(f"not trained yet, left out: {'; '.join(missing)}")
-    elif missing:
-        note(f"{len(missing)} systems are trained now, {comparison.epochs} epochs each: {'; '.join(missing)}")
-    rows += _others(comparison, [name for name in comparison.others() if name not in missing or not no_training])
-    columns = [*rows[0].images, *rows[0].optics]
-    shown = [
-        (row.name, *(f"{value:.4g}" if abs(value) < 1 else f"{value:.2f}" for value in _values(row))) for row in rows
-    ]
-    value = {
-        "run": str(opened.path),
-        "images": measured.where,
-        "count": len(measured.images),
-        "pictures": measured.pictures,
-        "trained_on_and_left_out": measured.left_out,
-        "held_out": measured.held_out,
-        "skipped": list(measured.skipped),
-        "notes": list(measured.notes),
-        "epochs": comparison.epochs,
-        "rows": [{"name": row.name, "images": row.images, "optics": row.optics} for row in rows],
-    }
-    head = f"{len(measured.images)} {measured.where}; equal noise for all; one seed ({opened.settings.seed})"
-    if measured.skipped:
-        head += f"\n{len(measured.skipped)} left out:\n" + "\n".join(f"  {line}" for line in measured.skipped)
-    lines = [head, table(shown, ("system", *(HEADINGS[name] for name in columns))), *_remarks(rows)]
-    result(value, "\n".join(lines), as_json)
-    next_step(f"cidesign export {quoted(opened.path)}")
-
-
-def _values(row: "Row") -> list[float]:
-    return [*row.images.values(), *row.optics.values()]
-
-
-def _remarks(rows: "list[Row]") -> list[str]:
-    """What the table says in one line: the student against the best of the others."""
-    if len(rows) < 3:
-        return []
-    best = max(rows[2:], key=lambda row: row.images["psnr_db"])
-    gain = rows[0].images["psnr_db"] - best.images["psnr_db"]
-    return [
-        f"student - {best.name} (the best of the others, with the same number of epochs in total): {gain:+.2f} dB; "
-        "differences of a few tenths of a dB vary from seed to seed"
-    ]
-
-
-def _others(comparison: "Comparison", names: list[str]) -> "list[Row]":
     from rich.console import Console
     from rich.progress import Progress
 
-    rows = []
+    from cidesign import api
+    from cidesign.distill.evaluation import EvaluationListener
+
+    opened = api.open_run(run)
+    if run is None:
+        note(f"run: {opened.path} (the newest)")
     with Progress(console=Console(stderr=True)) as progress:
-        for name in names:
-            task = progress.add_task(name, total=None)
+        tasks: dict[str, Any] = {}
 
-            def show(report: Any, task: Any = task) -> None:
-                progress.update(task, total=report.steps, completed=report.step)
+        class Shown(EvaluationListener):
+            def measured_on(self, measured: Any) -> None:
+                for remark in measured.notes:
+                    note(f"note: {remark}")
 
-            rows.append(comparison.other(name, show))
-            progress.update(task, total=1, completed=1)
-    return rows
+            def left_out(self, names: list[str]) -> None:
+                note(f"not trained yet, left out: {'; '.join(names)}")
+
+            def training(self, names: list[str], epochs: int) -> None:
+                note(f"{len(names)} systems are trained now, {epochs} epochs each: {'; '.join(names)}")
+
+            def step(self, name: str, report: Any) -> None:
+                if name not in tasks:
+                    tasks[name] = progress.add_task(name, total=report.steps)
+                progress.update(tasks[name], completed=report.step)
+
+            def done(self, name: str) -> None:
+                if name not in tasks:
+                    tasks[name] = progress.add_task(name)
+                progress.update(tasks[name], total=1, completed=1)
+
+        found = api.evaluate(opened, data, train=not no_training, listener=Shown())
+    result(found.value(), found.text(), as_json)
+    next_step(f"cidesign export {quoted(opened.path)}")

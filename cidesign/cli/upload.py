@@ -1,6 +1,5 @@
 """`cidesign upload`: an export folder into a device, over a serial port."""
 
-import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,14 +9,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cidesign.cli.output import json_option, next_step, note, result
-from cidesign.cli.signals import signals_to
-from cidesign.errors import CidesignError, InputError
+from cidesign.errors import InputError
 from cidesign.text import table
 
 if TYPE_CHECKING:
     from cidesign.device.link.plan import UploadPlan
     from cidesign.device.link.transfer import Progress
-    from cidesign.device.link.upload import Uploader
 
 
 @click.command("upload")
@@ -79,7 +76,7 @@ def command(
         next_step(f"cidesign upload {folder} --port {port or 'URL'}")
         return
     note(shown)
-    value = {"plan": plan.value(baud), "port": where, **_upload(plan, where, baud, resume, start, repeats)}
+    value = _upload(plan, where, baud, resume, start, repeats)
     result(value, _summary(value), as_json)
     if start:
         next_step(f"cidesign upload --port {where} --stop")
@@ -98,31 +95,25 @@ def _port(port: str | None) -> str:
 
 def _upload(plan: "UploadPlan", port: str, baud: int, resume: bool, start: bool, repeats: int) -> dict[str, Any]:
     """Send, verify and start; an interrupt or an error leaves the device stopped."""
-    from cidesign.device.link.upload import status_value
+    from cidesign.device.link.upload import send
 
-    with _connected(port, baud) as uploader:
-        caps = uploader.connect()
-        note(f"device: {caps.info.profile_id}, firmware {'.'.join(map(str, caps.info.firmware))}; {caps.software}")
-        try:
-            with _progress_bar() as show:
-                done = uploader.upload(plan, resume, show)
-            started = status_value(uploader.start(plan, repeats)) if start else None
-            uploader.leave()
-        except (CidesignError, KeyboardInterrupt):
-            # A second signal must not leave the device as it is; this takes at most 12 s.
-            with signals_to(signal.SIG_IGN):
-                note(f"not finished: {uploader.stop_after_failure()}")
-            if uploader.touched:
-                next_step(f"cidesign upload {plan.folder} --port {port} --resume")
-            raise
-        return {"result": done.value(), "started": started}
+    def unfinished(touched: bool) -> None:
+        if touched:
+            next_step(f"cidesign upload {plan.folder} --port {port} --resume")
+
+    with _progress_bar() as show:
+        done = send(
+            plan, port, baud, resume=resume, start=start, repeats=repeats,
+            on_note=note, on_progress=show, on_unfinished=unfinished,
+        )  # fmt: skip
+    return done.value()
 
 
 def _ask(port: str, baud: int, stop_it: bool, as_json: bool) -> None:
     """Ask a loaded device how it is, or stop it."""
-    from cidesign.device.link.upload import status_value
+    from cidesign.device.link.upload import connected, status_value
 
-    with _connected(port, baud) as uploader:
+    with connected(port, baud, lambda text: note(f"note: {text}")) as uploader:
         info = uploader.connect().info
         status = uploader.stop() if stop_it else uploader.status()
         uploader.leave()
@@ -138,18 +129,6 @@ def _ask(port: str, baud: int, stop_it: bool, as_json: bool) -> None:
     ]
     result({"device": info.profile_id, **status_value(status)}, table(rows), as_json)
     next_step(f"cidesign upload --port {port} --stop" if status.running else f"cidesign upload DIR --port {port}")
-
-
-@contextmanager
-def _connected(port: str, baud: int) -> "Iterator[Uploader]":
-    """An uploader on a port."""
-    from cidesign.device.link.core import BASE_BAUD
-    from cidesign.device.link.transport import open_transport
-    from cidesign.device.link.upload import Uploader
-
-    transport = open_transport(port, BASE_BAUD)
-    with Uploader(transport, baud, lambda text: note(f"note: {text}")) as uploader:
-        yield uploader
 
 
 @contextmanager

@@ -2,11 +2,15 @@
 
 import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+import torch
 from torch import Tensor
 
+from cidesign.distill.loop import as_floats
 from cidesign.errors import FileError
 from cidesign.files import read_limited, write_bytes
 from cidesign.modality import modality
@@ -20,6 +24,9 @@ from cidesign.runs import Run
 MAX_METRICS_BYTES = 50_000_000
 PAGE_FILE = "report.html"
 FIGURES_FOLDER = "figures"
+SCENES = 8
+# Far from every seed that a run can train on (those are below 2**32, validation below 2**33).
+SCENE_SEED = 2**40
 
 
 class Report(NamedTuple):
@@ -38,11 +45,10 @@ def refuse_report(run: Run, force: bool) -> None:
             raise FileError(f"{run.path / name}: exists already; repeat with --force to replace the report")
 
 
-def write_report(run: Run, scenes: Tensor, included: list[Path], force: bool) -> Report:
-    """Write `report.html` and `figures/` into the run folder.
+def write_report(run: Run, included: Sequence[Path], force: bool, scenes: Tensor | None = None) -> Report:
+    """Write `report.html` and `figures/` into the run folder; `included` are calibration and reconstruction folders.
 
-    `scenes` (M, C, H, W) are float images that the run has not seen; `included` are calibration and
-    reconstruction folders to show.
+    `scenes` (M, C, H, W) are float images that the run has not seen; None: procedural ones.
     Raises `FileError` when a report is there already and `force` is not set, and for an unfinished or damaged run.
     """
     refuse_report(run, force)
@@ -50,7 +56,7 @@ def write_report(run: Run, scenes: Tensor, included: list[Path], force: bool) ->
     # These are quick, and any of them can fail: they come before the work.
     shown_folders = [folder_section(path, run.design.design_digest) for path in included]
     training = _training(run)
-    part = _part(run, scenes)
+    part = _part(run, _unseen_scenes(run) if scenes is None else scenes)
     sections = [part.design, part.measures, training, part.reconstructions, *part.more, *shown_folders]
     written = []
     for section in sections:
@@ -62,6 +68,15 @@ def write_report(run: Run, scenes: Tensor, included: list[Path], force: bool) ->
     # Last: where the page is, all of it is.
     write_bytes(page, html.page(f"{run.path.resolve().name}: {part.headline}", content).encode())
     return Report(page, written)
+
+
+def _unseen_scenes(run: Run) -> Tensor:
+    """Images (M, C, n, n) that the run has not seen."""
+    kind = modality(run.settings.modality)
+    # Crops of one canvas of leaves are alike, so each scene has a canvas of its own; slices are drawn one by one.
+    draws = [(SCENES, 0)] if kind.independent_draws else [(1, number) for number in range(SCENES)]
+    parts = [kind.procedural_images(run.settings, run.profile, count, SCENE_SEED + number) for count, number in draws]
+    return as_floats(torch.from_numpy(np.concatenate(parts)))
 
 
 def _part(run: Run, scenes: Tensor) -> Part:

@@ -11,9 +11,9 @@ import pytest
 
 import cidesign.cli
 from cidesign.cli.distill import _Display
-from cidesign.cli.signals import signals_to
 from cidesign.modality import Preset, modality
 from cidesign.runs import Run
+from cidesign.signals import signals_to
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
 

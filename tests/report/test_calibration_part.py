@@ -175,7 +175,7 @@ def test_a_calibration_in_the_page_of_a_run(run: Run, tmp_path: Path) -> None:
 
     folder = _folder(tmp_path / "cal", [FAILED, MIRROR])
     scenes = torch.rand(1, 1, 8, 8, generator=torch.Generator().manual_seed(1))
-    page = write_report(run, scenes, [folder], False).page.read_text()
+    page = write_report(run, [folder], False, scenes).page.read_text()
     assert "<h2>Calibration: cal</h2>" in page
     assert "FAILED its verification" in page
     assert "own &lt;i&gt;.png" in page

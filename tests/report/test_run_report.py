@@ -124,21 +124,21 @@ def test_names_are_escaped(reported: Run) -> None:
 
 
 def test_existing_report_is_kept_without_force(run: Run) -> None:
-    first = write_report(run, SCENES, [], False).page.read_bytes()
+    first = write_report(run, [], False, SCENES).page.read_bytes()
     with pytest.raises(FileError, match="--force"):
-        write_report(run, SCENES[:1], [], False)
+        write_report(run, [], False, SCENES[:1])
     assert (run.path / "report.html").read_bytes() == first
     (run.path / "report.html").unlink()
     with pytest.raises(FileError, match=r"figures: exists already.*--force"):
-        write_report(run, SCENES, [], False)
+        write_report(run, [], False, SCENES)
     assert not (run.path / "report.html").exists()
-    assert write_report(run, SCENES, [], True).page.read_bytes() == first  # same data, same bytes
+    assert write_report(run, [], True, SCENES).page.read_bytes() == first  # same data, same bytes
 
 
 def test_scenes_beside_a_run_on_files_are_said_to_be_procedural(run: Run) -> None:
     settings = run.settings.model_copy(update={"data": "my <pictures>"})
     write_record(run.path, run.record.model_copy(update={"settings": settings}))
-    page = _Page(write_report(Run(run.path), SCENES[:1], [], False).page)
+    page = _Page(write_report(Run(run.path), [], False, SCENES[:1]).page)
     assert "The scenes are procedural, while the run was trained on my <pictures>." in page.text
 
 
@@ -170,7 +170,7 @@ WHOLE = _line("teacher-1") + _line("teacher-2") + _line("student")
 def test_damaged_metrics_are_named(run: Run, content: str) -> None:
     (run.path / "metrics.jsonl").write_bytes(content.encode(errors="surrogateescape"))
     with pytest.raises(FileError, match=r"metrics\.jsonl: this metrics file is damaged"):
-        write_report(run, SCENES, [], False)
+        write_report(run, [], False, SCENES)
     assert not (run.path / "figures").exists()
 
 
@@ -186,18 +186,18 @@ def test_diverged_training_is_drawn_with_a_gap(run: Run) -> None:
     (run.path / "metrics.jsonl").write_text(
         _line("teacher-1", psnr_db=float("nan")) + _line("teacher-2", psnr_db=float("-inf")) + _line("student")
     )
-    assert write_report(run, SCENES[:1], [], False).page.is_file()
+    assert write_report(run, [], False, SCENES[:1]).page.is_file()
 
 
 def test_unfinished_and_incomplete_runs_are_refused(run: Run) -> None:
     write_record(run.path, run.record.model_copy(update={"metrics": {"teacher_psnr_db": 20.0}}))
     with pytest.raises(FileError, match="does not hold the teacher's quality"):
-        write_report(Run(run.path), SCENES, [], False)
+        write_report(Run(run.path), [], False, SCENES)
     (run.path / "teacher.safetensors").unlink()
     write_record(run.path, run.record)
     with pytest.raises(FileError, match=r"teacher\.safetensors is missing"):
-        write_report(Run(run.path), SCENES, [], False)
+        write_report(Run(run.path), [], False, SCENES)
     write_record(run.path, run.record.model_copy(update={"status": "training"}))
     with pytest.raises(FileError, match="--resume"):
-        write_report(Run(run.path), SCENES, [], False)
+        write_report(Run(run.path), [], False, SCENES)
     assert not (run.path / "report.html").exists()

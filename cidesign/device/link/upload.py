@@ -1,7 +1,9 @@
 """One upload over one port: connect, compare, send, verify, start; whatever happens, the device is left stopped."""
 
 import secrets
-from collections.abc import Callable
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
@@ -13,8 +15,9 @@ from cidesign.device.link.link import Link, Procedure, T
 from cidesign.device.link.messages import Caps, LinkStatus
 from cidesign.device.link.plan import UploadPlan, check_device
 from cidesign.device.link.transfer import Progress, TransferReport, transfer
-from cidesign.device.link.transport import Transport, TransportClosed
+from cidesign.device.link.transport import Transport, TransportClosed, open_transport
 from cidesign.errors import CidesignError, DeviceError
+from cidesign.signals import signals_to
 
 
 @dataclass(frozen=True)
@@ -155,3 +158,65 @@ class Uploader:
         self._notes.append(text)
         if self._on_note is not None:
             self._on_note(text)
+
+
+@dataclass(frozen=True)
+class Uploaded:
+    """What an upload left: the plan, what was sent, and the device's status after a start (None: not started)."""
+
+    plan: UploadPlan
+    port: str
+    baud: int
+    result: UploadResult
+    started: LinkStatus | None
+
+    def value(self) -> dict[str, Any]:
+        """The upload for programs."""
+        started = None if self.started is None else status_value(self.started)
+        return {
+            "plan": self.plan.value(self.baud),
+            "port": self.port,
+            "result": self.result.value(),
+            "started": started,
+        }
+
+
+@contextmanager
+def connected(port: str, baud: int, on_note: Callable[[str], None] | None = None) -> Iterator[Uploader]:
+    """An uploader on a port (`/dev/ttyUSB0`, `COM3`, `socket://host:port`), closed at the end."""
+    with Uploader(open_transport(port, BASE_BAUD), baud, on_note) as uploader:
+        yield uploader
+
+
+def send(
+    plan: UploadPlan,
+    port: str,
+    baud: int,
+    *,
+    resume: bool = False,
+    start: bool = False,
+    repeats: int = 0,
+    on_note: Callable[[str], None] | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
+    on_unfinished: Callable[[bool], None] | None = None,
+) -> Uploaded:
+    """Send a plan, verify it, and start it if asked for; an error or an interrupt leaves the device stopped.
+
+    `on_unfinished` is then called, and told whether something was sent; the error goes on.
+    """
+    say = on_note or (lambda _: None)
+    with connected(port, baud, lambda text: say(f"note: {text}")) as uploader:
+        caps = uploader.connect()
+        say(f"device: {caps.info.profile_id}, firmware {'.'.join(map(str, caps.info.firmware))}; {caps.software}")
+        try:
+            done = uploader.upload(plan, resume, on_progress)
+            started = uploader.start(plan, repeats) if start else None
+            uploader.leave()
+        except (CidesignError, KeyboardInterrupt):
+            # A second signal must not leave the device as it is; this takes at most 12 s.
+            with signals_to(signal.SIG_IGN):
+                say(f"not finished: {uploader.stop_after_failure()}")
+            if on_unfinished is not None:
+                on_unfinished(uploader.touched)
+            raise
+    return Uploaded(plan, port, baud, done, started)

@@ -2,6 +2,7 @@
 
 import contextlib
 import signal
+import threading
 import types
 from collections.abc import Callable, Iterator
 from typing import NoReturn
@@ -33,7 +34,13 @@ def break_off(number: int, frame: types.FrameType | None) -> NoReturn:
 
 @contextlib.contextmanager
 def signals_to(handler: Handler) -> Iterator[None]:
-    """Send the three signals to a handler; a SIGHUP that is ignored (`nohup`) stays ignored."""
+    """Send the three signals to a handler; a SIGHUP that is ignored (`nohup`) stays ignored.
+
+    Only the main thread is sent signals: in another one nothing is changed.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
     numbers = [number for number in _ENDING if number == signal.SIGINT or signal.getsignal(number) != signal.SIG_IGN]
     before = {number: signal.signal(number, handler) for number in numbers}
     try:

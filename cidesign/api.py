@@ -1,0 +1,134 @@
+"""The verbs as functions that take and return objects; command line and notebooks call these and nothing else.
+
+Nothing of this module is loaded by `import cidesign`, which hands on its names when they are used.  Bad input raises
+`CidesignError`, whose text is one line: the thing, the value, the limit, and what to do.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cidesign.errors import InputError
+from cidesign.hardware_profiles.loader import ProfileEntry, load_dmd, load_profile, shipped_profiles
+from cidesign.hardware_profiles.schema import HardwareProfile
+from cidesign.runs import Run
+from cidesign.runs import open_run as _open_run
+
+if TYPE_CHECKING:
+    from cidesign.device.link.messages import LinkStatus
+    from cidesign.device.link.transfer import Progress
+    from cidesign.device.link.upload import Uploaded
+    from cidesign.distill.evaluation import Evaluation, EvaluationListener
+    from cidesign.report.run_report import Report
+
+# What names a file or a folder.
+Place = str | PathLike[str]
+
+
+def profiles() -> list[ProfileEntry]:
+    """The profiles that come with the package (id, kind, name, path)."""
+    return shipped_profiles()
+
+
+def profile(name: Place) -> HardwareProfile:
+    """A profile by its id, or from a .toml file, with the source and confidence of every value.
+
+    Raises `InputError` for a name that is not known, and `FileError` for a file that is wrong.
+    """
+    return load_profile(str(name))
+
+
+def open_run(run: Run | Place | None = None) -> Run:
+    """A run folder as an object; the newest one below `runs/` when none is named."""
+    return run if isinstance(run, Run) else _open_run(None if run is None else Path(run), Run)
+
+
+def evaluate(
+    run: Run | Place,
+    data: Place | None = None,
+    *,
+    train: bool = True,
+    listener: "EvaluationListener | None" = None,
+) -> "Evaluation":
+    """A run beside end-to-end training, fixed designs and its teacher, on the same images with the same noise.
+
+    `data` names other images to measure on, all of which are, except those that the run was trained on.  What is not
+    trained yet is trained for as many epochs as teacher and student together, or left out with `train=False`.
+    """
+    from cidesign.distill.evaluation import EvaluationListener, evaluate_run
+
+    where = None if data is None else str(data)
+    return evaluate_run(open_run(run), where, train, listener or EvaluationListener())
+
+
+def upload(
+    export: Place,
+    port: str,
+    *,
+    baud: int = 115_200,
+    profile: Place | None = None,
+    resume: bool = False,
+    start: bool = False,
+    repeats: int = 0,
+    images_in_flash: bool = False,
+    on_note: Callable[[str], None] | None = None,
+    on_progress: "Callable[[Progress], None] | None" = None,
+) -> "Uploaded":
+    """Send an export folder to a micromirror device through a bridge, verify it, and with `start` show it.
+
+    The files are read again and checked against the device's limits first.  After an error or an interrupt the device
+    is left stopped, and `resume=True` goes on where it ended.  `repeats` 0 shows the sequence until `stop`.
+    Raises `LimitError`, `FileError` or `DeviceError`; nothing is ever accepted that differs from the design.
+    """
+    from cidesign.device.link.plan import plan_upload
+    from cidesign.device.link.upload import send
+
+    if repeats and not start:
+        raise InputError("repeats counts showings of the sequence; it needs start=True")
+    device = None if profile is None else load_dmd(str(profile))
+    plan = plan_upload(Path(export), device, baud, images_in_flash)
+    return send(plan, port, baud, resume=resume, start=start, repeats=repeats, on_note=on_note, on_progress=on_progress)
+
+
+def status(port: str, *, baud: int = 115_200) -> "LinkStatus":
+    """What a loaded device says of itself."""
+    from cidesign.device.link.upload import connected
+
+    with connected(port, baud) as uploader:
+        uploader.connect()
+        answer = uploader.status()
+        uploader.leave()
+    return answer
+
+
+def stop(port: str, *, baud: int = 115_200) -> "LinkStatus":
+    """Stop a loaded device; what it says then."""
+    from cidesign.device.link.upload import connected
+
+    with connected(port, baud) as uploader:
+        uploader.connect()
+        answer = uploader.stop()
+        uploader.leave()
+    return answer
+
+
+@contextmanager
+def emulate(profile: Place, *, render: Place | None = None, spool: Place | None = None) -> Iterator[str]:
+    """A virtual DMD with its bridge, as a context whose value is the port to give to `upload`.
+
+    What the mirrors show is written to the folder `render`; `spool` keeps received files for a later resume.
+    """
+    from cidesign.device.rehearsal import emulated
+
+    shown, kept = (None if place is None else Path(place) for place in (render, spool))
+    with emulated(load_dmd(str(profile)), shown, kept) as port:
+        yield port
+
+
+def report(run: Run | Place, include: Sequence[Place] = (), *, force: bool = False) -> "Report":
+    """Write RUN/report.html, one self-contained page; `include` names calibration and reconstruction folders."""
+    from cidesign.report.run_report import write_report
+
+    return write_report(open_run(run), [Path(folder) for folder in include], force)

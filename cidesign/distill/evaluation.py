@@ -1,0 +1,119 @@
+"""What `evaluate` answers: a run beside E2E training, fixed designs and its teacher."""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from cidesign.distill.compare import Comparison, Measured, Row
+from cidesign.distill.loop import StepReport
+from cidesign.runs import Run
+from cidesign.text import table
+
+HEADINGS = {
+    "psnr_db": "PSNR dB",
+    "complex_psnr_db": "complex PSNR dB",
+    "ssim": "SSIM",
+    "hfen_db": "detail error dB",
+    "sam_degrees": "spectral angle deg",
+    "condition_number": "condition number",
+    "row_coherence": "row coherence",
+    "open_fraction": "open fraction",
+    "acceleration": "R",
+    "side_lobe": "side lobe",
+}
+
+
+class EvaluationListener:
+    """What an evaluation tells while it works; override what is to be shown."""
+
+    def measured_on(self, measured: Measured) -> None:
+        """The images are ready."""
+
+    def left_out(self, names: list[str]) -> None:
+        """These are not trained yet and, as asked for, left out."""
+
+    def training(self, names: list[str], epochs: int) -> None:
+        """These are trained now, for so many epochs each."""
+
+    def step(self, name: str, report: StepReport) -> None:
+        """A step of the training of one of them is done."""
+
+    def done(self, name: str) -> None:
+        """One of E2E and the fixed designs is measured."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Systems on the same images with the same noise: `rows` are student, teacher, E2E and the fixed designs."""
+
+    run: Run
+    measured: Measured
+    epochs: int
+    rows: list[Row]
+
+    def value(self) -> dict[str, Any]:
+        """The evaluation for programs."""
+        measured = self.measured
+        return {
+            "run": str(self.run.path),
+            "images": measured.where,
+            "count": len(measured.images),
+            "pictures": measured.pictures,
+            "trained_on_and_left_out": measured.left_out,
+            "held_out": measured.held_out,
+            "skipped": list(measured.skipped),
+            "notes": list(measured.notes),
+            "epochs": self.epochs,
+            "rows": [asdict(row) for row in self.rows],
+        }
+
+    def text(self) -> str:
+        """The table, with what was measured above it and what it says below."""
+        measured = self.measured
+        columns = [*self.rows[0].images, *self.rows[0].optics]
+        shown = [
+            (
+                row.name,
+                *(f"{v:.4g}" if abs(v) < 1 else f"{v:.2f}" for v in (*row.images.values(), *row.optics.values())),
+            )
+            for row in self.rows
+        ]
+        seed = self.run.settings.seed
+        head = f"{len(measured.images)} {measured.where}; equal noise for all; one seed ({seed})"
+        if measured.skipped:
+            head += f"\n{len(measured.skipped)} left out:\n" + "\n".join(f"  {line}" for line in measured.skipped)
+        heading = ("system", *(HEADINGS[name] for name in columns))
+        return "\n".join([head, table(shown, heading), *self._remarks()])
+
+    def _remarks(self) -> list[str]:
+        """What the table says in one line: the student against the best of the others."""
+        if len(self.rows) < 3:
+            return []
+        best = max(self.rows[2:], key=lambda row: row.images["psnr_db"])
+        gain = self.rows[0].images["psnr_db"] - best.images["psnr_db"]
+        return [
+            f"student - {best.name} (the best of the others, with the same number of epochs in total): {gain:+.2f} dB; "
+            "differences of a few tenths of a dB vary from seed to seed"
+        ]
+
+
+def evaluate_run(run: Run, data: str | None, train: bool, listener: EvaluationListener) -> Evaluation:
+    """Measure the systems of a run; those that are not trained yet are trained with `train`, and left out without."""
+    comparison = Comparison(run, data)
+    listener.measured_on(comparison.measured_on)
+    rows = comparison.own()
+    names = comparison.others()
+    missing = [name for name in names if not comparison.known(name)]
+    if missing and not train:
+        listener.left_out(missing)
+        names = [name for name in names if name not in missing]
+    elif missing:
+        listener.training(missing, comparison.epochs)
+    for name in names:
+        rows.append(comparison.other(name, _shown(listener, name)))
+        listener.done(name)
+    return Evaluation(run, comparison.measured_on, comparison.epochs, rows)
+
+
+def _shown(listener: EvaluationListener, name: str) -> Callable[[StepReport], None]:
+    return lambda report: listener.step(name, report)
