@@ -23,8 +23,10 @@ from cidesign.errors import FileError
 
 # Address space that interpreter and libraries take before anything of the file is in memory.
 SPARE_BYTES = 3_000_000_000
+# What a reader may take beside it: room for what is packed in the file a hundred times smaller.
+DATA_BYTES, DATA_BYTES_PER_BYTE = 600_000_000, 100
 # Processor time of a reader: a loop in a damaged file ends soon, a slow disk or a busy machine ends nothing.
-CPU_S, CPU_S_PER_BYTE = 6.0, 0.5e-6
+CPU_S, CPU_S_PER_BYTE = 4.0, 0.5e-6
 # How it ends then; not on Windows.
 TOO_LONG = getattr(signal, "SIGXCPU", None)
 # What is said of an error that a library wrote.
@@ -47,7 +49,8 @@ def ask(
     """Have `reader` (a module of cidesign) read `path` in a child: its head, and NumPy arrays by name.
 
     `what` is the file's kind in errors ("HDF5 file"), `longest_s` the time after which the child is ended,
-    `memory_bytes` its address space, `cpu_s` its processor time (None: 6 s, and half a second for each MB of the file).
+    `memory_bytes` its address space, `cpu_s` its processor time (None: 4 s, and half a second for each MB of the file).
+    Its data take at most 600 MB, and a hundred times the size of the file.
     The request reaches the reader with `path` and `what` added.
 
     Raises `FileError` for a missing file, for what the reader refused, and for a child that crashed, grew or hung.
@@ -81,7 +84,11 @@ def run_child(reader: str, memory_bytes: int, cpu_s: int, asked: bytes, longest_
     """Start the child and wait: its exit status (below 0 the signal that ended it) and its standard output."""
     # -P: nothing that lies in the current folder is imported.
     command = [sys.executable, "-P", "-m", "cidesign.io.child", reader, str(memory_bytes), str(cpu_s)]
-    done = subprocess.run(command, input=asked, capture_output=True, timeout=longest_s, check=False)
+    # Memory that linear algebra reserves for each processor would count as the file's.
+    single = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+    done = subprocess.run(
+        command, input=asked, capture_output=True, timeout=longest_s, check=False, env=os.environ | single
+    )
     return done.returncode, done.stdout
 
 
@@ -110,7 +117,7 @@ def main(arguments: list[str]) -> None:
     os.dup2(2, 1)
     reader, memory_bytes, cpu_s = arguments[0], int(arguments[1]), int(arguments[2])
     request = json.loads(sys.stdin.buffer.read())
-    _limit(memory_bytes, cpu_s)
+    _limit(memory_bytes, cpu_s, Path(request["path"]).stat().st_size)
     head, arrays = _answered(reader, request)
     head["arrays"] = [{"name": name, "shape": a.shape, "dtype": a.dtype.str} for name, a in arrays.items()]
     stream.write(json.dumps(head).encode() + b"\n")
@@ -135,15 +142,27 @@ def _answered(reader: str, request: dict[str, Any]) -> tuple[dict[str, Any], dic
     return head, arrays
 
 
-def _limit(max_bytes: int, cpu_s: int) -> None:
+def _limit(max_bytes: int, cpu_s: int, file_bytes: int) -> None:
     """A file that makes a library grow or loop ends this process, not the machine."""
     try:
         import resource
     except ImportError:  # not on Windows
         return
     resource.setrlimit(resource.RLIMIT_AS, (max_bytes, max_bytes))
+    growth_bytes = DATA_BYTES + DATA_BYTES_PER_BYTE * file_bytes
+    data_bytes = min(_data_bytes() + growth_bytes, max_bytes)
+    resource.setrlimit(resource.RLIMIT_DATA, (data_bytes, data_bytes))
     used_s = math.ceil(time.process_time())
     resource.setrlimit(resource.RLIMIT_CPU, (used_s + cpu_s, used_s + cpu_s + 5))
+
+
+def _data_bytes() -> int:
+    """What this process holds in data already, where the system tells (Linux)."""
+    try:
+        status = Path("/proc/self/status").read_text()
+    except OSError:
+        return 0
+    return next((1024 * int(line.split()[1]) for line in status.splitlines() if line.startswith("VmData:")), 0)
 
 
 if __name__ == "__main__":

@@ -30,6 +30,8 @@ def answer(request):
         os.abort()
     if how == "exit":
         sys.exit(7)
+    if how == "grow a little":
+        return {}, {"a": np.ones(10**8)}
     if how == "grow":
         return {}, {"a": np.ones(2**33)}
     while how == "loop":
@@ -67,6 +69,7 @@ def test_arrays_come_back_bit_for_bit(read: Any, tmp_path: Path) -> None:
         ("raise", "not a sound test file (KeyError: 'MeasYaps')"),
         ("abort", "not a sound test file (its reader crashed: signal 6)"),
         ("exit", "not a sound test file (its reader crashed: status 7)"),
+        ("grow a little", "takes more memory than such a file can need"),
         ("grow", "takes more memory than such a file can need"),
     ],
 )
