@@ -1,25 +1,22 @@
 """The record of a mask order: `manifest.json` for machines, `order.json` for the shop, both from the same values."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
-from cidesign import __version__
 from cidesign.errors import FileError
 from cidesign.export.aperture.fiducials import Mark
 from cidesign.export.aperture.files import LAYER_MAP, Format
 from cidesign.export.aperture.layout import Compression, OrderOptions, Placement, Reading, Tone
 from cidesign.export.folder import MANIFEST_NAME
-from cidesign.files import read_json
+from cidesign.export.manifest import ExportManifest, FileEntry, kind_in, profile_in, read_as
 from cidesign.hardware_profiles.aperture.schema import ApertureProfile
 from cidesign.hardware_profiles.loader import validate_profile
-from cidesign.records import Strict, first_problem
+from cidesign.records import Strict
 
-SCHEMA_VERSION = 1
 ORDER_NAME, SHEET_NAME = "order.json", "order.html"
 
-_Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 _Text = Annotated[str, Field(max_length=500)]
 _LengthUm = Annotated[float, Field(ge=0, le=2e6, allow_inf_nan=False)]
 _Count = Annotated[int, Field(ge=0, le=2**40)]
@@ -55,30 +52,23 @@ class MaskRecord(Strict):
     rows: _Count | None
 
 
-class OrderFile(Strict):
+class OrderFile(FileEntry):
     """One file of the folder."""
 
-    sha256: _Digest
-    bytes: _Count
     role: Literal["mask", "order", "preview", "design"]
     mask: MaskRecord | None = None
 
 
-class OrderManifest(Strict):
+class OrderManifest(ExportManifest):
     """The content of `manifest.json` of a mask order.
 
     `placement` says how the code lies in the files; `marks` (in code pixels from the code's upper left corner, as the
     files have them) are what calibration looks for.  `drawn_open_fraction` is measured on the written files.
     """
 
-    schema_version: Literal[1]
+    called: ClassVar[str] = "mask order"
+
     kind: Literal["aperture-export"]
-    cidesign_version: _Text
-    created_utc: _Text
-    profile_id: _Text
-    profile_digest: _Digest
-    profile: dict[str, Any]
-    design_digest: _Digest
     options: OptionsRecord
     placement: Placement
     marks: tuple[Mark, ...]
@@ -89,12 +79,7 @@ class OrderManifest(Strict):
 
     def aperture_profile(self, where: Path) -> ApertureProfile:
         """The manifest's own copy of the profile; its digest is checked."""
-        profile = validate_profile(self.profile, str(where / MANIFEST_NAME))
-        if not isinstance(profile, ApertureProfile):
-            raise FileError(f"{where}: {MANIFEST_NAME} holds a profile of kind {profile.kind}, not of an aperture")
-        if profile.digest != self.profile_digest or profile.id != self.profile_id:
-            raise FileError(f"{where}: the profile inside {MANIFEST_NAME} was changed after the export")
-        return profile
+        return profile_in(where, self, ApertureProfile)
 
     def masks(self) -> dict[str, MaskRecord]:
         """The mask files by their names."""
@@ -103,26 +88,12 @@ class OrderManifest(Strict):
 
 def is_order(folder: Path) -> bool:
     """Whether a folder holds a mask order (its manifest says so)."""
-    path = folder / MANIFEST_NAME
-    return path.is_file() and read_json(path, "export manifest").get("kind") == "aperture-export"
+    return (folder / MANIFEST_NAME).is_file() and kind_in(folder) == "aperture-export"
 
 
 def read_order(folder: Path) -> OrderManifest:
     """Read the manifest of a mask order; raises `FileError` when it is missing, damaged or of another version."""
-    if not (folder / MANIFEST_NAME).is_file():
-        raise FileError(f"{folder}: no mask order is in this folder ({MANIFEST_NAME} is missing); export a run to it")
-    raw = read_json(folder / MANIFEST_NAME, "export manifest")
-    version = raw.get("schema_version")
-    if version != SCHEMA_VERSION:
-        raise FileError(
-            f"{folder}: {MANIFEST_NAME} has schema version {version!r}, cidesign {__version__} reads {SCHEMA_VERSION}; "
-            "use the version of cidesign that wrote it"
-        )
-    try:
-        return OrderManifest.model_validate(raw)
-    except (ValidationError, RecursionError) as error:
-        problem = first_problem(error) if isinstance(error, ValidationError) else "nested too deeply"
-        raise FileError(f"{folder}: {MANIFEST_NAME} is damaged: {problem}") from error
+    return read_as(folder, OrderManifest)
 
 
 def order_record(manifest: OrderManifest) -> dict[str, Any]:

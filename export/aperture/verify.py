@@ -10,7 +10,7 @@ import numpy as np
 from cidesign.checks import Finding
 from cidesign.constraints.aperture import Cells, feature_rule
 from cidesign.constraints.rules import require
-from cidesign.errors import FileError, InputError, LimitError
+from cidesign.errors import FileError, InputError
 from cidesign.export.aperture.drawing import code_levels, first_difference
 from cidesign.export.aperture.drc import Breach, check_drawing, clear_cells, measured_widths, with_tone
 from cidesign.export.aperture.drc_picture import draw_breaches
@@ -21,6 +21,7 @@ from cidesign.export.aperture.gds.layout import Layout
 from cidesign.export.aperture.layout import Placement, Plate, Tone, plan_plate
 from cidesign.export.aperture.order import ORDER_NAME, MaskRecord, OrderManifest, is_order, order_record, read_order
 from cidesign.export.folder import DESIGN_NAME, MANIFEST_NAME
+from cidesign.export.manifest import check_files, design_in, profile_to_check
 from cidesign.files import inside, read_json, sha256_file
 from cidesign.hardware_profiles.aperture.schema import ApertureProfile
 from cidesign.pattern import ApertureMask
@@ -38,18 +39,14 @@ def verify_aperture_export(
     """
     manifest = read_order(folder)
     own = manifest.aperture_profile(folder)
-    if profile is not None and profile.id != own.id:
-        raise LimitError(
-            f"{folder}: designed for {own.id}, not for {profile.id}; leave out --profile, or design for the other "
-            f"process with `cidesign distill --profile {profile.id}`"
-        )
-    process = profile or own
+    other = profile.id if profile else own.id
+    otherwise = f"design for the other process with `cidesign distill --profile {other}`"
+    process = profile_to_check(own, profile, folder, otherwise)
     yield Finding("manifest", f"order {manifest.options.name} for {own.id}, {', '.join(manifest.masks())}")
-    _check_files(folder, manifest)
+    check_files(folder, manifest)
+    _require_whole(folder, manifest)
     yield Finding("files", f"{len(manifest.files)} files, every SHA-256 fits")
-    mask = ApertureMask.load(inside(folder, DESIGN_NAME, "export manifest"))
-    if mask.design_digest != manifest.design_digest or mask.profile_digest != manifest.profile_digest:
-        raise FileError(f"{folder}: {DESIGN_NAME} is not the design that the manifest names (their digests differ)")
+    mask = design_in(folder, manifest, ApertureMask)
     plate = plan_plate(mask, own, manifest.options.options())
     if plate.placement != manifest.placement or plate.marks != manifest.marks:
         raise FileError(
@@ -67,17 +64,7 @@ def verify_aperture_export(
     yield Finding("order", f"1 becomes {says[0]['ones_become']}, {says[1]['side']}, as the files have it")
 
 
-def _check_files(folder: Path, manifest: OrderManifest) -> None:
-    for name, record in manifest.files.items():
-        path = inside(folder, name, "export manifest")
-        if not path.is_file():
-            raise FileError(f"{folder}: {name} is missing; export again")
-        if path.stat().st_size != record.bytes or sha256_file(path) != record.sha256:
-            raise FileError(f"{path}: was changed after it was exported (its SHA-256 does not fit); export again")
-    found = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()}
-    extra = sorted(found - set(manifest.files) - {MANIFEST_NAME})
-    if extra:
-        raise FileError(f"{folder}: {extra[0]} is not in {MANIFEST_NAME}; remove it, or export again")
+def _require_whole(folder: Path, manifest: OrderManifest) -> None:
     for name in (DESIGN_NAME, ORDER_NAME):
         if name not in manifest.files:
             raise FileError(f"{folder}: {MANIFEST_NAME} does not name {name}; export again")

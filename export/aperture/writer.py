@@ -2,17 +2,14 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Literal
 
 from cidesign import __version__
-from cidesign.errors import InputError
 from cidesign.export.aperture.files import FILE_NAMES, Format, format_named, read_mask
 from cidesign.export.aperture.gds.write import build_library, write_gds, write_oasis
 from cidesign.export.aperture.layout import OrderOptions, Placement, Plate, plan_plate
 from cidesign.export.aperture.order import (
     ORDER_NAME,
     SHEET_NAME,
-    MaskRecord,
     OptionsRecord,
     OrderFile,
     OrderManifest,
@@ -24,13 +21,12 @@ from cidesign.export.aperture.order_sheet import order_sheet
 from cidesign.export.aperture.preview import write_plate_preview
 from cidesign.export.aperture.tiff.write import write_tiff
 from cidesign.export.aperture.verify import check_design, measure, open_area, picture_beside, verify_aperture_export
-from cidesign.export.folder import DESIGN_NAME, MANIFEST_NAME, PREVIEW_NAME
-from cidesign.files import refuse_existing, replacing_folder, sha256_file, write_bytes, write_json
+from cidesign.export.folder import DESIGN_NAME, PREVIEW_NAME
+from cidesign.export.manifest import common_fields
+from cidesign.export.writing import Output, require_own_profile, write_export_folder
+from cidesign.files import refuse_existing, write_bytes, write_json
 from cidesign.hardware_profiles.aperture.schema import ApertureProfile
 from cidesign.pattern import ApertureMask
-from cidesign.records import now_utc
-
-Role = Literal["mask", "order", "preview", "design"]
 
 
 def write_aperture_export(
@@ -47,19 +43,16 @@ def write_aperture_export(
     cannot make (with a picture beside the folder that shows where), `InputError` for options, and `FileError`.
     """
     refuse_existing(folder, force)
-    if mask.profile_digest != profile.digest:
-        raise InputError(
-            f"mask: it was designed for {mask.profile_id} (profile digest {mask.profile_digest[:12]}), not for "
-            f"{profile.id} ({profile.digest[:12]}); use the profile of the run"
-        )
+    require_own_profile(mask, profile, "mask: it was")
     chosen = [format_named(name) for name in dict.fromkeys(formats or profile.lithography.formats.value)]
     check_design(mask, profile, picture_beside(folder))
     plate = plan_plate(mask, profile, options)
-    with replacing_folder(folder, force) as temporary:
-        manifest = _write_into(temporary, mask, profile, options, plate, chosen)
-        for _ in verify_aperture_export(temporary, profile, picture_beside(folder)):
-            pass
-    return manifest
+    return write_export_folder(
+        folder,
+        force,
+        lambda temporary: _write_into(temporary, mask, profile, options, plate, chosen),
+        lambda temporary: verify_aperture_export(temporary, profile, picture_beside(folder)),
+    )
 
 
 def _write_into(
@@ -86,42 +79,35 @@ def _write_into(
         "gds": lambda path: write_gds(library, path),
         "oasis": lambda path: write_oasis(library, path),
     }
-    files: dict[str, OrderFile] = {}
+    out = Output(folder, OrderFile)
     drawn_open = 0.0
     for name in formats:
         path = folder / FILE_NAMES[name]
         writers[name](path)
         found = read_mask(path)
         drawn_open = open_area(found, plate.placement)
-        files[path.name] = _file_record(path, "mask", measure(found, plate.placement))
+        out.record(path.name, "mask", mask=measure(found, plate.placement))
     mask.save(folder / DESIGN_NAME)
     write_plate_preview(plate, folder / PREVIEW_NAME)
-    files[DESIGN_NAME] = _file_record(folder / DESIGN_NAME, "design")
-    files[PREVIEW_NAME] = _file_record(folder / PREVIEW_NAME, "preview")
+    out.record(DESIGN_NAME, "design")
+    out.record(PREVIEW_NAME, "preview")
     manifest = OrderManifest(
-        schema_version=1,
+        **common_fields(mask, profile),
         kind="aperture-export",
-        cidesign_version=__version__,
-        created_utc=now_utc(),
-        profile_id=profile.id,
-        profile_digest=profile.digest,
-        profile=profile.model_dump(mode="json", exclude_none=True),
-        design_digest=mask.design_digest,
         options=OptionsRecord(**vars(options)),
         placement=plate.placement,
         marks=plate.marks,
         critical_dimension_um=plate.critical_dimension_nm / 1000,
         open_fraction=mask.open_fraction,
         drawn_open_fraction=drawn_open,
-        files=files,
+        files=dict(out.files),
     )
     order = order_record(manifest)
     write_json(folder / ORDER_NAME, order)
     write_bytes(folder / SHEET_NAME, order_sheet(order, (folder / PREVIEW_NAME).read_bytes()).encode())
-    papers = {name: _file_record(folder / name, "order") for name in (ORDER_NAME, SHEET_NAME)}
-    manifest = manifest.model_copy(update={"files": {**files, **papers}})
-    write_json(folder / MANIFEST_NAME, manifest.model_dump(mode="json"))
-    return manifest
+    out.record(ORDER_NAME, "order")
+    out.record(SHEET_NAME, "order")
+    return manifest.model_copy(update={"files": out.files})
 
 
 def description(placement: Placement, profile: ApertureProfile, options: OrderOptions) -> str:
@@ -132,7 +118,3 @@ def description(placement: Placement, profile: ApertureProfile, options: OrderOp
         f"coded aperture {options.name} for {profile.id}; {tone['says']} {reading['side']}: {reading['says']} "
         f"Code {placement.columns} x {placement.rows} pixels of {placement.pitch_nm / 1000:g} um."
     )
-
-
-def _file_record(path: Path, role: Role, mask: MaskRecord | None = None) -> OrderFile:
-    return OrderFile(sha256=sha256_file(path), bytes=path.stat().st_size, role=role, mask=mask)

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from cidesign.constraints.sequence import SequencePlan
 from cidesign.export.dmd.manifest import Compression, FileRecord, Half, Role
+from cidesign.export.writing import Output
 from cidesign.hardware_profiles.dmd.lattice import SuperpixelGrid
 from cidesign.hardware_profiles.dmd.schema import DmdProfile
 from cidesign.pattern import PatternStack
@@ -25,12 +26,8 @@ class Job:
     grid: SuperpixelGrid
 
 
-@dataclass(frozen=True)
-class Output:
-    """A folder that is being written, and what each file in it is; hashes are taken as the bytes go out."""
-
-    folder: Path
-    files: dict[str, FileRecord] = field(default_factory=dict)
+class DmdOutput(Output[FileRecord]):
+    """A folder that is being written; hashes of what `add` writes are taken as the bytes go out."""
 
     def add(
         self,
@@ -75,5 +72,5 @@ class Exporter:
     name: str
     controllers: tuple[str, ...]
     plane_order: str
-    write: Callable[[Job, Output], tuple[str, ...]]
+    write: Callable[[Job, DmdOutput], tuple[str, ...]]
     read: Callable[[Path], ReadBack]

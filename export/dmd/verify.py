@@ -1,5 +1,6 @@
 """Re-reads an export folder from disk and compares it with the design, bit for bit, and with the device's limits."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,14 +9,14 @@ import numpy as np
 from cidesign.checks import Finding, Report
 from cidesign.constraints.rules import check_design, require
 from cidesign.constraints.sequence import SequencePlan, video_time_us
-from cidesign.errors import FileError, LimitError
+from cidesign.errors import FileError
 from cidesign.export.dmd.base import ReadBack
 from cidesign.export.dmd.bitplanes import planes_of
 from cidesign.export.dmd.formats import exporter_named
-from cidesign.export.dmd.manifest import EntryRecord, Manifest, check_files, read_manifest
+from cidesign.export.dmd.manifest import EntryRecord, Manifest, read_manifest
 from cidesign.export.dmd.sync_frames import sync_summary
 from cidesign.export.folder import DESIGN_NAME
-from cidesign.files import inside
+from cidesign.export.manifest import check_files, design_in, profile_to_check
 from cidesign.hardware_profiles.dmd.lattice import SuperpixelGrid, superpixel_grid
 from cidesign.hardware_profiles.dmd.schema import DmdProfile
 from cidesign.pattern import PatternStack
@@ -23,54 +24,47 @@ from cidesign.units import format_bytes, format_duration_us
 
 
 def verify_export(folder: Path, profile: DmdProfile | None = None, report: Report | None = None) -> list[Finding]:
-    """Check an export folder with everything re-read from disk; `report` is called with each finding.
+    """Check an export folder; `report` is called with each finding.  See `verified` for what is raised."""
+    findings = []
+    for finding in verified(folder, profile):
+        findings.append(finding)
+        if report:
+            report(finding)
+    return findings
+
+
+def verified(folder: Path, profile: DmdProfile | None = None) -> Iterator[Finding]:
+    """Check an export folder with everything re-read from disk, and yield each finding.
 
     The limits are those of the profile that the manifest carries, or of `profile`.  Raises `FileError` for files
     that are damaged, edited or not the design, and `LimitError` for a limit that the device has.
     """
-    findings: list[Finding] = []
-
-    def told(finding: Finding) -> None:
-        findings.append(finding)
-        if report:
-            report(finding)
-
-    def passed(check: str, result: str) -> None:
-        told(Finding(check, result))
-
     manifest = read_manifest(folder)
     exporter = exporter_named(manifest.format)
     device = profile_for(manifest.device_profile(folder), profile, str(folder))
-    passed("manifest", f"{manifest.format} export for {device.id}, {len(manifest.entries)} frames")
+    yield Finding("manifest", f"{manifest.format} export for {device.id}, {len(manifest.entries)} frames")
     check_files(folder, manifest)
     total = sum(record.bytes for record in manifest.files.values())
-    passed("files", f"{len(manifest.files)} files, {format_bytes(total)}, every SHA-256 fits")
+    yield Finding("files", f"{len(manifest.files)} files, {format_bytes(total)}, every SHA-256 fits")
     pattern = _design(folder, manifest)
-    passed("design", f"{pattern.count} patterns of {pattern.side} x {pattern.side}, {pattern.bit_depth} bit")
+    yield Finding("design", f"{pattern.count} patterns of {pattern.side} x {pattern.side}, {pattern.bit_depth} bit")
     if pattern.sync_every is not None:
-        passed("sync frames", sync_summary(pattern))
+        yield Finding("sync frames", sync_summary(pattern))
     back = exporter.read(folder)
     check_sequence(folder, back.plan, pattern, manifest, device)
     mode = (back.plan.mode or "").replace("_", " ")
-    passed("sequence", f"{len(back.plan.entries)} entries, {back.plan.images} images, {mode}: within all limits")
+    yield Finding("sequence", f"{len(back.plan.entries)} entries, {back.plan.images} images, {mode}: within all limits")
     grid = superpixel_grid(device, pattern.side)
     compared = compare_frames(folder, back, pattern, grid)
-    passed("mirrors", f"{compared} frames of {grid.index.size} mirrors equal the design bit for bit")
-    for finding in acquisition_times(device, back.plan):
-        told(finding)
-    return findings
+    yield Finding("mirrors", f"{compared} frames of {grid.index.size} mirrors equal the design bit for bit")
+    yield from acquisition_times(device, back.plan)
 
 
 def profile_for(own: DmdProfile, asked: DmdProfile | None, where: str) -> DmdProfile:
     """The profile to check against; raises `LimitError` when `asked` is another device than `own`."""
-    if asked is None:
-        return own
-    if asked.id != own.id:
-        raise LimitError(
-            f"{where}: designed for {own.id}, not for {asked.id}; leave out --profile, or design for the other device "
-            f"with `cidesign distill --profile {asked.id}`"
-        )
-    return asked
+    device = asked.id if asked else own.id
+    otherwise = f"design for the other device with `cidesign distill --profile {device}`"
+    return profile_to_check(own, asked, where, otherwise)
 
 
 def check_sequence(
@@ -145,9 +139,7 @@ def acquisition_times(profile: DmdProfile, plan: SequencePlan) -> list[Finding]:
 
 
 def _design(folder: Path, manifest: Manifest) -> PatternStack:
-    pattern = PatternStack.load(inside(folder, DESIGN_NAME, "export manifest"))
-    if pattern.design_digest != manifest.design_digest or pattern.profile_digest != manifest.profile_digest:
-        raise FileError(f"{folder}: {DESIGN_NAME} is not the design that the manifest names (their digests differ)")
+    pattern = design_in(folder, manifest, PatternStack)
     told = None if pattern.sync_every is None else pattern.patterns_digest
     if (manifest.sync_every, manifest.patterns_digest) != (pattern.sync_every, told):
         raise FileError(

@@ -2,21 +2,21 @@
 
 from pathlib import Path
 
-from cidesign import __version__
 from cidesign.constraints.rules import check_design, require
 from cidesign.constraints.sequence import SequencePlan
 from cidesign.errors import InputError, LimitError
-from cidesign.export.dmd.base import Exporter, Job, Output
-from cidesign.export.dmd.manifest import FlipRecord, GridRecord, Manifest, TimingRecord, record_file, write_manifest
+from cidesign.export.dmd.base import DmdOutput, Exporter, Job
+from cidesign.export.dmd.manifest import FileRecord, FlipRecord, GridRecord, Manifest, TimingRecord
 from cidesign.export.dmd.preview import write_preview
 from cidesign.export.dmd.sync_frames import added_frames, designed_plan, sync_note
 from cidesign.export.dmd.verify import entry_records, verify_export
 from cidesign.export.folder import DESIGN_NAME, PREVIEW_NAME
-from cidesign.files import refuse_existing, replacing_folder
+from cidesign.export.manifest import common_fields
+from cidesign.export.writing import require_own_profile, write_export_folder
+from cidesign.files import refuse_existing
 from cidesign.hardware_profiles.dmd.lattice import superpixel_grid
 from cidesign.hardware_profiles.dmd.schema import DmdProfile
 from cidesign.pattern import PatternStack
-from cidesign.records import now_utc
 
 
 def write_export(
@@ -38,17 +38,10 @@ def write_export(
             f"format {exporter.name} is for {', '.join(exporter.controllers)}; {profile.id} has a "
             f"{profile.controller.value} controller"
         )
-    if pattern.profile_digest != profile.digest:
-        raise InputError(
-            f"patterns: they were designed for {pattern.profile_id} (profile digest {pattern.profile_digest[:12]}), "
-            f"not for {profile.id} ({profile.digest[:12]}); use the profile of the run"
-        )
+    require_own_profile(pattern, profile, "patterns: they were")
     _require(pattern, plan, profile)
     job = Job(pattern, profile, plan, superpixel_grid(profile, pattern.side))
-    with replacing_folder(folder, force) as temporary:
-        manifest = _write_into(temporary, exporter, job)
-        verify_export(temporary)
-    return manifest
+    return write_export_folder(folder, force, lambda temporary: _write_into(temporary, exporter, job), verify_export)
 
 
 def _require(pattern: PatternStack, plan: SequencePlan, profile: DmdProfile) -> None:
@@ -67,28 +60,19 @@ def _require(pattern: PatternStack, plan: SequencePlan, profile: DmdProfile) -> 
 
 
 def _write_into(folder: Path, exporter: Exporter, job: Job) -> Manifest:
-    out = Output(folder)
+    out = DmdOutput(folder, FileRecord)
     notes = exporter.write(job, out)
     if job.pattern.sync_every is not None:
         notes = (sync_note(job.pattern, job.profile, job.plan), *notes)
     job.pattern.save(folder / DESIGN_NAME)
     write_preview(job, folder / PREVIEW_NAME)
-    files = {
-        **out.files,
-        DESIGN_NAME: record_file(folder / DESIGN_NAME, "design"),
-        PREVIEW_NAME: record_file(folder / PREVIEW_NAME, "preview"),
-    }
+    out.record(DESIGN_NAME, "design")
+    out.record(PREVIEW_NAME, "preview")
     plan, mirrors = job.plan, job.profile.mirrors
-    manifest = Manifest(
-        schema_version=1,
+    return Manifest(
+        **common_fields(job.pattern, job.profile),
         kind="export",
         format=exporter.name,
-        cidesign_version=__version__,
-        created_utc=now_utc(),
-        profile_id=job.profile.id,
-        profile_digest=job.profile.digest,
-        profile=job.profile.model_dump(mode="json", exclude_none=True),
-        design_digest=job.pattern.design_digest,
         patterns_digest=None if job.pattern.sync_every is None else job.pattern.patterns_digest,
         sync_every=job.pattern.sync_every,
         bit_depth=plan.bit_depth,
@@ -115,7 +99,5 @@ def _write_into(folder: Path, exporter: Exporter, job: Job) -> Manifest:
         images=plan.images,
         entries=tuple(entry_records(job.pattern, plan)),
         notes=notes,
-        files=files,
+        files=out.files,
     )
-    write_manifest(folder, manifest)
-    return manifest

@@ -5,21 +5,16 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
-from cidesign import __version__
-from cidesign.errors import FileError, InputError
-from cidesign.export.folder import MANIFEST_NAME
+from cidesign.errors import InputError
+from cidesign.export.manifest import ExportManifest, FileEntry, profile_in, read_as
 from cidesign.export.mri.blocks import NS_PER_MS, Acquisition, MriPlan
 from cidesign.export.mri.check_line import CheckLine, Status
 from cidesign.export.mri.protocol import GreProtocol, Protocol, TseProtocol
-from cidesign.files import inside, read_json, sha256_file, write_json
-from cidesign.hardware_profiles.loader import validate_profile
 from cidesign.hardware_profiles.mri.schema import MriProfile
-from cidesign.records import Digest, Strict, first_problem
+from cidesign.records import Strict
 
-SCHEMA_VERSION = 1
-MANIFEST_KIND = "mri-export"
 Role = Literal[
     "pulseq-1.5.0",
     "pulseq-1.4.1",
@@ -35,11 +30,9 @@ Count = Annotated[int, Field(ge=0, le=10_000_000)]
 TimeMs = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]
 
 
-class MriFile(Strict):
+class MriFile(FileEntry):
     """One file of the folder."""
 
-    sha256: Digest
-    bytes: Annotated[int, Field(ge=0, le=2**40)]
     role: Role
 
 
@@ -78,19 +71,12 @@ class ScanRecord(Strict):
         return [line for _, _, line in self.acquisitions]
 
 
-class MriManifest(Strict):
+class MriManifest(ExportManifest):
     """The content of `manifest.json` of an MRI export."""
 
-    schema_version: Literal[1]
     kind: Literal["mri-export"]
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,80}$")]
-    cidesign_version: str
     versions: dict[str, str]
-    created_utc: str
-    profile_id: str
-    profile_digest: Digest
-    profile: dict[str, Any]
-    design_digest: Digest
     formats: tuple[str, ...]
     protocol: dict[str, Any]
     scan: ScanRecord
@@ -100,12 +86,7 @@ class MriManifest(Strict):
 
     def scanner_profile(self, where: Path) -> MriProfile:
         """The manifest's own copy of the profile; its digest is checked."""
-        profile = validate_profile(self.profile, str(where / MANIFEST_NAME))
-        if not isinstance(profile, MriProfile):
-            raise FileError(f"{where}: {MANIFEST_NAME} holds a profile of kind {profile.kind}, not of a scanner")
-        if profile.digest != self.profile_digest or profile.id != self.profile_id:
-            raise FileError(f"{where}: the profile inside {MANIFEST_NAME} was changed after the export")
-        return profile
+        return profile_in(where, self, MriProfile)
 
     def files_of(self, *roles: Role) -> list[str]:
         """The names of the files with one of these roles."""
@@ -156,48 +137,6 @@ def protocol_from(record: Mapping[str, Any]) -> GreProtocol | TseProtocol:
         raise InputError(f"protocol: {error}".replace("__init__() ", "")) from error
 
 
-def record_file(path: Path, role: Role) -> MriFile:
-    """Hash a file that something else has written."""
-    return MriFile(sha256=sha256_file(path), bytes=path.stat().st_size, role=role)
-
-
-def write_mri_manifest(folder: Path, manifest: MriManifest) -> None:
-    """Write `manifest.json` in one step."""
-    write_json(folder / MANIFEST_NAME, manifest.model_dump(mode="json"))
-
-
 def read_mri_manifest(folder: Path) -> MriManifest:
     """Read `manifest.json`; raises `FileError` when it is missing, damaged, of another kind or version."""
-    if not (folder / MANIFEST_NAME).is_file():
-        raise FileError(
-            f"{folder}: no export is in this folder ({MANIFEST_NAME} is missing); write one with `cidesign export RUN`"
-        )
-    raw = read_json(folder / MANIFEST_NAME, "export manifest")
-    if raw.get("kind") != MANIFEST_KIND:
-        raise FileError(f"{folder}: this is an export of kind {raw.get('kind')!r}, not {MANIFEST_KIND}")
-    if raw.get("schema_version") != SCHEMA_VERSION:
-        raise FileError(
-            f"{folder}: {MANIFEST_NAME} has schema version {raw.get('schema_version')!r}, cidesign {__version__} reads "
-            f"{SCHEMA_VERSION}; use the version of cidesign that wrote it"
-        )
-    try:
-        return MriManifest.model_validate(raw)
-    except ValidationError as error:
-        raise FileError(f"{folder}: {MANIFEST_NAME} is damaged: {first_problem(error)}") from error
-
-
-def check_mri_files(folder: Path, manifest: MriManifest) -> None:
-    """Raise `FileError` unless the folder holds exactly the files that the manifest names, unchanged."""
-    for name, record in manifest.files.items():
-        path = inside(folder, name, "export manifest")
-        if not path.is_file():
-            raise FileError(f"{folder}: {name} is missing; export again")
-        found_bytes = path.stat().st_size
-        if found_bytes != record.bytes:
-            raise FileError(f"{path}: has {found_bytes} bytes, the manifest says {record.bytes}; export again")
-        if sha256_file(path) != record.sha256:
-            raise FileError(f"{path}: file edited after export (its SHA-256 does not fit); export again")
-    found = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()}
-    extra = sorted(found - set(manifest.files) - {MANIFEST_NAME})
-    if extra:
-        raise FileError(f"{folder}: {extra[0]} is not in {MANIFEST_NAME}; remove it, or export again")
+    return read_as(folder, MriManifest)

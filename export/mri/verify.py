@@ -7,13 +7,12 @@ import numpy as np
 
 from cidesign.checks import Finding
 from cidesign.errors import FileError, LimitError
-from cidesign.export.folder import DESIGN_NAME
+from cidesign.export.manifest import check_files, design_in, profile_to_check
 from cidesign.export.mri.check_line import CheckLine
 from cidesign.export.mri.checks import check_sequence, failures, nothing_evaluated
 from cidesign.export.mri.ismrmrd import check_ismrmrd
-from cidesign.export.mri.manifest import MriManifest, acquisitions_of, check_mri_files, read_mri_manifest
+from cidesign.export.mri.manifest import MriManifest, acquisitions_of, read_mri_manifest
 from cidesign.export.mri.tables import read_csv_lines, read_mat_lines
-from cidesign.files import inside
 from cidesign.hardware_profiles.mri.schema import MriProfile
 from cidesign.io.bart import bart_mask, bart_trajectory, read_cfl
 from cidesign.pattern import Trajectory
@@ -28,12 +27,15 @@ def verify_mri_export(folder: Path, profile: MriProfile | None = None, rerun: bo
     damaged, edited or not the design, and `LimitError` for a limit of the scanner.
     """
     manifest = read_mri_manifest(folder)
-    scanner = _profile(manifest.scanner_profile(folder), profile, folder)
+    own = manifest.scanner_profile(folder)
+    other = profile.id if profile else own.id
+    otherwise = f"check one file of it with `cidesign check FILE.seq --profile {other}`"
+    scanner = profile_to_check(own, profile, folder, otherwise)
     yield Finding("manifest", f"{manifest.protocol.get('kind')} for {scanner.id}, {', '.join(manifest.formats)}")
-    check_mri_files(folder, manifest)
+    check_files(folder, manifest)
     total = sum(record.bytes for record in manifest.files.values())
     yield Finding("files", f"{len(manifest.files)} files, {format_bytes(total)}, every SHA-256 fits")
-    trajectory = _design(folder, manifest)
+    trajectory = design_in(folder, manifest, Trajectory)
     yield Finding(
         "design",
         f"{len(trajectory.acquired)} of {trajectory.lines} lines, R = {trajectory.acceleration:.4g}, "
@@ -47,24 +49,6 @@ def verify_mri_export(folder: Path, profile: MriProfile | None = None, rerun: bo
         for name in manifest.files_of("pulseq-1.5.0", "pulseq-1.4.1"):
             yield from _sequence(folder, name, scanner, trajectory)
     yield from _companions(folder, manifest, trajectory)
-
-
-def _profile(own: MriProfile, asked: MriProfile | None, folder: Path) -> MriProfile:
-    if asked is None:
-        return own
-    if asked.id != own.id:
-        raise LimitError(
-            f"{folder}: designed for {own.id}, not for {asked.id}; leave out --profile, or check one file of it with "
-            f"`cidesign check FILE.seq --profile {asked.id}`"
-        )
-    return asked
-
-
-def _design(folder: Path, manifest: MriManifest) -> Trajectory:
-    trajectory = Trajectory.load(inside(folder, DESIGN_NAME, "export manifest"))
-    if trajectory.design_digest != manifest.design_digest or trajectory.profile_digest != manifest.profile_digest:
-        raise FileError(f"{folder}: {DESIGN_NAME} is not the design that the manifest names (their digests differ)")
-    return trajectory
 
 
 def _sequence(folder: Path, name: str, scanner: MriProfile, trajectory: Trajectory) -> Iterator[Finding]:

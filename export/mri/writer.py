@@ -1,15 +1,17 @@
 """Writes the lines of a design as an MRI export: planned, written, re-read and checked before it gets its name."""
 
 import platform
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from cidesign import __version__
+from cidesign.checks import Finding
 from cidesign.errors import FileError, InputError, LimitError
 from cidesign.export.folder import DESIGN_NAME
+from cidesign.export.manifest import common_fields
 from cidesign.export.mri.blocks import MriPlan
 from cidesign.export.mri.check_line import CheckLine
 from cidesign.export.mri.checks import check_sequence, failures, nothing_evaluated
@@ -19,13 +21,10 @@ from cidesign.export.mri.manifest import (
     CheckRecord,
     MriFile,
     MriManifest,
-    Role,
     ScanRecord,
     check_records,
     protocol_record,
-    record_file,
     scan_record,
-    write_mri_manifest,
 )
 from cidesign.export.mri.protocol import GreProtocol, Protocol, TseProtocol
 from cidesign.export.mri.pulseq.library import library_version
@@ -33,12 +32,12 @@ from cidesign.export.mri.pulseq.write import write_pulseq
 from cidesign.export.mri.tables import write_csv, write_mat
 from cidesign.export.mri.tse import plan_tse
 from cidesign.export.mri.verify import verify_mri_export
-from cidesign.files import refuse_existing, replacing_folder, write_json
+from cidesign.export.writing import Output, require_own_profile, write_export_folder
+from cidesign.files import refuse_existing, write_json
 from cidesign.hardware_profiles.mri.schema import MriProfile
 from cidesign.hardware_profiles.schema import sourced_values
 from cidesign.io.bart import bart_mask, bart_trajectory, write_cfl
 from cidesign.pattern import Trajectory, centre_block
-from cidesign.records import now_utc
 
 MRI_FORMATS = ("pulseq", "ismrmrd", "bart", "table", "mat")
 DEFAULT_FORMATS = ("pulseq", "ismrmrd", "bart", "table")
@@ -53,12 +52,7 @@ NOTES = (
 
 def plan_scan(trajectory: Trajectory, protocol: GreProtocol | TseProtocol, profile: MriProfile) -> MriPlan:
     """The sequence for a design; raises `LimitError` for what cannot be played and `InputError` for another profile."""
-    if trajectory.profile_digest != profile.digest:
-        raise InputError(
-            f"trajectory: it was designed for {trajectory.profile_id} (profile digest "
-            f"{trajectory.profile_digest[:12]}), not for {profile.id} ({profile.digest[:12]}); use the "
-            "profile of the run"
-        )
+    require_own_profile(trajectory, profile, "trajectory: it was")
     if isinstance(protocol, TseProtocol):
         return plan_tse(trajectory, protocol, profile)
     return plan_gre(trajectory, protocol, profile)
@@ -83,76 +77,77 @@ def write_mri_export(
     if unknown or not wanted:
         raise InputError(f"format {', '.join(unknown) or '(none)'}: give some of {', '.join(MRI_FORMATS)}")
     plan = plan_scan(trajectory, protocol, profile)
+
+    def verify(temporary: Path) -> Iterator[Finding]:
+        return verify_mri_export(temporary, rerun=False)
+
+    return write_export_folder(
+        folder, force, lambda temporary: _write_into(temporary, wanted, plan, trajectory, protocol, profile), verify
+    )
+
+
+def _write_into(
+    folder: Path,
+    formats: tuple[str, ...],
+    plan: MriPlan,
+    trajectory: Trajectory,
+    protocol: GreProtocol | TseProtocol,
+    profile: MriProfile,
+) -> MriManifest:
     name = f"{protocol.kind}_{len(trajectory.acquired)}of{trajectory.lines}"
-    with replacing_folder(folder, force) as temporary:
-        files = _write_files(temporary, name, wanted, plan, trajectory, protocol, profile)
-        checks = _checked(temporary, files, trajectory, profile)
-        scan = scan_record(plan, trajectory.acceleration)
-        if "table" in wanted:
-            record = temporary / f"{name}.json"
-            write_json(record, _record(trajectory, protocol, profile, scan, checks, plan.notes))
-            files[record.name] = record_file(record, "record-json")
-        manifest = MriManifest(
-            schema_version=1,
-            kind="mri-export",
-            name=name,
-            cidesign_version=__version__,
-            versions=_versions(wanted),
-            created_utc=now_utc(),
-            profile_id=profile.id,
-            profile_digest=profile.digest,
-            profile=profile.model_dump(mode="json", exclude_none=True),
-            design_digest=trajectory.design_digest,
-            formats=wanted,
-            protocol=protocol_record(protocol),
-            scan=scan,
-            checks=tuple(checks),
-            notes=(*plan.notes, _dummies_note(plan), *_line_notes(trajectory), *NOTES),
-            files=files,
-        )
-        write_mri_manifest(temporary, manifest)
-        for _ in verify_mri_export(temporary, rerun=False):
-            pass
-    return manifest
+    out = Output(folder, MriFile)
+    _write_files(out, name, formats, plan, trajectory, protocol, profile)
+    checks = _checked(folder, out.files, trajectory, profile)
+    scan = scan_record(plan, trajectory.acceleration)
+    if "table" in formats:
+        write_json(folder / f"{name}.json", _record(trajectory, protocol, profile, scan, checks, plan.notes))
+        out.record(f"{name}.json", "record-json")
+    return MriManifest(
+        **common_fields(trajectory, profile),
+        kind="mri-export",
+        name=name,
+        versions=_versions(formats),
+        formats=formats,
+        protocol=protocol_record(protocol),
+        scan=scan,
+        checks=tuple(checks),
+        notes=(*plan.notes, _dummies_note(plan), *_line_notes(trajectory), *NOTES),
+        files=out.files,
+    )
 
 
 def _write_files(
-    folder: Path,
+    out: Output[MriFile],
     name: str,
     formats: tuple[str, ...],
     plan: MriPlan,
     trajectory: Trajectory,
     protocol: Protocol,
     profile: MriProfile,
-) -> dict[str, MriFile]:
-    files: dict[str, MriFile] = {}
-
-    def record(path: Path, role: Role) -> None:
-        files[path.name] = record_file(path, role)
-
+) -> None:
+    folder = out.folder
     lines = [acquisition.line for acquisition in plan.acquisitions]
     if "pulseq" in formats:
         v150, v141 = folder / f"{name}_v150.seq", folder / f"{name}_v141.seq"
         write_pulseq(plan, trajectory, protocol, profile, v150, v141)
-        record(v150, "pulseq-1.5.0")
-        record(v141, "pulseq-1.4.1")
+        out.record(v150.name, "pulseq-1.5.0")
+        out.record(v141.name, "pulseq-1.4.1")
     if "ismrmrd" in formats:
         write_ismrmrd(folder / f"{name}.h5", plan, trajectory, protocol, profile)
-        record(folder / f"{name}.h5", "ismrmrd")
+        out.record(f"{name}.h5", "ismrmrd")
     if "bart" in formats:
         for path in write_cfl(folder / f"{name}_mask", bart_mask(trajectory)):
-            record(path, "bart-mask")
+            out.record(path.name, "bart-mask")
         for path in write_cfl(folder / f"{name}_traj", bart_trajectory(trajectory, lines)):
-            record(path, "bart-trajectory")
+            out.record(path.name, "bart-trajectory")
     if "table" in formats:
         write_csv(folder / f"{name}.csv", trajectory, plan.acquisitions)
-        record(folder / f"{name}.csv", "lines-csv")
+        out.record(f"{name}.csv", "lines-csv")
     if "mat" in formats:
         write_mat(folder / f"{name}.mat", trajectory, lines, protocol)
-        record(folder / f"{name}.mat", "lines-mat")
+        out.record(f"{name}.mat", "lines-mat")
     trajectory.save(folder / DESIGN_NAME)
-    record(folder / DESIGN_NAME, "design")
-    return files
+    out.record(DESIGN_NAME, "design")
 
 
 def _checked(folder: Path, files: dict[str, MriFile], trajectory: Trajectory, profile: MriProfile) -> list[CheckRecord]:

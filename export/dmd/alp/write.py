@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cidesign.errors import InputError
-from cidesign.export.dmd.base import Job, Output
+from cidesign.export.dmd.base import DmdOutput, Job
 
 PLANES_NAME = "alp_planes.bin"
 SIDECAR_NAME = "alp_planes.json"
@@ -35,7 +35,7 @@ def row_bytes(columns: int) -> int:
     return _ROW_BYTES[columns]
 
 
-def write_files(job: Job, out: Output) -> tuple[str, ...]:
+def write_files(job: Job, out: DmdOutput) -> tuple[str, ...]:
     """Write all frames into one file, and the sidecar."""
     mirrors, plan = job.profile.mirrors, job.plan
     columns = mirrors.columns.value

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cidesign.constraints.sequence import SequenceEntry, SequencePlan
-from cidesign.export.dmd.base import Job, Output
+from cidesign.export.dmd.base import DmdOutput, Job
 from cidesign.export.dmd.bitplanes import pack_images
 from cidesign.export.dmd.hdmi.write import hdmi_note, png_bytes
 
@@ -109,7 +109,7 @@ def _hexadecimal(values: list[int]) -> str:
     return " ".join(f"0x{value:X}" for value in values)
 
 
-def write_files(job: Job, out: Output) -> tuple[str, ...]:
+def write_files(job: Job, out: DmdOutput) -> tuple[str, ...]:
     """Write the images, both tables and the settings."""
     for image, packed in enumerate(pack_images(job.pattern.displayed(), job.plan)):
         groups = np.stack([job.grid.spread(group) for group in packed])

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cidesign.constraints.sequence import SequencePlan
-from cidesign.export.dmd.base import Job, Output
+from cidesign.export.dmd.base import DmdOutput, Job
 from cidesign.export.dmd.bitplanes import pack_images, planes_of
 from cidesign.export.dmd.dlpc900.compression import smallest
 from cidesign.export.dmd.manifest import Compression, Half
@@ -93,7 +93,7 @@ def batch_lines(plan: SequencePlan, blocks: list[list[bytes]]) -> Iterator[str]:
     yield configuration
 
 
-def write_files(job: Job, out: Output) -> tuple[str, ...]:
+def write_files(job: Job, out: DmdOutput) -> tuple[str, ...]:
     """Write the images (one for each controller), the sequence table and the batch file."""
     blocks: list[list[bytes]] = []
     halves = _HALVES if job.profile.dual_controller.value else _WHOLE

@@ -7,7 +7,7 @@ import zlib
 import numpy as np
 from numpy.typing import NDArray
 
-from cidesign.export.dmd.base import Job, Output
+from cidesign.export.dmd.base import DmdOutput, Job
 from cidesign.export.dmd.bitplanes import pack_images
 
 SEQUENCE_NAME = "sequence.json"
@@ -31,7 +31,7 @@ def png_bytes(groups: NDArray[np.uint8]) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + b"".join(_chunk(name, content) for name, content in parts)
 
 
-def write_files(job: Job, out: Output) -> tuple[str, ...]:
+def write_files(job: Job, out: DmdOutput) -> tuple[str, ...]:
     """Write the frames, and which pattern of which frame is shown when."""
     for image, groups in enumerate(pack_images(job.pattern.displayed(), job.plan)):
         content = png_bytes(np.stack([job.grid.spread(group) for group in groups]))

@@ -13,10 +13,11 @@ import pytest
 from cidesign.errors import CidesignError, FileError, LimitError
 from cidesign.export.mri.check_line import CheckLine
 from cidesign.export.mri.checks import check_sequence
-from cidesign.export.mri.manifest import record_file
+from cidesign.export.mri.manifest import MriFile
 from cidesign.export.mri.protocol import GreProtocol
 from cidesign.export.mri.verify import verify_mri_export
 from cidesign.export.mri.writer import write_mri_export
+from cidesign.export.writing import Output
 from cidesign.hardware_profiles.loader import load_profile
 from cidesign.hardware_profiles.mri.schema import MriProfile
 from cidesign.pattern import Trajectory
@@ -72,8 +73,9 @@ def recorded_again(folder: Path, name: str) -> None:
     """Put the new hash of a file into the manifest."""
     path = folder / "manifest.json"
     manifest = json.loads(path.read_text())
-    fresh = record_file(folder / name, manifest["files"][name]["role"])
-    manifest["files"][name] = fresh.model_dump(mode="json")
+    out = Output(folder, MriFile)
+    out.record(name, manifest["files"][name]["role"])
+    manifest["files"][name] = out.files[name].model_dump(mode="json")
     path.write_text(json.dumps(manifest))
 
 
@@ -233,7 +235,7 @@ def test_a_folder_whose_hashes_were_mended_is_still_caught(
     name = f"{NAME}_v141.seq"
     path = folder / name
     path.write_text(signed_again(TAMPERED[case][0](path.read_text())))
-    with pytest.raises(FileError, match=r"manifest says|file edited after export"):
+    with pytest.raises(FileError, match=r"was changed after it was exported"):
         list(verify_mri_export(folder))
     recorded_again(folder, name)
     with pytest.raises(error) as caught:
@@ -244,7 +246,9 @@ def test_a_folder_whose_hashes_were_mended_is_still_caught(
 def test_an_edited_sequence_is_caught_by_its_hash(folder: Path) -> None:
     path = folder / f"{NAME}_v150.seq"
     path.write_text(path.read_text().replace("research_only", "researchaonly"))
-    with pytest.raises(FileError, match=r"gre_5of16_v150\.seq: file edited after export \(its SHA-256 does not fit\)"):
+    with pytest.raises(
+        FileError, match=r"gre_5of16_v150\.seq: was changed after it was exported \(its SHA-256 does not fit\)"
+    ):
         list(verify_mri_export(folder))
 
 
