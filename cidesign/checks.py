@@ -3,11 +3,11 @@
 from collections.abc import Callable
 from typing import Literal, NamedTuple
 
-FindingStatus = Literal["pass", "not evaluated", "remark"]
+FindingStatus = Literal["pass", "fail", "not evaluated", "remark"]
 
 
 class Finding(NamedTuple):
-    """One thing that was checked and found right, could not be checked, or is only told."""
+    """One thing that was checked and found right or wrong, could not be checked, or is only told."""
 
     check: str
     result: str

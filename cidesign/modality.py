@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from cidesign.calibration.plan import PlanStep
     from cidesign.calibration.verify import Verification
+    from cidesign.constraints.rules import Violation
     from cidesign.data.image_sets import MeasuredSet
     from cidesign.data.source import TrainingImages
     from cidesign.distill.job import SystemMaker
@@ -123,6 +124,14 @@ class Modality(ABC):
     def measurement(self, run: "Run") -> tuple[dict[str, Any], list[str]]:
         """How long the device takes for one measurement: values for --json, and lines; nothing where it is unknown."""
         return {}, []
+
+    def export_settings(self, run: "Run") -> dict[str, Any]:
+        """Options of the export of the run's design that its settings give, by their names in the device family."""
+        return {}
+
+    def broken_requests(self, run: "Run") -> "list[Violation]":
+        """Where the design is not what the run asked for, beside the limits of its device."""
+        return []
 
     @abstractmethod
     def optics(self, settings: "TrainingSettings", profile: "HardwareProfile") -> "Optics":

@@ -23,4 +23,4 @@ def totals(statuses: Sequence[str]) -> str:
 
 
 # How the line of a check begins, by its status.
-MARKS = {"pass": "ok", "not evaluated": "--", "remark": ".."}
+MARKS = {"pass": "ok", "fail": "xx", "not evaluated": "--", "remark": ".."}

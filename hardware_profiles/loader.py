@@ -3,7 +3,7 @@
 import difflib
 import tomllib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, get_args
 
 from cidesign.errors import FileError, InputError
 from cidesign.files import read_limited
@@ -11,11 +11,11 @@ from cidesign.files import read_limited
 if TYPE_CHECKING:  # pydantic takes longer to import than `profiles list` takes to run
     from pydantic import BaseModel, ValidationError
 
-    from cidesign.hardware_profiles.aperture.schema import ApertureProfile
     from cidesign.hardware_profiles.dmd.schema import DmdProfile
     from cidesign.hardware_profiles.mri.schema import MriProfile
     from cidesign.hardware_profiles.schema import HardwareProfile
 
+_P = TypeVar("_P", bound="BaseModel")
 MAX_PROFILE_BYTES = 1_000_000
 _FOLDER = Path(__file__).parent
 
@@ -57,39 +57,33 @@ def load_profile(name_or_path: str) -> "HardwareProfile":
     )
 
 
+def as_profile(asked: "str | HardwareProfile", profile_type: "type[_P]", described: str) -> "_P":
+    """A profile of one type, by its name or as it is; raises `InputError` when it is one of another kind.
+
+    `described` is what is needed: `a micromirror device`.
+    """
+    profile = load_profile(asked) if isinstance(asked, str) else asked
+    if not isinstance(profile, profile_type):
+        wanted = profile_type.model_fields["kind"].annotation
+        known = ", ".join(entry.id for entry in shipped_profiles() if entry.kind in get_args(wanted))
+        raise InputError(
+            f"{profile.id} is a profile of kind {profile.kind}; {described} is needed here, such as {known}"
+        )
+    return profile
+
+
 def load_dmd(name_or_path: str) -> "DmdProfile":
     """Load the profile of a micromirror device; raises `InputError` when the name is that of another kind."""
     from cidesign.hardware_profiles.dmd.schema import DmdProfile
 
-    profile = load_profile(name_or_path)
-    if not isinstance(profile, DmdProfile):
-        raise InputError(_other_kind(profile.id, profile.kind, "dmd", "a micromirror device"))
-    return profile
-
-
-def load_aperture(name_or_path: str) -> "ApertureProfile":
-    """Load the profile of a coded aperture; raises `InputError` when the name is that of another kind."""
-    from cidesign.hardware_profiles.aperture.schema import ApertureProfile
-
-    profile = load_profile(name_or_path)
-    if not isinstance(profile, ApertureProfile):
-        raise InputError(_other_kind(profile.id, profile.kind, "aperture", "a coded aperture"))
-    return profile
+    return as_profile(name_or_path, DmdProfile, "a micromirror device")
 
 
 def load_mri(name_or_path: str) -> "MriProfile":
     """Load the profile of a scanner; raises `InputError` when the name is that of another kind."""
     from cidesign.hardware_profiles.mri.schema import MriProfile
 
-    profile = load_profile(name_or_path)
-    if not isinstance(profile, MriProfile):
-        raise InputError(_other_kind(profile.id, profile.kind, "mri", "a scanner"))
-    return profile
-
-
-def _other_kind(name: str, kind: str, wanted: str, described: str) -> str:
-    known = ", ".join(entry.id for entry in shipped_profiles() if entry.kind == wanted)
-    return f"{name} is a profile of kind {kind}; {described} is needed here, such as {known}"
+    return as_profile(name_or_path, MriProfile, "a scanner")
 
 
 def read_profile(path: Path) -> "HardwareProfile":

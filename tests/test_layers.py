@@ -57,6 +57,8 @@ BENCH_HALF = _LOW | _EXPORTS | _CALIBRATIONS | {"device"}
 MAY_IMPORT["modality"] = {"errors"}
 MAY_IMPORT["runs"] = _LOW | {"modality"}
 _SHARED = _LOW | {"modality", "runs"}
+# What `export` and `check` do, for any family: each is found by its name in the table of families.
+MAY_IMPORT["exporting"] = MAY_IMPORT["checking"] = _SHARED | {"export"}
 # Physics takes numbers, tensors and rules, and nothing of profiles, files or runs.
 MAY_IMPORT["physics"] = {"errors", "units", "hadamard", "pattern"} | _NUMPY_RULES
 MAY_IMPORT["data"] = _SHARED
@@ -74,6 +76,8 @@ MAY_IMPORT["modalities.single_pixel"] |= {"calibration.camera"}
 # The verbs as functions; the command line is a face on them.
 MAY_IMPORT["api"] = set(MAY_IMPORT)
 MAY_IMPORT["cli"] = set(MAY_IMPORT)
+# Suites for people's own plug-ins: they may import the product, which never imports them.
+MAY_IMPORT["testing"] = set(MAY_IMPORT) - {"cli"}
 MAY_IMPORT["__main__"] = {"cli"}
 
 

@@ -23,6 +23,7 @@ _SUFFIXES: dict[str, Format] = {
     ".oas": "oasis",
     ".oasis": "oasis",
 }
+SUFFIXES = tuple(_SUFFIXES)
 # (layer, datatype): what lies inside the code's rectangle, and what lies around it.  The shop writes both.
 CODE_LAYER, SURROUND_LAYER = (1, 0), (2, 0)
 LAYER_MAP = {CODE_LAYER: "the code", SURROUND_LAYER: "marks, text and frame around the code"}

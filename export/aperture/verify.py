@@ -39,9 +39,7 @@ def verify_aperture_export(
     """
     manifest = read_order(folder)
     own = manifest.aperture_profile(folder)
-    other = profile.id if profile else own.id
-    otherwise = f"design for the other process with `cidesign distill --profile {other}`"
-    process = profile_to_check(own, profile, folder, otherwise)
+    process = profile_for(own, profile, str(folder))
     yield Finding("manifest", f"order {manifest.options.name} for {own.id}, {', '.join(manifest.masks())}")
     check_files(folder, manifest)
     _require_whole(folder, manifest)
@@ -62,6 +60,13 @@ def verify_aperture_export(
         raise FileError(f"{folder}: {ORDER_NAME} does not say what {MANIFEST_NAME} says; export again")
     says = order["tone"], order["reading"]
     yield Finding("order", f"1 becomes {says[0]['ones_become']}, {says[1]['side']}, as the files have it")
+
+
+def profile_for(own: ApertureProfile, asked: ApertureProfile | None, where: str) -> ApertureProfile:
+    """The profile to check against; raises `LimitError` when `asked` is another process than `own`."""
+    process = asked.id if asked else own.id
+    otherwise = f"design for the other process with `cidesign distill --profile {process}`"
+    return profile_to_check(own, asked, where, otherwise)
 
 
 def _require_whole(folder: Path, manifest: OrderManifest) -> None:
@@ -92,7 +97,7 @@ def _check_mask(
         raise FileError(f"{path}: does not measure what {MANIFEST_NAME} says; export again")
     tone = plate.placement.tone
     raise_breaches(check_drawing(found, profile, tone), with_tone(found.cells, tone), picture)
-    widths = f"feature {_um(record.smallest_feature_um)}, gap {_um(record.smallest_gap_um)}"
+    widths = f"feature {length_text(record.smallest_feature_um)}, gap {length_text(record.smallest_gap_um)}"
     yield Finding(f"{path.name} rules", f"{widths}, every rule of {profile.id} holds")
 
 
@@ -119,7 +124,9 @@ def check_mask_file(
     raise_breaches(check_drawing(mask, profile, known), with_tone(mask.cells, known), picture)
     widths = measured_widths(clear_cells(mask.cells, known))
     yield Finding("tone", f"1 becomes {known}")
-    yield Finding("widths", f"smallest feature {_um(_in_um(widths.feature_nm))}, gap {_um(_in_um(widths.gap_nm))}")
+    yield Finding(
+        "widths", f"smallest feature {length_text(_in_um(widths.feature_nm))}, gap {length_text(_in_um(widths.gap_nm))}"
+    )
     yield Finding("rules", f"grid, extents, names, vertices, corners and widths are within the limits of {profile.id}")
 
 
@@ -222,5 +229,6 @@ def _in_um(length_nm: int | None) -> float | None:
     return None if length_nm is None else length_nm / 1000
 
 
-def _um(length_um: float | None) -> str:
+def length_text(length_um: float | None) -> str:
+    """A length for people."""
     return "none" if length_um is None else f"{length_um:g} um"

@@ -1,7 +1,7 @@
 """The manifest of an MRI export: what every file is, its hash, what was asked for, and what came of it."""
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import MISSING, asdict, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -12,6 +12,7 @@ from cidesign.export.manifest import ExportManifest, FileEntry, profile_in, read
 from cidesign.export.mri.blocks import NS_PER_MS, Acquisition, MriPlan
 from cidesign.export.mri.check_line import CheckLine, Status
 from cidesign.export.mri.protocol import GreProtocol, Protocol, TseProtocol
+from cidesign.export.options import fitting
 from cidesign.hardware_profiles.mri.schema import MriProfile
 from cidesign.records import Strict
 
@@ -131,10 +132,12 @@ def protocol_from(record: Mapping[str, Any]) -> GreProtocol | TseProtocol:
     kinds: dict[object, type[GreProtocol] | type[TseProtocol]] = {"gre": GreProtocol, "tse": TseProtocol}
     if kind not in kinds:
         raise InputError(f"protocol: the sequence {kind!r} is not one of {', '.join(map(str, kinds))}")
-    try:
-        return kinds[kind](**values)
-    except TypeError as error:
-        raise InputError(f"protocol: {error}".replace("__init__() ", "")) from error
+    protocol_type = kinds[kind]
+    values = fitting(protocol_type, values, f"a {kind} protocol")
+    missing = [one.name for one in fields(protocol_type) if one.default is MISSING and one.name not in values]
+    if missing:
+        raise InputError(f"protocol: {', '.join(missing)} must be given")
+    return protocol_type(**values)
 
 
 def read_mri_manifest(folder: Path) -> MriManifest:

@@ -27,10 +27,7 @@ def verify_mri_export(folder: Path, profile: MriProfile | None = None, rerun: bo
     damaged, edited or not the design, and `LimitError` for a limit of the scanner.
     """
     manifest = read_mri_manifest(folder)
-    own = manifest.scanner_profile(folder)
-    other = profile.id if profile else own.id
-    otherwise = f"check one file of it with `cidesign check FILE.seq --profile {other}`"
-    scanner = profile_to_check(own, profile, folder, otherwise)
+    scanner = profile_for(manifest.scanner_profile(folder), profile, str(folder))
     yield Finding("manifest", f"{manifest.protocol.get('kind')} for {scanner.id}, {', '.join(manifest.formats)}")
     check_files(folder, manifest)
     total = sum(record.bytes for record in manifest.files.values())
@@ -49,6 +46,14 @@ def verify_mri_export(folder: Path, profile: MriProfile | None = None, rerun: bo
         for name in manifest.files_of("pulseq-1.5.0", "pulseq-1.4.1"):
             yield from _sequence(folder, name, scanner, trajectory)
     yield from _companions(folder, manifest, trajectory)
+
+
+def profile_for(own: MriProfile, asked: MriProfile | None, where: str) -> MriProfile:
+    """The profile to check against; raises `LimitError` when `asked` is another scanner than `own`."""
+    scanner = asked.id if asked else own.id
+    return profile_to_check(
+        own, asked, where, f"check one file of it with `cidesign check FILE.seq --profile {scanner}`"
+    )
 
 
 def _sequence(folder: Path, name: str, scanner: MriProfile, trajectory: Trajectory) -> Iterator[Finding]:

@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from cidesign.checking import check_path
 from cidesign.errors import InputError
-from cidesign.export.aperture.layout import OrderOptions
+from cidesign.export.aperture.family import FAMILY
 from cidesign.hardware_profiles.loader import load_profile
-from cidesign.modalities.cassi.files import check_aperture, export_aperture
 from cidesign.pattern import ApertureMask
 
 pytest.importorskip("gdstk", reason="the extra `gds` is not installed")
@@ -20,7 +20,8 @@ def order(tmp_path) -> tuple[Path, dict, str]:
     levels = np.zeros((12, 16), dtype=np.uint8)
     levels[2:9, 3:6] = levels[2:5, 3:14] = 1
     mask = ApertureMask(levels, 10.0, chrome.id, chrome.digest)
-    return tmp_path / "order", *export_aperture(mask, chrome, tmp_path / "order", OrderOptions(name="CLI"))
+    done = FAMILY.export(mask, chrome, tmp_path / "order", FAMILY.options((), {"name": "CLI"}))
+    return done.folder, done.value, done.text
 
 
 def test_export_says_tone_side_and_sizes(order) -> None:
@@ -35,17 +36,21 @@ def test_export_says_tone_side_and_sizes(order) -> None:
 
 def test_check_takes_the_folder_and_each_mask_file(order) -> None:
     folder, _, _ = order
-    seen = []
-    value, text = check_aperture(folder, None, report=seen.append)
-    assert value["ok"]
-    assert len(seen) == len(value["checks"]) == 10
-    assert text == f"{folder}: all 10 checks passed"
+    report = check_path(folder)
+    assert report.ok
+    assert len(report.found) == len(report.value["checks"]) == 10
+    assert report.text == f"{folder}: all 10 checks passed"
     for name in ("mask.tif", "mask.gds", "mask.oas"):
-        assert check_aperture(folder / name, load_profile("chrome-laser-10um"))[0]["ok"]
+        seen = []
+        chrome = load_profile("chrome-laser-10um")
+        done = FAMILY.check_file(folder / name, chrome, FAMILY.file_options({}), seen.append)
+        assert done.failure is None
+        assert tuple(seen) == done.findings
+        assert check_path(folder / name, chrome).found == tuple((folder / name, finding) for finding in seen)
     with pytest.raises(
         InputError, match=r"mask.gds: a mask file does not say what process it is for; name one with --pr"
     ):
-        check_aperture(folder / "mask.gds", None)
+        check_path(folder / "mask.gds")
 
 
 def test_the_cell_of_a_layout_is_named_with_set(tmp_path, cidesign) -> None:

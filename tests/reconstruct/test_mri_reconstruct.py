@@ -19,11 +19,11 @@ from cidesign.calibration.mri.raw.readers import read_kspace
 from cidesign.calibration.mri.record import read_kspace_calibration
 from cidesign.constraints.kspace import LineBudget
 from cidesign.errors import FileError, InputError, LimitError
+from cidesign.export.mri.family import FAMILY
 from cidesign.hardware_profiles.loader import load_profile
 from cidesign.io.bart import read_cfl, write_cfl
 from cidesign.modalities.mri.bench import calibrate_mri, plan_mri, reconstruct_mri, simulate_mri
 from cidesign.modalities.mri.data.phantoms import coil_maps, phantom_slices
-from cidesign.modalities.mri.files import export_mri
 from cidesign.modalities.mri.fixed_designs import variable_density_lines
 from cidesign.modalities.mri.reconstruct import line_sets, reconstruct_kspace
 from cidesign.modalities.mri.run import MriRun
@@ -390,7 +390,7 @@ def test_the_exported_template_filled_by_a_scanner_is_reconstructed(run: MriRun,
         "kind": "gre", "fov_mm": 220.0, "slice_thickness_mm": 5.0, "flip_angle_deg": 15.0, "te_ms": None, "tr_ms": 15.0,
         "dwell_us": 20.0, "dummies": 3,
     }  # fmt: skip
-    export_mri(run.design, run.profile, tmp_path / "export", asked, ["ismrmrd"])
+    FAMILY.export(run.design, run.profile, tmp_path / "export", FAMILY.options(["ismrmrd"], asked))
     (template,) = (tmp_path / "export").glob("*.h5")
     with pytest.raises(FileError, match="is it a template that was never measured"):
         read_kspace(template)

@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
+from cidesign.constraints.kspace import LineBudget
+from cidesign.constraints.rules import Violation
 from cidesign.hardware_profiles.mri.schema import MriProfile
 from cidesign.hardware_profiles.schema import HardwareProfile
 from cidesign.modalities.mri.run import MriRun
@@ -55,6 +57,11 @@ class Mri(Modality):
             f"{scan.acquired} of {scan.side} lines (R = {scan.side / scan.acquired:.4g}), "
             f"{scan.calibration} of them calibration lines{coils}"
         )
+
+    def broken_requests(self, run: Run) -> list[Violation]:
+        """The exact budget, with all calibration lines."""
+        asked = cast(MriSettings, run.settings)
+        return LineBudget(asked.side, asked.acquired, asked.calibration).check(cast(Trajectory, run.design))
 
     def optics(self, settings: TrainingSettings, profile: HardwareProfile) -> "Optics":
         """Which lines are measured."""

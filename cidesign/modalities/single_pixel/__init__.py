@@ -54,6 +54,10 @@ class SinglePixel(Modality):
         """How long the device takes for one image."""
         return measurement_time(SinglePixelRun(run.path))
 
+    def export_settings(self, run: Run) -> dict[str, Any]:
+        """The exposure that the run was designed for."""
+        return {"exposure_us": cast(SinglePixelSettings, run.settings).exposure_us}
+
     def optics(self, settings: TrainingSettings, profile: HardwareProfile) -> "Optics":
         """Patterns of any depth."""
         from cidesign.modalities.single_pixel.optics import SinglePixelOptics

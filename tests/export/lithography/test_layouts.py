@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from cidesign.checking import check_path
 from cidesign.errors import CidesignError, FileError, InputError, LimitError
 from cidesign.export.aperture import foreign as lithography_foreign
 from cidesign.export.aperture.drawing import first_difference
@@ -15,7 +16,6 @@ from cidesign.export.aperture.foreign import open_mask
 from cidesign.export.aperture.gds.layout import Layout, read_layout
 from cidesign.export.aperture.gds.outlines import Outlines
 from cidesign.export.aperture.verify import check_mask_file
-from cidesign.modalities.cassi.files import check_aperture
 
 gdstk = pytest.importorskip("gdstk", reason="the extra `gds` is not installed")
 
@@ -107,7 +107,8 @@ def test_an_array_of_a_cell_is_what_it_stands_for(tmp_path, chrome, ending) -> N
     assert mask is not None
     assert (mask.cells.levels.sum(), mask.cells.levels.shape) == (40, (7, 19))
     assert list(mask.cells.x[:3]) == [5000, 15_000, 25_000]
-    value, text = check_aperture(path, chrome)
+    report = check_path(path, chrome)
+    value, text = report.value, report.text
     assert text == f"{path}: all 4 checks passed"
     assert (
         "190 x 85 um, outlines; cell TOP with all below it (cells: 2, shapes: 40), in steps of 1 nm"
@@ -196,7 +197,8 @@ def test_round_ends_are_measured_and_their_grid_is_said_to_be_open(tmp_path, chr
     path = saved(tmp_path, library, "gds")
     layout = read_layout(path, "gds")
     assert area_um2(layout) == pytest.approx(300 + math.pi * 9, abs=0.01)
-    value, text = check_aperture(path, chrome)
+    report = check_path(path, chrome)
+    value, text = report.value, report.text
     assert text == f"{path}: 4 passed, 1 not evaluated"
     assert value["checks"][-1]["check"] == "grid of round shapes"
     assert value["checks"][-1]["status"] == "not evaluated"
@@ -345,7 +347,7 @@ def test_what_both_readers_read_must_be_alike(tmp_path, chrome, monkeypatch) -> 
 def test_a_file_of_many_shapes_is_read_once_and_that_is_said(tmp_path, chrome, monkeypatch) -> None:
     monkeypatch.setattr(lithography_foreign, "_MOST_READ_TWICE", 0)
     path = write(tmp_path, gds(cell("A", boundary())))
-    _, text = check_aperture(path, chrome)
+    text = check_path(path, chrome).text
     assert text == f"{path}: 4 passed, 1 not evaluated"
 
 

@@ -8,10 +8,10 @@ import pytest
 import tifffile
 from PIL import Image
 
+from cidesign.checking import check_path
 from cidesign.errors import FileError, InputError, LimitError
 from cidesign.export.aperture.tiff.read import read_tiff
 from cidesign.export.aperture.verify import check_mask_file
-from cidesign.modalities.cassi.files import check_aperture
 
 CASES = Path(__file__).parents[4] / "shared" / "cases" / "13_tiff_several_pages"
 WHOLE = {"photometric": "minisblack", "resolution": (10_000, 10_000), "resolutionunit": "CENTIMETER", "metadata": None}
@@ -41,7 +41,8 @@ def test_the_drawing_is_checked_and_the_preview_named(tmp_path, chrome, where) -
     path = pages(tmp_path / "mask.tif", *before, (drawing(), {}), *after)
     found = read_tiff(path)
     assert (found.columns, found.rows, len(found.others)) == (60, 40, len(before) + len(after))
-    value, text = check_aperture(path, chrome)
+    report = check_path(path, chrome)
+    value, text = report.value, report.text
     assert text == f"{path}: 4 passed, {len(found.others)} not evaluated"
     left = [check for check in value["checks"] if check["status"] == "not evaluated"]
     assert [check["check"] for check in left] == ["other pages"] * len(found.others)

@@ -1,0 +1,144 @@
+"""A run, an export or a single file against the limits of its device, whichever family that is of."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from cidesign.checks import Finding
+from cidesign.constraints.rules import require
+from cidesign.errors import CidesignError, FileError, InputError
+from cidesign.export.family import AnyFamily, family_of, family_of_file, family_of_folder
+from cidesign.export.folder import MANIFEST_NAME
+from cidesign.hardware_profiles.loader import as_profile
+from cidesign.hardware_profiles.schema import HardwareProfile
+from cidesign.modality import modality
+from cidesign.runs import Run
+from cidesign.text import totals
+
+
+class FoundAt(NamedTuple):
+    """A finding and the run, folder or file that it is of."""
+
+    path: Path
+    finding: Finding
+
+
+@dataclass(frozen=True)
+class CheckReport:
+    """What a check found; `failure` is what is wrong with a single file, of which everything is reported."""
+
+    path: Path
+    found: tuple[FoundAt, ...]
+    # The values for --json, and a text for people.
+    value: dict[str, Any]
+    text: str
+    failure: CidesignError | None = None
+    # The run, and the export folders that were looked at.
+    run: Path | None = None
+    exports: tuple[Path, ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing is wrong; what was not evaluated is said in the findings."""
+        return self.failure is None
+
+    def require_ok(self) -> None:
+        """Raise what is wrong, where something is."""
+        if self.failure is not None:
+            raise self.failure
+
+
+class Listener:
+    """Hears of findings as they come; this one does nothing with them."""
+
+    def folder(self, path: Path) -> None:
+        """An export folder is about to be checked."""
+
+    def found(self, path: Path, finding: Finding) -> None:
+        """Something was found."""
+
+
+def check_path(
+    path: Path,
+    profile: str | HardwareProfile | None = None,
+    settings: Mapping[str, Any] = {},
+    listener: Listener | None = None,
+) -> CheckReport:
+    """Check a run folder (its design, and its exports where there are some), an export folder, or a single file.
+
+    `profile` is checked against instead of the design's own, by its name or as it is; `settings` are those of the
+    check of a single file.  A folder raises `LimitError` or `FileError` at the first thing that is wrong, a single
+    sequence is reported on in full.  Raises `InputError` for a setting that is not known.
+    """
+    hears = listener or Listener()
+    if path.is_file():
+        return _check_file(path, profile, hears, settings)
+    if settings:
+        name = next(iter(settings))
+        raise InputError(f"--set {name}: is for a single file; a run or an export says all of it itself")
+    is_run = (path / "run.json").is_file()
+    exports = tuple(_export_folders(path / "export" if is_run else path))
+    if not is_run and not exports:
+        raise FileError(
+            f"{path}: neither a run (run.json) nor an export ({MANIFEST_NAME}); "
+            f"export a run first with `cidesign export RUN --out {path}`"
+        )
+    found = []
+    for one in _checked(path, is_run, exports, profile, hears):
+        found.append(one)
+        hears.found(*one)
+    checks = [{"path": str(where), **finding._asdict()} for where, finding in found]
+    text = f"{path}: {totals([finding.status for _, finding in found])}"
+    beside = path.parent if (path.parent / "run.json").is_file() else None
+    value = {"path": str(path), "ok": True, "checks": checks}
+    return CheckReport(path, tuple(found), value, text, None, path if is_run else beside, exports)
+
+
+def _checked(
+    path: Path, is_run: bool, exports: tuple[Path, ...], profile: str | HardwareProfile | None, hears: Listener
+) -> Iterator[FoundAt]:
+    if is_run:
+        for finding in _check_run(Run(path), profile, exports):
+            yield FoundAt(path, finding)
+    for folder in exports:
+        hears.folder(folder)
+        family = family_of_folder(folder)
+        for finding in family.verify_export(folder, _asked(profile, family)):
+            yield FoundAt(folder, finding)
+
+
+def _check_run(run: Run, profile: str | HardwareProfile | None, exports: tuple[Path, ...]) -> list[Finding]:
+    """Check the design of a run against the rules of its device, and that its exports are of this design."""
+    its, design = modality(run.settings.modality), run.design
+    family = family_of(design)
+    device = family.profile_for(run.profile, _asked(profile, family), str(run.path))
+    findings = family.check_design(design, device, family.options((), its.export_settings(run)), run.path)
+    require(its.broken_requests(run))
+    for folder in exports:
+        if family_of_folder(folder).manifest(folder).run_digest != design.design_digest:
+            raise FileError(
+                f"{folder}: holds another design than {run.path}; repeat `cidesign export {run.path} --force`"
+            )
+    return findings
+
+
+def _check_file(
+    path: Path, profile: str | HardwareProfile | None, hears: Listener, settings: Mapping[str, Any]
+) -> CheckReport:
+    family = family_of_file(path)
+    options = family.file_options(settings)
+    done = family.check_file(path, _asked(profile, family), options, lambda finding: hears.found(path, finding))
+    found = tuple(FoundAt(path, finding) for finding in done.findings)
+    return CheckReport(path, found, done.value, done.text, done.failure)
+
+
+def _asked(profile: str | HardwareProfile | None, family: AnyFamily) -> Any:
+    """The profile that was asked for as one of the family; raises `InputError` for one of another."""
+    return None if profile is None else as_profile(profile, family.profile_type, family.described)
+
+
+def _export_folders(path: Path) -> list[Path]:
+    if (path / MANIFEST_NAME).is_file():
+        return [path]
+    return sorted(manifest.parent for manifest in path.glob(f"*/{MANIFEST_NAME}"))

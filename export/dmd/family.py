@@ -1,0 +1,141 @@
+"""Micromirror devices as a device family."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cidesign.checks import Finding
+from cidesign.constraints.rules import check_design, require
+from cidesign.constraints.sequence import SequencePlan, plan_sequence
+from cidesign.errors import InputError
+from cidesign.export.dmd.base import Exporter
+from cidesign.export.dmd.formats import exporter_named, formats_for
+from cidesign.export.dmd.manifest import Manifest
+from cidesign.export.dmd.sync_frames import sync_note
+from cidesign.export.dmd.verify import acquisition_times, profile_for, verified
+from cidesign.export.dmd.writer import write_export
+from cidesign.export.family import DeviceFamily, Exported, NoOptions
+from cidesign.export.options import fitting
+from cidesign.files import replacing_folder
+from cidesign.hardware_profiles.dmd.schema import DmdProfile
+from cidesign.pattern import PatternStack
+from cidesign.text import table
+from cidesign.units import format_bytes
+
+
+@dataclass(frozen=True)
+class Timing:
+    """When frames are shown: None is the shortest legal time, and no sync frames."""
+
+    exposure_us: float | None = None
+    period_us: float | None = None
+    sync_every: int | None = None
+
+
+@dataclass(frozen=True)
+class DmdOptions(Timing):
+    """What is said of an export beside the design; no formats are the usual one of the controller."""
+
+    formats: tuple[str, ...] = ()
+
+
+class DmdFamily(DeviceFamily[PatternStack, DmdProfile, DmdOptions, NoOptions]):
+    """Pattern sequences for micromirror devices."""
+
+    name = "dmd"
+    design_type, profile_type, manifest_type = PatternStack, DmdProfile, Manifest
+    file_options_type = NoOptions
+    flags = ("exposure_us", "period_us", "sync_every")
+    described, plural, contents = "a micromirror device", "micromirror devices", "patterns"
+
+    def options(self, formats: Sequence[str] = (), settings: Mapping[str, Any] = {}) -> DmdOptions:
+        """Formats by name, and times."""
+        return DmdOptions(**fitting(Timing, settings, "an export of patterns"), formats=tuple(formats))
+
+    def export(
+        self, design: PatternStack, profile: DmdProfile, folder: Path, options: DmdOptions, force: bool = False
+    ) -> Exported:
+        """Write the patterns; several formats go to one folder each below `folder`."""
+        pattern = design if options.sync_every is None else _with_sync(design, options.sync_every)
+        plan = _plan(profile, pattern, options)
+        usual = formats_for(profile.controller.value)[:1]
+        exporters = [exporter_named(name) for name in dict.fromkeys(options.formats or usual)]
+        manifests = _write(exporters, pattern, profile, plan, folder, force)
+        synced = [] if options.sync_every is None else [sync_note(pattern, profile, plan)]
+        notes = tuple(f"note: {text}" for text in (*plan.notes, *synced))
+        said = {"format", "images", "timing", "files"}
+        value = {
+            "folders": [
+                {"folder": str(one), **manifest.model_dump(mode="json", include=said)}
+                for one, manifest in manifests.items()
+            ],
+            "frames": len(plan.entries),
+            "total_us": plan.total_us,
+            **({} if options.sync_every is None else {"sync_every": options.sync_every}),
+        }
+        return Exported(folder, tuple(manifests), value, _text(manifests, profile, plan), notes)
+
+    def verify_export(self, folder: Path, profile: DmdProfile | None = None) -> Iterator[Finding]:
+        """Every mirror of every frame, the sequence and all hashes."""
+        return verified(folder, profile)
+
+    def profile_for(self, own: DmdProfile, asked: DmdProfile | None, where: str) -> DmdProfile:
+        """Patterns lie on the mirrors of one device."""
+        return profile_for(own, asked, where)
+
+    def check_design(
+        self, design: PatternStack, profile: DmdProfile, options: DmdOptions, where: Path
+    ) -> list[Finding]:
+        """Bit depth, exposure, and the sequence."""
+        plan = _plan(profile, design, options)
+        require(check_design(design, plan, profile))
+        mode = (plan.mode or "").replace("_", " ")
+        return [
+            Finding("design", f"{design.count} patterns of {design.side} x {design.side}, digest fits the run"),
+            Finding("bit depth", f"{design.bit_depth} bit, which {profile.id} shows"),
+            Finding("exposure", f"{plan.exposure_us} us, within the table for {design.bit_depth} bit"),
+            Finding("sequence", f"{len(plan.entries)} entries, {plan.images} images, {mode}: within all limits"),
+            *(Finding("note", text, "remark") for text in plan.notes),
+            *acquisition_times(profile, plan),
+        ]
+
+
+def _plan(profile: DmdProfile, pattern: PatternStack, options: DmdOptions) -> SequencePlan:
+    return plan_sequence(profile, len(pattern.frames()), pattern.bit_depth, options.exposure_us, options.period_us)
+
+
+def _with_sync(design: PatternStack, every: int) -> PatternStack:
+    """The design with sync frames; raises `InputError` for a number of patterns that it does not have."""
+    try:
+        return design.with_sync(every)
+    except InputError as error:
+        raise InputError(f"--sync-every {every}: {str(error).removeprefix('patterns: ')}") from error
+
+
+def _write(
+    exporters: list[Exporter], pattern: PatternStack, profile: DmdProfile, plan: SequencePlan, folder: Path, force: bool
+) -> dict[Path, Manifest]:
+    if len(exporters) == 1:
+        return {folder: write_export(exporters[0], pattern, profile, plan, folder, force)}
+    manifests = {}
+    with replacing_folder(folder, force) as temporary:
+        for exporter in exporters:
+            manifests[folder / exporter.name] = write_export(
+                exporter, pattern, profile, plan, temporary / exporter.name
+            )
+    return manifests
+
+
+def _text(manifests: Mapping[Path, Manifest], profile: DmdProfile, plan: SequencePlan) -> str:
+    rows = [
+        (folder.as_posix() + "/" + name, record.role, format_bytes(record.bytes))
+        for folder, manifest in manifests.items()
+        for name, record in manifest.files.items()
+    ]
+    times = "\n".join(f"{finding.check}: {finding.result}" for finding in acquisition_times(profile, plan))
+    frames = f"{len(plan.entries)} frames in {plan.images} images, exposure {plan.exposure_us} us"
+    return f"{table(rows, ('file', 'role', 'size'))}\n\n{frames}\n{times}"
+
+
+FAMILY = DmdFamily()

@@ -1,0 +1,196 @@
+"""What a device family says of itself.  General code asks it, and knows none by name.
+
+A family is what is built, a modality what is measured: files belong to the family of the design.  A family is one
+folder below `export/` and one line in `FAMILIES`.
+"""
+
+import importlib
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, ClassVar, Generic, TypeVar, get_args
+
+from cidesign.checks import Finding, Report
+from cidesign.errors import CidesignError, FileError, InputError
+from cidesign.export.folder import MANIFEST_NAME, DesignOnDisk, Device
+from cidesign.export.manifest import ExportManifest, design_in, kind_in, profile_in, read_as
+from cidesign.export.options import fitting, names_of
+
+# name -> the module whose `FAMILY` it is; imported when it is asked for.
+FAMILIES = {
+    "dmd": "cidesign.export.dmd.family",
+    "aperture": "cidesign.export.aperture.family",
+    "mri": "cidesign.export.mri.family",
+}
+
+
+@dataclass(frozen=True)
+class Exported:
+    """Device files that were written and read back: where, their values for --json, and a text for people."""
+
+    folder: Path
+    # The folders with a manifest: `folder` itself, or one below it for each format.
+    folders: tuple[Path, ...]
+    value: dict[str, Any]
+    text: str
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class FileReport:
+    """What was found in a single file of anyone's; `failure` is what is wrong with it, where something is."""
+
+    findings: tuple[Finding, ...]
+    value: dict[str, Any]
+    text: str
+    failure: CidesignError | None = None
+
+
+D = TypeVar("D", bound=DesignOnDisk)
+P = TypeVar("P", bound=Device)
+# What can be said of an export, and of the check of a single file: frozen dataclasses.
+E = TypeVar("E")
+F = TypeVar("F")
+
+
+@dataclass(frozen=True)
+class NoOptions:
+    """Nothing can be said beside the file and the profile."""
+
+
+class DeviceFamily(ABC, Generic[D, P, E, F]):
+    """One kind of device: its designs and profiles, its files, and how they are checked."""
+
+    name: ClassVar[str]
+    design_type: type[D]
+    profile_type: type[P]
+    # Its `kind` names the kinds of export folders that are this family's.
+    manifest_type: ClassVar[type[ExportManifest]]
+    file_options_type: type[F]
+    # Endings of single files that can be checked, in lower case; none where there are none.
+    suffixes: ClassVar[tuple[str, ...]] = ()
+    # Options of the command line that are this family's alone -> names of its export options.
+    flags: ClassVar[tuple[str, ...]] = ()
+    # In words: `a micromirror device`, `micromirror devices`, and what a design holds, `patterns`.
+    described: ClassVar[str]
+    plural: ClassVar[str]
+    contents: ClassVar[str]
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The kinds of manifests that are this family's."""
+        return get_args(self.manifest_type.model_fields["kind"].annotation)
+
+    @abstractmethod
+    def options(self, formats: Sequence[str] = (), settings: Mapping[str, Any] = {}) -> E:
+        """The options of an export by their names; no formats are the usual ones.
+
+        Raises `InputError` for an unknown name, with those that are known, and for a value of another type.
+        """
+
+    def remarks(self, options: E) -> tuple[str, ...]:
+        """What should be known of options before anything is made of them, such as values that were not set."""
+        return ()
+
+    @abstractmethod
+    def export(self, design: D, profile: P, folder: Path, options: E, force: bool = False) -> Exported:
+        """Write the device files of a design into `folder`, read back and compared; nothing is left of a failure.
+
+        Raises `InputError` for a design of another profile, `LimitError` for what the device cannot do, and
+        `FileError` when `folder` exists (without `force`) or cannot be written.
+        """
+
+    @abstractmethod
+    def verify_export(self, folder: Path, profile: P | None = None) -> Iterator[Finding]:
+        """Check an export with everything re-read from disk, and yield each finding.
+
+        The limits are those of the manifest's own copy of the profile, or of `profile`.  Raises `FileError` for files
+        that are damaged, edited or not the design, and `LimitError` for a limit of the device.
+        """
+
+    @abstractmethod
+    def profile_for(self, own: P, asked: P | None, where: str) -> P:
+        """The profile to check against; raises `LimitError` when `asked` is another device than `own`."""
+
+    @abstractmethod
+    def check_design(self, design: D, profile: P, options: E, where: Path) -> list[Finding]:
+        """Check a design against the limits of its device; pictures of violations go beside `where`.
+
+        Raises `LimitError` for the first limit that it exceeds.
+        """
+
+    def check_file(self, path: Path, profile: P | None, options: F, report: Report | None = None) -> FileReport:
+        """Check a single file, whoever wrote it; `report` is called with each finding.
+
+        Raises `InputError` where a profile is needed and none is given.
+        """
+        raise FileError(f"{path}: a single file of {self.plural} cannot be checked")
+
+    def file_options(self, settings: Mapping[str, Any]) -> F:
+        """The options of the check of a single file by their names; raises `InputError`."""
+        known = names_of(self.file_options_type)
+        for name in settings:
+            if name in known:
+                continue
+            owners = [
+                suffix for one in families() if name in names_of(one.file_options_type) for suffix in one.suffixes
+            ]
+            if owners:
+                raise InputError(f"--set {name}: no such setting for this kind of file; it is for {', '.join(owners)}")
+            raise InputError(f"--set {name}: no such setting here; known are {', '.join(known) or 'none'}")
+        return self.file_options_type(**fitting(self.file_options_type, settings, "such a file"))
+
+    def manifest(self, folder: Path) -> ExportManifest:
+        """The manifest of an export folder; raises `FileError`."""
+        return read_as(folder, self.manifest_type)
+
+    def opened(self, folder: Path) -> tuple[D, P]:
+        """Design and profile of an export folder, their digests checked; raises `FileError`."""
+        manifest = self.manifest(folder)
+        return design_in(folder, manifest, self.design_type), profile_in(folder, manifest, self.profile_type)
+
+
+AnyFamily = DeviceFamily[Any, Any, Any, Any]
+
+
+@cache
+def family(name: str) -> AnyFamily:
+    """The family of a name in the table."""
+    found: AnyFamily = importlib.import_module(FAMILIES[name]).FAMILY
+    return found
+
+
+def families() -> Iterator[AnyFamily]:
+    """All families, in the order of the table; each is imported when it is reached."""
+    return (family(name) for name in FAMILIES)
+
+
+def family_of(design: object) -> AnyFamily:
+    """The family whose device files a design is written as; raises `InputError` where there is none."""
+    for one in families():
+        if isinstance(design, one.design_type):
+            return one
+    raise InputError(f"{type(design).__name__}: not a design of one of the device families {', '.join(FAMILIES)}")
+
+
+def family_of_folder(folder: Path) -> AnyFamily:
+    """The family that the manifest of an export folder names; raises `FileError` for a kind that is not known."""
+    kind = kind_in(folder)
+    for one in families():
+        if kind in one.kinds:
+            return one
+    known = ", ".join(kind for one in families() for kind in one.kinds)
+    shown = "no kind" if kind is None else f"the kind {kind[:60]!r}"
+    raise FileError(f"{folder}: {MANIFEST_NAME} names {shown}; this version of cidesign knows exports of kind {known}")
+
+
+def family_of_file(path: Path) -> AnyFamily:
+    """The family that checks single files with the ending of a path; raises `FileError` for another ending."""
+    suffix = path.suffix.lower()
+    for one in families():
+        if suffix in one.suffixes:
+            return one
+    known = ", ".join(suffix for one in families() for suffix in one.suffixes)
+    raise FileError(f"{path}: a single file of this kind cannot be checked; known are {known}")

@@ -1,0 +1,166 @@
+"""Scanners as a device family."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cidesign.checks import Finding, Report
+from cidesign.constraints.kspace import LineBudget
+from cidesign.constraints.rules import require
+from cidesign.errors import CidesignError, FileError, InputError, LimitError
+from cidesign.export.family import DeviceFamily, Exported, FileReport
+from cidesign.export.mri.check_line import CheckLine
+from cidesign.export.mri.checks import Orientation, check_sequence, failures, nothing_evaluated
+from cidesign.export.mri.manifest import MriManifest, protocol_from
+from cidesign.export.mri.protocol import GreProtocol, TseProtocol
+from cidesign.export.mri.verify import profile_for, verify_mri_export
+from cidesign.export.mri.writer import DEFAULT_FORMATS, write_mri_export
+from cidesign.hardware_profiles.mri.schema import MriProfile
+from cidesign.pattern import Trajectory
+from cidesign.text import table, totals
+from cidesign.units import format_bytes, format_duration_us
+
+# A plain 2-D gradient echo that every scanner plays; all of it is shown and can be set.
+FIRST_PROTOCOL: dict[str, Any] = {
+    "kind": "gre",
+    "fov_mm": 224.0,
+    "slice_thickness_mm": 5.0,
+    "flip_angle_deg": 15.0,
+    "te_ms": None,
+    "tr_ms": None,
+    "bandwidth_hz_per_px": 250.0,
+    "t1_ms": 1000.0,
+}
+FIRST_ECHO_TRAIN_LENGTH = 8
+
+
+@dataclass(frozen=True)
+class MriOptions:
+    """What is played, in which files, and the values of the protocol that nobody gave."""
+
+    protocol: GreProtocol | TseProtocol
+    formats: tuple[str, ...] = DEFAULT_FORMATS
+    untouched: tuple[tuple[str, Any], ...] = ()
+
+
+@dataclass(frozen=True)
+class SequenceFileOptions:
+    """How the slice of a single sequence may lie: None is as written, with a remark on what a turned one breaks."""
+
+    orientation: Orientation | None = None
+
+    def __post_init__(self) -> None:
+        if self.orientation not in (None, "any", "as-written"):
+            raise InputError(f"--orientation {self.orientation}: not known; choose any or as-written")
+
+
+class MriFamily(DeviceFamily[Trajectory, MriProfile, MriOptions, SequenceFileOptions]):
+    """Sequences and lines for scanners."""
+
+    name = "mri"
+    design_type, profile_type, manifest_type = Trajectory, MriProfile, MriManifest
+    file_options_type = SequenceFileOptions
+    suffixes = (".seq",)
+    described, plural, contents = "a scanner", "MRI", "lines"
+
+    def options(self, formats: Sequence[str] = (), settings: Mapping[str, Any] = {}) -> MriOptions:
+        """Formats by name, and `kind` (gre or tse) with the fields of the protocol."""
+        protocol = {**FIRST_PROTOCOL, **settings}
+        if "dwell_us" in settings and "bandwidth_hz_per_px" not in settings:
+            protocol.pop("bandwidth_hz_per_px")
+        if protocol["kind"] == "tse":
+            protocol.setdefault("echo_train_length", FIRST_ECHO_TRAIN_LENGTH)
+        untouched = [(name, value) for name, value in protocol.items() if name not in settings and value is not None]
+        return MriOptions(protocol_from(protocol), tuple(formats) or DEFAULT_FORMATS, tuple(untouched))
+
+    def remarks(self, options: MriOptions) -> tuple[str, ...]:
+        """The values of the protocol that were not set."""
+        if not options.untouched:
+            return ()
+        shown = ", ".join(f"{name}={value}" for name, value in options.untouched)
+        return (f"protocol values that were not set: {shown}; TE and TR are the shortest unless set",)
+
+    def export(
+        self, design: Trajectory, profile: MriProfile, folder: Path, options: MriOptions, force: bool = False
+    ) -> Exported:
+        """Write the lines as sequences and tables."""
+        manifest = write_mri_export(design, profile, folder, options.protocol, options.formats, force)
+        said = {"name", "formats", "protocol", "scan", "checks", "notes", "files"}
+        value = {"folder": str(folder), **manifest.model_dump(mode="json", include=said)}
+        return Exported(folder, (folder,), value, _text(folder, manifest, design))
+
+    def verify_export(self, folder: Path, profile: MriProfile | None = None) -> Iterator[Finding]:
+        """Every sequence, every table, and all hashes."""
+        return verify_mri_export(folder, profile)
+
+    def profile_for(self, own: MriProfile, asked: MriProfile | None, where: str) -> MriProfile:
+        """A sequence is played within the limits of one scanner."""
+        return profile_for(own, asked, where)
+
+    def check_design(self, design: Trajectory, profile: MriProfile, options: MriOptions, where: Path) -> list[Finding]:
+        """All calibration lines are there."""
+        require(LineBudget(design.lines, len(design.acquired), design.calibration_lines).check(design))
+        said = (
+            f"{len(design.acquired)} of {design.lines} lines, R = {design.acceleration:.4g} exactly, "
+            f"with all {design.calibration_lines} calibration lines"
+        )
+        return [Finding("design", said)]
+
+    def check_file(
+        self, path: Path, profile: MriProfile | None, options: SequenceFileOptions, report: Report | None = None
+    ) -> FileReport:
+        """A Pulseq file against a scanner: every check is reported on, also after one that failed."""
+        if profile is None:
+            raise InputError(
+                f"{path}: a sequence is checked against a scanner; give one with --profile (`cidesign profiles list`)"
+            )
+        return sequence_report(path, profile, check_sequence(path, profile, orientation=options.orientation))
+
+
+def sequence_report(path: Path, profile: MriProfile, lines: list[CheckLine]) -> FileReport:
+    """The checks of a `.seq` file as a report; it fails too where nothing could be evaluated."""
+    failure = _failure(path, lines)
+    value = {
+        "path": str(path),
+        "profile": profile.id,
+        "ok": failure is None,
+        "checks": [vars(line) for line in lines],
+    }
+    text = "\n".join([*map(str, lines), "", f"{path}: {totals([line.status for line in lines])}"])
+    return FileReport(tuple(_finding(line) for line in lines), value, text, failure)
+
+
+def _finding(line: CheckLine) -> Finding:
+    limit = f" (limit {line.limit})" if line.limit else ""
+    return Finding(line.check, f"{line.value}{limit}", line.status)
+
+
+def _failure(path: Path, lines: list[CheckLine]) -> CidesignError | None:
+    failed = failures(lines)
+    if not failed:
+        return FileError(lines[0].value) if nothing_evaluated(lines) else None
+    kind = FileError if any(line.breaks == "file" for line in failed) else LimitError
+    count = f"{len(failed)} of the checks" if len(failed) > 1 else "1 check"
+    return kind(f"{path}: {count} failed: {', '.join(line.check for line in failed)}")
+
+
+def _text(folder: Path, manifest: MriManifest, design: Trajectory) -> str:
+    scan = manifest.scan
+    rows = [
+        (f"{folder.as_posix()}/{name}", record.role, format_bytes(record.bytes))
+        for name, record in manifest.files.items()
+    ]
+    spacing = f", echo spacing {scan.echo_spacing_ms:g} ms" if scan.echo_spacing_ms is not None else ""
+    times = (
+        f"{len(scan.lines)} of {design.lines} lines, R = {scan.acceleration:.4g}: TE {scan.te_ms:g} ms, "
+        f"TR {scan.tr_ms:g} ms{spacing}, {scan.dummies} dummies, {format_duration_us(scan.total_ms * 1000)} in all"
+    )
+    passed = sum(record.status == "pass" for record in manifest.checks)
+    missing = dict.fromkeys(record.check for record in manifest.checks if record.status == "not evaluated")
+    checks = f"{passed} checks of the re-read files passed; not evaluated: {', '.join(missing)}"
+    notes = "\n".join(f"note: {text}" for text in manifest.notes)
+    return f"{table(rows, ('file', 'role', 'size'))}\n\n{times}\n\n{checks}\n\n{notes}"
+
+
+FAMILY = MriFamily()
