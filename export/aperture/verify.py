@@ -194,8 +194,11 @@ def raise_breaches(breaches: list[Breach], clear: Cells, picture: Path) -> None:
 
 
 def picture_beside(path: Path) -> Path:
-    """Where the picture of violations goes: beside the folder or file, never into it."""
-    return path.with_name(f"{path.name}.violations.png")
+    """Where the picture of violations goes: beside the folder or file, never into an order, which it would spoil."""
+    where = path.parent if path.is_file() and is_order(path.parent) else path
+    if where.name in ("", ".."):  # the working folder, or the one above it
+        where = where.resolve()
+    return where.with_name(f"{where.name}.violations.png")
 
 
 def measure(mask: MaskFile, placement: Placement) -> MaskRecord:

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from cidesign.checking import check_path
-from cidesign.errors import InputError
+from cidesign.errors import InputError, LimitError
 from cidesign.export.aperture.family import FAMILY
+from cidesign.export.aperture.verify import picture_beside
 from cidesign.hardware_profiles.loader import load_profile
 from cidesign.pattern import ApertureMask
 
@@ -76,3 +77,18 @@ def test_the_cell_of_a_layout_is_named_with_set(tmp_path, cidesign) -> None:
     assert (done.code, "no such setting for this kind of file" in done.err) == (2, True)
     done = cidesign("check", tmp_path, "--set", "cell=A")
     assert (done.code, "is for a single file" in done.err) == (2, True)
+
+
+def test_the_picture_of_violations_does_not_spoil_the_order(order, monkeypatch) -> None:
+    """Wherever the order is named from: from outside it, from within, and by one of its files."""
+    folder, _, _ = order
+    picture = folder.with_name("order.violations.png")
+    monkeypatch.chdir(folder)
+    for path in (folder / "mask.gds", Path("mask.gds")):
+        with pytest.raises(LimitError, match=r"order\.violations\.png shows where"):
+            check_path(path, "film-20000dpi", {"tone": "clear"})
+        assert picture.is_file()
+        picture.unlink()
+    assert check_path(folder).ok
+    assert check_path(Path(".")).ok
+    assert picture_beside(Path(".")) == picture
