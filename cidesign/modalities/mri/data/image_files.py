@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from cidesign.errors import FileError
 from cidesign.files import load_npz
 from cidesign.io.hdf5 import HDF5_SUFFIXES, hdf5_datasets, read_hdf5
-from cidesign.io.nifti import read_nifti
+from cidesign.io.nifti import NIFTI_SUFFIXES, read_nifti
 from cidesign.io.npy import read_npy
 from cidesign.records import shown
 
-SUFFIXES = (".nii", ".nii.gz", ".npy", ".npz", *HDF5_SUFFIXES)
+SUFFIXES = (*NIFTI_SUFFIXES, ".npy", ".npz", *HDF5_SUFFIXES)
 KSPACE = "kspace"
 # Squares of transformed values still fit single precision.
 LARGEST_VALUE = 1e15
@@ -43,7 +43,8 @@ class MriVolume:
 def read_volume(path: Path) -> MriVolume:
     """Read the slices of one file.
 
-    .nii, .nii.gz: slices along the third axis of the first volume.  .npy: images (H, W) or (M, H, W), real or complex.
+    .nii, .nii.gz: slices of the first volume, oriented as `read_nifti` states.  .npy: images (H, W) or
+    (M, H, W), real or complex.
     .npz: one such array; one named `kspace` is k-space (H, W), (M, H, W) or (M, C, H, W).  .h5, .hdf5: `kspace` like
     that, else `reconstruction_rss` or `reconstruction_esc`.  k-space has its centre in the middle and is
     transformed by the centred orthonormal FFT; coils are combined as root of the sum of squares.
@@ -51,14 +52,8 @@ def read_volume(path: Path) -> MriVolume:
     """
     name = path.name.lower()
     try:
-        if name.endswith((".nii", ".nii.gz")):
-            stored = read_nifti(path)
-            notes: tuple[str, ...] = ()
-            if stored.volumes > 1:
-                notes = (
-                    f"{path.name}: the first of {stored.volumes} volumes is read, the others show the same slices",
-                )
-            return MriVolume(_checked_images(path, stored.values.transpose(2, 1, 0)), notes)
+        if name.endswith(NIFTI_SUFFIXES):
+            return _from_nifti(path)
         if name.endswith(".npy"):
             return MriVolume(_checked_images(path, read_npy(path, "image file")), ())
         if name.endswith(".npz"):
@@ -68,6 +63,16 @@ def read_volume(path: Path) -> MriVolume:
     except MemoryError as error:
         raise FileError(f"{path}: needs more memory than there is; cut it into smaller files") from error
     raise FileError(f"{path}: {path.suffix or 'nameless'} files are not read as MR images; use {', '.join(SUFFIXES)}")
+
+
+def _from_nifti(path: Path) -> MriVolume:
+    stored = read_nifti(path)
+    notes = []
+    if stored.volumes > 1:
+        notes.append(f"{path.name}: the first of {stored.volumes} volumes is read, the others show the same slices")
+    if stored.plane is None:
+        notes.append(f"{path.name}: it does not say how it lies in the body; its slices are read as they are stored")
+    return MriVolume(_checked_images(path, stored.slices), tuple(notes))
 
 
 def _from_npz(path: Path, arrays: Mapping[str, NDArray[np.generic]]) -> MriVolume:
