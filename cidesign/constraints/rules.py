@@ -9,6 +9,7 @@ from typing import Protocol
 
 from cidesign.constraints.sequence import SequencePlan, reload_needed
 from cidesign.errors import LimitError
+from cidesign.hardware_profiles.dmd.lattice import superpixel_grid
 from cidesign.hardware_profiles.dmd.schema import DmdProfile
 from cidesign.pattern import PatternStack
 
@@ -83,8 +84,6 @@ class SuperpixelFit:
 
     def check(self, pattern: PatternStack) -> list[Violation]:
         """n is not above what the array holds."""
-        from cidesign.hardware_profiles.dmd.lattice import superpixel_grid
-
         try:
             superpixel_grid(self.profile, pattern.side)
         except LimitError:

@@ -3,14 +3,13 @@
 import math
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
 
 from cidesign.errors import InputError, LimitError
 from cidesign.hardware_profiles.dmd.schema import DmdProfile, SequenceMode
-
-if TYPE_CHECKING:  # `profiles list` starts faster without numpy
-    import numpy as np
-    from numpy.typing import NDArray
 
 SequenceModeName = Literal["fixed_exposure", "variable_exposure"]
 
@@ -53,10 +52,8 @@ class SequencePlan:
         return sum(entry.period_us for entry in self.entries)
 
     @property
-    def start_times_us(self) -> "NDArray[np.float64]":
+    def start_times_us(self) -> NDArray[np.float64]:
         """When each frame begins, (F,), from the start of the first."""
-        import numpy as np
-
         periods = np.array([entry.period_us for entry in self.entries], dtype=np.float64)
         return np.cumsum(periods) - periods
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -54,8 +55,6 @@ class Averaged:
 
     def square(self, window: Window, side: int) -> NDArray[np.float32]:
         """A square as (side, side), white = 1: averaged over areas, or enlarged when it has fewer pixels."""
-        import cv2
-
         # From here on an output pixel averages at least 4 x 4 pixels, and moves by a quarter of itself at most.
         level = max(0, int(np.log2(window.width / (LEAST_PER_PIXEL * side))))
         picture, white = self._halved(level)
@@ -70,8 +69,6 @@ class Averaged:
 
     def _halved(self, level: int) -> tuple[NDArray[Any], float]:
         """The picture with 2^level x 2^level pixels averaged to one, and its white."""
-        import cv2
-
         while len(self._levels) <= level:
             finest = self._levels[-1]
             if finest.dtype == np.uint8:  # rounding to 8 bits again and again would brighten it

@@ -5,16 +5,14 @@ import logging
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image, ImageOps
 
 from cidesign.data.picture_arrays import grey
 from cidesign.errors import FileError
-
-if TYPE_CHECKING:
-    from PIL import Image
 
 SUFFIXES = (
     *(".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".dib", ".gif", ".webp", ".avif"),
@@ -34,8 +32,6 @@ ALPHA_NOTE = "transparency is left out: what is transparent is read in the colou
 @contextlib.contextmanager
 def quietly() -> Iterator[None]:
     """Pillow without its warnings and its own limit of size: what is wrong with a file is told in one line."""
-    from PIL import Image
-
     logging.getLogger("PIL").setLevel(logging.CRITICAL)
     before = Image.MAX_IMAGE_PIXELS
     with warnings.catch_warnings():
@@ -71,8 +67,6 @@ def grey_of(picture: "Image.Image") -> NDArray[np.generic]:
 
 def read_with_pillow(path: Path, notes: list[str]) -> NDArray[np.generic]:
     """The first picture of a file as grey (H, W), turned as its EXIF orientation says."""
-    from PIL import Image, ImageOps
-
     with quietly(), Image.open(path) as opened:
         check_size(path, *opened.size)
         if getattr(opened, "n_frames", 1) > 1 and opened.format != "MPO":
@@ -98,8 +92,6 @@ def with_transparency(picture: "Image.Image") -> bool:
 
 def _deep_png(path: Path) -> NDArray[np.generic] | None:
     """A PNG with 16 bits and more than one channel, of which Pillow keeps 8 bits; None for others."""
-    import cv2
-
     with path.open("rb") as stream:
         head = stream.read(PNG_HEADER_BYTES)
     if head[24:25] != b"\x10" or head[25:26] not in (b"\x02", b"\x04", b"\x06"):

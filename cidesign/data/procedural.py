@@ -5,6 +5,7 @@ Occluding shapes with sizes distributed as 1/r^3 give scale invariance and the 1
 and a texture; the whole canvas has a smooth illumination.
 """
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -24,8 +25,6 @@ def dead_leaves(count: int, side: int, seed: int) -> NDArray[np.uint8]:
 
     Crops of 1x to 4x the side are taken from the canvases and averaged down; half of them are blurred, as by a lens.
     """
-    import cv2
-
     images = np.empty((count, side, side), dtype=np.uint8)
     filled = 0
     canvas_number = 0
@@ -70,8 +69,6 @@ def _canvas(rng: np.random.Generator, size: int) -> NDArray[np.uint8]:
 
 def leaf_labels(rng: np.random.Generator, size: int) -> NDArray[np.int32]:
     """The number of the visible leaf at each pixel; leaves fall one on another, 1/r^3 in size."""
-    import cv2
-
     # Inverse transform of p(r) ~ r^-3 between the smallest and the largest radius.
     low, high = SMALLEST_RADIUS_PX**-2, LARGEST_RADIUS_PX**-2
     radius = (low + rng.random(LEAVES) * (high - low)) ** -0.5
@@ -99,8 +96,6 @@ def leaf_labels(rng: np.random.Generator, size: int) -> NDArray[np.int32]:
 
 def texture(rng: np.random.Generator, size: int, sigma_px: float) -> NDArray[np.float32]:
     """Noise of unit variance with a grain of about `sigma_px`, stretched along one direction."""
-    import cv2
-
     noise = rng.standard_normal((size, size), dtype=np.float32)
     blurred = cv2.GaussianBlur(noise, (0, 0), sigmaX=sigma_px, sigmaY=sigma_px * rng.uniform(1, 4))
     grain = blurred if rng.random() < 0.5 else blurred.T

@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tifffile
 from numpy.typing import NDArray
+from PIL import Image
 
 from cidesign.data.picture_arrays import LUMA, Picture, grey
 from cidesign.data.pillow_pictures import ALPHA_NOTE, check_size, grey_of, quietly, upright, with_transparency
@@ -37,8 +39,6 @@ def tiff_pages(path: Path, notes: list[str]) -> Iterator[Picture]:
 
     Previews and masks of transparency are left out with a remark.  Raises `FileError` for what cannot be read, by name.
     """
-    import tifffile
-
     logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # what is wrong is told in one line
     with tifffile.TiffFile(path, is_ome=False) as file:
         pages: list[Any] = []
@@ -162,8 +162,6 @@ def _inverted(path: Path, values: NDArray[np.generic], bits: int) -> NDArray[np.
 
 def _by_pillow(path: Path, page: Any, notes: list[str]) -> NDArray[np.generic]:
     """A page in a compression that Pillow unpacks, where it reads the samples rightly; it turns them upright, too."""
-    from PIL import Image
-
     bits, form, samples = int(page.bitspersample), int(page.sampleformat), int(page.samplesperpixel)
     deep_colour = (bits, form, int(page.planarconfig), int(page.photometric)) == (16, UNSIGNED, 1, RGB)
     if samples > 1 and bits > 8 and not deep_colour:

@@ -1,5 +1,6 @@
 """Arrays that a bench writes, read without trusting them: .npy, .npz, .csv, .mat, TIFF and PNG stacks."""
 
+import io
 import math
 import tokenize
 import zipfile
@@ -76,8 +77,6 @@ def as_numbers(array: NDArray[np.generic], path: Path, what: str) -> NDArray[np.
 
 def _read_npy(path: Path, what: str) -> NDArray[np.generic]:
     """Like numpy.load without pickle, but the declared size is compared with the file's before memory is taken."""
-    import io
-
     content = read_limited(path, what, MAX_ARRAY_FILE_BYTES)
     stream = io.BytesIO(content)
     try:

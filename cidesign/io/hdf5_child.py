@@ -3,6 +3,9 @@
 import math
 from typing import Any
 
+import h5py
+import numpy as np
+
 from cidesign.io.child import Refused
 
 MAX_OBJECTS = 10_000
@@ -11,8 +14,6 @@ UNIT_NAMES = ("units", "unit", "Units", "Unit")
 
 def answer(request: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """List the datasets of `path`, or, with `names`, read those of at most `max_bytes` each."""
-    import h5py
-
     with h5py.File(request["path"], "r") as stored:
         if "names" not in request:
             return {"datasets": _datasets(stored)}, {}
@@ -21,8 +22,6 @@ def answer(request: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
 
 def _datasets(stored: Any) -> list[dict[str, Any]]:
     """Name, shape, kind and unit of the datasets that hold numbers or truth values."""
-    import h5py
-
     found: list[dict[str, Any]] = []
     seen = 0
 
@@ -45,8 +44,6 @@ def _datasets(stored: Any) -> list[dict[str, Any]]:
 
 
 def _array(stored: Any, name: str, max_bytes: int) -> Any:
-    import numpy as np
-
     item = stored[name]
     if item.is_virtual or item.external:
         raise Refused(f"the values of `{name}` lie in another file, which is not opened")

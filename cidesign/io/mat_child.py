@@ -3,6 +3,11 @@
 import math
 from typing import Any
 
+import h5py
+import numpy as np
+from scipy.io import loadmat, whosmat
+from scipy.io.matlab import matfile_version
+
 from cidesign.io.child import Refused
 
 # Cells and structures in one another, deeper than anything is meant to be.
@@ -15,8 +20,6 @@ def answer(request: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
 
     What lies in structures and cells is named by its path: `scan.readings`, `scans(2).readings`, `scans{2}`.
     """
-    from scipy.io.matlab import matfile_version
-
     names = request["names"]
     if matfile_version(request["path"])[0] == 2:
         return _hdf5(request["path"], names, request["max_values"])
@@ -28,8 +31,6 @@ def _wanted(name: str, names: list[str] | None) -> bool:
 
 
 def _scipy(path: str, names: list[str] | None, max_values: int) -> tuple[dict[str, Any], dict[str, Any]]:
-    from scipy.io import loadmat, whosmat
-
     declared = whosmat(path)
     for name, shape, kind in declared:
         if min(shape, default=0) < 0 or (kind not in ("cell", "struct") and math.prod(shape) > max_values):
@@ -54,8 +55,6 @@ class _Found:
         self.others: dict[str, str] = {}
 
     def add(self, name: str, value: Any, depth: int) -> None:
-        import numpy as np
-
         kind = type(value).__name__
         if len(self.matrices) + len(self.others) >= MAX_FOUND or depth > MAX_DEPTH:
             raise Refused(f"holds more than {MAX_FOUND} values, or structures more than {MAX_DEPTH} deep")
@@ -85,9 +84,6 @@ class _Found:
 
 def _hdf5(path: str, names: list[str] | None, max_values: int) -> tuple[dict[str, Any], dict[str, Any]]:
     """Version 7.3.  MATLAB stores the last index slowest, and HDF5 lists it first."""
-    import h5py
-    import numpy as np
-
     matrices: dict[str, Any] = {}
     others: dict[str, str] = {}
 

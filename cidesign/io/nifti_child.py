@@ -4,6 +4,10 @@ import gzip
 import math
 from typing import Any
 
+import nibabel
+import numpy as np
+from nibabel.orientations import apply_orientation, io_orientation
+
 from cidesign.io.child import Refused
 
 # A voxel this many times longer than it is wide comes from a scan of separate slices.
@@ -19,9 +23,6 @@ VIEWS = {
 
 def answer(request: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """The slices (M, H, W) of the first volume of `path`, at most `max_bytes`; their plane; the number of volumes."""
-    import nibabel
-    import numpy as np
-
     path = request["path"]
     opened = gzip.open if path.lower().endswith(".gz") else open
     with opened(path, "rb") as stream:
@@ -62,9 +63,6 @@ def _sizes(kind: Any) -> tuple[bytes, bytes]:
 
 def _viewed(values: Any, image: Any) -> tuple[Any, str | None]:
     """A volume (x, y, z) as slices in the orientation that `read_nifti` states, and their plane."""
-    import numpy as np
-    from nibabel.orientations import apply_orientation, io_orientation
-
     known = int(image.header["qform_code"]) > 0 or int(image.header["sform_code"]) > 0
     turns = io_orientation(image.affine) if known and np.isfinite(image.affine).all() else np.full((3, 2), np.nan)
     if not np.isfinite(turns).all():

@@ -16,7 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
+import tifffile
 from numpy.typing import NDArray
 
 from cidesign.errors import FileError
@@ -158,8 +160,6 @@ def _check_stored(path: Path, what: str, shape: tuple[int, int], dtype: np.dtype
 
 
 def _decoded_png(path: Path, what: str, shape: tuple[int, int], dtype: np.dtype[Any]) -> NDArray[np.generic]:
-    import cv2
-
     content = read_limited(path, what, MAX_PICTURE_FILE_BYTES)
     pixels = _inflated(b"".join(_png_data(path, what, content)), shape[0] * (1 + shape[1] * dtype.itemsize))
     if pixels is None:
@@ -252,8 +252,6 @@ class _Strips:
 
 
 def _tiff(path: Path, what: str) -> list[_Frame]:
-    import tifffile
-
     logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # what is wrong is told in one line, below
     try:
         with tifffile.TiffFile(path, is_ome=False) as file:

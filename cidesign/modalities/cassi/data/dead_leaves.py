@@ -8,6 +8,7 @@ two materials; its gradient and texture change the mixture and the shading, so t
 
 from collections.abc import Sequence
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -38,8 +39,6 @@ def spectral_dead_leaves(count: int, side: int, wavelengths_nm: Sequence[float],
     `wavelengths_nm` are the L band centres.  Crops of 1x to 4x the side are averaged down; half of them are blurred,
     all bands alike, as by a lens.  Raises `InputError` for wavelengths that are not positive numbers.
     """
-    import cv2
-
     bands_nm = np.asarray(wavelengths_nm, dtype=np.float64)
     if bands_nm.ndim != 1 or not bands_nm.size or not (np.isfinite(bands_nm) & (bands_nm > 0)).all():
         raise InputError(f"band centres {list(wavelengths_nm)} nm: positive numbers are needed, one per band")

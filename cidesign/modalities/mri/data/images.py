@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -132,8 +133,6 @@ def _without_contrast(one: NDArray[np.complex64] | NDArray[np.float32]) -> bool:
 
 
 def _fitted(one: NDArray[np.complex64] | NDArray[np.float32], side: int) -> NDArray[np.complex64]:
-    import cv2
-
     height, width = one.shape
     extent = max(height, width, side)
     square = np.zeros((extent, extent), dtype=np.complex64)

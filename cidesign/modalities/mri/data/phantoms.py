@@ -7,6 +7,7 @@ a polynomial of second order (shim and timing) and a random field (susceptibilit
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -135,8 +136,6 @@ def _noise(
 
 def _window(rng: np.random.Generator, field: Plane, side: int, zoom: tuple[float, float] = (1.0, 1.0)) -> Plane:
     """A random window of `field`, turned and mirrored at random, a field of view times `zoom` wide."""
-    import cv2
-
     width = round(side * rng.uniform(*zoom))
     top, left = rng.integers(0, field.shape[0] - width + 1, size=2)
     window = field[top : top + width, left : left + width]
@@ -183,8 +182,6 @@ def _magnitude(rng: np.random.Generator, fields: _Fields, side: int) -> Plane:
 
 def _vessels(rng: np.random.Generator, image: Plane, bright: float) -> None:
     """Thin winding lines, flowing blood bright or dark: random walks of one pixel and less in width."""
-    import cv2
-
     side = image.shape[0]
     mask = np.zeros((side, side), dtype=np.uint8)
     fraction_bits = 6
