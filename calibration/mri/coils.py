@@ -83,9 +83,8 @@ def _correlations(space: NDArray[np.complex128], coils: int, kernel: int) -> NDA
     for row in range(kernel):
         for column in range(kernel):
             # Distances of this position from all others.
-            top, left = row, column
-            block = projector[:, row, column].transpose(0, 1, 2, 3)[:, :, ::-1, ::-1]
-            result[:, :, top : top + kernel, left : left + kernel] += block
+            block = projector[:, row, column, :, ::-1, ::-1]
+            result[:, :, row : row + kernel, column : column + kernel] += block
     return result / kernel**2
 
 

@@ -14,7 +14,7 @@ TOLERANCE = 1e-5
 def conjugate_gradients(
     system: Linear, conditioned: Linear, right: Tensor, iterations: int = ITERATIONS, tolerance: float = TOLERANCE
 ) -> Tensor:
-    """z with M z = r for a symmetric positive `system` M, each item of a batch (B, h, w) by itself.
+    """z with M z = r for a symmetric positive `system` M, each item of a batch (B, ...) by itself.
 
     `conditioned` applies the preconditioner P^-1.  Ends after `iterations` steps, or when P^-1's norm of all residuals
     is `tolerance` times that of r.
@@ -40,5 +40,5 @@ def conjugate_gradients(
 
 
 def _inner(a: Tensor, b: Tensor) -> Tensor:
-    """The inner product of each item of a batch (B, h, w), (B, 1, 1)."""
-    return (a * b).sum(dim=(1, 2), keepdim=True)
+    """The inner product of each item of a batch (B, ...), (B, 1, ...)."""
+    return (a * b).sum(dim=tuple(range(1, a.ndim)), keepdim=True)

@@ -10,7 +10,7 @@ network in between sees one complex image either way.  So no coil-combined k-spa
 undersampled coils do not have: S^H F^H y is not the transform of any one image's lines.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -24,6 +24,7 @@ from cidesign.constraints.kspace import LineBudget
 from cidesign.modalities.mri.encoder import MriEncoder, to_complex
 from cidesign.models.system import ImagingSystem
 from cidesign.pattern import Trajectory
+from cidesign.physics.conjugate_gradients import conjugate_gradients
 
 CG_ITERATIONS = 30
 CG_TOLERANCE = 1e-6
@@ -72,27 +73,10 @@ def zero_filled(y: Tensor, encoder: MriEncoder) -> Tensor:
 @torch.no_grad()
 def cg_sense(y: Tensor, encoder: MriEncoder, weight: float, iterations: int = CG_ITERATIONS) -> Tensor:
     """argmin |A x - y|^2 + weight |x|^2 by conjugate gradients (Pruessmann et al., Magn. Reson. Med. 46, 638, 2001)."""
-    return _conjugate_gradients(
-        lambda x: encoder.A_adjoint(encoder.A(x)) + weight * x, encoder.A_adjoint(y), iterations
+    right = encoder.A_adjoint(y)
+    return conjugate_gradients(
+        lambda x: encoder.A_adjoint(encoder.A(x)) + weight * x, lambda x: x, right, iterations, CG_TOLERANCE
     )
-
-
-def _conjugate_gradients(normal: Callable[[Tensor], Tensor], right: Tensor, iterations: int) -> Tensor:
-    x = torch.zeros_like(right)
-    residual = right.clone()
-    direction = residual.clone()
-    power = float(residual.square().sum())
-    goal = CG_TOLERANCE**2 * power
-    for _ in range(iterations):
-        if power <= goal:
-            break
-        image = normal(direction)
-        step = power / float((direction * image).sum())
-        x = x + step * direction
-        residual = residual - step * image
-        before, power = power, float(residual.square().sum())
-        direction = residual + power / before * direction
-    return x
 
 
 @torch.no_grad()

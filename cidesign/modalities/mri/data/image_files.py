@@ -8,6 +8,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from cidesign.calibration.mri.kspace import centred_ifft
 from cidesign.errors import FileError
 from cidesign.files import load_npz
 from cidesign.io.hdf5 import HDF5_SUFFIXES, hdf5_datasets, read_hdf5
@@ -175,15 +176,10 @@ def _reconstructed(path: Path, kspace: NDArray[np.generic], matrix: tuple[int, .
     slices = np.empty((samples.shape[0], height, width), dtype=np.complex64 if coils == 1 else np.float32)
     top, left = (samples.shape[-2] - height) // 2, (samples.shape[-1] - width) // 2
     for number, one in enumerate(samples):
-        image = _centred_inverse(one)[:, top : top + height, left : left + width]
+        image = centred_ifft(one, (-2, -1))[:, top : top + height, left : left + width]
         slices[number] = image[0] if coils == 1 else np.sqrt((np.abs(image) ** 2).sum(axis=0))
     notes = (f"{coils} coils are combined as root of the sum of squares, which has no phase",) if coils > 1 else ()
     return MriVolume(slices, notes)
-
-
-def _centred_inverse(kspace: NDArray[np.complex64]) -> NDArray[np.complex64]:
-    shifted = np.fft.ifftshift(kspace, axes=(-2, -1))
-    return np.fft.fftshift(np.fft.ifft2(shifted, norm="ortho"), axes=(-2, -1)).astype(np.complex64)
 
 
 def _refuse_undersampled(path: Path, samples: NDArray[np.complex64]) -> None:
