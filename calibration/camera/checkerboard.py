@@ -6,10 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from cidesign.errors import FileError, InputError
+from cidesign.io.pictures import STACK_SUFFIXES, read_image_stack
 
 MIN_IMAGES, MAX_IMAGES = 5, 200
 MAX_IMAGE_PX = 80_000_000
@@ -109,8 +112,6 @@ def find_checkerboard(image: NDArray[Any], corners: tuple[int, int] = BOARD_CORN
 
     `corners`: inner corners along the longer and the shorter side.  Raises `InputError` for fewer than 3 x 3.
     """
-    import cv2
-
     _require_corners(corners)
     grey = _eight_bit(image)
     found, places = cv2.findChessboardCornersSB(grey, corners, flags=cv2.CALIB_CB_NORMALIZE_IMAGE)
@@ -134,8 +135,6 @@ def calibrate_lens(images: Mapping[str, NDArray[Any]], corners: tuple[int, int] 
     Raises `FileError` for pictures of different sizes, or when the board is found in fewer than 5 of them (naming
     those where it is not), and `InputError` for impossible corners.
     """
-    import cv2
-
     _require_corners(corners)
     shapes = {image.shape for image in images.values()}
     if len(shapes) > 1:
@@ -192,8 +191,6 @@ def corners_of(text: str) -> tuple[int, int]:
 
 def _seen_size(images: list[NDArray[Any]]) -> str:
     """What size of board some of the pictures show, in words; nothing where none is seen, or they do not agree."""
-    import cv2
-
     sizes = set()
     for image in images[:SIZE_IMAGES]:
         flags = cv2.CALIB_CB_NORMALIZE_IMAGE | cv2.CALIB_CB_LARGER
@@ -211,8 +208,6 @@ def read_pictures(folder: Path) -> dict[str, NDArray[Any]]:
 
     Raises `FileError` when there are none, or too many, or one is damaged.
     """
-    from cidesign.io.pictures import STACK_SUFFIXES, read_image_stack
-
     suffixes = (*STACK_SUFFIXES, *JPEG_SUFFIXES)
     try:
         paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in suffixes)
@@ -230,8 +225,6 @@ def read_pictures(folder: Path) -> dict[str, NDArray[Any]]:
 
 
 def _jpeg(path: Path) -> NDArray[np.uint8]:
-    from PIL import Image
-
     try:
         with Image.open(path, formats=("JPEG",)) as picture:
             if picture.width * picture.height > MAX_IMAGE_PX:

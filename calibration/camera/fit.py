@@ -13,6 +13,7 @@ diamond lattice and 0 on a square one.
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -74,8 +75,6 @@ def project(homography: Points, points: Points) -> Points:
 
 def start_homography(pixels: Points, positions: Points, threshold: float) -> Points | None:
     """A homography that most pairs of points agree with; None where there is none.  The same each time."""
-    import cv2
-
     homography, _ = cv2.findHomography(
         pixels, positions, cv2.RANSAC, ransacReprojThreshold=threshold, maxIters=2000, confidence=0.9999
     )

@@ -4,6 +4,7 @@ import itertools
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -141,8 +142,6 @@ def camera_image_on_superpixels(
 
 def _interpolated(picture: NDArray[np.float32], pixels: Points) -> NDArray[np.float32]:
     """Bilinear values at pixel positions (..., 2); NaN where a pixel is missing."""
-    import cv2
-
     # Far outside stands for what the lens does not show at all.
     x, y = np.moveaxis(np.nan_to_num(pixels, nan=-1e4).astype(np.float32), -1, 0)
     values = cv2.remap(picture, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=float("nan"))

@@ -4,21 +4,20 @@ import io
 from typing import TYPE_CHECKING
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from cidesign.calibration.camera.checks import MAX_RESIDUAL
 from cidesign.calibration.camera.registration import Registration
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure, SubFigure
+    from matplotlib.figure import SubFigure
 
 ARROWS_ACROSS, LEAST_EDGES, BINS = 16, 30, 60
 
 
 def draw_registration(registration: Registration, title: str = "") -> bytes:
     """A PNG with five panels: white frame with the device's outline, columns, rows, residual arrows and histogram."""
-    from matplotlib.figure import Figure
-
     height, width = registration.camera.shape
     figure = Figure(figsize=(13.0, max(min(8.2 * height / width, 10.0), 5.0) + 1.2), layout="constrained")
     panels = figure.subfigures(2, 1, squeeze=False)

@@ -7,6 +7,7 @@ diffraction are not simulated; blur is one Gaussian of the whole camera.
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -49,8 +50,6 @@ class CameraTwin:
 
     def pictures(self, frames: NDArray[np.uint8], seed: int) -> NDArray[np.uint16]:
         """Readings (F, H, W) in counts of frames (F, rows, columns), 1 where a mirror is on."""
-        import cv2
-
         place, samples = self._sampling()
         light = self._light()
         full_scale = 2**self.bits - 1

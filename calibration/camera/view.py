@@ -1,10 +1,12 @@
 """A camera beside a single-pixel bench: where it looks on the device, and what the card really looks like there."""
 
+import io
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from cidesign.calibration.camera.checkerboard import BOARD_CORNERS
 from cidesign.calibration.camera.fit import MirrorLattice
@@ -72,10 +74,6 @@ def view_of(
 
 def write_graycode(folder: Path, profile: DmdProfile) -> int:
     """Write the Gray code of a device as numbered 1-bit PNG files, white: mirror on; returns how many."""
-    import io
-
-    from PIL import Image
-
     patterns = graycode_patterns(profile.mirrors.columns.value, profile.mirrors.rows.value)
     for number, pattern in enumerate(patterns):
         target = io.BytesIO()

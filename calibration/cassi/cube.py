@@ -7,10 +7,11 @@ interpolation for that image, held weakly to the drawn mask as it is blurred, wh
 are never made binary and never cut off at 0 or 1: what the operator needs to foretell the detector is what counts.
 """
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import shift
+from scipy.sparse import csr_array
+from scipy.sparse.linalg import LinearOperator, cg
 
 from cidesign.calibration.cassi.calibration import bin_mean
 from cidesign.calibration.cassi.detector import Detector
@@ -20,9 +21,6 @@ from cidesign.calibration.cassi.place.dispersion import DispersionFit
 from cidesign.calibration.cassi.place.lines import FittedLines
 from cidesign.calibration.cassi.place.register import BlurredMask, LineFit
 from cidesign.errors import FileError
-
-if TYPE_CHECKING:
-    from scipy.sparse import csr_array
 
 # Weight of the drawn mask against one pixel of the detector: enough to settle what no pixel decides.
 PRIOR_WEIGHT = 0.003
@@ -65,8 +63,6 @@ class _Line:
 
     def at(self, centre: Array, to_code: Array, size: tuple[int, int]) -> Array:
         """The transmission (h, w) in pixels of the model, displaced to where the code's centre is `centre`."""
-        from scipy.ndimage import shift
-
         rest = shift(self.rest, (centre - self.centre) * self.binning, order=3, mode="constant")
         return bin_mean(self.modelled(to_code, size) + rest, self.binning) / self.level
 
@@ -116,8 +112,6 @@ def solved(image: Array, to_code: Array, prior: Array, axis: int) -> Array:
 
     `axis` is that of the dispersion.
     """
-    from scipy.sparse.linalg import LinearOperator, cg
-
     reads, data = _interpolation(image, (prior.shape[0], prior.shape[1]), to_code, axis)
 
     def normal(levels: Array) -> Array:
@@ -135,8 +129,6 @@ def solved(image: Array, to_code: Array, prior: Array, axis: int) -> Array:
 
 def _interpolation(image: Array, shape: tuple[int, int], to_code: Array, axis: int) -> "tuple[csr_array, Array]":
     """The operator's bilinear interpolation (pixels, H W) at pixels that it reaches, and their readings."""
-    from scipy.sparse import csr_array
-
     row, column = np.mgrid[: image.shape[0], : image.shape[1]].astype(np.float64)
     places = [to_code[axis, 0] * row + to_code[axis, 1] * column + to_code[axis, 2] for axis in (0, 1)]
     inside = np.ones(image.shape, dtype=bool)

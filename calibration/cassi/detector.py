@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import median_filter
 
 from cidesign.calibration.cassi.calibration import bin_mean
 from cidesign.calibration.cassi.capture import CassiCapture
@@ -110,8 +111,6 @@ def _temporal_variance(frames: Array) -> Array:
 
 def _usable(dark: Array, signal: Array, dark_error: float) -> NDArray[np.bool_]:
     """Pixels that are neither hot (far above the dark level of the others) nor dead (far below their neighbours)."""
-    from scipy.ndimage import median_filter
-
     middle = float(np.median(dark))
     spread = max(1.4826 * float(np.median(np.abs(dark - middle))), dark_error)
     hot = dark - middle > max(HOT_SIGMA * spread, HOT_SHARE_OF_FLAT * float(np.median(signal)))

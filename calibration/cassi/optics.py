@@ -10,6 +10,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter, map_coordinates
 
 from cidesign.hardware_profiles.aperture.schema import ApertureProfile
 
@@ -122,8 +123,6 @@ def render(
     The plane is displaced, turned and scaled by `to_detector` (code pixels to pixels of the model), then blurred by a
     Gaussian of `psf_px` code pixels; outside the code it is dark.
     """
-    from scipy.ndimage import gaussian_filter, map_coordinates
-
     samples = math.ceil(OVERSAMPLING / binning)
     step = samples * binning
     rows, columns = raw_centres(size_px, step)

@@ -4,6 +4,7 @@ import io
 from typing import TYPE_CHECKING
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from cidesign.calibration.cassi.optics import Array
 from cidesign.calibration.cassi.place.orient import Turn
@@ -11,7 +12,6 @@ from cidesign.calibration.cassi.verify import WhiteResult
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
     from cidesign.calibration.cassi.calibrate import CassiOutcome
 
@@ -20,8 +20,6 @@ SMALL = 8
 
 def draw_mask(outcome: "CassiOutcome") -> bytes:
     """A PNG: the mask as drawn (turned as it stands in the bench), as seen in the middle band, and the difference."""
-    from matplotlib.figure import Figure
-
     masks, bands_nm = outcome.calibration.operator.masks, outcome.layout.wavelengths_nm
     band = len(bands_nm) // 2
     seen, drawn = masks[band].astype(np.float64), outcome.lines.seen
@@ -39,8 +37,6 @@ def draw_mask(outcome: "CassiOutcome") -> bytes:
 
 def draw_dispersion(outcome: "CassiOutcome") -> bytes:
     """A PNG: the positions of the lines with the fitted curve and the profile's bands, and what the fit leaves."""
-    from matplotlib.figure import Figure
-
     fit, layout = outcome.dispersion, outcome.layout
     axis = layout.axis
     bands_nm = layout.wavelengths_nm
@@ -73,8 +69,6 @@ def draw_dispersion(outcome: "CassiOutcome") -> bytes:
 
 def draw_white(white: WhiteResult) -> bytes:
     """A PNG: the white target as measured, as foretold, and the difference, on one scale each."""
-    from matplotlib.figure import Figure
-
     top = float(np.percentile(white.predicted, 99.9)) or 1.0
     difference = np.where(white.lit, white.measured - white.predicted, 0.0)
     largest = max(float(np.percentile(np.abs(difference[white.lit]), 99.5)) if white.lit.any() else 0.0, 0.02 * top)

@@ -19,6 +19,8 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter, map_coordinates
+from scipy.optimize import nnls
 
 from cidesign.calibration.cassi.operator import CassiOperator, code_coordinates
 from cidesign.calibration.cassi.optics import Array, turn_scale
@@ -81,8 +83,6 @@ class SceneImage:
 
     def explained(self, operator: CassiOperator, functions: int = SMOOTH) -> float:
         """The part of the fine structure that an operator explains, at most 1."""
-        from scipy.optimize import nnls
-
         columns = self._fine(self._columns(operator, functions))[:, self.lit].T
         normal = columns.T @ columns
         normal[np.diag_indices(len(normal))] += RIDGE * np.trace(normal) / len(normal) + 1e-300
@@ -167,16 +167,12 @@ class SceneImage:
     @cached_property
     def _noise(self) -> float:
         """What independent noise leaves of its energy when the local mean is taken off."""
-        from scipy.ndimage import gaussian_filter
-
         spike = np.zeros((41, 41))
         spike[20, 20] = 1.0
         return float(((spike - gaussian_filter(spike, LOCAL_PX)) ** 2).sum() * self.variance[self.lit].sum())
 
     def _fine(self, images: Array) -> Array:
         """Images (M, h, w) less their local mean over the lit pixels, 0 elsewhere."""
-        from scipy.ndimage import gaussian_filter
-
         weight = gaussian_filter(self.lit.astype(np.float64), LOCAL_PX, mode="nearest")
         smooth = gaussian_filter(images * self.lit, LOCAL_PX, mode="nearest", axes=(1, 2))
         return np.asarray(np.where(self.lit, images - smooth / np.maximum(weight, 1e-6), 0.0))
@@ -205,8 +201,6 @@ def _hats(length: int, count: int) -> Array:
 
 def _band_images(operator: CassiOperator) -> Array:
     """The mask as each band of a white scene shows it, (L, h, w)."""
-    from scipy.ndimage import map_coordinates
-
     return np.stack(
         [
             weight * map_coordinates(mask.astype(np.float64), code_coordinates(matrix, operator.size), order=1,

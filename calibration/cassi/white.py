@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import distance_transform_edt, shift
 
 from cidesign.calibration.cassi.operator import CassiOperator
 from cidesign.calibration.cassi.optics import Array, corner_weight, turn_scale
@@ -73,8 +74,6 @@ class WhiteTarget:
 
     def beside(self, open_image: Array) -> NDArray[np.bool_]:
         """Valid pixels well beside the code's image, where the plate is opaque."""
-        from scipy.ndimage import distance_transform_edt
-
         away: NDArray[np.bool_] = self.valid & (distance_transform_edt(open_image < 1e-9) > BESIDE_PX)
         return away
 
@@ -240,8 +239,6 @@ class _Search:
 
     def _aligned(self, predicted: Array, rounds: int = SHIFT_ROUNDS) -> tuple[float, tuple[float, float]]:
         """Displace a prediction for the best fit: whole pixels by correlation, the rest by least squares."""
-        from scipy.ndimage import shift
-
         place = self._whole_shift(predicted)
         best, best_place = self._left([predicted])[0], np.zeros(2)
         for _ in range(rounds):

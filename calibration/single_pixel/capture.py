@@ -14,12 +14,14 @@
 With sync frames in the export (`sync_every`), scene, flat and card hold their readings too, in display order.
 """
 
+import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 from pydantic import Field
 
 from cidesign.calibration.capture_record import read_capture_record
@@ -244,10 +246,6 @@ def write_capture(
 
 
 def _png(picture: NDArray[np.uint16]) -> bytes:
-    import io
-
-    from PIL import Image
-
     target = io.BytesIO()
     Image.fromarray(picture).save(target, format="PNG")
     return target.getvalue()

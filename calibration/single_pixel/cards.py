@@ -1,7 +1,10 @@
 """Targets to hold before a single-pixel camera: what calibration expects to see on them."""
 
+import io
+
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 DARK, GREY, BRIGHT = 0.05, 0.2, 0.9
 
@@ -28,10 +31,6 @@ def f_card(side: int) -> NDArray[np.float64]:
 
 def card_png(side: int, pixels_per_superpixel: int = 32) -> bytes:
     """The F card to print, as an 8-bit grey PNG; level = 255 x reflectance."""
-    import io
-
-    from PIL import Image
-
     levels = np.rint(255 * f_card(side)).astype(np.uint8)
     enlarged = np.kron(levels, np.ones((pixels_per_superpixel, pixels_per_superpixel), dtype=np.uint8))
     target = io.BytesIO()

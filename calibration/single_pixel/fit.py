@@ -13,6 +13,7 @@ from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import least_squares
 
 from cidesign.calibration.orientation import ORIENTATIONS, Orientation
 from cidesign.calibration.single_pixel.measurement import Measurements
@@ -246,8 +247,6 @@ def _rest(cards: _Cards, orientation: Orientation, sign: int, values: Vector) ->
 
 def _refined(cards: _Cards, orientation: Orientation, sign: int, start: tuple[float, float, float]) -> _Fit:
     """Least squares over turn, displacement and level from one start; without a flat card the level is 1."""
-    from scipy.optimize import least_squares
-
     free = 4 if cards.flat is not None else 3
 
     def rest(values: Vector) -> Vector:

@@ -9,16 +9,14 @@ a frame is S mean((W P) g x).  Overlapping unit squares weigh just so for displa
 """
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.polynomial import legendre
 from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
 
 from cidesign.calibration.orientation import Orientation
 from cidesign.pattern import PatternStack
-
-if TYPE_CHECKING:
-    from scipy.sparse import csr_matrix
 
 AS_DESIGNED = Orientation()
 # Light maps are smooth: polynomials of this total degree in x and y, in [-1, 1] over the field.
@@ -36,8 +34,6 @@ class Placement:
 
     def sampling(self, side: int) -> "csr_matrix":
         """W (n*n, n*n) without the orientation: row p holds the weights of the super-pixels seen at scene pixel p."""
-        from scipy.sparse import csr_matrix
-
         row, column = np.mgrid[:side, :side].astype(np.float64)
         centre, angle = (side - 1) / 2, np.deg2rad(self.rotation_deg)
         down, right = row - centre - self.down_px, column - centre - self.right_px
@@ -76,8 +72,6 @@ class Placement:
 
 def light_basis(side: int) -> NDArray[np.float64]:
     """Products of Legendre polynomials up to total degree 4, (M, n, n), the first one constant."""
-    from numpy.polynomial import legendre
-
     at = np.linspace(-1, 1, side) if side > 1 else np.zeros(1)
     polynomials = legendre.legvander(at, LIGHT_DEGREE).T
     pairs = [(i, j) for i in range(LIGHT_DEGREE + 1) for j in range(LIGHT_DEGREE + 1 - i)]

@@ -4,6 +4,7 @@ import io
 from typing import TYPE_CHECKING
 
 import numpy as np
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from cidesign.calibration.single_pixel.fit import CardFit
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
 
 def draw_photon_transfer(levels: WhiteLevels, response: Response) -> bytes:
     """A PNG with two panels: variance against signal with the fitted line, and the departure from linearity."""
-    from matplotlib.figure import Figure
-
     figure = Figure(figsize=(9.0, 3.6), layout="constrained")
     transfer, linearity = figure.subplots(1, 2)
     signal = levels.mean_counts - response.dark_counts.value
@@ -46,8 +45,6 @@ def draw_photon_transfer(levels: WhiteLevels, response: Response) -> bytes:
 
 def draw_operator(operator: SpcOperator, fit: CardFit | None, picture: NDArray[np.float64] | None) -> bytes:
     """A PNG with three panels: the light map, the patterns' field on the known card, and the held-back test."""
-    from matplotlib.figure import Figure
-
     figure = Figure(figsize=(11.0, 3.8), layout="constrained")
     light, place, test = figure.subplots(1, 3)
     # Where no pattern reaches, no light map can be told.

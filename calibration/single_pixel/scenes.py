@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -20,8 +21,6 @@ def read_scene(path: Path, side: int) -> tuple[NDArray[np.float64], list[str]]:
     .npy arrays must lie in [0, 1]; the largest centred square is averaged down to `side`.
     Raises `FileError` for what cannot be read, is out of range, or is smaller than `side`.
     """
-    import cv2
-
     picture = _grey(path)
     height, width = picture.shape
     shortest = min(height, width)
@@ -44,8 +43,6 @@ def read_scene(path: Path, side: int) -> tuple[NDArray[np.float64], list[str]]:
 
 
 def _grey(path: Path) -> NDArray[np.float64]:
-    import cv2
-
     if path.suffix.lower() == ".npy":
         array = read_array(path, "scene")
         if array.ndim != 2 or array.size == 0:

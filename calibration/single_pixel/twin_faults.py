@@ -1,16 +1,13 @@
 """What the twin of a single-pixel bench does wrong when it is told to; strengths as `faults.FAULTS` has them."""
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 from numpy.typing import NDArray
+from scipy.interpolate import CubicSpline
+from scipy.sparse import csr_matrix, identity
 
 from cidesign.calibration.faults import FaultName
 from cidesign.calibration.orientation import Orientation
 from cidesign.calibration.single_pixel.operator import Placement
-
-if TYPE_CHECKING:
-    from scipy.sparse import csr_matrix
 
 Faults = dict[FaultName, float]
 FLICKER_HZ = 100.0
@@ -42,8 +39,6 @@ def light_map(side: int, faults: Faults) -> NDArray[np.float64]:
 
 def scene_weights(side: int, place: Placement) -> "csr_matrix":
     """(n*n, n*n): the part of each scene pixel that sees each super-pixel, by sampling; without the orientation."""
-    from scipy.sparse import csr_matrix, identity
-
     if place.rotation_deg == 0 and place.down_px == 0 and place.right_px == 0:
         return identity(side * side, format="csr")
     offsets = (np.arange(SAMPLES) + 0.5) / SAMPLES - 0.5
@@ -65,8 +60,6 @@ def lamp_drift(frames: int, percent: float, seed: int) -> NDArray[np.float64]:
 
     A smooth random walk: cubic splines through 6 random steps.
     """
-    from scipy.interpolate import CubicSpline
-
     if percent == 0 or frames < 2:
         return np.ones(frames)
     rng = np.random.default_rng([seed, 4])

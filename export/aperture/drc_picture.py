@@ -1,16 +1,14 @@
 """A picture that shows where a drawing breaks its rules: the whole of it, and the first place of each rule enlarged."""
 
+import textwrap
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
+from PIL import Image, ImageDraw
 
 from cidesign.constraints.aperture import Boxes, Cells, Edges, Levels
 from cidesign.export.aperture.drc import Breach
 from cidesign.files import replacing_file
-
-if TYPE_CHECKING:
-    from PIL import Image
 
 _OVERVIEW, _DETAIL, _MARGIN, _CAPTION = 720, 340, 12, 34
 _MAX_BOXES = 2000
@@ -22,8 +20,6 @@ def draw_breaches(clear: Cells, breaches: list[Breach], path: Path) -> None:
 
     `clear` has no surroundings; breaches without a place (a name) appear as a caption alone.
     """
-    from PIL import Image, ImageDraw
-
     details = [breach for breach in breaches if len(breach.boxes)]
     columns = 1 + bool(details)
     height = max(_OVERVIEW, len(details) * (_DETAIL + _CAPTION + _MARGIN)) + 2 * _MARGIN + _CAPTION * len(breaches)
@@ -59,8 +55,6 @@ def _kept_inside(middle: float, edges: Edges, span: float) -> float:
 
 def _view(clear: Cells, middle: tuple[float, float], span: float, side: int, boxes: Boxes) -> "Image.Image":
     """A square of `span` nm around `middle` (y, x) as `side` pixels, with its boxes outlined."""
-    from PIL import Image, ImageDraw
-
     first = middle[0] - span / 2, middle[1] - span / 2
     steps = (np.arange(side) + 0.5) * span / side
     levels = _sample(clear, first[0] + steps, first[1] + steps)
@@ -85,6 +79,4 @@ def _sample(clear: Cells, y: np.ndarray, x: np.ndarray) -> Levels:
 
 
 def _wrapped(text: str, width: int) -> str:
-    import textwrap
-
     return "\n".join(textwrap.wrap(text, width // 6)[:2])

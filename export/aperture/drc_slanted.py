@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 import numpy as np
+from PIL import Image, ImageDraw
 
 from cidesign.constraints.aperture import AREA, CONTACTS, FEATURE, GAP, Boxes, Cells
 from cidesign.constraints.rules import Violation
@@ -78,8 +79,6 @@ def check_slanted(layout: Layout, profile: ApertureProfile, tone: Tone) -> Check
 
 def picture_cells(layout: Layout, tone: Tone) -> Cells:
     """The drawing as small squares, 1 where light passes, for a picture of it."""
-    from PIL import Image, ImageDraw
-
     low, high = layout.united.min(axis=0), layout.united.max(axis=0)
     step = max(1.0, float((high - low).max()) / _PICTURE_SIDE)
     width, height = (int(side) for side in np.maximum(np.ceil((high - low) / step), 1))

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from cidesign.export.aperture.layout import Plate
 
@@ -11,8 +12,6 @@ _LONGEST_PX = 1200
 
 def write_plate_preview(plate: Plate, path: Path) -> None:
     """Draw the drawing with square pixels, whole code pixels to a picture pixel or whole picture pixels to one."""
-    from PIL import Image
-
     drawn, placement = plate.drawn, plate.placement
     step_nm = placement.pitch_nm * max(
         1, -(-max(placement.width_nm, placement.height_nm) // placement.pitch_nm // _LONGEST_PX)

@@ -4,6 +4,9 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+from scipy.spatial import cKDTree
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.int64]
@@ -92,8 +95,6 @@ def corners_of(boundary: Boundary) -> Corners:
 
 def near_pairs(boundary: Boundary, reach_nm: float) -> Indices:
     """(m, 2) pairs of edges, each once, that may lie within `reach_nm`; raises `TooManyError`."""
-    from scipy.spatial import cKDTree
-
     step = boundary.end - boundary.start
     length = np.hypot(*step.T)
     pieces = np.maximum(1, np.ceil(length / reach_nm)).astype(np.int64)
@@ -171,8 +172,6 @@ def _turns(one: Floats, other: Floats) -> Floats:
 
 
 def _corner_to_corner(boundary: Boundary, along: Floats, corners: Corners, least_nm: float) -> Floats:
-    from scipy.spatial import cKDTree
-
     following = along[corners.following]
     bends_away = _turns(along, following) < -1e-9
     arriving, leaving = along[bends_away], following[bends_away]
@@ -217,9 +216,6 @@ def contacts(boundary: Boundary, corners: Corners, pairs: Indices) -> Floats:
 
 def enclosed(boundary: Boundary, corners: Corners) -> tuple[Floats, Floats]:
     """Signed area in nm2 and bounding box (x0, y0, x1, y1) of every closed line; those of holes are negative."""
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
     count = len(boundary.start)
     graph = coo_array((np.ones(count), (np.arange(count), corners.following)), shape=(count, count))
     lines, label = connected_components(graph, directed=False)

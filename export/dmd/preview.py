@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image, ImageDraw
 
 from cidesign.export.dmd.base import Job
 from cidesign.export.dmd.sync_frames import sync_summary
@@ -34,8 +35,6 @@ def physical_picture(levels: NDArray[np.uint8], lattice: str) -> NDArray[np.uint
 
 def write_preview(job: Job, path: Path) -> None:
     """Draw the first frames after the blink code, if there is one, with their numbers as PNG."""
-    from PIL import Image, ImageDraw
-
     synced = job.pattern.sync_every is not None
     first = len(BLINK_CODE) if synced else 0
     frames = job.pattern.frames()[first : first + _MAX_FRAMES]

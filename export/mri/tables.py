@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from scipy.io import loadmat, savemat
 
 from cidesign import __version__
 from cidesign.errors import FileError
@@ -45,8 +46,6 @@ def read_csv_lines(path: Path) -> list[Acquisition]:
 
 def write_mat(path: Path, trajectory: Trajectory, lines: list[int], protocol: Protocol) -> None:
     """MATLAB 5 variables; the order is given from 0 and from 1, under names that say so."""
-    from scipy.io import savemat
-
     with disk_errors(path):
         savemat(
             path,
@@ -64,8 +63,6 @@ def write_mat(path: Path, trajectory: Trajectory, lines: list[int], protocol: Pr
 
 def read_mat_lines(path: Path) -> list[int]:
     """The order of the lines, from 0, in a `.mat` file of `write_mat`."""
-    from scipy.io import loadmat
-
     read_limited(path, "MATLAB file", 64_000_000)
     try:
         return [int(line) for line in loadmat(path, variable_names=["lines_from_zero"])["lines_from_zero"].ravel()]

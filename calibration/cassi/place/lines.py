@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter
 
 from cidesign.calibration.cassi.calibration import bin_mean
 from cidesign.calibration.cassi.capture import CassiCapture
@@ -106,8 +107,6 @@ def line_images(capture: CassiCapture, detector: Detector, images: Array, name: 
 
 
 def _smoothed(flat: Array, usable: NDArray[np.bool_], sigma: float) -> Array:
-    from scipy.ndimage import gaussian_filter
-
     weight = gaussian_filter(usable.astype(np.float64), sigma, mode="nearest")
     smooth: Array = gaussian_filter(np.where(usable, flat, 0.0), sigma, mode="nearest") / weight
     return smooth

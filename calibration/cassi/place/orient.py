@@ -3,8 +3,10 @@
 import math
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter
 
 from cidesign.calibration.cassi.optics import Array, turn_scale
 from cidesign.calibration.orientation import ORIENTATIONS, Orientation
@@ -115,8 +117,6 @@ def _best(image: Array, levels: NDArray[np.uint8], turns: list[Turn], angles: li
 
 def _template(turn: Turn, levels: NDArray[np.uint8]) -> Array:
     """The middle of the turned mask, a little blurred; its polarity is left to the sign of the correlation."""
-    from scipy.ndimage import gaussian_filter
-
     seen = Turn(turn.transposed, turn.rows_reversed, turn.columns_reversed).apply(levels)
     cut = [max(0, (size - TEMPLATE_PX) // 2) for size in seen.shape]
     middle = seen[cut[0] : seen.shape[0] - cut[0], cut[1] : seen.shape[1] - cut[1]]
@@ -126,8 +126,6 @@ def _template(turn: Turn, levels: NDArray[np.uint8]) -> Array:
 
 def _peaks(image: Array, template: Array, inverted: bool) -> list[tuple[bool, float, Array]]:
     """(inverted, correlation, upper left place) of both polarities, that of `inverted` first."""
-    import cv2
-
     scores = cv2.matchTemplate(image.astype(np.float32), template.astype(np.float32), cv2.TM_CCOEFF_NORMED)
     scores = np.clip(np.nan_to_num(np.asarray(scores, dtype=np.float64), nan=0.0, posinf=0.0, neginf=0.0), -1, 1)
     peaks = []
@@ -142,8 +140,6 @@ def _peaks(image: Array, template: Array, inverted: bool) -> list[tuple[bool, fl
 
 def _rotated(image: Array, degrees: float) -> Array:
     """The image rotated clockwise about its middle."""
-    import cv2
-
     if degrees == 0:
         return image
     height, width = image.shape

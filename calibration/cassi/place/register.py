@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter, map_coordinates, minimum_filter
 
 from cidesign.calibration.cassi.optics import Array, raw_centres
 
@@ -47,8 +48,6 @@ class BlurredMask:
     """A drawn mask with its slopes, blurred and finely sampled, read at any place of the code."""
 
     def __init__(self, seen: Array, blur_px: float) -> None:
-        from scipy.ndimage import gaussian_filter, minimum_filter
-
         self.seen, self.blur_px = seen, blur_px
         fine = np.repeat(np.repeat(np.pad(seen, PAD_PX), FINE, axis=0), FINE, axis=1)
         self.values: Array = gaussian_filter(fine, blur_px * FINE, mode="constant")
@@ -63,8 +62,6 @@ class BlurredMask:
 
     def at(self, rows: Array, columns: Array) -> tuple[Array, Array, Array, Array, Array]:
         """Value, slopes along rows and columns, change with the blur, and with edges moving out, at places."""
-        from scipy.ndimage import map_coordinates
-
         places = np.stack([(rows + PAD_PX + 0.5) * FINE - 0.5, (columns + PAD_PX + 0.5) * FINE - 0.5])
         value, down, right, spread, rim = (
             map_coordinates(plane, places, order=1, mode="nearest")
@@ -74,8 +71,6 @@ class BlurredMask:
 
     def levels_at(self, rows: Array, columns: Array, edge_px: float) -> Array:
         """Value at places of the code with the edges of the openings moved out by `edge_px`."""
-        from scipy.ndimage import map_coordinates
-
         places = np.stack([(rows + PAD_PX + 0.5) * FINE - 0.5, (columns + PAD_PX + 0.5) * FINE - 0.5])
         levels: Array = map_coordinates(self.values + edge_px * self.rim, places, order=1, mode="nearest")
         return levels

@@ -4,6 +4,10 @@ import math
 import re
 from typing import Any
 
+import h5py
+import numpy as np
+
+from cidesign.calibration.mri.raw.flags import ISMRMRD_FLAGS
 from cidesign.io.child import Refused
 
 MAX_READOUTS = 2_000_000
@@ -35,8 +39,6 @@ def answer(request: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
 def _hdf5(
     path: str, max_bytes: int, slice_index: int | None, measurement: str | None
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    import h5py
-
     with h5py.File(path, "r") as stored:
         names: list[str] = []
         stored.visit(names.append)
@@ -86,8 +88,6 @@ def summary(imaging: int, lines: Any, samples: Any, channels: Any, protocol: str
 
 
 def _described(name: str, group: Any) -> dict[str, Any]:
-    from cidesign.calibration.mri.raw.flags import ISMRMRD_FLAGS
-
     heads = _heads(group)
     kinds = ISMRMRD_FLAGS.kinds(heads["flags"])
     imaging = ~kinds.noise & ~kinds.skip
@@ -109,15 +109,11 @@ def _nothing(names: list[str]) -> str:
 
 
 def _is_raw(group: Any) -> bool:
-    import h5py
-
     data = group.get("data")
     return isinstance(data, h5py.Dataset) and {"head", "data"} <= set(data.dtype.names or ()) and "xml" in group
 
 
 def _fastmri(stored: Any, max_bytes: int, slice_index: int | None) -> tuple[dict[str, Any], dict[str, Any]]:
-    import numpy as np
-
     item = stored[FASTMRI]
     if item.is_virtual or item.external:
         raise Refused("the values of `kspace` lie in another file, which is not opened")
@@ -160,8 +156,6 @@ def _heads(group: Any) -> Any:
 
 
 def _ismrmrd(group: Any, max_bytes: int) -> tuple[dict[str, Any], dict[str, Any]]:
-    import numpy as np
-
     data, heads = group["data"], _heads(group)
     sizes = heads["number_of_samples"].astype(np.int64) * heads["active_channels"]
     if 8 * int(sizes.sum()) > max_bytes:
@@ -182,8 +176,6 @@ def _ismrmrd(group: Any, max_bytes: int) -> tuple[dict[str, Any], dict[str, Any]
 
 def _table(heads: Any) -> Any:
     """The columns `FIELDS` (R, columns) of ISMRMRD headers (R,)."""
-    import numpy as np
-
     index = heads["idx"]
     # Which coils there are is only ever compared.
     _, masks = np.unique(heads["channel_mask"], axis=0, return_inverse=True)

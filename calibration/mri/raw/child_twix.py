@@ -2,7 +2,10 @@
 
 from typing import Any
 
+import numpy as np
+
 from cidesign.calibration.mri.raw.child import FIELDS, MAX_READOUTS, PLACE, summary
+from cidesign.calibration.mri.raw.flags import SIEMENS_FLAGS
 from cidesign.io.child import Refused
 
 
@@ -11,7 +14,6 @@ def read_twix(path: str, max_bytes: int, measurement: str | None) -> tuple[dict[
 
     Scanners store adjustments first and the image last.  Noise may lie in an earlier scan.
     """
-    import numpy as np
     import twixtools  # type: ignore[import-untyped]
 
     scans = twixtools.read_twix(
@@ -53,10 +55,6 @@ def read_twix(path: str, max_bytes: int, measurement: str | None) -> tuple[dict[
 
 
 def _described(name: str, scan: Any, blocks: list[Any]) -> dict[str, Any]:
-    import numpy as np
-
-    from cidesign.calibration.mri.raw.flags import SIEMENS_FLAGS
-
     kinds = SIEMENS_FLAGS.kinds(np.array([int(block.mdh.EvalInfoMask) for block in blocks], dtype=np.uint64))
     images = [block for block, no in zip(blocks, kinds.noise | kinds.skip, strict=True) if not no]
     lines, samples, channels = (
@@ -101,8 +99,6 @@ def _row(scan: Any, block: Any) -> tuple[int, ...]:
 
 
 def _places(blocks: list[Any]) -> dict[str, Any]:
-    import numpy as np
-
     where = [block.mdh.SliceData.SlicePos for block in blocks]
     tables = [[getattr(block.mdh, f"PTABPos{axis}", 0) for axis in "XYZ"] for block in blocks]
     return {

@@ -10,6 +10,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.polynomial import legendre
 from numpy.typing import NDArray
+from scipy.optimize import minimize_scalar
 
 from cidesign.calibration.estimate import Estimate
 
@@ -220,7 +221,6 @@ def _strongest(seen: Observations, drift: Vector, grid: Vector) -> float:
 
 def _refined(seen: Observations, start: float, reach: float) -> float:
     """The frequency within `reach` of the start whose model fits best."""
-    from scipy.optimize import minimize_scalar
 
     def criterion(wave: float) -> float:
         found = _candidate(seen, SEARCH_DEGREE, float(wave))

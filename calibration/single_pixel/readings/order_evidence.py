@@ -16,6 +16,7 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.fft import dctn
 
 Vector = NDArray[np.float64]
 Indices = NDArray[np.int64]
@@ -35,8 +36,6 @@ class OrderModel:
     @cached_property
     def _spread(self) -> tuple[Vector, Vector]:
         """Eigenvalues (K,) and eigenvectors (K, K) of S, scaled to a mean variance of 1."""
-        from scipy.fft import dctn
-
         count, side, _ = self.rows.shape
         frequency = np.add.outer(np.arange(side) ** 2, np.arange(side) ** 2).astype(np.float64)
         frequency[0, 0] = np.inf

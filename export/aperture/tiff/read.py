@@ -3,6 +3,7 @@
 Strips without compression, PackBits and Deflate are streamed; other codecs go through Pillow, within its size limit.
 """
 
+import warnings
 import zlib
 from collections.abc import Iterator
 from fractions import Fraction
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 import numpy as np
+from PIL import Image
 
 from cidesign.constraints.aperture import Cells
 from cidesign.errors import FileError
@@ -166,10 +168,6 @@ def _unpacked(content: bytes, rows: int, row_bytes: int, where: str) -> Iterator
 
 
 def _pillow_rows(tags: Page, codec: int) -> Iterator[bytes]:
-    import warnings
-
-    from PIL import Image
-
     name = _CODEC_NAMES.get(codec, f"number {codec}")
     try:
         with warnings.catch_warnings():

@@ -8,6 +8,7 @@ from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from cidesign.constraints.sequence import SequenceEntry, SequenceModeName, SequencePlan
 from cidesign.errors import FileError
@@ -22,8 +23,6 @@ _FIELDS = {"bit_depth", "mode", "columns", "entries"}
 
 def read_png(path: Path) -> NDArray[np.uint8]:
     """The pixels of an 8-bit RGB PNG, (rows, columns, 3); raises `FileError` for anything else."""
-    from PIL import Image
-
     content = read_limited(path, "HDMI frame", _MAX_PNG_BYTES)
     if content[12:16] != b"IHDR" or len(content) < 33:
         raise FileError(f"{path}: not a PNG file; export again")
