@@ -119,12 +119,6 @@ def band_correlation(cubes: Tensor) -> float:
     return float(correlation[pairs].mean()) if bool(pairs.any()) else math.nan
 
 
-def open_per_row(mask: NDArray[np.uint8]) -> NDArray[np.int64]:
-    """How many pixels of each row of a mask (H, W) are open, (H,)."""
-    counts: NDArray[np.int64] = np.count_nonzero(mask, axis=1).astype(np.int64)
-    return counts
-
-
 def line_density(lines: NDArray[np.uint8], bins: int) -> NDArray[np.float64]:
     """The share of lines acquired at each distance from the centre of k-space, (bins,), centre first, in [0, 1].
 

@@ -1,6 +1,6 @@
 """How far an image can be trusted: where two methods disagree, and how much it scatters when readings are redrawn."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,23 +43,17 @@ def disagreement(student: NDArray[np.floating], baseline: NDArray[np.floating]) 
     return Disagreement((np.asarray(student, np.float64) - np.asarray(baseline, np.float64)).astype(np.float32))
 
 
-def bootstrap_deviation(decode: Callable[[np.random.Generator], NDArray[np.floating]], draws: int, seed: int) -> Image:
-    """The standard deviation, pixel by pixel, of `draws` images that `decode` makes of redrawn readings.
-
-    `decode` draws with the generator that it is given, one of its own for each image, so that the result depends on
-    `seed` alone.  Parametric bootstrap (Efron and Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 6): the
-    relative error of the deviation is about (2 (draws - 1))^-1/2.
-    """
-    return deviation_of(decode(generator) for generator in generators(draws, seed))
-
-
 def generators(draws: int, seed: int) -> list[np.random.Generator]:
     """One generator for each draw."""
     return [np.random.default_rng((seed, number)) for number in range(draws)]
 
 
 def deviation_of(images: Iterable[NDArray[np.floating]]) -> Image:
-    """The standard deviation, pixel by pixel, of at least two images that come one by one (Welford 1962)."""
+    """The standard deviation, pixel by pixel, of at least two images that come one by one (Welford 1962).
+
+    Of images decoded from redrawn readings it is the parametric bootstrap (Efron and Tibshirani, "An Introduction to
+    the Bootstrap", 1993, chapter 6), with a relative error of about (2 (draws - 1))^-1/2.
+    """
     count = 0
     for image in images:
         count += 1

@@ -19,7 +19,6 @@ from cidesign.physics.encoder_metrics import (
     gradient_norms,
     line_density,
     line_spread,
-    open_per_row,
     operator_coherence,
     operator_matrix,
     row_coherence,
@@ -118,10 +117,6 @@ def test_band_correlation_without_structure() -> None:
     assert band_correlation(cube[None]) == pytest.approx(band_correlation(cube[[0, 2]][None]))
     assert math.isnan(band_correlation(cube[:2][None]))
     assert math.isnan(band_correlation(cube[:1][None]))
-
-
-def test_open_pixels_of_rows() -> None:
-    assert open_per_row(np.array([[1, 0, 1], [0, 0, 0]], dtype=np.uint8)).tolist() == [2, 0]
 
 
 def test_line_density_by_hand() -> None:
