@@ -1,6 +1,6 @@
 """Payload rate of the serial link over 8/10 of the baud rate, for incompressible data.
 
-The table comes from a line in virtual time (`cidesign.device.link.virtual_line`) between the real uploader core and the
+The table comes from a line in virtual time (`cidesign.testing.virtual_line`) between the real uploader core and the
 real bridge core: it counts every byte, escape, acknowledgement and round trip, and takes no account of a computer's
 speed.  The last line is measured: the same upload over a pseudo-terminal that is throttled to a line rate, in time on
 the clock.
@@ -22,7 +22,7 @@ from cidesign.device.link.server import LinkServer
 from cidesign.device.link.store import Store
 from cidesign.device.link.transfer import LinkObject, LinkUpload, transfer
 from cidesign.device.link.transport import PtyTransport, open_pty, open_transport
-from cidesign.device.link.virtual_line import VirtualLine
+from cidesign.testing.virtual_line import VirtualLine
 
 RATES = (115_200, 921_600, 3_000_000)
 LATENCIES_MS = (0, 5, 20)

@@ -21,14 +21,15 @@ from pathlib import Path
 from cidesign.device.dmd import DeviceInfo, DeviceStatus, Half, TableEntry
 from cidesign.device.link import session, slip
 from cidesign.device.link.core import ServerCore
+from cidesign.device.link.faulty_transport import LineFaults
 from cidesign.device.link.frames import MessageType, unpack
 from cidesign.device.link.link import Link, Procedure
 from cidesign.device.link.messages import Slot
 from cidesign.device.link.store import Assembly, Spool, Store
 from cidesign.device.link.transfer import LinkObject, LinkUpload, TransferReport, transfer
 from cidesign.device.link.transport import TransportClosed
-from cidesign.device.link.virtual_line import LineFaults, VirtualLine, Way
 from cidesign.errors import CidesignError, DeviceError
+from cidesign.testing.virtual_line import VirtualLine, Way
 
 UPLOADS = 10_000
 BAUD = 115_200

@@ -79,6 +79,8 @@ MAY_IMPORT["cli"] = set(MAY_IMPORT)
 # Suites for people's own plug-ins: they may import the product, which never imports them.
 MAY_IMPORT["testing"] = set(MAY_IMPORT) - {"cli"}
 MAY_IMPORT["__main__"] = {"cli"}
+# Harnesses and the laws of plug-ins: no room may import them, the command line included.
+MAY_IMPORT["testing"] = set(MAY_IMPORT) - {"cli", "__main__"}
 
 
 def _modules() -> list[tuple[str, Path]]:

@@ -124,8 +124,7 @@ def with_line_faults(
     open_port: "Callable[[], Transport]", rates: dict[str, float], source: random.Random
 ) -> "Callable[[], Transport]":
     """The port with the faults of the line in front of it, where there are any."""
-    from cidesign.device.link.faulty_transport import FaultyTransport
-    from cidesign.device.link.virtual_line import LineFaults
+    from cidesign.device.link.faulty_transport import FaultyTransport, LineFaults
 
     if not rates.keys() & {"drop", "flip", "duplicate", "delay", "disconnect"}:
         return open_port

@@ -28,21 +28,6 @@ class SystemClock:
         time.sleep(duration_us / 1e6)
 
 
-class VirtualClock:
-    """Time that moves only when somebody waits; the same calls always see the same times."""
-
-    def __init__(self) -> None:
-        self._now_us = 0
-
-    def now_us(self) -> int:
-        """Microseconds waited so far."""
-        return self._now_us
-
-    def wait_us(self, duration_us: int) -> None:
-        """Move the time on; takes no time itself."""
-        self._now_us += duration_us
-
-
 class SkippingClock:
     """The time of this computer, moved on by every wait instead of waiting: a virtual device needs no patience."""
 

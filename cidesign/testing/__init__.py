@@ -1,1 +1,1 @@
-"""Suites of tests for plug-ins, to be run on your own; nothing of the product imports them."""
+"""Laws of plug-ins, and harnesses for tests and benchmarks; the product never imports them."""

@@ -4,9 +4,45 @@ import random
 import time
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from cidesign.device.link.transport import Transport, TransportClosed
-from cidesign.device.link.virtual_line import LineFaults
+
+
+@dataclass
+class LineFaults:
+    """What goes wrong on the line: probabilities per write, and the longest delay in seconds.
+
+    A delayed write is overtaken by later ones, which a real line cannot do; the protocol bears it all the same.
+    """
+
+    random: random.Random
+    flip: float = 0.0
+    drop_byte: float = 0.0
+    drop: float = 0.0
+    duplicate: float = 0.0
+    garbage: float = 0.0
+    delay: float = 0.0
+    max_delay_s: float = 0.5
+
+    def pass_on(self, content: bytes) -> list[tuple[float, bytes]]:
+        """What arrives of one write, each part with its extra delay in seconds."""
+        draw = self.random.random
+        if draw() < self.drop:
+            return []
+        changed = bytearray(content)
+        if draw() < self.flip:
+            changed[self.random.randrange(len(changed))] ^= 1 << self.random.randrange(8)
+        if draw() < self.drop_byte:
+            del changed[self.random.randrange(len(changed))]
+        if draw() < self.garbage:
+            where = self.random.randrange(len(changed) + 1)
+            changed[where:where] = self.random.randbytes(self.random.randrange(1, 40))
+        delay_s = self.random.uniform(0, self.max_delay_s) if draw() < self.delay else 0.0
+        parts = [(delay_s, bytes(changed))]
+        if draw() < self.duplicate:
+            parts.append((self.random.uniform(0, self.max_delay_s), bytes(changed)))
+        return parts
 
 
 class FaultyTransport:

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from cidesign.device.clock import VirtualClock
 from cidesign.device.dlpc350.driver import Dlpc350
 from cidesign.device.dlpc350.virtual import VirtualDlpc350
 from cidesign.device.dlpc900.driver import Dlpc900
@@ -19,6 +18,7 @@ from cidesign.device.virtual_faults import DeviceFaults
 from cidesign.device.virtual_hid import VirtualHidPort
 from cidesign.hardware_profiles.dmd.schema import DmdProfile
 from cidesign.hardware_profiles.loader import load_profile
+from cidesign.testing.virtual_clock import VirtualClock
 
 Words = NDArray[np.uint32]
 

@@ -11,12 +11,12 @@ import pytest
 from cidesign.cli import main
 from cidesign.cli.bridge import ends_on_signals
 from cidesign.device.bridge import Backend, BackendOptions, open_backend, pty_port, serve
-from cidesign.device.clock import VirtualClock
 from cidesign.device.emulator import Emulation
 from cidesign.device.link.transport import TransportClosed
 from cidesign.device.virtual_faults import DeviceFaults
 from cidesign.errors import CidesignError, DeviceError, FileError, InputError
 from cidesign.hardware_profiles.loader import load_profile
+from cidesign.testing.virtual_clock import VirtualClock
 
 
 class ScriptedTransport:

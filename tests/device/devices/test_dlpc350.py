@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cidesign.device.clock import VirtualClock
 from cidesign.device.dlpc350.driver import Dlpc350
 from cidesign.device.dlpc350.tables import Source, lut_words, pack_config
 from cidesign.device.dlpc350.virtual import VirtualDlpc350, rgb_words
@@ -17,6 +16,7 @@ from cidesign.device.hid import HidLink
 from cidesign.device.virtual_hid import VirtualHidPort
 from cidesign.errors import DeviceError, InputError
 from cidesign.hardware_profiles.loader import load_profile
+from cidesign.testing.virtual_clock import VirtualClock
 
 GOLDEN = Path(__file__).parent / "data" / "dlpc350_upload.txt"
 DARK = np.zeros((1140, 912), dtype=np.uint32)

@@ -12,16 +12,16 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from cidesign.cli.emulate import FAULTS, parse_faults
-from cidesign.device.clock import SkippingClock, VirtualClock
+from cidesign.device.clock import SkippingClock
 from cidesign.device.dmd import Half, TableEntry
 from cidesign.device.emulator import Emulation
-from cidesign.device.link.faulty_transport import FaultyTransport
+from cidesign.device.link.faulty_transport import FaultyTransport, LineFaults
 from cidesign.device.link.transport import TransportClosed
-from cidesign.device.link.virtual_line import LineFaults
 from cidesign.device.virtual_faults import DeviceFaults
 from cidesign.device.virtual_frames import SHOWN_NAME, read_shown
 from cidesign.errors import CidesignError, DeviceError, FileError, InputError
 from cidesign.hardware_profiles.loader import load_profile
+from cidesign.testing.virtual_clock import VirtualClock
 
 
 def test_a_started_sequence_is_rendered(tmp_path: Path, erle_block, f_words) -> None:

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from cidesign.constraints.sequence import plan_sequence
-from cidesign.device.clock import VirtualClock
 from cidesign.device.dlpc900.virtual_image import decode_block
 from cidesign.device.dmd import Half, TableEntry
 from cidesign.device.emulator import Emulation
@@ -20,6 +19,7 @@ from cidesign.export.dmd.writer import write_export
 from cidesign.hardware_profiles.dmd.lattice import superpixel_grid
 from cidesign.hardware_profiles.loader import load_profile
 from cidesign.pattern import PatternStack
+from cidesign.testing.virtual_clock import VirtualClock
 
 
 def _letters(count: int, side: int, bit_depth: int, profile) -> PatternStack:

@@ -8,8 +8,8 @@ import pytest
 from cidesign.device.dlpc900.driver import Dlpc900
 from cidesign.device.dlpc900.tables import I2C_CODES
 from cidesign.device.i2c import I2cCode, I2cLink, open_i2c
-from cidesign.device.virtual_hid import VirtualI2cBus
 from cidesign.errors import DeviceError, InputError
+from cidesign.testing.virtual_i2c import VirtualI2cBus
 
 
 class RecordingBus:

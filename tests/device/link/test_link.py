@@ -8,12 +8,13 @@ import pytest
 
 from cidesign.device.link import session
 from cidesign.device.link.core import CONFIRM_S, ServerCore, SetBaud
+from cidesign.device.link.faulty_transport import LineFaults
 from cidesign.device.link.frames import Frame, FrameReader, MessageType
 from cidesign.device.link.link import MAX_REFUSALS, Link, Procedure, RoundTrip, answer_to
 from cidesign.device.link.messages import Data, Nak, NakReason, Placed
 from cidesign.device.link.transfer import LinkUpload, TransferReport, block_bytes, transfer
-from cidesign.device.link.virtual_line import LineFaults, VirtualLine, Way
 from cidesign.errors import DeviceError
+from cidesign.testing.virtual_line import VirtualLine, Way
 
 M = MessageType
 Talk = Callable[..., Procedure[TransferReport]]

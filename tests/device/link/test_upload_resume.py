@@ -11,8 +11,8 @@ from cidesign.device.link.core import ServerCore
 from cidesign.device.link.link import Link, Procedure
 from cidesign.device.link.transfer import LinkUpload, TransferReport, transfer
 from cidesign.device.link.transport import TransportClosed
-from cidesign.device.link.virtual_line import VirtualLine, Way
 from cidesign.errors import DeviceError
+from cidesign.testing.virtual_line import VirtualLine, Way
 
 SIZES = [700, 300]
 BLOCK = 256

@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cidesign.device.clock import VirtualClock
 from cidesign.device.dmd import Half
 from cidesign.device.emulator import Emulation
 from cidesign.device.link.plan import plan_upload
@@ -20,6 +19,7 @@ from cidesign.files import read_json, sha256_file, write_json
 from cidesign.hardware_profiles.dmd.lattice import superpixel_grid
 from cidesign.hardware_profiles.loader import load_profile
 from cidesign.pattern import BLINK_CODE, PatternStack
+from cidesign.testing.virtual_clock import VirtualClock
 
 CASES = [
     ("dlpc350", "dlp4500", 1), ("dlpc350", "dlp4500", 5), ("hdmi", "dlp4500", 1), ("dlpc900", "dlp6500", 1),
