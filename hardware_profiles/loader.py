@@ -88,7 +88,14 @@ def load_mri(name_or_path: str) -> "MriProfile":
 
 def read_profile(path: Path) -> "HardwareProfile":
     """Read and validate a profile file; raises `FileError` that names the first wrong field and how many there are."""
-    return validate_profile(_parse(path), str(path))
+    from cidesign.hardware_profiles.dmd.controllers import require_known
+    from cidesign.hardware_profiles.dmd.schema import DmdProfile
+
+    profile = validate_profile(_parse(path), str(path))
+    if isinstance(profile, DmdProfile):
+        # Only here: a run whose controller came in a package that is not installed can still be opened.
+        require_known(profile.controller.value, path)
+    return profile
 
 
 def validate_profile(raw: dict[str, Any], where: str) -> "HardwareProfile":

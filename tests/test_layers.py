@@ -24,10 +24,12 @@ MAY_IMPORT: dict[str, set[str]] = {
     "verbs": set(),
     "locks": {"errors", "files", "records"},
     "hadamard": {"errors"},
+    # What other packages add; it knows nothing of what that may be.
+    "plugins": {"errors"},
     # Other people's files, and the bounded process for their parsers; a reader names itself to it, it knows none.
     "io": {"errors", "files", "records", "pattern"},
     # A family's schema knows what all schemas share; the loader knows all families.
-    **{name: {"errors", "units", "files", "hardware_profiles.sourced"} for name in _PROFILES},
+    **{name: {"errors", "units", "files", "plugins", "hardware_profiles.sourced"} for name in _PROFILES},
     "hardware_profiles.sourced": {"errors", "units", "files"},
     "hardware_profiles": {"errors", "units", "files", "hardware_profiles.sourced"} | _PROFILES,
     "pattern": {"errors", "units", "files"},

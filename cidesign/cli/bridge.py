@@ -9,18 +9,38 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from cidesign.cli.output import force_option, next_step, note
+from cidesign.device.bridge import EMULATOR, open_backend, pty_port, serve
+from cidesign.device.controllers import BackendOptions, each_controller
 from cidesign.errors import InputError
+from cidesign.hardware_profiles.loader import load_dmd
 from cidesign.signals import signals_to
 
 if TYPE_CHECKING:
     from cidesign.device.link.transport import Transport
 
-BACKENDS = ("hid", "i2c", "display", "emulator")
+
+def _backends() -> dict[str, str]:
+    """Back ends of all controllers -> what they go through; a package that cannot be imported is named instead."""
+    found: dict[str, str] = {}
+    for _, known in each_controller():
+        if isinstance(known, InputError):
+            note(f"note: {known}")
+        else:
+            found = {**found, **{name: text for name, text in known.backends.items() if name not in found}}
+    return {**found, EMULATOR: "a virtual device, without hardware on a pseudo-terminal"}
 
 
-@click.command(short_help="Own a DMD and answer uploaders on a serial port.")
+BACKENDS = _backends()
+HELP = f"""Run on the computer beside the DMD (a Raspberry Pi or any PC): own the device and answer `cidesign upload`.
+
+Back ends: {", ".join(f"{name} ({through})" for name, through in BACKENDS.items())}.  Ctrl-C or SIGTERM ends it and
+leaves the device stopped and idle.
+"""
+
+
+@click.command(short_help="Own a DMD and answer uploaders on a serial port.", help=HELP)
 @click.option("--profile", "profile_name", required=True, help="The device: a profile's name or .toml file.")
-@click.option("--backend", type=click.Choice(BACKENDS), required=True, help="How the device is reached.")
+@click.option("--backend", type=click.Choice(list(BACKENDS)), required=True, help="How the device is reached.")
 @click.option("--port", help="Serial port to answer on: /dev/ttyUSB0, COM3, or a pyserial URL.")
 @click.option("--listen", metavar="HOST:PORT", help="Answer on a TCP port instead; uploaders use socket://HOST:PORT.")
 @click.option("--baud", type=click.IntRange(min=1), default=115_200, show_default=True, help="Rate at the start.")
@@ -59,18 +79,11 @@ def command(
     frame_hz: float,
     count_means: Literal["repeats", "patterns"] | None,
 ) -> None:
-    """Run on the computer beside the DMD (a Raspberry Pi or any PC): own the device and answer `cidesign upload`.
-
-    Back ends: hid (USB), i2c (DLPC900), display (HDMI and USB, for the DLP4500), emulator (a virtual device, without
-    hardware on a pseudo-terminal).  Ctrl-C or SIGTERM ends it and leaves the device stopped and idle.
-    """
-    from cidesign.device.bridge import BackendOptions, open_backend, serve
-    from cidesign.hardware_profiles.loader import load_dmd
-
+    """Own a device and answer uploaders, until a signal ends it."""
     profile = load_dmd(profile_name)
     if port and listen:
         raise InputError("--port and --listen: give one of them")
-    if not port and not listen and backend != "emulator":
+    if not port and not listen and backend != EMULATOR:
         raise InputError("--port: name the serial port to answer on, such as /dev/ttyUSB0, or use --listen HOST:PORT")
     if link is not None and (port or listen):
         raise InputError("--link: is for the pseudo-terminal of the emulator; leave it out with --port and --listen")
@@ -101,7 +114,6 @@ def ends_on_signals() -> Iterator[threading.Event]:
 @contextlib.contextmanager
 def a_port(port: str | None, baud: int, listen: str | None, link: Path | None) -> Iterator[Callable[[], "Transport"]]:
     """What opens the port to answer on: a serial port, a TCP port, or else a pseudo-terminal; says its name."""
-    from cidesign.device.bridge import pty_port
     from cidesign.device.link.transport import listen_tcp, open_transport
 
     if port:

@@ -69,8 +69,9 @@ def command(
     mirrors would show goes to --render.  A DLP4500 comes with the computer at its HDMI input.  Ctrl-C ends it.
     """
     from cidesign.cli.bridge import a_port, ends_on_signals, refuse_rendered
-    from cidesign.device.bridge import Backend, serve
+    from cidesign.device.bridge import serve
     from cidesign.device.clock import SkippingClock
+    from cidesign.device.controllers import Backend
     from cidesign.device.emulator import Emulation
     from cidesign.device.virtual_faults import DeviceFaults
     from cidesign.hardware_profiles.loader import load_dmd

@@ -4,15 +4,15 @@ import contextlib
 import os
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
-from cidesign.device.clock import SkippingClock, SystemClock
-from cidesign.device.dmd import Dmd
+from cidesign.device.clock import SkippingClock
+from cidesign.device.controllers import Backend, BackendOptions, controller
+from cidesign.device.emulator import Emulation
 from cidesign.device.link.frames import MessageType
 from cidesign.device.link.server import LinkServer
 from cidesign.device.link.transport import Transport, TransportClosed, open_pty
+from cidesign.device.virtual_faults import DeviceFaults
 from cidesign.errors import DeviceError, FileError, InputError
 from cidesign.hardware_profiles.dmd.schema import DmdProfile
 
@@ -21,92 +21,18 @@ _STEP_SHOWING_S = 0.002
 _REOPEN_S = 1.0
 
 
-@dataclass(frozen=True)
-class Backend:
-    """A device; `tick` is called all the time and says whether it is showing frames, `finish` at the very end."""
-
-    dmd: Dmd
-    tick: Callable[[], bool] = lambda: False
-    finish: Callable[[], None] = lambda: None
-
-
-@dataclass(frozen=True)
-class BackendOptions:
-    """What a back end needs to know beside its name; see `cidesign bridge --help`."""
-
-    i2c_bus: int = 1
-    frame_hz: float = 60.0
-    count_reading: Literal["repeats", "patterns"] | None = None
-    render: Path | None = None
+# The back end of every device that has a virtual counterpart.
+EMULATOR = "emulator"
 
 
 def open_backend(name: str, profile: DmdProfile, options: BackendOptions, stop: threading.Event) -> Backend:
     """Open the device of a profile; raises `InputError` for a back end that it cannot have, with the reason."""
-    kind = profile.controller.value
-    if options.render is not None and name != "emulator":
-        raise InputError(f"--render: back end {name} has real mirrors; only --backend emulator renders them")
-    if name == "emulator":
-        from cidesign.device.emulator import Emulation
-        from cidesign.device.virtual_faults import DeviceFaults
-
+    if name == EMULATOR:
         emulation = Emulation(profile, SkippingClock(), DeviceFaults(), options.render)
         return Backend(emulation.dmd, emulation.tick, emulation.finish)
-    if kind == "dlpc410":
-        raise InputError(
-            f"{profile.id}: no back end drives this controller: such boards have no documented command set, only their "
-            "vendor's library; `cidesign export` writes the planes that it takes"
-        )
-    if name == "display":
-        return _open_display(profile, options)
-    if kind == "dlpc350":
-        return _open_dlpc350(name, profile)
-    return Backend(_open_dlpc900(name, profile, options, stop))
-
-
-def _open_display(profile: DmdProfile, options: BackendOptions) -> Backend:
-    from cidesign.device.dlpc350 import tables as dlpc350_tables
-    from cidesign.device.dlpc350.display import HdmiDlpc350, TkCanvas
-    from cidesign.device.dlpc350.driver import Dlpc350
-    from cidesign.device.hid import open_hid
-
-    if profile.controller.value != "dlpc350":
-        raise InputError(f"{profile.id}: back end display is for the DLPC350 (DLP4500); use --backend hid")
-    longest_hz = profile.timing.video_max_frame_hz
-    if longest_hz is not None and options.frame_hz > longest_hz.value:
-        raise InputError(f"--frame-hz {options.frame_hz:g}: {profile.id} takes at most {longest_hz.value:g} Hz")
-    canvas = TkCanvas()
-    clock = SystemClock()
-    device = Dlpc350(open_hid(dlpc350_tables.USB_PRODUCT_ID, profile.id), profile, clock)
-    dmd = HdmiDlpc350(device, canvas, clock, int(1_000_000 / options.frame_hz))
-    return Backend(dmd, dmd.tick)
-
-
-def _open_dlpc350(name: str, profile: DmdProfile) -> Backend:
-    from cidesign.device.dlpc350 import tables as dlpc350_tables
-    from cidesign.device.dlpc350.driver import Dlpc350
-    from cidesign.device.hid import open_hid
-
-    if name == "i2c":
-        raise InputError(
-            f"{profile.id}: back end i2c: not every I2C code of the DLPC350 that is needed is confirmed by a source; "
-            "use --backend display or --backend hid"
-        )
-    return Backend(Dlpc350(open_hid(dlpc350_tables.USB_PRODUCT_ID, profile.id), profile, SystemClock()))
-
-
-def _open_dlpc900(name: str, profile: DmdProfile, options: BackendOptions, stop: threading.Event) -> Dmd:
-    from cidesign.device.commands import CommandLink
-    from cidesign.device.dlpc900 import tables as dlpc900_tables
-    from cidesign.device.dlpc900.driver import Dlpc900
-    from cidesign.device.hid import open_hid
-    from cidesign.device.i2c import open_i2c
-
-    link: CommandLink
-    if name == "i2c":
-        link = open_i2c(options.i2c_bus, dlpc900_tables.I2C_CODES, profile.id)
-    else:
-        link = open_hid(dlpc900_tables.USB_PRODUCT_ID, profile.id)
-    return Dlpc900(link, profile, SystemClock(), options.count_reading, stop.is_set)
+    if options.render is not None:
+        raise InputError(f"--render: back end {name} has real mirrors; only --backend {EMULATOR} renders them")
+    return controller(profile.controller.value).open(name, profile, options, stop)
 
 
 @contextlib.contextmanager

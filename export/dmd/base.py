@@ -1,7 +1,7 @@
 """What every export format has in common: what it is given, what it writes, and what its reader gives back."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,11 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cidesign.constraints.sequence import SequencePlan
-from cidesign.export.dmd.manifest import Compression, FileRecord, Half, Role
+from cidesign.errors import FileError
+from cidesign.export.dmd.manifest import FileRecord, Half
+from cidesign.export.folder import MANIFEST_NAME
 from cidesign.export.writing import Output
 from cidesign.hardware_profiles.dmd.lattice import SuperpixelGrid
 from cidesign.hardware_profiles.dmd.schema import DmdProfile
 from cidesign.pattern import PatternStack
+
+# What every export folder holds beside the files of its format.
+COMMON_ROLES = ("preview", "design")
 
 
 @dataclass(frozen=True)
@@ -32,11 +37,11 @@ class DmdOutput(Output[FileRecord]):
     def add(
         self,
         name: str,
-        role: Role,
+        role: str,
         parts: Iterable[bytes],
         image: int | None = None,
         half: Half | None = None,
-        compression: Compression | None = None,
+        compression: str | None = None,
     ) -> None:
         """Write a file from its parts; see `FileRecord` for what is said of it."""
         digest, size_bytes = hashlib.sha256(), 0
@@ -67,10 +72,26 @@ class Exporter:
     """One file format: who takes it, how it is written, and a reader that shares no code with the writer.
 
     `write` puts the device files into an output and returns what the user should know; `read` needs nothing but them.
+    `roles` says what its files are, `compressions` how its images can be coded where it leaves a choice.
     """
 
     name: str
     controllers: tuple[str, ...]
     plane_order: str
+    roles: tuple[str, ...]
     write: Callable[[Job, DmdOutput], tuple[str, ...]]
     read: Callable[[Path], ReadBack]
+    compressions: tuple[str, ...] = ()
+
+    def check_words(self, folder: Path, files: Mapping[str, FileRecord]) -> None:
+        """Raise `FileError` when a manifest gives a file a role or a coding that this format does not have."""
+        for name, record in files.items():
+            for what, word, known in (
+                ("a file of role", record.role, (*self.roles, *COMMON_ROLES)),
+                ("coded as", record.compression, (None, *self.compressions)),
+            ):
+                if word not in known:
+                    raise FileError(
+                        f"{folder}: {MANIFEST_NAME} calls {name} {what} {word!r}; a {self.name} export has "
+                        f"{', '.join(filter(None, known)) or 'none'}; export again"
+                    )

@@ -13,32 +13,21 @@ from cidesign.records import Digest, Strict
 Index = Annotated[int, Field(ge=0, le=100_000)]
 TimeUs = Annotated[int, Field(ge=0, le=1_000_000_000)]
 Half = Literal[0, 1]
-Compression = Literal["none", "rle", "erle"]
-Role = Literal[
-    "image",
-    "hdmi-frame",
-    "planes",
-    "sequence-table",
-    "image-table",
-    "gui-settings",
-    "batch",
-    "sidecar",
-    "preview",
-    "design",
-]
+# What a file is and how it is coded, in words of its format; `Exporter.check_words` knows which ones a format has.
+Word = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,40}$")]
 
 
 class FileRecord(FileEntry):
     """One file of the folder: its hash, its length and what it is.
 
     `image` numbers the device images; `half` is 0 for the primary controller and 1 for the secondary, None where
-    there is one; `compression` is how a DLPC900 image is coded.
+    there is one; `compression` is how an image is coded where its format leaves a choice.
     """
 
-    role: Role
+    role: Word
     image: Index | None = None
     half: Half | None = None
-    compression: Compression | None = None
+    compression: Word | None = None
 
 
 class EntryRecord(Strict):

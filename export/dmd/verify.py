@@ -42,6 +42,7 @@ def verified(folder: Path, profile: DmdProfile | None = None) -> Iterator[Findin
     manifest = read_manifest(folder)
     exporter = exporter_named(manifest.format)
     device = profile_for(manifest.device_profile(folder), profile, str(folder))
+    exporter.check_words(folder, manifest.files)
     yield Finding("manifest", f"{manifest.format} export for {device.id}, {len(manifest.entries)} frames")
     check_files(folder, manifest)
     total = sum(record.bytes for record in manifest.files.values())

@@ -15,7 +15,7 @@ import pytest
 
 from cidesign.constraints.sequence import plan_sequence
 from cidesign.device.virtual_frames import SHOWN_NAME, read_shown
-from cidesign.export.dmd.formats import EXPORTERS
+from cidesign.export.dmd.formats import exporter_named
 from cidesign.export.dmd.writer import write_export
 from cidesign.hardware_profiles.dmd.lattice import superpixel_grid
 from cidesign.hardware_profiles.loader import load_profile
@@ -37,7 +37,7 @@ def _export(folder: Path, name: str, count: int, side: int) -> PatternStack:
     levels[:, top : top + unit, left : left + 5 * unit] = 1
     levels[:, top + 3 * unit : top + 4 * unit, left : left + 3 * unit] = 1
     pattern = PatternStack(levels, 1, "complementary", profile.id, profile.digest)
-    exporter = EXPORTERS[profile.controller.value]
+    exporter = exporter_named(profile.controller.value)
     write_export(exporter, pattern, profile, plan_sequence(profile, 2 * count, 1), folder)
     return pattern
 

@@ -14,7 +14,7 @@ import pytest
 from cidesign.cli import main
 from cidesign.constraints.sequence import plan_sequence
 from cidesign.device.link.server import LinkServer
-from cidesign.export.dmd.formats import EXPORTERS
+from cidesign.export.dmd.formats import exporter_named
 from cidesign.export.dmd.writer import write_export
 from cidesign.hardware_profiles.loader import load_profile
 from cidesign.pattern import PatternStack
@@ -51,7 +51,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     levels = np.random.default_rng(4).integers(0, 2, (25, 32, 32), dtype=np.uint8)
     pattern = PatternStack(levels, 1, "offset", profile.id, profile.digest)
     target = tmp_path_factory.mktemp("command") / "out"
-    write_export(EXPORTERS["dlpc900"], pattern, profile, plan_sequence(profile, 26, 1), target)
+    write_export(exporter_named("dlpc900"), pattern, profile, plan_sequence(profile, 26, 1), target)
     return target
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from cidesign.constraints.sequence import plan_sequence
 from cidesign.export.dmd.base import Exporter
-from cidesign.export.dmd.formats import EXPORTERS
+from cidesign.export.dmd.formats import exporter_named
 from cidesign.export.dmd.writer import write_export
 from cidesign.hardware_profiles.dmd.schema import DmdProfile
 from cidesign.hardware_profiles.loader import load_profile, validate_profile
@@ -98,8 +98,8 @@ def small_export(tmp_path: Path) -> Callable[[str, str], tuple[Exporter, Path]]:
             # ALP rows are known for 1024 and 1920 mirrors only.
             profile = shrink(full, 1024 if format_name == "alp" else 22, 30)
             pattern = build_pattern(profile, 29, 4)
-            write_export(EXPORTERS[format_name], pattern, profile, plan_sequence(profile, 30, 1), folder)
-        return EXPORTERS[format_name], folder
+            write_export(exporter_named(format_name), pattern, profile, plan_sequence(profile, 30, 1), folder)
+        return exporter_named(format_name), folder
 
     return write
 

@@ -1,36 +1,26 @@
 """What an upload will do, before a byte is sent: re-read from the export folder and checked against every limit."""
 
-import math
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from cidesign.constraints.rules import Violation, require
-from cidesign.device.dmd import SETTLE_FRAMES, DeviceInfo, TableEntry
+from cidesign.device.controllers import controller
+from cidesign.device.dmd import DeviceInfo, TableEntry
 from cidesign.device.link.link import BITS_PER_BYTE
 from cidesign.device.link.messages import Caps, ObjectKind, Slot
 from cidesign.device.link.transfer import LinkObject, LinkUpload
-from cidesign.errors import DeviceError, FileError, LimitError
+from cidesign.device.link.way import Way
+from cidesign.errors import DeviceError, FileError
 from cidesign.export.dmd.manifest import FileRecord, Manifest, read_manifest
 from cidesign.export.dmd.verify import verify_export
 from cidesign.files import inside, read_limited, sha256_bytes
 from cidesign.hardware_profiles.dmd.schema import DmdProfile
 from cidesign.units import US_PER_S, format_bytes, format_duration_us
 
-Way = Literal["control link", "hdmi", "flash"]
-
-SCREEN_FRAME_US = 16_667  # 60 Hz, the rate of `cidesign bridge --backend display` unless its user sets another
 MAX_IMAGE_BYTES = 64_000_000
 LINK_OVERHEAD = 1.04  # framing, escapes and answers, rounded up; benchmarks/link_efficiency.py measures it
 LONG_LINK_S = 120
-LONG_EXPOSURE_US = 2_000_000
-
-_REFUSED_CONTROLLERS = {
-    "dlpc410": (
-        "a DLPC410 board takes images from its own FPGA or over the vendor's USB interface, and no serial command "
-        "interface of it is documented (TI DLPU040B); use the ALP files of the export with the vendor's library"
-    ),
-}
 
 
 @dataclass(frozen=True)
@@ -67,8 +57,8 @@ class UploadPlan:
             ("export", f"{self.folder} ({self.manifest.format}), every file re-read and equal to the design"),
             ("device", f"{profile.id} ({profile.controller.value})"),
             ("frames", f"{len(self.entries)} of {bits} bit"),
-            ("planes", self._planes(planes)),
-            ("images", f"{self.manifest.images}, by {self.way}"),
+            ("planes", self.way.planes(planes, profile)),
+            ("images", f"{self.manifest.images}, by {self.way.name}"),
             ("exposure", exposure + of_table),
             ("sequence", f"{format_duration_us(self.sequence_us)} to show every frame once"),
             (
@@ -87,7 +77,7 @@ class UploadPlan:
             "profile": self.profile.id,
             "design_digest": self.manifest.design_digest,
             "upload_digest": self.upload.digest.hex(),
-            "way": self.way,
+            "way": self.way.name,
             "frames": len(self.entries),
             "bit_depth": self.manifest.bit_depth,
             "planes": len(self.entries) * self.manifest.bit_depth,
@@ -102,12 +92,6 @@ class UploadPlan:
             "warnings": list(self.warnings),
         }
 
-    def _planes(self, planes: int) -> str:
-        memory = self.profile.memory.full_rate_planes.value
-        if self.way == "hdmi":
-            return f"{planes}, streamed 24 per video frame"
-        return f"{planes}; the device holds {memory} at full rate ({100 * planes / memory:.0f} %)"
-
     def _exposures(self) -> tuple[int, int]:
         times = [entry.exposure_us for entry in self.entries]
         return min(times), max(times)
@@ -117,38 +101,24 @@ def plan_upload(folder: Path, profile: DmdProfile | None, baud: int, images_in_f
     """Re-read an export folder and plan its upload.
 
     Every file is hashed and compared with the design, and every limit of the profile is checked on what was
-    re-read.  `images_in_flash`: the images of a DLPC350 are in its flash already, the table alone is sent.
+    re-read.  `images_in_flash`: the images are in the flash of the device already, the table alone is sent.
     Raises `FileError`, `InputError` or `LimitError` in one line.
     """
     manifest = read_manifest(folder)
     own = manifest.device_profile(folder)
-    if own.controller.value in _REFUSED_CONTROLLERS:
-        raise LimitError(f"{own.id}: {_REFUSED_CONTROLLERS[own.controller.value]}")
+    way = controller(own.controller.value).way(own, images_in_flash)
     verify_export(folder, profile)
-    way = _way(own, images_in_flash)
     entries = tuple(_entries(manifest, way))
     objects = [LinkObject(Slot(ObjectKind.TABLE, 0), b"".join(entry.pack() for entry in entries))]
-    if way != "flash":
-        objects += _images(folder, manifest, way)
+    if way.role is not None:
+        objects += _images(folder, manifest, way, way.role)
     upload = LinkUpload(tuple(objects), bytes.fromhex(manifest.design_digest))
-    sequence_us = _screen_time_us(entries) if way == "hdmi" else sum(e.exposure_us + e.dark_us for e in entries)
-    plan = UploadPlan(folder, manifest, own, way, entries, upload, sequence_us, ())
+    plan = UploadPlan(folder, manifest, own, way, entries, upload, way.sequence_us(entries), ())
     return replace(plan, warnings=tuple(_warnings(plan, baud)))
 
 
-def _way(profile: DmdProfile, images_in_flash: bool) -> Way:
-    if profile.interfaces.image_upload_at_run_time.value:
-        if images_in_flash:
-            raise LimitError(
-                f"{profile.id}: --images-in-flash is for devices that take no images at run time; leave it out"
-            )
-        return "control link"
-    return "flash" if images_in_flash else "hdmi"
-
-
 def _entries(manifest: Manifest, way: Way) -> list[TableEntry]:
-    """The sequence table; over HDMI no image waits for the flash, so periods that only grew for that shrink."""
-    grown = way == "hdmi" and manifest.timing.requested_period_us is None
+    """The sequence table."""
     return [
         TableEntry(
             entry.image,
@@ -156,25 +126,14 @@ def _entries(manifest: Manifest, way: Way) -> list[TableEntry]:
             manifest.bit_depth,
             entry.loads_image,
             entry.exposure_us,
-            0 if grown else entry.period_us - entry.exposure_us,
+            way.dark_us(entry, manifest),
         )
         for entry in manifest.entries
     ]
 
 
-def _screen_time_us(entries: tuple[TableEntry, ...]) -> int:
-    """Time of a sequence that a bridge shows on a screen: each image stands until it surely is on the mirrors."""
-    shown_us: dict[int, int] = {}
-    for entry in entries:
-        shown_us[entry.image] = shown_us.get(entry.image, 0) + entry.exposure_us + entry.dark_us
-    return sum(
-        (SETTLE_FRAMES + math.ceil(time_us / SCREEN_FRAME_US)) * SCREEN_FRAME_US for time_us in shown_us.values()
-    )
-
-
-def _images(folder: Path, manifest: Manifest, way: Way) -> list[LinkObject]:
-    """The images from the highest index down, each index primary first (the order that TI's firmware needs)."""
-    role = "hdmi-frame" if way == "hdmi" else "image"
+def _images(folder: Path, manifest: Manifest, way: Way, role: str) -> list[LinkObject]:
+    """The images in the order of the way."""
     found = [
         (record.image, record.half or 0, name, record)
         for name, record in manifest.files.items()
@@ -183,9 +142,10 @@ def _images(folder: Path, manifest: Manifest, way: Way) -> list[LinkObject]:
     images = {image for image, *_ in found}
     if images != set(range(manifest.images)):
         raise FileError(
-            f"{folder}: holds {len(images)} of the {manifest.images} images ({role}) that go by {way}; export again"
+            f"{folder}: holds {len(images)} of the {manifest.images} images ({role}) that go by {way.name}; "
+            "export again"
         )
-    found.sort(key=lambda item: (-item[0], item[1]))
+    found.sort(key=lambda item: way.order(item[0], item[1]))
     return [
         LinkObject(
             Slot(ObjectKind.IMAGE_SECONDARY if half else ObjectKind.IMAGE_PRIMARY, image),
@@ -203,26 +163,11 @@ def _read(folder: Path, name: str, record: FileRecord) -> bytes:
 
 
 def _warnings(plan: UploadPlan, baud: int) -> list[str]:
-    found = list(plan.manifest.timing.notes) if plan.way != "hdmi" else []
-    if plan.way == "hdmi":
-        found.append(
-            f"{plan.profile.controller.value} takes no images over its control link: the bridge computer must drive "
-            "the HDMI input (`cidesign bridge --backend display`); it puts one image after the other on a 60 Hz screen "
-            "and shows it when it surely has arrived, which is the time given for the sequence; from flash the export "
-            f"takes {format_duration_us(plan.manifest.timing.total_us)}"
-        )
-    if plan.way == "flash":
-        found.append(
-            "only the sequence table is sent: nothing can check that the images in flash are the ones of this export"
-        )
+    found = plan.way.warnings(plan.manifest, plan.profile, plan.entries)
     if plan.link_s(baud) > LONG_LINK_S:
         found.append(
             f"sending takes {format_duration_us(plan.link_s(baud) * US_PER_S)}; a higher --baud (921600, 3000000) or "
             "larger super-pixels shorten it"
-        )
-    if max(entry.exposure_us for entry in plan.entries) > LONG_EXPOSURE_US and plan.way == "control link":
-        found.append(
-            "exposures above 2 s: a user of this controller reports frames going dark after 3 to 6 s; check yours"
         )
     return found
 
@@ -244,17 +189,7 @@ def check_device(plan: UploadPlan, caps: Caps) -> None:
             f"the device has {info.columns} x {info.rows} mirrors, the export {plan.folder} is for "
             f"{mirrors[0]} x {mirrors[1]}; is the bridge running with the right --profile?"
         )
-    if plan.way != "flash" and not info.image_upload:
-        raise DeviceError(
-            f"{profile.id}: the bridge reaches only its control link, which takes no images; run `cidesign bridge "
-            "--backend display` on the computer at its HDMI input, or put the images into its flash with TI's GUI and "
-            "repeat with --images-in-flash"
-        )
-    if plan.way == "flash" and info.image_upload:
-        raise DeviceError(
-            f"{profile.id}: this bridge drives the HDMI input and shows what it is sent, not what is in flash; leave "
-            "out --images-in-flash"
-        )
+    plan.way.check_device(info, profile)
     require(_violations(plan, info))
 
 

@@ -8,12 +8,12 @@ Pixels are words: bits 0-7, 8-15 and 16-23 are the three bytes of a pixel in the
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cidesign.export.dmd.manifest import Compression
-
+Compression = Literal["none", "rle", "erle"]
 Words = NDArray[np.uint32]
 Bytes = NDArray[np.uint8]
 Ints = NDArray[np.int64]

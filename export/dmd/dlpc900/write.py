@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from cidesign.constraints.sequence import SequencePlan
 from cidesign.export.dmd.base import DmdOutput, Job
 from cidesign.export.dmd.bitplanes import pack_images, planes_of
-from cidesign.export.dmd.dlpc900.compression import smallest
-from cidesign.export.dmd.manifest import Compression, Half
+from cidesign.export.dmd.dlpc900.compression import Compression, smallest
+from cidesign.export.dmd.manifest import Half
 
 LUT_NAME = "lut.bin"
 BATCH_NAME = "sequence.batch.txt"

@@ -10,7 +10,8 @@ import pytest
 
 from cidesign.cli import main
 from cidesign.cli.bridge import ends_on_signals
-from cidesign.device.bridge import Backend, BackendOptions, open_backend, pty_port, serve
+from cidesign.device.bridge import open_backend, pty_port, serve
+from cidesign.device.controllers import Backend, BackendOptions
 from cidesign.device.emulator import Emulation
 from cidesign.device.link.transport import TransportClosed
 from cidesign.device.virtual_faults import DeviceFaults

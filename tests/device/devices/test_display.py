@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from cidesign.device.dlpc350.display import HdmiDlpc350, TkCanvas, frame_of
+from cidesign.device.dlpc350.virtual_display import VirtualCanvas
 from cidesign.device.dmd import Half, TableEntry
-from cidesign.device.emulator import VirtualCanvas
 from cidesign.device.virtual_faults import DeviceFaults
 from cidesign.errors import DeviceError
 

@@ -13,7 +13,7 @@ from cidesign.device.emulator import Emulation
 from cidesign.device.virtual_faults import DeviceFaults
 from cidesign.export.dmd.dlpc900.compression import Lines, erle, rle, uncompressed
 from cidesign.export.dmd.dlpc900.write import wire_words
-from cidesign.export.dmd.formats import EXPORTERS
+from cidesign.export.dmd.formats import exporter_named
 from cidesign.export.dmd.manifest import Manifest
 from cidesign.export.dmd.writer import write_export
 from cidesign.hardware_profiles.dmd.lattice import superpixel_grid
@@ -38,7 +38,7 @@ def _export(folder: Path, name: str, count: int, bit_depth: int) -> tuple[Patter
     profile = load_profile(name)
     pattern = _letters(count, 24, bit_depth, profile)
     plan = plan_sequence(profile, 2 * count, bit_depth)
-    exporter = EXPORTERS["dlpc350" if name == "dlp4500" else "dlpc900"]
+    exporter = exporter_named("dlpc350" if name == "dlp4500" else "dlpc900")
     return pattern, write_export(exporter, pattern, profile, plan, folder, False)
 
 

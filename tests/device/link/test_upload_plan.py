@@ -14,7 +14,7 @@ from cidesign.device.link.messages import Caps, Slot
 from cidesign.device.link.plan import UploadPlan, check_device, plan_upload
 from cidesign.device.refusals import refuse_unsupported
 from cidesign.errors import DeviceError, FileError, InputError, LimitError
-from cidesign.export.dmd.formats import EXPORTERS
+from cidesign.export.dmd.formats import exporter_named
 from cidesign.export.dmd.writer import write_export
 from cidesign.files import read_json, write_json
 from cidesign.hardware_profiles.loader import load_profile
@@ -35,7 +35,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
             pattern = PatternStack(levels, 1, "offset", profile.id, profile.digest)
             plan = plan_sequence(profile, len(pattern.frames()), 1)
             made[name] = tmp_path_factory.mktemp("plan") / name
-            write_export(EXPORTERS[FORMATS[name]], pattern, profile, plan, made[name])
+            write_export(exporter_named(FORMATS[name]), pattern, profile, plan, made[name])
         return made[name]
 
     return export
@@ -49,7 +49,7 @@ def caps_for(plan: UploadPlan) -> Caps:
         (5, 0, 0),
         profile.mirrors.columns.value,
         profile.mirrors.rows.value,
-        plan.way != "flash",
+        plan.way.name != "flash",
         400,
         18,
         {1: 105, 8: 4046},
@@ -83,7 +83,7 @@ def test_both_halves_go_together_from_the_highest_index_down(exported: Callable[
 def test_a_dlp4500_goes_by_hdmi_and_says_so(exported: Callable[[str], Path]) -> None:
     folder = exported("dlp4500")
     plan = plan_upload(folder, None, 115_200)
-    assert plan.way == "hdmi"
+    assert plan.way.name == "hdmi"
     assert plan.upload.objects[1].content == (folder / "dlp4500_01.png").read_bytes()
     assert "no images over its control link" in plan.warnings[0]
     assert "bridge --backend display" in plan.warnings[0]
@@ -105,7 +105,7 @@ def test_periods_that_grew_for_the_flash_are_not_used_over_hdmi(tmp_path: Path) 
     pattern = PatternStack(levels, 1, "offset", profile.id, profile.digest)
     sequence = plan_sequence(profile, len(pattern.frames()), 1)
     assert sequence.entries[0].period_us > sequence.entries[0].exposure_us
-    write_export(EXPORTERS["dlpc350"], pattern, profile, sequence, tmp_path / "out")
+    write_export(exporter_named("dlpc350"), pattern, profile, sequence, tmp_path / "out")
     assert {entry.dark_us for entry in plan_upload(tmp_path / "out", None, 115_200).entries} == {0}
     flash = plan_upload(tmp_path / "out", None, 115_200, images_in_flash=True)
     assert sum(entry.exposure_us + entry.dark_us for entry in flash.entries) == sequence.total_us

@@ -13,13 +13,13 @@ from cidesign.constraints.sequence import SequenceEntry
 from cidesign.errors import FileError
 from cidesign.export.dmd.dlpc350 import read as dlpc350_reader
 from cidesign.export.dmd.dlpc350 import write as dlpc350
-from cidesign.export.dmd.formats import EXPORTERS
+from cidesign.export.dmd.formats import exporter_named
 from cidesign.export.dmd.manifest import read_manifest
 from cidesign.export.dmd.writer import write_export
 from cidesign.hardware_profiles.dmd.lattice import superpixel_grid
 
 PEER = Path(__file__).parents[3] / ".." / "shared" / "data" / "dmd" / "lightcrafter4500_24bit_bmp.zip"
-DLPC350 = EXPORTERS["dlpc350"]
+DLPC350 = exporter_named("dlpc350")
 
 
 @pytest.mark.parametrize(

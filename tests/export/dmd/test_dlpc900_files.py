@@ -11,11 +11,11 @@ from cidesign.export.dmd.bitplanes import pack_planes
 from cidesign.export.dmd.dlpc900 import read as dlpc900_reader
 from cidesign.export.dmd.dlpc900 import write as dlpc900
 from cidesign.export.dmd.dlpc900.read_batch import read_commands
-from cidesign.export.dmd.formats import EXPORTERS
+from cidesign.export.dmd.formats import exporter_named
 from cidesign.export.dmd.writer import write_export
 from cidesign.hardware_profiles.loader import load_profile
 
-DLPC900 = EXPORTERS["dlpc900"]
+DLPC900 = exporter_named("dlpc900")
 
 
 def plan(*entries: SequenceEntry, bit_depth: int = 1) -> SequencePlan:

@@ -10,14 +10,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cidesign.errors import CidesignError, FileError, LimitError
-from cidesign.export.dmd.formats import EXPORTERS
+from cidesign.export.dmd.formats import exporter_named
 from cidesign.export.dmd.verify import verify_export
 from cidesign.export.dmd.writer import write_export
 from cidesign.files import sha256_file
 from cidesign.hardware_profiles.loader import load_profile
 from cidesign.pattern import PatternStack
 
-DLPC350 = EXPORTERS["dlpc350"]
+DLPC350 = exporter_named("dlpc350")
 
 
 @pytest.fixture

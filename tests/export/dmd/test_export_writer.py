@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 
 from cidesign.errors import FileError, InputError, LimitError
-from cidesign.export.dmd.formats import EXPORTERS
+from cidesign.export.dmd.formats import exporter_named
 from cidesign.export.dmd.manifest import read_manifest
 from cidesign.export.dmd.writer import write_export
 from cidesign.files import sha256_file
 from cidesign.hardware_profiles.loader import load_profile
 
-DLPC350 = EXPORTERS["dlpc350"]
+DLPC350 = exporter_named("dlpc350")
 
 
 def test_the_manifest_says_what_is_shown_when(tmp_path, tiny, make_pattern, plan_for) -> None:

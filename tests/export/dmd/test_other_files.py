@@ -9,7 +9,7 @@ import pytest
 from cidesign.errors import FileError, InputError
 from cidesign.export.dmd.alp import read as alp_reader
 from cidesign.export.dmd.alp import write as alp
-from cidesign.export.dmd.formats import EXPORTERS
+from cidesign.export.dmd.formats import exporter_named
 from cidesign.export.dmd.hdmi import read as hdmi_reader
 from cidesign.export.dmd.hdmi import write as hdmi
 from cidesign.export.dmd.writer import write_export
@@ -36,7 +36,7 @@ def test_frames_are_what_an_image_viewer_shows(tmp_path, dlp4500, make_pattern, 
 
     pattern = make_pattern(dlp4500, 30, 12)
     folder = tmp_path / "export"
-    write_export(EXPORTERS["hdmi"], pattern, dlp4500, plan_for(dlp4500, pattern), folder)
+    write_export(exporter_named("hdmi"), pattern, dlp4500, plan_for(dlp4500, pattern), folder)
     grid = superpixel_grid(dlp4500, 12)
     for image, count in ((0, 24), (1, 7)):
         blue, green, red = np.moveaxis(cv2.imread(str(folder / f"dlp4500_{image:02d}.png")), -1, 0)
@@ -132,6 +132,6 @@ def test_a_wrong_alp_sidecar_is_refused(small_export, field: str, value: object,
 def test_planning_values_are_said_in_the_manifest(tmp_path, make_pattern, plan_for) -> None:
     profile = load_profile("dlp7000")
     pattern = make_pattern(profile, 2, 12, 8)
-    manifest = write_export(EXPORTERS["alp"], pattern, profile, plan_for(profile, pattern), tmp_path / "export")
+    manifest = write_export(exporter_named("alp"), pattern, profile, plan_for(profile, pattern), tmp_path / "export")
     assert "3449 us is a planning value" in manifest.timing.notes[0]
     assert "AlpSeqInquire" in manifest.notes[0]

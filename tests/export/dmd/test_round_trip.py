@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cidesign.export.dmd.formats import EXPORTERS, exporter_named, formats_for
+from cidesign.export.dmd.formats import MODULES, exporter_named, formats_for
 from cidesign.export.dmd.verify import verify_export
 from cidesign.export.dmd.writer import write_export
 from cidesign.hardware_profiles.dmd.lattice import superpixel_grid
@@ -22,7 +22,7 @@ EVERY_DEPTH = {"dlp4500", "dlp6500", "dlp7000"}
 
 
 def test_every_format_and_every_device_is_here() -> None:
-    assert {name for name, _, _ in CASES} == set(EXPORTERS)
+    assert {name for name, _, _ in CASES} == set(MODULES)
     assert {device for _, device, _ in CASES} == {entry.id for entry in shipped_profiles() if entry.kind == "dmd"}
 
 

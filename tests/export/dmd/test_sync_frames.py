@@ -10,7 +10,7 @@ from cidesign.device.emulator import Emulation
 from cidesign.device.link.plan import plan_upload
 from cidesign.device.virtual_faults import DeviceFaults
 from cidesign.errors import FileError
-from cidesign.export.dmd.formats import EXPORTERS
+from cidesign.export.dmd.formats import exporter_named
 from cidesign.export.dmd.manifest import Manifest, read_manifest
 from cidesign.export.dmd.preview import write_preview
 from cidesign.export.dmd.verify import verify_export
@@ -40,7 +40,7 @@ def test_every_format_shows_the_sync_frames(
     profile = load_profile(device)
     plain = make_pattern(profile, 5, 10, bit_depth, encoding)
     pattern = plain.with_sync(2)
-    exporter = EXPORTERS[name]
+    exporter = exporter_named(name)
     manifest = write_export(exporter, pattern, profile, plan_for(profile, pattern), tmp_path / "e")
     assert read_manifest(tmp_path / "e") == manifest
     assert (manifest.sync_every, manifest.patterns_digest, manifest.run_digest, manifest.design_digest) == (
@@ -66,7 +66,7 @@ def test_every_format_shows_the_sync_frames(
 def test_without_sync_frames_the_files_are_as_they_were(tmp_path, tiny, make_pattern, plan_for) -> None:
     """The digests were taken before there were sync frames."""
     pattern = make_pattern(tiny, 4, 4)
-    manifest = write_export(EXPORTERS["dlpc350"], pattern, tiny, plan_for(tiny, pattern), tmp_path / "e")
+    manifest = write_export(exporter_named("dlpc350"), pattern, tiny, plan_for(tiny, pattern), tmp_path / "e")
     for name, digest in (
         ("dlp4500_00.bmp", "fad609e4946c838b"),
         ("images.bin", "6e340b9cffb37a98"),
@@ -82,7 +82,7 @@ def test_without_sync_frames_the_files_are_as_they_were(tmp_path, tiny, make_pat
 @pytest.fixture
 def synced(tmp_path, tiny, make_pattern, plan_for) -> tuple[Path, PatternStack, Manifest]:
     pattern = make_pattern(tiny, 4, 4).with_sync(2)
-    manifest = write_export(EXPORTERS["dlpc350"], pattern, tiny, plan_for(tiny, pattern), tmp_path / "e")
+    manifest = write_export(exporter_named("dlpc350"), pattern, tiny, plan_for(tiny, pattern), tmp_path / "e")
     return tmp_path / "e", pattern, manifest
 
 
@@ -146,7 +146,7 @@ def test_the_virtual_mirrors_show_the_sync_frames(tmp_path, make_pattern, plan_f
     """What an upload sends, on a virtual device: bit for bit the displayed frames, in order."""
     profile = load_profile(device)
     pattern = make_pattern(profile, 12, 10, 1, "complementary").with_sync(5)
-    write_export(EXPORTERS[name], pattern, profile, plan_for(profile, pattern), tmp_path / "e")
+    write_export(exporter_named(name), pattern, profile, plan_for(profile, pattern), tmp_path / "e")
     plan = plan_upload(tmp_path / "e", None, 115_200)
     clock = VirtualClock()
     emulation = Emulation(profile, clock, DeviceFaults(), None)
