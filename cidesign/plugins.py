@@ -28,7 +28,7 @@ def load(name: str, own: Mapping[str, str], attribute: str, group: str, kind: ty
     if name in own:
         found: object = getattr(importlib.import_module(own[name]), attribute)
     else:
-        found = _imported(_entry_point(name, own, group), group)
+        found = _imported(_entry_point(name, own, group, kind), group)
     if not isinstance(found, kind):
         raise InputError(
             f"{name}: what its package names in the entry points {group} is no {kind.__name__}; ask its authors"
@@ -36,12 +36,12 @@ def load(name: str, own: Mapping[str, str], attribute: str, group: str, kind: ty
     return found
 
 
-def _entry_point(name: str, own: Mapping[str, str], group: str) -> EntryPoint:
+def _entry_point(name: str, own: Mapping[str, str], group: str, kind: type[object]) -> EntryPoint:
     points = list(entry_points(group=group, name=name))
     if not points:
         raise InputError(
-            f"{name!r} is not known; known are {', '.join(known_names(own, group))}, and what an installed package "
-            f"adds as an entry point of {group}"
+            f"{name[:60]!r} is no {kind.__name__.lower()} known here; known are {', '.join(known_names(own, group))}, "
+            f"and what an installed package adds as an entry point of {group}"
         )
     if len(points) > 1:
         packages = ", ".join(sorted(_package(point) for point in points))

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from cidesign.device.bridge import BackendOptions, open_backend, serve
+from cidesign.device.bridge import open_backend, serve
+from cidesign.device.controllers import BackendOptions
 from cidesign.device.link.transport import Transport, listen_tcp
 from cidesign.errors import DeviceError
 from cidesign.hardware_profiles.dmd.schema import DmdProfile

@@ -27,9 +27,9 @@ def require_known(name: str, path: Path) -> None:
     known = known_names(MODULES, GROUP)
     if name in known:
         return
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
+    near = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.6)
     hint = f"did you mean {near[0]}? " if near else ""
     raise FileError(
-        f"{path}: controller.value: {name!r} is not known; {hint}known are {', '.join(known)}; a controller of a "
+        f"{path}: controller.value: {name[:60]!r} is not known; {hint}known are {', '.join(known)}; a controller of a "
         "package of its own is known where that package is installed"
     )

@@ -10,8 +10,6 @@ from cidesign.hardware_profiles.sourced import Count, ProfileId, Sourced, Strict
 
 DurationUs = Annotated[int, Field(ge=0, le=1_000_000_000)]
 ExposureUs = Annotated[int, Field(ge=1, le=1_000_000_000)]
-# A word of the table in `controllers`; the loader refuses a profile whose controller is not known on this computer.
-ControllerName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,40}$")]
 # Mirror pitches on the market lie between 5 and 14 um; the wide range still catches a value in mm, nm or m.
 PitchUm = Annotated[float, Field(ge=1.0, le=100.0, allow_inf_nan=False)]
 
@@ -113,7 +111,8 @@ class DmdProfile(Strict):
     id: ProfileId
     name: Text
     summary: Text
-    controller: Sourced[ControllerName]
+    # A word of the table in `controllers`; the loader refuses a profile file whose controller is not known here.
+    controller: Sourced[Text]
     dual_controller: Sourced[bool]
     mirrors: MirrorArray
     bit_depths: dict[Annotated[str, Field(pattern=r"^[1-8]$")], BitDepthLimits]
