@@ -18,8 +18,10 @@ if not (Path(__file__).parent / "export").is_dir():
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from cidesign.api import check as check
     from cidesign.api import emulate as emulate
     from cidesign.api import evaluate as evaluate
+    from cidesign.api import export as export
     from cidesign.api import open_run as open_run
     from cidesign.api import profile as profile
     from cidesign.api import profiles as profiles

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cidesign.errors import InputError
 from cidesign.hardware_profiles.loader import ProfileEntry, load_dmd, load_profile, shipped_profiles
@@ -17,10 +17,12 @@ from cidesign.runs import Run
 from cidesign.runs import open_run as _open_run
 
 if TYPE_CHECKING:
+    from cidesign.checking import CheckReport
     from cidesign.device.link.messages import LinkStatus
     from cidesign.device.link.transfer import Progress
     from cidesign.device.link.upload import Uploaded
     from cidesign.distill.evaluation import Evaluation, EvaluationListener
+    from cidesign.export.family import Exported
     from cidesign.report.run_report import Report
 
 # What names a file or a folder.
@@ -45,6 +47,44 @@ def open_run(run: Run | Place | None = None) -> Run:
     return run if isinstance(run, Run) else _open_run(None if run is None else Path(run), Run)
 
 
+def _folder(what: "Exported | Place") -> Path:
+    return Path(what) if isinstance(what, str | PathLike) else what.folder
+
+
+def export(
+    run: Run | Place,
+    out: Place | None = None,
+    *,
+    formats: Sequence[str] = (),
+    force: bool = False,
+    on_note: Callable[[str], None] | None = None,
+    **settings: Any,
+) -> "Exported":
+    """The files that the device, the mask shop or the scanner takes, with a manifest, read back bit for bit.
+
+    `settings` are those of the device family by name (`exposure_us`, `sync_every`; `tone`; `te_ms`, `kind`); a wrong
+    name lists them.  Written to RUN/export unless `out` says where.  Raises `LimitError` for what the device cannot do.
+    """
+    from cidesign.exporting import export_run
+
+    return export_run(open_run(run), None if out is None else Path(out), tuple(formats), force, settings, on_note)
+
+
+def check(
+    what: "Run | Exported | Place", profile: HardwareProfile | Place | None = None, **settings: Any
+) -> "CheckReport":
+    """A run (and its exports), an export folder or a single file against the limits of its device.
+
+    What was found, and what was not evaluated, is in `.found`; a single file that is wrong is told by `.ok` and
+    `.failure`.  A run or an export raises `LimitError` or `FileError` at the first thing that is wrong.
+    """
+    from cidesign.checking import check_path
+
+    path = what.path if isinstance(what, Run) else _folder(what)
+    device = profile if profile is None or isinstance(profile, HardwareProfile) else str(profile)
+    return check_path(path, device, settings)
+
+
 def evaluate(
     run: Run | Place,
     data: Place | None = None,
@@ -64,7 +104,7 @@ def evaluate(
 
 
 def upload(
-    export: Place,
+    export: "Exported | Place",
     port: str,
     *,
     baud: int = 115_200,
@@ -88,7 +128,7 @@ def upload(
     if repeats and not start:
         raise InputError("repeats counts showings of the sequence; it needs start=True")
     device = None if profile is None else load_dmd(str(profile))
-    plan = plan_upload(Path(export), device, baud, images_in_flash)
+    plan = plan_upload(_folder(export), device, baud, images_in_flash)
     return send(plan, port, baud, resume=resume, start=start, repeats=repeats, on_note=on_note, on_progress=on_progress)
 
 

@@ -7,7 +7,9 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
-NAMES = frozenset({"emulate", "evaluate", "open_run", "profile", "profiles", "report", "status", "stop", "upload"})
+NAMES = frozenset(
+    {"check", "emulate", "evaluate", "export", "open_run", "profile", "profiles", "report", "status", "stop", "upload"}
+)
 
 
 def verb(name: str) -> Callable[..., Any]:
