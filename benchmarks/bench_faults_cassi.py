@@ -107,7 +107,7 @@ def _decode(
     system: ImagingSystem, y: NDArray[np.float64], encoder: MeasuredCassiEncoder, variance: NDArray[np.float64]
 ) -> NDArray[np.float32]:
     readings = torch.from_numpy(np.where(encoder.valid.numpy(), y, 0.0).astype(np.float32))[None]
-    cube: NDArray[np.float32] = system.decoder(readings, encoder).image[0].numpy()
+    cube: NDArray[np.float32] = system.decoder(readings, encoder).prediction[0].numpy()
     return cube
 
 

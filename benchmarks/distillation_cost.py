@@ -37,12 +37,11 @@ def _training(profile_name: str, variant: str, steps: int) -> Iterator[float]:
     from cidesign.distill.loop import make_optimiser, train_phase
     from cidesign.distill.presets import settings_for
     from cidesign.hardware_profiles.loader import load_profile
-    from cidesign.modality import Request
 
     profile = load_profile(profile_name)
-    settings = settings_for(Request(), profile)
+    settings = settings_for(profile)
     changes = {"images": settings.batch, "validation_images": 8, "student_epochs": steps, **VARIANTS[variant]}
-    settings = settings.model_copy(update=changes)
+    settings = settings.changed(**changes)
     train = torch.from_numpy(load_images(settings, profile).train)
     maker = SystemMaker(settings, profile, train)
     system = maker.system("student")

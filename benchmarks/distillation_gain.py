@@ -57,22 +57,21 @@ class Bench:
         from cidesign.distill.job import SystemMaker
         from cidesign.distill.presets import settings_for
         from cidesign.hardware_profiles.loader import load_profile
-        from cidesign.modality import Request
 
         torch.use_deterministic_algorithms(True, warn_only=torch.cuda.is_available())
         scale = SCALES[scale_name]
         side, images, validation, channels = scale.sizes[modality]
         self.profile = load_profile(PROFILES[modality])
-        settings = settings_for(Request(seed=seed, side=side), self.profile)
-        self.settings = settings.model_copy(
-            update={
-                "images": images,
-                "validation_images": validation,
-                "channels": channels,
-                "teacher_epochs": scale.teacher_epochs,
-                "student_epochs": scale.student_epochs,
-                **changes,
-            }
+        self.settings = settings_for(
+            self.profile,
+            seed=seed,
+            side=side,
+            images=images,
+            validation_images=validation,
+            channels=channels,
+            teacher_epochs=scale.teacher_epochs,
+            student_epochs=scale.student_epochs,
+            **changes,
         )
         self.modality, self.file = modality, out / f"{scale_name}-{modality}-{seed}.json"
         self.rows: dict[str, dict[str, float]] = json.loads(self.file.read_text()) if self.file.exists() else {}
@@ -130,7 +129,7 @@ class Bench:
         from cidesign.distill.job import SystemMaker
         from cidesign.distill.loop import make_optimiser, train_phase
 
-        settings = self.settings.model_copy(update=changes)
+        settings = self.settings.changed(**changes)
         maker = SystemMaker(settings, self.profile, self.train)
         if self.start is not None:
             maker.optics.start = self.start  # type: ignore[method-assign]
@@ -250,7 +249,7 @@ def noise_rows(bench: Bench) -> None:
     for level in levels:
         if f"noise {level:g}: ours" in bench.rows:
             continue
-        bench.settings = usual.model_copy(update={field: level})
+        bench.settings = usual.changed(**{field: level})
         bench.maker = SystemMaker(bench.settings, bench.profile, bench.train)
         bench.row(f"noise {level:g}: E2E, T + S epochs", lambda: bench.alone(both))
         teacher = bench.taught("teacher", None, None)

@@ -20,12 +20,11 @@ from cidesign.device.link.messages import Begin, Data, Named, ObjectKind, Slot, 
 from cidesign.distill.job import Listener, start_run
 from cidesign.distill.presets import settings_for
 from cidesign.hardware_profiles.loader import load_profile, shipped_profiles
-from cidesign.modality import Request
 
 RUNS = {
-    "single-pixel": ("dlp4500", Request(side=8, own={"patterns": 20}), {"images": 96}),
-    "cassi": ("chrome-laser-10um", Request(side=16), {"images": 48}),
-    "mri": ("mri-generic-3t", Request(side=32, own={"coils": 2, "lines": 12, "calibration": 8}), {"images": 48}),
+    "single-pixel": ("dlp4500", {"side": 8, "patterns": 20, "images": 96}),
+    "cassi": ("chrome-laser-10um", {"side": 16, "images": 48}),
+    "mri": ("mri-generic-3t", {"side": 32, "coils": 2, "lines": 12, "acs_lines": 8, "images": 48}),
 }
 SHARED = Path(__file__).parent.parent.parent / "shared" / "data"
 
@@ -52,8 +51,8 @@ ISMRMRD_HEADER = """<?xml version="1.0"?>
 
 def main(folder: Path) -> None:
     """Write all seeds below `folder`."""
-    for name, (profile, request, changes) in RUNS.items():
-        _chain(folder / name, profile, request, changes)
+    for name, (profile, values) in RUNS.items():
+        _chain(folder / name, profile, values)
     _command("export", folder / "single-pixel" / "run", "--out", folder / "single-pixel" / "hdmi", "--format", "hdmi")
     _profiles(folder / "profiles")
     _pictures(folder / "pictures")
@@ -65,12 +64,12 @@ def main(folder: Path) -> None:
     _link(folder / "link")
 
 
-def _chain(folder: Path, profile_name: str, request: Request, changes: dict[str, int]) -> None:
+def _chain(folder: Path, profile_name: str, values: dict[str, int]) -> None:
     """A run trained for one epoch, with everything that follows it."""
     folder.mkdir(parents=True)
     profile = load_profile(profile_name)
-    changes |= {"validation_images": 16, "batch": 16, "channels": 4, "teacher_epochs": 1, "student_epochs": 1}
-    settings = settings_for(request, profile).model_copy(update=changes)
+    tiny = {"validation_images": 16, "batch": 16, "channels": 4, "teacher_epochs": 1, "student_epochs": 1}
+    settings = settings_for(profile, **values, **tiny)
     run = folder / "run"
     start_run(run, settings, profile, False, Listener())
     _command("export", run, "--out", folder / "export")

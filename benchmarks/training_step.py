@@ -17,7 +17,6 @@ from cidesign.distill.job import SystemMaker
 from cidesign.distill.loop import as_floats, make_optimiser, train_phase
 from cidesign.distill.presets import settings_for
 from cidesign.hardware_profiles.loader import load_profile
-from cidesign.modality import Request
 from cidesign.models.system import ImagingSystem
 from cidesign.run_settings import TrainingSettings
 
@@ -49,7 +48,7 @@ def plain_round(system: ImagingSystem, optimiser: torch.optim.Optimizer, images:
     """Images per second of the plain loop."""
     started = time.perf_counter()
     for x in DataLoader(PlainImages(images), batch_size=batch, shuffle=True, drop_last=True):
-        loss = torch.nn.functional.mse_loss(system(x).image, x)
+        loss = torch.nn.functional.mse_loss(system(x).prediction, x)
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
@@ -69,9 +68,9 @@ def shipped_round(
 def measure(profile_name: str) -> None:
     """Print the row of one modality."""
     profile = load_profile(profile_name)
-    settings = settings_for(Request(device="cpu"), profile)
+    settings = settings_for(profile, device="cpu")
     changes = {"teacher_epochs": 1, "images": STEPS * settings.batch, "validation_images": 1}
-    settings = settings.model_copy(update=changes)
+    settings = settings.changed(**changes)
     images = torch.from_numpy(load_images(settings, profile).train)
     maker = SystemMaker(settings, profile, images)
     plain, shipped = maker.system("student"), maker.system("student")

@@ -6,10 +6,10 @@ A modality is one folder below `cidesign/modalities/`, one below `calibration/`,
 import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from cidesign.errors import FileError
 
@@ -42,7 +42,7 @@ FOLDERS = {
 
 @dataclass(frozen=True)
 class Preset:
-    """How large and how long a run trains."""
+    """How large and how long a run trains; `channels` is the width of a decoder that has one."""
 
     side: int
     images: int
@@ -51,30 +51,6 @@ class Preset:
     channels: int
     teacher_epochs: int
     student_epochs: int
-
-
-@dataclass(frozen=True)
-class Request:
-    """What a user asked for; None leaves the preset's value, or the device's.
-
-    `own` holds the settings of the modality alone (`patterns`, `coils`, ...), those that were given.
-    """
-
-    preset: str = "quick"
-    seed: int = 1
-    data: str | None = None
-    side: int | None = None
-    device: str = "auto"
-    decoder: str = "unet"
-    ladder: tuple[str, ...] | None = None
-    start: Literal["teacher", "fresh"] = "teacher"
-    losses: Literal["effective", "published"] = "effective"
-    weighting: Literal["fixed", "gradient"] = "fixed"
-    weight_decoder: float | None = None
-    weight_encoder: float | None = None
-    teacher_epochs: int | None = None
-    student_epochs: int | None = None
-    own: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Bench(NamedTuple):
@@ -98,12 +74,14 @@ class Modality(ABC):
     # The run as one of this modality, with settings, profile and design of these types.
     run_type: "ClassVar[type[Run]]"
     presets: ClassVar[dict[str, Preset]]
-    # The relaxations of the teacher where none are asked for.
-    ladder: ClassVar[tuple[str, ...]]
-    # Options of the command line that are this modality's alone -> names of `Request.own`.
-    options: ClassVar[tuple[str, ...]]
+    # Shorter names of settings, which the command line has as options -> the fields.
+    words: ClassVar[Mapping[str, str]] = {}
+    # Names that stand for no field, but that `settings` derives fields from.
+    derived: ClassVar[frozenset[str]] = frozenset()
     # What the quality figures are figures of: `PSNR of the magnitude`.
     quality: ClassVar[str] = ""
+    # How this modality's own metrics of images and optics are called in a table.
+    headings: ClassVar[Mapping[str, str]] = {}
     # Whether images of one draw are independent; crops of one canvas are alike.
     independent_draws: ClassVar[bool] = False
     # Fine-tuning shows this share of the images that teacher and student were shown together, repetitions counted.
@@ -114,8 +92,14 @@ class Modality(ABC):
     procedural_kind: ClassVar[str]
 
     @abstractmethod
-    def settings(self, request: Request, common: dict[str, Any], profile: "HardwareProfile") -> "TrainingSettings":
-        """All settings of a run; raises `InputError` or `LimitError` for what cannot be trained for the profile."""
+    def settings(
+        self, values: dict[str, Any], profile: "HardwareProfile", typed: Mapping[str, str]
+    ) -> "TrainingSettings":
+        """All settings of a run, from those that are given or preset; the modality derives the others.
+
+        `typed` maps fields to the names that the user gave them.  Raises `InputError` or `LimitError` for what cannot
+        be trained for the profile.
+        """
 
     @abstractmethod
     def described(self, settings: "TrainingSettings", profile: "HardwareProfile") -> str:

@@ -1,14 +1,75 @@
 """Everything that decides a run's result, beside the profile and the library versions."""
 
-from typing import Annotated, Literal
+import difflib
+import os
+from collections.abc import Mapping
+from numbers import Integral, Real
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from cidesign.errors import InputError
 
 PositiveInt = Annotated[int, Field(ge=1, le=100_000_000)]
 PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Side = Annotated[int, Field(ge=4, le=1024)]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
+Ladder = Annotated[tuple[str, ...], Field(min_length=1, strict=False)]
 MOST_TEACHERS = 10
+
+_Model = TypeVar("_Model", bound=BaseModel)
+
+
+def validated(kind: type[_Model], values: Mapping[str, Any], spelled: Mapping[str, str] | None = None) -> _Model:
+    """A settings model of values; raises `InputError`, one line with the name, the value and the limit.
+
+    `spelled` maps fields to the names that the user typed for them.
+    """
+    try:
+        return kind.model_validate(dict(values))
+    except ValidationError as error:
+        problem = error.errors()[0]
+        more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+        raise InputError(_said(problem, kind, spelled or {}) + more) from error
+
+
+def _said(problem: Any, kind: type[BaseModel], spelled: Mapping[str, str]) -> str:
+    if problem["type"] == "value_error":  # a rule over several settings, which words itself
+        return str(problem["ctx"]["error"])
+    path = [str(part) for part in problem["loc"]]
+    name = ".".join([spelled.get(path[0], path[0]), *path[1:]])
+    if problem["type"] == "extra_forbidden":
+        return unknown(name, list(kind.model_fields))
+    if problem["type"] == "missing":
+        return f"{name}: this setting is needed"
+    return f"{name} {shown_value(problem['input'])}: {problem['msg'].removeprefix('Input ')}"
+
+
+def unknown(name: str, known: list[str]) -> str:
+    """What to say of a setting that there is not."""
+    near = difflib.get_close_matches(name, known, 1)
+    meant = f"did you mean {near[0]}? " if near else ""
+    return f"{name}: no such setting here; {meant}Known are {', '.join(known)}"
+
+
+def shown_value(value: Any) -> str:
+    """A value for one line of an error."""
+    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
+        return str(int(value))
+    text = value if isinstance(value, str) and value.isprintable() else repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def plain(value: Any) -> Any:
+    """Numbers of other libraries as Python's, paths as text: what a record holds."""
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, Integral):
+        return int(value)
+    if isinstance(value, Real):
+        return float(value)
+    return os.fspath(value) if isinstance(value, os.PathLike) else value
 
 
 class TrainingSettings(BaseModel):
@@ -18,41 +79,78 @@ class TrainingSettings(BaseModel):
     the one that guides the student; `teacher_epochs` are shared out evenly among them.  `start` says where the
     student begins: at the `teacher`'s optics and decoder, or `fresh`.  `losses` are the `effective` forms (of what is
     built, scale-free) or the `published` ones; `weight_*` weigh task, decoder (features) and encoder
-    (operators), as they are (`fixed`) or balanced by their gradients (`gradient`).  `stages` counts the steps of the
-    unrolled decoder.  `precision` is that of the network during training.
+    (operators), as they are (`fixed`) or balanced by their gradients (`gradient`).  `decoder` and `task` are names of
+    their tables; `decoder_settings` are the decoder's own, which it checks itself when it is built (reading a run
+    loads no network).  `precision` is that of the network during training.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
+    # Fields of older records under their names of today, and fields that they do not have.
+    renamed: ClassVar[Mapping[str, str]] = {}
+    added_later: ClassVar[frozenset[str]] = frozenset({"decoder_settings", "task"})
+
     # Which modality's settings these are: one of `cidesign.modality.FOLDERS`.
     modality: str
-    preset: str
-    seed: Annotated[int, Field(ge=0, lt=2**32)]
+    preset: str = "quick"
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 1
     # Pixels along a side of the image.
-    side: Side
-    data: str
-    images: PositiveInt
-    validation_images: PositiveInt
-    batch: PositiveInt
-    decoder: Literal["unet", "unrolled"]
-    channels: Annotated[int, Field(ge=4, le=256)]
-    stages: Annotated[int, Field(ge=1, le=20)]
-    ladder: Annotated[tuple[str, ...], Field(min_length=1, max_length=MOST_TEACHERS, strict=False)]
-    teacher_epochs: PositiveInt
-    student_epochs: PositiveInt
-    start: Literal["teacher", "fresh"]
-    learning_rate: PositiveFloat
-    optics_learning_rate: PositiveFloat
-    precision: Literal["float32", "bfloat16"]
-    device: str
-    losses: Literal["effective", "published"]
-    weighting: Literal["fixed", "gradient"]
-    weight_task: NonNegative
-    weight_decoder: NonNegative
-    weight_encoder: NonNegative
+    side: Side = 32
+    data: Annotated[str, Field(min_length=1)] = "procedural"
+    images: PositiveInt = 4_000
+    validation_images: PositiveInt = 400
+    batch: PositiveInt = 32
+    decoder: Name = "unet"
+    decoder_settings: dict[Name, bool | int | float | str] = Field(default_factory=dict)
+    task: Name = "reconstruct"
+    ladder: Ladder
+    teacher_epochs: PositiveInt = 4
+    student_epochs: PositiveInt = 4
+    start: Literal["teacher", "fresh"] = "teacher"
+    learning_rate: PositiveFloat = 1e-3
+    optics_learning_rate: PositiveFloat = 1e-2
+    precision: Literal["float32", "bfloat16"] = "float32"
+    device: str = "cpu"
+    losses: Literal["effective", "published"] = "effective"
+    weighting: Literal["fixed", "gradient"] = "fixed"
+    # The guiding terms are off: measured with the warm start, none of them helps (docs/results.md).
+    weight_task: NonNegative = 1.0
+    weight_decoder: NonNegative = 0.0
+    weight_encoder: NonNegative = 0.0
 
     @model_validator(mode="after")
-    def _check_ladder(self) -> "TrainingSettings":
-        if len(self.ladder) > self.teacher_epochs:
-            raise ValueError(f"ladder: {len(self.ladder)} teachers cannot share {self.teacher_epochs} teacher epochs")
+    def _check_ladder(self) -> Self:
+        if len(self.ladder) > min(self.teacher_epochs, MOST_TEACHERS):
+            raise ValueError(
+                f"ladder {','.join(self.ladder)}: {len(self.ladder)} teachers; each needs an epoch of the "
+                f"{self.teacher_epochs} of teacher_epochs, and {MOST_TEACHERS} are the most"
+            )
         return self
+
+    def changed(self, **values: Any) -> Self:
+        """These settings with other values, checked like new ones; raises `InputError`, or `LimitError` for a budget.
+
+        `decoder_settings` are given whole; a decoder checks its own when it is built.
+        """
+        return validated(type(self), {**dict(self), **{name: plain(value) for name, value in values.items()}})
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """A copy; pydantic's own would take any value."""
+        copied = super().model_copy(deep=deep)
+        return copied.changed(**update) if update else copied
+
+    @classmethod
+    def from_record(cls, stored: Mapping[str, Any]) -> Self:
+        """The settings in a run's record, of this version or an older one; nothing that they must hold is filled in.
+
+        Raises `InputError` or `LimitError`, as `validated` does.
+        """
+        values = {cls.renamed.get(name, name): value for name, value in stored.items()}
+        if "decoder_settings" not in values:  # knobs of the two first decoders stood among the others, in every run
+            knobs = {name: values.pop(name) for name in ("channels", "stages") if name in values}
+            wanted = {"unet": ("channels",), "unrolled": ("channels", "stages")}.get(str(values.get("decoder")), knobs)
+            values["decoder_settings"] = {name: knobs[name] for name in wanted if name in knobs}
+        missing = [name for name in cls.model_fields if name not in values and name not in cls.added_later]
+        if missing:
+            raise InputError(f"{missing[0]}: this setting is missing")
+        return validated(cls, values)

@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any, ClassVar, Generic, Literal, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, SerializeAsAny, ValidationError, field_validator
-from pydantic_core import PydanticCustomError
+from pydantic_core import PydanticCustomError, to_json
 
 from cidesign import __version__
-from cidesign.errors import FileError, InputError
+from cidesign.errors import CidesignError, FileError, InputError
 from cidesign.files import read_json, require_folder, write_json
 from cidesign.hardware_profiles.loader import validate_profile
 from cidesign.hardware_profiles.schema import HardwareProfile
@@ -51,9 +51,9 @@ class RunRecord(BaseModel):
             known = {"name": repr(name)[:60], "known": ", ".join(FOLDERS)}
             raise PydanticCustomError("modality", "modality {name} is not known; known are {known}", known)
         try:
-            return modality(name).settings_type.model_validate(value)
-        except ValidationError as error:
-            raise PydanticCustomError("settings", "{problem}", {"problem": first_problem(error)}) from error
+            return modality(name).settings_type.from_record(value)
+        except CidesignError as error:
+            raise PydanticCustomError("settings", "{problem}", {"problem": str(error)}) from error
 
 
 class Run:
@@ -71,6 +71,7 @@ class Run:
                 f"{path}: run.json has schema version {version!r}, cidesign {__version__} reads {SCHEMA_VERSION}; "
                 "use the version of cidesign that wrote it"
             )
+        self._settings_as_stored: Any = raw.get("settings")
         try:
             self.record = RunRecord.model_validate(raw)
         except ValidationError as error:
@@ -80,6 +81,11 @@ class Run:
     def settings(self) -> TrainingSettings:
         """What was asked for."""
         return self.record.settings
+
+    @property
+    def settings_text(self) -> str:
+        """The settings as they stand in the record: what a run of an older version is known by stays what it was."""
+        return to_json(self._settings_as_stored).decode()
 
     @property
     def complete(self) -> bool:

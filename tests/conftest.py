@@ -18,10 +18,12 @@ if TYPE_CHECKING:  # the tests of the bench half start without pydantic's profil
 PROFILES = {"single-pixel": "dlp4500", "cassi": "chrome-laser-10um", "mri": "mri-generic-3t"}
 COMMON: dict[str, Any] = {
     "preset": "quick", "seed": 3, "side": 8, "data": "procedural", "images": 96, "validation_images": 32, "batch": 16,
-    "decoder": "unet", "channels": 4, "stages": 2, "ladder": ("real",), "teacher_epochs": 2, "student_epochs": 2,
+    "decoder": "unet", "ladder": ("real",), "teacher_epochs": 2, "student_epochs": 2,
     "start": "teacher", "learning_rate": 1e-3, "optics_learning_rate": 1e-2, "precision": "float32", "device": "cpu",
     "losses": "effective", "weighting": "fixed", "weight_task": 1.0, "weight_decoder": 0.3, "weight_encoder": 0.1,
 }  # fmt: skip
+# Of the decoder's own settings; those that it has are given to it.
+KNOBS: dict[str, Any] = {"channels": 4, "stages": 2}
 OWN: dict[str, dict[str, Any]] = {
     "single-pixel": {
         "patterns": 7, "bit_depth": 1, "encoding": "complementary", "photoelectrons_per_frame": 1e6,
@@ -29,7 +31,7 @@ OWN: dict[str, dict[str, Any]] = {
     },
     # 8 bands in steps of one pixel spread over 7: a code of 12 pixels, so that bands overlap.
     "cassi": {"side": 12, "photoelectrons_full_scale": 20_000.0, "read_noise_photoelectrons": 5.0},
-    "mri": {"side": 16, "acquired": 4, "calibration": 2, "coils": 1, "noise": 0.01, "ladder": ("R2",)},
+    "mri": {"side": 16, "acquired": 4, "acs_lines": 2, "coils": 1, "noise": 0.01, "ladder": ("R2",)},
 }  # fmt: skip
 
 
@@ -38,7 +40,11 @@ def make_settings() -> Callable[..., TrainingSettings]:
     """Settings of a run that trains in a second: `make_settings("mri", coils=4)`."""
 
     def make(modality: str = "single-pixel", **changes: Any) -> TrainingSettings:
-        return modality_named(modality).settings_type(**{**COMMON, **OWN[modality], **changes})
+        knobs = {name: changes.pop(name, value) for name, value in KNOBS.items()}
+        values = {**COMMON, **OWN[modality], **changes}
+        if values["decoder"] == "unet":
+            del knobs["stages"]
+        return modality_named(modality).settings_type(**{"decoder_settings": knobs, **values})
 
     return make
 

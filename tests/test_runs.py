@@ -122,8 +122,11 @@ def test_a_foreign_kind_of_design_is_noticed(make: Make, tmp_path: Path) -> None
         ({"settings": {"modality": "radar"}}, "settings.*modality"),
         ({"settings": {"modality": "mri"}}, r"settings: "),
         ({"settings": {"ladder": []}}, "ladder"),
-        ({"settings": {"ladder": ["real", "4-bit", "1-bit"]}}, "3 teachers cannot share 2 teacher epochs"),
-        ({"settings": {"decoder": "magic"}}, "decoder"),
+        ({"settings": {"ladder": ["real", "4-bit", "1-bit"]}}, "3 teachers; each needs an epoch of the 2"),
+        ({"settings": {"decoder": "magic/../trick"}}, "decoder"),
+        ({"settings": {"decoder": 5}}, "decoder 5"),
+        ({"settings": {"decoder_settings": [4]}}, "decoder_settings"),
+        ({"settings": {"task": ""}}, "task"),
         ({"profile": {}}, "kind is None"),
     ],
 )

@@ -43,7 +43,7 @@ def scan_plan(design: Trajectory, coils: int) -> list[PlanStep]:
             PlanStep(
                 title="All lines of the same object",
                 how=f"the design keeps {design.calibration_lines} calibration lines, coil maps call for "
-                f"{LEAST_MAP_LINES} contiguous ones: check that it measures them, or design with --calibration 11",
+                f"{LEAST_MAP_LINES} contiguous ones: check that it measures them, or design with --acs-lines 11",
                 arrays="as the scan itself",
                 why="coil maps, and with 11 lines some can be kept out to try the maps on",
                 needed=False,

@@ -18,11 +18,9 @@ set_option = click.option(
 )
 
 
-def assigned(assignments: tuple[str, ...]) -> dict[str, Any]:
-    """NAME=VALUE words as a dictionary; values are TOML (numbers, true, false), anything else is text."""
-    import tomllib
-
-    fields: dict[str, Any] = {}
+def assigned_texts(assignments: tuple[str, ...]) -> dict[str, str]:
+    """NAME=VALUE words as names and texts; raises `UsageError` for what is no such word, and for a name given twice."""
+    fields: dict[str, str] = {}
     for text in assignments:
         name, equals, raw = text.partition("=")
         name = name.strip().replace("-", "_")
@@ -30,10 +28,20 @@ def assigned(assignments: tuple[str, ...]) -> dict[str, Any]:
             raise click.UsageError(f"--set {text}: write NAME=VALUE, for example te_ms=5")
         if name in fields:
             raise click.UsageError(f"--set {text}: {name} is given twice")
+        fields[name] = raw.strip()
+    return fields
+
+
+def assigned(assignments: tuple[str, ...]) -> dict[str, Any]:
+    """NAME=VALUE words as a dictionary; values are TOML (numbers, true, false), anything else is text."""
+    import tomllib
+
+    fields: dict[str, Any] = {}
+    for name, raw in assigned_texts(assignments).items():
         try:
-            fields[name] = tomllib.loads(f"value = {raw.strip()}")["value"]
+            fields[name] = tomllib.loads(f"value = {raw}")["value"]
         except tomllib.TOMLDecodeError:
-            fields[name] = raw.strip()
+            fields[name] = raw
     return fields
 
 

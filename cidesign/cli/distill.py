@@ -8,19 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cidesign.cli.assignments import assigned_texts
 from cidesign.cli.output import force_option, json_option, next_step, note, quoted, result
+from cidesign.models.decoders import DECODERS
 from cidesign.signals import break_off, exit_code_of, signals_to
 from cidesign.text import table
 
 if TYPE_CHECKING:
     from cidesign.runs import Run
 
-
-# Options that every modality has; what else is typed goes to the modality, under its own name.
-COMMON_OPTIONS = (
-    "preset", "seed", "data", "side", "device", "decoder", "start", "losses", "weighting", "weight_decoder",
-    "weight_encoder", "teacher_epochs", "student_epochs",
-)  # fmt: skip
 
 # Lines for people; evaluate's --json names all.
 MOST_NAMED = 20
@@ -31,10 +27,10 @@ MOST_NAMED = 20
 @click.option("--out", type=click.Path(path_type=Path), help="The run folder [default: runs/PROFILE-PRESET].")
 @click.option("--data", help="Images, spectral cubes or MR slices: a file or folder [default: procedural ones].")
 @click.option("--preset", type=click.Choice(["quick", "standard", "paper"]), default="quick", show_default=True)
-@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=1, show_default=True)
+@click.option("--seed", type=click.IntRange(0, 2**32 - 1), help="[default: 1]")
 @click.option("--side", type=int, help="Pixels along a side of the image; lines of an MRI matrix [default: preset's].")
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1 ...")
-@click.option("--decoder", type=click.Choice(["unet", "unrolled"]), default="unet", show_default=True)
+@click.option("--device", help="auto, cpu, cuda, cuda:1 ... [default: auto]")
+@click.option("--decoder", help=f"{', '.join(DECODERS)}, or one of an installed package [default: unet].")
 @click.option(
     "--ladder",
     help="Teachers, the freest first: real,4-bit or real@204 (DMD), real (aperture), R2,R3 or soft (MRI).",
@@ -42,23 +38,17 @@ MOST_NAMED = 20
 @click.option(
     "--start",
     type=click.Choice(["teacher", "fresh"]),
-    default="teacher",
-    show_default=True,
-    help="Where the student begins: at its teacher's optics and decoder, or anew.",
+    help="Where the student begins: at its teacher's optics and decoder [default], or anew.",
 )
 @click.option(
     "--losses",
     type=click.Choice(["effective", "published"]),
-    default="effective",
-    show_default=True,
-    help="Guiding terms on what is built and free of scale, or as published.",
+    help="Guiding terms on what is built and free of scale [default], or as published.",
 )
 @click.option(
     "--weighting",
     type=click.Choice(["fixed", "gradient"]),
-    default="fixed",
-    show_default=True,
-    help="Guiding terms with fixed weights, or balanced by their gradients.",
+    help="Guiding terms with fixed weights [default], or balanced by their gradients.",
 )
 @click.option("--weight-decoder", type=click.FloatRange(0, 1e6), help="Guiding term on features [default: 0].")
 @click.option("--weight-encoder", type=click.FloatRange(0, 1e6), help="Guiding term on operators [default: 0].")
@@ -84,13 +74,24 @@ MOST_NAMED = 20
 )
 @click.option("--exposure-us", type=float, help="DMD: exposure of a frame [default: the shortest allowed].")
 @click.option("--acceleration", type=float, help="MRI: R, lines of the matrix over lines acquired [default: 4].")
-@click.option("--lines", type=int, help="MRI: lines acquired, calibration lines included, instead of --acceleration.")
-@click.option("--calibration", type=int, help="MRI: central lines that are always acquired [default: 1/16 of all].")
+@click.option("--lines", type=int, help="MRI: lines acquired, ACS lines included, instead of --acceleration.")
+@click.option(
+    "--acs-lines",
+    type=int,
+    help="MRI: central lines that are always acquired, for coil maps (auto-calibration) [default: 1/16 of all].",
+)
 @click.option("--coils", type=click.IntRange(1, 64), help="MRI: receive coils [default: 1].")
 @click.option(
     "--noise",
     type=click.FloatRange(min=1e-6),
     help="MRI: standard deviation of a sample's real and imaginary part, largest pixel = 1 [default: 0.01].",
+)
+@click.option(
+    "--set",
+    "assignments",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Any setting of the run by its name (images=2000, channels=32); a wrong name lists them. Repeatable.",
 )
 @click.option("--resume", is_flag=True, help="Finish the interrupted run in --out (or the newest one).")
 @force_option
@@ -98,11 +99,12 @@ MOST_NAMED = 20
 def command(
     profile_name: str | None,
     out: Path | None,
-    ladder: str | None,
+    preset: str,
+    assignments: tuple[str, ...],
     resume: bool,
     force: bool,
     as_json: bool,
-    **asked: Any,
+    **options: Any,
 ) -> None:
     """Design a measurement: train a teacher with freer optics, then a student that the device can realise.
 
@@ -117,23 +119,33 @@ def command(
         raise click.UsageError(
             "--profile is needed, for example --profile dlp4500 (`cidesign profiles list` shows all)"
         )
-    from cidesign.distill.presets import settings_for
+    from cidesign.distill.presets import settings_for, values_of_texts
     from cidesign.hardware_profiles.loader import load_profile
-    from cidesign.modality import Request, modality
+    from cidesign.modality import modality
 
     profile = load_profile(profile_name)
-    rungs = tuple(word.strip() for word in ladder.split(",")) if ladder is not None else None
-    common = {name: value for name, value in asked.items() if name in COMMON_OPTIONS}
-    own = {name: value for name, value in asked.items() if name not in COMMON_OPTIONS and value is not None}
-    settings = settings_for(Request(**common, ladder=rungs, own=own), profile)
+    typed = {name: value for name, value in options.items() if value is not None}
+    texts = assigned_texts(assignments)
+    for name in texts:
+        _refuse_twice(name, typed)
+    asked_decoder = {"decoder": typed["decoder"]} if "decoder" in typed else {}
+    set_values = values_of_texts(profile, {**asked_decoder, **texts})
+    settings = settings_for(profile, preset, **{**set_values, **typed})
     described = modality(settings.modality).described(settings, profile)
     path = out or Path("runs") / f"{profile.id}-{settings.preset}"
     note(f"profile {profile.id}, preset {settings.preset}: {described}; run folder {path}")
     from cidesign.distill.job import start_run
 
-    with _Display(path) as display:
+    with _Display(path, settings.task) as display:
         run = start_run(path, settings, profile, force, display.listener)
     _report(run, as_json)
+
+
+def _refuse_twice(name: str, typed: dict[str, Any]) -> None:
+    if name == "preset":
+        raise click.UsageError("--set preset: has an option of its own; write --preset NAME")
+    if name in typed:
+        raise click.UsageError(f"--set {name}: given as --{name.replace('_', '-')} too; give it once")
 
 
 def _refuse_changes(context: click.Context) -> None:
@@ -145,7 +157,7 @@ def _refuse_changes(context: click.Context) -> None:
         and context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
     ]
     if given:
-        option = "--" + given[0].removesuffix("_name").replace("_", "-")
+        option = "--set" if given[0] == "assignments" else "--" + given[0].removesuffix("_name").replace("_", "-")
         raise click.UsageError(f"{option} cannot be given with --resume: a resumed run keeps its own settings")
 
 
@@ -154,8 +166,9 @@ def _resume(out: Path | None) -> "Run":
     from cidesign.runs import Run, newest_unfinished_run
 
     path = out or newest_unfinished_run()
-    note(f"{path}: finished already; nothing to do" if Run(path).complete else f"resuming {path}")
-    with _Display(path) as display:
+    opened = Run(path)
+    note(f"{path}: finished already; nothing to do" if opened.complete else f"resuming {path}")
+    with _Display(path, opened.settings.task) as display:
         return resume_run(path, display.listener)
 
 
@@ -165,8 +178,11 @@ class _Display:
     A second Ctrl-C breaks off at once; batch systems and terminals send their signals twice and mean no more by it.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, task: str) -> None:
+        from cidesign.distill.tasks import task_named
+
         self.path = path
+        self.task = task_named(task)
         self.training = False
         self.stopped_by: int | None = None
         self.handlers = contextlib.ExitStack()
@@ -182,12 +198,13 @@ class _Display:
             TextColumn("{task.description:8s}"),
             BarColumn(),
             TextColumn("{task.percentage:3.0f} %"),
-            TextColumn("loss {task.fields[loss]:.5f}  PSNR {task.fields[psnr]:5.2f} dB"),
+            TextColumn("loss {task.fields[loss]:.5f}  {task.fields[score]}"),
             TextColumn("left"),
             TimeRemainingColumn(),
             console=Console(stderr=True),
         )
         tasks: dict[str, Any] = {}
+        score, *followed = self.task.followed
 
         class Shown(Listener):
             def remark(self, text: str) -> None:
@@ -208,18 +225,18 @@ class _Display:
             def step(self, report: Any) -> None:
                 if report.phase not in tasks:
                     tasks[report.phase] = display.progress.add_task(
-                        report.phase, total=report.steps, completed=report.step - 1, loss=0.0, psnr=0.0
+                        report.phase, total=report.steps, completed=report.step - 1, loss=0.0, score=""
                     )
-                display.progress.update(
-                    tasks[report.phase], completed=report.step, loss=report.loss, psnr=report.psnr_db
-                )
+                shown = f"{score.name} {score.text(report.score):>5s} {score.unit}".rstrip()
+                display.progress.update(tasks[report.phase], completed=report.step, loss=report.loss, score=shown)
                 if display.stopped_by is not None:
                     raise Interrupted
 
             def epoch(self, values: dict[str, Any]) -> None:
+                beside = ", ".join(f"its {one.name} {one.text(values[one.metric])} {one.unit}" for one in followed)
                 display.progress.console.print(
-                    f"{values['phase']} epoch {values['epoch']}: validation {values['psnr_db']:.2f} dB "
-                    f"(its linear estimate {values['linear_psnr_db']:.2f} dB)",
+                    f"{values['phase']} epoch {values['epoch']}: validation {score.text(values[score.metric])} "
+                    f"{score.unit}{f' ({beside})' if beside else ''}",
                     highlight=False,
                 )
 
@@ -245,23 +262,19 @@ class _Display:
 
 
 def _report(run: "Run", as_json: bool) -> None:
+    from cidesign.distill.tasks import task_named
     from cidesign.modality import modality
 
-    metrics = run.record.metrics
+    metrics, columns = run.record.metrics, task_named(run.settings.task).shown
     rows = [
-        (
-            name,
-            f"{metrics[f'{name}_psnr_db']:.2f}",
-            f"{metrics[f'{name}_ssim']:.3f}",
-            f"{metrics[f'{name}_linear_psnr_db']:.2f}",
-        )
+        (name, *(column.text(metrics[f"{name}_{column.metric}"]) for column in columns))
         for name in ("teacher", "student")
     ]
     kind = modality(run.settings.modality)
     timing, remarks = kind.measurement(run)
     lines = [
         f"{run.path}: {kind.described(run.settings, run.profile)}, for {run.profile.id}",
-        table(rows, ("system", "PSNR dB", "SSIM", "linear estimate dB")),
+        table(rows, ("system", *(column.heading() for column in columns))),
         "(validation images; the teacher's optics are freer than the device allows)",
         *remarks,
     ]

@@ -116,7 +116,7 @@ def _images(run: "Run", settings: "FineTuneSettings") -> "tuple[Tensor, Tensor]"
     from cidesign.data.source import load_images
 
     counts = {"images": settings.images, "validation_images": settings.validation_images}
-    found = load_images(run.settings.model_copy(update=counts), run.profile)
+    found = load_images(run.settings.changed(**counts), run.profile)
     note(f"fine-tuning with {found.description}, {settings.epochs} time(s)")
     for remark in found.notes:
         note(f"note: {remark}")

@@ -23,7 +23,7 @@ def train_alone(
     It starts as a student without teacher does, with the same draws, rates and order of images.  With a `design` the
     optics are that design and stay so; without one they are learnt (E2E).  `train` (M, C, H, W) as stored.
     """
-    settings = maker.settings.model_copy(update={"student_epochs": epochs})
+    settings = maker.settings.changed(student_epochs=epochs)
     system = maker.system("student")
     if design is not None:
         maker.optics.place(system.encoder, design)

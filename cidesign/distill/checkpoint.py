@@ -85,7 +85,7 @@ def load_checkpoint(run: Run) -> tuple[Progress, dict[str, Tensor]] | None:
 def _identity(run: Run) -> str:
     """What decides the bits of a run, in one digest."""
     record = run.record
-    parts = (record.settings.model_dump_json(), record.profile_digest, record.data_digest)
+    parts = (run.settings_text, record.profile_digest, record.data_digest)
     return sha256_bytes(*(part.encode() for part in parts))
 
 

@@ -120,7 +120,7 @@ class Comparison:
     def _key(self, name: str, design: Design | None) -> str:
         """A file name that stands for the system and everything that decides it."""
         record = self.run.record
-        parts = [record.settings.model_dump_json(), record.data_digest, record.profile_digest, name]
+        parts = [self.run.settings_text, record.data_digest, record.profile_digest, name]
         parts.append(design.design_digest if design is not None else "")
         return sha256_bytes(*(part.encode() for part in parts))[:16]
 
@@ -136,7 +136,7 @@ def _measured(run: Run, own: TrainingImages, data: str | None) -> Measured:
     if data is None:
         return validation
     if data == "procedural":
-        other = load_images(settings.model_copy(update={"data": data}), run.profile)
+        other = load_images(settings.changed(data=data), run.profile)
         return replace(validation, images=other.validation, where="procedural images")
     kind = modality(settings.modality).scene_word
     if settings.data != "procedural" and Path(data).resolve() == Path(settings.data).resolve():

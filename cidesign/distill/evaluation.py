@@ -6,21 +6,10 @@ from typing import Any
 
 from cidesign.distill.compare import Comparison, Measured, Row
 from cidesign.distill.loop import StepReport
+from cidesign.distill.tasks import task_named
+from cidesign.modality import modality
 from cidesign.runs import Run
 from cidesign.text import table
-
-HEADINGS = {
-    "psnr_db": "PSNR dB",
-    "complex_psnr_db": "complex PSNR dB",
-    "ssim": "SSIM",
-    "hfen_db": "detail error dB",
-    "sam_degrees": "spectral angle deg",
-    "condition_number": "condition number",
-    "row_coherence": "row coherence",
-    "open_fraction": "open fraction",
-    "acceleration": "R",
-    "side_lobe": "side lobe",
-}
 
 
 class EvaluationListener:
@@ -82,18 +71,24 @@ class Evaluation:
         head = f"{len(measured.images)} {measured.where}; equal noise for all; one seed ({seed})"
         if measured.skipped:
             head += f"\n{len(measured.skipped)} left out:\n" + "\n".join(f"  {line}" for line in measured.skipped)
-        heading = ("system", *(HEADINGS[name] for name in columns))
+        settings = self.run.settings
+        headings = {**task_named(settings.task).headings, **modality(settings.modality).headings}
+        heading = ("system", *(headings.get(name, name) for name in columns))
         return "\n".join([head, table(shown, heading), *self._remarks()])
 
     def _remarks(self) -> list[str]:
         """What the table says in one line: the student against the best of the others."""
         if len(self.rows) < 3:
             return []
-        best = max(self.rows[2:], key=lambda row: row.images["psnr_db"])
-        gain = self.rows[0].images["psnr_db"] - best.images["psnr_db"]
+        score = task_named(self.run.settings.task).score
+        best = max(self.rows[2:], key=lambda row: row.images[score.metric])
+        gain = (
+            f"{self.rows[0].images[score.metric] - best.images[score.metric]:+.{score.digits}f} {score.unit}".rstrip()
+        )
+        tenths = f"a few tenths of a {score.unit}" if score.unit else "a few tenths"
         return [
-            f"student - {best.name} (the best of the others, with the same number of epochs in total): {gain:+.2f} dB; "
-            "differences of a few tenths of a dB vary from seed to seed"
+            f"student - {best.name} (the best of the others, with the same number of epochs in total): {gain}; "
+            f"differences of {tenths} vary from seed to seed"
         ]
 
 

@@ -16,14 +16,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cidesign.distill.loop import as_floats, batches, compared, generator_for
+from cidesign.distill.loop import as_floats, batches, generator_for
 from cidesign.distill.losses import decoder_loss, weighted_sum
 from cidesign.distill.presets import gains_from_bfloat16
+from cidesign.distill.streams import Stream
+from cidesign.distill.tasks import task_named
 from cidesign.errors import CidesignError
 from cidesign.modality import modality
 from cidesign.models.decoder import Decoder
 from cidesign.models.system import ImagingSystem
-from cidesign.physics.metrics import psnr_db
 from cidesign.physics.operator_family import OperatorFamily
 from cidesign.run_settings import TrainingSettings
 
@@ -35,9 +36,6 @@ VALIDATION_IMAGES = 128
 IMAGES_PER_DRAW = 8
 # A difference of two decoders, image by image, counts from this many standard errors on.
 REQUIRED_ERRORS = 2.0
-
-# Purposes of random numbers: different from those of `loop.generator_for`'s callers in training.
-_TRAINING_DRAWS, _CHOOSING_DRAWS, _REPORTING_DRAWS = 10, 11, 12
 
 
 @dataclass(frozen=True)
@@ -139,16 +137,14 @@ def fine_tune(
     # Same seed, same bits, as in the training of a run.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(True, warn_only=settings.device != "cpu")
-    asked = run.model_copy(
-        update={"seed": settings.seed, "batch": settings.batch, "device": settings.device, "weight_encoder": 0.0}
-    )
+    asked = run.changed(seed=settings.seed, batch=settings.batch, device=settings.device, weight_encoder=0.0)
     train, held_out = images
     half = len(held_out) // 2
     tuned = copy.deepcopy(system.decoder).requires_grad_(True)
-    before = psnr_of(system.decoder, family, held_out[:half], asked, _CHOOSING_DRAWS)
+    before = psnr_of(system.decoder, family, held_out[:half], asked, Stream.CHOOSING)
     best, choosing = tuned, MeanError(-math.inf, 0.0)
     for epoch in _epochs(tuned, guide, family, train, asked, settings):
-        after = psnr_of(tuned, family, held_out[:half], asked, _CHOOSING_DRAWS)
+        after = psnr_of(tuned, family, held_out[:half], asked, Stream.CHOOSING)
         on_epoch(epoch, float(after.mean()))
         if (gain := mean_error(after - before)).mean > choosing.mean:
             best, choosing = copy.deepcopy(tuned), gain
@@ -158,7 +154,7 @@ def fine_tune(
             "decoder stays. Try another seed"
         )
     best = best.eval().requires_grad_(False)
-    reported = quality(system, best, family, held_out[half:], asked, _REPORTING_DRAWS)
+    reported = quality(system, best, family, held_out[half:], asked, Stream.REPORTING)
     kept = choosing.improves
     return FineTuned(best if kept else system.decoder, kept, choosing, reported, time.monotonic() - started)
 
@@ -197,10 +193,10 @@ def _terms(
     decoder: Decoder, guide: ImagingSystem | None, family: OperatorFamily, x: Tensor, run: TrainingSettings, step: int
 ) -> tuple[Tensor, dict[str, Tensor], Tensor]:
     """The task loss, all terms by name, and the features; the guide measures the same images with its own optics."""
-    rng, noise = draws_for(run, _TRAINING_DRAWS, step)
+    rng, noise = draws_for(run, Stream.FINE_TUNING, step)
     y = measured(family, x, rng, noise)
     output = decoder(y, family.centre)
-    terms = {"task": torch.nn.functional.mse_loss(output.image, x)}
+    terms = {"task": task_named(run.task).loss(output.prediction, x)}
     if guide is not None:
         with torch.no_grad():
             wanted = guide.decoder.bottleneck(guide.encoder(x, noise), guide.encoder)
@@ -208,7 +204,7 @@ def _terms(
     return terms["task"], terms, output.features
 
 
-def draws_for(run: TrainingSettings, purpose: int, step: int) -> tuple[np.random.Generator, torch.Generator]:
+def draws_for(run: TrainingSettings, purpose: Stream, step: int) -> tuple[np.random.Generator, torch.Generator]:
     """Random numbers of the operator and of the noise, of one step."""
     return np.random.default_rng([run.seed, purpose, step]), generator_for(run, purpose, "student", step)
 
@@ -222,7 +218,7 @@ def measured(family: OperatorFamily, x: Tensor, rng: np.random.Generator, noise:
 
 
 def _scenes(
-    family: OperatorFamily, images: Tensor, run: TrainingSettings, purpose: int
+    family: OperatorFamily, images: Tensor, run: TrainingSettings, purpose: Stream
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Images and their measurements, a drawn operator for every few of them; the same for the same purpose."""
     for step, start in enumerate(range(0, len(images), IMAGES_PER_DRAW)):
@@ -231,10 +227,10 @@ def _scenes(
 
 
 @torch.no_grad()
-def psnr_of(decoder: Decoder, family: OperatorFamily, images: Tensor, run: TrainingSettings, purpose: int) -> Tensor:
+def psnr_of(decoder: Decoder, family: OperatorFamily, images: Tensor, run: TrainingSettings, purpose: Stream) -> Tensor:
     """PSNR (M,) of a decoder that is told the centre of the family."""
     found = [
-        psnr_db(compared(decoder(y, family.centre).image, run), compared(x, run))
+        task_named(run.task).scores(decoder(y, family.centre).prediction, x, modality(run.modality))
         for x, y in _scenes(family, images, run, purpose)
     ]
     return torch.cat(found)
@@ -242,22 +238,27 @@ def psnr_of(decoder: Decoder, family: OperatorFamily, images: Tensor, run: Train
 
 @torch.no_grad()
 def quality(
-    system: ImagingSystem, tuned: Decoder, family: OperatorFamily, images: Tensor, run: TrainingSettings, purpose: int
+    system: ImagingSystem,
+    tuned: Decoder,
+    family: OperatorFamily,
+    images: Tensor,
+    run: TrainingSettings,
+    purpose: Stream,
 ) -> Quality:
     """The old and the new decoder on the same measurements of stored images (M, C, H, W)."""
-    designed = system.encoder
+    designed, task, kind = system.encoder, task_named(run.task), modality(run.modality)
     designed.explore(1.0, None)
     found: dict[str, list[Tensor]] = {}
     for x, y in _scenes(family, images, run, purpose):
         made = {
             "linear": system.decoder.linear_estimate(y, family.centre),
-            "before": system.decoder(y, family.centre).image,
-            "after": tuned(y, family.centre).image,
+            "before": system.decoder(y, family.centre).prediction,
+            "after": tuned(y, family.centre).prediction,
         }
         if designed.A(x[:1]).shape[1:] == y.shape[1:]:
-            made["blind"] = system.decoder(y * family.designed_scale, designed).image
+            made["blind"] = system.decoder(y * family.designed_scale, designed).prediction
         for name, image in made.items():
-            found.setdefault(name, []).append(psnr_db(compared(image, run), compared(x, run)))
+            found.setdefault(name, []).append(task.scores(image, x, kind))
     values = {name: torch.cat(parts) for name, parts in found.items()}
     return Quality(
         blind=mean_error(values["blind"]) if "blind" in values else None,

@@ -17,10 +17,7 @@ from cidesign.distill.checkpoint import Progress, load_checkpoint, restore, save
 from cidesign.distill.loop import (
     StepReport,
     as_floats,
-    compared,
     evaluate,
-    evaluation_batches,
-    evaluation_noise,
     generator_for,
     make_optimiser,
     phases_of,
@@ -28,13 +25,14 @@ from cidesign.distill.loop import (
 )
 from cidesign.distill.losses import gradients_of_terms
 from cidesign.distill.run_folder import append_metrics, cut_metrics, placed, remove_remains, tidy_finished
+from cidesign.distill.streams import Stream
+from cidesign.distill.tasks import task_named
 from cidesign.errors import CidesignError, FileError
 from cidesign.files import canonical_json, disk_errors, refuse_existing, sha256_bytes
 from cidesign.hardware_profiles.schema import HardwareProfile
 from cidesign.locks import FolderLock, refuse_held
 from cidesign.models.optics import Optics, optics_for
-from cidesign.models.system import ImagingSystem, build_decoder
-from cidesign.physics.metrics import ssim
+from cidesign.models.system import ImagingSystem, build_decoder, require_decoder
 from cidesign.records import now_utc
 from cidesign.run_settings import TrainingSettings
 from cidesign.runs import Run, RunRecord, library_versions, write_record
@@ -115,6 +113,7 @@ def resume_run(path: Path, listener: Listener) -> Run:
         if (run := Run(path)).complete:  # another process has finished it just now
             return run
         remove_remains(path)
+        require_decoder(run)
         images = load_images(run.settings, run.profile)
         if images.digest != run.record.data_digest:
             raise FileError(f"{path}: {other_images(run.settings.data)}; start a new run")
@@ -240,7 +239,7 @@ def _gradients(
     """How strongly each term of the student's loss pulls on the optics, on one batch of validation images."""
     if teacher is None:
         return {}
-    draws = generator_for(settings, 5, progress.phase, progress.step)
+    draws = generator_for(settings, Stream.GRADIENTS, progress.phase, progress.step)
     system.encoder.explore(0.0, draws)
     return gradients_of_terms(system, teacher, as_floats(images[: settings.batch]), draws, settings)
 
@@ -258,9 +257,8 @@ def _finish(
     metrics = {"training_seconds": round(progress.seconds, 3)}
     for name, system in (("teacher", teacher), ("student", student)):
         with _exact(system):
-            values = evaluate(system, validation, settings)
+            values = evaluate(system, validation, settings, task_named(settings.task).shown)
             metrics |= {f"{name}_{key}": value for key, value in values.items()}
-            metrics[f"{name}_ssim"] = _mean_ssim(system, validation, settings)
         system.save(run.path / f"{name}.safetensors")
     student.encoder.explore(1.0, None)
     design = optics_for(settings, run.profile).design(student.encoder)
@@ -275,15 +273,6 @@ def _finish(
     with disk_errors(run.path):
         shutil.rmtree(run.path / CHECKPOINT_FILE.parent)
     return Run(run.path)
-
-
-@torch.no_grad()
-def _mean_ssim(system: ImagingSystem, images: Tensor, settings: TrainingSettings) -> float:
-    generator = evaluation_noise(settings)
-    values = []
-    for x in evaluation_batches(images):
-        values.append(ssim(compared(system(x, generator).image, settings), compared(x, settings)))
-    return float(torch.cat(values).mean())
 
 
 @contextlib.contextmanager

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,9 +11,10 @@ from torch import Tensor
 
 from cidesign.distill.checkpoint import Progress
 from cidesign.distill.losses import student_terms, weighted_sum
+from cidesign.distill.streams import Stream
+from cidesign.distill.tasks import Column, task_named
 from cidesign.modality import modality
 from cidesign.models.system import ImagingSystem
-from cidesign.physics.metrics import psnr_db
 from cidesign.run_settings import TrainingSettings
 
 # The steps between train the decoder for the optics that are best so far.
@@ -23,13 +24,13 @@ EVALUATION_PIXELS = 500 * 32 * 32
 
 @dataclass(frozen=True)
 class StepReport:
-    """What one training step shows: step of the phase, of how many, the loss, and the batch's PSNR in dB."""
+    """What one training step shows: step of the phase, of how many, the loss, and roughly the batch's score."""
 
     phase: str
     step: int
     steps: int
     loss: float
-    psnr_db: float
+    score: float
 
 
 def phases_of(settings: TrainingSettings) -> list[str]:
@@ -58,7 +59,7 @@ def make_optimiser(system: ImagingSystem, settings: TrainingSettings) -> torch.o
     return torch.optim.Adam(groups, fused=True)
 
 
-def generator_for(settings: TrainingSettings, purpose: int, phase: str, step: int) -> torch.Generator:
+def generator_for(settings: TrainingSettings, purpose: Stream, phase: str, step: int) -> torch.Generator:
     """A generator that depends only on the seed and the place in training, so resuming needs no stored state."""
     sequence = np.random.SeedSequence([settings.seed, purpose, phases_of(settings).index(phase), step])
     generator = torch.Generator(settings.device)
@@ -78,10 +79,12 @@ def batches(
         epoch, position = divmod(step, per_epoch)
         if position == 0 or not len(order):
             order = torch.randperm(
-                len(images), generator=generator_for(settings, 0, phase, epoch), device=images.device
+                len(images),
+                generator=generator_for(settings, Stream.ORDER_OF_IMAGES, phase, epoch),
+                device=images.device,
             )
         chosen = images[order[position * settings.batch : (position + 1) * settings.batch]]
-        yield as_floats(_turn(chosen, generator_for(settings, 1, phase, step)))
+        yield as_floats(_turn(chosen, generator_for(settings, Stream.FLIPS_AND_TURNS, phase, step)))
 
 
 def as_floats(images: Tensor) -> Tensor:
@@ -126,11 +129,11 @@ def train_phase(
         decay = 0.5 * (1 + math.cos(math.pi * place))
         for group, rate in zip(optimiser.param_groups, peak_rates, strict=True):
             group["lr"] = rate * decay
-        draws = generator_for(settings, 4, progress.phase, progress.step)
+        draws = generator_for(settings, Stream.EXPLORATION, progress.phase, progress.step)
         exploring = float(torch.rand((), generator=draws, device=draws.device)) < EXPLORING_STEPS
         learnt = system.encoder.weight.requires_grad
         system.encoder.explore(place, draws if learnt and exploring else None)
-        generator = generator_for(settings, 2, progress.phase, progress.step)
+        generator = generator_for(settings, Stream.TRAINING_NOISE, progress.phase, progress.step)
         task, loss = _losses(system, teacher, x, generator, settings, progress)
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
@@ -142,8 +145,8 @@ def train_phase(
             mean_loss, progress.epoch_loss_sum = progress.epoch_loss_sum / per_epoch, 0.0
             yield progress.step // per_epoch, mean_loss
         # After the epoch's record, so that stopping here leaves nothing of this step undone.
-        psnr = -10 * math.log10(max(float(task), 1e-12))
-        on_step(StepReport(progress.phase, progress.step, total, float(loss.detach()), psnr))
+        score = task_named(settings.task).score_of_loss(float(task))
+        on_step(StepReport(progress.phase, progress.step, total, float(loss.detach()), score))
 
 
 def _losses(
@@ -156,7 +159,7 @@ def _losses(
 ) -> tuple[Tensor, Tensor]:
     """The task loss, and the sum that is minimised."""
     if teacher is None:
-        task = torch.nn.functional.mse_loss(system(x, generator).image, x)
+        task = task_named(settings.task).loss(system(x, generator).prediction, x)
         return task.detach(), task
     terms, features = student_terms(system, teacher, x, generator, settings)
     task = terms["task"].detach()
@@ -166,23 +169,22 @@ def _losses(
 
 def evaluation_noise(settings: TrainingSettings) -> torch.Generator:
     """The draws that every evaluation of a seed uses."""
-    return generator_for(settings, 3, phases_of(settings)[0], 0)
-
-
-def compared(images: Tensor, settings: TrainingSettings) -> Tensor:
-    """What quality is measured on: the magnitude of complex MR images, all channels of others."""
-    return modality(settings.modality).compared(images)
+    return generator_for(settings, Stream.EVALUATION_NOISE, phases_of(settings)[0], 0)
 
 
 @torch.no_grad()
-def evaluate(system: ImagingSystem, images: Tensor, settings: TrainingSettings) -> dict[str, float]:
-    """PSNR of the decoder and of its linear estimate on stored images, with one fixed draw of the noise."""
+def evaluate(
+    system: ImagingSystem, images: Tensor, settings: TrainingSettings, columns: Sequence[Column] | None = None
+) -> dict[str, float]:
+    """The metrics that the task follows, or those of `columns`, on stored images, with one fixed draw of the noise."""
+    task, kind = task_named(settings.task), modality(settings.modality)
     generator = evaluation_noise(settings)
     system.encoder.explore(1.0, None)
-    final, linear = [], []
+    found: dict[str, list[Tensor]] = {}
     for x in evaluation_batches(images):
         y = system.encoder(x, generator)
-        truth = compared(x, settings)
-        final.append(psnr_db(compared(system.decoder(y, system.encoder).image, settings), truth))
-        linear.append(psnr_db(compared(system.decoder.linear_estimate(y, system.encoder), settings), truth))
-    return {"psnr_db": float(torch.cat(final).mean()), "linear_psnr_db": float(torch.cat(linear).mean())}
+        prediction = system.decoder(y, system.encoder).prediction
+        linear = system.decoder.linear_estimate(y, system.encoder)
+        for name, value in task.measured(prediction, linear, x, kind, columns or task.followed).items():
+            found.setdefault(name, []).append(value)
+    return {name: float(torch.cat(values).mean()) for name, values in found.items()}

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from cidesign.distill.tasks import task_named
 from cidesign.models.system import ImagingSystem
 from cidesign.physics.encoder_metrics import gradient_norms
 from cidesign.run_settings import TrainingSettings
@@ -26,7 +27,7 @@ def student_terms(
     """The terms that are switched on, by name, and the student's features; the teacher sees the same images."""
     published = settings.losses == "published"
     output = system(x, generator)
-    terms = {"task": torch.nn.functional.mse_loss(output.image, x)}
+    terms = {"task": task_named(settings.task).loss(output.prediction, x)}
     if settings.weight_decoder:
         with torch.no_grad():
             wanted = teacher.decoder.bottleneck(teacher.encoder(x, generator), teacher.encoder)

@@ -1,21 +1,44 @@
-"""The settings of a run: three presets for each modality, and what the user changes of them."""
+"""The settings of a run: three presets for each modality, and what the user changes of them by name."""
 
-import math
+from collections.abc import Mapping
 from typing import Any
 
 import torch
+from pydantic.fields import FieldInfo
 
+from cidesign.distill.tasks import task_named
 from cidesign.errors import InputError
 from cidesign.hardware_profiles.schema import HardwareProfile
-from cidesign.modality import Modality, Preset, Request, modalities, modality_for
-from cidesign.run_settings import MOST_TEACHERS, TrainingSettings
+from cidesign.modality import Modality, Preset, modalities, modality_for
+from cidesign.models.decoders import decoder_class
+from cidesign.run_settings import TrainingSettings, plain, shown_value, unknown, validated
+
+# What decides the others of these has an argument of its own, or follows from the profile.
+NOT_BY_NAME = ("modality", "preset")
+SMALLEST_SIDE, LARGEST_SIDE = 8, 512
 
 
-def settings_for(request: Request, profile: HardwareProfile) -> TrainingSettings:
-    """All settings of a run; raises `InputError` or `LimitError` for what cannot be trained for the profile."""
+def settings_for(profile: HardwareProfile, preset: str = "quick", **by_name: Any) -> TrainingSettings:
+    """All settings of a run: those of the preset, and any setting by its name (`images=2000, channels=32`).
+
+    Names are the fields of the modality's settings, their shorter words (`photoelectrons`, `lines`) and the decoder's
+    own settings; None leaves what the preset or the device says.  Raises `InputError` or `LimitError`, one line, for
+    what there is not, what is out of range, and what cannot be trained for the profile.
+    """
     kind = modality_for(profile)
-    _refuse_foreign(request, kind, profile)
-    settings = kind.settings(request, _common(request, kind.presets[request.preset], kind), profile)
+    if preset not in kind.presets:
+        raise InputError(f"preset {shown_value(preset)}: use {', '.join(kind.presets)}")
+    given = {name: plain(value) for name, value in by_name.items() if value is not None}
+    known = _known(kind, given.get("decoder"))
+    for name in given:
+        if name not in known:
+            raise InputError(_foreign(name, kind, profile) or unknown(name, list(known)))
+    values, typed = _fields(given, kind)
+    own = _decoder_values(values, kind, kind.presets[preset].channels)
+    values = {**_preset_values(kind.presets[preset]), **values, "preset": preset, "decoder_settings": own}
+    _complete(values)
+    settings = kind.settings(values, profile, typed)
+    task_named(settings.task)
     optics = kind.optics(settings, profile)
     with torch.device("meta"):  # shapes only: a teacher's patterns could be gigabytes
         for relaxation in settings.ladder:
@@ -23,79 +46,111 @@ def settings_for(request: Request, profile: HardwareProfile) -> TrainingSettings
     return settings
 
 
-def _refuse_foreign(request: Request, kind: Modality, profile: HardwareProfile) -> None:
-    for name, value in request.own.items():
-        option = "--" + name.replace("_", "-")
-        if name not in kind.options:
-            owners = " and ".join(one.name for one in modalities() if name in one.options)
-            raise InputError(
-                f"{option}: is for {owners or 'no known'} runs; {profile.id} makes {kind.name} runs. Leave it out"
-            )
-        if isinstance(value, float) and not math.isfinite(value):
-            raise InputError(f"{option} {value}: a finite number is needed")
+def values_of_texts(profile: HardwareProfile, texts: Mapping[str, str]) -> dict[str, Any]:
+    """NAME=VALUE words as values for `settings_for`: text where the setting is one, else numbers, true and false.
 
-
-def _common(request: Request, preset: Preset, kind: Modality) -> dict[str, Any]:
-    device = pick_device(request.device)
-    ladder = request.ladder or kind.ladder
-    teacher_epochs = request.teacher_epochs or preset.teacher_epochs
-    if len(ladder) > min(teacher_epochs, MOST_TEACHERS):
-        raise InputError(
-            f"--ladder {','.join(ladder)}: {len(ladder)} teachers; each needs an epoch of the {teacher_epochs} of "
-            f"--teacher-epochs, and {MOST_TEACHERS} are the most"
-        )
-    side = preset.side if request.side is None else request.side
-    if not 8 <= side <= 512:
-        raise InputError(f"--side {side}: between 8 and 512 pixels a side can be trained")
-    return {
-        "preset": request.preset,
-        "seed": request.seed,
-        "side": side,
-        "data": request.data or "procedural",
-        "images": preset.images,
-        "validation_images": preset.validation_images,
-        "batch": preset.batch,
-        "decoder": request.decoder,
-        "channels": preset.channels,
-        "stages": 5,
-        "ladder": ladder,
-        "teacher_epochs": teacher_epochs,
-        "student_epochs": request.student_epochs or preset.student_epochs,
-        "start": request.start,
-        "learning_rate": 1e-3,
-        "optics_learning_rate": 1e-2,
-        "precision": "bfloat16" if gains_from_bfloat16(device) else "float32",
-        "device": device,
-        "losses": request.losses,
-        "weighting": request.weighting,
-        **_weights(request),
-    }
-
-
-def _weights(request: Request) -> dict[str, float]:
-    """Task, decoder and encoder weights; of the published losses those of the authors' code for single-pixel cameras.
-
-    The guiding terms of the effective losses are off: measured with the warm start, none of them helps
-    (docs/results.md).
+    Raises `InputError` for a name that there is not.
     """
-    task, decoder, encoder = (0.1, 0.1, 0.8) if request.losses == "published" else (1.0, 0.0, 0.0)
-    return {
-        "weight_task": task,
-        "weight_decoder": decoder if request.weight_decoder is None else request.weight_decoder,
-        "weight_encoder": encoder if request.weight_encoder is None else request.weight_encoder,
-    }
+    kind = modality_for(profile)
+    known = _known(kind, texts.get("decoder"))
+    found: dict[str, Any] = {}
+    for name, text in texts.items():
+        if name not in known:
+            raise InputError(_foreign(name, kind, profile) or unknown(name, list(known)))
+        found[name] = text if known[name].annotation is str else _number_or_text(text)
+    return found
+
+
+def _number_or_text(text: str) -> Any:
+    import tomllib
+
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _known(kind: Modality, decoder: Any) -> dict[str, FieldInfo]:
+    """All names that a user can give, with the fields that they stand for; the decoder's own come last."""
+    own = kind.settings_type.model_fields
+    fields = {name: field for name, field in own.items() if name not in NOT_BY_NAME}
+    words = {word: own[name] for word, name in kind.words.items()}
+    derived = {name: FieldInfo(annotation=float) for name in kind.derived}
+    knobs = decoder_class(own["decoder"].default if decoder is None else str(decoder)).settings_type.model_fields
+    return {**knobs, **fields, **words, **derived}
+
+
+def _foreign(name: str, kind: Modality, profile: HardwareProfile) -> str | None:
+    """What to say of a setting of other modalities; None for a name that none has."""
+    owners = [one.name for one in modalities() if name in _own_names(one)]
+    if not owners:
+        return None
+    return f"{name}: is for {' and '.join(owners)} runs; {profile.id} makes {kind.name} runs. Leave it out"
+
+
+def _own_names(kind: Modality) -> set[str]:
+    return {*kind.settings_type.model_fields, *kind.words, *kind.derived} - set(NOT_BY_NAME)
+
+
+def _fields(given: Mapping[str, Any], kind: Modality) -> tuple[dict[str, Any], dict[str, str]]:
+    """Values by field, and the names that the user typed for fields; a field given under two names is refused."""
+    values: dict[str, Any] = {}
+    typed: dict[str, str] = {}
+    for name, value in given.items():
+        field = kind.words.get(name, name)
+        if field in values:
+            raise InputError(f"{typed[field]} and {name} are the same setting; give one of them")
+        values[field], typed[field] = value, name
+    return values, typed
+
+
+def _decoder_values(values: dict[str, Any], kind: Modality, channels: int) -> dict[str, Any]:
+    """The decoder's own settings, complete; those among `values` are taken out of there."""
+    fields = kind.settings_type.model_fields
+    settings_type = decoder_class(str(values.get("decoder", fields["decoder"].default))).settings_type
+    together = values.pop("decoder_settings", {})
+    if not isinstance(together, Mapping):
+        raise InputError(f"decoder_settings {shown_value(together)}: a mapping of names to values is needed")
+    single = {name: values.pop(name) for name in settings_type.model_fields if name in values and name not in fields}
+    if twice := sorted(single.keys() & together.keys()):
+        raise InputError(f"{twice[0]}: given by name and in decoder_settings; give it once")
+    own = {**together, **single}
+    if "channels" in settings_type.model_fields:
+        own.setdefault("channels", channels)
+    return validated(settings_type, own).model_dump()
+
+
+def _preset_values(preset: Preset) -> dict[str, Any]:
+    names = ("side", "images", "validation_images", "batch", "teacher_epochs", "student_epochs")
+    return {name: getattr(preset, name) for name in names}
+
+
+def _complete(values: dict[str, Any]) -> None:
+    """What depends on other settings and on this machine."""
+    side = values["side"]
+    if isinstance(side, bool) or not isinstance(side, int) or not SMALLEST_SIDE <= side <= LARGEST_SIDE:
+        raise InputError(
+            f"side {shown_value(side)}: between {SMALLEST_SIDE} and {LARGEST_SIDE} pixels a side can be trained"
+        )
+    if isinstance(values.get("ladder"), str):
+        values["ladder"] = tuple(word.strip() for word in values["ladder"].split(","))
+    values["device"] = pick_device(values.get("device", "auto"))
+    values.setdefault("precision", "bfloat16" if gains_from_bfloat16(values["device"]) else "float32")
+    if values.get("losses") == "published":  # the weights of the authors' code for single-pixel cameras
+        for name, weight in (("weight_task", 0.1), ("weight_decoder", 0.1), ("weight_encoder", 0.8)):
+            values.setdefault(name, weight)
 
 
 def pick_device(name: str) -> str:
     """`auto` is a GPU when there is one; raises `InputError` for a device that torch cannot use."""
+    if not isinstance(name, str):
+        raise InputError(f"device {shown_value(name)}: auto, cpu, cuda, cuda:1 ... is needed")
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     try:
         torch.empty(1, device=name)
     except (RuntimeError, AssertionError) as error:
-        raise InputError(
-            f"--device {name}: torch cannot use it here ({str(error).splitlines()[0]}); try auto"
-        ) from error
+        raise InputError(f"device {name}: torch cannot use it here ({str(error).splitlines()[0]}); try auto") from error
     return name
 
 

@@ -1,34 +1,46 @@
 """What every decoder is: it takes the operator, so a calibrated one can replace the designed one."""
 
 from abc import ABC, abstractmethod
-from typing import NamedTuple
+from typing import Annotated, ClassVar, NamedTuple
 
 import torch
+from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from cidesign.physics.base import Encoder, ImagePrior
 
+Channels = Annotated[int, Field(ge=4, le=256)]
+
+
+class DecoderSettings(BaseModel):
+    """What a decoder can be told; each field has a default, and no name of a setting of the run."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
 
 class DecoderOutput(NamedTuple):
-    """The image (B, C, H, W), and the features that a teacher guides (B, F, h, w)."""
+    """The prediction (an image (B, C, H, W)), and the features that a teacher guides (B, F, h, w)."""
 
-    image: Tensor
+    prediction: Tensor
     features: Tensor
 
 
 class Decoder(nn.Module, ABC):
     """Image from measurements and the encoder that made them.
 
-    The prior (second-order statistics of the training images) is fitted once and travels with the weights.
+    A decoder is a class with its `settings_type`, made from the channels and the height and width of an image and those
+    settings.  The prior (second-order statistics of the training images) is fitted once and travels with the weights.
     `training_dtype` runs the convolutions in a shorter format (None: float32).
     """
 
+    settings_type: ClassVar[type[DecoderSettings]] = DecoderSettings
     prior_mean: Tensor
     prior_basis: Tensor
     prior_variance: Tensor
 
-    def __init__(self, bands: int, size: tuple[int, int]) -> None:
+    def __init__(self, bands: int, size: tuple[int, int], settings: DecoderSettings) -> None:
         super().__init__()
+        self.settings = settings
         self.training_dtype: torch.dtype | None = None
         self.register_buffer("prior_mean", torch.full((bands,), 0.5))
         self.register_buffer("prior_basis", torch.eye(bands))

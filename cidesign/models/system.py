@@ -7,12 +7,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-from cidesign.errors import FileError
+from cidesign.errors import FileError, InputError
 from cidesign.files import replacing_file
 from cidesign.models.decoder import Decoder, DecoderOutput
+from cidesign.models.decoders import decoder_class, decoder_settings
 from cidesign.models.optics import optics_for
-from cidesign.models.unet import LinearThenUNet
-from cidesign.models.unrolled import Unrolled
 from cidesign.physics.base import Encoder
 from cidesign.run_settings import TrainingSettings
 from cidesign.runs import Run
@@ -39,10 +38,20 @@ class ImagingSystem(nn.Module):
 
 
 def build_decoder(settings: TrainingSettings, bands: int, size: tuple[int, int]) -> Decoder:
-    """The decoder of the settings, from torch's global generator."""
-    if settings.decoder == "unrolled":
-        return Unrolled(bands, size, settings.channels, settings.stages)
-    return LinearThenUNet(bands, size, settings.channels)
+    """The decoder of the settings, from torch's global generator.
+
+    Raises `InputError` for a decoder that is not installed, or settings that it does not take.
+    """
+    own = decoder_settings(settings.decoder, settings.decoder_settings)
+    return decoder_class(settings.decoder)(bands, size, own)
+
+
+def require_decoder(run: Run) -> None:
+    """Raise `FileError` when the decoder of a run is not installed, or does not take the run's settings of it."""
+    try:
+        decoder_settings(run.settings.decoder, run.settings.decoder_settings)
+    except InputError as error:
+        raise FileError(f"{run.path}: {error}") from error
 
 
 def load_student(run: Run) -> ImagingSystem:
@@ -59,6 +68,7 @@ def load_teacher(run: Run) -> ImagingSystem:
 
 def _load(run: Run, name: str, relaxation: str | None) -> ImagingSystem:
     path = run.file(name)
+    require_decoder(run)
     optics = optics_for(run.settings, run.profile)
     system = ImagingSystem(optics.encoder(relaxation), build_decoder(run.settings, optics.bands, optics.size))
     try:

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from cidesign.models.decoder import Decoder, DecoderOutput
+from cidesign.models.decoder import Channels, Decoder, DecoderOutput, DecoderSettings
 from cidesign.physics.base import Encoder
 
 LEVELS = 4
@@ -57,6 +57,12 @@ class UNet(nn.Module):
         return self.last(current), features[-1]
 
 
+class UNetSettings(DecoderSettings):
+    """`channels` is the width of the first level."""
+
+    channels: Channels = 16
+
+
 class LinearThenUNet(Decoder):
     """x_hat = x_0 + (I - G A) U-Net(x_0), with x_0 = m + G (y - A m) the best linear estimate for the given operator.
 
@@ -64,9 +70,11 @@ class LinearThenUNet(Decoder):
     readings leave open (to their noise), so it cannot overrule them.
     """
 
-    def __init__(self, bands: int, size: tuple[int, int], channels: int) -> None:
-        super().__init__(bands, size)
-        self.unet = UNet(channels, bands)
+    settings_type = UNetSettings
+
+    def __init__(self, bands: int, size: tuple[int, int], settings: UNetSettings) -> None:
+        super().__init__(bands, size, settings)
+        self.unet = UNet(settings.channels, bands)
 
     def _padded(self, x_0: Tensor) -> Tensor:
         multiple = 2 ** (LEVELS - 1)

@@ -1,9 +1,12 @@
 """The second decoder: learned proximal steps around the given operator."""
 
+from typing import Annotated
+
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
-from cidesign.models.decoder import Decoder, DecoderOutput
+from cidesign.models.decoder import Channels, Decoder, DecoderOutput, DecoderSettings
 from cidesign.physics.base import Encoder
 
 
@@ -24,6 +27,13 @@ class ProximalStep(nn.Module):
         return self.outward(hidden), hidden
 
 
+class UnrolledSettings(DecoderSettings):
+    """`stages` steps, each with a network of `channels`."""
+
+    channels: Channels = 16
+    stages: Annotated[int, Field(ge=1, le=20)] = 5
+
+
 class Unrolled(Decoder):
     """x <- x - a_k A^H (A x - y) / |A|^2, then x <- x + P_k(x), for k = 1..stages, from the best linear estimate.
 
@@ -31,10 +41,12 @@ class Unrolled(Decoder):
     parameters.  The features are those of the last stage.
     """
 
-    def __init__(self, bands: int, size: tuple[int, int], channels: int, stages: int) -> None:
-        super().__init__(bands, size)
-        self.steps = nn.Parameter(torch.ones(stages))
-        self.proximal = nn.ModuleList(ProximalStep(channels, bands) for _ in range(stages))
+    settings_type = UnrolledSettings
+
+    def __init__(self, bands: int, size: tuple[int, int], settings: UnrolledSettings) -> None:
+        super().__init__(bands, size, settings)
+        self.steps = nn.Parameter(torch.ones(settings.stages))
+        self.proximal = nn.ModuleList(ProximalStep(settings.channels, bands) for _ in range(settings.stages))
 
     def bottleneck(self, y: Tensor, encoder: Encoder) -> Tensor:
         """The features of the last stage."""

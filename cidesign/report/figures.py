@@ -14,17 +14,18 @@ from numpy.typing import NDArray
 TEACHER, STUDENT, LINEAR, TRUTH, REFERENCE = "#b45f06", "#0b5394", "#6aa84f", "#000000", "#7f7f7f"
 # Teachers before the last one, from the freest on.
 EARLIER_TEACHERS = ("#e69138", "#f1c232", "#a64d79", "#674ea7")
+# The score of a task, then what else it follows.
+CURVES = ("o-", "x:", "+--")
 WIDTH_INCHES = 9.0
 DPI = 110
 PANEL_TEXT_INCHES = 0.24
 
 
 class Epoch(NamedTuple):
-    """One epoch of training: the name of its phase, and the PSNR in dB on the validation images."""
+    """One epoch of training: the name of its phase, and what its task follows on the validation images."""
 
     phase: str
-    psnr_db: float
-    linear_psnr_db: float
+    values: tuple[float, ...]
 
 
 def new_figure(height_inches: float) -> Figure:
@@ -45,8 +46,8 @@ def teacher_colours(count: int) -> list[str]:
     return [*(EARLIER_TEACHERS[number % len(EARLIER_TEACHERS)] for number in range(count - 1)), TEACHER]
 
 
-def training_curves(epochs: Sequence[Epoch], labels: Mapping[str, str], quantity: str) -> bytes:
-    """Validation PSNR over the epochs of all phases in order, with the linear estimates'; `labels` name the phases."""
+def training_curves(epochs: Sequence[Epoch], labels: Mapping[str, str], names: Sequence[str], axis_title: str) -> bytes:
+    """What the task follows over the epochs of all phases in order; `labels` name the phases, `names` the followed."""
     figure = new_figure(3.4)
     axis = figure.subplots()
     phases = list(dict.fromkeys(epoch.phase for epoch in epochs))
@@ -54,14 +55,16 @@ def training_curves(epochs: Sequence[Epoch], labels: Mapping[str, str], quantity
     for phase, colour in zip(phases, colours, strict=True):
         at = [number for number, epoch in enumerate(epochs, start=1) if epoch.phase == phase]
         part = [epoch for epoch in epochs if epoch.phase == phase]
-        axis.plot(at, [epoch.psnr_db for epoch in part], "o-", color=colour, label=labels.get(phase, phase))
-        axis.plot(at, [epoch.linear_psnr_db for epoch in part], "x:", color=colour, label="its linear estimate")
+        titles = [labels.get(phase, phase), *(f"its {name}" for name in names[1:])]
+        for index, title in enumerate(titles):
+            values = [epoch.values[index] for epoch in part]
+            axis.plot(at, values, CURVES[index % len(CURVES)], color=colour, label=title)
         if at[-1] < len(epochs):
             axis.axvline(at[-1] + 0.5, color=REFERENCE, linewidth=0.8)
     axis.set_xlim(0.5, len(epochs) + 0.5)
     axis.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axis.set_xlabel("epoch, counted over all phases")
-    axis.set_ylabel(f"validation {quantity} / dB")
+    axis.set_ylabel(f"validation {axis_title}")
     axis.grid(alpha=0.3)
     axis.legend(fontsize=8, loc="center left", bbox_to_anchor=(1.01, 0.5))
     return png(figure)

@@ -72,9 +72,9 @@ def reconstruct_scenes(
     """Measure scenes (M, C, H, W) with one fixed draw of the noise, and decode them."""
     y = student.encoder(scenes, torch.Generator().manual_seed(0))
     images = {
-        "student": student.decoder(y, student.encoder).image,
+        "student": student.decoder(y, student.encoder).prediction,
         "linear estimate": student.decoder.linear_estimate(y, student.encoder),
-        teacher_name: teacher(scenes, torch.Generator().manual_seed(0)).image,
+        teacher_name: teacher(scenes, torch.Generator().manual_seed(0)).prediction,
     }
     return Reconstructions(scenes, y, images)
 

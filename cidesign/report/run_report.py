@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from cidesign.distill.loop import as_floats
+from cidesign.distill.tasks import task_named
 from cidesign.errors import FileError
 from cidesign.files import read_limited, write_bytes
 from cidesign.modality import modality
@@ -95,7 +96,9 @@ def _html(section: Section) -> str:
 def _training(run: Run) -> Section:
     settings = run.settings
     epochs = read_epochs(run)
-    quantity = f"PSNR{modality(settings.modality).quality}"
+    task, quality = task_named(settings.task), modality(settings.modality).quality
+    score, names = task.followed[0], [column.name for column in task.followed]
+    axis_title = score.heading(" / ", quality)
     phases = list(dict.fromkeys(epoch.phase for epoch in epochs))
     teachers = [phase for phase in phases if phase != "student"]
     if phases != [*teachers, "student"] or len(teachers) != len(settings.ladder):
@@ -108,9 +111,10 @@ def _training(run: Run) -> Section:
         (labels.get(phase, phase), str(sum(epoch.phase == phase for epoch in epochs)), _began(run, number, phases))
         for number, phase in enumerate(phases)
     ]
+    beside = "".join(f", and that of the {name}" for name in names[1:])
     caption = (
-        f"{quantity} on the {settings.validation_images} validation images after each epoch: the decoder's (dots), and "
-        "that of the best linear estimate with the optics of the same epoch (crosses)."
+        f"{score.name}{quality if score.of_quality else ''} on the {settings.validation_images} validation images "
+        f"after each epoch: the decoder's{beside} with the optics of the same epoch."
     )
     return Section(
         "Training",
@@ -119,8 +123,8 @@ def _training(run: Run) -> Section:
                 "The teachers' optics are freer than the device allows; the student's obey every rule of the profile."
             ),
             html.table(("phase", "epochs", "began with"), rows),
-            _quality_table(run, quantity),
-            Figure("training", figures.training_curves(epochs, labels, quantity), caption),
+            _quality_table(run),
+            Figure("training", figures.training_curves(epochs, labels, names, axis_title), caption),
         ],
     )
 
@@ -138,23 +142,24 @@ def read_epochs(run: Run) -> list[Epoch]:
     """The lines of `metrics.jsonl`; raises `FileError` when one of them is damaged."""
     path = run.file("metrics.jsonl")
     content = read_limited(path, "metrics file", MAX_METRICS_BYTES)
+    followed = [column.metric for column in task_named(run.settings.task).followed]
     try:
         lines = [json.loads(line) for line in content.decode().splitlines()]
-        return [Epoch(str(line["phase"]), float(line["psnr_db"]), float(line["linear_psnr_db"])) for line in lines]
+        return [Epoch(str(line["phase"]), tuple(float(line[name]) for name in followed)) for line in lines]
     except (ValueError, KeyError, TypeError, RecursionError, OverflowError) as error:
         raise FileError(f"{path}: this metrics file is damaged ({error})") from error
 
 
-def _quality_table(run: Run, quantity: str) -> str:
-    metrics = run.record.metrics
+def _quality_table(run: Run) -> str:
+    metrics, columns = run.record.metrics, task_named(run.settings.task).shown
     rows = []
     for name in ("teacher", "student"):
-        values = [metrics.get(f"{name}_{key}", math.nan) for key in ("psnr_db", "ssim", "linear_psnr_db")]
+        values = [metrics.get(f"{name}_{column.metric}", math.nan) for column in columns]
         if any(map(math.isnan, values)):
             raise FileError(f"{run.path}: run.json does not hold the {name}'s quality; this record is damaged")
-        rows.append((name, f"{values[0]:.2f}", f"{values[1]:.3f}", f"{values[2]:.2f}"))
-    similarity = f"SSIM{modality(run.settings.modality).quality}"
-    return html.table(("validation images", f"{quantity} / dB", similarity, "linear estimate / dB"), rows)
+        rows.append((name, *(column.text(value) for column, value in zip(columns, values, strict=True))))
+    quality = modality(run.settings.modality).quality
+    return html.table(("validation images", *(column.heading(" / ", quality) for column in columns)), rows)
 
 
 def _provenance(run: Run) -> Section:
@@ -181,4 +186,6 @@ def _provenance(run: Run) -> Section:
 
 
 def _setting(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} = {one}" for name, one in value.items())
     return ", ".join(map(str, value)) if isinstance(value, tuple | list) else str(value)

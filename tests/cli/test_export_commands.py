@@ -50,10 +50,10 @@ def make_run(folder: Path, profile_id: str = "dlp4500", count: int = 24, **chang
     settings = {
         "preset": "quick", "seed": 1, "side": 8, "patterns": count, "bit_depth": 1, "encoding": "complementary",
         "photoelectrons_per_frame": 1e6, "read_noise_photoelectrons": 10.0, "exposure_us": None,
-        "data": "procedural", "images": 100, "validation_images": 10, "batch": 10, "channels": 8,
+        "data": "procedural", "images": 100, "validation_images": 10, "batch": 10, "decoder_settings": {"channels": 8},
         "teacher_epochs": 1, "student_epochs": 1, "learning_rate": 1e-3, "optics_learning_rate": 1e-2,
         "precision": "float32", "device": "cpu",
-        "weight_task": 1.0, "weight_decoder": 0.1, "weight_encoder": 0.1, "decoder": "unet", "stages": 5,
+        "weight_task": 1.0, "weight_decoder": 0.1, "weight_encoder": 0.1, "decoder": "unet",
         "ladder": ("real",), "start": "teacher", "losses": "effective", "weighting": "fixed",
     }  # fmt: skip
     folder.mkdir(parents=True)

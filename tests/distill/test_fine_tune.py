@@ -43,7 +43,7 @@ def run(
     last = system.decoder.get_parameter("unet.last.weight")
     last.copy_(torch.randn(last.shape, generator=torch.Generator().manual_seed(2)))
     y = system.encoder(stored(1, 16).float() / 255)
-    added = system.decoder(y, system.encoder).image - system.decoder.linear_estimate(y, system.encoder)
+    added = system.decoder(y, system.encoder).prediction - system.decoder.linear_estimate(y, system.encoder)
     last.mul_(ADDED / added.square().mean().sqrt())
     system.save(found.path / "student.safetensors")
     return found

@@ -38,7 +38,7 @@ def test_design_is_feasible_by_its_own_rule(every: Path) -> None:
         assert 0 < design.open_fraction < 1
     else:
         settings = run.settings
-        assert LineBudget(settings.side, settings.acquired, settings.calibration).check(design) == []
+        assert LineBudget(settings.side, settings.acquired, settings.acs_lines).check(design) == []
         assert design.acceleration == settings.side / settings.acquired
 
 
@@ -60,7 +60,7 @@ class _Watch(Listener):
             assert int(lines.sum()) == encoder.rule.acquired
             trajectory = encoder.pattern(self.settings.side, "test", "")
             assert encoder.rule.check(trajectory) == []
-            assert set(centre_block(encoder.rule.lines, self.settings.calibration)) <= set(
+            assert set(centre_block(encoder.rule.lines, self.settings.acs_lines)) <= set(
                 lines.nonzero().flatten().tolist()
             )
             budget = self.settings.acquired if report.phase == "student" else 2 * self.settings.acquired

@@ -69,7 +69,7 @@ def test_terms_are_what_they_are_called(losses: str, make_pair: Callable[..., An
     wanted = teacher(x, draws).features  # the teacher's noise is drawn after the student's
     published = losses == "published"
     assert set(terms) == {"task", "decoder", "encoder"}
-    torch.testing.assert_close(terms["task"], (output.image - x).square().mean())
+    torch.testing.assert_close(terms["task"], (output.prediction - x).square().mean())
     torch.testing.assert_close(terms["decoder"], decoder_loss(output.features, wanted, published))
     torch.testing.assert_close(terms["encoder"], student.encoder.encoder_loss(teacher.encoder, published))
     torch.testing.assert_close(features, output.features)

@@ -64,19 +64,19 @@ def _roughen(decoder: Decoder, strength: float = 0.1) -> None:
 
 def test_image_and_features(system: ImagingSystem, images: Tensor, settings: Any) -> None:
     output = system(images)
-    assert output.image.shape == images.shape
-    assert output.image.dtype == output.features.dtype == torch.float32
+    assert output.prediction.shape == images.shape
+    assert output.prediction.dtype == output.features.dtype == torch.float32
     if settings.decoder == "unet":
         coarse = -(-settings.side // 8)
-        assert output.features.shape == (6, 8 * settings.channels, coarse, coarse)
+        assert output.features.shape == (6, 8 * settings.decoder_settings["channels"], coarse, coarse)
     else:
-        assert output.features.shape == (6, settings.channels, settings.side, settings.side)
+        assert output.features.shape == (6, settings.decoder_settings["channels"], settings.side, settings.side)
 
 
 def test_untrained_decoder_begins_at_the_linear_estimate(system: ImagingSystem, images: Tensor, kind: str) -> None:
     y = system.encoder(images, torch.Generator().manual_seed(1)).detach()
     with torch.no_grad():
-        found = system.decoder(y, system.encoder).image
+        found = system.decoder(y, system.encoder).prediction
         linear = system.decoder.linear_estimate(y, system.encoder)
         before = float((linear - images).square().mean())
     if kind == "unet":
@@ -100,7 +100,7 @@ def test_images_of_a_batch_do_not_mix(system: ImagingSystem, images: Tensor) -> 
     _roughen(system.decoder)
     with torch.no_grad():
         y = system.encoder.A(images)
-        whole, one = (system.decoder(part, system.encoder).image for part in (y, y[2:3]))
+        whole, one = (system.decoder(part, system.encoder).prediction for part in (y, y[2:3]))
     torch.testing.assert_close(one, whole[2:3], atol=1e-4, rtol=1e-4)
 
 
@@ -114,7 +114,7 @@ def test_the_operator_is_an_argument(system: ImagingSystem, images: Tensor, sett
             other.weight.copy_(torch.arange(settings.side))  # far from the centre
             y = other.A(images)
             _roughen(system.decoder, 0.3)
-        right, wrong = (system.decoder(y, encoder).image for encoder in (other, system.encoder))
+        right, wrong = (system.decoder(y, encoder).prediction for encoder in (other, system.encoder))
     if settings.modality == "mri":
         assert float((right - wrong).norm()) > 1e-3 * float(right.norm())
     else:
@@ -132,8 +132,8 @@ def test_the_scene_is_measured_once(system: ImagingSystem, images: Tensor, monke
         return original(self, *words)  # type: ignore[arg-type]
 
     monkeypatch.setattr(type(system.encoder), "forward", counted)
-    first = system(images, torch.Generator().manual_seed(1)).image
-    second = system(images, torch.Generator().manual_seed(1)).image
+    first = system(images, torch.Generator().manual_seed(1)).prediction
+    second = system(images, torch.Generator().manual_seed(1)).prediction
     assert len(calls) == 2
     assert torch.equal(first, second)
 
@@ -145,7 +145,7 @@ def test_every_parameter_learns(system: ImagingSystem, images: Tensor) -> None:
     for step in range(20):
         system.encoder.explore(0.1, torch.Generator().manual_seed(step))
         optimiser.zero_grad()
-        (system(images, torch.Generator().manual_seed(step)).image - images).square().sum().backward()
+        (system(images, torch.Generator().manual_seed(step)).prediction - images).square().sum().backward()
         if step == 1:
             missing = [name for name, weight in system.decoder.named_parameters() if weight.grad is None]
             assert missing == []
@@ -167,7 +167,7 @@ def test_everything_travels_with_the_weights(
     twin = make_system(settings, _sample(settings, _channels(settings), 32, 7))
     twin.load_state_dict(system.state_dict())
     with torch.no_grad():
-        pair = [part(images, torch.Generator().manual_seed(1)).image for part in (system, twin)]
+        pair = [part(images, torch.Generator().manual_seed(1)).prediction for part in (system, twin)]
     assert torch.equal(*pair)
 
 
@@ -178,9 +178,9 @@ def test_shorter_format_trains_and_stays_close(system: ImagingSystem, images: Te
         exact = system.decoder(y, system.encoder)
     system.decoder.training_dtype = torch.bfloat16
     short = system.decoder(y, system.encoder)
-    assert short.image.dtype == short.features.dtype == torch.float32
-    assert (short.image - exact.image).norm().item() < 0.05 * exact.image.norm().item()
-    short.image.sum().backward()
+    assert short.prediction.dtype == short.features.dtype == torch.float32
+    assert (short.prediction - exact.prediction).norm().item() < 0.05 * exact.prediction.norm().item()
+    short.prediction.sum().backward()
     assert all(weight.grad is not None for weight in system.decoder.parameters())
 
 
@@ -199,7 +199,7 @@ def test_unrolled_gradient_steps_converge_to_the_readings(make_settings: Callabl
         x = _sample(settings, _channels(settings), 2, 3)
         with torch.no_grad():
             y = system.encoder.A(x)
-            left = (system.encoder.A(system.decoder(y, system.encoder).image) - y).abs().square().mean()
+            left = (system.encoder.A(system.decoder(y, system.encoder).prediction) - y).abs().square().mean()
             before = (system.encoder.A(system.decoder.linear_estimate(y, system.encoder)) - y).abs().square().mean()
         assert float(left) <= float(before)
 
@@ -209,7 +209,7 @@ def test_no_weight_hides_from_the_optimiser(system: ImagingSystem, images: Tenso
     for seed in range(100):
         system.encoder.explore(0.1, torch.Generator().manual_seed(seed))
         output = system(images, torch.Generator().manual_seed(1))
-        nodes, leaves = [output.image.grad_fn, output.features.grad_fn], {}
+        nodes, leaves = [output.prediction.grad_fn, output.features.grad_fn], {}
         seen = set(nodes)
         while nodes:
             node = nodes.pop()

@@ -25,7 +25,7 @@ from cidesign.modalities.cassi.run import CassiRun
 from cidesign.modalities.cassi.solve import encoder_of, student_cubes
 from cidesign.models.optics import optics_for
 from cidesign.models.system import ImagingSystem, load_student
-from cidesign.models.unet import LinearThenUNet
+from cidesign.models.unet import LinearThenUNet, UNetSettings
 from cidesign.physics.base import ImagePrior
 from cidesign.reconstruct.uncertainty import deviation_of
 from cidesign.report.included import included_section
@@ -69,7 +69,7 @@ def small() -> Small:
     rng = np.random.default_rng(3)
     y = operator().predict(cube())
     valid = rng.random(DETECTOR) > 0.05
-    decoder = LinearThenUNet(BANDS, (CODE, CODE), 4).eval()
+    decoder = LinearThenUNet(BANDS, (CODE, CODE), UNetSettings(channels=4)).eval()
     frequency = torch.from_numpy(np.hypot(*np.mgrid[:CODE, :CODE]).astype(np.float32))
     basis = torch.linalg.qr(torch.randn(BANDS, BANDS, generator=torch.Generator().manual_seed(1))).Q
     decoder.set_prior(ImagePrior(torch.full((BANDS,), 0.5), basis, (0.3 / (1 + frequency) ** 2).expand(BANDS, -1, -1)))

@@ -61,7 +61,7 @@ def run(
 ) -> MriRun:
     """A finished run without training: a decoder that is its linear first step."""
     path = tmp_path_factory.mktemp("run") / "run"
-    settings = make_settings("mri", side=SIDE, acquired=SIDE // 2, calibration=12, noise=NOISE)
+    settings = make_settings("mri", side=SIDE, acquired=SIDE // 2, acs_lines=12, noise=NOISE)
     system = make_system(settings, torch.from_numpy(phantom_slices(24, SIDE, 1).astype(np.float32)))
     path.mkdir(parents=True)
     lines = optics_for(settings, load_profile("mri-generic-3t")).design(system.encoder)

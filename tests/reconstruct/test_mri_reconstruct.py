@@ -54,7 +54,7 @@ def make_run(
     path: Path, make_settings: Callable[..., Any], make_system: Any, make_record: Any, side: int = SIDE, **changes: Any
 ) -> MriRun:
     """A finished run without training: lines ranked by energy, a decoder that is its linear first step."""
-    settings = make_settings("mri", side=side, acquired=side // 2, calibration=12, noise=NOISE, **changes)
+    settings = make_settings("mri", side=side, acquired=side // 2, acs_lines=12, noise=NOISE, **changes)
     images = torch.from_numpy(phantom_slices(24, side, 1).astype(np.float32))
     system = make_system(settings, images)
     path.mkdir(parents=True)

@@ -1,5 +1,6 @@
 """The coded-aperture spectral camera with one disperser (SD-CASSI)."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
@@ -7,7 +8,7 @@ from cidesign.hardware_profiles.aperture.schema import ApertureProfile
 from cidesign.hardware_profiles.schema import HardwareProfile
 from cidesign.modalities.cassi.run import CassiRun
 from cidesign.modalities.cassi.settings import CassiSettings, settings_for
-from cidesign.modality import Bench, Modality, Preset, Request
+from cidesign.modality import Bench, Modality, Preset
 from cidesign.pattern import ApertureMask, Design
 from cidesign.run_settings import TrainingSettings
 from cidesign.runs import Run
@@ -36,16 +37,19 @@ class Cassi(Modality):
         "standard": Preset(64, 10_000, 800, 32, 32, 15, 15),
         "paper": Preset(128, 20_000, 1_000, 32, 64, 50, 50),
     }
-    ladder = ("real",)
-    options = ("photoelectrons", "read_noise")
+    words: ClassVar[dict[str, str]] = {
+        "photoelectrons": "photoelectrons_full_scale",
+        "read_noise": "read_noise_photoelectrons",
+    }
+    headings: ClassVar[dict[str, str]] = {"sam_degrees": "spectral angle deg", "open_fraction": "open fraction"}
     scene_word = "cube"
     procedural_kind = "spectral cubes (dead leaves)"
     # The converged linear estimate of measured operators takes several times as long as that of the training.
     fine_tuning_share = 0.03
 
-    def settings(self, request: Request, common: dict[str, Any], profile: HardwareProfile) -> CassiSettings:
+    def settings(self, values: dict[str, Any], profile: HardwareProfile, typed: Mapping[str, str]) -> CassiSettings:
         """All settings of a run."""
-        return settings_for(request, common, cast(ApertureProfile, profile))
+        return settings_for(values, cast(ApertureProfile, profile), typed)
 
     def described(self, settings: TrainingSettings, profile: HardwareProfile) -> str:
         """The size of the mask, and for how many bands."""

@@ -31,7 +31,7 @@ class CassiOptics(Optics):
     def encoder(self, relaxation: str | None) -> SdCassiEncoder:
         """A new encoder with the detector noise of the settings."""
         if relaxation not in (None, "real"):
-            raise InputError(f"--ladder {relaxation}: a coded aperture knows the relaxation real")
+            raise InputError(f"ladder {relaxation}: a coded aperture knows the relaxation real")
         settings = self.settings
         noise = PixelNoise(
             settings.photoelectrons_full_scale, settings.read_noise_photoelectrons, self.dispersion.scale * self.bands

@@ -1,11 +1,11 @@
 """What an SD-CASSI camera adds to the settings of a run, and its defaults."""
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from cidesign.constraints.aperture import require_freedom
 from cidesign.hardware_profiles.aperture.schema import ApertureProfile
-from cidesign.modality import Request
-from cidesign.run_settings import NonNegative, PositiveFloat, Side, TrainingSettings
+from cidesign.run_settings import Ladder, NonNegative, PositiveFloat, TrainingSettings, validated
 
 
 class CassiSettings(TrainingSettings):
@@ -16,18 +16,14 @@ class CassiSettings(TrainingSettings):
     """
 
     modality: Literal["cassi"] = "cassi"
-    side: Side
-    photoelectrons_full_scale: PositiveFloat
-    read_noise_photoelectrons: NonNegative
-
-
-def settings_for(request: Request, common: dict[str, Any], profile: ApertureProfile) -> CassiSettings:
-    """All settings; raises `LimitError` where the rules of the profile leave no free code pixel."""
+    ladder: Ladder = ("real",)
     # A CMOS pixel holds some 10,000 to 30,000 photoelectrons and reads them with a noise of a few.
-    settings = CassiSettings(
-        **common,
-        photoelectrons_full_scale=request.own.get("photoelectrons", 20_000.0),
-        read_noise_photoelectrons=request.own.get("read_noise", 5.0),
-    )
+    photoelectrons_full_scale: PositiveFloat = 20_000.0
+    read_noise_photoelectrons: NonNegative = 5.0
+
+
+def settings_for(values: dict[str, Any], profile: ApertureProfile, typed: Mapping[str, str]) -> CassiSettings:
+    """All settings; raises `LimitError` where the rules of the profile leave no free code pixel."""
+    settings = validated(CassiSettings, values, typed)
     require_freedom(profile, settings.side, settings.side)
     return settings

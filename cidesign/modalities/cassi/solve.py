@@ -105,7 +105,7 @@ def reconstruct_with(
     prior = system.decoder.prior
     readings = torch.from_numpy(np.where(encoder.valid.numpy(), y, 0.0).astype(np.float32))[None]
     spread = torch.from_numpy(np.where(encoder.valid.numpy(), variance, 1.0).astype(np.float32))
-    image: Tensor = system.decoder(readings, encoder).image
+    image: Tensor = system.decoder(readings, encoder).prediction
     cubes = {
         "student": image,
         "linear": encoder.estimator(prior).estimate(readings),
@@ -121,7 +121,7 @@ def student_cubes(system: ImagingSystem, y: Plane, encoder: MeasuredCassiEncoder
     readings = torch.from_numpy(np.where(encoder.valid.numpy(), y, 0.0).astype(np.float32))
     step = max(VALUES_AT_ONCE // encoder.weight.numel(), 1)
     for first in range(0, len(readings), step):
-        yield from system.decoder(readings[first : first + step], encoder).image.numpy()
+        yield from system.decoder(readings[first : first + step], encoder).prediction.numpy()
 
 
 @torch.no_grad()

@@ -1,5 +1,6 @@
 """The 2-D Cartesian MRI scan."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
@@ -9,7 +10,7 @@ from cidesign.hardware_profiles.mri.schema import MriProfile
 from cidesign.hardware_profiles.schema import HardwareProfile
 from cidesign.modalities.mri.run import MriRun
 from cidesign.modalities.mri.settings import MriSettings, settings_for
-from cidesign.modality import Bench, Modality, Preset, Request
+from cidesign.modality import Bench, Modality, Preset
 from cidesign.pattern import Design, Trajectory
 from cidesign.run_settings import TrainingSettings
 from cidesign.runs import Run
@@ -38,16 +39,21 @@ class Mri(Modality):
         "standard": Preset(128, 6_000, 800, 32, 16, 15, 15),
         "paper": Preset(256, 10_000, 1_000, 32, 32, 50, 50),
     }
-    ladder = ("R2",)
-    options = ("acceleration", "lines", "calibration", "coils", "noise")
+    words: ClassVar[dict[str, str]] = {"lines": "acquired"}
+    derived = frozenset({"acceleration"})
     quality = " of the magnitude"
     independent_draws = True
+    headings: ClassVar[dict[str, str]] = {
+        "complex_psnr_db": "complex PSNR dB",
+        "acceleration": "R",
+        "side_lobe": "side lobe",
+    }
     scene_word = "slice"
     procedural_kind = "complex slices (phantoms)"
 
-    def settings(self, request: Request, common: dict[str, Any], profile: HardwareProfile) -> MriSettings:
+    def settings(self, values: dict[str, Any], profile: HardwareProfile, typed: Mapping[str, str]) -> MriSettings:
         """All settings of a run."""
-        return settings_for(request, common)
+        return settings_for(values, typed)
 
     def described(self, settings: TrainingSettings, profile: HardwareProfile) -> str:
         """How many lines, and of which."""
@@ -55,13 +61,13 @@ class Mri(Modality):
         coils = "" if scan.coils == 1 else f", {scan.coils} coils"
         return (
             f"{scan.acquired} of {scan.side} lines (R = {scan.side / scan.acquired:.4g}), "
-            f"{scan.calibration} of them calibration lines{coils}"
+            f"{scan.acs_lines} of them calibration lines{coils}"
         )
 
     def broken_requests(self, run: Run) -> list[Violation]:
         """The exact budget, with all calibration lines."""
         asked = cast(MriSettings, run.settings)
-        return LineBudget(asked.side, asked.acquired, asked.calibration).check(cast(Trajectory, run.design))
+        return LineBudget(asked.side, asked.acquired, asked.acs_lines).check(cast(Trajectory, run.design))
 
     def optics(self, settings: TrainingSettings, profile: HardwareProfile) -> "Optics":
         """Which lines are measured."""

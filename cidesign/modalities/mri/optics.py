@@ -23,7 +23,7 @@ class MriOptics(Optics):
     def __init__(self, settings: MriSettings, profile: MriProfile) -> None:
         self.settings, self.profile = settings, profile
         self.bands, self.size = 2, (settings.side, settings.side)
-        self.rule = LineBudget(settings.side, settings.acquired, settings.calibration)
+        self.rule = LineBudget(settings.side, settings.acquired, settings.acs_lines)
 
     def _rule(self, relaxation: str | None) -> LineBudget:
         if relaxation is None or relaxation == "soft":
@@ -34,7 +34,7 @@ class MriOptics(Optics):
             acquired = 0
         if not relaxation.startswith("R") or not self.rule.acquired <= acquired <= self.rule.lines:
             raise InputError(
-                f"--ladder {relaxation}: a teacher of an MRI run has a lower acceleration, written R2 or R1.5, "
+                f"ladder {relaxation}: a teacher of an MRI run has a lower acceleration, written R2 or R1.5, "
                 f"between R1 and R{self.rule.acceleration:g}; or soft line weights, written soft"
             )
         return LineBudget(self.rule.lines, acquired, self.rule.calibration)

@@ -36,7 +36,7 @@ def mri_part(run: MriRun, shown: Shown) -> Part:
 
 def _design(run: MriRun, shown: Shown) -> Section:
     settings, design, profile = run.settings, run.design, run.profile
-    rule = LineBudget(settings.side, settings.acquired, settings.calibration)
+    rule = LineBudget(settings.side, settings.acquired, settings.acs_lines)
     energy = line_energy(shown.scenes.truth)
     acquired = set(design.acquired.tolist())
     block = centre_block(design.lines, design.calibration_lines)

@@ -1,48 +1,59 @@
 """What an MRI scan adds to the settings of a run, and its defaults."""
 
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from cidesign.constraints.kspace import LineBudget, lines_for
 from cidesign.errors import InputError
-from cidesign.modality import Request
-from cidesign.run_settings import PositiveFloat, PositiveInt, Side, TrainingSettings
+from cidesign.run_settings import Ladder, PositiveFloat, PositiveInt, TrainingSettings, shown_value, validated
 
 ACCELERATION = 4.0
 # A sixteenth of the matrix, as in the fixed designs of the field (8 % at R = 4 and 4 % at R = 8).
-CALIBRATION_FRACTION = 1 / 16
+ACS_FRACTION = 1 / 16
 
 
 class MriSettings(TrainingSettings):
-    """A 2-D Cartesian scan: `acquired` of `side` phase-encode lines, `calibration` of them the fixed centre.
+    """A 2-D Cartesian scan: `acquired` of `side` phase-encode lines, `acs_lines` of them the fixed centre.
 
     `noise` is the standard deviation of real and imaginary part of a sample of orthonormal k-space, for images
     whose largest magnitude is 1.  `coils` is 1, or the number of simulated receive coils.
     """
 
+    renamed = MappingProxyType({"calibration": "acs_lines"})
+
     modality: Literal["mri"] = "mri"
-    side: Side
+    ladder: Ladder = ("R2",)
     acquired: PositiveInt
-    calibration: Annotated[int, Field(ge=0, le=1024)]
-    coils: Annotated[int, Field(ge=1, le=64)]
-    noise: PositiveFloat
-
-
-def settings_for(request: Request, common: dict[str, Any]) -> MriSettings:
-    """All settings; raises `InputError` for a budget of lines that cannot be."""
-    own, side = request.own, common["side"]
-    acceleration = own.get("acceleration", ACCELERATION)
-    if {"lines", "acceleration"} <= own.keys():
-        raise InputError("--lines and --acceleration: give one of them; the other follows")
-    if not 1 <= acceleration <= side:
-        raise InputError(f"--acceleration {acceleration:g}: between 1 and {side} for {side} lines")
-    acquired = own["lines"] if "lines" in own else lines_for(side, acceleration)
-    calibration = own.get("calibration", round(side * CALIBRATION_FRACTION))
-    LineBudget(side, acquired, calibration)
-    coils = own.get("coils", 1)
-    if coils > side:
-        raise InputError(f"--coils {coils}: {side} lines cannot tell as many coils apart; use fewer")
+    acs_lines: Annotated[int, Field(ge=0, le=1024)]
+    coils: Annotated[int, Field(ge=1, le=64)] = 1
     # 1 % of the brightest pixel, a good clinical scan; the noise of one-channel phantom scans is 2.5 %.
-    noise = own.get("noise", 0.01)
-    return MriSettings(**common, acquired=acquired, calibration=calibration, coils=coils, noise=noise)
+    noise: PositiveFloat = 0.01
+
+    @model_validator(mode="after")
+    def _check_lines(self) -> Self:
+        LineBudget(self.side, self.acquired, self.acs_lines)
+        if self.coils > self.side:
+            raise ValueError(f"coils {self.coils}: {self.side} lines cannot tell as many coils apart; use fewer")
+        return self
+
+
+def settings_for(values: dict[str, Any], typed: Mapping[str, str]) -> MriSettings:
+    """All settings; raises `InputError` or `LimitError` for a budget of lines that cannot be."""
+    side = values["side"]
+    acceleration = values.pop("acceleration", None)
+    if acceleration is not None and "acquired" in values:
+        raise InputError(f"{typed.get('acquired', 'acquired')} and acceleration: give one of them; the other follows")
+    if "acquired" not in values:
+        values["acquired"] = lines_for(side, _in_range(ACCELERATION if acceleration is None else acceleration, side))
+    values.setdefault("acs_lines", round(side * ACS_FRACTION))
+    return validated(MriSettings, values, typed)
+
+
+def _in_range(acceleration: Any, side: int) -> float:
+    """R as a number; raises `InputError` for what is none, or that `side` lines do not allow."""
+    if isinstance(acceleration, bool) or not isinstance(acceleration, (int, float)) or not 1 <= acceleration <= side:
+        raise InputError(f"acceleration {shown_value(acceleration)}: between 1 and {side} for {side} lines")
+    return float(acceleration)

@@ -59,7 +59,7 @@ def batch(k: Samples, design: Trajectory) -> Tensor:
 @torch.no_grad()
 def decode(system: ImagingSystem, y: Tensor, encoder: MriEncoder) -> Tensor:
     """The image (1, 2, N, n) of the student's decoder."""
-    image: Tensor = system.decoder(y, encoder).image
+    image: Tensor = system.decoder(y, encoder).prediction
     return image
 
 

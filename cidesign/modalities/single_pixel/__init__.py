@@ -1,5 +1,6 @@
 """The single-pixel camera on a micromirror device."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
@@ -7,7 +8,7 @@ from cidesign.hardware_profiles.dmd.schema import DmdProfile
 from cidesign.hardware_profiles.schema import HardwareProfile
 from cidesign.modalities.single_pixel.run import SinglePixelRun, measurement_time
 from cidesign.modalities.single_pixel.settings import SinglePixelSettings, settings_for
-from cidesign.modality import Bench, Modality, Preset, Request
+from cidesign.modality import Bench, Modality, Preset
 from cidesign.pattern import Design, PatternStack
 from cidesign.run_settings import TrainingSettings
 from cidesign.runs import Run
@@ -35,14 +36,19 @@ class SinglePixel(Modality):
         "standard": Preset(32, 60_000, 2_000, 64, 32, 15, 15),
         "paper": Preset(64, 100_000, 4_000, 64, 64, 50, 50),
     }
-    ladder = ("real",)
-    options = ("photoelectrons", "read_noise", "patterns", "bit_depth", "encoding", "exposure_us")
+    words: ClassVar[dict[str, str]] = {
+        "photoelectrons": "photoelectrons_per_frame",
+        "read_noise": "read_noise_photoelectrons",
+    }
+    headings: ClassVar[dict[str, str]] = {"condition_number": "condition number", "row_coherence": "row coherence"}
     scene_word = "picture"
     procedural_kind = "images (dead leaves)"
 
-    def settings(self, request: Request, common: dict[str, Any], profile: HardwareProfile) -> SinglePixelSettings:
+    def settings(
+        self, values: dict[str, Any], profile: HardwareProfile, typed: Mapping[str, str]
+    ) -> SinglePixelSettings:
         """All settings of a run."""
-        return settings_for(request, common, cast(DmdProfile, profile))
+        return settings_for(values, cast(DmdProfile, profile), typed)
 
     def described(self, settings: TrainingSettings, profile: HardwareProfile) -> str:
         """How many patterns of which size and depth."""

@@ -33,7 +33,7 @@ class SinglePixelOptics(Optics):
         patterns = _whole(relaxation, count) if at else self.settings.patterns
         if patterns > self.settings.side**2 or patterns < self.settings.patterns:
             raise InputError(
-                f"--ladder {relaxation}: a teacher of {patterns} patterns; use {self.settings.patterns} "
+                f"ladder {relaxation}: a teacher of {patterns} patterns; use {self.settings.patterns} "
                 f"(the student's) to {self.settings.side**2}"
             )
         return _bits(relaxation, word), patterns
@@ -76,11 +76,11 @@ def _bits(relaxation: str, word: str) -> int | None:
         return None
     bits = word.removesuffix("-bit")
     if bits == word or bits not in {str(depth) for depth in range(1, 9)}:
-        raise InputError(f"--ladder {relaxation}: use real or 1-bit to 8-bit, with @L for another number of patterns")
+        raise InputError(f"ladder {relaxation}: use real or 1-bit to 8-bit, with @L for another number of patterns")
     return int(bits)
 
 
 def _whole(relaxation: str, text: str) -> int:
     if not text.isdecimal() or len(text) > 9:
-        raise InputError(f"--ladder {relaxation}: {text!r} after @ is not a number of patterns")
+        raise InputError(f"ladder {relaxation}: {text!r} after @ is not a number of patterns")
     return int(text)

@@ -1,17 +1,16 @@
 """What a single-pixel camera adds to the settings of a run, and its defaults."""
 
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from cidesign.constraints.rules import check_design, require
 from cidesign.constraints.sequence import plan_sequence
-from cidesign.errors import InputError
 from cidesign.hardware_profiles.dmd.schema import DmdProfile
-from cidesign.modality import Request
 from cidesign.pattern import Encoding, PatternStack
-from cidesign.run_settings import NonNegative, PositiveFloat, PositiveInt, TrainingSettings
+from cidesign.run_settings import Ladder, NonNegative, PositiveFloat, PositiveInt, TrainingSettings, validated
 
 PATTERN_RATIO = 0.10
 
@@ -24,34 +23,32 @@ class SinglePixelSettings(TrainingSettings):
     """
 
     modality: Literal["single-pixel"] = "single-pixel"
-    side: Annotated[int, Field(ge=4, le=512)]
+    side: Annotated[int, Field(ge=4, le=512)] = 32
+    ladder: Ladder = ("real",)
     patterns: PositiveInt
-    bit_depth: Annotated[int, Field(ge=1, le=8)]
-    encoding: Encoding
-    photoelectrons_per_frame: PositiveFloat
-    read_noise_photoelectrons: NonNegative
-    exposure_us: PositiveFloat | None
+    bit_depth: Annotated[int, Field(ge=1, le=8)] = 1
+    encoding: Encoding = "complementary"
+    # About 16 nW at 532 nm during 235 us on a detector of unit quantum efficiency; photodiodes and multipliers on a
+    # bench collect this much or more.
+    photoelectrons_per_frame: PositiveFloat = 1e7
+    read_noise_photoelectrons: NonNegative = 100.0
+    exposure_us: PositiveFloat | None = None
+
+    @model_validator(mode="after")
+    def _check_patterns(self) -> Self:
+        pixels = self.side**2
+        if self.patterns > pixels:
+            raise ValueError(
+                f"patterns {self.patterns}: an image of {self.side} x {self.side} has {pixels} unknowns; use 1 to "
+                f"{pixels}"
+            )
+        return self
 
 
-def settings_for(request: Request, common: dict[str, Any], profile: DmdProfile) -> SinglePixelSettings:
+def settings_for(values: dict[str, Any], profile: DmdProfile, typed: Mapping[str, str]) -> SinglePixelSettings:
     """All settings; raises `InputError` for what cannot be, `LimitError` for what the device cannot show."""
-    own, side = request.own, common["side"]
-    patterns = own.get("patterns", round(PATTERN_RATIO * side * side))
-    if not 1 <= patterns <= side * side:
-        raise InputError(
-            f"--patterns {patterns}: an image of {side} x {side} has {side * side} unknowns; use 1 to {side * side}"
-        )
-    # 1e7 photoelectrons in one all-on frame of a white scene is about 16 nW at 532 nm during 235 us on a detector of
-    # unit quantum efficiency; photodiodes and multipliers on a bench collect this much or more.
-    settings = SinglePixelSettings(
-        **common,
-        patterns=patterns,
-        bit_depth=own.get("bit_depth", 1),
-        encoding=own.get("encoding", "complementary"),
-        photoelectrons_per_frame=own.get("photoelectrons", 1e7),
-        read_noise_photoelectrons=own.get("read_noise", 100.0),
-        exposure_us=own.get("exposure_us"),
-    )
+    values.setdefault("patterns", round(PATTERN_RATIO * values["side"] ** 2))
+    settings = validated(SinglePixelSettings, values, typed)
     _check_sequence(settings, profile)
     return settings
 

@@ -41,7 +41,7 @@ def constant_noise(variance: float, side: int) -> DetectorNoise:
 def decode(system: ImagingSystem, y: NDArray[np.float64], signed: Signed, noise: DetectorNoise) -> Image:
     """The image (n, n) that the decoder makes of y (K,), taken with the patterns (K, n, n) and the noise given."""
     encoder = SinglePixelEncoder.fixed(signed, noise)
-    return _image(system.decoder(_batch(y), encoder).image)
+    return _image(system.decoder(_batch(y), encoder).prediction)
 
 
 def decoder_of(system: ImagingSystem, noise: DetectorNoise) -> Decode:
@@ -50,7 +50,7 @@ def decoder_of(system: ImagingSystem, noise: DetectorNoise) -> Decode:
     @torch.no_grad()
     def decode_all(y: NDArray[np.float64], signed: Signed) -> Image:
         encoder = SinglePixelEncoder.fixed(signed, noise)
-        images: Image = system.decoder(torch.from_numpy(y.astype(np.float32)), encoder).image[:, 0].numpy()
+        images: Image = system.decoder(torch.from_numpy(y.astype(np.float32)), encoder).prediction[:, 0].numpy()
         return images
 
     return decode_all

@@ -170,7 +170,7 @@ def test_narrow_calibration_lines_are_refused(tmp_path: Path, image: NDArray[np.
         choose_kernel(14, 1, where)
     narrow = design(6)
     raw = captured(tmp_path / "capture", image, lines=narrow)
-    with pytest.raises(FileError, match=r"6 contiguous lines around the centre .* --calibration 7"):
+    with pytest.raises(FileError, match=r"6 contiguous lines around the centre .* --acs-lines 7"):
         calibrate_kspace(raw, narrow, Orientation())
     with pytest.raises(FileError, match=r"6 contiguous lines around line 24 .* 9 are asked for"):
         calibrate_kspace(raw, narrow, Orientation(), acs_lines=9)
