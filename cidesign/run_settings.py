@@ -57,7 +57,7 @@ def shown_value(value: Any) -> str:
     """A value for one line of an error."""
     if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
         return str(int(value))
-    text = value if isinstance(value, str) and value.isprintable() else repr(value)
+    text = value if isinstance(value, str) and value and value.isprintable() else repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 

@@ -206,6 +206,55 @@ def test_settings_that_cannot_be_trained(kind: str, words: str, code: int, said:
     _assert_one_line_and_nothing_begun(done)
 
 
+@pytest.mark.usefixtures("tiny")
+def test_any_setting_can_be_set(cidesign: Command) -> None:
+    words = [
+        "--set",
+        "images=40",
+        "--set",
+        "learning-rate=2e-3",
+        "--set",
+        "channels=6",
+        "--set",
+        "ladder=real@20, 4-bit",
+    ]
+    done = cidesign("distill", "--profile", "dlp4500", *words, "--set", "encoding=offset", "--seed", 5, "--out", "run")
+    assert done.code == 0
+    settings = Run(Path("run")).settings
+    assert (settings.images, settings.learning_rate, settings.seed) == (40, 2e-3, 5)
+    assert settings.decoder_settings == {"channels": 6}
+    assert settings.ladder == ("real@20", "4-bit")
+    assert settings.model_dump()["encoding"] == "offset"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--set", "imges=4"], "imges: no such setting here; did you mean images? Known are channels, seed, side"),
+        (["--set", "images=-5"], "images -5: should be greater than or equal to 1"),
+        (["--set", "images=many"], "images many: should be a valid integer"),
+        (["--set", "images"], "write NAME=VALUE"),
+        (["--set", "images=4", "--set", "images=5"], "images is given twice"),
+        (["--set", "seed=4", "--seed", "4"], "--set seed: given as --seed too; give it once"),
+        (["--set", "bit-depth=2", "--bit-depth", "2"], "--set bit_depth: given as --bit-depth too"),
+        (["--set", "photoelectrons_per_frame=1e5", "--photoelectrons", "1e5"], "are the same setting"),
+        (["--set", "ladder=real", "--ladder", "real"], "--set ladder: given as --ladder too"),
+        (["--set", "preset=paper"], "--set preset: has an option of its own"),
+        (["--set", "acs_lines=4"], "acs_lines: is for mri runs"),
+        (["--set", "stages=4"], "stages: no such setting here"),
+        (["--decoder", "unrolled", "--set", "stages=40"], "stages 40: should be less than or equal to 20"),
+        (["--set", "decoder=magic"], "decoder magic: not installed; there are unet, unrolled"),
+        (["--set", "patterns=2000"], "patterns 2000: an image of 32 x 32"),
+        (["--set", "exposure_us=none"], "exposure_us none: should be a valid number"),
+    ],
+)
+def test_wrong_settings_are_one_line(words: list[str], said: str, cidesign: Command) -> None:
+    done = cidesign("distill", "--profile", "dlp4500", *words)
+    assert done.code == 2
+    assert said in done.err
+    _assert_one_line_and_nothing_begun(done)
+
+
 @pytest.mark.parametrize("kind", PROFILES)
 def test_missing_data_is_said(kind: str, cidesign: Command) -> None:
     done = cidesign("distill", "--profile", PROFILES[kind], "--data", "nowhere")
@@ -221,7 +270,9 @@ def test_an_unknown_profile_suggests_a_known_one(cidesign: Command) -> None:
     _assert_one_line_and_nothing_begun(done)
 
 
-@pytest.mark.parametrize("words", [["--decoder", "unet"], ["--ladder", "R2"], ["--profile", "x"], ["--lines", "4"]])
+@pytest.mark.parametrize(
+    "words", [["--decoder", "unet"], ["--ladder", "R2"], ["--profile", "x"], ["--lines", "4"], ["--set", "images=4"]]
+)
 def test_a_resumed_run_keeps_its_settings(words: list[str], cidesign: Command) -> None:
     done = cidesign("distill", "--resume", *words)
     assert done.code == 2

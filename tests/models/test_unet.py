@@ -5,7 +5,7 @@ import torch
 
 from cidesign.modalities.single_pixel.encoder import SinglePixelEncoder
 from cidesign.modalities.single_pixel.fixed_designs import low_frequency_cosines
-from cidesign.models.unet import LinearThenUNet, UNetSettings, UNet
+from cidesign.models.unet import LinearThenUNet, UNet, UNetSettings
 from cidesign.physics.base import ImagePrior
 from cidesign.physics.noise import DetectorNoise
 
