@@ -45,10 +45,11 @@ def make_run(folder: Path, profile_id: str = "dlp4500", count: int = 24, **chang
     """A finished run without its weights: run.json and design.npz."""
     profile = load_profile(profile_id)
     bit_depth = changes.get("bit_depth", 1)
-    levels = np.random.default_rng(count).integers(0, 2**bit_depth, (count, 8, 8), dtype=np.uint8)
+    side = 8 if count <= 64 else 16
+    levels = np.random.default_rng(count).integers(0, 2**bit_depth, (count, side, side), dtype=np.uint8)
     pattern = PatternStack(levels, bit_depth, "complementary", profile.id, profile.digest)
     settings = {
-        "preset": "quick", "seed": 1, "side": 8, "patterns": count, "bit_depth": 1, "encoding": "complementary",
+        "preset": "quick", "seed": 1, "side": side, "patterns": count, "bit_depth": 1, "encoding": "complementary",
         "photoelectrons_per_frame": 1e6, "read_noise_photoelectrons": 10.0, "exposure_us": None,
         "data": "procedural", "images": 100, "validation_images": 10, "batch": 10, "decoder_settings": {"channels": 8},
         "teacher_epochs": 1, "student_epochs": 1, "learning_rate": 1e-3, "optics_learning_rate": 1e-2,
