@@ -103,6 +103,6 @@ def _psnr(run: MriRun, raw: RawKspace, calibration: KspaceCalibration, truth: ND
         return None
     k = calibration.measurements(raw)
     image, _ = reconstructions(_system(run.path), k, run.design, calibration)["student"]
-    turned = as_acquired(truth, *vars(calibration.orientation).values())
+    turned = as_acquired(truth, calibration.orientation)
     reference = (turned * calibration.scale).astype(np.float32)
     return score_mri(np.abs(image).astype(np.float32), reference, object_mask(reference)).psnr_db

@@ -18,6 +18,22 @@ set_option = click.option(
 )
 
 
+# Keywords of the verbs that are no settings of a modality.
+TAKEN = (
+    "run",
+    "capture",
+    "out",
+    "calibration",
+    "calibration_folder",
+    "reader",
+    "faults",
+    "scene",
+    "force",
+    "say",
+    "accept_failed",
+)
+
+
 def assigned(assignments: tuple[str, ...]) -> dict[str, Any]:
     """NAME=VALUE words as a dictionary; values are TOML (numbers, true, false), anything else is text."""
     import tomllib
@@ -35,6 +51,15 @@ def assigned(assignments: tuple[str, ...]) -> dict[str, Any]:
         except tomllib.TOMLDecodeError:
             fields[name] = raw.strip()
     return fields
+
+
+def options(named: Mapping[str, Any], *more: str) -> dict[str, Any]:
+    """Settings for a verb's keywords; raises `InputError` for names that are options of the command, among them
+    `more`."""
+    for name in named:
+        if name in TAKEN or name in more:
+            raise InputError(f"--set {name}: is an option of its own; write --{name.replace('_', '-')}")
+    return dict(named)
 
 
 def keyword_values(

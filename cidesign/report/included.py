@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from cidesign.calibration.verify import Check, NotLookedAt, Verdict, missing_words
 from cidesign.errors import FileError
 from cidesign.files import read_json
-from cidesign.reconstruct.outcome import RECORD_FILE
+from cidesign.reconstruct.record import RECORD_FILE
 from cidesign.records import first_problem
 from cidesign.report import html
 from cidesign.report.calibration_part import calibration_section, checks_table, is_calibration, picture_of

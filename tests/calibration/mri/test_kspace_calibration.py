@@ -250,7 +250,7 @@ def test_a_calibration_is_read_as_written(tmp_path: Path, image: NDArray[np.comp
     assert len(remarks) == 2
     with pytest.raises(FileError, match=r"2 coils .* 4 were calibrated"):
         require_fitting_kspace(again, replace(raw, k=raw.k[:2]), design())
-    with pytest.raises(FileError, match="a matrix of 48 x 48 was calibrated, the run has 64 x 64"):
+    with pytest.raises(FileError, match="a field of .48, 48. was calibrated, the run has .64, 64."):
         require_fitting_kspace(again, raw, design(side=64))
     other = Trajectory(SIDE, SIDE, design().acquired, 24, "some", "1" * 64)
     with pytest.raises(FileError, match="profile 000000000000 was calibrated, the run is for profile 111111111111"):
