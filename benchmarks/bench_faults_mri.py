@@ -9,6 +9,7 @@ import numpy as np
 from bench_faults_common import Missing, Result, findings, named_by
 from numpy.typing import NDArray
 
+from cidesign.benchwork import simulate
 from cidesign.calibration.faults import FaultName
 from cidesign.calibration.mri.capture import read_scanner
 from cidesign.calibration.mri.kspace import RawKspace
@@ -20,7 +21,6 @@ from cidesign.calibration.mri.twin import noise_covariance
 from cidesign.calibration.mri.verify import calibrate_and_verify
 from cidesign.calibration.verify import Verification
 from cidesign.errors import CidesignError
-from cidesign.modalities.mri.bench import simulate_mri
 from cidesign.modalities.mri.data.phantoms import coil_maps
 from cidesign.modalities.mri.run import MriRun
 from cidesign.modalities.mri.score import object_mask, score_mri
@@ -35,7 +35,7 @@ def mri_missing(run: MriRun, seed: int) -> Missing:
     for coils in sorted({run.settings.coils, 1}):
         with tempfile.TemporaryDirectory() as place:
             folder = Path(place) / "scan"
-            simulate_mri(run, folder, faults=faults, seed=seed, coils=coils, phantom=False)
+            simulate(run, folder, faults=faults, seed=seed, coils=coils, phantom=False)
             raw = read_kspace(folder, None, None)
         _, verification, _ = calibrate_and_verify(raw, run.design, None)
         found.append((f"no phantom, {coils} coil(s)", faults, verification.verdict))
@@ -74,7 +74,7 @@ def _passed(verification: Verification) -> bool:
 def _scan(run: MriRun, faults: dict[FaultName, float], seed: int) -> tuple[RawKspace, NDArray[np.float32]]:
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place) / "scan"
-        simulate_mri(run, folder, faults=faults, seed=seed)
+        simulate(run, folder, faults=faults, seed=seed)
         raw = read_kspace(folder, None, None)
         gain = read_scanner(folder).gain
     if raw.truth is None:
@@ -90,7 +90,7 @@ def _true(run: MriRun, sound: KspaceCalibration, seed: int) -> KspaceCalibration
     covariance = sound.noise.covariance
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place) / "scan"
-        simulate_mri(run, folder, faults={}, seed=seed)
+        simulate(run, folder, faults={}, seed=seed)
         scanner = read_scanner(folder)
         covariance = noise_covariance(scanner) * scanner.gain**2
     noise = CoilNoise(covariance, sound.noise.source, sound.noise.from_scan)

@@ -38,6 +38,11 @@ class Simulated:
     capture: Any
     written: "Written"
 
+    @property
+    def printed(self) -> tuple[dict[str, Any], str]:
+        """The values for --json, and the lines for people."""
+        return self.written.value, self.written.text
+
 
 @dataclass(frozen=True)
 class Calibrated:
@@ -50,6 +55,11 @@ class Calibrated:
     def verification(self) -> Verification:
         """What the calibration was checked against."""
         return self.calibration.verification
+
+    @property
+    def printed(self) -> tuple[dict[str, Any], str]:
+        """The values for --json, and the lines for people."""
+        return self.written.value, self.written.text
 
 
 def simulate(

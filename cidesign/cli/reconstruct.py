@@ -87,5 +87,5 @@ def command(
         typed = {"region": region, "band_nm": band_nm}
         named |= {name: value for name, value in typed.items() if value is not None}
         done = benchwork.reconstruct_with_reader(run, capture, reader, folder, force=force, **options(named))
-    result(done.value, done.table(), as_json)
+    result(*done.printed, as_json)
     next_step(f"cidesign report {quoted(run.path)} --include {quoted(folder)}")

@@ -64,12 +64,13 @@ def command(
     refuse_existing(folder, force)
     settings, stored_faults = read_bench_file(bench)
     # What is typed counts more than what stands in the file.
-    faults: dict[str, float] = {**stored_faults, **parse_faults(fault_texts, found.settings.modality)}
+    typed = parse_faults(fault_texts, found.settings.modality)
+    faults = stored_faults | {str(name): strength for name, strength in typed.items()}
     named = {**settings, **assigned(assignments)}
     done = benchwork.simulate(
         found, folder, faults=faults, scene=scene, seed=seed, force=force, **options(named, "seed")
     )
-    result(done.written.value, done.written.text, as_json)
+    result(*done.printed, as_json)
     calibration = folder.parent / "calibration"
     next_step(f"cidesign calibrate {quoted(folder)} --run {quoted(found.path)} --out {quoted(calibration)}")
 

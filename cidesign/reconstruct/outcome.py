@@ -155,6 +155,11 @@ class Reconstruction:
         place = self.record.capture if self.folder is None else str(self.folder)
         return "\n".join([f"{place}: {self.heading}", table(self.rows, self.header), *notes, *verdict])
 
+    @property
+    def printed(self) -> tuple[dict[str, Any], str]:
+        """The values for --json, and the lines for people."""
+        return self.value, self.table()
+
     def write(self, folder: Path, force: bool = False) -> "Reconstruction":
         """Write all files in one step; raises `FileError` when `folder` exists and `force` is not set."""
         with replacing_folder(folder, force) as temporary:

@@ -98,8 +98,8 @@ def test_the_order_is_put_right_told_and_recorded(
     np.savez(tmp_path / "walsh.npz", data=readings / 2 + readings[:, :1] / 2)
     outcome = reconstruct_hadamard(make_run(), tmp_path / "walsh.npz", None, order="sequency", patterns="0/1")
     assert outcome.images[0].image[1:] == pytest.approx(natural.images[0].image[1:], abs=1e-5)
-    assert outcome.record["readings"]["order"] == "sequency"
-    assert outcome.record["readings"]["order_status"] == "stated"
+    assert outcome.record.readings["order"] == "sequency"
+    assert outcome.record.readings["order_status"] == "stated"
     assert outcome.remarks[:2] == [
         "patterns of 0 and 1, as stated: half of the first reading is taken off all",
         "order of the readings: sequency, stated",
@@ -110,8 +110,8 @@ def test_the_order_is_put_right_told_and_recorded(
 @pytest.mark.skipif(not REAL.is_dir(), reason="the real captures are not here")
 def test_the_real_car(make_run: MakeRun) -> None:
     outcome = reconstruct_hadamard(make_run(side=32, patterns=102), REAL / "Car_boat.npz", None)
-    rows = {(row["patterns"], row["reconstruction"]): row for row in outcome.record["table"]}
-    assert outcome.record["region_label"] == "region 16 (roi 129 px)"
+    rows = {(row["patterns"], row["reconstruction"]): row for row in outcome.record.table}
+    assert outcome.record.region_label == "region 16 (roi 129 px)"
     assert rows["hadamard", "linear"]["psnr_db"] > 22
     assert rows["hadamard", "linear"]["correlation"] > 0.9
     assert rows["hadamard", "linear"]["psnr_db"] > rows["random", "linear"]["psnr_db"] + 2
@@ -149,16 +149,16 @@ def test_spas_full_basis(make_run: MakeRun, f_scene: MakeScene, tmp_path: Path) 
     for rows in (np.arange(256), rng.permutation(256)):
         path = write_spas(tmp_path, scene, rows, noise_counts=20)
         outcome = reconstruct_spas(make_run(patterns=100), path, (550.0, 650.0))
-        assert outcome.record["reader"] == "spas"
-        assert outcome.record["scale_divisor"] == pytest.approx(200 * np.percentile(scene, 99.5), rel=0.05)
+        assert outcome.record.reader == "spas"
+        assert outcome.record.scale_divisor == pytest.approx(200 * np.percentile(scene, 99.5), rel=0.05)
         assert outcome.images[0].image == pytest.approx(scene / np.percentile(scene, 99.5), abs=0.1)
-        assert len(outcome.record["table"]) == 6
+        assert len(outcome.record.table) == 6
         # Two readings of 20 counts in each pair, a sixteenth of that in y.
-        wanted = 20 * 2**0.5 / outcome.record["scale_divisor"] / 16
-        assert outcome.record["noise_variance"] ** 0.5 == pytest.approx(wanted, rel=0.15)
-        assert not outcome.record["noise_is_upper_bound"]
+        wanted = 20 * 2**0.5 / outcome.record.scale_divisor / 16
+        assert outcome.record.noise_variance**0.5 == pytest.approx(wanted, rel=0.15)
+        assert not outcome.record.noise_is_upper_bound
     both = reconstruct_spas(make_run(patterns=100), path, None)
-    assert both.record["scale_divisor"] == pytest.approx(1.5 * outcome.record["scale_divisor"], rel=0.05)
+    assert both.record["scale_divisor"] == pytest.approx(1.5 * outcome.record.scale_divisor, rel=0.05)
 
 
 def test_spas_some_rows(make_run: MakeRun, f_scene: MakeScene, tmp_path: Path) -> None:
@@ -168,18 +168,16 @@ def test_spas_some_rows(make_run: MakeRun, f_scene: MakeScene, tmp_path: Path) -
     path = write_spas(tmp_path, scene, np.random.default_rng(1).permutation(rows), noise_counts=20)
     outcome = reconstruct_spas(make_run(patterns=100), path, None)
     images = {named.name: named.image for named in outcome.images}
-    unit = scene * 300 / outcome.record["scale_divisor"]
+    unit = scene * 300 / outcome.record.scale_divisor
     errors = {name: float(np.sqrt(np.mean((image - unit) ** 2))) for name, image in images.items()}
     # The coarse rows hold strokes of 2 pixels, so the zeros for the others fit this scene better than any prior.
     assert errors["measured_zero_filled"] < errors["measured_linear"] < 0.1
     # The U-Net of an untrained run adds nothing.
     assert errors["measured_decoder"] == pytest.approx(errors["measured_linear"], rel=0.02)
     for turned in (scene[::-1], scene[:, ::-1], scene.T, scene[::-1, ::-1]):
-        wrong = float(
-            np.sqrt(np.mean((images["measured_linear"] - turned * 300 / outcome.record["scale_divisor"]) ** 2))
-        )
+        wrong = float(np.sqrt(np.mean((images["measured_linear"] - turned * 300 / outcome.record.scale_divisor) ** 2)))
         assert wrong > 1.5 * errors["measured_linear"]
-    table = {row["reconstruction"]: row for row in outcome.record["table"]}
+    table = {row["reconstruction"]: row for row in outcome.record.table}
     assert table["zero_filled"]["chi_square_reduced"] == pytest.approx(0, abs=1e-6)  # orthogonal rows fit exactly
     assert 0 < table["linear"]["chi_square_reduced"] < 2
     assert any(f"{len(rows)} of 256 Hadamard rows were measured" in note for note in outcome.remarks)

@@ -12,6 +12,7 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image
 
+from cidesign.benchwork import reconstruct
 from cidesign.calibration.faults import FaultName
 from cidesign.calibration.single_pixel.calibrate import calibrate_spc
 from cidesign.calibration.single_pixel.capture import read_capture, write_capture
@@ -21,7 +22,6 @@ from cidesign.files import load_npz
 from cidesign.modalities.single_pixel import maps as spc_maps
 from cidesign.modalities.single_pixel import solve
 from cidesign.modalities.single_pixel.diagnostics import MAPS, map_notes, time_notes
-from cidesign.modalities.single_pixel.reconstruct import reconstruct_capture
 from cidesign.modalities.single_pixel.residuals import Residuals
 from cidesign.modalities.single_pixel.run import SinglePixelRun
 from cidesign.models.system import load_student
@@ -55,7 +55,7 @@ def whole(
     """An untrained run of 60 patterns of 16 x 16, its capture and calibration, and what is made of them."""
     run = make_run(patterns=60)
     capture, calibration = _record(run, f_scene(16), tmp_path_factory.mktemp("whole"))
-    return run, capture, calibration, reconstruct_capture(run, capture, calibration)
+    return run, capture, calibration, reconstruct(run, capture, calibration)
 
 
 def test_the_record_holds_every_diagnostic(whole: tuple[SinglePixelRun, Path, Path, Outcome]) -> None:
@@ -144,24 +144,24 @@ def test_files_hold_the_maps(whole: tuple[SinglePixelRun, Path, Path, Outcome], 
 
 def test_the_same_capture_gives_the_same_maps(whole: tuple[SinglePixelRun, Path, Path, Outcome]) -> None:
     run, capture, calibration, outcome = whole
-    again = reconstruct_capture(run, capture, calibration)
+    again = reconstruct(run, capture, calibration)
     for one, other in zip(outcome.maps, again.maps, strict=True):
         np.testing.assert_array_equal(one.image, other.image)
 
 
 def test_lost_triggers_are_named(make_run: MakeRun, f_scene: MakeScene, tmp_path: Path) -> None:
     run = make_run(patterns=60)
-    outcome = reconstruct_capture(run, *_record(run, f_scene(16), tmp_path, {"lost-trigger": 1.0}))
-    lost = outcome.record["patterns_left_out"]
+    outcome = reconstruct(run, *_record(run, f_scene(16), tmp_path, {"lost-trigger": 1.0}))
+    lost = outcome.record.patterns_left_out
     assert lost
     assert any(f"left out of all images: {', '.join(map(str, lost))}" in note for note in outcome.remarks)
-    assert outcome.record["held_out"]["readings"] == 60 - len(lost)
+    assert outcome.record.held_out["readings"] == 60 - len(lost)
 
 
 def test_offset_encoding_has_maps_too(make_run: MakeRun, f_scene: MakeScene, tmp_path: Path) -> None:
     run = make_run(patterns=60, encoding="offset")
-    outcome = reconstruct_capture(run, *_record(run, f_scene(16), tmp_path))
-    assert 0.2 < outcome.record["held_out"]["images"]["lmmse"]["error_over_expected"] < 5
+    outcome = reconstruct(run, *_record(run, f_scene(16), tmp_path))
+    assert 0.2 < outcome.record.held_out["images"]["lmmse"]["error_over_expected"] < 5
     assert len(outcome.maps) == 4
 
 
@@ -171,9 +171,9 @@ def test_what_takes_minutes_is_left_out_and_said(
     run = make_run(patterns=60)
     capture, calibration = _record(run, f_scene(16), tmp_path)
     monkeypatch.setattr(spc_maps, "FOLD_OPERATIONS", 3.5 * 60**2 * 256)
-    assert reconstruct_capture(run, capture, calibration).record["held_out"]["readings"] == 18
+    assert reconstruct(run, capture, calibration).record["held_out"]["readings"] == 18
     monkeypatch.setattr(spc_maps, "MAX_OPERATIONS", 60.0**2 * 255)
-    outcome = reconstruct_capture(run, capture, calibration)
+    outcome = reconstruct(run, capture, calibration)
     assert not outcome.maps
     assert "held_out" not in outcome.record
     assert any("held-out readings and uncertainty are left out" in note for note in outcome.remarks)
