@@ -64,9 +64,13 @@ def _range(kind: type[VerbSettings], name: str) -> str:
             value = getattr(limit, side, None)
             if value is not None:
                 found[side] = value
-    low = f"from {found['ge']:g}" if "ge" in found else f"above {found['gt']:g}" if "gt" in found else ""
-    high = f"to {found['le']:g}" if "le" in found else f"to below {found['lt']:g}" if "lt" in found else "on"
-    return f"{low} {high}".strip()
+    low, high = found.get("ge", found.get("gt")), found.get("le", found.get("lt"))
+    if high is None:
+        return f"{low:g} or more" if "ge" in found else f"more than {low:g}"
+    below = f"{high:g}" if "le" in found else f"below {high:g}"
+    if low is None:
+        return f"at most {below}"
+    return f"from {low:g} to {below}" if "ge" in found else f"more than {low:g}, to {below}"
 
 
 def _limits(metadata: list[Any], annotation: Any) -> list[Any]:

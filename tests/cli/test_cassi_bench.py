@@ -7,8 +7,8 @@ import pytest
 
 from cidesign.benchwork import calibrate, simulate
 from cidesign.calibration.cassi.capture import read_cassi_capture
-from cidesign.cli.assignments import keyword_values
 from cidesign.errors import FileError, InputError
+from cidesign.modalities.cassi.bench import CassiBench, SimulateCassi
 
 
 @pytest.fixture(scope="module")
@@ -70,13 +70,16 @@ def test_a_scene_of_ones_own_must_be_a_cube_of_reflectances(run, tmp_path):
 
 
 def test_settings_are_reached_by_name(run):
-    taken = ("faults", "scene", "seed", "force")
-    assert keyword_values(simulate_cassi, ("psf_px=0.5", "lines=9"), taken) == {"psf_px": 0.5, "lines": 9}
+    assert SimulateCassi(psf_px=0.5, lines=9).model_dump(exclude_unset=True) == {"psf_px": 0.5, "lines": 9}
     with pytest.raises(InputError, match="known are detector_px_per_code_px, displacement_along_px"):
-        keyword_values(simulate_cassi, ("blur=1",), taken)
+        simulate(run, blur=1)
+    with pytest.raises(InputError, match="setting psf_px 5: from 0 to 3 is possible"):
+        simulate(run, psf_px=5)
+    with pytest.raises(InputError, match=r"lines=7\.5: a value of the kind int is needed"):
+        simulate(run, lines=7.5)
 
 
 def test_the_plan_is_that_of_the_run(run):
-    steps = plan_cassi(run)
+    steps = CassiBench().plan(run)
     assert "24 x 24 pixels" in steps[0].how
     assert [step.title for step in steps][-2:] == ["White target", "Scene"]

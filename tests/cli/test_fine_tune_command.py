@@ -92,9 +92,9 @@ def test_the_operator_is_that_of_the_calibration(run: SinglePixelRun, folder: Pa
     from cidesign.calibration.single_pixel.record import read_calibration
 
     family, found = modality("single-pixel").operator_family(run, folder, "cpu"), read_calibration(folder)
-    assert torch.equal(family.centre.weight, torch.from_numpy(found.operator.signed(run.design)))
-    assert family.designed_scale == found.operator.peak_over_mean
-    assert found.operator.placement.rotation_deg == pytest.approx(3.0, abs=0.2)
+    assert torch.equal(family.centre.weight, torch.from_numpy(found.optics.signed(run.design)))
+    assert family.designed_scale == found.optics.peak_over_mean
+    assert found.optics.placement.rotation_deg == pytest.approx(3.0, abs=0.2)
 
 
 def test_a_calibration_of_another_field_is_refused(

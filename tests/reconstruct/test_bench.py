@@ -27,7 +27,7 @@ from cidesign.modalities.single_pixel import solve
 from cidesign.modalities.single_pixel.residuals import residuals
 from cidesign.modalities.single_pixel.run import SinglePixelRun
 from cidesign.models.system import load_student
-from cidesign.reconstruct.outcome import NamedImage, cut_off, grey_png, write_outcome
+from cidesign.reconstruct.outcome import NamedImage, cut_off, grey_png
 
 MakeRun = Callable[..., SinglePixelRun]
 MakeScene = Callable[[int], NDArray[np.float64]]
@@ -145,18 +145,18 @@ def test_residuals_of_the_truth_are_noise(make_run: MakeRun, f_scene: MakeScene,
 def test_a_simulated_capture(make_run: MakeRun, f_scene: MakeScene, tmp_path: Path, encoding: str) -> None:
     run, scene = make_run(patterns=120, encoding=encoding), f_scene(16)
     outcome = reconstruct(run, *_record(run, scene, tmp_path))
-    record = outcome.record
+    record = outcome.value
     json.dumps(record, allow_nan=False)
     # Referred to the brightest pixel of the light map, whose own noise is 1 to 2 %.
     assert record["light_level"]["value"] == pytest.approx(scene.mean(), rel=0.03)
-    assert [image.name for image in outcome.images] == ["student", "lmmse", "tikhonov"]
+    assert list(outcome.images) == ["student", "lmmse", "tikhonov"]
     for name, entry in record["images"].items():
         assert entry["correlation"] > (0.6 if name == "tikhonov" else 0.8), name
         assert entry["psnr_db"] > 13, name
         assert len(entry["normalised_residuals"]) == 120
         residual = np.array(entry["normalised_residuals"])
         assert entry["chi_square_reduced"] == pytest.approx(np.mean(residual**2), rel=1e-3)
-    assert outcome.panels[0].name == "truth"
+    assert outcome.leaves[0].name == "student"
     assert (record["lamp"] is None) == (encoding == "offset")
     assert len(outcome.rows) == 3
     assert all(len(row) == len(outcome.header) for row in outcome.rows)
@@ -168,8 +168,8 @@ def test_files_of_an_f_read_elsewhere(make_run: MakeRun, f_scene: MakeScene, tmp
 
     run, scene = make_run(patterns=256, bit_depth=4), f_scene(16)
     outcome = reconstruct(run, *_record(run, scene, tmp_path, photoelectrons_per_frame=1e9))
-    write_outcome(tmp_path / "out", outcome, force=False)
-    for image in outcome.images:
+    outcome.write(tmp_path / "out")
+    for image in outcome.leaves:
         stem = tmp_path / "out" / image.name
         stored = np.load(stem.with_suffix(".npz"), allow_pickle=False)["image"]
         assert np.array_equal(stored, image.image)
@@ -187,9 +187,9 @@ def test_files_of_an_f_read_elsewhere(make_run: MakeRun, f_scene: MakeScene, tmp
     with Image.open(tmp_path / "out" / "comparison.png") as picture:
         assert picture.width > picture.height
     record = json.loads((tmp_path / "out" / "reconstruction.json").read_text())
-    assert record == outcome.record
+    assert record == outcome.value
     with pytest.raises(FileError, match="--force"):
-        write_outcome(tmp_path / "out", outcome, force=False)
+        outcome.write(tmp_path / "out")
 
 
 def test_what_a_png_cannot_show_is_counted() -> None:
@@ -209,8 +209,8 @@ def test_a_bare_array_of_readings(make_run: MakeRun, f_scene: MakeScene, tmp_pat
     first = reconstruct(run, capture, calibration)
     second = reconstruct(run, tmp_path / "scene.csv", calibration)
     assert np.array_equal(first.images[0].image, second.images[0].image)
-    assert any("could not be checked" in note for note in second.record["notes"])
-    assert "psnr_db" not in second.record["images"]["student"]
+    assert any("could not be checked" in note for note in second.value["notes"])
+    assert "psnr_db" not in second.value["images"]["student"]
 
 
 def test_what_does_not_fit_is_refused(make_run: MakeRun, f_scene: MakeScene, tmp_path: Path) -> None:
@@ -250,7 +250,7 @@ def test_a_bench_that_changed_since_is_refused_by_name(
         reconstruct(run, moved, calibration)
     outcome = reconstruct(run, moved, calibration, accept_failed=True)
     assert any(note.startswith("ACCEPTED although failed: held-back patterns") for note in outcome.remarks)
-    assert any(check["fault"] == fault for check in outcome.record.checks)
+    assert any(check["fault"] == fault for check in outcome.value["checks"])
     same = reconstruct(run, _later(run, scene, tmp_path, "same", seed=1), calibration)
     assert not any("ACCEPTED" in note for note in same.remarks)
 
@@ -262,9 +262,9 @@ def test_what_is_calibrated_is_undone(make_run: MakeRun, f_scene: MakeScene, tmp
     faults = {"mirror": 1, "shift": 1, "inversion": 1}
     bad = reconstruct(run, *_record(run, scene, tmp_path / "bad", faults=faults))
     for name in ("lmmse", "student"):
-        was, now = (outcome.record.images[name]["correlation"] for outcome in (good, bad))
+        was, now = (outcome.value["images"][name]["correlation"] for outcome in (good, bad))
         assert now > was - 0.05
-    assert {check["fault"] for check in bad.record["verification"]["checks"]} >= {"mirror", "shift", "inversion"}
+    assert {check["fault"] for check in bad.value["verification"]["checks"]} >= {"mirror", "shift", "inversion"}
 
 
 @pytest.mark.parametrize(
@@ -317,7 +317,7 @@ def test_a_reference_detector_of_the_lamp(make_run: MakeRun, f_scene: MakeScene,
         changed = record.model_copy(update={"arrays": kept})
         write_capture(tmp_path / name, changed, {key: content[key] for key in kept}, force=True)
         outcome = reconstruct(run, tmp_path / name, calibration)
-        correlation[name] = outcome.record.images["lmmse"]["correlation"]
+        correlation[name] = outcome.value["images"]["lmmse"]["correlation"]
     assert correlation["referred"] > 0.85
     assert correlation["plain"] < correlation["referred"] - 0.1
     assert any("lamp's reference detector" in note for note in outcome.remarks)

@@ -16,7 +16,6 @@ from cidesign.calibration.cassi.capture import CassiCapture, read_cassi_capture,
 from cidesign.calibration.cassi.record import read_cassi_calibration
 from cidesign.errors import FileError, LimitError
 from cidesign.hardware_profiles.loader import load_profile
-from cidesign.modalities.cassi import reconstruct as cassi
 from cidesign.modalities.cassi.data.dead_leaves import spectral_dead_leaves
 from cidesign.modalities.cassi.run import CassiRun
 from cidesign.modalities.cassi.score import score_cube
@@ -160,7 +159,7 @@ def test_a_mirrored_plate_still_gives_an_upright_picture(bench: Bench, tmp_path:
     place = done.calibration.path
     assert "mirror" in verification.faults
     outcome = reconstruct(bench.run, tmp_path / "capture", place, accept_failed=True)
-    (student,) = (named.cube for named in outcome.cubes if named.name == "student")
+    student = outcome.images.student
     assert_upright(student)
 
 
@@ -192,7 +191,7 @@ def test_a_calibration_that_failed_is_refused(bench: Bench, tmp_path: Path) -> N
     (folder / "arrays.npz").write_bytes((bench.calibration / "arrays.npz").read_bytes())
     with pytest.raises(LimitError, match="it leaks; this resembles: dark"):
         reconstruct(bench.run, bench.capture, folder)
-    assert reconstruct(bench.run, bench.capture, folder, accept_failed=True).cubes
+    assert reconstruct(bench.run, bench.capture, folder, accept_failed=True).images
 
 
 def test_saturated_readings_take_no_part(bench: Bench, tmp_path: Path) -> None:
@@ -206,10 +205,10 @@ def test_saturated_readings_take_no_part(bench: Bench, tmp_path: Path) -> None:
 
     few = bench.changed(tmp_path / "few", saturate(slice(40, 50)))
     outcome = reconstruct(bench.run, few, bench.calibration, accept_failed=True)
-    assert outcome.record.raw_readings_saturated == 10 * 50
-    assert 80 < outcome.record.readings_dead_or_saturated < 200
+    assert outcome.value["raw_readings_saturated"] == 10 * 50
+    assert 80 < outcome.value["readings_dead_or_saturated"] < 200
     assert not outcome.used[20:25, 22:40].any()
-    (student,) = (named.cube for named in outcome.cubes if named.name == "student")
+    student = outcome.images.student
     assert_upright(student)  # what the bright stripe hides is filled in, not drawn white
     many = bench.changed(tmp_path / "many", saturate(slice(0, 80)))
     with pytest.raises(FileError, match=r"dead or saturated .* expose for less"):
@@ -223,8 +222,8 @@ def test_without_a_white_target_or_a_truth(bench: Bench, tmp_path: Path) -> None
 
     outcome = reconstruct(bench.run, bench.changed(tmp_path / "c", strip), bench.calibration)
     assert any(note.startswith("white target: not checked") for note in outcome.remarks)
-    assert all("psnr_db" not in entry for entry in outcome.record.images.values())
-    assert outcome.cubes[0].name == "student"
+    assert all("psnr_db" not in entry for entry in outcome.value["images"].values())
+    assert next(iter(outcome.images)) == "student"
 
 
 def test_weak_light_is_said(bench: Bench, tmp_path: Path) -> None:

@@ -222,7 +222,7 @@ def test_without_a_truth_no_error_is_claimed(scan: Scan, tmp_path: Path) -> None
     np.save(path, read_kspace(scan.capture).placed())
     outcome = reconstruct(scan.run, path, scan.calibration)
     assert "error_over_uncertainty" not in outcome.record
-    assert [named.name for named in outcome.maps] == ["disagreement", "uncertainty"]
+    assert list(outcome.maps) == ["disagreement", "uncertainty"]
     assert not any("true error" in note for note in outcome.remarks)
     assert diagnose(np.zeros((4, 4), np.float32), np.eye(4, dtype=np.float32), np.ones((4, 4), np.float32), None).notes
 
@@ -230,11 +230,11 @@ def test_without_a_truth_no_error_is_claimed(scan: Scan, tmp_path: Path) -> None
 def test_a_scan_of_all_lines_is_diagnosed_by_its_lines_of_the_design(run: MriRun, scan: Scan, tmp_path: Path) -> None:
     full = scanned(run, tmp_path, coils=4, all_lines=True)
     outcome = reconstruct(run, full.capture, full.calibration)
-    assert outcome.record.sampling == "retrospective"
-    images = {named.name: named.image for named in outcome.images}
-    maps = {named.name: named.image for named in outcome.maps}
+    assert outcome.value["sampling"] == "retrospective"
+    images = dict(outcome.images)
+    maps = dict(outcome.maps)
     np.testing.assert_allclose(maps["disagreement"], images["student"] - images["cg_sense"], atol=1e-6)
-    alone = {named.name: named.image for named in reconstruct(run, scan.capture, scan.calibration).maps}
+    alone = dict(reconstruct(run, scan.capture, scan.calibration).maps)
     ratio = float(maps["uncertainty"].mean() / alone["uncertainty"].mean())
     assert ratio == pytest.approx(1, abs=0.1)
 
@@ -261,5 +261,5 @@ def test_the_fine_tuned_decoder_of_the_calibration_is_used(run: MriRun, tmp_path
     assert any("the decoder is fine-tuned for this calibration" in note for note in tuned.remarks)
     assert not any("fine-tuned" in note for note in plain.remarks)
     for name, changes in {"student": True, "cg_sense": False}.items():
-        one, other = (next(named.image for named in outcome.images if named.name == name) for outcome in (plain, tuned))
+        one, other = (outcome.images[name] for outcome in (plain, tuned))
         assert np.allclose(one, other) != changes

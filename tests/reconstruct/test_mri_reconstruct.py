@@ -23,6 +23,7 @@ from cidesign.errors import FileError, InputError, LimitError
 from cidesign.export.mri.family import FAMILY
 from cidesign.hardware_profiles.loader import load_profile
 from cidesign.io.bart import read_cfl, write_cfl
+from cidesign.modalities.mri.bench import MriBench
 from cidesign.modalities.mri.data.phantoms import coil_maps, phantom_slices
 from cidesign.modalities.mri.fixed_designs import variable_density_lines
 from cidesign.modalities.mri.reconstruct import line_sets
@@ -317,7 +318,7 @@ def test_a_phantom_is_given_with_its_drawing(run: MriRun, tmp_path: Path) -> Non
 
 
 def test_the_plan_of_a_run(run: MriRun) -> None:
-    assert [step.needed for step in plan_mri(run)] == [False, False, True]
+    assert [step.needed for step in MriBench().plan(run)] == [False, False, True]
 
 
 def test_without_truth_there_are_no_metrics(run: MriRun, tmp_path: Path) -> None:
@@ -328,7 +329,7 @@ def test_without_truth_there_are_no_metrics(run: MriRun, tmp_path: Path) -> None
     outcome = reconstruct(run, path, tmp_path / "chain" / "calibration")
     assert "no fully sampled reference: metrics unavailable" in outcome.remarks
     assert any("those of another capture" in note for note in outcome.remarks)
-    assert all("psnr_db" not in entry for entry in outcome.record.images)
+    assert all("psnr_db" not in entry for entry in outcome.value["images"])
     assert outcome.rows[0][2] == "-"
 
 
@@ -337,7 +338,7 @@ def test_a_full_capture_without_truth_is_its_own_reference(run: MriRun, tmp_path
     path = tmp_path / "scan.npy"
     np.save(path, read_kspace(tmp_path / "chain" / "capture").placed())
     outcome = reconstruct(run, path, tmp_path / "chain" / "calibration")
-    assert outcome.record.reference == "own full reconstruction"
+    assert outcome.value["reference"] == "own full reconstruction"
     assert any("the full reconstruction is itself noisy" in note for note in outcome.remarks)
 
 
