@@ -25,7 +25,7 @@ from cidesign.modalities.single_pixel.diagnostics import MAPS, map_notes, time_n
 from cidesign.modalities.single_pixel.residuals import Residuals
 from cidesign.modalities.single_pixel.run import SinglePixelRun
 from cidesign.models.system import load_student
-from cidesign.reconstruct.outcome import NamedMap
+from cidesign.reconstruct.outcome import NamedMap, Reconstruction
 
 MakeRun = Callable[..., SinglePixelRun]
 MakeScene = Callable[[int], NDArray[np.float64]]
@@ -177,10 +177,10 @@ def test_what_takes_minutes_is_left_out_and_said(
     monkeypatch.setattr(spc_maps, "MAX_OPERATIONS", 60.0**2 * 255)
     outcome = reconstruct(run, capture, calibration)
     assert not outcome.maps
-    assert "held_out" not in outcome.record
+    assert "held_out" not in outcome.value
     assert any("held-out readings and uncertainty are left out" in note for note in outcome.remarks)
     outcome.write(tmp_path / "out")
-    json.dumps(outcome.record, allow_nan=False)
+    json.dumps(outcome.value, allow_nan=False)
 
 
 def test_alike_neighbours_are_noted() -> None:
