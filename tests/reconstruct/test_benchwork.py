@@ -1,7 +1,6 @@
 """The bench verbs on objects, and operators and students on arrays: the same laws for all modalities."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,20 +12,23 @@ from numpy.typing import NDArray
 from cidesign.benchwork import calibrate, open_calibration, open_capture, reconstruct, simulate, student, to_deepinv
 from cidesign.calibration.cassi.record import StoredCassiCalibration
 from cidesign.calibration.single_pixel.record import SinglePixelCalibration
+from cidesign.distill.loop import as_floats
 from cidesign.errors import FileError, InputError
 from cidesign.modalities.cassi.run import CassiRun
 from cidesign.modalities.cassi.solve import encoder_of
 from cidesign.modalities.mri.run import MriRun
 from cidesign.modalities.single_pixel.run import SinglePixelRun
+from cidesign.modality import modality
+from cidesign.models.optics import optics_for
 from cidesign.reconstruct.outcome import Reconstruction
 from cidesign.report.included import included_section
 from cidesign.report.shown_record import shown_record
-from cidesign.runs import Run
+from cidesign.runs import Run, library_versions, write_record
 
 RUNS: dict[str, tuple[type[Run], dict[str, Any]]] = {
     "single-pixel": (SinglePixelRun, {"side": 16, "patterns": 60, "read_noise_photoelectrons": 50.0}),
     "cassi": (CassiRun, {"side": 24}),
-    "mri": (MriRun, {"coils": 2}),
+    "mri": (MriRun, {"side": 48, "acquired": 24, "calibration": 10, "coils": 2}),
 }
 
 
@@ -34,13 +36,24 @@ RUNS: dict[str, tuple[type[Run], dict[str, Any]]] = {
 def chain(
     request: pytest.FixtureRequest,
     tmp_path_factory: pytest.TempPathFactory,
-    make_settings: Callable[..., Any],
-    finished_run: Callable[..., Any],
-) -> tuple[Run, Any, Any, Reconstruction]:
+    make_settings: Any,
+    make_system: Any,
+    make_record: Any,
+    profile_of: Any,
+) -> "Chain":
     """A run, a capture, a calibration and a reconstruction, none of which but the run is on disk."""
-    kind, settings = RUNS[request.param]
-    chosen = make_settings(**settings) if kind is SinglePixelRun else make_settings(request.param, **settings)
-    run = finished_run(tmp_path_factory.mktemp(request.param) / "run", chosen, kind)
+    name: str = request.param
+    kind, changes = RUNS[name]
+    settings, profile = make_settings(name, **changes), profile_of(name)
+    images = torch.from_numpy(modality(name).procedural_images(settings, profile, 96, 1))
+    system = make_system(settings, as_floats(images))
+    design = optics_for(settings, profile).design(system.encoder)
+    path = tmp_path_factory.mktemp(name) / "run"
+    path.mkdir()
+    design.save(path / "design.npz")
+    system.save(path / "student.safetensors")
+    write_record(path, make_record(settings, design.design_digest, versions=library_versions()))
+    run = kind(path)
     capture = simulate(run, seed=3).capture
     calibration = calibrate(run, capture).calibration
     return run, capture, calibration, reconstruct(run, capture, calibration)
@@ -53,6 +66,10 @@ def _drawn(shape: tuple[int, ...], is_complex: bool, seed: int) -> NDArray[Any]:
     rng = np.random.default_rng(seed)
     values = rng.normal(size=shape)
     return values + 1j * rng.normal(size=shape) if is_complex else values
+
+
+def _largest(values: NDArray[Any]) -> float:
+    return float(np.abs(values).max())
 
 
 @pytest.mark.parametrize("which", ["calibrated", "designed"])
@@ -68,13 +85,13 @@ def test_operators_are_linear_with_their_adjoint_on_arrays_and_tensors(chain: Ch
     assert read.shape == y.shape
     ahead, back = np.vdot(read, y), np.vdot(x, operator.A_adjoint(y))
     assert abs(ahead - back) < 1e-5 * np.linalg.norm(read) * np.linalg.norm(y)
-    assert operator.A(2 * x - x2) == pytest.approx(2 * read - operator.A(x2), abs=1e-4 * np.abs(read).max())
-    assert operator.A(x[0]) == pytest.approx(read[0], abs=1e-5 * np.abs(read).max())
+    assert operator.A(2 * x - x2) == pytest.approx(2 * read - operator.A(x2), abs=1e-4 * _largest(read))
+    assert operator.A(x[0]) == pytest.approx(read[0], abs=1e-5 * _largest(read))
     kind = torch.complex64 if is_complex else torch.float32
     tensor = operator.A(torch.from_numpy(x).to(kind))
     assert isinstance(tensor, torch.Tensor)
     assert tensor.dtype == kind
-    assert tensor.numpy() == pytest.approx(read, abs=1e-5 * np.abs(read).max())
+    assert tensor.numpy() == pytest.approx(read, abs=1e-5 * _largest(read))
     with pytest.raises(InputError, match=r"images of shape \(5, 7\)"):
         operator.A(np.zeros((5, 7)))
 
@@ -83,7 +100,7 @@ def test_the_calibrated_operator_is_the_one_that_decoders_are_told(chain: Chain)
     run, _, calibration, _ = chain
     numpy, told = calibration.operator, student(run, calibration).operator
     x = _drawn(numpy.image_shape, run.settings.modality == "mri", 5)
-    assert told.A(x) == pytest.approx(numpy.A(x), abs=1e-5 * np.abs(numpy.A(x)).max())
+    assert told.A(x) == pytest.approx(numpy.A(x), abs=1e-5 * _largest(numpy.A(x)))
 
 
 def test_a_student_decodes_an_array_that_never_was_a_capture(chain: Chain) -> None:
@@ -106,23 +123,20 @@ def test_a_student_decodes_an_array_that_never_was_a_capture(chain: Chain) -> No
 
 def test_nothing_stays_on_disk_until_it_is_written(chain: Chain, tmp_path: Path) -> None:
     run, capture, calibration, images = chain
-    before = {path for path in run.path.rglob("*")}
+    before = set(run.path.rglob("*"))
     assert not capture.path.exists()
     assert not calibration.path.exists()
     assert "student" in images.images
     assert images.images.student is images.images["student"]
     assert "student" in images.table()
-    with pytest.raises(AttributeError, match="there are student"):
-        _ = Reconstruction(
-            images.leaves[-1:] if images.leaves[-1].name == "student" else [l for l in images.leaves if l.name == "student"],
-            images.record, "", [], (), {},
-        ).images.nothing  # fmt: skip
+    with pytest.raises(AttributeError, match=r"no image 'nothing'; there are .*student"):
+        _ = images.images.nothing
     stored = images.write(tmp_path / "images")
     assert json.loads((tmp_path / "images" / "reconstruction.json").read_text()) == images.value
     assert stored.value["folder"] == str(tmp_path / "images")
     with pytest.raises(FileError, match="exists already"):
         images.write(tmp_path / "images")
-    assert {path for path in run.path.rglob("*")} == before
+    assert set(run.path.rglob("*")) == before
 
 
 def test_folders_and_objects_give_the_same_images(chain: Chain, tmp_path: Path) -> None:
@@ -215,7 +229,7 @@ def test_a_solver_of_deepinv(chain: Chain) -> None:
     )
     with torch.no_grad():
         found = model(y, physics)
-    assert float((physics.A(found) - y).norm()) < 0.5 * float(y.norm())
+    assert float((physics.A(found) - y).norm()) < 0.3 * float(y.norm())
 
 
 def test_settings_are_named_and_within_their_range(chain: Chain) -> None:

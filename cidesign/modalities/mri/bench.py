@@ -148,7 +148,6 @@ class MriBench(Bench[MriRun, RawKspace, StoredKspaceCalibration, SimulateMri, Ca
         self, run: MriRun, capture: RawKspace, folder: Path, settings: CalibrateMri, force: bool
     ) -> tuple[StoredKspaceCalibration, Written]:
         """Noise, coil maps, echo shift and scale."""
-        from cidesign.calibration.mri.capture import read_scanner
         from cidesign.calibration.mri.raw.readers import with_phantom
         from cidesign.calibration.mri.verify import calibrate_and_verify
 
@@ -160,10 +159,9 @@ class MriBench(Bench[MriRun, RawKspace, StoredKspaceCalibration, SimulateMri, Ca
         turn = _orientation(settings.transpose, settings.flip_vertical, settings.flip_horizontal)
         found = calibrate_and_verify(capture, run.design, turn, settings.acs_lines, settings.kernel)
         calibration, verification, findings = found
-        scanner = read_scanner(capture.path) if capture.truth is not None else None
         echo = findings.phantom.echo_samples if findings.phantom else None
         stored = write_kspace_calibration(
-            folder, capture, run.design, calibration, verification, echo, scanner, now_utc(), force
+            folder, capture, run.design, calibration, verification, echo, capture.scanner, now_utc(), force
         )
         value = {"calibration": str(stored.path), **stored.record.model_dump(mode="json")}
         shown = estimates_table(_estimates(stored))

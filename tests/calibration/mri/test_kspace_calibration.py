@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from cidesign.calibration.mri.capture import read_kspace_capture, read_scanner, write_kspace_capture
+from cidesign.calibration.mri.capture import read_kspace_capture, write_kspace_capture
 from cidesign.calibration.mri.coils import centre_of, choose_kernel, espirit_maps
 from cidesign.calibration.mri.kspace import RawKspace, centred_fft, centred_ifft
 from cidesign.calibration.mri.noise import measure_noise
@@ -65,7 +65,8 @@ def captured(
 
 def test_noise_and_its_correlation_are_found_again(tmp_path: Path, image: NDArray[np.complex64]) -> None:
     raw = captured(tmp_path / "capture", image)
-    truth = noise_covariance(read_scanner(tmp_path / "capture")) * 1e-6
+    assert raw.scanner is not None
+    truth = noise_covariance(raw.scanner) * 1e-6
     noise = measure_noise(raw)
     assert noise.from_scan
     np.testing.assert_allclose(noise.covariance, truth, atol=0.08 * np.abs(truth).max())
