@@ -37,9 +37,9 @@ class RawKspace:
     samples without signal, of the same bandwidth.  `edges` (coils, L, m): the parts of the readout's field of view
     that the removal of oversampling cut off.  `oversampling` was removed; `fields` says where numbers came from.
     `truth` (N, n), `gain` and `scanner` are known of a simulation: k is gain times that of the truth.  `order` (L,):
-    when each of `lines` was measured (0: first), None where the file does not say.  `at_limit`: how many samples share the largest
-    real or imaginary part, as a converter leaves them that is driven too far.  `noise` was multiplied by `noise_factor`
-    to have the image's bandwidth.
+    when each of `lines` was measured (0: first), None where the file does not say.  `at_limit`: how many samples share
+    the largest real or imaginary part, as a converter leaves them that is driven too far.  `noise` was multiplied by
+    `noise_factor` to have the image's bandwidth.
     """
 
     path: Path
