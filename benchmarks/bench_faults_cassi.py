@@ -14,6 +14,7 @@ from cidesign.calibration.cassi.calibrate import calibrate_bench
 from cidesign.calibration.cassi.calibration import CassiCalibration
 from cidesign.calibration.cassi.capture import CassiCapture
 from cidesign.calibration.cassi.operator import code_coordinates
+from cidesign.calibration.cassi.readings import readings_of
 from cidesign.calibration.cassi.twin import CassiTwin, TwinSettings
 from cidesign.calibration.cassi.verify import verify_against
 from cidesign.calibration.faults import FaultName
@@ -21,7 +22,6 @@ from cidesign.calibration.verify import Judgement, Verification
 from cidesign.errors import FileError
 from cidesign.modalities.cassi.data.dead_leaves import spectral_dead_leaves
 from cidesign.modalities.cassi.measured_encoder import MeasuredCassiEncoder
-from cidesign.modalities.cassi.reconstruct import readings_of
 from cidesign.modalities.cassi.run import CassiRun
 from cidesign.modalities.cassi.solve import designed_operator, encoder_of
 from cidesign.models.system import ImagingSystem, load_student

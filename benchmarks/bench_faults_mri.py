@@ -1,6 +1,5 @@
 """The MRI rows of the fault table."""
 
-import tempfile
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -9,18 +8,16 @@ import numpy as np
 from bench_faults_common import Missing, Result, findings, named_by
 from numpy.typing import NDArray
 
+from cidesign.benchwork import simulate
 from cidesign.calibration.faults import FaultName
-from cidesign.calibration.mri.capture import read_scanner
 from cidesign.calibration.mri.kspace import RawKspace
 from cidesign.calibration.mri.noise import CoilNoise
 from cidesign.calibration.mri.phantom import as_acquired
-from cidesign.calibration.mri.raw.readers import read_kspace
 from cidesign.calibration.mri.response import KspaceCalibration
 from cidesign.calibration.mri.twin import noise_covariance
 from cidesign.calibration.mri.verify import calibrate_and_verify
 from cidesign.calibration.verify import Verification
 from cidesign.errors import CidesignError
-from cidesign.modalities.mri.bench import simulate_mri
 from cidesign.modalities.mri.data.phantoms import coil_maps
 from cidesign.modalities.mri.run import MriRun
 from cidesign.modalities.mri.score import object_mask, score_mri
@@ -33,10 +30,7 @@ def mri_missing(run: MriRun, seed: int) -> Missing:
     faults: dict[FaultName, float] = {"mirror": 1}
     found: Missing = []
     for coils in sorted({run.settings.coils, 1}):
-        with tempfile.TemporaryDirectory() as place:
-            folder = Path(place) / "scan"
-            simulate_mri(run, folder, faults=faults, seed=seed, coils=coils, phantom=False)
-            raw = read_kspace(folder, None, None)
+        raw = simulate(run, faults=_by_text(faults), seed=seed, coils=coils, phantom=False).capture
         _, verification, _ = calibrate_and_verify(raw, run.design, None)
         found.append((f"no phantom, {coils} coil(s)", faults, verification.verdict))
     return found
@@ -72,14 +66,12 @@ def _passed(verification: Verification) -> bool:
 
 
 def _scan(run: MriRun, faults: dict[FaultName, float], seed: int) -> tuple[RawKspace, NDArray[np.float32]]:
-    with tempfile.TemporaryDirectory() as place:
-        folder = Path(place) / "scan"
-        simulate_mri(run, folder, faults=faults, seed=seed)
-        raw = read_kspace(folder, None, None)
-        gain = read_scanner(folder).gain
-    if raw.truth is None:
-        raise ValueError("a simulated scan knows its truth")
-    return raw, (np.abs(raw.truth) * gain).astype(np.float32)
+    raw = simulate(run, faults=_by_text(faults), seed=seed).capture
+    return raw, (np.abs(raw.truth) * raw.gain).astype(np.float32)
+
+
+def _by_text(faults: dict[FaultName, float]) -> dict[str, float]:
+    return {str(name): strength for name, strength in faults.items()}
 
 
 def _true(run: MriRun, sound: KspaceCalibration, seed: int) -> KspaceCalibration:
@@ -87,12 +79,8 @@ def _true(run: MriRun, sound: KspaceCalibration, seed: int) -> KspaceCalibration
     coils, side = sound.coils, run.design.lines
     maps = np.ones((1, side, side), np.complex64) if coils == 1 else coil_maps(coils, side, seed + 1)
     norm = np.sqrt((np.abs(maps) ** 2).sum(axis=0))
-    covariance = sound.noise.covariance
-    with tempfile.TemporaryDirectory() as place:
-        folder = Path(place) / "scan"
-        simulate_mri(run, folder, faults={}, seed=seed)
-        scanner = read_scanner(folder)
-        covariance = noise_covariance(scanner) * scanner.gain**2
+    scanner = simulate(run, seed=seed).capture.scanner
+    covariance = noise_covariance(scanner) * scanner.gain**2
     noise = CoilNoise(covariance, sound.noise.source, sound.noise.from_scan)
     return replace(sound, maps=(maps / norm).astype(np.complex64), noise=noise)
 
@@ -103,6 +91,6 @@ def _psnr(run: MriRun, raw: RawKspace, calibration: KspaceCalibration, truth: ND
         return None
     k = calibration.measurements(raw)
     image, _ = reconstructions(_system(run.path), k, run.design, calibration)["student"]
-    turned = as_acquired(truth, *vars(calibration.orientation).values())
+    turned = as_acquired(truth, calibration.orientation)
     reference = (turned * calibration.scale).astype(np.float32)
     return score_mri(np.abs(image).astype(np.float32), reference, object_mask(reference)).psnr_db

@@ -17,9 +17,9 @@ from typing import Any
 
 import torch
 
+from cidesign.benchwork import calibrate, reconstruct, simulate
 from cidesign.calibration.mri.raw.readers import read_kspace
 from cidesign.calibration.mri.record import read_kspace_calibration
-from cidesign.modalities.mri.bench import calibrate_mri, reconstruct_mri, simulate_mri
 from cidesign.modalities.mri.run import MriRun
 from cidesign.modalities.mri.solve import (
     TV_WEIGHT_NOISES,
@@ -65,9 +65,10 @@ def times(run: MriRun, capture: Path, calibration: Path) -> dict[str, float]:
 def compare(run: MriRun, capture: Path, folder: Path) -> None:
     """Print the table of one capture."""
     start = time.perf_counter()
-    calibrate_mri(run, capture, folder / "calibration")
+    calibrate(run, capture, folder / "calibration")
     calibrated_s = time.perf_counter() - start
-    value, _ = reconstruct_mri(run, capture, folder / "calibration", folder / "images")
+    done = reconstruct(run, capture, folder / "calibration", folder / "images")
+    value, _ = done.printed
     took = times(run, capture, folder / "calibration")
     print(
         f"\n{capture.name}: {value['coils']} coil(s), {value['acquired_lines']} lines, "
@@ -94,7 +95,7 @@ def main(arguments: list[str]) -> None:
     with tempfile.TemporaryDirectory() as name:
         for coils in COILS:
             capture = Path(name) / f"simulated, {coils} coil(s)"
-            simulate_mri(run, capture, coils=coils, all_lines=True)
+            simulate(run, capture, coils=coils, all_lines=True)
             compare(run, capture, Path(name) / f"simulated-{coils}")
         for number, text in enumerate(arguments[1:]):
             compare(run, Path(text), Path(name) / f"real-{number}")

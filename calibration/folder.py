@@ -75,6 +75,12 @@ def read_record(folder: Path, kind: type[_R], modality: str) -> tuple[_R, dict[s
     return record, arrays
 
 
+def stored_modality(folder: Path) -> str:
+    """The modality that the record of a calibration folder names; raises `FileError` where there is no record."""
+    require_folder(folder, "calibration", f"make one with `cidesign calibrate CAPTURE --out {folder}`")
+    return str(read_json(folder / RECORD_FILE, "calibration record").get("modality"))
+
+
 def _require_version(folder: Path, raw: dict[str, Any]) -> None:
     version = raw.get("schema_version")
     if isinstance(version, int) and version > SCHEMA_VERSION:

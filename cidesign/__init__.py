@@ -18,16 +18,24 @@ if not (Path(__file__).parent / "export").is_dir():
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from cidesign.api import calibrate as calibrate
     from cidesign.api import check as check
+    from cidesign.api import distill as distill
     from cidesign.api import emulate as emulate
     from cidesign.api import evaluate as evaluate
     from cidesign.api import export as export
+    from cidesign.api import open_calibration as open_calibration
+    from cidesign.api import open_capture as open_capture
     from cidesign.api import open_run as open_run
     from cidesign.api import profile as profile
     from cidesign.api import profiles as profiles
+    from cidesign.api import reconstruct as reconstruct
     from cidesign.api import report as report
+    from cidesign.api import resume as resume
+    from cidesign.api import simulate as simulate
     from cidesign.api import status as status
     from cidesign.api import stop as stop
+    from cidesign.api import to_deepinv as to_deepinv
     from cidesign.api import upload as upload
 
 

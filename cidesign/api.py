@@ -4,11 +4,11 @@ Nothing of this module is loaded by `import cidesign`, which hands on its names 
 `CidesignError`, whose text is one line: the thing, the value, the limit, and what to do.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from cidesign.errors import InputError
 from cidesign.hardware_profiles.loader import ProfileEntry, load_dmd, load_profile, shipped_profiles
@@ -17,16 +17,21 @@ from cidesign.runs import Run
 from cidesign.runs import open_run as _open_run
 
 if TYPE_CHECKING:
+    from cidesign.calibration.base import AnyCalibration, Recorded
     from cidesign.checking import CheckReport
     from cidesign.device.link.messages import LinkStatus
     from cidesign.device.link.transfer import Progress
     from cidesign.device.link.upload import Uploaded
     from cidesign.distill.evaluation import Evaluation, EvaluationListener
+    from cidesign.distill.job import Listener
     from cidesign.export.family import Exported
+    from cidesign.physics.deepinv import EncoderPhysics
+    from cidesign.reconstruct.outcome import Reconstruction
     from cidesign.report.run_report import Report
 
 # What names a file or a folder.
 Place = str | PathLike[str]
+_T = TypeVar("_T")
 
 
 def profiles() -> list[ProfileEntry]:
@@ -45,6 +50,38 @@ def profile(name: Place) -> HardwareProfile:
 def open_run(run: Run | Place | None = None) -> Run:
     """A run folder as an object; the newest one below `runs/` when none is named."""
     return run if isinstance(run, Run) else _open_run(None if run is None else Path(run), Run)
+
+
+def distill(
+    profile: HardwareProfile | Place,
+    *,
+    out: Place | None = None,
+    preset: str = "quick",
+    force: bool = False,
+    listener: "Listener | None" = None,
+    **settings: Any,
+) -> Run:
+    """Train a teacher with freer optics, then a student that the device can realise; a finished run.
+
+    Any setting can be given by its name (`side=32, images=2000, channels=32, learning_rate=1e-3, data="photos"`); a
+    wrong name lists them, a wrong value is one line.  Written to runs/PROFILE-PRESET unless `out` says where.  An
+    interrupt (Ctrl-C) leaves a checkpoint, from which `resume` goes on with the same bits.
+    """
+    from cidesign.distill.job import Listener, start_run
+    from cidesign.distill.presets import settings_for
+
+    device = profile if isinstance(profile, HardwareProfile) else load_profile(str(profile))
+    asked = {name: str(value) if isinstance(value, PathLike) else value for name, value in settings.items()}
+    chosen = settings_for(device, preset, **asked)
+    path = Path("runs") / f"{device.id}-{chosen.preset}" if out is None else Path(out)
+    return start_run(path, chosen, device, force, listener or Listener())
+
+
+def resume(run: Run | Place, *, listener: "Listener | None" = None) -> Run:
+    """Finish an interrupted run: the same bits as without the interruption, on the same machine."""
+    from cidesign.distill.job import Listener, resume_run
+
+    return resume_run(run.path if isinstance(run, Run) else Path(run), listener or Listener())
 
 
 def _folder(what: "Exported | Place") -> Path:
@@ -165,6 +202,104 @@ def emulate(profile: Place, *, render: Place | None = None, spool: Place | None 
     shown, kept = (None if place is None else Path(place) for place in (render, spool))
     with emulated(load_dmd(str(profile)), shown, kept) as port:
         yield port
+
+
+def simulate(
+    run: Run | Place,
+    out: Place | None = None,
+    *,
+    faults: Mapping[str, float] | None = None,
+    scene: Place | None = None,
+    seed: int = 0,
+    force: bool = False,
+    **settings: Any,
+) -> Any:
+    """What the bench of a run would record: a scene, and the calibration captures that go with it; a capture.
+
+    `faults` are those of the bench by name and strength (`{"drift": 3}`), `scene` a picture, cube or MR image (None: a
+    procedural one, never a training image).  Without `out` nothing stays on disk.
+    """
+    from cidesign import benchwork
+
+    where = None if out is None else Path(out)
+    shown = None if scene is None else Path(scene)
+    return benchwork.simulate(
+        open_run(run), where, faults=faults, scene=shown, seed=seed, force=force, **settings
+    ).capture
+
+
+def open_capture(path: Place, run: Run | Place, **settings: Any) -> Any:
+    """A capture of the bench of a run: a folder, a bare array of readings, or raw k-space of a scanner."""
+    from cidesign import benchwork
+
+    return benchwork.open_capture(Path(path), open_run(run), **settings)
+
+
+def calibrate(
+    run: Run | Place, capture: "Recorded | Place", out: Place | None = None, *, force: bool = False, **settings: Any
+) -> "AnyCalibration":
+    """What the bench really does, fitted to a capture and verified on data that the fit did not use.
+
+    Look at `.verification.verdict` (passed, failed, not verified), its `.checks` and `.not_looked_at`: a calibration
+    that failed is returned too, and `reconstruct` refuses it.  `.operator` works on arrays.
+    """
+    from cidesign import benchwork
+
+    where = None if out is None else Path(out)
+    return benchwork.calibrate(open_run(run), _opened(capture), where, force=force, **settings).calibration
+
+
+def open_calibration(folder: Place, run: Run | Place | None = None) -> "AnyCalibration":
+    """A stored calibration; with the run whose design it is for, its operator is known."""
+    from cidesign import benchwork
+
+    return benchwork.open_calibration(Path(folder), None if run is None else open_run(run))
+
+
+def reconstruct(
+    run: Run | Place,
+    capture: "Recorded | Place",
+    calibration: "AnyCalibration | Place | None" = None,
+    out: Place | None = None,
+    *,
+    reader: str | None = None,
+    accept_failed: bool = False,
+    force: bool = False,
+    **settings: Any,
+) -> "Reconstruction":
+    """Images of a capture, beside linear baselines and with diagnostics: `.images.student` is an array.
+
+    `reader` names another kind of capture, which takes no calibration ("hadamard", "spas").  Raises `LimitError` for a
+    calibration that failed, or that the capture contradicts, unless `accept_failed`.
+    """
+    from cidesign import benchwork
+
+    opened, where = open_run(run), None if out is None else Path(out)
+    if reader is not None:
+        if calibration is not None or not isinstance(capture, str | PathLike):
+            raise InputError(f"reader {reader}: takes the file of a capture, and no calibration")
+        return benchwork.reconstruct_with_reader(opened, Path(capture), reader, where, force=force, **settings)
+    if calibration is None:
+        raise InputError("calibration is missing: make one with cidesign.calibrate, or name a reader of bare captures")
+    return benchwork.reconstruct(
+        opened, _opened(capture), _opened(calibration), where, accept_failed=accept_failed, force=force, **settings
+    )
+
+
+def to_deepinv(run: Run | Place, calibration: "AnyCalibration | Place | None" = None) -> "EncoderPhysics":
+    """The measurement as a physics of deepinv (`A`, `A_adjoint`, `A_dagger`, noise), calibrated where a folder says so.
+
+    deepinv itself is not needed to make it.
+    """
+    from cidesign import benchwork
+
+    opened = open_run(run)
+    told = open_calibration(calibration, opened) if isinstance(calibration, str | PathLike) else calibration
+    return benchwork.to_deepinv(opened, told)
+
+
+def _opened(what: "Place | _T") -> "Path | _T":
+    return Path(what) if isinstance(what, str | PathLike) else what
 
 
 def report(run: Run | Place, include: Sequence[Place] = (), *, force: bool = False) -> "Report":

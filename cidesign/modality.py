@@ -9,7 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, TypeVar
 
 from cidesign.errors import FileError
 
@@ -17,8 +18,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
+    from cidesign.bench_results import Written
+    from cidesign.calibration.faults import FaultName
     from cidesign.calibration.plan import PlanStep
-    from cidesign.calibration.verify import Verification
     from cidesign.constraints.rules import Violation
     from cidesign.data.image_sets import MeasuredSet
     from cidesign.data.source import TrainingImages
@@ -28,9 +30,14 @@ if TYPE_CHECKING:
     from cidesign.pattern import Design
     from cidesign.physics.base import Encoder
     from cidesign.physics.operator_family import OperatorFamily
+    from cidesign.reconstruct.outcome import Reconstruction
+    from cidesign.reconstruct.pipeline import Reconstructor
+    from cidesign.reconstruct.record import ReconstructionRecord
+    from cidesign.reconstruct.student import Student
     from cidesign.report.parts import Part, Shown
     from cidesign.run_settings import TrainingSettings
     from cidesign.runs import Run
+    from cidesign.verb_settings import VerbSettings
 
 # name -> the package whose `MODALITY` it is; imported when it is asked for.
 FOLDERS = {
@@ -53,15 +60,77 @@ class Preset:
     student_epochs: int
 
 
-class Bench(NamedTuple):
-    """The bench verbs: functions whose keyword arguments are what `--set` can give."""
+_RunT = TypeVar("_RunT")
+_CaptureT = TypeVar("_CaptureT")
+_CalibrationT = TypeVar("_CalibrationT")
+_SimulateT = TypeVar("_SimulateT")
+_CalibrateT = TypeVar("_CalibrateT")
+_ReadT = TypeVar("_ReadT")
 
-    plan: "Callable[..., list[PlanStep]]"
-    simulate: Callable[..., tuple[dict[str, Any], str]]
-    calibrate: "Callable[..., tuple[dict[str, Any], str, Verification, Path]]"
-    reconstruct: Callable[..., tuple[dict[str, Any], str]]
-    # Files that help with the plan (a card to print); None where there are none.
-    plan_files: Callable[..., None] | None = None
+
+class Bench(ABC, Generic[_RunT, _CaptureT, _CalibrationT, _SimulateT, _CalibrateT, _ReadT]):
+    """The bench verbs of a modality; what `--set`, bench files and keywords can give is in the settings' models."""
+
+    simulate_settings: "type[_SimulateT]"
+    calibrate_settings: "type[_CalibrateT]"
+    # What of a capture is read, for a reconstruction.
+    read_settings: "type[_ReadT]"
+    # Captures that are no capture folders, by the name of their reader: they take no calibration.
+    readers: "ClassVar[Mapping[str, Reader]]" = MappingProxyType({})
+
+    @abstractmethod
+    def plan(self, run: _RunT) -> "list[PlanStep]":
+        """What to capture, in which order and why."""
+
+    def plan_files(self, run: _RunT, folder: Path, force: bool) -> bool:
+        """Write what helps with the plan (a card to print); False where there is nothing of the kind."""
+        return False
+
+    @abstractmethod
+    def simulate(
+        self,
+        run: _RunT,
+        folder: Path,
+        settings: _SimulateT,
+        faults: "dict[FaultName, float]",
+        scene: Path | None,
+        seed: int,
+        force: bool,
+    ) -> "Written":
+        """Write what the bench of a run would record of a scene; None: a procedural one, never a training image."""
+
+    @abstractmethod
+    def read_capture(self, path: Path, settings: "_ReadT | _CalibrateT") -> _CaptureT:
+        """A capture of the bench; raises `FileError` for one that cannot be used."""
+
+    @abstractmethod
+    def calibrate(
+        self, run: _RunT, capture: _CaptureT, folder: Path, settings: _CalibrateT, force: bool
+    ) -> "tuple[_CalibrationT, Written]":
+        """Calibrate and verify, and write a calibration folder; its place is that of the calibration."""
+
+    @abstractmethod
+    def read_calibration(self, folder: Path) -> _CalibrationT:
+        """A stored calibration; raises `FileError` for one that is missing, damaged or of another modality."""
+
+    @abstractmethod
+    def reconstructor(self) -> "Reconstructor[Any, Any, Any, Any, Any]":
+        """How a capture becomes images."""
+
+    @abstractmethod
+    def record_type(self, reader: str | None) -> "type[ReconstructionRecord]":
+        """What `reconstruction.json` holds; `reader`: where the capture was no capture folder."""
+
+    @abstractmethod
+    def student(self, run: _RunT, calibration: _CalibrationT | None) -> "Student":
+        """The student of a run, told the designed or a calibrated operator, for arrays and tensors."""
+
+
+class Reader(NamedTuple):
+    """How captures of another kind become images: the settings of the reader, and the function."""
+
+    settings: "type[VerbSettings]"
+    reconstruct: "Callable[[Any, Path, Any], Reconstruction]"
 
 
 class Modality(ABC):
@@ -154,7 +223,7 @@ class Modality(ABC):
         return {}
 
     @abstractmethod
-    def bench(self) -> Bench:
+    def bench(self) -> "Bench[Any, Any, Any, Any, Any, Any]":
         """The bench verbs."""
 
     @abstractmethod

@@ -2,7 +2,7 @@
 
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, Generic, Literal, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, SerializeAsAny, ValidationError, field_validator
 from pydantic_core import PydanticCustomError, to_json
@@ -16,6 +16,9 @@ from cidesign.modality import FOLDERS, modality
 from cidesign.pattern import Design
 from cidesign.records import first_problem
 from cidesign.run_settings import TrainingSettings
+
+if TYPE_CHECKING:  # torch loads only where something is decoded
+    from cidesign.reconstruct.student import ArrayOperator, Student
 
 SCHEMA_VERSION = 2
 RUNS_FOLDER = Path("runs")
@@ -129,6 +132,20 @@ class Run:
         if design.design_digest != self.record.design_digest:
             raise FileError(f"{self.path}: design.npz is not the design that run.json names (their digests differ)")
         return design
+
+    @cached_property
+    def student(self) -> "Student":
+        """The trained student: `run.student(y)` decodes readings in units of y = A x, NumPy arrays or tensors."""
+        self.require_complete()
+        kind = modality(self.settings.modality)
+        run = self if isinstance(self, kind.run_type) else kind.run_type(self.path)
+        found: Student = kind.bench().student(run, None)
+        return found
+
+    @property
+    def operator(self) -> "ArrayOperator":
+        """y = A x of the design, without noise, with its adjoint, for NumPy arrays or tensors."""
+        return self.student.operator
 
     def file(self, name: str) -> Path:
         """The path of a file that must be in the run folder."""

@@ -8,7 +8,27 @@ from types import ModuleType
 from typing import Any
 
 NAMES = frozenset(
-    {"check", "emulate", "evaluate", "export", "open_run", "profile", "profiles", "report", "status", "stop", "upload"}
+    {
+        "calibrate",
+        "check",
+        "distill",
+        "emulate",
+        "evaluate",
+        "export",
+        "open_calibration",
+        "open_capture",
+        "open_run",
+        "profile",
+        "profiles",
+        "reconstruct",
+        "report",
+        "resume",
+        "simulate",
+        "status",
+        "stop",
+        "to_deepinv",
+        "upload",
+    }
 )
 
 

@@ -22,6 +22,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "signals": set(),
     # Names the verbs as text, so that `import cidesign` loads none of them.
     "verbs": set(),
+    "verb_settings": {"errors"},
     "locks": {"errors", "files", "records"},
     "hadamard": {"errors"},
     # What other packages add; it knows nothing of what that may be.
@@ -67,8 +68,11 @@ MAY_IMPORT["data"] = _SHARED
 MAY_IMPORT["models"] = _SHARED | {"physics", "data"}
 MAY_IMPORT["distill"] = MAY_IMPORT["models"] | {"models"}
 MAY_IMPORT["reconstruct"] = MAY_IMPORT["distill"] | {"calibration", "distill"}
+# The bench verbs: what they say, and they themselves, which know the interface only.
+MAY_IMPORT["bench_results"] = {"text"}
+MAY_IMPORT["benchwork"] = MAY_IMPORT["reconstruct"] | {"reconstruct", "bench_results"}
 MAY_IMPORT["report"] = MAY_IMPORT["reconstruct"] | {"reconstruct"}
-_LEARNING = MAY_IMPORT["report"] | {"report"}
+_LEARNING = MAY_IMPORT["report"] | {"report", "bench_results"}
 # A modality knows everything that is shared, its own calibration and the files of its device, and no other modality.
 _FAMILIES = {"single_pixel": "dmd", "cassi": "aperture", "mri": "mri"}
 for _modality, _family in _FAMILIES.items():
@@ -116,7 +120,7 @@ def _for_type_checkers(tree: ast.Module) -> set[ast.AST]:
 def _imports(path: Path) -> set[str]:
     names = set()
     tree = ast.parse(path.read_text())
-    for_checkers = path in (ROOT / "cidesign" / "modality.py", ROOT / "cidesign" / "__init__.py")
+    for_checkers = path in [ROOT / "cidesign" / name for name in ("modality.py", "runs.py", "__init__.py")]
     left_out = _for_type_checkers(tree) if for_checkers else set()
     for node in ast.walk(tree):
         if node in left_out:

@@ -9,9 +9,16 @@ turned over in `masks`; the scene and its grid are not turned with it.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+
+from cidesign.calibration.base import LinearOperator
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
 
 
 @dataclass(frozen=True)
@@ -38,6 +45,54 @@ class CassiOperator:
             seen = (mask * plane).astype(np.float64)
             image += weight * map_coordinates(seen, (rows, columns), order=1, mode="grid-constant", cval=0.0)
         return image
+
+    def row_energy(self) -> NDArray[np.float64]:
+        """The diagonal of A A^T (h, w): the squared light that reaches each detector pixel."""
+        masks = self.masks.astype(np.float64).reshape(len(self.masks), -1)
+        energy = sum(part.power(2) @ mask**2 for part, mask in zip(self.sampling, masks, strict=True))
+        return np.asarray(energy, dtype=np.float64).reshape(self.size)
+
+    @cached_property
+    def sampling(self) -> "list[csr_matrix]":
+        """For each band response_k B T_k, (h w, H W): the light of each code pixel on each detector pixel."""
+        from scipy.sparse import csr_matrix
+
+        height, width = self.masks.shape[1:]
+        found = []
+        for matrix, weight in zip(self.to_code, self.response, strict=True):
+            rows, columns = (at.reshape(-1) for at in code_coordinates(matrix, self.size))
+            first_row, first_column = np.floor(rows).astype(np.int64), np.floor(columns).astype(np.int64)
+            parts = []
+            for below in (0, 1):
+                for beside in (0, 1):
+                    row, column = first_row + below, first_column + beside
+                    part = (1 - np.abs(rows - row)) * (1 - np.abs(columns - column)) * weight
+                    inside = (row >= 0) & (row < height) & (column >= 0) & (column < width) & (part != 0)
+                    parts.append((part[inside], np.flatnonzero(inside), (row * width + column)[inside]))
+            values, pixels, sources = (np.concatenate(each) for each in zip(*parts, strict=True))
+            found.append(csr_matrix((values, (pixels, sources)), shape=(rows.size, height * width)))
+        return found
+
+
+class BandOperator(LinearOperator):
+    """The operator of cubes (..., L, H, W) and detector images (..., h, w), with its adjoint."""
+
+    def __init__(self, operator: CassiOperator) -> None:
+        self.image_shape, self.reading_shape = operator.masks.shape, operator.size
+        self.masks = operator.masks.astype(np.float64).reshape(len(operator.masks), -1)
+        self.sampling = operator.sampling
+
+    def _forward(self, x: NDArray[np.floating]) -> NDArray[np.floating]:
+        bands = x.reshape(len(x), *self.masks.shape)
+        seen = [
+            part @ (mask * bands[:, k]).T for k, (part, mask) in enumerate(zip(self.sampling, self.masks, strict=True))
+        ]
+        return np.asarray(np.sum(seen, axis=0).T)
+
+    def _adjoint(self, y: NDArray[np.floating]) -> NDArray[np.floating]:
+        flat = y.reshape(len(y), -1).T
+        spread = [mask * (part.T @ flat).T for part, mask in zip(self.sampling, self.masks, strict=True)]
+        return np.stack(spread, axis=1)
 
 
 def code_coordinates(

@@ -9,11 +9,15 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from cidesign import __version__
+from cidesign.calibration.base import Calibration, Examined
 from cidesign.calibration.cassi.calibrate import CassiOutcome
 from cidesign.calibration.cassi.calibration import CassiCalibration
 from cidesign.calibration.cassi.capture import CassiCapture, PixelPair, SimulatedCassiBench, WavelengthNm
-from cidesign.calibration.cassi.operator import CassiOperator
+from cidesign.calibration.cassi.operator import BandOperator, CassiOperator
 from cidesign.calibration.cassi.preview import draw_dispersion, draw_mask, draw_white
+from cidesign.calibration.cassi.readings import CassiReadings, readings_of
+from cidesign.calibration.cassi.verify import verify_against
+from cidesign.calibration.circumstances import circumstances_checks
 from cidesign.calibration.folder import (
     ARRAYS_FILE,
     RECORD_FILE,
@@ -21,8 +25,10 @@ from cidesign.calibration.folder import (
     read_record,
     replacing_calibration,
 )
+from cidesign.calibration.verify import Check, Verification
 from cidesign.errors import FileError
 from cidesign.files import save_npz, sha256_file, write_bytes, write_json
+from cidesign.pattern import ApertureMask
 from cidesign.records import Finite, NotNegative, Positive, shown
 
 MASK_PREVIEW, DISPERSION_PREVIEW, WHITE_PREVIEW = "mask.png", "dispersion.png", "white_target.png"
@@ -73,12 +79,48 @@ class CassiCalibrationRecord(CommonRecord):
 
 
 @dataclass(frozen=True)
-class StoredCassiCalibration:
-    """A calibration folder that was read."""
+class StoredCassiCalibration(Calibration[CassiCalibrationRecord, CassiCapture, ApertureMask, CassiReadings]):
+    """The calibrated bench, in its folder."""
 
-    path: Path
-    record: CassiCalibrationRecord
     calibration: CassiCalibration
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Where the light of the bands, the scale and the flat come from."""
+        return self.calibration.notes
+
+    @property
+    def size(self) -> tuple[int, ...]:
+        """Pixels (H, W) of the calibrated code."""
+        return self.record.code_size
+
+    def size_of(self, design: ApertureMask) -> tuple[int, ...]:
+        """Pixels (H, W) of the mask."""
+        height, width = design.levels.shape
+        return height, width
+
+    def examine(self, capture: CassiCapture, design: ApertureMask) -> Examined[CassiReadings]:
+        """Circumstances, the white target, and the scene where there is none."""
+        capture.require_design(design)
+        self.require_fitting(design)
+        found = self.calibration
+        if capture.truth is not None and capture.truth.shape != found.operator.masks.shape:
+            raise FileError(
+                f"{capture.path}: truth has shape {capture.truth.shape}, not {found.operator.masks.shape}; simulate it "
+                "again"
+            )
+        checks = circumstances_checks(self.circumstances, capture.record.circumstances, design_matters=True)
+        checks += verify_against(found, capture, design)
+
+        def measure() -> tuple[CassiReadings, list[Check]]:
+            return readings_of(capture, found, self.verification.score or 0.0), []
+
+        meaning = "the calibration against the capture of the scene"
+        return Examined(Verification(score=None, score_meaning=meaning, checks=checks), measure)
+
+    def operator_for(self, design: ApertureMask) -> BandOperator:
+        """The measured masks in their place; the design's own are not needed."""
+        return BandOperator(self.calibration.operator)
 
 
 def write_cassi_calibration(

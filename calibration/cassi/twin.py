@@ -8,10 +8,11 @@ r_k: the light of band k, mean 1; Q: photoelectrons of a raw pixel behind an ope
 reaches the detector through the code alone; beside it the plate is opaque.
 """
 
-from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from cidesign.calibration.cassi.capture import (
     IMAGES_FILE,
@@ -39,6 +40,7 @@ from cidesign.calibration.faults import FaultName
 from cidesign.errors import InputError
 from cidesign.hardware_profiles.aperture.schema import ApertureProfile
 from cidesign.pattern import ApertureMask
+from cidesign.verb_settings import VerbSettings
 
 CLEAR_TRANSMISSION, OPAQUE_TRANSMISSION = 1.0, 0.002
 # The part of the converter's range that an open mask and a white scene fill where nothing else is asked for.
@@ -51,52 +53,48 @@ BLUR_CHANGE = 0.08
 FILAMENT_K = 3000.0
 
 
-@dataclass(frozen=True)
-class TwinSettings:
+Length = Annotated[float, Field(ge=-8, le=8, allow_inf_nan=False)]
+Frames = Annotated[int, Field(ge=1, le=1000)]
+Photoelectrons = Annotated[float, Field(ge=10, le=1e9, allow_inf_nan=False)]
+ReadNoise = Annotated[float, Field(ge=0, le=1e4, allow_inf_nan=False)]
+Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
+
+
+class BenchSettings(VerbSettings):
     """How the bench is built; lengths in code pixels, displacements from where the code should lie.
 
-    `detector_seed` draws the detector's pixels, `seed` the noise of what it reads: two captures of one bench share the
-    first.
+    `detector_seed` draws the detector's pixels: captures of one bench share it.
     """
 
-    detector_px_per_code_px: int = 2
-    displacement_along_px: float = 0.13
-    displacement_across_px: float = -0.17
-    rotation_deg: float = 0.04
-    scale: float = 1.001
-    across_px: float = 0.15
-    psf_px: float = 0.35
-    edge_bias_um: float = -0.2
-    vignetting_percent: float = 5.0
-    prnu_percent: float = 1.0
-    lines: int = 7
-    dark_frames: int = 16
-    flat_frames: int = 16
-    white_frames: int = 8
-    scene_frames: int = 1
-    dark_counts: float = 400.0
-    photoelectrons_full_scale: float = 20_000.0
-    read_noise_photoelectrons: float = 5.0
-    adc_bits: int = 16
-    exposure_us: float = 20_000.0
-    temperature_c: float = 21.0
-    detector_seed: int = 0
-    seed: int = 0
+    detector_px_per_code_px: Annotated[int, Field(ge=1, le=8)] = 2
+    displacement_along_px: Length = 0.13
+    displacement_across_px: Length = -0.17
+    rotation_deg: Annotated[float, Field(ge=-5, le=5, allow_inf_nan=False)] = 0.04
+    scale: Annotated[float, Field(ge=0.9, le=1.1, allow_inf_nan=False)] = 1.001
+    across_px: Annotated[float, Field(ge=-3, le=3, allow_inf_nan=False)] = 0.15
+    psf_px: Annotated[float, Field(ge=0, le=3, allow_inf_nan=False)] = 0.35
+    edge_bias_um: Annotated[float, Field(ge=-100, le=0, allow_inf_nan=False)] = -0.2
+    vignetting_percent: Annotated[float, Field(ge=0, le=60, allow_inf_nan=False)] = 5.0
+    prnu_percent: Annotated[float, Field(ge=0, le=20, allow_inf_nan=False)] = 1.0
+    lines: Annotated[int, Field(ge=2, le=100)] = 7
+    dark_frames: Frames = 16
+    flat_frames: Frames = 16
+    white_frames: Frames = 8
+    scene_frames: Frames = 1
+    dark_counts: Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)] = 400.0
+    adc_bits: Annotated[int, Field(ge=8, le=16)] = 16
+    exposure_us: Annotated[float, Field(ge=1, le=1e9, allow_inf_nan=False)] = 20_000.0
+    temperature_c: Annotated[float, Field(ge=-100, le=200, allow_inf_nan=False)] = 21.0
+    detector_seed: Seed = 0
 
-    def __post_init__(self) -> None:
-        ranges: dict[str, tuple[float, float]] = {
-            "detector_px_per_code_px": (1, 8), "displacement_along_px": (-8, 8), "displacement_across_px": (-8, 8),
-            "rotation_deg": (-5, 5), "scale": (0.9, 1.1), "across_px": (-3, 3), "psf_px": (0, 3),
-            "edge_bias_um": (-100, 0), "vignetting_percent": (0, 60), "prnu_percent": (0, 20), "lines": (2, 100),
-            "dark_frames": (1, 1000), "flat_frames": (1, 1000), "white_frames": (1, 1000), "scene_frames": (1, 1000),
-            "dark_counts": (0, 1e6), "photoelectrons_full_scale": (10, 1e9), "read_noise_photoelectrons": (0, 1e4),
-            "adc_bits": (8, 16), "exposure_us": (1, 1e9), "seed": (0, 2**32 - 1),
-            "detector_seed": (0, 2**32 - 1),
-        }  # fmt: skip
-        for name, (low, high) in ranges.items():
-            value = getattr(self, name)
-            if not low <= value <= high:
-                raise InputError(f"bench: {name} is {value:g}; from {low:g} to {high:g} is possible")
+
+class TwinSettings(BenchSettings):
+    """A bench and its light: `photoelectrons_full_scale` behind an open mask and a white scene, in a pixel of the
+    code's size; `seed` draws the noise of what is read."""
+
+    photoelectrons_full_scale: Photoelectrons = 20_000.0
+    read_noise_photoelectrons: ReadNoise = 5.0
+    seed: Seed = 0
 
     @property
     def binning(self) -> int:

@@ -127,6 +127,7 @@ def read_kspace_capture(folder: Path) -> RawKspace:
         profile_digest=record.profile_digest,
         truth=arrays["truth"].astype(np.complex64),
         gain=record.scanner.gain,
+        scanner=record.scanner,
         order=order,
         at_limit=at_limit(k),
         phantom=_phantom(path, arrays, record) if "phantom" in arrays else None,
@@ -156,11 +157,6 @@ def _phantom(path: Path, arrays: dict[str, NDArray[np.generic]], record: KspaceC
     recorded = k.astype(np.complex64)
     cut, _ = remove_oversampling(path, recorded, record.readout_samples)
     return PhantomScan(cut, order, picture.astype(np.float64), at_limit=at_limit(recorded))
-
-
-def read_scanner(folder: Path) -> SimulatedScanner:
-    """The settings of the simulated scanner of a capture folder."""
-    return _record(folder).scanner
 
 
 def _record(folder: Path) -> KspaceCaptureRecord:

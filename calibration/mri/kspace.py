@@ -14,6 +14,7 @@ from cidesign.errors import FileError
 from cidesign.pattern import Trajectory
 
 if TYPE_CHECKING:
+    from cidesign.calibration.mri.capture import SimulatedScanner
     from cidesign.calibration.mri.phantom import PhantomScan
 
 Samples = NDArray[np.complex64]
@@ -35,10 +36,10 @@ class RawKspace:
     `k` (coils, L, n) holds the measured lines `lines` (L,), rising, of a matrix of `matrix_lines`.  `noise` (coils, M):
     samples without signal, of the same bandwidth.  `edges` (coils, L, m): the parts of the readout's field of view
     that the removal of oversampling cut off.  `oversampling` was removed; `fields` says where numbers came from.
-    `truth` (N, n) and `gain` are known of a simulation: k is gain times that of the truth.  `order` (L,): when each of
-    `lines` was measured (0: first), None where the file does not say.  `at_limit`: how many samples share the largest
-    real or imaginary part, as a converter leaves them that is driven too far.  `noise` was multiplied by `noise_factor`
-    to have the image's bandwidth.
+    `truth` (N, n), `gain` and `scanner` are known of a simulation: k is gain times that of the truth.  `order` (L,):
+    when each of `lines` was measured (0: first), None where the file does not say.  `at_limit`: how many samples share
+    the largest real or imaginary part, as a converter leaves them that is driven too far.  `noise` was multiplied by
+    `noise_factor` to have the image's bandwidth.
     """
 
     path: Path
@@ -60,6 +61,7 @@ class RawKspace:
     at_limit: int = 1
     noise_factor: float = 1.0
     phantom: "PhantomScan | None" = None
+    scanner: "SimulatedScanner | None" = None
     created_utc: str = ""
     bench: BenchState = field(default_factory=BenchState)
 

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cidesign.calibration.mri.kspace import Samples, centred_fft, centred_ifft
+from cidesign.calibration.orientation import Orientation
 
 Complex = NDArray[np.complex128]
 Plane = NDArray[np.float64]
@@ -124,7 +125,7 @@ def find_turns(scan: PhantomScan) -> list[Turn]:
             continue
         for vertical in (False, True):
             for horizontal in (False, True):
-                expected = as_acquired(scan.picture, transpose, vertical, horizontal)
+                expected = as_acquired(scan.picture, Orientation(transpose, vertical, horizontal))
                 likeness = np.fft.ifft2(spectrum * np.fft.fft2(_unit(expected)).conj()).real
                 row, column = np.unravel_index(likeness.argmax(), likeness.shape)
                 found.append(
@@ -136,11 +137,11 @@ def find_turns(scan: PhantomScan) -> list[Turn]:
     return sorted(found, key=lambda turn: -turn.correlation)
 
 
-def as_acquired(picture: Plane, transpose: bool, vertical: bool, horizontal: bool) -> Plane:
+def as_acquired(picture: Plane, turn: Orientation) -> Plane:
     """The image that a scan shows of what looks like `picture` once it is turned; axes reverse about their centre."""
-    image = picture[mirrored(picture.shape[0])] if vertical else picture
-    image = image[:, mirrored(image.shape[1])] if horizontal else image
-    return np.asarray(image.T if transpose else image, dtype=np.float64)
+    image = picture[mirrored(picture.shape[0])] if turn.flip_vertical else picture
+    image = image[:, mirrored(image.shape[1])] if turn.flip_horizontal else image
+    return np.asarray(image.T if turn.transpose else image, dtype=np.float64)
 
 
 def _unit(image: Plane) -> Plane:
@@ -198,7 +199,7 @@ class _Model:
         self.k = _fewer_coils(scan.k) * ramp
         self.rows_px = turn.rows_px
         self.energy = float((np.abs(self.k) ** 2).sum())
-        image = as_acquired(scan.picture, turn.transpose, turn.flip_vertical, turn.flip_horizontal)
+        image = as_acquired(scan.picture, Orientation(turn.transpose, turn.flip_vertical, turn.flip_horizontal))
         spread = _polynomials(image.shape)
         self.unknowns = len(spread) * len(self.k)
         basis = centred_fft((spread * image).astype(np.complex64), (-2, -1)).astype(np.complex128).transpose(1, 0, 2)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from cidesign import __version__
+from cidesign.calibration.base import Calibration, Examined, LinearOperator
 from cidesign.calibration.circumstances import Circumstances, circumstances_checks
 from cidesign.calibration.folder import (
     ARRAYS_FILE,
@@ -19,7 +20,14 @@ from cidesign.calibration.folder import (
     replacing_calibration,
 )
 from cidesign.calibration.mri.capture import SimulatedScanner
-from cidesign.calibration.mri.kspace import RawKspace, require_coils
+from cidesign.calibration.mri.kspace import (
+    RawKspace,
+    Samples,
+    centred_fft,
+    centred_ifft,
+    require_coils,
+    require_design,
+)
 from cidesign.calibration.mri.noise import CoilNoise
 from cidesign.calibration.mri.response import Corrections, KspaceCalibration
 from cidesign.calibration.mri.verify import verify_stored
@@ -76,12 +84,54 @@ class KspaceCalibrationRecord(CommonRecord):
 
 
 @dataclass(frozen=True)
-class StoredKspaceCalibration:
-    """A calibration folder that was read."""
+class StoredKspaceCalibration(Calibration[KspaceCalibrationRecord, RawKspace, Trajectory, Samples]):
+    """The calibrated scanner, in its folder."""
 
-    path: Path
-    record: KspaceCalibrationRecord
     calibration: KspaceCalibration
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Where noise and lines come from."""
+        return self.calibration.notes
+
+    @property
+    def size(self) -> tuple[int, ...]:
+        """Lines and samples (N, n) of the calibrated matrix."""
+        return self.record.matrix_lines, self.record.readout_samples
+
+    def size_of(self, design: Trajectory) -> tuple[int, ...]:
+        """Lines and samples (N, n) of the design's matrix."""
+        return design.lines, design.readout
+
+    def examine(self, capture: RawKspace, design: Trajectory) -> Examined[Samples]:
+        """Coils and matrix, circumstances, and what the capture itself says: its noise, its phantom, its lines."""
+        require_design(capture, design)
+        notes = require_fitting_kspace(self, capture, design)
+        found = verify_capture(self, capture, design)
+
+        def measure() -> tuple[Samples, list[Check]]:
+            require_design(self.calibration.corrections.apply(capture), design)
+            return self.calibration.measurements(capture), []
+
+        return Examined(found, measure, tuple(notes), self.record.capture_sha256 == capture.digest)
+
+    def operator_for(self, design: Trajectory) -> "LineOperator":
+        """The design's lines with the measured, whitened maps of unit norm."""
+        return LineOperator(design.mask, self.calibration.operator()[0])
+
+
+class LineOperator(LinearOperator):
+    """y = M F (S z): complex images z (..., N, n) to whitened k-space (..., coils, N, n), 0 on lines not measured."""
+
+    def __init__(self, mask: NDArray[np.generic], maps: Samples) -> None:
+        self.image_shape, self.reading_shape = maps.shape[1:], maps.shape
+        self.mask, self.maps = np.asarray(mask, dtype=np.float32)[:, None], maps
+
+    def _forward(self, x: NDArray[np.complexfloating]) -> NDArray[np.complexfloating]:
+        return self.mask * centred_fft(self.maps * x[:, None], (-2, -1))
+
+    def _adjoint(self, y: NDArray[np.complexfloating]) -> NDArray[np.complexfloating]:
+        return np.asarray((self.maps.conj() * centred_ifft(self.mask * y, (-2, -1))).sum(axis=1))
 
 
 def write_kspace_calibration(
@@ -221,16 +271,7 @@ def verify_capture(stored: StoredKspaceCalibration, raw: RawKspace, design: Traj
 def require_fitting_kspace(stored: StoredKspaceCalibration, raw: RawKspace, design: Trajectory) -> list[str]:
     """Refuse a calibration of another scanner, matrix or number of coils; returns what can only be remarked."""
     record = stored.record
-    if record.profile_digest != design.profile_digest:
-        raise FileError(
-            f"{stored.path}: profile {record.profile_digest[:12]} was calibrated, the run is for profile "
-            f"{design.profile_digest[:12]}; calibrate with a capture of this scanner"
-        )
-    if (record.matrix_lines, record.readout_samples) != (design.lines, design.readout):
-        raise FileError(
-            f"{stored.path}: a matrix of {record.matrix_lines} x {record.readout_samples} was calibrated, the run has "
-            f"{design.lines} x {design.readout}; calibrate again"
-        )
+    stored.require_fitting(design)
     require_coils(raw, record.coils)
     notes = []
     if record.capture_sha256 != raw.digest:

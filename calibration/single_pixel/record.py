@@ -1,6 +1,6 @@
 """The calibration folder of a single-pixel bench: `calibration.json`, `arrays.npz` and previews."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -9,9 +9,11 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from cidesign import __version__
+from cidesign.calibration.base import Calibration, Examined, LinearOperator
 from cidesign.calibration.camera.checks import RegistrationRecord, registration_record
 from cidesign.calibration.camera.preview import draw_registration
 from cidesign.calibration.camera.registration import Registration
+from cidesign.calibration.circumstances import circumstances_checks
 from cidesign.calibration.estimate import Estimate
 from cidesign.calibration.folder import (
     ARRAYS_FILE,
@@ -21,13 +23,19 @@ from cidesign.calibration.folder import (
     replacing_calibration,
 )
 from cidesign.calibration.orientation import Orientation
-from cidesign.calibration.single_pixel.calibrate import SpcCalibration
+from cidesign.calibration.single_pixel.calibrate import SpcCalibration, place_unseen, verify_on
 from cidesign.calibration.single_pixel.capture import Capture, SimulatedBench
+from cidesign.calibration.single_pixel.checks import sequence_checks
+from cidesign.calibration.single_pixel.frames import reference_of
+from cidesign.calibration.single_pixel.measurement import Measurements, measurements_from_counts
 from cidesign.calibration.single_pixel.operator import Placement, SpcOperator
 from cidesign.calibration.single_pixel.preview import draw_operator, draw_photon_transfer
 from cidesign.calibration.single_pixel.response import Response, WhiteLevels
+from cidesign.calibration.single_pixel.scene_order import scene_in_order
+from cidesign.calibration.verify import Check, Verification
 from cidesign.errors import FileError
 from cidesign.files import save_npz, sha256_file, write_bytes, write_json
+from cidesign.pattern import PatternStack
 from cidesign.records import Finite, NotNegative, Positive, Strict
 
 TRANSFER_FILE = "photon_transfer.png"
@@ -86,13 +94,73 @@ class CalibrationRecord(CommonRecord):
 
 
 @dataclass(frozen=True)
-class Calibration:
-    """A calibration folder that was read."""
+class SinglePixelCalibration(Calibration[CalibrationRecord, Capture, PatternStack, Measurements]):
+    """The detector's response, and how patterns lie on the scene."""
 
-    path: Path
-    record: CalibrationRecord
     response: Response
-    operator: SpcOperator
+    optics: SpcOperator
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the detector's response says."""
+        return self.response.notes
+
+    @property
+    def size(self) -> tuple[int, ...]:
+        """Super-pixels (n, n) of the calibrated field."""
+        height, width = self.optics.light_map.shape
+        return height, width
+
+    def size_of(self, design: PatternStack) -> tuple[int, ...]:
+        """Super-pixels (n, n) of the patterns."""
+        return design.side, design.side
+
+    def examine(self, capture: Capture, design: PatternStack) -> Examined[Measurements]:
+        """Circumstances, the known card, and the order of the readings."""
+        # Nothing is measured from readings in a wrong order: what that raises would name something else.  What a card
+        # in this capture shows comes before: exchanged mirrors exchange the two readings of each pair.
+        scene = scene_in_order(capture, design, self.response, self.optics)
+        self.require_fitting(design)
+        checks = [*self._circumstances(capture), *self._place(capture, design), scene.check]
+
+        def measure() -> tuple[Measurements, list[Check]]:
+            found = measurements_from_counts(
+                scene.frames, design, self.response, self.optics, reference_of(capture, design)
+            )
+            return found, sequence_checks("scene", scene.frames, found)
+
+        return Examined(Verification(score=None, score_meaning="checks of this capture", checks=checks), measure)
+
+    def _circumstances(self, capture: Capture) -> list[Check]:
+        if capture.record is not None:
+            return circumstances_checks(self.circumstances, capture.record.circumstances, design_matters=False)
+        text = (
+            f"{capture.path.name} is a bare array: design, device and exposure ({self.record.exposure_us:g} us "
+            "calibrated) could not be checked; only the number of readings fits"
+        )
+        return [Check(name="circumstances", status="warning", text=text)]
+
+    def _place(self, capture: Capture, design: PatternStack) -> list[Check]:
+        return verify_on(self.response, self.optics, capture, design) or [place_unseen()]
+
+    def operator_for(self, design: PatternStack) -> "PatternOperator":
+        """The patterns as they lie on the scene, within [-1, 1]."""
+        return PatternOperator(self.optics.signed(design))
+
+
+class PatternOperator(LinearOperator):
+    """y_k = sum(phi_k x) / n for patterns phi (K, n, n) and images (..., n, n)."""
+
+    def __init__(self, signed: NDArray[np.float32]) -> None:
+        count, side, _ = signed.shape
+        self.image_shape, self.reading_shape = (side, side), (count,)
+        self.matrix = signed.reshape(count, -1) / side
+
+    def _forward(self, x: NDArray[np.floating]) -> NDArray[np.floating]:
+        return np.asarray(x.reshape(len(x), -1) @ self.matrix.T)
+
+    def _adjoint(self, y: NDArray[np.floating]) -> NDArray[np.floating]:
+        return np.asarray(y @ self.matrix)
 
 
 def write_calibration(
@@ -102,7 +170,7 @@ def write_calibration(
     created_utc: str,
     force: bool,
     registration: Registration | None = None,
-) -> Calibration:
+) -> SinglePixelCalibration:
     """Write a calibration folder in one step, and read it back.
 
     Raises `FileError` when `folder` exists and `force` is not set; what was there stays when writing fails, and when
@@ -122,7 +190,7 @@ def write_calibration(
         record = _record(capture, found, created_utc, sha256_file(temporary / ARRAYS_FILE), seen)
         write_json(temporary / RECORD_FILE, record.model_dump(mode="json"))
         again = read_calibration(temporary)
-    return Calibration(place, again.record, again.response, again.operator)
+    return replace(again, path=place)
 
 
 def _record(
@@ -175,7 +243,7 @@ def _record(
     )
 
 
-def read_calibration(folder: Path) -> Calibration:
+def read_calibration(folder: Path) -> SinglePixelCalibration:
     """Read a calibration folder; raises `FileError` when it is missing, damaged, changed or of another version."""
     record, arrays = read_record(folder, CalibrationRecord, MODALITY)
     light = arrays.get("light_map")
@@ -183,7 +251,8 @@ def read_calibration(folder: Path) -> Calibration:
         raise FileError(f"{folder}: {ARRAYS_FILE} holds no square light_map; calibrate again")
     if not np.isfinite(light).all() or light.min() <= 0:
         raise FileError(f"{folder}: {ARRAYS_FILE} holds a light map with values that are no light; calibrate again")
-    return Calibration(folder, record, _response(record), _operator(record.operator, light.astype(np.float64)))
+    optics = _operator(record.operator, light.astype(np.float64))
+    return SinglePixelCalibration(folder, record, _response(record), optics)
 
 
 def _arrays(levels: WhiteLevels, response: Response, operator: SpcOperator) -> dict[str, NDArray[np.float64]]:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cidesign.cli.assignments import keyword_values, set_option
+from cidesign.cli.assignments import assigned, options, set_option
 from cidesign.cli.output import force_option, json_option, next_step, note, quoted, result
 from cidesign.text import table
 
@@ -50,9 +50,9 @@ def command(
     is written and can be used, this command leaves with 0, and its last line says what was NOT LOOKED AT.  With
     --fine-tune, --set also takes epochs, images and seed of the training.
     """
+    from cidesign import benchwork
     from cidesign.calibration.verify import CHECK_HEADER, check_rows, require_passed, verdict_words
     from cidesign.files import refuse_existing
-    from cidesign.modality import modality
     from cidesign.runs import Run, open_run
 
     found = open_run(run, Run)
@@ -62,19 +62,17 @@ def command(
         _print_plan(found, out, capture, force, as_json)
         return
     folder = out or found.path / "calibration"
-    kind = modality(found.settings.modality)
-    opened, calibrate = kind.run_type(found.path), kind.bench().calibrate
+    named = assigned(assignments)
     if capture is None:
         if not fine_tune:
             raise click.UsageError("name the CAPTURE to calibrate from, or ask for --plan or --fine-tune")
-        result(*_fine_tuned(opened, folder, assignments, force), as_json)
+        result(*_fine_tuned(found, folder, named, force), as_json)
         return
     refuse_existing(folder, force)
-    training = tuple(text for text in assignments if text.partition("=")[0].strip() in TRAINING_SETTINGS and fine_tune)
-    fields = keyword_values(calibrate, tuple(text for text in assignments if text not in training), ("force",))
-    value, text, verification, place = calibrate(opened, capture, folder, force=force, **fields)
-    checks = table(check_rows(verification.checks), CHECK_HEADER)
-    text = f"{text}\n\n{checks}"
+    training = {name: named.pop(name) for name in TRAINING_SETTINGS if fine_tune and name in named}
+    done = benchwork.calibrate(found, capture, folder, force=force, **options(named))
+    verification, place, value = done.verification, done.calibration.path, done.written.value
+    text = f"{done.written.text}\n\n{table(check_rows(verification.checks), CHECK_HEADER)}"
     value |= {
         "verdict": verification.verdict,
         "not_looked_at": [one.model_dump() for one in verification.not_looked_at],
@@ -83,7 +81,7 @@ def command(
         result(value, f"{text}\n{verdict_words(verification)}", as_json)
         require_passed(place, verification, False)
     if fine_tune:
-        value["fine_tune"], more = _fine_tuned(opened, place, training, force)
+        value["fine_tune"], more = _fine_tuned(found, place, training, force)
         text += f"\n{more}"
     next_step(
         f"cidesign reconstruct {quoted(found.path)} {quoted(capture)} --calibration {quoted(place)} "
@@ -95,28 +93,28 @@ def command(
         note(verdict_words(verification))
 
 
-def _fine_tuned(run: "Run", calibration: Path, assignments: tuple[str, ...], force: bool) -> tuple[dict[str, Any], str]:
-    from cidesign.cli.fine_tune import fine_tune_command
+def _fine_tuned(run: "Run", folder: Path, settings: dict[str, Any], force: bool) -> tuple[dict[str, Any], str]:
+    from cidesign.reconstruct.fine_tune import fine_tune_for
 
-    fields = keyword_values(fine_tune_command, assignments, ("force",))
-    return fine_tune_command(run, calibration, force=force, **fields)
+    done = fine_tune_for(run, folder, force=force, say=note, **options(settings))
+    return done.value, done.text
 
 
 def _print_plan(run: "Run", out: Path | None, capture: Path | None, force: bool, as_json: bool) -> None:
     from dataclasses import asdict
 
+    from cidesign.benchwork import typed
     from cidesign.calibration.plan import plan_text
     from cidesign.modality import modality
 
     if capture is not None:
         raise click.UsageError("--plan says what to capture; it takes no CAPTURE")
-    kind = modality(run.settings.modality)
-    bench, opened = kind.bench(), kind.run_type(run.path)
+    kind, opened = modality(run.settings.modality), typed(run)
+    bench = kind.bench()
     steps = bench.plan(opened)
     text = plan_text(steps)
     if out is not None:
-        if bench.plan_files is None:
+        if not bench.plan_files(opened, out, force):
             raise click.UsageError(f"--out with --plan: a {kind.name} run has no files that help; leave it out")
-        bench.plan_files(opened, out, force)
         text += f"\nwritten: {out} (the card to print, its picture as an array, a capture.json to complete)"
     result({"steps": [asdict(step) for step in steps]}, text, as_json)

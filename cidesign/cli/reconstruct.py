@@ -1,15 +1,14 @@
 """`cidesign reconstruct`: images from a capture."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import click
 
-from cidesign.cli.assignments import keyword_values, set_option
+from cidesign.cli.assignments import assigned, options, set_option
 from cidesign.cli.output import force_option, json_option, next_step, note, quoted, result
 
-if TYPE_CHECKING:
-    from cidesign.runs import Run
+# Captures of other kinds have readers of their own, which the modality of the run names.
+FOLDER = "folder"
 
 
 @click.command("reconstruct")
@@ -23,8 +22,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--reader",
-    type=click.Choice(["folder", "hadamard", "spas"]),
-    default="folder",
+    default=FOLDER,
     show_default=True,
     help="What CAPTURE is: a capture folder (or a bare array, or raw k-space), a full-basis Hadamard capture (.npz, "
     ".mat), or a SPAS acquisition (NAME_spectraldata.npz with NAME_metadata.json).",
@@ -59,75 +57,35 @@ def command(
     patterns and random ones.  Needs no calibration.  The order in which the image is smooth, and the first reading,
     say how the readings are meant; --set order=NAME and --set patterns=signed|0/1 state it.
     """
+    from cidesign import benchwork
     from cidesign.errors import InputError
+    from cidesign.files import refuse_existing
     from cidesign.runs import Run, open_run
 
     if len(paths) > 2:
         raise InputError(f"{len(paths)} paths are given; name the run and the capture, or the capture alone")
     capture = paths[-1]
-    found = open_run(paths[0] if len(paths) == 2 else None, Run)
+    run = open_run(paths[0] if len(paths) == 2 else None, Run)
     if len(paths) == 1:
-        note(f"run: {found.path} (the newest)")
-    folder = out or found.path / ("images" if reader == "folder" else reader)
-    if reader == "folder":
+        note(f"run: {run.path} (the newest)")
+    folder = out or run.path / ("images" if reader == FOLDER else reader)
+    named = assigned(assignments)
+    if reader == FOLDER:
         if region is not None or band_nm is not None:
             raise InputError("--region and --band-nm: only other readers' captures have them; add --reader")
-        value, text = _reconstruct(found, capture, calibration, folder, accept_failed, assignments, force)
+        refuse_existing(folder, force)
+        if calibration is None:
+            raise InputError(
+                f"--calibration is missing; make one with `cidesign calibrate {capture} --run {run.path} --out CAL`"
+            )
+        done = benchwork.reconstruct(
+            run, capture, calibration, folder, accept_failed=accept_failed, force=force, **options(named)
+        )
     else:
         if calibration is not None:
             raise InputError("--calibration: a Hadamard or SPAS capture takes none; leave it out")
-        value, text = _from_basis(found, capture, reader, region, band_nm, folder, assignments, force)
-    result(value, text, as_json)
-    next_step(f"cidesign report {quoted(found.path)} --include {quoted(folder)}")
-
-
-def _reconstruct(
-    run: "Run",
-    capture: Path,
-    calibration: Path | None,
-    folder: Path,
-    accept_failed: bool,
-    assignments: tuple[str, ...],
-    force: bool,
-) -> tuple[dict[str, Any], str]:
-    from cidesign.errors import InputError
-    from cidesign.files import refuse_existing
-    from cidesign.modality import modality
-
-    refuse_existing(folder, force)
-    if calibration is None:
-        raise InputError(
-            f"--calibration is missing; make one with `cidesign calibrate {capture} --run {run.path} --out CAL`"
-        )
-    kind = modality(run.settings.modality)
-    opened, reconstruct = kind.run_type(run.path), kind.bench().reconstruct
-    fields = keyword_values(reconstruct, assignments, ("accept_failed", "force"))
-    return reconstruct(opened, capture, calibration, folder, accept_failed=accept_failed, force=force, **fields)
-
-
-def _from_basis(
-    run: "Run",
-    capture: Path,
-    reader: str,
-    region: int | None,
-    band_nm: tuple[float, float] | None,
-    folder: Path,
-    assignments: tuple[str, ...],
-    force: bool,
-) -> tuple[dict[str, Any], str]:
-    from cidesign.errors import InputError
-    from cidesign.files import refuse_existing
-    from cidesign.modalities.single_pixel.full_basis import reconstruct_hadamard, reconstruct_spas
-    from cidesign.modalities.single_pixel.run import SinglePixelRun
-    from cidesign.reconstruct.outcome import written
-
-    opened = SinglePixelRun(run.path)
-    refuse_existing(folder, force)
-    if reader == "hadamard":
-        if band_nm is not None:
-            raise InputError("--band-nm: only SPAS captures have wavelengths; add --reader spas")
-        fields = keyword_values(reconstruct_hadamard, assignments, ())
-        return written(reconstruct_hadamard(opened, capture, region, **fields), folder, force)
-    if region is not None or assignments:
-        raise InputError("--region and --set: only Hadamard captures take them; add --reader hadamard")
-    return written(reconstruct_spas(opened, capture, band_nm), folder, force)
+        typed = {"region": region, "band_nm": band_nm}
+        named |= {name: value for name, value in typed.items() if value is not None}
+        done = benchwork.reconstruct_with_reader(run, capture, reader, folder, force=force, **options(named))
+    result(*done.printed, as_json)
+    next_step(f"cidesign report {quoted(run.path)} --include {quoted(folder)}")

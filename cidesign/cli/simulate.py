@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from cidesign.cli.assignments import keyword_values, set_option
+from cidesign.cli.assignments import assigned, options, set_option
 from cidesign.cli.output import force_option, json_option, next_step, note, quoted, result
 
 
@@ -52,9 +52,9 @@ def command(
 
     RUN is a run folder; without it the newest one below runs/ is used.
     """
+    from cidesign import benchwork
     from cidesign.calibration.faults import parse_faults
     from cidesign.files import refuse_existing
-    from cidesign.modality import modality
     from cidesign.runs import Run, open_run
 
     found = open_run(run, Run)
@@ -64,14 +64,13 @@ def command(
     refuse_existing(folder, force)
     settings, stored_faults = read_bench_file(bench)
     # What is typed counts more than what stands in the file.
-    typed = {text.partition("=")[0].strip() for text in fault_texts}
-    kept = tuple(f"{name}={strength!r}" for name, strength in stored_faults.items() if name not in typed)
-    faults = parse_faults((*kept, *fault_texts), found.settings.modality)
-    kind = modality(found.settings.modality)
-    opened, simulate = kind.run_type(found.path), kind.bench().simulate
-    fields = keyword_values(simulate, assignments, ("faults", "scene", "seed", "force"), settings)
-    value, text = simulate(opened, folder, faults=faults, scene=scene, seed=seed, force=force, **fields)
-    result(value, text, as_json)
+    typed = parse_faults(fault_texts, found.settings.modality)
+    faults = stored_faults | {str(name): strength for name, strength in typed.items()}
+    named = {**settings, **assigned(assignments)}
+    done = benchwork.simulate(
+        found, folder, faults=faults, scene=scene, seed=seed, force=force, **options(named, "seed")
+    )
+    result(*done.printed, as_json)
     calibration = folder.parent / "calibration"
     next_step(f"cidesign calibrate {quoted(folder)} --run {quoted(found.path)} --out {quoted(calibration)}")
 

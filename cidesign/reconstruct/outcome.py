@@ -2,7 +2,8 @@
 
 import io
 import math
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -11,14 +12,14 @@ from numpy.typing import NDArray
 
 from cidesign.calibration.verify import Judgement
 from cidesign.files import replacing_folder, save_npz, write_bytes, write_json
+from cidesign.reconstruct.record import RECORD_FILE, ReconstructionRecord
 from cidesign.text import table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-RECORD_FILE = "reconstruction.json"
-COMPARISON_FILE = "comparison.png"
+COMPARISON = "comparison"
 PANEL_INCHES = 2.4
 
 
@@ -30,6 +31,16 @@ class NamedImage:
     title: str
     image: NDArray[np.float32]
     caption: str = ""
+
+    @property
+    def array(self) -> NDArray[np.float32]:
+        """The image."""
+        return self.image
+
+    def write(self, folder: Path) -> None:
+        """Write NAME.png (8 bit, 0 black to 1 white), NAME.tiff (float32, unscaled) and NAME.npz (array `image`)."""
+        _write_values(folder, self.name, self.image)
+        write_bytes(folder / f"{self.name}.png", grey_png(self.image))
 
 
 @dataclass(frozen=True)
@@ -48,94 +59,116 @@ class NamedMap:
     signed: bool = False
     top: float | None = None
 
+    @property
+    def array(self) -> NDArray[np.float32]:
+        """The map."""
+        return self.image
+
+    def write(self, folder: Path) -> None:
+        """Write NAME.png (in colour, with its colour bar), NAME.tiff (float32, unscaled), NAME.npz (array `image`)."""
+        _write_values(folder, self.name, self.image)
+        write_bytes(folder / f"{self.name}.png", map_png(self))
+
+
+class Leaf(Protocol):
+    """Something of a reconstruction that is written as files of its own name."""
+
+    @property
+    def name(self) -> str:
+        """The stem of its files."""
+
+    @property
+    def array(self) -> NDArray[np.generic]:
+        """Its values."""
+
+    def write(self, folder: Path) -> None:
+        """Write its files."""
+
+
+class Arrays(Mapping[str, NDArray[Any]]):
+    """Arrays by name, which is an attribute as well: `images.student`."""
+
+    def __init__(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        self._arrays = dict(arrays)
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        return self._arrays[name]
+
+    def __getattr__(self, name: str) -> NDArray[Any]:
+        if name.startswith("_") or name not in self._arrays:
+            raise AttributeError(f"no image {name!r}; there are {', '.join(self.__dict__.get('_arrays', {}))}")
+        return self._arrays[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._arrays)
+
+    def __len__(self) -> int:
+        return len(self._arrays)
+
+    def __dir__(self) -> list[str]:
+        return [*super().__dir__(), *self._arrays]
+
 
 @dataclass(frozen=True)
-class Outcome:
-    """Images to write, panels of the comparison (`columns` in a row), and the record of `reconstruction.json`.
+class Reconstruction:
+    """Images with their record; `rows` under `header` say what each explains, `heading` what was reconstructed.
 
-    `maps` are written as the images are and drawn below the panels; `pictures` are more PNG files, by their stems.
-    `judgement`: what the images rest on; None where no calibration was used.
+    `leaves` and `map_leaves` are written as files each; `pictures` are further PNG files by their stems, drawn only
+    when they are written.  `judgement`: what the images rest on; None where no calibration was used.
     """
 
-    images: list[NamedImage]
-    panels: list[NamedImage]
-    columns: int
+    leaves: Sequence[Leaf]
+    record: ReconstructionRecord
     heading: str
-    record: dict[str, Any]
     rows: list[tuple[str, ...]]
     header: tuple[str, ...]
-    remarks: list[str] = field(default_factory=list)
+    pictures: Mapping[str, Callable[[], bytes]]
     judgement: Judgement | None = None
-    maps: list[NamedMap] = field(default_factory=list)
-    pictures: dict[str, bytes] = field(default_factory=dict)
-
-
-class Shown(Protocol):
-    """What of an outcome is printed, whatever was reconstructed."""
+    map_leaves: Sequence[Leaf] = ()
+    folder: Path | None = None
 
     @property
-    def heading(self) -> str:
-        """What was reconstructed, in one line."""
+    def images(self) -> Arrays:
+        """The images (H, W) or cubes (L, H, W) by name."""
+        return Arrays({leaf.name: leaf.array for leaf in self.leaves})
 
     @property
-    def record(self) -> dict[str, Any]:
-        """The content of `reconstruction.json`."""
-
-    @property
-    def rows(self) -> list[tuple[str, ...]]:
-        """The table of the reconstructions."""
-
-    @property
-    def header(self) -> tuple[str, ...]:
-        """The titles of its columns."""
+    def maps(self) -> Arrays:
+        """Maps beside the images, in their unit."""
+        return Arrays({leaf.name: leaf.array for leaf in self.map_leaves})
 
     @property
     def remarks(self) -> list[str]:
-        """What is said below it."""
+        """What is said below the table."""
+        return self.record.notes
 
     @property
-    def judgement(self) -> Judgement | None:
-        """What the images rest on; None where no calibration was used."""
+    def value(self) -> dict[str, Any]:
+        """The record as JSON, with the place of the files where they were written."""
+        place = {} if self.folder is None else {"folder": str(self.folder), "file": str(self.folder / RECORD_FILE)}
+        return {**place, **self.record.value}
 
+    def table(self) -> str:
+        """What is printed: the table, remarks, and in the end the verdict."""
+        notes = [f"note: {text}" for text in self.remarks]
+        verdict = [] if self.judgement is None else [self.judgement.words]
+        place = self.record.capture if self.folder is None else str(self.folder)
+        return "\n".join([f"{place}: {self.heading}", table(self.rows, self.header), *notes, *verdict])
 
-def shown_outcome(outcome: Shown, folder: Path) -> tuple[dict[str, Any], str]:
-    """The JSON value of an outcome; its table with the remarks below, and the verdict that it rests on in the end."""
-    notes = [f"note: {text}" for text in outcome.remarks]
-    verdict = [] if outcome.judgement is None else [outcome.judgement.words]
-    text = "\n".join([f"{folder}: {outcome.heading}", table(outcome.rows, outcome.header), *notes, *verdict])
-    return {"folder": str(folder), "file": str(folder / RECORD_FILE), **outcome.record}, text
+    @property
+    def printed(self) -> tuple[dict[str, Any], str]:
+        """The values for --json, and the lines for people."""
+        return self.value, self.table()
 
-
-def written(outcome: Outcome, folder: Path, force: bool) -> tuple[dict[str, Any], str]:
-    """Write an outcome; its JSON value, and its table with the remarks below."""
-    write_outcome(folder, outcome, force)
-    return shown_outcome(outcome, folder)
-
-
-def write_outcome(folder: Path, outcome: Outcome, force: bool) -> None:
-    """Write an outcome in one step; raises `FileError` when `folder` exists and `force` is not set."""
-    with replacing_folder(folder, force) as temporary:
-        for named in outcome.images:
-            write_image(temporary, named)
-        for one in outcome.maps:
-            write_map(temporary, one)
-        for stem, png in outcome.pictures.items():
-            write_bytes(temporary / f"{stem}.png", png)
-        comparison = draw_panels(outcome.panels, outcome.columns, outcome.heading, outcome.maps)
-        write_bytes(temporary / COMPARISON_FILE, comparison)
-        write_json(temporary / RECORD_FILE, outcome.record)
-
-
-def write_image(folder: Path, named: NamedImage) -> None:
-    """Write NAME.png (8 bit, 0 black to 1 white), NAME.tiff (float32, unscaled) and NAME.npz (array `image`)."""
-    _write_values(folder, named.name, named.image)
-    write_bytes(folder / f"{named.name}.png", grey_png(named.image))
-
-
-def write_map(folder: Path, named: NamedMap) -> None:
-    """Write NAME.png (in colour, with its colour bar), NAME.tiff (float32, unscaled) and NAME.npz (array `image`)."""
-    _write_values(folder, named.name, named.image)
-    write_bytes(folder / f"{named.name}.png", map_png(named))
+    def write(self, folder: Path, force: bool = False) -> "Reconstruction":
+        """Write all files in one step; raises `FileError` when `folder` exists and `force` is not set."""
+        with replacing_folder(folder, force) as temporary:
+            for leaf in (*self.leaves, *self.map_leaves):
+                leaf.write(temporary)
+            for stem, draw in self.pictures.items():
+                write_bytes(temporary / f"{stem}.png", draw())
+            write_json(temporary / RECORD_FILE, self.record.value)
+        return replace(self, folder=folder)
 
 
 def map_png(named: NamedMap) -> bytes:

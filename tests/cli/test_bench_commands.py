@@ -111,7 +111,7 @@ def test_nothing_is_overwritten(cidesign: Command, run: Path) -> None:
 
 def test_what_is_wrong_is_said(cidesign: Command, run: Path) -> None:
     assert "from 0 to 80 % of its light" in _error(cidesign("simulate", run, "--fault", "drift=-1"), 2)
-    assert "dark_counts -1.0" in _error(cidesign("simulate", run, "--set", "dark_counts=-1"), 2)
+    assert "dark_counts -1: 0 or more is possible" in _error(cidesign("simulate", run, "--set", "dark_counts=-1"), 2)
     assert "no such run folder" in _error(cidesign("simulate", "absent"), 5)
     assert "no such capture" in _error(cidesign("calibrate", "absent"), 5)
     Path("mypat.npy").write_bytes(b"x")

@@ -5,10 +5,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from cidesign.benchwork import calibrate, simulate
 from cidesign.calibration.cassi.capture import read_cassi_capture
-from cidesign.cli.assignments import keyword_values
 from cidesign.errors import FileError, InputError
-from cidesign.modalities.cassi.bench import calibrate_cassi, plan_cassi, simulate_cassi
+from cidesign.modalities.cassi.bench import CassiBench, SimulateCassi
 
 
 @pytest.fixture(scope="module")
@@ -19,14 +19,18 @@ def run(tmp_path_factory: pytest.TempPathFactory, finished_run: Any, make_settin
 
 
 def test_a_simulated_bench_is_calibrated_to_what_it_is(run, tmp_path):
-    value, text = simulate_cassi(run, tmp_path / "capture", faults={}, seed=4)
+    done = simulate(run, tmp_path / "capture", faults={}, seed=4)
+    value, text = done.printed
     assert value["bench"]["seed"] == 4
     assert "24" not in value["bench"]["scene"]
     assert "code pixel" in text
     capture = read_cassi_capture(tmp_path / "capture")
     assert capture.truth.shape == (8, 24, 24)
     assert capture.truth.std() > 0.1
-    value, text, verification, place = calibrate_cassi(run, tmp_path / "capture", tmp_path / "calibration")
+    done = calibrate(run, tmp_path / "capture", tmp_path / "calibration")
+    value, text = done.printed
+    verification = done.verification
+    place = done.calibration.path
     assert verification.verdict == "passed"
     assert not verification.faults
     assert place == tmp_path / "calibration"
@@ -36,41 +40,46 @@ def test_a_simulated_bench_is_calibrated_to_what_it_is(run, tmp_path):
 
 
 def test_a_failed_calibration_is_told_and_written_beside_an_earlier_one(run, tmp_path):
-    simulate_cassi(run, tmp_path / "good", faults={})
-    simulate_cassi(run, tmp_path / "bad", faults={"wrong-lamp": 60.0})
-    calibrate_cassi(run, tmp_path / "good", tmp_path / "calibration")
+    simulate(run, tmp_path / "good", faults={})
+    simulate(run, tmp_path / "bad", faults={"wrong-lamp": 60.0})
+    calibrate(run, tmp_path / "good", tmp_path / "calibration")
     before = (tmp_path / "calibration" / "arrays.npz").read_bytes()
-    _, _, verification, place = calibrate_cassi(run, tmp_path / "bad", tmp_path / "calibration", force=True)
+    done = calibrate(run, tmp_path / "bad", tmp_path / "calibration", force=True)
+    verification = done.verification
+    place = done.calibration.path
     assert verification.verdict == "failed"
     assert verification.faults == ("wrong-lamp",)
     assert place == tmp_path / "calibration-failed"
     assert (tmp_path / "calibration" / "arrays.npz").read_bytes() == before
     with pytest.raises(FileError, match="exists already"):
-        calibrate_cassi(run, tmp_path / "good", tmp_path / "calibration")
+        calibrate(run, tmp_path / "good", tmp_path / "calibration")
 
 
 def test_a_scene_of_ones_own_must_be_a_cube_of_reflectances(run, tmp_path):
     cube = np.linspace(0, 1, 8 * 24 * 24).reshape(8, 24, 24)
     np.save(tmp_path / "cube.npy", cube)
-    simulate_cassi(run, tmp_path / "capture", faults={}, scene=tmp_path / "cube.npy")
+    simulate(run, tmp_path / "capture", faults={}, scene=tmp_path / "cube.npy")
     assert read_cassi_capture(tmp_path / "capture").truth == pytest.approx(cube, abs=1e-6)
     np.save(tmp_path / "small.npy", cube[:, :8])
     with pytest.raises(InputError, match=r"shape \(8, 8, 24\); a scene has bands, rows and columns \(8, 24, 24\)"):
-        simulate_cassi(run, tmp_path / "other", faults={}, scene=tmp_path / "small.npy")
+        simulate(run, tmp_path / "other", faults={}, scene=tmp_path / "small.npy")
     np.save(tmp_path / "bright.npy", 3 * cube)
     with pytest.raises(InputError, match="reflectances from 0 to 1"):
-        simulate_cassi(run, tmp_path / "other", faults={}, scene=tmp_path / "bright.npy")
+        simulate(run, tmp_path / "other", faults={}, scene=tmp_path / "bright.npy")
     assert not (tmp_path / "other").exists()
 
 
 def test_settings_are_reached_by_name(run):
-    taken = ("faults", "scene", "seed", "force")
-    assert keyword_values(simulate_cassi, ("psf_px=0.5", "lines=9"), taken) == {"psf_px": 0.5, "lines": 9}
+    assert SimulateCassi(psf_px=0.5, lines=9).model_dump(exclude_unset=True) == {"psf_px": 0.5, "lines": 9}
     with pytest.raises(InputError, match="known are detector_px_per_code_px, displacement_along_px"):
-        keyword_values(simulate_cassi, ("blur=1",), taken)
+        simulate(run, blur=1)
+    with pytest.raises(InputError, match="setting psf_px 5: from 0 to 3 is possible"):
+        simulate(run, psf_px=5)
+    with pytest.raises(InputError, match=r"lines=7\.5: a value of the kind int is needed"):
+        simulate(run, lines=7.5)
 
 
 def test_the_plan_is_that_of_the_run(run):
-    steps = plan_cassi(run)
+    steps = CassiBench().plan(run)
     assert "24 x 24 pixels" in steps[0].how
     assert [step.title for step in steps][-2:] == ["White target", "Scene"]

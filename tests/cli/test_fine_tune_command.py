@@ -9,15 +9,15 @@ from typing import Any
 import pytest
 import torch
 
-from cidesign.cli.fine_tune import fine_tune_command
+from cidesign.benchwork import calibrate, simulate
 from cidesign.data.procedural import dead_leaves
 from cidesign.distill import fine_tune
 from cidesign.errors import FileError, InputError, LimitError
 from cidesign.files import sha256_file, write_json
-from cidesign.modalities.single_pixel.bench import calibrate_spc, simulate_spc
 from cidesign.modalities.single_pixel.run import SinglePixelRun
 from cidesign.modality import modality
 from cidesign.models.system import load_student
+from cidesign.reconstruct.fine_tune import fine_tune_for
 from cidesign.reconstruct.fine_tuned import RECORD_FILE, WEIGHTS_FILE, load_decoder_for
 
 
@@ -43,8 +43,10 @@ def run(
 def bench(run: SinglePixelRun) -> tuple[Path, Path]:
     """A capture with turned patterns, and its calibration."""
     capture, calibration = run.path.parent / "capture", run.path.parent / "calibration"
-    simulate_spc(run, capture, faults={"rotation": 3.0}, seed=1)
-    _, _, verification, place = calibrate_spc(run, capture, calibration)
+    simulate(run, capture, faults={"rotation": 3.0}, seed=1)
+    done = calibrate(run, capture, calibration)
+    verification = done.verification
+    place = done.calibration.path
     assert (verification.verdict, place) == ("passed", calibration)
     return capture, calibration
 
@@ -66,7 +68,8 @@ def contents(folder: Path) -> dict[str, str]:
 
 def test_a_calibration_gets_a_decoder_of_its_own(run: SinglePixelRun, folder: Path) -> None:
     before, in_run = contents(folder), contents(run.path)
-    value, text = fine_tune_command(run, folder, epochs=2, images=128, seed=4)
+    tuned = fine_tune_for(run, folder, epochs=2, images=128, seed=4)
+    value, text = tuned.value, tuned.text
     assert value["kept"]
     assert "decoder fine-tuned for this calibration" in text
     after = contents(folder)
@@ -78,8 +81,8 @@ def test_a_calibration_gets_a_decoder_of_its_own(run: SinglePixelRun, folder: Pa
     system, remarks = load_decoder_for(run, folder)
     assert "fine-tuned for this calibration" in remarks[0]
     with pytest.raises(FileError, match="--force"):
-        fine_tune_command(run, folder, epochs=2, images=128, seed=4)
-    again, _ = fine_tune_command(run, folder, epochs=2, images=128, seed=4, force=True)
+        fine_tune_for(run, folder, epochs=2, images=128, seed=4)
+    again = fine_tune_for(run, folder, epochs=2, images=128, seed=4, force=True).value
     assert again["decoder_sha256"] == value["decoder_sha256"]
     assert contents(folder)[WEIGHTS_FILE] == after[WEIGHTS_FILE]
     assert not any(parameter.requires_grad for parameter in system.parameters())
@@ -89,9 +92,9 @@ def test_the_operator_is_that_of_the_calibration(run: SinglePixelRun, folder: Pa
     from cidesign.calibration.single_pixel.record import read_calibration
 
     family, found = modality("single-pixel").operator_family(run, folder, "cpu"), read_calibration(folder)
-    assert torch.equal(family.centre.weight, torch.from_numpy(found.operator.signed(run.design)))
-    assert family.designed_scale == found.operator.peak_over_mean
-    assert found.operator.placement.rotation_deg == pytest.approx(3.0, abs=0.2)
+    assert torch.equal(family.centre.weight, torch.from_numpy(found.optics.signed(run.design)))
+    assert family.designed_scale == found.optics.peak_over_mean
+    assert found.optics.placement.rotation_deg == pytest.approx(3.0, abs=0.2)
 
 
 def test_a_calibration_of_another_field_is_refused(
@@ -99,11 +102,11 @@ def test_a_calibration_of_another_field_is_refused(
 ) -> None:
     smaller = finished_run(tmp_path / "smaller", make_settings(side=12, patterns=60), SinglePixelRun)
     with pytest.raises(FileError, match=r"a field of \(16, 16\) was calibrated, the run has \(12, 12\)"):
-        fine_tune_command(smaller, folder)
+        fine_tune_for(smaller, folder)
     raw = json.loads((folder / "calibration.json").read_text())
     write_json(folder / "calibration.json", {**raw, "profile_digest": "f" * 64})
     with pytest.raises(FileError, match="profile ffffffffffff was calibrated"):
-        fine_tune_command(smaller, folder)
+        fine_tune_for(smaller, folder)
 
 
 def test_a_failed_calibration_trains_nothing(run: SinglePixelRun, folder: Path) -> None:
@@ -113,7 +116,7 @@ def test_a_failed_calibration_trains_nothing(run: SinglePixelRun, folder: Path) 
     write_json(folder / "calibration.json", raw)
     before = contents(folder)
     with pytest.raises(LimitError, match="failed its verification: turn"):
-        fine_tune_command(run, folder, epochs=1, images=16)
+        fine_tune_for(run, folder, epochs=1, images=16)
     assert contents(folder) == before
 
 
@@ -130,10 +133,10 @@ def test_settings_out_of_range_are_refused(
 ) -> None:
     before = contents(folder)
     with pytest.raises(InputError, match=message):
-        fine_tune_command(run, folder, **settings)
+        fine_tune_for(run, folder, **settings)
     assert contents(folder) == before
 
 
 def test_without_a_calibration_there_is_nothing_to_tune_for(run: SinglePixelRun, tmp_path: Path) -> None:
     with pytest.raises(FileError, match="no calibration"):
-        fine_tune_command(run, tmp_path)
+        fine_tune_for(run, tmp_path)

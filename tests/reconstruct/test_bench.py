@@ -12,6 +12,7 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image
 
+from cidesign.benchwork import reconstruct
 from cidesign.calibration.circumstances import BenchState
 from cidesign.calibration.estimate import Estimate
 from cidesign.calibration.single_pixel.calibrate import calibrate_spc
@@ -23,11 +24,10 @@ from cidesign.calibration.single_pixel.record import read_calibration, write_cal
 from cidesign.calibration.single_pixel.twin import bench_settings, capture_record, simulate_readings
 from cidesign.errors import FileError, LimitError
 from cidesign.modalities.single_pixel import solve
-from cidesign.modalities.single_pixel.reconstruct import reconstruct_capture
 from cidesign.modalities.single_pixel.residuals import residuals
 from cidesign.modalities.single_pixel.run import SinglePixelRun
 from cidesign.models.system import load_student
-from cidesign.reconstruct.outcome import NamedImage, cut_off, grey_png, write_outcome
+from cidesign.reconstruct.outcome import NamedImage, cut_off, grey_png
 
 MakeRun = Callable[..., SinglePixelRun]
 MakeScene = Callable[[int], NDArray[np.float64]]
@@ -144,19 +144,19 @@ def test_residuals_of_the_truth_are_noise(make_run: MakeRun, f_scene: MakeScene,
 @pytest.mark.parametrize("encoding", ["complementary", "offset"])
 def test_a_simulated_capture(make_run: MakeRun, f_scene: MakeScene, tmp_path: Path, encoding: str) -> None:
     run, scene = make_run(patterns=120, encoding=encoding), f_scene(16)
-    outcome = reconstruct_capture(run, *_record(run, scene, tmp_path))
-    record = outcome.record
+    outcome = reconstruct(run, *_record(run, scene, tmp_path))
+    record = outcome.value
     json.dumps(record, allow_nan=False)
     # Referred to the brightest pixel of the light map, whose own noise is 1 to 2 %.
     assert record["light_level"]["value"] == pytest.approx(scene.mean(), rel=0.03)
-    assert [image.name for image in outcome.images] == ["student", "lmmse", "tikhonov"]
+    assert list(outcome.images) == ["student", "lmmse", "tikhonov"]
     for name, entry in record["images"].items():
         assert entry["correlation"] > (0.6 if name == "tikhonov" else 0.8), name
         assert entry["psnr_db"] > 13, name
         assert len(entry["normalised_residuals"]) == 120
         residual = np.array(entry["normalised_residuals"])
         assert entry["chi_square_reduced"] == pytest.approx(np.mean(residual**2), rel=1e-3)
-    assert outcome.panels[0].name == "truth"
+    assert outcome.leaves[0].name == "student"
     assert (record["lamp"] is None) == (encoding == "offset")
     assert len(outcome.rows) == 3
     assert all(len(row) == len(outcome.header) for row in outcome.rows)
@@ -167,9 +167,9 @@ def test_files_of_an_f_read_elsewhere(make_run: MakeRun, f_scene: MakeScene, tmp
     import cv2
 
     run, scene = make_run(patterns=256, bit_depth=4), f_scene(16)
-    outcome = reconstruct_capture(run, *_record(run, scene, tmp_path, photoelectrons_per_frame=1e9))
-    write_outcome(tmp_path / "out", outcome, force=False)
-    for image in outcome.images:
+    outcome = reconstruct(run, *_record(run, scene, tmp_path, photoelectrons_per_frame=1e9))
+    outcome.write(tmp_path / "out")
+    for image in outcome.leaves:
         stem = tmp_path / "out" / image.name
         stored = np.load(stem.with_suffix(".npz"), allow_pickle=False)["image"]
         assert np.array_equal(stored, image.image)
@@ -187,9 +187,9 @@ def test_files_of_an_f_read_elsewhere(make_run: MakeRun, f_scene: MakeScene, tmp
     with Image.open(tmp_path / "out" / "comparison.png") as picture:
         assert picture.width > picture.height
     record = json.loads((tmp_path / "out" / "reconstruction.json").read_text())
-    assert record == outcome.record
+    assert record == outcome.value
     with pytest.raises(FileError, match="--force"):
-        write_outcome(tmp_path / "out", outcome, force=False)
+        outcome.write(tmp_path / "out")
 
 
 def test_what_a_png_cannot_show_is_counted() -> None:
@@ -206,33 +206,33 @@ def test_a_bare_array_of_readings(make_run: MakeRun, f_scene: MakeScene, tmp_pat
     run, scene = make_run(), f_scene(16)
     capture, calibration = _record(run, scene, tmp_path)
     np.savetxt(tmp_path / "scene.csv", read_capture(capture).arrays["scene"])
-    first = reconstruct_capture(run, capture, calibration)
-    second = reconstruct_capture(run, tmp_path / "scene.csv", calibration)
-    assert np.array_equal(first.images[0].image, second.images[0].image)
-    assert any("could not be checked" in note for note in second.record["notes"])
-    assert "psnr_db" not in second.record["images"]["student"]
+    first = reconstruct(run, capture, calibration)
+    second = reconstruct(run, tmp_path / "scene.csv", calibration)
+    assert np.array_equal(first.images.student, second.images.student)
+    assert any("could not be checked" in note for note in second.value["notes"])
+    assert "psnr_db" not in second.value["images"]["student"]
 
 
 def test_what_does_not_fit_is_refused(make_run: MakeRun, f_scene: MakeScene, tmp_path: Path) -> None:
     run, other, scene = make_run(), make_run(patterns=41), f_scene(16)
     capture, calibration = _record(run, scene, tmp_path)
     with pytest.raises(FileError, match="was recorded with design"):
-        reconstruct_capture(other, capture, calibration)
+        reconstruct(other, capture, calibration)
     np.savetxt(tmp_path / "scene.csv", np.arange(76.0))
     with pytest.raises(FileError, match="scene: 76 readings, but the design shows 82 frames"):
-        reconstruct_capture(other, tmp_path / "scene.csv", calibration)
+        reconstruct(other, tmp_path / "scene.csv", calibration)
     with pytest.raises(FileError, match="no such calibration"):
-        reconstruct_capture(run, capture, tmp_path / "absent")
+        reconstruct(run, capture, tmp_path / "absent")
     saturated, calibration = _record(run, np.ones((16, 16)), tmp_path)
     readings, record = _capture(run, np.ones((16, 16)), gain=0.5)
     write_capture(saturated, record, readings, force=True)
     with pytest.raises(FileError, match="80 of 80 readings are at or above the saturation level"):
-        reconstruct_capture(run, saturated, calibration)
+        reconstruct(run, saturated, calibration)
 
 
 def test_a_scene_unlike_the_training_images_is_remarked(make_run: MakeRun, tmp_path: Path, f_scene: MakeScene) -> None:
     run = make_run()
-    outcome = reconstruct_capture(run, *_record(run, 0.1 * f_scene(16), tmp_path))
+    outcome = reconstruct(run, *_record(run, 0.1 * f_scene(16), tmp_path))
     assert any("times that of the training images" in note for note in outcome.remarks)
 
 
@@ -247,24 +247,24 @@ def test_a_bench_that_changed_since_is_refused_by_name(
     _, calibration = _record(run, scene, tmp_path)
     moved = _later(run, scene, tmp_path, "later", seed=1, faults=faults)
     with pytest.raises(LimitError, match=f"failed its verification: held-back patterns: .*this resembles: {fault}"):
-        reconstruct_capture(run, moved, calibration)
-    outcome = reconstruct_capture(run, moved, calibration, accept_failed=True)
+        reconstruct(run, moved, calibration)
+    outcome = reconstruct(run, moved, calibration, accept_failed=True)
     assert any(note.startswith("ACCEPTED although failed: held-back patterns") for note in outcome.remarks)
-    assert any(check["fault"] == fault for check in outcome.record["checks"])
-    same = reconstruct_capture(run, _later(run, scene, tmp_path, "same", seed=1), calibration)
+    assert any(check["fault"] == fault for check in outcome.value["checks"])
+    same = reconstruct(run, _later(run, scene, tmp_path, "same", seed=1), calibration)
     assert not any("ACCEPTED" in note for note in same.remarks)
 
 
 def test_what_is_calibrated_is_undone(make_run: MakeRun, f_scene: MakeScene, tmp_path: Path) -> None:
     """A mirrored, displaced bench with exchanged mirrors shows the F as upright as a good one."""
     run, scene = make_run(patterns=200), f_scene(16)
-    good = reconstruct_capture(run, *_record(run, scene, tmp_path / "good"))
+    good = reconstruct(run, *_record(run, scene, tmp_path / "good"))
     faults = {"mirror": 1, "shift": 1, "inversion": 1}
-    bad = reconstruct_capture(run, *_record(run, scene, tmp_path / "bad", faults=faults))
+    bad = reconstruct(run, *_record(run, scene, tmp_path / "bad", faults=faults))
     for name in ("lmmse", "student"):
-        was, now = (outcome.record["images"][name]["correlation"] for outcome in (good, bad))
+        was, now = (outcome.value["images"][name]["correlation"] for outcome in (good, bad))
         assert now > was - 0.05
-    assert {check["fault"] for check in bad.record["verification"]["checks"]} >= {"mirror", "shift", "inversion"}
+    assert {check["fault"] for check in bad.value["verification"]["checks"]} >= {"mirror", "shift", "inversion"}
 
 
 @pytest.mark.parametrize(
@@ -287,7 +287,7 @@ def test_stale_and_foreign_calibrations(
     _, calibration = _record(run, scene, tmp_path, record={"bench_state": state})
     later = _later(run, scene, tmp_path, "later", seed=1, record={"bench_state": state} | record)
     with pytest.raises(LimitError, match=said):
-        reconstruct_capture(run, later, calibration)
+        reconstruct(run, later, calibration)
 
 
 def test_a_failed_calibration_is_refused(make_run: MakeRun, f_scene: MakeScene, tmp_path: Path) -> None:
@@ -298,8 +298,8 @@ def test_a_failed_calibration_is_refused(make_run: MakeRun, f_scene: MakeScene, 
     place = write_calibration(calibration, broken, calibrate_spc(broken, run.design), UTC, force=True).path
     assert place.name == "cal-failed"
     with pytest.raises(LimitError, match=r"cal-failed: failed its verification: scene: .*--accept-failed"):
-        reconstruct_capture(run, capture, place)
-    assert any("ACCEPTED" in note for note in reconstruct_capture(run, capture, place, accept_failed=True).remarks)
+        reconstruct(run, capture, place)
+    assert any("ACCEPTED" in note for note in reconstruct(run, capture, place, accept_failed=True).remarks)
 
 
 def test_a_reference_detector_of_the_lamp(make_run: MakeRun, f_scene: MakeScene, tmp_path: Path) -> None:
@@ -316,11 +316,11 @@ def test_a_reference_detector_of_the_lamp(make_run: MakeRun, f_scene: MakeScene,
         kept = {key: array for key, array in stored.items() if name == "referred" or key != "reference"}
         changed = record.model_copy(update={"arrays": kept})
         write_capture(tmp_path / name, changed, {key: content[key] for key in kept}, force=True)
-        outcome = reconstruct_capture(run, tmp_path / name, calibration)
-        correlation[name] = outcome.record["images"]["lmmse"]["correlation"]
+        outcome = reconstruct(run, tmp_path / name, calibration)
+        correlation[name] = outcome.value["images"]["lmmse"]["correlation"]
     assert correlation["referred"] > 0.85
     assert correlation["plain"] < correlation["referred"] - 0.1
     assert any("lamp's reference detector" in note for note in outcome.remarks)
     write_capture(tmp_path / "short", changed, {**content, "reference": lamp[:-1]}, force=True)
     with pytest.raises(FileError, match="reference: 120 readings for 121 frames"):
-        reconstruct_capture(run, tmp_path / "short", calibration)
+        reconstruct(run, tmp_path / "short", calibration)

@@ -12,12 +12,12 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image as Picture
 
+from cidesign.benchwork import calibrate, reconstruct, simulate
 from cidesign.calibration.cassi.capture import read_cassi_capture
 from cidesign.calibration.cassi.operator import CassiOperator
+from cidesign.calibration.cassi.readings import readings_of
 from cidesign.calibration.cassi.record import read_cassi_calibration
 from cidesign.hardware_profiles.loader import load_profile
-from cidesign.modalities.cassi import reconstruct as cassi
-from cidesign.modalities.cassi.bench import calibrate_cassi, reconstruct_cassi, simulate_cassi
 from cidesign.modalities.cassi.data.dead_leaves import spectral_dead_leaves
 from cidesign.modalities.cassi.diagnostics import DRAWS, diagnose, redrawn
 from cidesign.modalities.cassi.outcome import CubeMap
@@ -179,14 +179,16 @@ def bench(
     system.save(folder / "run" / "student.safetensors")
     write_record(folder / "run", make_record(settings, design.design_digest, versions=library_versions()))
     run = CassiRun(folder / "run")
-    simulate_cassi(run, folder / "capture", faults={}, seed=5)
-    _, _, _, place = calibrate_cassi(run, folder / "capture", folder / "calibration")
+    simulate(run, folder / "capture", faults={}, seed=5)
+    done = calibrate(run, folder / "capture", folder / "calibration")
+    place = done.calibration.path
     return Bench(run, folder / "capture", place)
 
 
 def test_what_is_written_of_a_simulated_bench(bench: Bench, tmp_path: Path) -> None:
     folder = tmp_path / "images"
-    value, text = reconstruct_cassi(bench.run, bench.capture, bench.calibration, folder)
+    done = reconstruct(bench.run, bench.capture, bench.calibration, folder)
+    value, text = done.printed
     assert json.loads(json.dumps(value)) == value
     cubes = {}
     for name in ("student", "gap_tv", "truth", "disagreement", "uncertainty"):
@@ -218,20 +220,20 @@ def test_what_is_written_of_a_simulated_bench(bench: Bench, tmp_path: Path) -> N
     shown = "".join(block for block in blocks if isinstance(block, str))
     assert "<td>disagreement: baseline</td><td>GAP-TV</td>" in shown
     assert f"<td>uncertainty: draws</td><td>{DRAWS}</td>" in shown
-    again = cassi.reconstruct_cassi(bench.run, bench.capture, bench.calibration)
-    assert np.array_equal({named.name: named.cube for named in again.maps}["uncertainty"], scatter)
+    again = reconstruct(bench.run, bench.capture, bench.calibration)
+    assert np.array_equal(again.maps.uncertainty, scatter)
 
 
 def test_the_noise_scatters_the_cube_as_captures_made_again(bench: Bench, tmp_path: Path) -> None:
     """Six captures of one scene with the noise of the simulated detector, against the part of the map that is noise."""
     capture, found = read_cassi_capture(bench.capture), read_cassi_calibration(bench.calibration).calibration
     np.save(tmp_path / "scene.npy", capture.truth)
-    readings = cassi.readings_of(capture, found, 0.0)
+    readings = readings_of(capture, found, 0.0)
     encoder, system = encoder_of(found.operator, readings.used, readings.variance), load_student(bench.run)
     scenes = []
     for seed in range(6):
-        simulate_cassi(bench.run, tmp_path / str(seed), faults={}, scene=tmp_path / "scene.npy", seed=100 + seed)
-        scenes.append(cassi.readings_of(read_cassi_capture(tmp_path / str(seed)), found, 0.0).y)
+        simulate(bench.run, tmp_path / str(seed), faults={}, scene=tmp_path / "scene.npy", seed=100 + seed)
+        scenes.append(readings_of(read_cassi_capture(tmp_path / str(seed)), found, 0.0).y)
     again = deviation_of(student_cubes(system, np.stack(scenes), encoder))
     (student,) = student_cubes(system, readings.y[None], encoder)
     draws = redrawn(readings.y, readings.variance, found.operator, student, found.pixel_uncertainty_px)
@@ -241,13 +243,13 @@ def test_the_noise_scatters_the_cube_as_captures_made_again(bench: Bench, tmp_pa
 
 def test_what_the_operator_does_not_foretell_scatters_the_cube(bench: Bench) -> None:
     """The map holds the error of the operator, its place and the detector's noise; with the noise alone it is less."""
-    outcome = cassi.reconstruct_cassi(bench.run, bench.capture, bench.calibration)
-    (student,) = (named.cube for named in outcome.cubes if named.name == "student")
+    outcome = reconstruct(bench.run, bench.capture, bench.calibration)
+    student = outcome.images.student
     stored, capture = read_cassi_calibration(bench.calibration), read_cassi_capture(bench.capture)
     found, score = stored.calibration, stored.record.verification.score
     assert score is not None
-    readings = cassi.readings_of(capture, found, score)
-    noise = cassi.readings_of(capture, found, 0.0).variance
+    readings = readings_of(capture, found, score)
+    noise = readings_of(capture, found, 0.0).variance
     encoder, system = encoder_of(found.operator, readings.used, readings.variance), load_student(bench.run)
 
     def scatter(variance: NDArray[np.float64], uncertainty_px: float) -> NDArray[np.float32]:
@@ -256,6 +258,6 @@ def test_what_the_operator_does_not_foretell_scatters_the_cube(bench: Bench) -> 
         )
 
     full = scatter(readings.variance, found.pixel_uncertainty_px)
-    assert np.array_equal({named.name: named.cube for named in outcome.maps}["uncertainty"], full)
+    assert np.array_equal(outcome.maps.uncertainty, full)
     assert float(np.mean(full**2)) > 1.2 * float(np.mean(scatter(noise, found.pixel_uncertainty_px) ** 2))
     assert float(np.mean(scatter(readings.variance, 0.3) ** 2)) > 1.2 * float(np.mean(full**2))

@@ -11,12 +11,11 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from cidesign.benchwork import calibrate, reconstruct, simulate
 from cidesign.calibration.cassi.capture import CassiCapture, read_cassi_capture, write_cassi_capture
 from cidesign.calibration.cassi.record import read_cassi_calibration
 from cidesign.errors import FileError, LimitError
 from cidesign.hardware_profiles.loader import load_profile
-from cidesign.modalities.cassi import reconstruct as cassi
-from cidesign.modalities.cassi.bench import calibrate_cassi, reconstruct_cassi, simulate_cassi
 from cidesign.modalities.cassi.data.dead_leaves import spectral_dead_leaves
 from cidesign.modalities.cassi.run import CassiRun
 from cidesign.modalities.cassi.score import score_cube
@@ -83,8 +82,10 @@ def bench(tmp_path_factory: pytest.TempPathFactory, make_settings: Any, make_sys
     folder = tmp_path_factory.mktemp("cassi")
     run = make_run(folder / "run", make_settings, make_system, make_record)
     np.save(folder / "scene.npy", f_cube())
-    simulate_cassi(run, folder / "capture", faults={}, scene=folder / "scene.npy", seed=5)
-    _, _, verification, place = calibrate_cassi(run, folder / "capture", folder / "calibration")
+    simulate(run, folder / "capture", faults={}, scene=folder / "scene.npy", seed=5)
+    done = calibrate(run, folder / "capture", folder / "calibration")
+    verification = done.verification
+    place = done.calibration.path
     assert verification.verdict == "passed"
     return Bench(run, folder / "capture", place)
 
@@ -101,7 +102,8 @@ def assert_upright(cube: NDArray[Any]) -> None:
 
 
 def test_the_chain_with_a_simulated_bench(bench: Bench, tmp_path: Path) -> None:
-    value, text = reconstruct_cassi(bench.run, bench.capture, bench.calibration, tmp_path / "images")
+    done = reconstruct(bench.run, bench.capture, bench.calibration, tmp_path / "images")
+    value, text = done.printed
     assert json.loads(json.dumps(value)) == value
     assert set(value["images"]) == set(METHODS)
     scores = {name: entry["psnr_db"] for name, entry in value["images"].items()}
@@ -118,7 +120,7 @@ def test_the_chain_with_a_simulated_bench(bench: Bench, tmp_path: Path) -> None:
         assert_upright(stored["cube"])
         assert stored["wavelengths_nm"].tolist() == bench.run.profile.spectrograph.wavelengths_nm.value
     with pytest.raises(FileError, match="exists already"):
-        reconstruct_cassi(bench.run, bench.capture, bench.calibration, tmp_path / "images")
+        reconstruct(bench.run, bench.capture, bench.calibration, tmp_path / "images")
 
 
 def test_the_calibrated_operator_is_what_makes_the_cube(bench: Bench) -> None:
@@ -151,19 +153,21 @@ def test_the_designed_operator_is_the_students(bench: Bench) -> None:
 def test_a_mirrored_plate_still_gives_an_upright_picture(bench: Bench, tmp_path: Path) -> None:
     """The plate stands the wrong way round: the calibration finds it, and the scene is not mirrored with it."""
     np.save(tmp_path / "scene.npy", f_cube())
-    simulate_cassi(bench.run, tmp_path / "capture", faults={"mirror": 1.0}, scene=tmp_path / "scene.npy", seed=6)
-    _, _, verification, place = calibrate_cassi(bench.run, tmp_path / "capture", tmp_path / "calibration")
+    simulate(bench.run, tmp_path / "capture", faults={"mirror": 1.0}, scene=tmp_path / "scene.npy", seed=6)
+    done = calibrate(bench.run, tmp_path / "capture", tmp_path / "calibration")
+    verification = done.verification
+    place = done.calibration.path
     assert "mirror" in verification.faults
-    outcome = cassi.reconstruct_cassi(bench.run, tmp_path / "capture", place, accept_failed=True)
-    (student,) = (named.cube for named in outcome.cubes if named.name == "student")
+    outcome = reconstruct(bench.run, tmp_path / "capture", place, accept_failed=True)
+    student = outcome.images.student
     assert_upright(student)
 
 
 def test_a_bench_that_changed_is_refused(bench: Bench, tmp_path: Path) -> None:
-    simulate_cassi(bench.run, tmp_path / "capture", faults={"shift": 0.7}, seed=5)
+    simulate(bench.run, tmp_path / "capture", faults={"shift": 0.7}, seed=5)
     with pytest.raises(LimitError, match=r"white target.*this resembles: shift"):
-        cassi.reconstruct_cassi(bench.run, tmp_path / "capture", bench.calibration)
-    outcome = cassi.reconstruct_cassi(bench.run, tmp_path / "capture", bench.calibration, accept_failed=True)
+        reconstruct(bench.run, tmp_path / "capture", bench.calibration)
+    outcome = reconstruct(bench.run, tmp_path / "capture", bench.calibration, accept_failed=True)
     assert any(note.startswith("ACCEPTED although failed: white target") for note in outcome.remarks)
 
 
@@ -174,7 +178,7 @@ def test_a_bench_that_changed_is_refused(bench: Bench, tmp_path: Path) -> None:
 def test_other_circumstances_are_refused(bench: Bench, tmp_path: Path, update: dict[str, Any], message: str) -> None:
     other = bench.changed(tmp_path / "c", lambda c: replace(c, record=c.record.model_copy(update=update)))
     with pytest.raises(LimitError, match=message):
-        cassi.reconstruct_cassi(bench.run, other, bench.calibration)
+        reconstruct(bench.run, other, bench.calibration)
 
 
 def test_a_calibration_that_failed_is_refused(bench: Bench, tmp_path: Path) -> None:
@@ -186,8 +190,8 @@ def test_a_calibration_that_failed_is_refused(bench: Bench, tmp_path: Path) -> N
     (folder / "calibration.json").write_text(json.dumps(record))
     (folder / "arrays.npz").write_bytes((bench.calibration / "arrays.npz").read_bytes())
     with pytest.raises(LimitError, match="it leaks; this resembles: dark"):
-        cassi.reconstruct_cassi(bench.run, bench.capture, folder)
-    assert cassi.reconstruct_cassi(bench.run, bench.capture, folder, accept_failed=True).cubes
+        reconstruct(bench.run, bench.capture, folder)
+    assert reconstruct(bench.run, bench.capture, folder, accept_failed=True).images
 
 
 def test_saturated_readings_take_no_part(bench: Bench, tmp_path: Path) -> None:
@@ -200,15 +204,15 @@ def test_saturated_readings_take_no_part(bench: Bench, tmp_path: Path) -> None:
         return change
 
     few = bench.changed(tmp_path / "few", saturate(slice(40, 50)))
-    outcome = cassi.reconstruct_cassi(bench.run, few, bench.calibration, accept_failed=True)
-    assert outcome.record["raw_readings_saturated"] == 10 * 50
-    assert 80 < outcome.record["readings_dead_or_saturated"] < 200
+    outcome = reconstruct(bench.run, few, bench.calibration, accept_failed=True)
+    assert outcome.value["raw_readings_saturated"] == 10 * 50
+    assert 80 < outcome.value["readings_dead_or_saturated"] < 200
     assert not outcome.used[20:25, 22:40].any()
-    (student,) = (named.cube for named in outcome.cubes if named.name == "student")
+    student = outcome.images.student
     assert_upright(student)  # what the bright stripe hides is filled in, not drawn white
     many = bench.changed(tmp_path / "many", saturate(slice(0, 80)))
     with pytest.raises(FileError, match=r"dead or saturated .* expose for less"):
-        cassi.reconstruct_cassi(bench.run, many, bench.calibration, accept_failed=True)
+        reconstruct(bench.run, many, bench.calibration, accept_failed=True)
 
 
 def test_without_a_white_target_or_a_truth(bench: Bench, tmp_path: Path) -> None:
@@ -216,10 +220,10 @@ def test_without_a_white_target_or_a_truth(bench: Bench, tmp_path: Path) -> None
         kept = {name: array for name, array in capture.arrays.items() if name not in ("white", "truth")}
         return replace(capture, arrays=kept)
 
-    outcome = cassi.reconstruct_cassi(bench.run, bench.changed(tmp_path / "c", strip), bench.calibration)
+    outcome = reconstruct(bench.run, bench.changed(tmp_path / "c", strip), bench.calibration)
     assert any(note.startswith("white target: not checked") for note in outcome.remarks)
-    assert all("psnr_db" not in entry for entry in outcome.record["images"].values())
-    assert outcome.cubes[0].name == "student"
+    assert all("psnr_db" not in entry for entry in outcome.value["images"].values())
+    assert next(iter(outcome.images)) == "student"
 
 
 def test_weak_light_is_said(bench: Bench, tmp_path: Path) -> None:
@@ -227,7 +231,7 @@ def test_weak_light_is_said(bench: Bench, tmp_path: Path) -> None:
         dark = capture.arrays["dark"].mean(axis=0)
         return replace(capture, arrays={**capture.arrays, "scene": np.rint(dark + 0.2 * (capture.scene - dark))})
 
-    outcome = cassi.reconstruct_cassi(bench.run, bench.changed(tmp_path / "c", dim), bench.calibration)
+    outcome = reconstruct(bench.run, bench.changed(tmp_path / "c", dim), bench.calibration)
     assert any("times the light of the mean training scene" in note for note in outcome.remarks)
 
 
@@ -235,20 +239,20 @@ def test_captures_that_do_not_fit(
     bench: Bench, tmp_path: Path, make_settings: Any, make_system: Any, make_record: Any
 ) -> None:
     with pytest.raises(FileError, match="no such calibration"):
-        cassi.reconstruct_cassi(bench.run, bench.capture, tmp_path / "none")
+        reconstruct(bench.run, bench.capture, tmp_path / "none")
     with pytest.raises(FileError, match="no such capture"):
-        cassi.reconstruct_cassi(bench.run, tmp_path / "none", bench.calibration)
+        reconstruct(bench.run, tmp_path / "none", bench.calibration)
     empty = bench.changed(
         tmp_path / "empty",
         lambda c: replace(c, arrays={name: array for name, array in c.arrays.items() if name != "scene"}),
     )
     with pytest.raises(FileError, match="holds no scene"):
-        cassi.reconstruct_cassi(bench.run, empty, bench.calibration)
+        reconstruct(bench.run, empty, bench.calibration)
     small = bench.changed(
         tmp_path / "small", lambda c: replace(c, arrays={**c.arrays, "truth": c.arrays["truth"][:, :-1]})
     )
     with pytest.raises(FileError, match="truth has shape"):
-        cassi.reconstruct_cassi(bench.run, small, bench.calibration)
+        reconstruct(bench.run, small, bench.calibration)
     other = make_run(tmp_path / "other", make_settings, make_system, make_record, seed=4)
     with pytest.raises(FileError, match="name the run whose mask was in the bench"):
-        cassi.reconstruct_cassi(other, bench.capture, bench.calibration)
+        reconstruct(other, bench.capture, bench.calibration)

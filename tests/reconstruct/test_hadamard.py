@@ -13,7 +13,6 @@ from cidesign.errors import FileError, InputError
 from cidesign.hadamard import hadamard_order_rows
 from cidesign.modalities.single_pixel.fixed_designs import hadamard_patterns
 from cidesign.modalities.single_pixel.full_basis import measure, pattern_sets, reconstruct_hadamard, reconstruct_spas
-from cidesign.reconstruct.outcome import write_outcome
 from cidesign.runs import Run
 
 REAL = Path(__file__).parents[2] / ".." / "shared" / "data" / "spi" / "denbo313_hologram"
@@ -52,7 +51,7 @@ def test_the_same_number_of_patterns_in_every_set() -> None:
 def test_table_of_a_capture(make_run: MakeRun, f_scene: MakeScene, capture: Path, tmp_path: Path) -> None:
     run = make_run(patterns=100)
     outcome = reconstruct_hadamard(run, capture, None)
-    record = outcome.record
+    record = outcome.value
     assert (record["region"], record["patterns"], record["pixels"]) == (1, 100, 256)
     rows = {(row["patterns"], row["reconstruction"]): row for row in record["table"]}
     assert set(rows) == {(p, r) for p in ("student", "hadamard", "random") for r in ("linear", "decoder")}
@@ -65,19 +64,19 @@ def test_table_of_a_capture(make_run: MakeRun, f_scene: MakeScene, capture: Path
     assert rows["student", "linear"]["psnr_db"] == pytest.approx(rows["random", "linear"]["psnr_db"], abs=1.5)
     assert rows["hadamard", "linear"]["psnr_db"] > rows["random", "linear"]["psnr_db"] + 2
     # The scale is the 99.5th percentile of the image in the middle region, 200 times the F.
-    full = outcome.images[0].image
+    full = outcome.leaves[0].array
     assert record["scale_divisor"] == pytest.approx(200 * np.percentile(f_scene(16), 99.5), rel=0.05)
     assert full * record["scale_divisor"] / 200 == pytest.approx(f_scene(16), abs=0.06)
-    write_outcome(tmp_path / "out", outcome, force=False)
+    outcome.write(tmp_path / "out")
     assert len(list((tmp_path / "out").glob("*.tiff"))) == 7
 
 
 def test_region_is_chosen_and_scale_does_not_matter(make_run: MakeRun, capture: Path) -> None:
     run = make_run(patterns=100)
     first, last = reconstruct_hadamard(run, capture, 0), reconstruct_hadamard(run, capture, 2)
-    assert first.record["scale_divisor"] < 0.01 * last.record["scale_divisor"]
-    assert first.record["table"][0]["psnr_db"] == pytest.approx(last.record["table"][0]["psnr_db"], abs=0.7)
-    assert "region 0 of 3" in first.record["notes"]
+    assert first.value["scale_divisor"] < 0.01 * last.value["scale_divisor"]
+    assert first.value["table"][0]["psnr_db"] == pytest.approx(last.value["table"][0]["psnr_db"], abs=0.7)
+    assert "region 0 of 3" in first.value["notes"]
     with pytest.raises(InputError, match="holds regions 0 to 2"):
         reconstruct_hadamard(run, capture, 3)
 
@@ -97,21 +96,21 @@ def test_the_order_is_put_right_told_and_recorded(
     readings = np.load(capture)["data"][:, hadamard_order_rows(16)["sequency"]]
     np.savez(tmp_path / "walsh.npz", data=readings / 2 + readings[:, :1] / 2)
     outcome = reconstruct_hadamard(make_run(), tmp_path / "walsh.npz", None, order="sequency", patterns="0/1")
-    assert outcome.images[0].image[1:] == pytest.approx(natural.images[0].image[1:], abs=1e-5)
-    assert outcome.record["readings"]["order"] == "sequency"
-    assert outcome.record["readings"]["order_status"] == "stated"
+    assert outcome.leaves[0].array[1:] == pytest.approx(natural.leaves[0].array[1:], abs=1e-5)
+    assert outcome.value["readings"]["order"] == "sequency"
+    assert outcome.value["readings"]["order_status"] == "stated"
     assert outcome.remarks[:2] == [
         "patterns of 0 and 1, as stated: half of the first reading is taken off all",
         "order of the readings: sequency, stated",
     ]
-    assert natural.record["readings"]["order"] == "natural"
+    assert natural.value["readings"]["order"] == "natural"
 
 
 @pytest.mark.skipif(not REAL.is_dir(), reason="the real captures are not here")
 def test_the_real_car(make_run: MakeRun) -> None:
     outcome = reconstruct_hadamard(make_run(side=32, patterns=102), REAL / "Car_boat.npz", None)
-    rows = {(row["patterns"], row["reconstruction"]): row for row in outcome.record["table"]}
-    assert outcome.record["region_label"] == "region 16 (roi 129 px)"
+    rows = {(row["patterns"], row["reconstruction"]): row for row in outcome.value["table"]}
+    assert outcome.value["region_label"] == "region 16 (roi 129 px)"
     assert rows["hadamard", "linear"]["psnr_db"] > 22
     assert rows["hadamard", "linear"]["correlation"] > 0.9
     assert rows["hadamard", "linear"]["psnr_db"] > rows["random", "linear"]["psnr_db"] + 2
@@ -149,16 +148,16 @@ def test_spas_full_basis(make_run: MakeRun, f_scene: MakeScene, tmp_path: Path) 
     for rows in (np.arange(256), rng.permutation(256)):
         path = write_spas(tmp_path, scene, rows, noise_counts=20)
         outcome = reconstruct_spas(make_run(patterns=100), path, (550.0, 650.0))
-        assert outcome.record["reader"] == "spas"
-        assert outcome.record["scale_divisor"] == pytest.approx(200 * np.percentile(scene, 99.5), rel=0.05)
-        assert outcome.images[0].image == pytest.approx(scene / np.percentile(scene, 99.5), abs=0.1)
-        assert len(outcome.record["table"]) == 6
+        assert outcome.value["reader"] == "spas"
+        assert outcome.value["scale_divisor"] == pytest.approx(200 * np.percentile(scene, 99.5), rel=0.05)
+        assert outcome.leaves[0].array == pytest.approx(scene / np.percentile(scene, 99.5), abs=0.1)
+        assert len(outcome.value["table"]) == 6
         # Two readings of 20 counts in each pair, a sixteenth of that in y.
-        wanted = 20 * 2**0.5 / outcome.record["scale_divisor"] / 16
-        assert outcome.record["noise_variance"] ** 0.5 == pytest.approx(wanted, rel=0.15)
-        assert not outcome.record["noise_is_upper_bound"]
+        wanted = 20 * 2**0.5 / outcome.value["scale_divisor"] / 16
+        assert outcome.value["noise_variance"] ** 0.5 == pytest.approx(wanted, rel=0.15)
+        assert not outcome.value["noise_is_upper_bound"]
     both = reconstruct_spas(make_run(patterns=100), path, None)
-    assert both.record["scale_divisor"] == pytest.approx(1.5 * outcome.record["scale_divisor"], rel=0.05)
+    assert both.value["scale_divisor"] == pytest.approx(1.5 * outcome.value["scale_divisor"], rel=0.05)
 
 
 def test_spas_some_rows(make_run: MakeRun, f_scene: MakeScene, tmp_path: Path) -> None:
@@ -167,8 +166,8 @@ def test_spas_some_rows(make_run: MakeRun, f_scene: MakeScene, tmp_path: Path) -
     rows = np.array([16 * i + j for i in range(12) for j in range(12) if i + j < 14])
     path = write_spas(tmp_path, scene, np.random.default_rng(1).permutation(rows), noise_counts=20)
     outcome = reconstruct_spas(make_run(patterns=100), path, None)
-    images = {named.name: named.image for named in outcome.images}
-    unit = scene * 300 / outcome.record["scale_divisor"]
+    images = dict(outcome.images)
+    unit = scene * 300 / outcome.value["scale_divisor"]
     errors = {name: float(np.sqrt(np.mean((image - unit) ** 2))) for name, image in images.items()}
     # The coarse rows hold strokes of 2 pixels, so the zeros for the others fit this scene better than any prior.
     assert errors["measured_zero_filled"] < errors["measured_linear"] < 0.1
@@ -176,14 +175,14 @@ def test_spas_some_rows(make_run: MakeRun, f_scene: MakeScene, tmp_path: Path) -
     assert errors["measured_decoder"] == pytest.approx(errors["measured_linear"], rel=0.02)
     for turned in (scene[::-1], scene[:, ::-1], scene.T, scene[::-1, ::-1]):
         wrong = float(
-            np.sqrt(np.mean((images["measured_linear"] - turned * 300 / outcome.record["scale_divisor"]) ** 2))
+            np.sqrt(np.mean((images["measured_linear"] - turned * 300 / outcome.value["scale_divisor"]) ** 2))
         )
         assert wrong > 1.5 * errors["measured_linear"]
-    table = {row["reconstruction"]: row for row in outcome.record["table"]}
+    table = {row["reconstruction"]: row for row in outcome.value["table"]}
     assert table["zero_filled"]["chi_square_reduced"] == pytest.approx(0, abs=1e-6)  # orthogonal rows fit exactly
     assert 0 < table["linear"]["chi_square_reduced"] < 2
     assert any(f"{len(rows)} of 256 Hadamard rows were measured" in note for note in outcome.remarks)
-    write_outcome(tmp_path / "out", outcome, force=False)
+    outcome.write(tmp_path / "out")
     assert len(list((tmp_path / "out").glob("*.tiff"))) == 3
 
 

@@ -11,16 +11,15 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image as Picture
 
+from cidesign.benchwork import calibrate, reconstruct, simulate
 from cidesign.calibration.mri.kspace import centred_fft
 from cidesign.calibration.mri.raw.readers import read_kspace
 from cidesign.calibration.mri.record import read_kspace_calibration
 from cidesign.constraints.kspace import LineBudget
 from cidesign.hardware_profiles.loader import load_profile
-from cidesign.modalities.mri.bench import calibrate_mri, reconstruct_mri, simulate_mri
 from cidesign.modalities.mri.data.phantoms import coil_maps, phantom_slices
 from cidesign.modalities.mri.diagnostics import DRAWS, diagnose, redrawn
 from cidesign.modalities.mri.fixed_designs import variable_density_lines
-from cidesign.modalities.mri.reconstruct import reconstruct_kspace
 from cidesign.modalities.mri.run import MriRun
 from cidesign.modalities.mri.solve import batch, calibrated_encoder, student_magnitudes, to_numpy, zero_filled
 from cidesign.models.optics import optics_for
@@ -72,8 +71,8 @@ def run(
 
 
 def scanned(run: MriRun, folder: Path, **settings: Any) -> Scan:
-    simulate_mri(run, folder / "capture", **settings)
-    calibrate_mri(run, folder / "capture", folder / "calibration")
+    simulate(run, folder / "capture", **settings)
+    calibrate(run, folder / "capture", folder / "calibration")
     return Scan(run, folder / "capture", folder / "calibration")
 
 
@@ -108,7 +107,7 @@ def test_the_scatter_of_a_linear_image_is_the_analytic_one() -> None:
 def test_the_scatter_that_is_written_is_the_analytic_one(run: MriRun, tmp_path: Path) -> None:
     """One coil and a linear student: noise is shrunk sample by sample; a bright magnitude scatters as its real part."""
     scan = scanned(run, tmp_path, coils=1)
-    reconstruct_mri(run, scan.capture, scan.calibration, tmp_path / "images")
+    reconstruct(run, scan.capture, scan.calibration, tmp_path / "images")
     raw, stored = read_kspace(scan.capture), read_kspace_calibration(scan.calibration)
     calibration = stored.calibration
     power = load_student(run).decoder.prior.variance[0].numpy()
@@ -141,7 +140,7 @@ def test_the_scatter_is_that_of_scans_made_again(run: MriRun, tmp_path: Path) ->
     scans = []
     for seed in range(40):
         folder = tmp_path / f"scan{seed}"
-        simulate_mri(run, folder, coils=1, scene=tmp_path / "scene.npy", phantom=False, seed=100 + seed)
+        simulate(run, folder, coils=1, scene=tmp_path / "scene.npy", phantom=False, seed=100 + seed)
         scans.append(calibration.measurements(read_kspace(folder)))
     again = deviation_of(student_magnitudes(system, scans, run.design, calibration))
     told = redrawn(calibration.measurements(read_kspace(scan.capture)), calibration.noise_deviation)
@@ -160,7 +159,8 @@ def test_the_draws_depend_on_the_seed_alone() -> None:
 
 def test_what_is_written_of_a_simulated_scan(scan: Scan, tmp_path: Path) -> None:
     folder = tmp_path / "images"
-    value, text = reconstruct_mri(scan.run, scan.capture, scan.calibration, folder)
+    done = reconstruct(scan.run, scan.capture, scan.calibration, folder)
+    value, text = done.printed
     assert json.loads(json.dumps(value)) == value
     difference = image_of(folder, "student") - image_of(folder, "cg_sense")
     np.testing.assert_allclose(image_of(folder, "disagreement"), difference, atol=1e-6)
@@ -184,13 +184,14 @@ def test_what_is_written_of_a_simulated_scan(scan: Scan, tmp_path: Path) -> None
         with Picture.open(folder / f"{name}.png") as picture:
             assert np.asarray(picture.convert("RGB")).std() > 10
         assert (folder / f"{name}.tiff").is_file()
-    reconstruct_mri(scan.run, scan.capture, scan.calibration, tmp_path / "again")
+    reconstruct(scan.run, scan.capture, scan.calibration, tmp_path / "again")
     assert np.array_equal(scatter, image_of(tmp_path / "again", "uncertainty"))
 
 
 def test_the_report_shows_the_maps(scan: Scan, tmp_path: Path) -> None:
     folder = tmp_path / "images"
-    value, _ = reconstruct_mri(scan.run, scan.capture, scan.calibration, folder)
+    done = reconstruct(scan.run, scan.capture, scan.calibration, folder)
+    value, _ = done.printed
     blocks = included_section(folder, scan.run.design.design_digest).blocks
     captions = [block.caption for block in blocks if isinstance(block, Figure)]
     assert [caption.split(":")[0] for caption in captions[1:]] == ["disagreement.png", "uncertainty.png"]
@@ -201,12 +202,12 @@ def test_the_report_shows_the_maps(scan: Scan, tmp_path: Path) -> None:
 
 
 def test_maps_are_turned_with_the_pictures(run: MriRun, tmp_path: Path) -> None:
-    simulate_mri(run, tmp_path / "capture", coils=2, phantom=False)
+    simulate(run, tmp_path / "capture", coils=2, phantom=False)
     values = {}
     for name, turn in {"plain": {}, "turned": {"transpose": True, "flip_vertical": True}}.items():
         asked: dict[str, Any] = turn
-        calibrate_mri(run, tmp_path / "capture", tmp_path / f"{name}_calibration", **asked)
-        values[name], _ = reconstruct_mri(run, tmp_path / "capture", tmp_path / f"{name}_calibration", tmp_path / name)
+        calibrate(run, tmp_path / "capture", tmp_path / f"{name}_calibration", **asked)
+        values[name], _ = reconstruct(run, tmp_path / "capture", tmp_path / f"{name}_calibration", tmp_path / name)
     for name in ("disagreement", "uncertainty"):
         plain, turned = image_of(tmp_path / "plain", name), image_of(tmp_path / "turned", name)
         assert not np.allclose(turned, plain, rtol=0.1)
@@ -219,28 +220,28 @@ def test_maps_are_turned_with_the_pictures(run: MriRun, tmp_path: Path) -> None:
 def test_without_a_truth_no_error_is_claimed(scan: Scan, tmp_path: Path) -> None:
     path = tmp_path / "scan.npy"
     np.save(path, read_kspace(scan.capture).placed())
-    outcome = reconstruct_kspace(scan.run, path, scan.calibration)
+    outcome = reconstruct(scan.run, path, scan.calibration)
     assert "error_over_uncertainty" not in outcome.record
-    assert [named.name for named in outcome.maps] == ["disagreement", "uncertainty"]
+    assert list(outcome.maps) == ["disagreement", "uncertainty"]
     assert not any("true error" in note for note in outcome.remarks)
     assert diagnose(np.zeros((4, 4), np.float32), np.eye(4, dtype=np.float32), np.ones((4, 4), np.float32), None).notes
 
 
 def test_a_scan_of_all_lines_is_diagnosed_by_its_lines_of_the_design(run: MriRun, scan: Scan, tmp_path: Path) -> None:
     full = scanned(run, tmp_path, coils=4, all_lines=True)
-    outcome = reconstruct_kspace(run, full.capture, full.calibration)
-    assert outcome.record["sampling"] == "retrospective"
-    images = {named.name: named.image for named in outcome.images}
-    maps = {named.name: named.image for named in outcome.maps}
+    outcome = reconstruct(run, full.capture, full.calibration)
+    assert outcome.value["sampling"] == "retrospective"
+    images = dict(outcome.images)
+    maps = dict(outcome.maps)
     np.testing.assert_allclose(maps["disagreement"], images["student"] - images["cg_sense"], atol=1e-6)
-    alone = {named.name: named.image for named in reconstruct_kspace(run, scan.capture, scan.calibration).maps}
+    alone = dict(reconstruct(run, scan.capture, scan.calibration).maps)
     ratio = float(maps["uncertainty"].mean() / alone["uncertainty"].mean())
     assert ratio == pytest.approx(1, abs=0.1)
 
 
 def test_the_fine_tuned_decoder_of_the_calibration_is_used(run: MriRun, tmp_path: Path) -> None:
     scan = scanned(run, tmp_path, coils=2)
-    plain = reconstruct_kspace(run, scan.capture, scan.calibration)
+    plain = reconstruct(run, scan.capture, scan.calibration)
     decoder = load_student(run).decoder
     decoder.get_parameter("unet.last.weight").add_(0.25)
     student, calibration = digests(run, scan.calibration)
@@ -256,9 +257,9 @@ def test_the_fine_tuned_decoder_of_the_calibration_is_used(run: MriRun, tmp_path
         reported=quality, self_supervised=None, seconds=1.0, notes=[],
     )  # fmt: skip
     write_fine_tuned(scan.calibration, decoder, record)
-    tuned = reconstruct_kspace(run, scan.capture, scan.calibration)
+    tuned = reconstruct(run, scan.capture, scan.calibration)
     assert any("the decoder is fine-tuned for this calibration" in note for note in tuned.remarks)
     assert not any("fine-tuned" in note for note in plain.remarks)
     for name, changes in {"student": True, "cg_sense": False}.items():
-        one, other = (next(named.image for named in outcome.images if named.name == name) for outcome in (plain, tuned))
+        one, other = (outcome.images[name] for outcome in (plain, tuned))
         assert np.allclose(one, other) != changes

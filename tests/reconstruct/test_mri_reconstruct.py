@@ -13,6 +13,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from cidesign.benchwork import calibrate, reconstruct, simulate
 from cidesign.calibration.mri.kspace import centred_fft
 from cidesign.calibration.mri.phantom import draw_phantom
 from cidesign.calibration.mri.raw.readers import read_kspace
@@ -22,10 +23,10 @@ from cidesign.errors import FileError, InputError, LimitError
 from cidesign.export.mri.family import FAMILY
 from cidesign.hardware_profiles.loader import load_profile
 from cidesign.io.bart import read_cfl, write_cfl
-from cidesign.modalities.mri.bench import calibrate_mri, plan_mri, reconstruct_mri, simulate_mri
+from cidesign.modalities.mri.bench import MriBench
 from cidesign.modalities.mri.data.phantoms import coil_maps, phantom_slices
 from cidesign.modalities.mri.fixed_designs import variable_density_lines
-from cidesign.modalities.mri.reconstruct import line_sets, reconstruct_kspace
+from cidesign.modalities.mri.reconstruct import line_sets
 from cidesign.modalities.mri.run import MriRun
 from cidesign.modalities.mri.solve import (
     batch,
@@ -166,9 +167,10 @@ def test_more_information_gives_better_images() -> None:
 
 
 def chain(run: MriRun, folder: Path, **scan: Any) -> dict[str, Any]:
-    simulate_mri(run, folder / "capture", **scan)
-    calibrate_mri(run, folder / "capture", folder / "calibration")
-    value, text = reconstruct_mri(run, folder / "capture", folder / "calibration", folder / "images")
+    simulate(run, folder / "capture", **scan)
+    calibrate(run, folder / "capture", folder / "calibration")
+    done = reconstruct(run, folder / "capture", folder / "calibration", folder / "images")
+    value, text = done.printed
     assert json.loads(json.dumps(value)) == value
     assert "student decoder" in text
     return value
@@ -207,8 +209,8 @@ def test_the_image_is_not_flipped_or_turned(run: MriRun, tmp_path: Path) -> None
 
 def test_orientation_turns_the_pictures(run: MriRun, tmp_path: Path) -> None:
     chain(run, tmp_path, phantom=False)
-    calibrate_mri(run, tmp_path / "capture", tmp_path / "turned", transpose=True, flip_vertical=True)
-    reconstruct_mri(run, tmp_path / "capture", tmp_path / "turned", tmp_path / "other")
+    calibrate(run, tmp_path / "capture", tmp_path / "turned", transpose=True, flip_vertical=True)
+    reconstruct(run, tmp_path / "capture", tmp_path / "turned", tmp_path / "other")
     for name in ("student", "reference"):
         plain, turned = (np.load(tmp_path / folder / f"{name}.npz")["image"] for folder in ("images", "other"))
         np.testing.assert_array_equal(turned, plain.T[::-1])
@@ -228,26 +230,32 @@ def test_a_full_capture_is_sampled_with_several_sets(run: MriRun, tmp_path: Path
 
 
 def test_a_calibration_that_failed_is_refused_unless_accepted(run: MriRun, tmp_path: Path) -> None:
-    simulate_mri(run, tmp_path / "capture", coils=4, faults={"lost-trigger": 1})
-    value, _, verification, place = calibrate_mri(run, tmp_path / "capture", tmp_path / "calibration")
+    simulate(run, tmp_path / "capture", coils=4, faults={"lost-trigger": 1})
+    done = calibrate(run, tmp_path / "capture", tmp_path / "calibration")
+    value, _ = done.printed
+    verification = done.verification
+    place = done.calibration.path
     assert verification.verdict == "failed"
     assert (place, value["calibration"]) == (tmp_path / "calibration", str(tmp_path / "calibration"))
     with pytest.raises(
         LimitError, match=r"order of readouts: 1 readout.*this resembles: lost-trigger.*--accept-failed"
     ):
-        reconstruct_mri(run, tmp_path / "capture", place, tmp_path / "images")
+        reconstruct(run, tmp_path / "capture", place, tmp_path / "images")
     assert not (tmp_path / "images").exists()
-    value, text = reconstruct_mri(run, tmp_path / "capture", place, tmp_path / "images", accept_failed=True)
+    done = reconstruct(run, tmp_path / "capture", place, tmp_path / "images", accept_failed=True)
+    value, text = done.printed
     assert "ACCEPTED although failed: order of readouts" in text
     assert value["verification"]["calibration"]["checks"]
 
 
 def test_a_failed_calibration_does_not_replace_a_good_one(run: MriRun, tmp_path: Path) -> None:
-    simulate_mri(run, tmp_path / "capture", coils=4)
-    calibrate_mri(run, tmp_path / "capture", tmp_path / "calibration")
+    simulate(run, tmp_path / "capture", coils=4)
+    calibrate(run, tmp_path / "capture", tmp_path / "calibration")
     kept = (tmp_path / "calibration" / "calibration.json").read_bytes()
-    simulate_mri(run, tmp_path / "bad", coils=4, faults={"saturation": 200})
-    _, _, verification, place = calibrate_mri(run, tmp_path / "bad", tmp_path / "calibration", force=True)
+    simulate(run, tmp_path / "bad", coils=4, faults={"saturation": 200})
+    done = calibrate(run, tmp_path / "bad", tmp_path / "calibration", force=True)
+    verification = done.verification
+    place = done.calibration.path
     assert verification.faults == ("saturation",)
     assert place == tmp_path / "calibration-failed"
     assert (tmp_path / "calibration" / "calibration.json").read_bytes() == kept
@@ -257,11 +265,11 @@ def test_a_failed_calibration_does_not_replace_a_good_one(run: MriRun, tmp_path:
 def test_a_scanner_that_changed_is_refused_by_the_captures_own_phantom(
     run: MriRun, tmp_path: Path, fault: Any, strength: float
 ) -> None:
-    simulate_mri(run, tmp_path / "sound", coils=4)
-    calibrate_mri(run, tmp_path / "sound", tmp_path / "calibration")
-    simulate_mri(run, tmp_path / "later", coils=4, faults={fault: strength}, seed=5)
+    simulate(run, tmp_path / "sound", coils=4)
+    calibrate(run, tmp_path / "sound", tmp_path / "calibration")
+    simulate(run, tmp_path / "later", coils=4, faults={fault: strength}, seed=5)
     with pytest.raises(LimitError, match=f"later: failed its verification: .*this resembles: {fault}"):
-        reconstruct_mri(run, tmp_path / "later", tmp_path / "calibration", tmp_path / "images")
+        reconstruct(run, tmp_path / "later", tmp_path / "calibration", tmp_path / "images")
 
 
 def test_corrected_faults_cost_little(run: MriRun, tmp_path: Path) -> None:
@@ -270,13 +278,14 @@ def test_corrected_faults_cost_little(run: MriRun, tmp_path: Path) -> None:
     faults: Any = {"shift": 3.0, "dark": 1.0, "mirror": 2.0, "drift": 60.0, "trajectory-delay": 1.5}
     put_right = scores(chain(run, tmp_path / "faulty", coils=4, faults=faults))["cg_sense"]["psnr_db"]
     assert put_right > sound - 1.5
-    ignored, _ = reconstruct_mri(
+    done = reconstruct(
         run,
         tmp_path / "faulty" / "capture",
         tmp_path / "sound" / "calibration",
         tmp_path / "ignored",
         accept_failed=True,
     )
+    ignored, _ = done.printed
     assert scores(ignored)["cg_sense"]["psnr_db"] < put_right - 5
     assert sum("ACCEPTED although failed" in note for note in ignored["notes"]) >= 4
 
@@ -288,24 +297,28 @@ def test_lines_kept_out_are_scored(run: MriRun, tmp_path: Path) -> None:
 
 
 def test_a_phantom_is_given_with_its_drawing(run: MriRun, tmp_path: Path) -> None:
-    simulate_mri(run, tmp_path / "capture", phantom=False)
+    simulate(run, tmp_path / "capture", phantom=False)
     with pytest.raises(InputError, match="a scan and its drawing go together"):
-        calibrate_mri(run, tmp_path / "capture", tmp_path / "calibration", phantom=tmp_path / "capture")
+        calibrate(run, tmp_path / "capture", tmp_path / "calibration", phantom=tmp_path / "capture")
     drawing = draw_phantom(SIDE, SIDE)
     np.save(tmp_path / "drawing.npy", drawing)
     k = centred_fft(drawing.astype(np.complex64) * 1e-3, (-2, -1))
     k *= np.exp(-2j * np.pi * 2 * (np.arange(SIDE) - SIDE // 2) / SIDE).astype(np.complex64)[:, None]
     np.save(tmp_path / "phantom.npy", k)
-    _, _, verification, _ = calibrate_mri(
-        run, tmp_path / "capture", tmp_path / "calibration", phantom=tmp_path / "phantom.npy",
+    done = calibrate(
+        run,
+        tmp_path / "capture",
+        tmp_path / "calibration",
+        phantom=tmp_path / "phantom.npy",
         phantom_picture=tmp_path / "drawing.npy",
-    )  # fmt: skip
+    )
+    verification = done.verification  # fmt: skip
     assert verification.faults == ("shift",)
-    reconstruct_mri(run, tmp_path / "capture", tmp_path / "calibration", tmp_path / "images")
+    reconstruct(run, tmp_path / "capture", tmp_path / "calibration", tmp_path / "images")
 
 
 def test_the_plan_of_a_run(run: MriRun) -> None:
-    assert [step.needed for step in plan_mri(run)] == [False, False, True]
+    assert [step.needed for step in MriBench().plan(run)] == [False, False, True]
 
 
 def test_without_truth_there_are_no_metrics(run: MriRun, tmp_path: Path) -> None:
@@ -313,10 +326,10 @@ def test_without_truth_there_are_no_metrics(run: MriRun, tmp_path: Path) -> None
     raw = read_kspace(tmp_path / "chain" / "capture")
     path = tmp_path / "scan.npy"
     np.save(path, raw.placed())
-    outcome = reconstruct_kspace(run, path, tmp_path / "chain" / "calibration")
+    outcome = reconstruct(run, path, tmp_path / "chain" / "calibration")
     assert "no fully sampled reference: metrics unavailable" in outcome.remarks
     assert any("those of another capture" in note for note in outcome.remarks)
-    assert all("psnr_db" not in entry for entry in outcome.record["images"])
+    assert all("psnr_db" not in entry for entry in outcome.value["images"])
     assert outcome.rows[0][2] == "-"
 
 
@@ -324,8 +337,8 @@ def test_a_full_capture_without_truth_is_its_own_reference(run: MriRun, tmp_path
     chain(run, tmp_path / "chain", all_lines=True, coils=4)
     path = tmp_path / "scan.npy"
     np.save(path, read_kspace(tmp_path / "chain" / "capture").placed())
-    outcome = reconstruct_kspace(run, path, tmp_path / "chain" / "calibration")
-    assert outcome.record["reference"] == "own full reconstruction"
+    outcome = reconstruct(run, path, tmp_path / "chain" / "calibration")
+    assert outcome.value["reference"] == "own full reconstruction"
     assert any("the full reconstruction is itself noisy" in note for note in outcome.remarks)
 
 
@@ -336,20 +349,20 @@ def test_captures_that_do_not_fit(run: MriRun, tmp_path: Path) -> None:
     missing[:, run.design.acquired[-1]] = 0
     np.save(tmp_path / "missing.npy", missing)
     with pytest.raises(FileError, match=f"missing {run.design.acquired[-1]}; unexpected none"):
-        reconstruct_kspace(run, tmp_path / "missing.npy", tmp_path / "calibration")
+        reconstruct(run, tmp_path / "missing.npy", tmp_path / "calibration")
     swapped = raw.placed()
     free = int(np.setdiff1d(np.arange(SIDE), run.design.acquired)[0])
     swapped[:, [free, run.design.acquired[-1]]] = swapped[:, [run.design.acquired[-1], free]]
     np.save(tmp_path / "swapped.npy", swapped)
     with pytest.raises(FileError, match=f"missing {run.design.acquired[-1]}; unexpected {free}"):
-        reconstruct_kspace(run, tmp_path / "swapped.npy", tmp_path / "calibration")
+        reconstruct(run, tmp_path / "swapped.npy", tmp_path / "calibration")
     np.save(tmp_path / "coils.npy", np.repeat(raw.placed(), 2, axis=0))
     with pytest.raises(FileError, match=r"2 coils .* 1 were calibrated"):
-        reconstruct_kspace(run, tmp_path / "coils.npy", tmp_path / "calibration")
+        reconstruct(run, tmp_path / "coils.npy", tmp_path / "calibration")
     with pytest.raises(FileError, match="no such calibration"):
-        reconstruct_kspace(run, tmp_path / "capture", tmp_path / "none")
+        reconstruct(run, tmp_path / "capture", tmp_path / "none")
     with pytest.raises(FileError, match="exists already"):
-        simulate_mri(run, tmp_path / "capture")
+        simulate(run, tmp_path / "capture")
 
 
 def test_a_capture_of_another_run_is_refused(
@@ -358,7 +371,7 @@ def test_a_capture_of_another_run_is_refused(
     other = make_run(tmp_path / "other", make_settings, make_system, make_record, side=40)
     chain(other, tmp_path)
     with pytest.raises(FileError, match=r"was recorded with design .* name the run whose lines were measured"):
-        reconstruct_kspace(run, tmp_path / "capture", tmp_path / "calibration")
+        reconstruct(run, tmp_path / "capture", tmp_path / "calibration")
 
 
 @pytest.mark.parametrize(
@@ -372,12 +385,12 @@ def test_a_capture_of_another_run_is_refused(
 def test_scenes_that_cannot_be_seen(run: MriRun, tmp_path: Path, scene: NDArray[Any], message: str) -> None:
     np.save(tmp_path / "scene.npy", scene)
     with pytest.raises(InputError, match=message):
-        simulate_mri(run, tmp_path / "capture", scene=tmp_path / "scene.npy")
+        simulate(run, tmp_path / "capture", scene=tmp_path / "scene.npy")
 
 
 def test_a_given_scene_is_looked_at(run: MriRun, tmp_path: Path) -> None:
     np.save(tmp_path / "scene.npy", 7 * slice_of())
-    simulate_mri(run, tmp_path / "capture", scene=tmp_path / "scene.npy", coils=3)
+    simulate(run, tmp_path / "capture", scene=tmp_path / "scene.npy", coils=3)
     np.testing.assert_allclose(
         np.abs(read_kspace(tmp_path / "capture").truth), np.abs(slice_of()) / np.abs(slice_of()).max(), atol=1e-6
     )
@@ -394,7 +407,7 @@ def test_the_exported_template_filled_by_a_scanner_is_reconstructed(run: MriRun,
     (template,) = (tmp_path / "export").glob("*.h5")
     with pytest.raises(FileError, match="is it a template that was never measured"):
         read_kspace(template)
-    simulate_mri(run, tmp_path / "full", all_lines=True)
+    simulate(run, tmp_path / "full", all_lines=True)
     with np.load(tmp_path / "full" / "kspace.npz") as stored:
         k = stored["k"]
     source, filled = ismrmrd.Dataset(str(template), "dataset", mode="r"), tmp_path / "scan.h5"
@@ -406,8 +419,9 @@ def test_the_exported_template_filled_by_a_scanner_is_reconstructed(run: MriRun,
         target.append_acquisition(acquisition)
     target.close()
     source.close()
-    calibrate_mri(run, filled, tmp_path / "calibration")
-    value, _ = reconstruct_mri(run, filled, tmp_path / "calibration", tmp_path / "images")
+    calibrate(run, filled, tmp_path / "calibration")
+    done = reconstruct(run, filled, tmp_path / "calibration", tmp_path / "images")
+    value, _ = done.printed
     assert (value["sampling"], value["capture_source"]) == ("prospective", "ISMRMRD")
     truth = np.abs(read_kspace(tmp_path / "full").truth)
     image = np.load(tmp_path / "images" / "student.npz")["image"]
@@ -421,10 +435,11 @@ def test_a_real_full_scan(
     pytest.importorskip("twixtools", reason="the extra 'mri' is not installed")
     run = make_run(tmp_path / "run", make_settings, make_system, make_record, side=160)
     source = DATA / "mri" / "twix_gre.dat"
-    calibrate_mri(run, source, tmp_path / "calibration")
+    calibrate(run, source, tmp_path / "calibration")
     found = read_kspace_calibration(tmp_path / "calibration").record
     assert found.noise_source.startswith("whitening from readout edges")
-    value, text = reconstruct_mri(run, source, tmp_path / "calibration", tmp_path / "images")
+    done = reconstruct(run, source, tmp_path / "calibration", tmp_path / "images")
+    value, text = done.printed
     assert "retrospective" in text
     for lines in ("student", "centre block", "variable density"):
         for entry in scores(value, lines).values():

@@ -106,17 +106,18 @@ class Cassi(Modality):
 
         return {"sam_degrees": sam_degrees(x_hat, x)}
 
-    def bench(self) -> Bench:
+    def bench(self) -> Bench[Any, Any, Any, Any, Any, Any]:
         """Dark, flat, narrow lines, white target, scenes."""
-        from cidesign.modalities.cassi import bench
+        from cidesign.modalities.cassi.bench import CassiBench
 
-        return Bench(bench.plan_cassi, bench.simulate_cassi, bench.calibrate_cassi, bench.reconstruct_cassi)
+        return CassiBench()
 
     def operator_family(self, run: Run, folder: Path, device: str) -> "OperatorFamily":
         """Measured masks in their calibrated place."""
+        from cidesign.calibration.cassi.record import read_cassi_calibration
         from cidesign.modalities.cassi.family import cassi_family
 
-        return cassi_family(CassiRun(run.path), folder, device)
+        return cassi_family(CassiRun(run.path).design, read_cassi_calibration(folder), device)
 
     def report_part(self, run: Run, shown: "Shown") -> "Part":
         """The mask, its widths, reconstructions."""

@@ -1,9 +1,21 @@
-"""An SD-CASSI bench from the command line: its twin, its calibration, and the plan of captures."""
+"""An SD-CASSI bench: its twin, its calibration, the plan of captures, and how its captures become cubes."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from cidesign.bench_results import Row, Written, estimates_table
+from cidesign.calibration.cassi.capture import CassiCapture, read_cassi_capture
+from cidesign.calibration.cassi.record import (
+    StoredCassiCalibration,
+    read_cassi_calibration,
+    write_cassi_calibration,
+)
+from cidesign.calibration.cassi.twin import BenchSettings, Photoelectrons, ReadNoise
+from cidesign.modalities.cassi.run import CassiRun
+from cidesign.modality import Bench
+from cidesign.records import now_utc
 from cidesign.text import table
+from cidesign.verb_settings import VerbSettings
 
 if TYPE_CHECKING:
     import numpy as np
@@ -11,92 +23,117 @@ if TYPE_CHECKING:
 
     from cidesign.calibration.cassi.calibrate import CassiOutcome
     from cidesign.calibration.cassi.capture import CassiCaptureRecord, SimulatedCassiBench
-    from cidesign.calibration.cassi.twin import TwinSettings
     from cidesign.calibration.faults import FaultName
     from cidesign.calibration.plan import PlanStep
-    from cidesign.calibration.verify import Verification
-    from cidesign.modalities.cassi.run import CassiRun
+    from cidesign.modalities.cassi.reconstruct import CassiReconstructor
+    from cidesign.modalities.cassi.record import CassiRecord
+    from cidesign.reconstruct.student import Student
 
 # Training cubes come from seeds below this (validation: seed + 2**32), so the scene is never one of them.
 SCENE_SEED_OFFSET = 2**33
 SCENE_CANDIDATES = 32
 
 
-def plan_cassi(run: "CassiRun") -> "list[PlanStep]":
-    """What to capture for the run's mask."""
-    from cidesign.calibration.cassi.plan import cassi_plan
+class SimulateCassi(BenchSettings):
+    """What `simulate` can be told of a spectral bench; None: as the run."""
 
-    return cassi_plan(run.design, run.profile)
-
-
-def simulate_cassi(
-    run: "CassiRun",
-    folder: Path,
-    *,
-    faults: "dict[FaultName, float]",
-    scene: Path | None = None,
-    detector_px_per_code_px: int = 2,
-    displacement_along_px: float = 0.13,
-    displacement_across_px: float = -0.17,
-    rotation_deg: float = 0.04,
-    scale: float = 1.001,
-    across_px: float = 0.15,
-    psf_px: float = 0.35,
-    edge_bias_um: float = -0.2,
-    vignetting_percent: float = 5.0,
-    prnu_percent: float = 1.0,
-    lines: int = 7,
-    dark_frames: int = 16,
-    flat_frames: int = 16,
-    white_frames: int = 8,
-    scene_frames: int = 1,
-    dark_counts: float = 400.0,
-    photoelectrons_full_scale: float | None = None,
-    read_noise_photoelectrons: float | None = None,
-    adc_bits: int = 16,
-    exposure_us: float = 20_000.0,
-    temperature_c: float = 21.0,
-    detector_seed: int = 0,
-    seed: int = 0,
-    force: bool = False,
-) -> tuple[dict[str, Any], str]:
-    """Simulate all captures of a bench with the mask of the run, and of a scene.
-
-    Lengths in `_px` are code pixels; `photoelectrons_full_scale` (behind an open mask and a white scene, in a pixel
-    of the code's size) and `read_noise_photoelectrons` None: as the run.  `seed` draws noise and scene, `detector_seed`
-    the pixels of the detector: captures of one bench share it.  `scene`: reflectances (L, H, W) from 0 to 1 as .npy;
-    None: a procedural cube, never a training one.
-    """
-    given = dict(locals())
-    from cidesign.calibration.cassi.capture import write_cassi_capture
-    from cidesign.calibration.cassi.twin import CassiTwin
-    from cidesign.files import refuse_existing
-    from cidesign.records import now_utc
-
-    refuse_existing(folder, force)
-    bands_nm = run.profile.spectrograph.wavelengths_nm.value
-    cube = _scene(scene, (len(bands_nm), *run.design.levels.shape), bands_nm, seed)
-    twin = CassiTwin(run.design, run.profile, _twin_settings(run, given), faults)
-    name = str(scene) if scene else f"procedural, seed {seed}, of {SCENE_CANDIDATES} the one with most contrast"
-    record = twin.record(now_utc(), name)
-    write_cassi_capture(folder, record, twin.arrays(cube), force)
-    value = {"capture": str(folder), "run": str(run.path), **record.model_dump(mode="json", include={"bench"})}
-    return value, f"{folder}: simulated bench\n{_bench_table(record, twin.size)}"
+    photoelectrons_full_scale: Photoelectrons | None = None
+    read_noise_photoelectrons: ReadNoise | None = None
 
 
-def _twin_settings(run: "CassiRun", given: dict[str, Any]) -> "TwinSettings":
-    """The settings that were `given` by name, and the run's where they are None."""
-    from dataclasses import fields
+class CalibrateCassi(VerbSettings):
+    """Nothing can be set."""
 
-    from cidesign.calibration.cassi.twin import TwinSettings
 
-    of_run = {
-        "photoelectrons_full_scale": run.settings.photoelectrons_full_scale,
-        "read_noise_photoelectrons": run.settings.read_noise_photoelectrons,
-    }
-    named = {field.name: given[field.name] for field in fields(TwinSettings)}
-    filled: dict[str, Any] = {name: of_run[name] if value is None else value for name, value in named.items()}
-    return TwinSettings(**filled)
+class ReadCassi(VerbSettings):
+    """Nothing can be set."""
+
+
+class CassiBench(Bench[CassiRun, CassiCapture, StoredCassiCalibration, SimulateCassi, CalibrateCassi, ReadCassi]):
+    """Dark, flat, narrow lines, white target, scenes."""
+
+    simulate_settings = SimulateCassi
+    calibrate_settings = CalibrateCassi
+    read_settings = ReadCassi
+
+    def plan(self, run: CassiRun) -> "list[PlanStep]":
+        """What to capture for the run's mask."""
+        from cidesign.calibration.cassi.plan import cassi_plan
+
+        return cassi_plan(run.design, run.profile)
+
+    def simulate(
+        self,
+        run: CassiRun,
+        folder: Path,
+        settings: SimulateCassi,
+        faults: "dict[FaultName, float]",
+        scene: Path | None,
+        seed: int,
+        force: bool,
+    ) -> Written:
+        """All captures of a bench with the mask of the run, and of a scene.
+
+        `scene`: reflectances (L, H, W) from 0 to 1 as .npy; None: a procedural cube, never a training one.
+        """
+        from cidesign.calibration.cassi.capture import write_cassi_capture
+        from cidesign.calibration.cassi.twin import CassiTwin, TwinSettings
+
+        bands_nm = run.profile.spectrograph.wavelengths_nm.value
+        cube = _scene(scene, (len(bands_nm), *run.design.levels.shape), bands_nm, seed)
+        of_run = {
+            "photoelectrons_full_scale": run.settings.photoelectrons_full_scale,
+            "read_noise_photoelectrons": run.settings.read_noise_photoelectrons,
+        }
+        twin_settings = TwinSettings(**(of_run | settings.model_dump(exclude_none=True)), seed=seed)
+        twin = CassiTwin(run.design, run.profile, twin_settings, faults)
+        name = str(scene) if scene else f"procedural, seed {seed}, of {SCENE_CANDIDATES} the one with most contrast"
+        record = twin.record(now_utc(), name)
+        write_cassi_capture(folder, record, twin.arrays(cube), force)
+        value = {"capture": str(folder), "run": str(run.path), **record.model_dump(mode="json", include={"bench"})}
+        return Written(folder, value, "simulated bench", _bench_table(record, twin.size))
+
+    def read_capture(self, path: Path, settings: ReadCassi | CalibrateCassi) -> CassiCapture:
+        """A capture folder."""
+        return read_cassi_capture(path)
+
+    def calibrate(
+        self, run: CassiRun, capture: CassiCapture, folder: Path, settings: CalibrateCassi, force: bool
+    ) -> tuple[StoredCassiCalibration, Written]:
+        """Detector, geometry, dispersion, mask cube and scale."""
+        from cidesign.calibration.cassi.calibrate import calibrate_bench
+
+        outcome = calibrate_bench(capture, run.design, run.profile)
+        stored = write_cassi_calibration(folder, capture, outcome, now_utc(), force)
+        value = {"calibration": str(stored.path), **stored.record.model_dump(mode="json")}
+        heading = f"{len(outcome.lines.lines_nm)} lines, {len(outcome.layout.shift_px)} bands"
+        shown = estimates_table(_estimates(outcome, capture.bench))
+        return stored, Written(stored.path, value, heading, shown, list(outcome.calibration.notes))
+
+    def read_calibration(self, folder: Path) -> StoredCassiCalibration:
+        """A calibration folder."""
+        return read_cassi_calibration(folder)
+
+    def reconstructor(self) -> "CassiReconstructor":
+        """Cubes with the student and baselines."""
+        from cidesign.modalities.cassi.reconstruct import CassiReconstructor
+
+        return CassiReconstructor()
+
+    def record_type(self, reader: str | None) -> "type[CassiRecord]":
+        """What the record of a reconstruction holds."""
+        from cidesign.modalities.cassi.record import CassiRecord
+
+        return CassiRecord
+
+    def student(self, run: CassiRun, calibration: StoredCassiCalibration | None) -> "Student":
+        """Cubes (L, H, W) from detector images (h, w)."""
+        from cidesign.modalities.cassi.family import cassi_family
+        from cidesign.reconstruct.student import student_of
+
+        shape = len(run.profile.spectrograph.wavelengths_nm.value), *run.design.levels.shape
+        encoder = None if calibration is None else cassi_family(run.design, calibration, "cpu").centre
+        return student_of(run, shape, calibration, encoder)
 
 
 def _bench_table(record: "CassiCaptureRecord", size: tuple[int, int]) -> str:
@@ -145,28 +182,7 @@ def _scene(path: Path | None, shape: tuple[int, ...], bands_nm: list[float], see
     return numbers
 
 
-def calibrate_cassi(
-    run: "CassiRun", capture: Path, folder: Path, *, force: bool = False
-) -> "tuple[dict[str, Any], str, Verification, Path]":
-    """Calibrate detector, geometry, dispersion, mask cube and scale from a capture folder, and verify."""
-    from cidesign.calibration.cassi.calibrate import calibrate_bench
-    from cidesign.calibration.cassi.capture import read_cassi_capture
-    from cidesign.calibration.cassi.record import write_cassi_calibration
-    from cidesign.files import refuse_existing
-    from cidesign.records import now_utc
-
-    refuse_existing(folder, force)
-    recorded = read_cassi_capture(capture)
-    outcome = calibrate_bench(recorded, run.design, run.profile)
-    stored = write_cassi_calibration(folder, recorded, outcome, now_utc(), force)
-    value = {"calibration": str(stored.path), **stored.record.model_dump(mode="json")}
-    notes = "\n".join(f"note: {text}" for text in outcome.calibration.notes)
-    heading = f"{stored.path}: {len(outcome.lines.lines_nm)} lines, {len(outcome.layout.shift_px)} bands"
-    text = f"{heading}\n{_calibration_table(outcome, recorded.bench)}\n{notes}"
-    return value, text, outcome.verification, stored.path
-
-
-def _calibration_table(outcome: "CassiOutcome", bench: "SimulatedCassiBench | None") -> str:
+def _estimates(outcome: "CassiOutcome", bench: "SimulatedCassiBench | None") -> list[Row]:
     """What was found, and the truth of a simulated bench beside it."""
     calibration, placement = outcome.calibration, outcome.placement
     shifts, detector = calibration.shift_px, outcome.detector
@@ -174,35 +190,38 @@ def _calibration_table(outcome: "CassiOutcome", bench: "SimulatedCassiBench | No
     # The raw pixel's own width is in the fitted blur.
     optics_px = max(blur_px**2 - 1 / (12 * calibration.binning**2), 0.0) ** 0.5
     resolved = calibration.gain_counts_per_photoelectron > 0
-    rows = [
-        ("dark level", f"{float(calibration.dark_counts.mean()):.5g}", "counts, mean over the pixels"),
-        ("read noise", f"{calibration.read_noise_counts:.4g}", "counts"),
-        (
-            "gain",
-            f"{detector.gain:.4g} ± {detector.gain_error:.1g}" if resolved else "not resolved",
-            "counts/photoelectron",
+    gain = f"{detector.gain:.4g} ± {detector.gain_error:.1g}" if resolved else "not resolved"
+    rows = {
+        "dark": Row("dark level", f"{float(calibration.dark_counts.mean()):.5g}", "counts, mean over the pixels"),
+        "read": Row("read noise", f"{calibration.read_noise_counts:.4g}", "counts"),
+        "gain": Row("gain", gain, "counts/photoelectron"),
+        "scale": Row("scale", f"{calibration.scale_counts:.5g}", "counts of the mean band through an open code"),
+        "shift": Row("dispersion", f"{shifts[0]:+.3f} to {shifts[-1]:+.3f}", "code pixels, first to last band"),
+        "blur": Row("blur of the optics", f"{optics_px:.3f}", "code pixels"),
+        "edges": Row("edges of the openings", f"{placement.edge_um:+.2f}", "um beyond the drawn ones"),
+        "error": Row(
+            "standard error", f"{calibration.pixel_uncertainty_px:.4f}", "code pixels, of where a code pixel lies"
         ),
-        ("scale", f"{calibration.scale_counts:.5g}", "counts of the mean band through an open code"),
-        ("dispersion", f"{shifts[0]:+.3f} to {shifts[-1]:+.3f}", "code pixels, first to last band"),
-        ("blur of the optics", f"{optics_px:.3f}", "code pixels"),
-        ("edges of the openings", f"{placement.edge_um:+.2f}", "um beyond the drawn ones"),
-        ("standard error", f"{calibration.pixel_uncertainty_px:.4f}", "code pixels, of where a code pixel lies"),
-    ]
-    if bench is None:
-        return table(rows, ("quantity", "value", "unit"))
-    full = bench.gain_counts_per_photoelectron * bench.photoelectrons_full_scale / calibration.binning**2
-    truths = [
-        f"{bench.dark_counts:g} and the hot pixels",
-        f"{bench.read_noise_counts:.4g}",
-        f"{bench.gain_counts_per_photoelectron:.4g}",
-        f"{full / len(shifts):.5g} without vignetting",
-        f"{bench.shift_px[0] - min(bench.shift_px):+.3f} to {bench.shift_px[-1] - min(bench.shift_px):+.3f}",
-        f"{bench.psf_px:.3f}",
-        f"{bench.edge_bias_um:+.2f}",
-        f"{geometry_error_px(outcome, bench):.4f} is the largest true error",
-    ]
-    joined = [(*row, truth) for row, truth in zip(rows, truths, strict=True)]
-    return table(joined, ("quantity", "value", "unit", "simulated truth"))
+    }
+    truths = {} if bench is None else _truths(outcome, bench)
+    return [row._replace(truth=truths.get(key)) for key, row in rows.items()]
+
+
+def _truths(outcome: "CassiOutcome", bench: "SimulatedCassiBench") -> dict[str, str]:
+    """What the estimates should be, by the keys of `_estimates`."""
+    bands, binning = len(outcome.calibration.shift_px), outcome.calibration.binning
+    full = bench.gain_counts_per_photoelectron * bench.photoelectrons_full_scale / binning**2
+    first = min(bench.shift_px)
+    return {
+        "dark": f"{bench.dark_counts:g} and the hot pixels",
+        "read": f"{bench.read_noise_counts:.4g}",
+        "gain": f"{bench.gain_counts_per_photoelectron:.4g}",
+        "scale": f"{full / bands:.5g} without vignetting",
+        "shift": f"{bench.shift_px[0] - first:+.3f} to {bench.shift_px[-1] - first:+.3f}",
+        "blur": f"{bench.psf_px:.3f}",
+        "edges": f"{bench.edge_bias_um:+.2f}",
+        "error": f"{geometry_error_px(outcome, bench):.4f} is the largest true error",
+    }
 
 
 def geometry_error_px(outcome: "CassiOutcome", bench: "SimulatedCassiBench") -> float:
@@ -220,18 +239,3 @@ def geometry_error_px(outcome: "CassiOutcome", bench: "SimulatedCassiBench") -> 
         truth = moved(np.array(bench.to_detector), along * layout.along + across * layout.across)
         worst = max(worst, float(np.hypot(*((inverted(matrix) - truth) @ corners)).max()))
     return worst
-
-
-def reconstruct_cassi(
-    run: "CassiRun", capture: Path, calibration: Path, folder: Path, *, accept_failed: bool = False, force: bool = False
-) -> tuple[dict[str, Any], str]:
-    """Reconstruct the scene of a capture with the student and baselines, and write cubes, pictures and a record."""
-    from cidesign.files import refuse_existing
-    from cidesign.modalities.cassi import reconstruct as cassi
-    from cidesign.modalities.cassi.outcome import write_cube_outcome
-    from cidesign.reconstruct.outcome import shown_outcome
-
-    refuse_existing(folder, force)
-    outcome = cassi.reconstruct_cassi(run, capture, calibration, accept_failed)
-    write_cube_outcome(folder, outcome, force)
-    return shown_outcome(outcome, folder)

@@ -88,5 +88,7 @@ def diagnose(
         "disagreement": (apart.difference, f"r.m.s. {apart.rms:.3f}, most at {nm:g} nm, {row}, {column}"),
         "uncertainty": (deviation, f"r.m.s. {rms:.4f}"),
     }
-    maps = [CubeMap(name, title, values[name][0], text, values[name][1]) for name, (title, text) in MAPS.items()]
+    maps = [
+        CubeMap(name, title, values[name][0], text, values[name][1], bands_nm) for name, (title, text) in MAPS.items()
+    ]
     return Diagnosis(maps, entries, notes)

@@ -1,20 +1,18 @@
 """The places and transmissions of a mask that an SD-CASSI calibration leaves open."""
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 from torch import Tensor
 
 from cidesign.calibration.cassi.operator import CassiOperator
-from cidesign.calibration.cassi.record import read_cassi_calibration
+from cidesign.calibration.cassi.record import StoredCassiCalibration
 from cidesign.errors import FileError
 from cidesign.modalities.cassi.encoder import PixelNoise
-from cidesign.modalities.cassi.run import CassiRun
 from cidesign.modalities.cassi.solve import calibrated_noise, encoder_of
+from cidesign.pattern import ApertureMask
 from cidesign.physics.base import Encoder
 from cidesign.physics.operator_family import Drawn, gain_draw
-from cidesign.reconstruct.operator_families import require_fitting
 
 # Relative error of the light through each pixel of a measured code.
 MASK_ERROR = 0.02
@@ -53,13 +51,10 @@ class CassiFamily:
         return x
 
 
-def cassi_family(run: CassiRun, folder: Path, device: str) -> CassiFamily:
+def cassi_family(design: ApertureMask, stored: StoredCassiCalibration, device: str) -> CassiFamily:
     """From the measured masks, their place, and the detector's noise."""
-    stored = read_cassi_calibration(folder)
-    calibration, side = stored.calibration, run.settings.side
-    bands = len(run.profile.spectrograph.wavelengths_nm.value)
-    require_fitting(folder, stored.record, run, calibration.operator.masks.shape, (bands, side, side))
-    if stored.record.design_digest != run.design.design_digest:
-        raise FileError(f"{folder}: was calibrated with the mask of another design; calibrate with this run's")
-    noise = calibrated_noise(calibration)
-    return CassiFamily.around(calibration.operator, calibration.pixel_uncertainty_px, noise, device)
+    stored.require_fitting(design)
+    if stored.record.design_digest != design.design_digest:
+        raise FileError(f"{stored.path}: was calibrated with the mask of another design; calibrate with this run's")
+    found = stored.calibration
+    return CassiFamily.around(found.operator, found.pixel_uncertainty_px, calibrated_noise(found), device)

@@ -1,19 +1,14 @@
-"""What the reconstruction of a spectral cube leaves behind: arrays, pictures and a record."""
+"""The cubes and maps that the reconstruction of a spectral scene leaves behind."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cidesign.calibration.verify import Judgement
-from cidesign.files import replacing_folder, save_npz, write_bytes, write_json
-from cidesign.modalities.cassi.pictures import NamedCube, colour_png, draw_cubes, draw_residuals, draw_spectra
-from cidesign.reconstruct.outcome import COMPARISON_FILE, RECORD_FILE, NamedMap, map_png
-
-SPECTRA_FILE = "spectra.png"
-RESIDUALS_FILE = "residuals.png"
+from cidesign.files import save_npz, write_bytes
+from cidesign.modalities.cassi.pictures import NamedCube, colour_png
+from cidesign.reconstruct.outcome import NamedMap, map_png
 
 
 @dataclass(frozen=True)
@@ -25,6 +20,17 @@ class CubeMap:
     cube: NDArray[np.float32]
     text: str
     caption: str
+    bands_nm: list[float]
+
+    @property
+    def array(self) -> NDArray[np.float32]:
+        """The values."""
+        return self.cube
+
+    def write(self, folder: Path) -> None:
+        """Write NAME.npz and NAME.tiff as of a cube, and NAME.png of the mean over the bands."""
+        _write_values(folder, self.name, self.cube, self.bands_nm)
+        write_bytes(folder / f"{self.name}.png", map_png(self.over_bands))
 
     @property
     def over_bands(self) -> NamedMap:
@@ -34,45 +40,27 @@ class CubeMap:
 
 
 @dataclass(frozen=True)
-class CubeOutcome:
-    """Cubes to write, the truth first where it is known, and the record of `reconstruction.json`.
+class CubeImage:
+    """A cube as it is written: its `bands_nm` go with it."""
 
-    `y`, `residuals` (by title, in deviations) and `used` (h, w) are those of the detector.
-    """
-
-    cubes: list[NamedCube]
+    named: NamedCube
     bands_nm: list[float]
-    y: NDArray[np.float64]
-    residuals: dict[str, NDArray[np.float64]]
-    used: NDArray[np.bool_]
-    heading: str
-    record: dict[str, Any]
-    rows: list[tuple[str, ...]]
-    header: tuple[str, ...]
-    remarks: list[str]
-    judgement: Judgement
-    maps: list[CubeMap] = field(default_factory=list)
 
+    @property
+    def name(self) -> str:
+        """The stem of its files."""
+        return self.named.name
 
-def write_cube_outcome(folder: Path, outcome: CubeOutcome, force: bool) -> None:
-    """Write an outcome in one step; raises `FileError` when `folder` exists and `force` is not set."""
-    with replacing_folder(folder, force) as temporary:
-        for named in outcome.cubes:
-            write_cube(temporary, named, outcome.bands_nm)
-        for one in outcome.maps:
-            _write_values(temporary, one.name, one.cube, outcome.bands_nm)
-            write_bytes(temporary / f"{one.name}.png", map_png(one.over_bands))
-        write_bytes(temporary / COMPARISON_FILE, draw_cubes(outcome.cubes, outcome.bands_nm, outcome.heading))
-        write_bytes(temporary / SPECTRA_FILE, draw_spectra(outcome.cubes, outcome.bands_nm))
-        write_bytes(temporary / RESIDUALS_FILE, draw_residuals(outcome.y, outcome.residuals, outcome.used))
-        write_json(temporary / RECORD_FILE, outcome.record)
+    @property
+    def array(self) -> NDArray[np.float32]:
+        """The cube (L, H, W)."""
+        return self.named.cube
 
-
-def write_cube(folder: Path, named: NamedCube, bands_nm: list[float]) -> None:
-    """Write NAME.npz (`cube` (L, H, W), `wavelengths_nm` (L,)), NAME.tiff (L float32 pages, unscaled) and NAME.png
-    (false colours)."""
-    _write_values(folder, named.name, named.cube, bands_nm)
-    write_bytes(folder / f"{named.name}.png", colour_png(named.cube, bands_nm))
+    def write(self, folder: Path) -> None:
+        """Write NAME.npz (`cube` (L, H, W), `wavelengths_nm` (L,)), NAME.tiff (L float32 pages, unscaled) and NAME.png
+        (false colours)."""
+        _write_values(folder, self.name, self.array, self.bands_nm)
+        write_bytes(folder / f"{self.name}.png", colour_png(self.array, self.bands_nm))
 
 
 def _write_values(folder: Path, stem: str, cube: NDArray[np.float32], bands_nm: list[float]) -> None:

@@ -129,17 +129,18 @@ class Mri(Modality):
 
         return {"complex_psnr_db": psnr_db(x_hat, x)}
 
-    def bench(self) -> Bench:
+    def bench(self) -> Bench[Any, Any, Any, Any, Any, Any]:
         """Noise scan, phantom, scans."""
-        from cidesign.modalities.mri import bench
+        from cidesign.modalities.mri.bench import MriBench
 
-        return Bench(bench.plan_mri, bench.simulate_mri, bench.calibrate_mri, bench.reconstruct_mri)
+        return MriBench()
 
     def operator_family(self, run: Run, folder: Path, device: str) -> "OperatorFamily":
         """Measured coil maps."""
+        from cidesign.calibration.mri.record import read_kspace_calibration
         from cidesign.modalities.mri.family import kspace_family
 
-        return kspace_family(MriRun(run.path), folder, device)
+        return kspace_family(MriRun(run.path).design, read_kspace_calibration(folder), device)
 
     def report_part(self, run: Run, shown: "Shown") -> "Part":
         """The lines, their point spread, reconstructions."""

@@ -1,9 +1,24 @@
-"""What `simulate`, `calibrate` and `reconstruct` do for a scanner: values for --json, and texts for people."""
+"""A scanner: its twin, its calibration, the plan of scans, and how raw k-space becomes images."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated
 
+from pydantic import Field
+
+from cidesign.bench_results import Row, Written, estimates_table
+from cidesign.calibration.mri.kspace import RawKspace
+from cidesign.calibration.mri.raw.readers import read_kspace
+from cidesign.calibration.mri.record import (
+    StoredKspaceCalibration,
+    read_kspace_calibration,
+    write_kspace_calibration,
+)
+from cidesign.errors import InputError
+from cidesign.modalities.mri.run import MriRun
+from cidesign.modality import Bench
+from cidesign.records import Finite, Positive, now_utc
 from cidesign.text import table
+from cidesign.verb_settings import InputPath, Name, VerbSettings
 
 if TYPE_CHECKING:
     import numpy as np
@@ -11,78 +26,170 @@ if TYPE_CHECKING:
 
     from cidesign.calibration.faults import FaultName
     from cidesign.calibration.mri.capture import SimulatedScanner
-    from cidesign.calibration.mri.kspace import RawKspace
-    from cidesign.calibration.mri.record import StoredKspaceCalibration
     from cidesign.calibration.orientation import Orientation
     from cidesign.calibration.plan import PlanStep
-    from cidesign.calibration.verify import Verification
-    from cidesign.modalities.mri.run import MriRun
+    from cidesign.modalities.mri.reconstruct import MriReconstructor
+    from cidesign.modalities.mri.record import MriRecord
     from cidesign.pattern import Trajectory
+    from cidesign.reconstruct.student import Student
 
 # Training slices come from seeds below this (validation: seed + 2**32), so the phantom is never one of them.
 PHANTOM_SEED_OFFSET = 2**33
 
 
-def simulate_mri(
-    run: "MriRun",
-    folder: Path,
-    *,
-    faults: "dict[FaultName, float] | None" = None,
-    scene: Path | None = None,
-    coils: int | None = None,
-    gain: float = 1e-3,
-    noise: float | None = None,
-    correlation: float = 0.3,
-    echo_shift_samples: float = 0.3,
-    oversampling: int = 2,
-    all_lines: bool = False,
-    phantom: bool = True,
-    seed: int = 0,
-    force: bool = False,
-) -> tuple[dict[str, Any], str]:
-    """Simulate a scan of the run's lines, or of all of them, with a noise scan and a scan of a known phantom.
+class SimulateMri(VerbSettings):
+    """What `simulate` can be told of a scanner; `coils` and `noise` None: as the run.
 
-    `scene`: a complex or real image (N, n) as .npy; None: a procedural slice, never a training image.  `coils` and
-    `noise` None: as the run.  `faults`: what is wrong with the scanner in all scans, by strength.  Raises `InputError`
-    for settings out of range.
+    `all_lines`: all lines of the matrix, not the design's; `phantom`: also scan a known one.
     """
-    import numpy as np
 
-    from cidesign.calibration.mri.capture import write_kspace_capture
-    from cidesign.calibration.mri.phantom import draw_phantom
-    from cidesign.calibration.mri.twin import capture_record, scanner_settings, simulate_kspace
-    from cidesign.files import refuse_existing
-    from cidesign.modalities.mri.data.phantoms import coil_maps
-    from cidesign.records import now_utc
+    coils: Annotated[int, Field(ge=1, le=128)] | None = None
+    gain: Positive = 1e-3
+    noise: Positive | None = None
+    correlation: Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)] = 0.3
+    echo_shift_samples: Finite = 0.3
+    oversampling: Annotated[int, Field(ge=1, le=2)] = 2
+    all_lines: bool = False
+    phantom: bool = True
 
-    refuse_existing(folder, force)
-    design, settings = run.design, run.settings
-    scanner = scanner_settings(
-        coils=settings.coils if coils is None else coils,
-        gain=gain,
-        noise=settings.noise if noise is None else noise,
-        correlation=correlation,
-        echo_shift_samples=echo_shift_samples,
-        oversampling=oversampling,
-        seed=seed,
-        scene=str(scene) if scene else f"procedural slice, seed {seed}",
-        faults=faults,
-    )
-    image = _scene(scene, design.lines, design.readout, seed)
-    # Other coils than the run's simulated ones: a calibration has to find them.
-    one = scanner.coils == 1
-    maps = np.ones((1, *image.shape), np.complex64) if one else coil_maps(scanner.coils, design.lines, seed + 1)
-    lines = np.arange(design.lines) if all_lines else design.acquired
-    drawing = draw_phantom(design.lines, design.readout) if phantom else None
-    arrays = simulate_kspace(lines, image, maps, scanner, drawing)
-    write_kspace_capture(folder, capture_record(design, scanner, now_utc()), arrays, force)
-    value = {
-        "capture": str(folder),
-        "run": str(run.path),
-        "lines": [int(line) for line in lines],
-        "scanner": scanner.model_dump(mode="json"),
-    }
-    return value, f"{folder}: simulated scanner\n{_scan_table(scanner, design, len(lines), phantom)}"
+
+class ReadMri(VerbSettings):
+    """Which slice, measurement and encoding of a file; `matrix_lines` overrules a Siemens protocol."""
+
+    slice_index: int | None = None
+    matrix_lines: int | None = None
+    measurement: Name | None = None
+    encoding: int | None = None
+
+
+class CalibrateMri(ReadMri):
+    """`acs_lines`, `kernel`: of the coil maps; the orientation is as given, or as the phantom shows it.
+
+    `phantom`, `phantom_picture`: raw data of all lines of a phantom, and its drawing (N, n) as .npy, for captures that
+    hold none.
+    """
+
+    acs_lines: int | None = None
+    kernel: int | None = None
+    transpose: bool | None = None
+    flip_vertical: bool | None = None
+    flip_horizontal: bool | None = None
+    phantom: InputPath | None = None
+    phantom_picture: InputPath | None = None
+
+
+class MriBench(Bench[MriRun, RawKspace, StoredKspaceCalibration, SimulateMri, CalibrateMri, ReadMri]):
+    """Noise scan, phantom, the lines of the design or all of them."""
+
+    simulate_settings = SimulateMri
+    calibrate_settings = CalibrateMri
+    read_settings = ReadMri
+
+    def plan(self, run: MriRun) -> "list[PlanStep]":
+        """What to scan, in which order."""
+        from cidesign.calibration.mri.plan import scan_plan
+
+        return scan_plan(run.design, run.settings.coils)
+
+    def simulate(
+        self,
+        run: MriRun,
+        folder: Path,
+        settings: SimulateMri,
+        faults: "dict[FaultName, float]",
+        scene: Path | None,
+        seed: int,
+        force: bool,
+    ) -> Written:
+        """A scan of the run's lines, or of all of them, with a noise scan and a scan of a known phantom.
+
+        `scene`: a complex or real image (N, n) as .npy; None: a procedural slice, never a training image.
+        """
+        import numpy as np
+
+        from cidesign.calibration.mri.capture import write_kspace_capture
+        from cidesign.calibration.mri.phantom import draw_phantom
+        from cidesign.calibration.mri.twin import capture_record, scanner_settings, simulate_kspace
+        from cidesign.modalities.mri.data.phantoms import coil_maps
+
+        design, own = run.design, run.settings
+        scanner = scanner_settings(
+            coils=own.coils if settings.coils is None else settings.coils,
+            gain=settings.gain,
+            noise=own.noise if settings.noise is None else settings.noise,
+            correlation=settings.correlation,
+            echo_shift_samples=settings.echo_shift_samples,
+            oversampling=settings.oversampling,
+            seed=seed,
+            scene=str(scene) if scene else f"procedural slice, seed {seed}",
+            faults=faults,
+        )
+        image = _scene(scene, design.lines, design.readout, seed)
+        # Other coils than the run's simulated ones: a calibration has to find them.
+        one = scanner.coils == 1
+        maps = np.ones((1, *image.shape), np.complex64) if one else coil_maps(scanner.coils, design.lines, seed + 1)
+        lines = np.arange(design.lines) if settings.all_lines else design.acquired
+        drawing = draw_phantom(design.lines, design.readout) if settings.phantom else None
+        arrays = simulate_kspace(lines, image, maps, scanner, drawing)
+        write_kspace_capture(folder, capture_record(design, scanner, now_utc()), arrays, force)
+        value = {
+            "capture": str(folder),
+            "run": str(run.path),
+            "lines": [int(line) for line in lines],
+            "scanner": scanner.model_dump(mode="json"),
+        }
+        return Written(folder, value, "simulated scanner", _scan_table(scanner, design, len(lines), settings.phantom))
+
+    def read_capture(self, path: Path, settings: ReadMri | CalibrateMri) -> RawKspace:
+        """Raw data of any kind that is read, or a simulated capture."""
+        return read_kspace(path, settings.slice_index, settings.matrix_lines, settings.measurement, settings.encoding)
+
+    def calibrate(
+        self, run: MriRun, capture: RawKspace, folder: Path, settings: CalibrateMri, force: bool
+    ) -> tuple[StoredKspaceCalibration, Written]:
+        """Noise, coil maps, echo shift and scale."""
+        from cidesign.calibration.mri.raw.readers import with_phantom
+        from cidesign.calibration.mri.verify import calibrate_and_verify
+
+        scan, drawing = settings.phantom, settings.phantom_picture
+        if (scan is None) != (drawing is None):
+            raise InputError("--set phantom and phantom_picture: a scan and its drawing go together; give both or none")
+        if scan is not None and drawing is not None:
+            capture = with_phantom(capture, read_kspace(scan), drawing)
+        turn = _orientation(settings.transpose, settings.flip_vertical, settings.flip_horizontal)
+        found = calibrate_and_verify(capture, run.design, turn, settings.acs_lines, settings.kernel)
+        calibration, verification, findings = found
+        echo = findings.phantom.echo_samples if findings.phantom else None
+        stored = write_kspace_calibration(
+            folder, capture, run.design, calibration, verification, echo, capture.scanner, now_utc(), force
+        )
+        value = {"calibration": str(stored.path), **stored.record.model_dump(mode="json")}
+        shown = estimates_table(_estimates(stored))
+        return stored, Written(stored.path, value, _captured(capture), shown, list(calibration.notes))
+
+    def read_calibration(self, folder: Path) -> StoredKspaceCalibration:
+        """A calibration folder."""
+        return read_kspace_calibration(folder)
+
+    def reconstructor(self) -> "MriReconstructor":
+        """Magnitudes with the student and baselines."""
+        from cidesign.modalities.mri.reconstruct import MriReconstructor
+
+        return MriReconstructor()
+
+    def record_type(self, reader: str | None) -> "type[MriRecord]":
+        """What the record of a reconstruction holds."""
+        from cidesign.modalities.mri.record import MriRecord
+
+        return MriRecord
+
+    def student(self, run: MriRun, calibration: StoredKspaceCalibration | None) -> "Student":
+        """Complex images (N, n) from k-space (coils, N, n), whitened where a calibration is given."""
+        from cidesign.modalities.mri.family import kspace_family
+        from cidesign.reconstruct.student import student_of
+
+        encoder = None if calibration is None else kspace_family(run.design, calibration, "cpu").centre
+        return student_of(run, (run.design.lines, run.design.readout), calibration, encoder, is_complex=True)
 
 
 def _scan_table(scanner: "SimulatedScanner", design: "Trajectory", count: int, phantom: bool) -> str:
@@ -121,57 +228,6 @@ def _scene(path: Path | None, lines: int, samples: int, seed: int) -> "NDArray[n
     return np.asarray(image.astype(np.complex128) / largest, dtype=np.complex64)
 
 
-def calibrate_mri(
-    run: "MriRun",
-    capture: Path,
-    folder: Path,
-    *,
-    slice_index: int | None = None,
-    matrix_lines: int | None = None,
-    measurement: str | None = None,
-    encoding: int | None = None,
-    acs_lines: int | None = None,
-    kernel: int | None = None,
-    transpose: bool | None = None,
-    flip_vertical: bool | None = None,
-    flip_horizontal: bool | None = None,
-    phantom: Path | None = None,
-    phantom_picture: Path | None = None,
-    force: bool = False,
-) -> "tuple[dict[str, Any], str, Verification, Path]":
-    """Calibrate noise, coil maps, echo shift and scale from a capture, and verify what was found.
-
-    The orientation is as given, or as the phantom shows it.  `phantom`, `phantom_picture`: raw data of all lines of a
-    phantom, and its drawing (N, n) as .npy, for captures that hold none.  Raises `InputError` for one without the
-    other.
-    """
-    from cidesign.calibration.mri.capture import read_scanner
-    from cidesign.calibration.mri.raw.readers import read_kspace, with_phantom
-    from cidesign.calibration.mri.record import write_kspace_calibration
-    from cidesign.calibration.mri.verify import calibrate_and_verify
-    from cidesign.errors import InputError
-    from cidesign.files import refuse_existing
-    from cidesign.records import now_utc
-
-    refuse_existing(folder, force)
-    raw = read_kspace(capture, slice_index, matrix_lines, measurement, encoding)
-    if (phantom is None) != (phantom_picture is None):
-        raise InputError("--set phantom and phantom_picture: a scan and its drawing go together; give both or none")
-    if phantom is not None and phantom_picture is not None:
-        raw = with_phantom(raw, read_kspace(phantom), phantom_picture)
-    turn = _orientation(transpose, flip_vertical, flip_horizontal)
-    calibration, verification, findings = calibrate_and_verify(raw, run.design, turn, acs_lines, kernel)
-    scanner = read_scanner(raw.path) if raw.truth is not None else None
-    echo = findings.phantom.echo_samples if findings.phantom else None
-    stored = write_kspace_calibration(
-        folder, raw, run.design, calibration, verification, echo, scanner, now_utc(), force
-    )
-    value = {"calibration": str(stored.path), **stored.record.model_dump(mode="json")}
-    notes = "\n".join(f"note: {text}" for text in calibration.notes)
-    text = f"{stored.path}: {_captured(raw)}\n{_calibration_table(stored)}\n{notes}"
-    return value, text, verification, stored.path
-
-
 def _orientation(transpose: bool | None, vertical: bool | None, horizontal: bool | None) -> "Orientation | None":
     """What was asked for; None where nothing was."""
     from cidesign.calibration.orientation import Orientation
@@ -187,34 +243,46 @@ def _captured(raw: "RawKspace") -> str:
     )
 
 
-def _calibration_table(stored: "StoredKspaceCalibration") -> str:
+def _estimates(stored: StoredKspaceCalibration) -> list[Row]:
     """What was found, and the truth of a simulated scanner beside it."""
     record, scanner = stored.record, stored.record.simulated_scanner
     deviation = (record.noise_variance / 2) ** 0.5
-    rows = [
-        ("noise of a sample", f"{deviation:.4g}", "in each part, units of the file"),
-        ("largest noise correlation", f"{record.largest_noise_correlation:.3f}", "between two coils"),
-        ("echo shift", f"{record.echo_shift_samples:+.3f}", "samples (with the object's own linear phase)"),
-        ("echo of the phantom", _or_none(record.phantom_echo_samples), "samples (with the coils' own linear phase)"),
-        ("displacement", f"{record.displacement_px:+.3f}", "pixels along phase encoding, moved back"),
-        ("phase drift", f"{_drift_degrees(stored):+.1f}", "degrees over a scan of all lines, removed"),
-        ("centre of k-space", f"{record.offset_lines:+d}", "lines from the middle one, moved back"),
-        ("scale", f"{record.scale:.5g}", "units of the training images for one of the file"),
-        ("noise after scaling", f"{deviation * record.scale:.4g}", "of a full scale of 1"),
-        ("calibration lines", str(record.acs_lines), "central ones"),
-        ("kernel", "-" if record.kernel is None else f"{record.kernel} x {record.kernel}", "of the coil maps"),
-        ("support of the maps", f"{record.support:.0%}", "of the field of view"),
-    ]
-    if scanner is None:
-        return table(rows, ("quantity", "value", "unit"))
-    truths = [f"{scanner.noise * scanner.gain:.4g}", f"{scanner.correlation:.3f}" if scanner.coils > 1 else "0.000"]
-    late = scanner.echo_shift_samples + scanner.faults.get("trajectory-delay", 0.0)
-    truths += [f"{late:+.3f} and the object's", f"{late:+.3f} and the coils'"]
-    truths += [f"{scanner.faults.get('shift', 0.0):+.3f}", f"{scanner.faults.get('drift', 0.0):+.1f}"]
-    truths += [f"{scanner.faults.get('line-offset', 0.0):+g}"]
-    padded = [*truths, *[""] * (len(rows) - len(truths))]
-    joined = [(*row, truth) for row, truth in zip(rows, padded, strict=True)]
-    return table(joined, ("quantity", "value", "unit", "simulated truth"))
+    kernel = record.kernel
+    rows = {
+        "noise": Row("noise of a sample", f"{deviation:.4g}", "in each part, units of the file"),
+        "correlation": Row("largest noise correlation", f"{record.largest_noise_correlation:.3f}", "between two coils"),
+        "echo": Row("echo shift", f"{record.echo_shift_samples:+.3f}", "samples (with the object's own linear phase)"),
+        "phantom": Row(
+            "echo of the phantom",
+            _or_none(record.phantom_echo_samples),
+            "samples (with the coils' own linear phase)",
+        ),
+        "moved": Row("displacement", f"{record.displacement_px:+.3f}", "pixels along phase encoding, moved back"),
+        "drift": Row("phase drift", f"{_drift_degrees(stored):+.1f}", "degrees over a scan of all lines, removed"),
+        "centre": Row("centre of k-space", f"{record.offset_lines:+d}", "lines from the middle one, moved back"),
+        "scale": Row("scale", f"{record.scale:.5g}", "units of the training images for one of the file"),
+        "scaled": Row("noise after scaling", f"{deviation * record.scale:.4g}", "of a full scale of 1"),
+        "lines": Row("calibration lines", str(record.acs_lines), "central ones"),
+        "kernel": Row("kernel", "-" if kernel is None else f"{kernel} x {kernel}", "of the coil maps"),
+        "support": Row("support of the maps", f"{record.support:.0%}", "of the field of view"),
+    }
+    truths = {} if scanner is None else _truths(scanner)
+    return [row._replace(truth=truths.get(key)) for key, row in rows.items()]
+
+
+def _truths(scanner: "SimulatedScanner") -> dict[str, str]:
+    """What the estimates should be, by the keys of `_estimates`, where that is known."""
+    faults = scanner.faults
+    late = scanner.echo_shift_samples + faults.get("trajectory-delay", 0.0)
+    return {
+        "noise": f"{scanner.noise * scanner.gain:.4g}",
+        "correlation": f"{scanner.correlation:.3f}" if scanner.coils > 1 else "0.000",
+        "echo": f"{late:+.3f} and the object's",
+        "phantom": f"{late:+.3f} and the coils'",
+        "moved": f"{faults.get('shift', 0.0):+.3f}",
+        "drift": f"{faults.get('drift', 0.0):+.1f}",
+        "centre": f"{faults.get('line-offset', 0.0):+g}",
+    }
 
 
 def _or_none(value: float | None) -> str:
@@ -225,38 +293,3 @@ def _drift_degrees(stored: "StoredKspaceCalibration") -> float:
     from math import degrees
 
     return degrees(stored.record.drift_rad_per_readout) * (stored.record.matrix_lines - 1)
-
-
-def reconstruct_mri(
-    run: "MriRun",
-    capture: Path,
-    calibration: Path,
-    folder: Path,
-    *,
-    slice_index: int | None = None,
-    matrix_lines: int | None = None,
-    measurement: str | None = None,
-    encoding: int | None = None,
-    accept_failed: bool = False,
-    force: bool = False,
-) -> tuple[dict[str, Any], str]:
-    """Reconstruct a capture with the student and baselines, and write pictures, arrays and a record.
-
-    A calibration that failed, or that the capture contradicts, is refused unless `accept_failed`.
-    """
-    from cidesign.files import refuse_existing
-    from cidesign.modalities.mri.reconstruct import reconstruct_kspace
-    from cidesign.reconstruct.outcome import written
-
-    refuse_existing(folder, force)
-    outcome = reconstruct_kspace(
-        run, capture, calibration, slice_index, matrix_lines, accept_failed, measurement=measurement, encoding=encoding
-    )
-    return written(outcome, folder, force)
-
-
-def plan_mri(run: "MriRun") -> "list[PlanStep]":
-    """What to scan, in which order."""
-    from cidesign.calibration.mri.plan import scan_plan
-
-    return scan_plan(run.design, run.settings.coils)

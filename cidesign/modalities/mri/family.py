@@ -1,7 +1,6 @@
 """The coil maps and echo places that an MRI calibration leaves open."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -9,12 +8,11 @@ from numpy.polynomial import legendre
 from numpy.typing import NDArray
 from torch import Tensor
 
-from cidesign.calibration.mri.record import read_kspace_calibration
+from cidesign.calibration.mri.record import StoredKspaceCalibration
 from cidesign.modalities.mri.encoder import MriEncoder
-from cidesign.modalities.mri.run import MriRun
 from cidesign.modalities.mri.solve import calibrated_encoder
+from cidesign.pattern import Trajectory
 from cidesign.physics.operator_family import Drawn, gain_draw
-from cidesign.reconstruct.operator_families import require_fitting
 
 # Of the norm over the coils: ESPIRiT maps of four simulated coils from 7 to 12 calibration lines of 64 and of 128, with
 # 1 % of noise, were wrong by 1.3 to 9 %, 3 % in the median.
@@ -69,9 +67,8 @@ def _smooth(rng: np.random.Generator, count: int, size: tuple[int, int]) -> NDAr
     return field
 
 
-def kspace_family(run: MriRun, folder: Path, device: str) -> KspaceFamily:
+def kspace_family(design: Trajectory, stored: StoredKspaceCalibration, device: str) -> KspaceFamily:
     """From the noise and the coil maps of a calibration."""
-    stored, design = read_kspace_calibration(folder), run.design
+    stored.require_fitting(design)
     found = stored.calibration
-    require_fitting(folder, stored.record, run, found.maps.shape[1:], (design.lines, design.readout))
-    return KspaceFamily(calibrated_encoder(run.design, found.operator()[0], found.noise_deviation).to(device))
+    return KspaceFamily(calibrated_encoder(design, found.operator()[0], found.noise_deviation).to(device))

@@ -1,35 +1,31 @@
 """Raw k-space of the designed lines, or of all lines to sample them from, with a calibration: images and scores."""
 
-from dataclasses import replace
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cidesign import __version__
-from cidesign.calibration.mri.kspace import NO_REFERENCE, RawKspace, Samples, centred_ifft, require_design
+from cidesign.calibration.mri.kspace import NO_REFERENCE, RawKspace, Samples, Use, centred_ifft, require_design
 from cidesign.calibration.mri.phantom import as_acquired
-from cidesign.calibration.mri.raw.readers import read_kspace
-from cidesign.calibration.mri.record import (
-    StoredKspaceCalibration,
-    read_kspace_calibration,
-    require_fitting_kspace,
-    verify_capture,
-)
+from cidesign.calibration.mri.record import StoredKspaceCalibration
 from cidesign.calibration.orientation import Orientation
-from cidesign.calibration.verify import Judgement, require_passed
+from cidesign.calibration.verify import Check
+from cidesign.modalities.mri import solve
 from cidesign.modalities.mri.diagnostics import Diagnosis, diagnose, redrawn
 from cidesign.modalities.mri.fixed_designs import centre_lines, variable_density_lines
 from cidesign.modalities.mri.panels import METHODS, Result, comparison, images_of
+from cidesign.modalities.mri.record import MriRecord
 from cidesign.modalities.mri.run import MriRun
 from cidesign.modalities.mri.score import object_mask, score_mri
 from cidesign.pattern import Trajectory
-from cidesign.reconstruct.outcome import Outcome, shown
+from cidesign.reconstruct.outcome import COMPARISON, draw_panels, shown
+from cidesign.reconstruct.pipeline import Findings, Reconstructor, Scene
 from cidesign.reconstruct.uncertainty import Image, deviation_of, error_over
-from cidesign.records import now_utc
 
-SCHEMA_VERSION = 1
+if TYPE_CHECKING:
+    from cidesign.models.system import ImagingSystem
+
 UNITS = "magnitude as root of the sum of squares over the coils; 1 is the brightest pixel of the object"
 HEADER = ("lines", "reconstruction", "PSNR dB", "SSIM", "HFEN dB", "residual", "chi2")
 # Of the powers 2, 4 and 8 tried on phantoms, the one whose reconstructions came nearest.
@@ -44,46 +40,128 @@ MEANING = (
     "image explains the readings, which proves nothing about the lines that were not measured"
 )
 
+KspaceScene = Scene[MriRun, RawKspace, StoredKspaceCalibration, Samples]
 
-def reconstruct_kspace(
-    run: MriRun,
-    capture: Path,
-    calibration: Path,
-    slice_index: int | None = None,
-    matrix_lines: int | None = None,
-    accept_failed: bool = False,
-    *,
-    measurement: str | None = None,
-    encoding: int | None = None,
-) -> Outcome:
-    """Reconstruct a capture with the student's decoder and baselines.
+
+@dataclass(frozen=True)
+class Solved:
+    """All images, and the scatter (N, n) of the student's magnitude with its own lines; `notes` on the lines."""
+
+    results: list[Result]
+    scatter: Image
+    use: Use
+    notes: list[str]
+
+
+class MriReconstructor(Reconstructor[MriRun, RawKspace, StoredKspaceCalibration, Samples, Solved]):
+    """The student's decoder, zero-filled, CG-SENSE and total variation.
 
     A capture of the designed lines is reconstructed as it is, and scored only against the truth of a simulation.  From
     a fully sampled one the lines of the design, a centre block and variable-density lines are taken, and scored
-    against its own full reconstruction.  Raises `FileError` for captures and calibrations that do not fit, and
-    `LimitError` for a calibration that failed, or that the capture's own noise, phantom or lines contradict, unless
-    `accept_failed`.
+    against its own full reconstruction.
     """
-    design = run.design
-    raw = read_kspace(capture, slice_index, matrix_lines, measurement, encoding)
-    use = require_design(raw, design)
-    stored = read_kspace_calibration(calibration)
-    notes = require_fitting_kspace(stored, raw, design)
-    notes += require_passed(stored.path, stored.record.verification, accept_failed)
-    again = verify_capture(stored, raw, design)
-    notes += [note for note in require_passed(raw.path, again, accept_failed) if note not in notes]
-    corrected = stored.calibration.corrections.apply(raw)
-    require_design(corrected, design)
-    above = stored.calibration.corrections.offset_lines
-    if above and use == "retrospective":
-        notes.append(f"all lines are moved by {-above:+d}: the centre of k-space was calibrated off the middle one")
-    sets = {"student": design}
-    if use == "retrospective":
-        sets = line_sets(design)
-        notes += _only_measured(sets, corrected)
-    reference, of_what = _reference(raw, stored, use)
-    results, scatter, system_notes = _results(run, raw, stored, sets)
-    notes += [*stored.calibration.notes, *system_notes, MEANING]
+
+    record = MriRecord
+
+    def solve(self, scene: KspaceScene, system: "ImagingSystem") -> tuple[Solved, list[Check]]:
+        """All images of all sets of lines."""
+        design, calibration, k = scene.run.design, scene.calibration.calibration, scene.measured
+        corrected = calibration.corrections.apply(scene.capture)
+        use, notes = require_design(scene.capture, design), list[str]()
+        above = calibration.corrections.offset_lines
+        if above and use == "retrospective":
+            notes.append(f"all lines are moved by {-above:+d}: the centre of k-space was calibrated off the middle one")
+        sets = {"student": design}
+        if use == "retrospective":
+            sets = line_sets(design)
+            notes += _only_measured(sets, corrected)
+        results = [
+            Result(lines, name, np.abs(image).astype(np.float32), residual, one)
+            for lines, one in sets.items()
+            for name, (image, residual) in solve.reconstructions(system, k, one, calibration).items()
+        ]
+        scans = redrawn(k, calibration.noise_deviation)
+        scatter = deviation_of(solve.student_magnitudes(system, scans, design, calibration))
+        return Solved(results, scatter, use, notes), []
+
+    def diagnose(self, scene: KspaceScene, system: "ImagingSystem", solved: Solved) -> Findings:
+        """Scores against a reference, disagreement and scatter."""
+        raw, stored, results, use = scene.capture, scene.calibration, solved.results, solved.use
+        turn = stored.calibration.orientation
+        reference, of_what = _reference(raw, stored, use)
+        peak, mask = _scale(reference, results)
+        entries = _entries(results, reference, mask)
+        # A scan's own full reconstruction shares the noise of the lines, so only a truth shows the error.
+        truth = None if raw.truth is None else reference
+        found = _diagnosis(results, solved.scatter, turn, peak, truth, mask)
+        notes = [*solved.notes, *_training_notes(scene, system, results), MEANING]
+        notes += [*_reference_notes(scene, use, reference, peak), *found.notes]
+        oriented = [result._replace(magnitude=turn.apply(result.magnitude / np.float32(peak))) for result in results]
+        shown_reference = None if reference is None else turn.apply(reference / np.float32(peak))
+        panels, columns = comparison(oriented, shown_reference, of_what, [_caption(entry) for entry in entries])
+        heading = _heading(scene, use)
+        return Findings(
+            leaves=images_of(oriented, shown_reference, of_what),
+            heading=heading,
+            rows=[_row(entry) for entry in entries],
+            header=HEADER,
+            entries=_record(scene, use, of_what) | {"images": entries} | found.entries,
+            notes=notes,
+            pictures={COMPARISON: lambda: draw_panels(panels, columns, heading, found.maps)},
+            map_leaves=found.maps,
+        )
+
+
+def _heading(scene: KspaceScene, use: Use) -> str:
+    design = scene.run.design
+    return (
+        f"{len(design.acquired)} of {design.lines} lines (R = {design.acceleration:.3g}), {scene.capture.coils} "
+        f"coil(s), {use}; grey: 0 to 1, {UNITS.split(';')[0]}"
+    )
+
+
+def _record(scene: KspaceScene, use: Use, of_what: str) -> dict[str, Any]:
+    """What the record says of the capture, its lines, and what it was checked against."""
+    design, raw, stored = scene.run.design, scene.capture, scene.calibration
+    checked = scene.verification
+    return {
+        "capture_source": raw.source,
+        "simulated": raw.truth is not None,
+        "sampling": use,
+        "reference": of_what or None,
+        "units": UNITS,
+        "acquired_lines": len(design.acquired),
+        "acceleration": design.acceleration,
+        "coils": raw.coils,
+        "orientation": vars(stored.calibration.orientation),
+        "verification": {"calibration": stored.verification, "capture": checked},
+        "held_back": {"unexplained": checked.score, "meaning": checked.score_meaning},
+    }
+
+
+def _training_notes(scene: KspaceScene, system: "ImagingSystem", results: list[Result]) -> list[str]:
+    """Where the scan differs from what the student was trained on."""
+    settings, calibration, notes = scene.run.settings, scene.calibration.calibration, list[str]()
+    if scene.capture.coils != settings.coils:
+        notes.append(
+            f"the student was trained with {settings.coils} simulated coil(s), the capture has {scene.capture.coils}: "
+            "its decoder is given the measured operator of all of them"
+        )
+    power = float((np.abs(results[0].magnitude) ** 2).mean()) / solve.prior_power(system)
+    if not ENERGY_RATIO[0] <= power <= ENERGY_RATIO[1]:
+        notes.append(
+            f"the image has {power:.2g} times the energy of the student's training images; it may be less accurate"
+        )
+    ratio = calibration.noise_deviation / settings.noise
+    notes.append(
+        f"noise is {ratio:.2g} times that of the training ({calibration.noise_deviation:.3g} of a full scale of 1)"
+    )
+    return notes
+
+
+def _reference_notes(scene: KspaceScene, use: Use, reference: Image | None, peak: float) -> list[str]:
+    """What the reference is worth."""
+    raw, notes = scene.capture, list[str]()
     if use == "retrospective":
         notes.append(
             "lines were taken out of a fully sampled capture: contrast and motion of a real scan of these lines differ"
@@ -92,27 +170,13 @@ def reconstruct_kspace(
         notes.append(NO_REFERENCE)
     elif raw.truth is None and not raw.complete:
         notes.append(f"{raw.padding_note()}: the reference is the zero-filled image of these lines")
-    peak, mask = _scale(reference, results)
     if reference is not None and raw.truth is None:
-        part = stored.calibration.noise_deviation / peak
+        part = scene.calibration.calibration.noise_deviation / peak
         notes.append(
             f"the full reconstruction is itself noisy ({part:.3f} of its brightest pixel): an image without that noise "
             f"scores about {-20 * np.log10(part):.1f} dB at best"
         )
-    entries = _entries(results, reference, mask)
-    # A scan's own full reconstruction shares the noise of the lines, so only a truth shows the error.
-    truth = None if raw.truth is None else reference
-    found = _diagnosis(results, scatter, stored.calibration.orientation, peak, truth, mask)
-    notes += found.notes
-    outcome = _outcome(run, raw, stored, use, results, reference, of_what, peak, entries, notes)
-    checked = {
-        "calibration": stored.record.verification.model_dump(mode="json"),
-        "capture": again.model_dump(mode="json"),
-    }
-    held = {"unexplained": again.score, "meaning": again.score_meaning}
-    judgement = Judgement(stored.record.verification, again, same=stored.record.capture_sha256 == raw.digest)
-    record = {**outcome.record, **found.entries, **judgement.entry, "verification": checked, "held_back": held}
-    return replace(outcome, record=record, maps=found.maps, judgement=judgement)
+    return notes
 
 
 def line_sets(design: Trajectory) -> dict[str, Trajectory]:
@@ -149,13 +213,13 @@ def _only_measured(sets: dict[str, Trajectory], raw: RawKspace) -> list[str]:
     return notes
 
 
-def _reference(raw: RawKspace, stored: StoredKspaceCalibration, use: str) -> tuple[NDArray[np.float32] | None, str]:
+def _reference(raw: RawKspace, stored: StoredKspaceCalibration, use: Use) -> tuple[NDArray[np.float32] | None, str]:
     """The magnitude to compare with, as it was scanned, in units of the training images, and what it is."""
     calibration = stored.calibration
     if raw.truth is not None and raw.gain is not None:
         truth = np.abs(raw.truth) * raw.gain * calibration.scale
         if stored.record.orientation_shown:
-            truth = as_acquired(truth, *vars(calibration.orientation).values())
+            truth = as_acquired(truth, calibration.orientation)
         return truth.astype(np.float32), "truth (simulated)"
     if raw.complete:
         return full_reconstruction(calibration.coil_kspace(raw)), "own full reconstruction"
@@ -163,40 +227,6 @@ def _reference(raw: RawKspace, stored: StoredKspaceCalibration, use: str) -> tup
         what = f"own zero-filled reconstruction of {len(raw.lines)} lines"
         return full_reconstruction(calibration.coil_kspace(raw)), what
     return None, ""
-
-
-def _results(
-    run: MriRun, raw: RawKspace, stored: StoredKspaceCalibration, sets: dict[str, Trajectory]
-) -> tuple[list[Result], Image, list[str]]:
-    """All images, the scatter (N, n) of the student's magnitude with its own lines, and notes."""
-    from cidesign.modalities.mri.solve import prior_power, reconstructions, student_magnitudes
-    from cidesign.reconstruct.fine_tuned import load_decoder_for
-
-    calibration = stored.calibration
-    system, notes = load_decoder_for(run, stored.path)
-    k = calibration.measurements(raw)
-    results = [
-        Result(lines, name, np.abs(image).astype(np.float32), residual, design)
-        for lines, design in sets.items()
-        for name, (image, residual) in reconstructions(system, k, design, calibration).items()
-    ]
-    scans = redrawn(k, calibration.noise_deviation)
-    scatter = deviation_of(student_magnitudes(system, scans, run.design, calibration))
-    if raw.coils != run.settings.coils:
-        notes.append(
-            f"the student was trained with {run.settings.coils} simulated coil(s), the capture has {raw.coils}: its "
-            "decoder is given the measured operator of all of them"
-        )
-    power = float((np.abs(results[0].magnitude) ** 2).mean()) / prior_power(system)
-    if not ENERGY_RATIO[0] <= power <= ENERGY_RATIO[1]:
-        notes.append(
-            f"the image has {power:.2g} times the energy of the student's training images; it may be less accurate"
-        )
-    ratio = calibration.noise_deviation / run.settings.noise
-    notes.append(
-        f"noise is {ratio:.2g} times that of the training ({calibration.noise_deviation:.3g} of a full scale of 1)"
-    )
-    return results, scatter, notes
 
 
 def _diagnosis(
@@ -244,58 +274,6 @@ def _entries(
             entry |= score_mri(result.magnitude, reference, mask)._asdict()
         entries.append(entry)
     return entries
-
-
-def _outcome(
-    run: MriRun,
-    raw: RawKspace,
-    stored: StoredKspaceCalibration,
-    use: str,
-    results: list[Result],
-    reference: NDArray[np.float32] | None,
-    of_what: str,
-    peak: float,
-    entries: list[dict[str, Any]],
-    notes: list[str],
-) -> Outcome:
-    design, turn = run.design, stored.calibration.orientation
-    oriented = [result._replace(magnitude=turn.apply(result.magnitude / np.float32(peak))) for result in results]
-    shown_reference = None if reference is None else turn.apply(reference / np.float32(peak))
-    record = {
-        "schema_version": SCHEMA_VERSION,
-        "kind": "reconstruction",
-        "modality": "mri",
-        "cidesign_version": __version__,
-        "created_utc": now_utc(),
-        "run": str(run.path),
-        "design_digest": design.design_digest,
-        "capture": str(raw.path),
-        "capture_source": raw.source,
-        "simulated": raw.truth is not None,
-        "sampling": use,
-        "reference": of_what or None,
-        "calibration": str(stored.path),
-        "units": UNITS,
-        "acquired_lines": len(design.acquired),
-        "acceleration": design.acceleration,
-        "coils": raw.coils,
-        "orientation": vars(turn),
-        "notes": notes,
-        "images": entries,
-    }
-    captions = [_caption(entry) for entry in entries]
-    panels, columns = comparison(oriented, shown_reference, of_what, captions)
-    return Outcome(
-        images=images_of(oriented, shown_reference, of_what),
-        panels=panels,
-        columns=columns,
-        heading=f"{len(design.acquired)} of {design.lines} lines (R = {design.acceleration:.3g}), {raw.coils} coil(s), "
-        f"{use}; grey: 0 to 1, {UNITS.split(';')[0]}",
-        record=record,
-        rows=[_row(entry) for entry in entries],
-        header=HEADER,
-        remarks=notes,
-    )
 
 
 def _caption(entry: dict[str, Any]) -> str:

@@ -106,19 +106,18 @@ class SinglePixel(Modality):
         matrix = cast(SinglePixelEncoder, encoder).matrix()
         return {"condition_number": condition_number(matrix), "row_coherence": row_coherence(matrix)}
 
-    def bench(self) -> Bench:
+    def bench(self) -> Bench[Any, Any, Any, Any, Any, Any]:
         """Dark and white frames, cards, scenes."""
-        from cidesign.modalities.single_pixel import bench
+        from cidesign.modalities.single_pixel.bench import SinglePixelBench
 
-        return Bench(
-            bench.plan_spc, bench.simulate_spc, bench.calibrate_spc, bench.reconstruct_spc, bench.plan_files_spc
-        )
+        return SinglePixelBench()
 
     def operator_family(self, run: Run, folder: Path, device: str) -> "OperatorFamily":
         """Patterns in their calibrated place and light."""
+        from cidesign.calibration.single_pixel.record import read_calibration
         from cidesign.modalities.single_pixel.family import single_pixel_family
 
-        return single_pixel_family(SinglePixelRun(run.path), folder, device)
+        return single_pixel_family(SinglePixelRun(run.path).design, read_calibration(folder), device)
 
     def report_part(self, run: Run, shown: "Shown") -> "Part":
         """Patterns, how long they take, reconstructions."""

@@ -1,22 +1,35 @@
-"""A single-pixel bench from the command line: its twin, its calibration, its images."""
+"""A single-pixel bench: its twin, its calibration, the plan of captures, and how its captures become images."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
+from pydantic import Field
+
+from cidesign.bench_results import Row, Written, estimates_table
+from cidesign.calibration.estimate import Estimate
+from cidesign.calibration.single_pixel.capture import Capture, read_capture
+from cidesign.calibration.single_pixel.record import SinglePixelCalibration, read_calibration, write_calibration
+from cidesign.errors import FileError, InputError
+from cidesign.modalities.single_pixel.run import SinglePixelRun
+from cidesign.modality import Bench, Reader
+from cidesign.records import Finite, NotNegative, Positive, now_utc
 from cidesign.text import table
+from cidesign.verb_settings import InputPath, Name, VerbSettings
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from cidesign.calibration.camera.view import CameraView
     from cidesign.calibration.faults import FaultName
     from cidesign.calibration.plan import PlanStep
     from cidesign.calibration.single_pixel.capture import SimulatedBench
-    from cidesign.calibration.single_pixel.record import Calibration
-    from cidesign.calibration.verify import Verification
     from cidesign.constraints.sequence import SequencePlan
-    from cidesign.modalities.single_pixel.run import SinglePixelRun
+    from cidesign.modalities.single_pixel.reconstruct import SinglePixelReconstructor
     from cidesign.pattern import PatternStack
+    from cidesign.reconstruct.outcome import Reconstruction
+    from cidesign.reconstruct.record import ReconstructionRecord
+    from cidesign.reconstruct.student import Student
 
 # Training images come from seeds below this (validation: seed + 2**32), so the scene is never one of them.
 SCENE_SEED_OFFSET = 2**33
@@ -24,71 +37,206 @@ SCENE_CANDIDATES = 32
 ADC_BITS = 16
 
 
-def plan_spc(run: "SinglePixelRun") -> "list[PlanStep]":
-    """What to capture for the run's patterns."""
-    from cidesign.calibration.single_pixel import plan as spc_plan
-
-    return spc_plan.plan_spc(run.design, _sequence(run).exposure_us)
-
-
-def plan_files_spc(run: "SinglePixelRun", folder: Path, force: bool) -> None:
-    """Write the card to print, the Gray code, and a record to complete."""
-    from cidesign.calibration.single_pixel.plan import write_plan_files
-
-    plan = _sequence(run)
-    write_plan_files(folder, run.design, run.profile, plan.exposure_us, plan.start_times_us, force)
-
-
-def simulate_spc(
-    run: "SinglePixelRun",
-    folder: Path,
-    *,
-    faults: "dict[FaultName, float]",
-    scene: Path | None = None,
-    dark_counts: float = 200.0,
-    gain_counts_per_photoelectron: float | None = None,
-    photoelectrons: float | None = None,
-    read_noise_counts: float | None = None,
-    sync_every: int | None = None,
-    graycode: bool = False,
-    seed: int = 0,
-    force: bool = False,
-) -> tuple[dict[str, Any], str]:
-    """Simulate a capture of a scene, of both cards, and of dark and white frames, with the patterns of the run.
+class SimulateSinglePixel(VerbSettings):
+    """What `simulate` can be told of a single-pixel bench.
 
     Gain None: white fills 60 % of the converter's range.  `photoelectrons` (of an all-on white frame) and
     `read_noise_counts` None: as the run.  `sync_every`: as if exported with `--sync-every`.  `graycode`: also what a
     camera sees of the device showing the Gray code, in graycode/ of the folder.
     """
-    from cidesign.calibration.camera.view import simulated_pictures
-    from cidesign.calibration.single_pixel.capture import write_capture
-    from cidesign.calibration.single_pixel.twin import bench_settings, capture_record, simulate_readings
-    from cidesign.records import now_utc
 
-    design, settings = run.design, run.settings
-    bench = bench_settings(
-        dark_counts=dark_counts,
-        gain=gain_counts_per_photoelectron,
-        photoelectrons_per_frame=settings.photoelectrons_per_frame if photoelectrons is None else photoelectrons,
-        read_noise_counts=read_noise_counts,
-        read_noise_photoelectrons=settings.read_noise_photoelectrons,
-        adc_bits=ADC_BITS,
-        seed=seed,
-        scene=str(scene)
-        if scene
-        else f"procedural (dead leaves), seed {seed}, of {SCENE_CANDIDATES} the one with most contrast",
-        faults=faults,
-    )
-    picture, remarks = _scene(scene, design.side, seed)
-    shown = design if sync_every is None else design.with_sync(sync_every)
-    plan = _sequence(run, shown)
-    readings = simulate_readings(shown, picture, bench, plan.start_times_us)
-    pictures = simulated_pictures(run.profile, seed) if graycode else None
-    record = capture_record(shown, bench, plan.exposure_us, now_utc())
-    write_capture(folder, record, readings, force, pictures)
-    value = {"capture": str(folder), "run": str(run.path), "bench": bench.model_dump(mode="json"), "notes": remarks}
-    text = f"{folder}: simulated on super-pixel level\n{_table(readings, bench, plan.exposure_us)}"
-    return value, "\n".join([text, *(f"note: {remark}" for remark in remarks)])
+    dark_counts: NotNegative = 200.0
+    gain_counts_per_photoelectron: Positive | None = None
+    photoelectrons: Annotated[float, Field(gt=0, le=1e15, allow_inf_nan=False)] | None = None
+    read_noise_counts: NotNegative | None = None
+    sync_every: int | None = None
+    graycode: bool = False
+
+
+class CalibrateSinglePixel(VerbSettings):
+    """`graycode`, `checkerboard`: folders of a camera's pictures; `corners`: inner corners of the checkerboard, as 8x6;
+    `card_photo`: one of the card, which then is what the card is expected to look like."""
+
+    graycode: InputPath | None = None
+    checkerboard: InputPath | None = None
+    corners: Name | None = None
+    card_photo: InputPath | None = None
+
+
+class ReadSinglePixel(VerbSettings):
+    """Nothing can be set."""
+
+
+class ReadHadamard(VerbSettings):
+    """`region`: of the detector (None: the middle one); `order`, `patterns`: which rows were shown when, and as what,
+    instead of what the readings themselves say."""
+
+    region: int | None = None
+    order: Name | None = None
+    patterns: Name | None = None
+
+
+class ReadSpas(VerbSettings):
+    """`band_nm`: the wavelengths to add up, None: all."""
+
+    band_nm: tuple[Finite, Finite] | None = None
+
+
+def _hadamard(run: SinglePixelRun, path: Path, settings: ReadHadamard) -> "Reconstruction":
+    from cidesign.modalities.single_pixel.full_basis import reconstruct_hadamard
+
+    return reconstruct_hadamard(run, path, settings.region, order=settings.order, patterns=settings.patterns)
+
+
+def _spas(run: SinglePixelRun, path: Path, settings: ReadSpas) -> "Reconstruction":
+    from cidesign.modalities.single_pixel.full_basis import reconstruct_spas
+
+    return reconstruct_spas(run, path, settings.band_nm)
+
+
+class SinglePixelBench(
+    Bench[SinglePixelRun, Capture, SinglePixelCalibration, SimulateSinglePixel, CalibrateSinglePixel, ReadSinglePixel]
+):
+    """Dark and white frames, cards, scenes."""
+
+    simulate_settings = SimulateSinglePixel
+    calibrate_settings = CalibrateSinglePixel
+    read_settings = ReadSinglePixel
+    readers: ClassVar[dict[str, Reader]] = {
+        "hadamard": Reader(ReadHadamard, _hadamard),
+        "spas": Reader(ReadSpas, _spas),
+    }
+
+    def plan(self, run: SinglePixelRun) -> "list[PlanStep]":
+        """What to capture for the run's patterns."""
+        from cidesign.calibration.single_pixel.plan import plan_spc
+
+        return plan_spc(run.design, _sequence(run).exposure_us)
+
+    def plan_files(self, run: SinglePixelRun, folder: Path, force: bool) -> bool:
+        """Write the card to print, the Gray code, and a record to complete."""
+        from cidesign.calibration.single_pixel.plan import write_plan_files
+
+        plan = _sequence(run)
+        write_plan_files(folder, run.design, run.profile, plan.exposure_us, plan.start_times_us, force)
+        return True
+
+    def simulate(
+        self,
+        run: SinglePixelRun,
+        folder: Path,
+        settings: SimulateSinglePixel,
+        faults: "dict[FaultName, float]",
+        scene: Path | None,
+        seed: int,
+        force: bool,
+    ) -> Written:
+        """A capture of a scene, of both cards, and of dark and white frames, with the patterns of the run."""
+        from cidesign.calibration.camera.view import simulated_pictures
+        from cidesign.calibration.single_pixel.capture import write_capture
+        from cidesign.calibration.single_pixel.twin import bench_settings, capture_record, simulate_readings
+
+        design, own, charge = run.design, run.settings, settings.photoelectrons
+        bench = bench_settings(
+            dark_counts=settings.dark_counts,
+            gain=settings.gain_counts_per_photoelectron,
+            photoelectrons_per_frame=own.photoelectrons_per_frame if charge is None else charge,
+            read_noise_counts=settings.read_noise_counts,
+            read_noise_photoelectrons=own.read_noise_photoelectrons,
+            adc_bits=ADC_BITS,
+            seed=seed,
+            scene=str(scene)
+            if scene
+            else f"procedural (dead leaves), seed {seed}, of {SCENE_CANDIDATES} the one with most contrast",
+            faults=faults,
+        )
+        picture, remarks = _scene(scene, design.side, seed)
+        shown = design if settings.sync_every is None else design.with_sync(settings.sync_every)
+        plan = _sequence(run, shown)
+        readings = simulate_readings(shown, picture, bench, plan.start_times_us)
+        pictures = simulated_pictures(run.profile, seed) if settings.graycode else None
+        record = capture_record(shown, bench, plan.exposure_us, now_utc())
+        write_capture(folder, record, readings, force, pictures)
+        value = {"capture": str(folder), "run": str(run.path), "bench": bench.model_dump(mode="json"), "notes": remarks}
+        return Written(
+            folder, value, "simulated on super-pixel level", _table(readings, bench, plan.exposure_us), remarks
+        )
+
+    def read_capture(self, path: Path, settings: ReadSinglePixel | CalibrateSinglePixel) -> Capture:
+        """A capture folder, or a bare array of readings."""
+        return read_capture(path)
+
+    def calibrate(
+        self, run: SinglePixelRun, capture: Capture, folder: Path, settings: CalibrateSinglePixel, force: bool
+    ) -> tuple[SinglePixelCalibration, Written]:
+        """Detector, lamp and operator."""
+        from dataclasses import replace
+
+        from cidesign.calibration.camera.checks import registration_checks
+        from cidesign.calibration.single_pixel.calibrate import calibrate_spc
+
+        if capture.record is not None and capture.record.profile_digest != run.record.profile_digest:
+            raise FileError(
+                f"{capture.path}: was recorded with profile {capture.record.profile_digest[:12]}, the run is for "
+                f"{run.record.profile_digest[:12]}; name the run of this device with --run"
+            )
+        view = _view(run, settings)
+        if view is not None and view.card_picture is not None:
+            capture = replace(capture, arrays={**capture.arrays, "card_picture": view.card_picture})
+        registration = view.registration if view else None
+        more = registration_checks(registration) if registration else []
+        found = calibrate_spc(capture, run.design, more)
+        stored = write_calibration(folder, capture, found, now_utc(), force, registration)
+        levels = found.levels
+        heading = (
+            f"exposure {stored.record.exposure_us:g} us, {len(levels.light_fraction)} white levels of "
+            f"{levels.repeats} frames"
+        )
+        value = {"calibration": str(stored.path), **stored.record.model_dump(mode="json")}
+        notes = [*capture.notes, *found.response.notes]
+        return stored, Written(stored.path, value, heading, estimates_table(_estimates(stored)), notes)
+
+    def read_calibration(self, folder: Path) -> SinglePixelCalibration:
+        """A calibration folder."""
+        return read_calibration(folder)
+
+    def reconstructor(self) -> "SinglePixelReconstructor":
+        """Images with the student and baselines."""
+        from cidesign.modalities.single_pixel.reconstruct import SinglePixelReconstructor
+
+        return SinglePixelReconstructor()
+
+    def record_type(self, reader: str | None) -> "type[ReconstructionRecord]":
+        """What the record of a reconstruction holds."""
+        from cidesign.modalities.single_pixel.record import FullBasisRecord, SinglePixelRecord
+
+        return SinglePixelRecord if reader is None else FullBasisRecord
+
+    def student(self, run: SinglePixelRun, calibration: SinglePixelCalibration | None) -> "Student":
+        """Images (n, n) from readings (K,)."""
+        from cidesign.modalities.single_pixel.family import single_pixel_family
+        from cidesign.reconstruct.student import student_of
+
+        encoder = None if calibration is None else single_pixel_family(run.design, calibration, "cpu").centre
+        return student_of(run, (run.design.side, run.design.side), calibration, encoder)
+
+
+def _view(run: SinglePixelRun, settings: CalibrateSinglePixel) -> "CameraView | None":
+    """What a camera beside the device saw; None without its Gray code."""
+    from cidesign.calibration.camera.checkerboard import BOARD_CORNERS, corners_of
+    from cidesign.calibration.camera.view import view_of
+
+    board = BOARD_CORNERS if settings.corners is None else corners_of(settings.corners)
+    if settings.corners is not None and settings.checkerboard is None:
+        raise InputError("--set corners: goes with the pictures of the board, --set checkerboard=FOLDER")
+    if settings.graycode is not None:
+        folders = settings.graycode, settings.checkerboard, settings.card_photo
+        return view_of(*folders, run.profile, run.design.side, board)
+    if settings.checkerboard is not None or settings.card_photo is not None:
+        raise InputError(
+            "--set checkerboard and card_photo need the Gray code of the same camera: --set graycode=FOLDER"
+        )
+    return None
 
 
 def _sequence(run: "SinglePixelRun", shown: "PatternStack | None" = None) -> "SequencePlan":
@@ -128,116 +276,54 @@ def _scene(path: Path | None, side: int, seed: int) -> "tuple[NDArray[np.float64
     return pictures[pictures.std(axis=(1, 2)).argmax()], []
 
 
-def calibrate_spc(
-    run: "SinglePixelRun",
-    capture: Path,
-    folder: Path,
-    *,
-    graycode: Path | None = None,
-    checkerboard: Path | None = None,
-    corners: str | None = None,
-    card_photo: Path | None = None,
-    force: bool = False,
-) -> "tuple[dict[str, Any], str, Verification, Path]":
-    """Calibrate detector, lamp and operator from a capture folder, and verify.
-
-    `graycode`, `checkerboard`: folders of a camera's pictures; `corners`: inner corners of the checkerboard, as 8x6;
-    `card_photo`: one of the card, which then is what the
-    card is expected to look like.
-    """
-    from dataclasses import replace
-
-    from cidesign.calibration.camera.checkerboard import BOARD_CORNERS, corners_of
-    from cidesign.calibration.camera.checks import registration_checks
-    from cidesign.calibration.camera.view import view_of
-    from cidesign.calibration.single_pixel import calibrate as spc_calibrate
-    from cidesign.calibration.single_pixel.capture import read_capture
-    from cidesign.calibration.single_pixel.record import write_calibration
-    from cidesign.errors import FileError, InputError
-    from cidesign.records import now_utc
-
-    recorded = read_capture(capture)
-    if recorded.record is not None and recorded.record.profile_digest != run.record.profile_digest:
-        raise FileError(
-            f"{capture}: was recorded with profile {recorded.record.profile_digest[:12]}, the run is for "
-            f"{run.record.profile_digest[:12]}; name the run of this device with --run"
-        )
-    board = BOARD_CORNERS if corners is None else corners_of(corners)
-    if corners is not None and checkerboard is None:
-        raise InputError("--set corners: goes with the pictures of the board, --set checkerboard=FOLDER")
-    view = None
-    if graycode is not None:
-        view = view_of(graycode, checkerboard, card_photo, run.profile, run.design.side, board)
-        if view.card_picture is not None:
-            recorded = replace(recorded, arrays={**recorded.arrays, "card_picture": view.card_picture})
-    elif checkerboard is not None or card_photo is not None:
-        raise InputError(
-            "--set checkerboard and card_photo need the Gray code of the same camera: --set graycode=FOLDER"
-        )
-    registration = view.registration if view else None
-    more = registration_checks(registration) if registration else []
-    found = spc_calibrate.calibrate_spc(recorded, run.design, more)
-    stored = write_calibration(folder, recorded, found, now_utc(), force, registration)
-    levels = found.levels
-    heading = (
-        f"{stored.path}: exposure {stored.record.exposure_us:g} us, {len(levels.light_fraction)} white levels of "
-        f"{levels.repeats} frames"
-    )
-    notes = [f"note: {text}" for text in (*recorded.notes, *found.response.notes)]
-    value = {"calibration": str(stored.path), **stored.record.model_dump(mode="json")}
-    return value, "\n".join([heading, _estimates(stored), *notes]), found.verification, stored.path
-
-
-def _estimates(calibration: "Calibration") -> str:
+def _estimates(calibration: SinglePixelCalibration) -> list[Row]:
     """The estimates with their standard errors and, for a simulated capture, the truth."""
-    from cidesign.calibration.estimate import Estimate
-
-    response, bench = calibration.response, calibration.record.simulated_bench
-    entries: list[tuple[str, Estimate | None, str]] = [
-        ("dark level", response.dark_counts, "counts"),
-        ("noise of dark frames", response.read_noise_counts, "counts"),
-        ("gain", response.gain_counts_per_photoelectron, "counts per photoelectron"),
-        ("scale (all on, white, less dark)", response.scale_counts, "counts"),
-        ("light of that frame", response.photoelectrons_per_frame, "photoelectrons"),
-    ]
-    place, operator = calibration.operator.placement, calibration.operator
-    if operator.fitted:
-        entries += [
-            ("turn of the patterns", Estimate(place.rotation_deg, operator.rotation_error_deg), "degrees clockwise"),
-            ("displacement, down", Estimate(place.down_px, operator.shift_error_px), "super-pixels"),
-            ("displacement, right", Estimate(place.right_px, operator.shift_error_px), "super-pixels"),
-        ]
-    truths = _truths(bench) if bench else []
+    response, optics, place = calibration.response, calibration.optics, calibration.optics.placement
+    turn, moved = optics.rotation_error_deg, optics.shift_error_px
+    entries = {
+        "dark": ("dark level", response.dark_counts, "counts"),
+        "read": ("noise of dark frames", response.read_noise_counts, "counts"),
+        "gain": ("gain", response.gain_counts_per_photoelectron, "counts per photoelectron"),
+        "scale": ("scale (all on, white, less dark)", response.scale_counts, "counts"),
+        "light": ("light of that frame", response.photoelectrons_per_frame, "photoelectrons"),
+    }
+    if optics.fitted:
+        entries |= {
+            "turn": ("turn of the patterns", Estimate(place.rotation_deg, turn), "degrees clockwise"),
+            "down": ("displacement, down", Estimate(place.down_px, moved), "super-pixels"),
+            "right": ("displacement, right", Estimate(place.right_px, moved), "super-pixels"),
+        }
+    bench = calibration.record.simulated_bench
+    truths = {} if bench is None else {key: f"{value:.6g}" for key, value in _truths(bench).items()}
     rows = [
-        (
+        Row(
             name,
             f"{estimate.value:.6g}" if estimate else "not resolved",
-            f"± {estimate.standard_error:.2g}" if estimate else "",
             unit,
-            *(f"{truth:.6g}" for truth in truths[number : number + 1]),
+            f"± {estimate.standard_error:.2g}" if estimate else "",
+            truths.get(key),
         )
-        for number, (name, estimate, unit) in enumerate(entries)
+        for key, (name, estimate, unit) in entries.items()
     ]
-    rows.append(("largest departure from linear", f"{response.linearity_percent:.3g}", "", "% of full white"))
-    if bench:
-        rows[-1] = (*rows[-1], "0")
-    return table(rows, ("quantity", "value", "error", "unit", *(["simulated truth"] if bench else [])))
+    linearity = f"{response.linearity_percent:.3g}"
+    straight = None if bench is None else "0"
+    return [*rows, Row("largest departure from linear", linearity, "% of full white", "", straight)]
 
 
-def _truths(bench: "SimulatedBench") -> list[float]:
-    """What the estimates should be, in their order."""
+def _truths(bench: "SimulatedBench") -> dict[str, float]:
+    """What the estimates should be, by the keys of `_estimates`."""
     step = 2.0 ** bench.faults.get("bit-justification", 0)
-    return [
-        bench.dark_counts
-        + 0.01 * bench.faults.get("dark", 0) * bench.gain_counts_per_photoelectron * bench.photoelectrons_per_frame,
-        _rounded_deviation(bench.dark_counts, bench.read_noise_counts, step),
-        bench.gain_counts_per_photoelectron,
-        bench.gain_counts_per_photoelectron * bench.photoelectrons_per_frame,
-        bench.photoelectrons_per_frame,
-        bench.faults.get("rotation", 0.0),
-        0.0,
-        bench.faults.get("shift", 0.0),
-    ]
+    gain, charge = bench.gain_counts_per_photoelectron, bench.photoelectrons_per_frame
+    return {
+        "dark": bench.dark_counts + 0.01 * bench.faults.get("dark", 0) * gain * charge,
+        "read": _rounded_deviation(bench.dark_counts, bench.read_noise_counts, step),
+        "gain": gain,
+        "scale": gain * charge,
+        "light": charge,
+        "turn": bench.faults.get("rotation", 0.0),
+        "down": 0.0,
+        "right": bench.faults.get("shift", 0.0),
+    }
 
 
 def _rounded_deviation(level: float, deviation: float, step: float) -> float:
@@ -253,13 +339,3 @@ def _rounded_deviation(level: float, deviation: float, step: float) -> float:
     parts = [0.5 * (erf(high) - erf(low)) for low, high in pairwise(edges)]
     mean = sum(part * value for part, value in zip(parts, values, strict=True))
     return float(sum(part * (value - mean) ** 2 for part, value in zip(parts, values, strict=True)) ** 0.5)
-
-
-def reconstruct_spc(
-    run: "SinglePixelRun", capture: Path, calibration: Path, folder: Path, *, accept_failed: bool, force: bool
-) -> tuple[dict[str, Any], str]:
-    """Reconstruct a capture, and write images, arrays and a record."""
-    from cidesign.modalities.single_pixel.reconstruct import reconstruct_capture
-    from cidesign.reconstruct.outcome import written
-
-    return written(reconstruct_capture(run, capture, calibration, accept_failed), folder, force)

@@ -1,22 +1,19 @@
 """The patterns that a single-pixel calibration leaves open."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from cidesign.calibration.single_pixel.record import read_calibration
+from cidesign.calibration.single_pixel.record import SinglePixelCalibration
 from cidesign.modalities.single_pixel.encoder import SinglePixelEncoder
-from cidesign.modalities.single_pixel.run import SinglePixelRun
 from cidesign.modalities.single_pixel.solve import calibrated_noise
 from cidesign.pattern import PatternStack
 from cidesign.physics.base import Encoder
 from cidesign.physics.noise import DetectorNoise
 from cidesign.physics.operator_family import Drawn, gain_draw
-from cidesign.reconstruct.operator_families import require_fitting
 
 
 class KnownPatterns(Protocol):
@@ -67,9 +64,9 @@ class SinglePixelFamily:
         return x
 
 
-def single_pixel_family(run: SinglePixelRun, folder: Path, device: str) -> SinglePixelFamily:
+def single_pixel_family(design: PatternStack, calibration: SinglePixelCalibration, device: str) -> SinglePixelFamily:
     """From dark and white frames (noise) and the cards (place and light of the patterns)."""
-    found, design = read_calibration(folder), run.design
-    require_fitting(folder, found.record, run, found.operator.light_map.shape, (design.side, design.side))
-    peak = found.response.with_peak(found.operator.peak_over_mean)
-    return SinglePixelFamily.around(found.operator, design, calibrated_noise(peak, design.encoding), device)
+    calibration.require_fitting(design)
+    optics = calibration.optics
+    noise = calibrated_noise(calibration.response.with_peak(optics.peak_over_mean), design.encoding)
+    return SinglePixelFamily.around(optics, design, noise, device)

@@ -4,29 +4,30 @@ Every pattern is a combination of Hadamard rows, so the readings that it would h
 basis: y = phi . image.  Of some rows only, the image is reconstructed with these rows as the operator.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cidesign import __version__
 from cidesign.calibration.single_pixel.full_basis.hadamard import HadamardCapture, read_hadamard_capture
 from cidesign.calibration.single_pixel.full_basis.hadamard_settle import settle_readings
 from cidesign.calibration.single_pixel.full_basis.spas import WalshReadings, read_spas
 from cidesign.errors import FileError, LimitError
 from cidesign.hadamard import hadamard_rows, walsh_hadamard
 from cidesign.modalities.single_pixel.fixed_designs import hadamard_patterns, random_patterns
+from cidesign.modalities.single_pixel.record import FullBasisRecord
 from cidesign.modalities.single_pixel.run import SinglePixelRun
 from cidesign.modalities.single_pixel.score import Score, score
-from cidesign.reconstruct.outcome import NamedImage, Outcome, cut_off, shown
-from cidesign.records import now_utc
+from cidesign.reconstruct.outcome import COMPARISON, NamedImage, Reconstruction, cut_off, draw_panels, shown
+from cidesign.reconstruct.pipeline import common_entries
 
 if TYPE_CHECKING:
     from cidesign.models.system import ImagingSystem
 
-SCHEMA_VERSION = 1
 RANDOM_DRAWS = 5
 SCALE_PERCENTILE = 99.5
 SMALLEST_VARIANCE = 1e-6
@@ -48,7 +49,7 @@ class Scaled:
 
 def reconstruct_hadamard(
     run: SinglePixelRun, path: Path, region: int | None, *, order: str | None = None, patterns: str | None = None
-) -> Outcome:
+) -> Reconstruction:
     """Compare the run's patterns with the coarsest Hadamard patterns and random ones on a full-basis capture.
 
     `order`, `patterns`: which rows were shown when, and as what, instead of what the readings themselves say
@@ -61,12 +62,11 @@ def reconstruct_hadamard(
     settled = settle_readings(capture, chosen, order, patterns)
     by_default = region is None and len(capture.labels) > 1
     label = f"{capture.labels[chosen]} of {len(capture.labels)}" + (" (the middle one; --region chooses)" * by_default)
-    outcome = _compare(run, settled.capture, chosen, "hadamard", [*settled.remarks, *capture.notes, label])
-    outcome.record["readings"] = settled.record
-    return outcome
+    remarks = [*settled.remarks, *capture.notes, label]
+    return _compare(run, settled.capture, chosen, "hadamard", remarks, {"readings": settled.record})
 
 
-def reconstruct_spas(run: SinglePixelRun, path: Path, band_nm: tuple[float, float] | None) -> Outcome:
+def reconstruct_spas(run: SinglePixelRun, path: Path, band_nm: tuple[float, float] | None) -> Reconstruction:
     """Reconstruct a SPAS capture of Walsh patterns, its counts summed over a band of wavelengths or over all.
 
     With every row measured it is compared like any full-basis capture.  With some rows, the image is the best linear
@@ -90,14 +90,21 @@ def _check_side(run: SinglePixelRun, path: Path, side: int) -> None:
         )
 
 
-def _compare(run: SinglePixelRun, capture: HadamardCapture, region: int, reader: str, remarks: list[str]) -> Outcome:
+def _compare(
+    run: SinglePixelRun,
+    capture: HadamardCapture,
+    region: int,
+    reader: str,
+    remarks: list[str],
+    more: Mapping[str, Any] = MappingProxyType({}),
+) -> Reconstruction:
     from cidesign.models.system import load_student
 
     scaled = scale_to_unit(capture, region)
     results = compare_patterns(load_student(run), run.design.signed(), scaled)
     table = [_entry(name, kind, images, scaled.image) for name, images in results.items() for kind in images[0]]
     notes = [*remarks, *_notes(capture, region, scaled)]
-    return _outcome(run, capture, region, scaled, results, table, notes, reader)
+    return _outcome(run, capture, region, scaled, results, table, notes, reader, more)
 
 
 Results = dict[str, list[dict[str, NDArray[np.float32]]]]
@@ -212,7 +219,8 @@ def _outcome(
     table: list[dict[str, Any]],
     notes: list[str],
     reader: str,
-) -> Outcome:
+    more: Mapping[str, Any],
+) -> Reconstruction:
     full = NamedImage("full_basis", f"full basis, {capture.side**2} readings", scaled.image.astype(np.float32))
     images = [full]
     for entry in table:
@@ -239,16 +247,16 @@ def _outcome(
         "noise_is_upper_bound": capture.measured_noise is None,
         "full_basis": cut_off(full.image),
         "table": table,
+        **more,
     }
-    return Outcome(
-        images=images,
-        panels=panels,
-        columns=4,
-        heading=f"{count} readings of {capture.side**2}: {capture.path.name}, {capture.labels[region]}",
-        record=record,
+    heading = f"{count} readings of {capture.side**2}: {capture.path.name}, {capture.labels[region]}"
+    return Reconstruction(
+        leaves=images,
+        record=FullBasisRecord.model_validate(record),
+        heading=heading,
         rows=[_row(entry) for entry in table],
         header=HEADER,
-        remarks=notes,
+        pictures={COMPARISON: lambda: draw_panels(panels, 4, heading)},
     )
 
 
@@ -269,24 +277,16 @@ def _record(
 ) -> dict[str, Any]:
     """What the records of all readers say."""
     return {
-        "schema_version": SCHEMA_VERSION,
-        "kind": "reconstruction",
-        "modality": "single-pixel",
+        **common_entries(run, str(capture), notes),
         "reader": reader,
-        "cidesign_version": __version__,
-        "created_utc": now_utc(),
-        "run": str(run.path),
-        "design_digest": run.design.design_digest,
-        "capture": str(capture),
         "pixels": run.design.side**2,
         "scale_divisor": divisor,
         "scale_percentile": SCALE_PERCENTILE,
         "noise_variance": noise_variance,
-        "notes": notes,
     }
 
 
-def _reconstruct_rows(run: SinglePixelRun, walsh: WalshReadings) -> Outcome:
+def _reconstruct_rows(run: SinglePixelRun, walsh: WalshReadings) -> Reconstruction:
     """Images from the rows that were measured, without a truth to compare them with."""
     from cidesign.modalities.single_pixel import solve
     from cidesign.models.system import load_student
@@ -320,15 +320,14 @@ def _reconstruct_rows(run: SinglePixelRun, walsh: WalshReadings) -> Outcome:
     record = _record(run, "spas", walsh.path, divisor, variance, notes) | {"patterns": count, "table": table}
     images = [NamedImage(f"measured_{name}", TITLES[name], image) for name, image in made.items()]
     numbers = ("chi_square_reduced", "minimum", "maximum")
-    return Outcome(
-        images=images,
-        panels=images,
-        columns=len(images),
-        heading=f"{count} readings of {pixels}: {walsh.path.name}, {walsh.label}",
-        record=record,
+    heading = f"{count} readings of {pixels}: {walsh.path.name}, {walsh.label}"
+    return Reconstruction(
+        leaves=images,
+        record=FullBasisRecord.model_validate(record),
+        heading=heading,
         rows=[(TITLES[row["reconstruction"]], *(f"{row[key]:.3f}" for key in numbers)) for row in table],
         header=PARTIAL_HEADER,
-        remarks=notes,
+        pictures={COMPARISON: lambda: draw_panels(images, len(images), heading)},
     )
 
 

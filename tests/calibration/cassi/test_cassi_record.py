@@ -221,9 +221,9 @@ def test_the_plan_lists_the_captures_in_order_and_says_what_is_needed():
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"detector_px_per_code_px": 0}, "detector_px_per_code_px is 0; from 1 to 8"),
-        ({"rotation_deg": 9}, "rotation_deg is 9"),
-        ({"displacement_across_px": 30}, "displacement_across_px is 30; from -8 to 8"),
+        ({"detector_px_per_code_px": 0}, "detector_px_per_code_px 0: from 1 to 8"),
+        ({"rotation_deg": 9}, "rotation_deg 9: from -5 to 5 is possible"),
+        ({"displacement_across_px": 30}, "displacement_across_px 30: from -8 to 8"),
         ({"adc_bits": 8}, "leaves no room for light in 255 counts"),
         ({"edge_bias_um": -6}, "at most 2.5 um"),
     ],

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from cidesign.calibration.mri.capture import read_kspace_capture, read_scanner, write_kspace_capture
+from cidesign.calibration.mri.capture import read_kspace_capture, write_kspace_capture
 from cidesign.calibration.mri.coils import centre_of, choose_kernel, espirit_maps
 from cidesign.calibration.mri.kspace import RawKspace, centred_fft, centred_ifft
 from cidesign.calibration.mri.noise import measure_noise
@@ -65,7 +65,8 @@ def captured(
 
 def test_noise_and_its_correlation_are_found_again(tmp_path: Path, image: NDArray[np.complex64]) -> None:
     raw = captured(tmp_path / "capture", image)
-    truth = noise_covariance(read_scanner(tmp_path / "capture")) * 1e-6
+    assert raw.scanner is not None
+    truth = noise_covariance(raw.scanner) * 1e-6
     noise = measure_noise(raw)
     assert noise.from_scan
     np.testing.assert_allclose(noise.covariance, truth, atol=0.08 * np.abs(truth).max())
@@ -250,7 +251,7 @@ def test_a_calibration_is_read_as_written(tmp_path: Path, image: NDArray[np.comp
     assert len(remarks) == 2
     with pytest.raises(FileError, match=r"2 coils .* 4 were calibrated"):
         require_fitting_kspace(again, replace(raw, k=raw.k[:2]), design())
-    with pytest.raises(FileError, match="a matrix of 48 x 48 was calibrated, the run has 64 x 64"):
+    with pytest.raises(FileError, match=r"a field of \(48, 48\) was calibrated, the run has \(64, 64\)"):
         require_fitting_kspace(again, raw, design(side=64))
     other = Trajectory(SIDE, SIDE, design().acquired, 24, "some", "1" * 64)
     with pytest.raises(FileError, match="profile 000000000000 was calibrated, the run is for profile 111111111111"):
@@ -285,7 +286,7 @@ def test_a_changed_calibration_is_refused(
         ({"modality": "single-pixel"}, "a capture of the modality 'single-pixel'; this run takes one of mri"),
         ({"coils": 2}, r"capture.json says 2 coils \(coils\) and 96 samples"),
         ({"readout_samples": 40}, "says 4 coils .* and 80 samples"),
-        ({"matrix_lines": 46}, "a truth of shape .48, 48. does not fit the matrix"),
+        ({"matrix_lines": 46}, r"a truth of shape \(48, 48\) does not fit the matrix"),
         ({"design_digest": "x"}, "design_digest: String should match"),
         ({"arrays_sha256": "0" * 64}, "kspace.npz is not the one that capture.json names"),
     ],

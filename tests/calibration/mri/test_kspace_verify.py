@@ -271,7 +271,7 @@ def test_noise_scans_that_are_no_noise(tmp_path: Path) -> None:
 
 def phantom_scan(order: NDArray[np.int64], moved: float, drift_degrees: float, turn: Orientation) -> PhantomScan:
     drawing = draw_phantom(SIDE, SIDE)
-    image = as_acquired(drawing, *vars(turn).values())
+    image = as_acquired(drawing, turn)
     k = centred_fft(coil_maps(COILS, SIDE, 2) * image, (-2, -1)).astype(np.complex128)
     k *= np.exp(-2j * np.pi * moved * (np.arange(SIDE) - SIDE // 2) / SIDE)[:, None]
     k = k[:, order] * np.exp(1j * np.deg2rad(drift_degrees) * np.arange(SIDE) / (SIDE - 1))[:, None]

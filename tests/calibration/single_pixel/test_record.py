@@ -14,7 +14,7 @@ from PIL import Image
 
 from cidesign.calibration.single_pixel.calibrate import SpcCalibration, calibrate_spc
 from cidesign.calibration.single_pixel.capture import Capture
-from cidesign.calibration.single_pixel.record import Calibration, read_calibration, write_calibration
+from cidesign.calibration.single_pixel.record import SinglePixelCalibration, read_calibration, write_calibration
 from cidesign.calibration.verify import Check, Verification
 from cidesign.errors import CidesignError, FileError
 from cidesign.files import sha256_file
@@ -32,7 +32,7 @@ def found(capture: Capture, card_design: PatternStack) -> SpcCalibration:
 
 
 @pytest.fixture
-def written(tmp_path: Path, capture: Capture, found: SpcCalibration) -> Calibration:
+def written(tmp_path: Path, capture: Capture, found: SpcCalibration) -> SinglePixelCalibration:
     return write_calibration(tmp_path / "cal", capture, found, "2026-01-02", force=False)
 
 
@@ -41,13 +41,13 @@ def _failed(found: SpcCalibration) -> SpcCalibration:
     return replace(found, verification=Verification(score=0.9, score_meaning="", checks=[check]))
 
 
-def test_what_is_written_is_read(written: Calibration, capture: Capture, found: SpcCalibration) -> None:
+def test_what_is_written_is_read(written: SinglePixelCalibration, capture: Capture, found: SpcCalibration) -> None:
     response, levels = found.response, found.levels
     again = read_calibration(written.path)
     assert again.response == response
-    assert again.operator.placement == found.operator.placement
-    assert np.array_equal(again.operator.light_map, found.operator.light_map)
-    assert replace(again.operator, light_map=found.operator.light_map) == found.operator
+    assert again.optics.placement == found.operator.placement
+    assert np.array_equal(again.optics.light_map, found.operator.light_map)
+    assert replace(again.optics, light_map=found.operator.light_map) == found.operator
     assert again.record.verification == found.verification
     assert again.record.simulated_bench == capture.bench
     assert again.record.exposure_us == 235
@@ -60,7 +60,7 @@ def test_what_is_written_is_read(written: Calibration, capture: Capture, found: 
     )
 
 
-def test_the_preview_is_a_picture(written: Calibration) -> None:
+def test_the_preview_is_a_picture(written: SinglePixelCalibration) -> None:
     for name in ("photon_transfer.png", "operator.png"):
         with Image.open(written.path / name) as picture:
             assert picture.format == "PNG"
@@ -68,7 +68,7 @@ def test_the_preview_is_a_picture(written: Calibration) -> None:
             assert np.asarray(picture.convert("L")).std() > 5
 
 
-def test_existing_calibration_is_kept(written: Calibration, capture: Capture, found: SpcCalibration) -> None:
+def test_existing_calibration_is_kept(written: SinglePixelCalibration, capture: Capture, found: SpcCalibration) -> None:
     before = {path.name: path.read_bytes() for path in written.path.iterdir()}
     with pytest.raises(FileError, match="--force"):
         write_calibration(written.path, capture, found, "2027-01-01", force=False)
@@ -77,7 +77,7 @@ def test_existing_calibration_is_kept(written: Calibration, capture: Capture, fo
     assert read_calibration(written.path).record.created_utc == again.record.created_utc == "2027-01-01"
 
 
-def test_changed_and_missing_files(written: Calibration, tmp_path: Path) -> None:
+def test_changed_and_missing_files(written: SinglePixelCalibration, tmp_path: Path) -> None:
     with pytest.raises(FileError, match="no such calibration"):
         read_calibration(tmp_path / "absent")
     content = json.loads((written.path / "calibration.json").read_text())
@@ -99,7 +99,7 @@ def test_changed_and_missing_files(written: Calibration, tmp_path: Path) -> None
 
 
 def test_a_failed_calibration_never_replaces_an_earlier_one(
-    written: Calibration, capture: Capture, found: SpcCalibration
+    written: SinglePixelCalibration, capture: Capture, found: SpcCalibration
 ) -> None:
     before = {path.name: path.read_bytes() for path in written.path.iterdir()}
     again = write_calibration(written.path, capture, _failed(found), "2027-01-01", force=True)
@@ -118,7 +118,7 @@ def test_a_failed_calibration_never_replaces_an_earlier_one(
         (np.zeros((4, 4)), "values that are no light"),
     ],
 )
-def test_light_maps_that_are_none(written: Calibration, light: Any, said: str) -> None:
+def test_light_maps_that_are_none(written: SinglePixelCalibration, light: Any, said: str) -> None:
     arrays = dict(np.load(written.path / "arrays.npz")) | {"light_map": light}
     np.savez(written.path / "arrays.npz", **arrays)
     content = json.loads((written.path / "calibration.json").read_text())

@@ -1,0 +1,205 @@
+"""The bench verbs on objects: simulate, calibrate, fine-tune, reconstruct.  The command line is a thin face on them.
+
+Captures and calibrations are named by their folder or given as the objects that these functions return; without `out`
+nothing stays on disk.  Further keywords are settings of the run's modality: an unknown name lists them.
+"""
+
+import contextlib
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cidesign.calibration.base import AnyCalibration, Recorded
+from cidesign.calibration.faults import FaultName, parse_faults
+from cidesign.calibration.folder import stored_modality
+from cidesign.calibration.verify import Verification
+from cidesign.errors import InputError
+from cidesign.files import refuse_existing
+from cidesign.modality import modality
+from cidesign.runs import Run
+
+if TYPE_CHECKING:
+    from cidesign.bench_results import Written
+    from cidesign.physics.deepinv import EncoderPhysics
+    from cidesign.reconstruct.outcome import Reconstruction
+    from cidesign.reconstruct.student import Student
+
+# What stands in the place of the folder of something that was never written.
+IN_MEMORY = Path("(in memory)")
+Faults = Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Simulated:
+    """A simulated capture, and what is said of it."""
+
+    capture: Any
+    written: "Written"
+
+    @property
+    def printed(self) -> tuple[dict[str, Any], str]:
+        """The values for --json, and the lines for people."""
+        return self.written.value, self.written.text
+
+
+@dataclass(frozen=True)
+class Calibrated:
+    """A calibration, and what is said of it."""
+
+    calibration: AnyCalibration
+    written: "Written"
+
+    @property
+    def verification(self) -> Verification:
+        """What the calibration was checked against."""
+        return self.calibration.verification
+
+    @property
+    def printed(self) -> tuple[dict[str, Any], str]:
+        """The values for --json, and the lines for people."""
+        return self.written.value, self.written.text
+
+
+def simulate(
+    run: Run,
+    out: Path | None = None,
+    *,
+    faults: Faults | None = None,
+    scene: Path | None = None,
+    seed: int = 0,
+    force: bool = False,
+    **settings: Any,
+) -> Simulated:
+    """What the bench of a run would record of a scene; None: a procedural one, never a training image.
+
+    `faults`: what is wrong with the bench, by name and strength.  Raises `InputError` for a fault, a setting or a scene
+    that cannot be.
+    """
+    kind = modality(run.settings.modality)
+    bench = kind.bench()
+    given = bench.simulate_settings(**settings)
+    named = _faults(faults or {}, run)
+    with _folder(out, force) as folder:
+        written = bench.simulate(typed(run), folder, given, named, scene, seed, force)
+        capture = bench.read_capture(folder, bench.read_settings())
+    return Simulated(capture if out else replace(capture, path=IN_MEMORY), written)
+
+
+def open_capture(path: Path, run: Run, **settings: Any) -> Any:
+    """A capture of the bench of a run: a folder, a bare array of readings, or raw k-space of a scanner.
+
+    `settings`: which slice of a file, and the like.  Raises `FileError` for one that cannot be read.
+    """
+    bench = modality(run.settings.modality).bench()
+    return bench.read_capture(path, bench.read_settings(**settings))
+
+
+def calibrate(
+    run: Run, capture: Path | Recorded, out: Path | None = None, *, force: bool = False, **settings: Any
+) -> Calibrated:
+    """Calibrate the bench of a run from a capture, and verify on data that the fit did not use.
+
+    A calibration that failed is returned as well (see `verification`), and never takes the place of an earlier one.
+    """
+    bench = modality(run.settings.modality).bench()
+    given = bench.calibrate_settings(**settings)
+    if out is not None:
+        refuse_existing(out, force)
+    seen = bench.read_capture(capture, given) if isinstance(capture, Path) else capture
+    with _folder(out, force) as folder:
+        calibration, written = bench.calibrate(typed(run), seen, folder, given, force)
+    place = calibration.path if out else IN_MEMORY
+    return Calibrated(replace(calibration, path=place, design=run.design), written)
+
+
+def open_calibration(folder: Path, run: Run | None = None) -> AnyCalibration:
+    """A stored calibration of any modality, of the design of `run` where it is given.
+
+    Raises `FileError` for one that is missing, damaged, or not of the run's device or size.
+    """
+    name = stored_modality(folder) if run is None else run.settings.modality
+    found: AnyCalibration = modality(name).bench().read_calibration(folder)
+    if run is None:
+        return found
+    found.require_fitting(run.design)
+    return replace(found, design=run.design)
+
+
+def reconstruct(
+    run: Run,
+    capture: Path | Recorded,
+    calibration: Path | AnyCalibration,
+    out: Path | None = None,
+    *,
+    accept_failed: bool = False,
+    force: bool = False,
+    **settings: Any,
+) -> "Reconstruction":
+    """Images of a capture with the student of a run, beside baselines and with diagnostics; written where `out` says.
+
+    Raises `FileError` for a capture or a calibration that does not fit the run, and `LimitError` for a calibration that
+    failed its verification, or that the capture contradicts, unless `accept_failed`.
+    """
+    from cidesign.reconstruct import pipeline
+
+    bench = modality(run.settings.modality).bench()
+    given = bench.read_settings(**settings)
+    if out is not None:
+        refuse_existing(out, force)
+    seen = bench.read_capture(capture, given) if isinstance(capture, Path) else capture
+    told = bench.read_calibration(calibration) if isinstance(calibration, Path) else calibration
+    found = pipeline.reconstruct(bench.reconstructor(), typed(run), seen, told, accept_failed)
+    return found if out is None else found.write(out, force)
+
+
+def reconstruct_with_reader(
+    run: Run, capture: Path, reader: str, out: Path | None = None, *, force: bool = False, **settings: Any
+) -> "Reconstruction":
+    """Images of a capture of another kind, which takes no calibration; raises `InputError` for an unknown reader."""
+    kind = modality(run.settings.modality)
+    readers = kind.bench().readers
+    if reader not in readers:
+        known = ", ".join(("folder", *readers))
+        raise InputError(f"--reader {reader}: no such reader for a run of the modality {kind.name}; known are {known}")
+    given = readers[reader].settings(**settings)
+    if out is not None:
+        refuse_existing(out, force)
+    found = readers[reader].reconstruct(typed(run), capture, given)
+    return found if out is None else found.write(out, force)
+
+
+def typed(run: Run) -> Run:
+    """The run as one of its modality."""
+    kind = modality(run.settings.modality).run_type
+    return run if isinstance(run, kind) else kind(run.path)
+
+
+def _faults(faults: Faults, run: Run) -> dict[FaultName, float]:
+    return parse_faults(tuple(f"{name}={strength!r}" for name, strength in faults.items()), run.settings.modality)
+
+
+@contextlib.contextmanager
+def _folder(out: Path | None, force: bool) -> Iterator[Path]:
+    """The folder to write, or one that is gone afterwards."""
+    if out is not None:
+        refuse_existing(out, force)
+        yield out
+        return
+    with tempfile.TemporaryDirectory() as temporary:
+        yield Path(temporary) / "folder"
+
+
+def student(run: Run, calibration: AnyCalibration | None = None) -> "Student":
+    """The student of a run on arrays and tensors, told the design's operator, or a calibrated one."""
+    found: Student = modality(run.settings.modality).bench().student(typed(run), calibration)
+    return found
+
+
+def to_deepinv(run: Run, calibration: AnyCalibration | None = None) -> "EncoderPhysics":
+    """The operator of a run's design, or of a calibration, as the solvers of deepinv take their physics."""
+    from cidesign.physics.deepinv import EncoderPhysics
+
+    operator = student(run, calibration).operator
+    return EncoderPhysics(operator.encoder, operator.form.is_complex)

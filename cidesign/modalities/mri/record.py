@@ -1,0 +1,56 @@
+"""What the records of MRI reconstructions add to those of all."""
+
+from typing import Literal
+
+from cidesign.calibration.verify import Verification
+from cidesign.reconstruct.record import Count, Entry, Line, ReconstructionRecord
+from cidesign.records import Finite, NotNegative, Positive, Strict
+
+
+class LinesEntry(Entry):
+    """One set of lines and one way to images: how it explains the readings, and scores where there is a reference."""
+
+    lines: Line
+    reconstruction: Line
+    residual: NotNegative
+    chi_square_reduced: NotNegative
+    psnr_db: Finite | None = None
+    ssim: Finite | None = None
+    hfen_db: Finite | None = None
+
+
+class Verifications(Strict):
+    """That of the calibration, and that of the capture."""
+
+    calibration: Verification
+    capture: Verification
+
+
+class OrientationEntry(Strict):
+    """How the pictures were turned."""
+
+    transpose: bool
+    flip_vertical: bool
+    flip_horizontal: bool
+
+
+class HeldBack(Strict):
+    """The relative residual of lines that were held out, None where none were."""
+
+    unexplained: Finite | None
+    meaning: Line
+
+
+class MriRecord(ReconstructionRecord):
+    """Of raw k-space."""
+
+    verification: Verifications
+    capture_source: Line
+    sampling: Literal["prospective", "retrospective"]
+    reference: Line | None
+    acquired_lines: Count
+    acceleration: Positive
+    coils: Count
+    orientation: OrientationEntry
+    images: list[LinesEntry]
+    held_back: HeldBack

@@ -1,0 +1,155 @@
+"""From a capture and a calibration to images: one way for all modalities, each of which supplies two steps of it."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Generic, TypeVar
+
+from cidesign import __version__
+from cidesign.calibration.base import AnyCalibration, Recorded
+from cidesign.calibration.verify import Check, Judgement, Status, Verification, require_passed
+from cidesign.models.system import ImagingSystem
+from cidesign.reconstruct.fine_tuned import load_decoder_for
+from cidesign.reconstruct.outcome import Leaf, Reconstruction
+from cidesign.reconstruct.record import SCHEMA_VERSION, ReconstructionRecord
+from cidesign.records import now_utc
+from cidesign.runs import Run
+
+_RunT = TypeVar("_RunT", bound=Run)
+_CaptureT = TypeVar("_CaptureT", bound=Recorded)
+_CalibrationT = TypeVar("_CalibrationT", bound=AnyCalibration)
+_MeasuredT = TypeVar("_MeasuredT")
+_SolvedT = TypeVar("_SolvedT")
+
+# How a check that is no fault is remarked on, by its status.
+_REMARKS: dict[Status, str] = {"corrected": "{name}: {text}", "not checked": "{name}: not checked: {text}"}
+
+
+@dataclass(frozen=True)
+class Scene(Generic[_RunT, _CaptureT, _CalibrationT, _MeasuredT]):
+    """What is reconstructed: a capture that the calibration accepts, and what was measured of it."""
+
+    run: _RunT
+    capture: _CaptureT
+    calibration: _CalibrationT
+    measured: _MeasuredT
+    verification: Verification
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What a modality says of its images: files, a table, and the fields that its record adds to the common ones."""
+
+    leaves: Sequence[Leaf]
+    heading: str
+    rows: list[tuple[str, ...]]
+    header: tuple[str, ...]
+    entries: Mapping[str, Any]
+    notes: list[str]
+    pictures: Mapping[str, Callable[[], bytes]]
+    map_leaves: Sequence[Leaf] = field(default_factory=list)
+
+
+class Reconstructor(ABC, Generic[_RunT, _CaptureT, _CalibrationT, _MeasuredT, _SolvedT]):
+    """The two steps that differ between modalities."""
+
+    record: ClassVar[type[ReconstructionRecord]]
+    # Checks of these statuses are remarked on, beside warnings and failures.
+    remarked: ClassVar[tuple[Status, ...]] = ()
+
+    @abstractmethod
+    def solve(
+        self, scene: Scene[_RunT, _CaptureT, _CalibrationT, _MeasuredT], system: ImagingSystem
+    ) -> tuple[_SolvedT, list[Check]]:
+        """The images, and what they themselves show to be wrong."""
+
+    @abstractmethod
+    def diagnose(
+        self, scene: Scene[_RunT, _CaptureT, _CalibrationT, _MeasuredT], system: ImagingSystem, solved: _SolvedT
+    ) -> Findings:
+        """How far the images can be trusted."""
+
+
+def reconstruct(
+    steps: Reconstructor[Any, Any, Any, Any, Any],
+    run: Run,
+    capture: Recorded,
+    calibration: AnyCalibration,
+    accept_failed: bool = False,
+) -> Reconstruction:
+    """Reconstruct a capture with the student of a run and with baselines.
+
+    Raises `FileError` for a capture or a calibration that does not fit the run, and `LimitError` for a calibration that
+    failed its verification, or that the capture contradicts, unless `accept_failed`.
+    """
+    gate = _Gate(steps.remarked, capture, accept_failed)
+    accepted = require_passed(calibration.path, calibration.verification, accept_failed)
+    examined = calibration.examine(capture, run.design)
+    gate.notes += [*examined.notes, *accepted]
+    gate.require(examined.verification.checks)
+    measured, checks = examined.measure()
+    gate.require(checks)
+    system, remarks = load_decoder_for(run, calibration.path)
+    scene = Scene(run, capture, calibration, measured, examined.verification)
+    solved, checks = steps.solve(scene, system)
+    gate.require(checks)
+    found = steps.diagnose(scene, system, solved)
+    verification = examined.verification.model_copy(update={"checks": gate.checks})
+    judgement = Judgement(calibration.verification, verification, examined.same)
+    record = steps.record.model_validate(
+        {
+            **common_entries(run, str(capture.path), [*gate.notes, *remarks, *calibration.notes, *found.notes]),
+            "calibration": str(calibration.path),
+            "verification": calibration.verification,
+            "checks": gate.checks,
+            **judgement.entry,
+            **found.entries,
+        }
+    )
+    return Reconstruction(
+        leaves=found.leaves,
+        record=record,
+        heading=found.heading,
+        rows=found.rows,
+        header=found.header,
+        pictures=found.pictures,
+        judgement=judgement,
+        map_leaves=found.map_leaves,
+    )
+
+
+def common_entries(run: Run, capture: str, notes: Sequence[str]) -> dict[str, Any]:
+    """What the records of all reconstructions say, whatever was captured; each note once."""
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "kind": "reconstruction",
+        "modality": run.settings.modality,
+        "cidesign_version": __version__,
+        "created_utc": now_utc(),
+        "run": str(run.path),
+        "design_digest": run.design.design_digest,
+        "capture": capture,
+        "notes": list(dict.fromkeys(notes)),
+    }
+
+
+@dataclass
+class _Gate:
+    """All checks so far, and what is to be said of them."""
+
+    remarked: tuple[Status, ...]
+    capture: Recorded
+    accept_failed: bool
+    checks: list[Check] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def require(self, checks: list[Check]) -> None:
+        """Raise `LimitError` where one of these failed."""
+        self.checks += checks
+        found = Verification(score=None, score_meaning="checks of this capture", checks=checks)
+        self.notes += require_passed(self.capture.path, found, self.accept_failed)
+        self.notes += [
+            _REMARKS[check.status].format(name=check.name, text=check.text)
+            for check in checks
+            if check.status in self.remarked
+        ]
