@@ -28,7 +28,7 @@ from cidesign.runs import Run, library_versions, write_record
 RUNS: dict[str, tuple[type[Run], dict[str, Any]]] = {
     "single-pixel": (SinglePixelRun, {"side": 16, "patterns": 60, "read_noise_photoelectrons": 50.0}),
     "cassi": (CassiRun, {"side": 24}),
-    "mri": (MriRun, {"side": 48, "acquired": 24, "calibration": 10, "coils": 2}),
+    "mri": (MriRun, {"side": 48, "acquired": 24, "acs_lines": 10, "coils": 2}),
 }
 
 
