@@ -5,12 +5,15 @@ import warnings
 from typing import Any
 
 from cidesign.io.child import Refused
+from cidesign.io.dicom import MAGIC, PREAMBLE_BYTES
 
 GREY, INVERTED, PALETTE = ("MONOCHROME1", "MONOCHROME2"), "MONOCHROME1", "PALETTE COLOR"
 HOW_TO_UNPACK = (
     "install a plugin of pydicom for it (pip install pylibjpeg pylibjpeg-libjpeg pylibjpeg-openjpeg), or decompress it "
     "(gdcmconv --raw)"
 )
+# 0002 (of the file) and 0008 (of the object), in either byte order.
+FIRST_GROUPS = (b"\2\0", b"\0\2", b"\x08\0", b"\0\x08")
 ALLOCATED_BITS = (1, 8, 16, 32)
 # What Siemens, GE and Philips write as the third value of Image Type, and what enhanced files have a field for.
 PARTS = {"P": "PHASE", "PHASE": "PHASE", "PHASE MAP": "PHASE", "R": "REAL", "REAL": "REAL", "I": "IMAGINARY",
@@ -26,10 +29,9 @@ def answer(request: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     import numpy as np
 
     warnings.simplefilter("ignore")  # what matters of a header is checked here
-    # Without force, a file that only begins like DICOM is refused; many exports leave the preamble out.
+    _require_beginning(request["path"])
+    # `force`: many exports leave the preamble out.
     data = pydicom.dcmread(request["path"], force=True)
-    if not data.preamble and "SOPClassUID" not in data and "Rows" not in data:
-        raise Refused("not a DICOM file, whatever its name says")
     if "PixelData" not in data:
         floating = [name for name in ("FloatPixelData", "DoubleFloatPixelData") if name in data]
         if floating:
@@ -53,6 +55,14 @@ def answer(request: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     position_mm = np.array([_position(data, frame, count) for frame in range(count)], dtype=np.float64)
     arrays = {"stored": frames, "slope": slope, "intercept": intercept, "position_mm": position_mm}
     return head, {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+
+
+def _require_beginning(path: str) -> None:
+    """Raise `Refused` unless there is a preamble, or the first element is one that such files begin with."""
+    with open(path, "rb") as stream:
+        start = stream.read(PREAMBLE_BYTES + len(MAGIC))
+    if start[PREAMBLE_BYTES:] != MAGIC and start[:2] not in FIRST_GROUPS:
+        raise Refused("not a DICOM file, whatever its name says")
 
 
 def _what(data: Any) -> str:

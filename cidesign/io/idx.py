@@ -11,8 +11,9 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -84,7 +85,7 @@ def labels_beside(path: Path) -> Path | None:
 
 
 @contextmanager
-def _unpacked(path: Path) -> Iterator[BinaryIO]:
+def _unpacked(path: Path) -> Iterator[BufferedReader]:
     import gzip
 
     with path.open("rb") as raw:
@@ -94,10 +95,10 @@ def _unpacked(path: Path) -> Iterator[BinaryIO]:
             yield raw
             return
         with gzip.GzipFile(fileobj=raw) as stream:
-            yield cast(BinaryIO, stream)
+            yield cast(BufferedReader, stream)
 
 
-def _header(path: Path, stream: BinaryIO) -> _Header | None:
+def _header(path: Path, stream: BufferedReader) -> _Header | None:
     """None for another format; raises `FileError` for axes that cannot be."""
     magic = stream.read(4)
     if len(magic) < 4 or magic[:2] != b"\0\0" or magic[2] not in TYPES or not 1 <= magic[3] <= MAX_AXES:
@@ -115,13 +116,13 @@ def _header(path: Path, stream: BinaryIO) -> _Header | None:
     return _Header(dtype, shape, size_bytes)
 
 
-def _content(stream: BinaryIO, wanted: int) -> tuple[bytes, int]:
+def _content(stream: BufferedReader, wanted: int) -> tuple[bytes, int]:
     """Up to one byte more than `wanted`, as much as there is, and how much that is."""
     parts: list[bytes] = []
     found = 0
     # A gzip file that is cut off ends in an EOFError: what came before is counted.
     with suppress(EOFError):
-        while found <= wanted and (part := stream.read(min(CHUNK_BYTES, wanted + 1 - found))):
+        while found <= wanted and (part := stream.read1(min(CHUNK_BYTES, wanted + 1 - found))):
             parts.append(part)
             found += len(part)
     return b"".join(parts), found

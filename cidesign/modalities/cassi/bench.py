@@ -64,8 +64,8 @@ def simulate_cassi(
 
     Lengths in `_px` are code pixels; `photoelectrons_full_scale` (behind an open mask and a white scene, in a pixel
     of the code's size) and `read_noise_photoelectrons` None: as the run.  `seed` draws noise and scene, `detector_seed`
-    the pixels of the detector: captures of one bench share it.  `scene`: reflectances (L, H, W) from 0 to 1 as .npy;
-    None: a procedural cube, never a training one.
+    the pixels of the detector: captures of one bench share it.  `scene`: reflectances (L, H, W) from 0 to 1 as .npy,
+    or a cube with its wavelengths in any file that is read for training; None: a procedural cube, never a training one.
     """
     given = dict(locals())
     from cidesign.calibration.cassi.capture import write_cassi_capture
@@ -75,13 +75,15 @@ def simulate_cassi(
 
     refuse_existing(folder, force)
     bands_nm = run.profile.spectrograph.wavelengths_nm.value
-    cube = _scene(scene, (len(bands_nm), *run.design.levels.shape), bands_nm, seed)
+    cube, remarks = _scene(scene, (len(bands_nm), *run.design.levels.shape), bands_nm, seed)
     twin = CassiTwin(run.design, run.profile, _twin_settings(run, given), faults)
     name = str(scene) if scene else f"procedural, seed {seed}, of {SCENE_CANDIDATES} the one with most contrast"
     record = twin.record(now_utc(), name)
     write_cassi_capture(folder, record, twin.arrays(cube), force)
     value = {"capture": str(folder), "run": str(run.path), **record.model_dump(mode="json", include={"bench"})}
-    return value, f"{folder}: simulated bench\n{_bench_table(record, twin.size)}"
+    value["notes"] = remarks
+    text = f"{folder}: simulated bench\n{_bench_table(record, twin.size)}"
+    return value, "\n".join([text, *(f"note: {remark}" for remark in remarks)])
 
 
 def _twin_settings(run: "CassiRun", given: dict[str, Any]) -> "TwinSettings":
@@ -117,7 +119,9 @@ def _bench_table(record: "CassiCaptureRecord", size: tuple[int, int]) -> str:
     return table(rows)
 
 
-def _scene(path: Path | None, shape: tuple[int, ...], bands_nm: list[float], seed: int) -> "NDArray[np.float64]":
+def _scene(
+    path: Path | None, shape: tuple[int, ...], bands_nm: list[float], seed: int
+) -> "tuple[NDArray[np.float64], list[str]]":
     import numpy as np
 
     from cidesign.errors import InputError
@@ -128,14 +132,27 @@ def _scene(path: Path | None, shape: tuple[int, ...], bands_nm: list[float], see
         if shape[1] == shape[2]:
             cubes = spectral_dead_leaves(SCENE_CANDIDATES, shape[1], bands_nm, seed + SCENE_SEED_OFFSET) / 255.0
             # Many crops are nearly flat or dark; the one with most contrast shows most, and is among the hardest.
-            return np.asarray(cubes[cubes.std(axis=(1, 2, 3)).argmax()])
+            return np.asarray(cubes[cubes.std(axis=(1, 2, 3)).argmax()]), []
         raise InputError(f"the mask has {shape[1]} x {shape[2]} pixels; give a cube of that size with --scene")
+    # An array of the mask's size in the bands of the camera is the scene itself; a cube says which bands it has.
+    if path.suffix.lower() == ".npy" and not path.with_suffix(".json").is_file():
+        return _reflectances(path, shape), []
+    from cidesign.modalities.cassi.data.images import read_cube_scene
+
+    return read_cube_scene(path, (shape[1], shape[2]), bands_nm)
+
+
+def _reflectances(path: Path, shape: tuple[int, ...]) -> "NDArray[np.float64]":
+    import numpy as np
+
+    from cidesign.errors import InputError
     from cidesign.io.npy import read_npy
 
     cube = read_npy(path, "scene")
     if cube.shape != shape or cube.dtype.kind not in "iuf":
         raise InputError(
-            f"{path}: {cube.dtype} of shape {cube.shape}; a scene has bands, rows and columns {shape}, values 0 to 1"
+            f"{path}: {cube.dtype} of shape {cube.shape}; a scene has bands, rows and columns {shape}, values 0 to 1; "
+            f"a cube of other bands or size tells its wavelengths in {path.with_suffix('.json').name}"
         )
     numbers = cube.astype(np.float64)
     if not np.isfinite(numbers).all() or numbers.min() < 0 or numbers.max() > 1:
