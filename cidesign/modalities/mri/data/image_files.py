@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from cidesign.calibration.mri.kspace import centred_ifft
 from cidesign.errors import FileError
 from cidesign.files import load_npz
+from cidesign.io.arrays import float64_of
 from cidesign.io.dicom import DICOM_SUFFIXES, read_dicom
 from cidesign.io.hdf5 import HDF5_SUFFIXES, hdf5_datasets, read_hdf5
 from cidesign.io.kinds import suffix_of
@@ -122,7 +123,7 @@ def _from_dicom(path: Path) -> MriVolume:
         raise FileError(f"{path}: holds {found.part.lower()} images; magnitudes are read from DICOM files")
     if found.stored.ndim != 3:
         raise FileError(f"{path}: its pictures are in colour; slices of MR are grey")
-    values = found.stored * found.slope[:, None, None] + found.intercept[:, None, None]
+    values = float64_of(found.stored) * found.slope[:, None, None] + found.intercept[:, None, None]
     return MriVolume(_checked_images(path, values), (), found.series, tuple(found.position_mm.tolist()))
 
 

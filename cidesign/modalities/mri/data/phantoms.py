@@ -224,4 +224,6 @@ class SyntheticPhase:
     def of(self, digest: str, turn: int = 0) -> NDArray[np.complex64]:
         """exp(i phase) (side, side) of the image of a hexadecimal `digest`, another one for each `turn`."""
         rng = np.random.default_rng([self._seed, int(digest, 16), turn])
-        return np.exp(1j * smooth_phase(rng, self._field, self._side)).astype(np.complex64)
+        phase = smooth_phase(rng, self._field, self._side)
+        turned: NDArray[np.complex64] = np.exp(np.complex64(1j) * phase).astype(np.complex64)
+        return turned
