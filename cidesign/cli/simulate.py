@@ -15,7 +15,8 @@ from cidesign.cli.output import force_option, json_option, next_step, note, quot
 @click.option(
     "--scene",
     type=click.Path(path_type=Path),
-    help="What to look at: a picture, a cube or an MR image [default: a procedural one, never a training image].",
+    help="What to look at: a picture, cube or slice in any file that --data takes [default: a procedural one, never a "
+    "training image].",
 )
 @click.option(
     "--bench",

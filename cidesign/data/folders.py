@@ -44,6 +44,8 @@ class _Seen:
     dtype: np.dtype[np.generic]
     range: Range
     digest: str
+    scene: str
+    task: int | None
     white: float = 0.0
 
 
@@ -57,7 +59,8 @@ def read_folder(folder: Path, side: int, train: int, validation: int, seed: int)
     survey = _Survey(folder)
     parts = survey.split()
     wanted = [(parts[0], train, (seed, 0)), (parts[1], validation, (seed, 1))]
-    crops = survey.crops(side, wanted)
+    crops, origins = survey.crops(side, wanted)
+    labels = survey.labels(origins)
     refuse_flat(folder, crops[0])
     survey.notes |= remark_on_flat("training", crops[0]) | remark_on_flat("validation", crops[1])
     trained = frozenset(survey.pictures[index].digest for index in range(len(survey.pictures)) if index not in parts[1])
@@ -66,9 +69,8 @@ def read_folder(folder: Path, side: int, train: int, validation: int, seed: int)
         survey.notes.add(
             f"{copies} of {len(parts[1])} pictures for validation are copies of others that are trained on"
         )
-    return TrainingSet(
-        crops[0], crops[1], len(survey.pictures), tuple(survey.skipped), tuple(sorted(survey.notes)), trained
-    )
+    skipped, notes = tuple(survey.skipped), tuple(sorted(survey.notes))
+    return TrainingSet(crops[0], crops[1], len(survey.pictures), skipped, notes, trained, labels)
 
 
 def measure_folder(path: Path, side: int, count: int, seed: int, trained: frozenset[str]) -> MeasuredSet:
@@ -79,7 +81,7 @@ def measure_folder(path: Path, side: int, count: int, seed: int, trained: frozen
     survey = _Survey(path)
     chosen, held_out = not_trained_on([one.digest for one in survey.pictures], trained)
     each = images_of_each(len(chosen), count, side * side)
-    (crops,) = survey.crops(side, [(chosen, each * len(chosen), (seed, 2))])
+    (crops,), _ = survey.crops(side, [(chosen, each * len(chosen), (seed, 2))])
     survey.notes |= remark_on_flat("measured", crops)
     left_out = len(survey.pictures) - len(chosen)
     return MeasuredSet(
@@ -159,11 +161,11 @@ class _Survey:
             raise InputError(
                 f"{self.path}: one picture is not enough (one is held out for validation); add more{others}"
             )
-        # An array's pictures are scenes of their own, a TIFF's pages show one.
-        scenes: dict[tuple[int, int], list[int]] = {}
+        # An array's pictures are scenes of their own, a TIFF's pages show one, and so do the files of a DICOM series.
+        scenes: dict[str | tuple[int, int], list[int]] = {}
         for index, one in enumerate(self.pictures):
             together = one_scene(self.files[one.file])
-            scenes.setdefault((one.file, 0 if together else one.number), []).append(index)
+            scenes.setdefault(one.scene or (one.file, 0 if together else one.number), []).append(index)
         groups = list(scenes.values())
         if len(groups) > 1:
             kept = kept_for_validation(len(groups))
@@ -173,14 +175,30 @@ class _Survey:
             )
         count = len(self.pictures)
         start = count - max(1, count // HELD_OUT)
+        first = self.pictures[start]
+        what = (
+            "a single series: its files" if len({one.file for one in self.pictures}) > 1 else "a single file: its pages"
+        )
         self.notes.add(
-            f"a single file: its pages from {self.pictures[start].label} on are kept for validation; pages of one "
+            f"{what} from {first.label or self._name(first.file)} on are kept for validation; pages of one "
             "scene are alike, and other scenes may be harder"
         )
         return list(range(start - (1 if count >= GAP_FROM_PAGES else 0))), list(range(start, count))
 
-    def crops(self, side: int, parts: list[tuple[list[int], int, tuple[int, int]]]) -> list[NDArray[np.uint8]]:
-        """Crops (M, side, side) of several parts: numbers of pictures, how many crops, and a seed."""
+    def labels(self, pictures: list[NDArray[np.intp]]) -> tuple[NDArray[np.int64], ...] | None:
+        """The labels (M,) of crops, by the pictures that they are from; None unless every picture has one."""
+        tasks = [one.task for one in self.pictures if one.task is not None]
+        if len(tasks) < len(self.pictures):
+            if tasks:
+                self.notes.add(f"{len(tasks)} of {len(self.pictures)} pictures have labels: none are kept")
+            return None
+        return tuple(np.array(tasks, dtype=np.int64)[which] for which in pictures)
+
+    def crops(
+        self, side: int, parts: list[tuple[list[int], int, tuple[int, int]]]
+    ) -> tuple[list[NDArray[np.uint8]], list[NDArray[np.intp]]]:
+        """Crops (M, side, side) of several parts (numbers of pictures, how many crops, a seed), and their pictures."""
+        origins = [np.empty(count, dtype=np.intp) for _, count, _ in parts]
         images = [np.empty((count, side, side), dtype=np.uint8) for _, count, _ in parts]
         wanted: dict[int, dict[int, list[tuple[int, Window]]]] = {}
         for part, (chosen, count, seed) in enumerate(parts):
@@ -190,10 +208,11 @@ class _Survey:
             for index, cuts in zip(chosen, windows(shapes, side, count, seed), strict=True):
                 of_file = wanted.setdefault(self.pictures[index].file, {})
                 of_file.setdefault(index, []).extend([(part, window) for window in cuts])
+                origins[part][[window.image for window in cuts]] = index
         for file in sorted(wanted):
             here = [(self.pictures[index], cuts) for index, cuts in wanted[file].items()]
             self._cut(file, side, {seen.number: (seen, cuts) for seen, cuts in here if cuts}, images)
-        return images
+        return images, origins
 
     def _cut(
         self,
@@ -233,4 +252,6 @@ def _seen(file: int, number: int, picture: Picture) -> _Seen:
         dtype=values.dtype,
         range=found,
         digest=content_digest(values),
+        scene=picture.scene,
+        task=picture.task,
     )

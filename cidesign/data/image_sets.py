@@ -18,7 +18,8 @@ MAX_MEASURED_BYTES = 4_000_000_000
 class TrainingSet:
     """Images (M, ...) for training and for validation, from different scenes, and what was left out and why.
 
-    `trained` holds the digests of all pictures that are not kept for validation.
+    `trained` holds the digests of all pictures that are not kept for validation; `labels` the classes (M,) of both
+    kinds of images, where the source has one for every picture.
     """
 
     train: NDArray[Any]
@@ -27,6 +28,7 @@ class TrainingSet:
     skipped: tuple[str, ...]
     notes: tuple[str, ...]
     trained: frozenset[str]
+    labels: tuple[NDArray[np.int64], ...] | None = None
 
 
 @dataclass(frozen=True)

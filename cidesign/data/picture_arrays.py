@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from cidesign.data.picture_labels import Labels, labels_of
 from cidesign.errors import FileError
 from cidesign.io.arrays import float64_of
 from cidesign.records import shown
@@ -29,12 +30,16 @@ EXPLICIT = "(1, H, W) for one picture, (N, H, W, 1) or (N, H, W, 3) for N of the
 class Picture:
     """A grey picture (H, W) in the numbers of its file.
 
-    `label` tells it from the others of the file ("" when there is only one); those of one `scale` share a white level.
+    `label` tells it from the others of the file ("" when there is only one); those of one `scale` share a white level,
+    and those of one `scene` ("": of one file) show the same thing.  `task` is the number of its class, where the file
+    says it.
     """
 
     values: NDArray[np.generic]
     label: str = ""
     scale: str = ""
+    scene: str = ""
+    task: int | None = None
 
 
 def grey(picture: NDArray[np.generic]) -> NDArray[np.generic]:
@@ -49,25 +54,28 @@ def grey(picture: NDArray[np.generic]) -> NDArray[np.generic]:
     return luma.astype(picture.dtype) if picture.dtype.kind == "f" else np.round(luma).astype(picture.dtype)
 
 
-def pictures_of_arrays(path: Path, arrays: Mapping[str, NDArray[np.generic]], notes: list[str]) -> Iterator[Picture]:
+def pictures_of_arrays(
+    path: Path, arrays: Mapping[str, NDArray[np.generic]], notes: list[str], count_last: bool = False
+) -> Iterator[Picture]:
     """The pictures of named arrays: (H, W), (N, H, W), with channels last or (N, C, H, W), or one a row (N, s * s).
 
-    Arrays that are no pictures are left out with a remark.  Raises `FileError` when no array is one, with the reasons.
+    Arrays that are no pictures are left out with a remark; labels among them, one for each picture, go with the
+    pictures.  With `count_last` (as MATLAB's users have it) the number of the picture may also be the last axis.
+    Raises `FileError` when no array is one, with the reasons.
     """
     stacks: dict[str, NDArray[np.generic]] = {}
     others: dict[str, str] = {}
     for name, array in arrays.items():
-        found = _stack(array)
+        found = _stack(array, count_last)
         if isinstance(found, str):
             others[name] = found
         else:
             stacks[name] = found
-    counts = {stack.shape[0] for name, stack in stacks.items() if arrays[name].ndim > 2}
-    for name in [name for name, array in arrays.items() if name in stacks and array.ndim == 2]:
-        if arrays[name].shape[0] in counts:
-            others[name] = f"{arrays[name].shape} has a row for every picture of another array"
-            del stacks[name]
+    _leave_out_tables(arrays, stacks, others)
     alone = len(arrays) == 1
+    labels = {name: labels_of(name, len(stack), {o: arrays[o] for o in others}) for name, stack in stacks.items()}
+    kept = {found.name for found in labels.values() if found is not None}
+    others = {name: f"{why}{'; kept for tasks' if name in kept else ''}" for name, why in others.items()}
     reasons = [reason if alone else f"`{name}`: {reason}" for name, reason in others.items()]
     if not stacks:
         raise FileError(f"{path}: {shown(reasons) if reasons else 'it holds no array'}")
@@ -78,12 +86,34 @@ def pictures_of_arrays(path: Path, arrays: Mapping[str, NDArray[np.generic]], no
         if arrays[name].ndim == 2 and len(stack) > 1:
             size = f"{stack.shape[1]} x {stack.shape[2]}"
             notes.append(f"{arrays[name].shape} is read as {len(stack)} pictures of {size}, one a row")
-        for number, picture in enumerate(stack):
-            label = "" if alone and len(stack) == 1 else f"{'' if alone else name}[{number}]"
-            yield Picture(grey(picture), label, name)
+        yield from _numbered(name, stack, alone, labels[name])
 
 
-def _stack(array: NDArray[np.generic]) -> NDArray[np.generic] | str:
+def _numbered(name: str, stack: NDArray[np.generic], alone: bool, labels: Labels | None) -> Iterator[Picture]:
+    for number, picture in enumerate(stack):
+        label = "" if alone and len(stack) == 1 else f"{'' if alone else name}[{number}]"
+        yield Picture(grey(picture), label, name, task=None if labels is None else int(labels.values[number]))
+
+
+def _leave_out_tables(
+    arrays: Mapping[str, NDArray[np.generic]], stacks: dict[str, NDArray[np.generic]], others: dict[str, str]
+) -> None:
+    """A matrix with a row or a column for every picture of another array is a table about them, and so is one picture
+    as high as there are others."""
+    counts = {len(stack) for name, stack in stacks.items() if arrays[name].ndim > 2 and len(stack) > 1}
+    for name in list(stacks):
+        shape = arrays[name].shape
+        one = len(shape) == 3 and len(stacks[name]) == 1 and shape[0] != 1
+        if shape[0] in counts and (len(shape) == 2 or one):
+            others[name] = f"{shape} has a row for every picture of another array"
+        elif len(shape) == 2 and shape[1] in counts:
+            others[name] = f"{shape} has a column for every picture of another array"
+        else:
+            continue
+        del stacks[name]
+
+
+def _stack(array: NDArray[np.generic], count_last: bool) -> NDArray[np.generic] | str:
     """An array as pictures (N, H, W) or (N, H, W, C), or why it is not."""
     shape = array.shape
     if array.dtype.kind not in "uifb":
@@ -93,11 +123,13 @@ def _stack(array: NDArray[np.generic]) -> NDArray[np.generic] | str:
     if array.ndim == 2:
         return _bare(array)
     if array.ndim == 3:
-        return _three_axes(array)
+        return _three_axes(array, count_last)
     if array.ndim == 4 and shape[-1] in (1, *COLOURS):
         return _large_enough(array)
     if array.ndim == 4 and shape[1] in (1, *COLOURS):
         return _large_enough(np.moveaxis(array, 1, -1))
+    if array.ndim == 4 and shape[2] in (1, *COLOURS) and count_last:
+        return _large_enough(np.moveaxis(array, -1, 0))
     return f"{shape} is no picture and no stack of pictures; give {EXPLICIT}"
 
 
@@ -170,7 +202,7 @@ def _flat_layout(array: NDArray[np.generic]) -> tuple[NDArray[np.generic] | None
     return None, False
 
 
-def _three_axes(array: NDArray[np.generic]) -> NDArray[np.generic] | str:
+def _three_axes(array: NDArray[np.generic], count_last: bool) -> NDArray[np.generic] | str:
     shape = array.shape
     if shape[0] == 1:
         return _large_enough(array)
@@ -184,6 +216,8 @@ def _three_axes(array: NDArray[np.generic]) -> NDArray[np.generic] | str:
             f"(H, W, {shape[0]}) or ({shape[0]}, H, W, 1)"
         )
     if shape[0] == shape[1] != shape[2] or _last_counts(array):
+        if count_last:
+            return _large_enough(np.moveaxis(array, -1, 0))
         return (
             f"{shape} looks like {shape[2]} pictures of {shape[0]} x {shape[1]}; the number of the picture comes "
             "first: use numpy.moveaxis(array, -1, 0), or say by a fourth axis, (N, H, W, 1), that it does"

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from cidesign.data.folders import measure_folder, read_folder
@@ -23,6 +24,7 @@ class TrainingImages:
 
     uint8 holds 255 times the value; float16 the value itself (real and imaginary part of complex images).
     `trained` holds the digests of the pictures that are trained on; procedural images have none.
+    `labels`: the classes (M,) of the images for training and of those for validation, where the source has them.
     """
 
     train: NDArray[Any]
@@ -31,6 +33,7 @@ class TrainingImages:
     skipped: tuple[str, ...]
     notes: tuple[str, ...]
     trained: frozenset[str] = frozenset()
+    labels: tuple[NDArray[np.int64], ...] | None = None
 
     @property
     def digest(self) -> str:
@@ -64,7 +67,7 @@ def training_pictures(settings: TrainingSettings) -> TrainingImages:
     found = read_folder(Path(settings.data), settings.side, settings.images, settings.validation_images, settings.seed)
     description = f"{settings.images} crops of {found.pictures} pictures below {settings.data}"
     train, validation = found.train[:, None], found.validation[:, None]
-    return TrainingImages(train, validation, description, found.skipped, found.notes, found.trained)
+    return TrainingImages(train, validation, description, found.skipped, found.notes, found.trained, found.labels)
 
 
 def measured_pictures(settings: TrainingSettings, path: Path, trained: frozenset[str]) -> MeasuredSet:

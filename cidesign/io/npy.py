@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from cidesign.errors import FileError
 from cidesign.files import MAX_ARRAY_BYTES
+from cidesign.io.kinds import suffix_of
 
 
 def find_data(path: Path, suffixes: tuple[str, ...], what: str) -> list[Path]:
@@ -18,25 +19,17 @@ def find_data(path: Path, suffixes: tuple[str, ...], what: str) -> list[Path]:
     Raises `FileError` when there is none; `what` is their role in errors.
     """
     if path.is_file():
-        if path.suffix.lower() not in suffixes and not _double_suffix(path, suffixes):
+        if suffix_of(path, suffixes) not in suffixes:
             raise FileError(
                 f"{path}: {path.suffix or 'nameless'} files are not read as {what}; use {_listed(suffixes)}"
             )
         return [path]
     if not path.is_dir():
         raise FileError(f"{path}: no such file or folder of {what}; leave --data out for procedural data")
-    found = sorted(
-        entry
-        for entry in path.rglob("*")
-        if (entry.suffix.lower() in suffixes or _double_suffix(entry, suffixes)) and entry.is_file()
-    )
+    found = sorted(entry for entry in path.rglob("*") if entry.is_file() and suffix_of(entry, suffixes) in suffixes)
     if not found:
         raise FileError(f"{path}: no {what} below this folder; looked for {_listed(suffixes)}")
     return found
-
-
-def _double_suffix(path: Path, suffixes: tuple[str, ...]) -> bool:
-    return "".join(path.suffixes[-2:]).lower() in suffixes
 
 
 def _listed(suffixes: tuple[str, ...]) -> str:

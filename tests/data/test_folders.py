@@ -1,11 +1,15 @@
 """Images from a folder: every format and bit depth, corrupt files named and skipped."""
 
+import gzip
+import struct
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 import tifffile
 from PIL import Image
+from scipy.io import savemat
 
 from cidesign.data.folders import find_images, measure_folder, read_folder
 from cidesign.errors import FileError, InputError
@@ -286,3 +290,60 @@ def test_cases_without_contrast_and_with_labels() -> None:
     assert palette.train.mean() == pytest.approx(130.7, abs=2)
     assert palette.train.std() == pytest.approx(13.2, abs=1.5)
     assert read_folder(CASES / "14_training_tiff" / "lzw", 64, 40, 10, 1).pictures == 4
+
+
+def _write_idx(path: Path, values: np.ndarray) -> None:
+    header = bytes([0, 0, 8, values.ndim]) + struct.pack(f">{values.ndim}I", *values.shape)
+    path.write_bytes(gzip.compress(header + values.tobytes()) if path.suffix == ".gz" else header + values.tobytes())
+
+
+def test_labels_stay_with_their_crops(tmp_path: Path) -> None:
+    """The value of a picture is its label, and so must be that of every crop."""
+    labels = np.arange(60, dtype=np.uint8) % 4
+    pictures = np.where(CHECKS, 60 * labels[:, None, None] + 50, 0).astype(np.uint8)
+    (tmp_path / "idx").mkdir()
+    _write_idx(tmp_path / "idx" / "train-images-idx3-ubyte.gz", pictures[:40])
+    _write_idx(tmp_path / "idx" / "train-labels-idx1-ubyte", labels[:40])
+    _write_idx(tmp_path / "idx" / "t10k-images-idx3-ubyte", pictures[40:])
+    _write_idx(tmp_path / "idx" / "t10k-labels-idx1-ubyte.gz", labels[40:])
+    np.savez(tmp_path / "a.npz", images=pictures, labels=labels[:, None])
+    savemat(tmp_path / "a.mat", {"set": {"X": np.moveaxis(pictures, 0, -1), "y": labels}})
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["images"], file["labels"] = pictures, np.eye(4)[labels]
+    for name in ("idx", "a.npz", "a.mat", "a.h5"):
+        found = read_folder(tmp_path / name, 16, 100, 30, 1)
+        assert (found.pictures, found.skipped) == (60, ()), name
+        assert found.labels is not None
+        for crops, kept in zip((found.train, found.validation), found.labels, strict=True):
+            np.testing.assert_array_equal((crops.max(axis=(1, 2)) - 50) // 60, kept)
+    assert read_folder(tmp_path / "idx" / "t10k-images-idx3-ubyte", 16, 9, 3, 1).pictures == 20
+    np.save(tmp_path / "idx" / "other.npy", pictures[0])
+    mixed = read_folder(tmp_path / "idx", 16, 9, 3, 1)
+    assert mixed.labels is None
+    assert "60 of 61 pictures have labels: none are kept" in mixed.notes
+
+
+def test_idx_files_that_cannot_be_trained_on(tmp_path: Path) -> None:
+    pictures = np.where(CHECKS, np.arange(50, 250, 10)[:, None, None], 0).astype(np.uint8)
+    _write_idx(tmp_path / "t10k-labels-idx1-ubyte", np.arange(20, dtype=np.uint8))
+    with pytest.raises(FileError, match="holds 20 labels and no pictures; give the file of images"):
+        read_folder(tmp_path, 16, 9, 3, 1)
+    _write_idx(tmp_path / "t10k-images-idx3-ubyte", pictures[:19])
+    found = read_folder(tmp_path, 16, 9, 3, 1)
+    assert (found.pictures, found.labels) == (19, None)
+    assert any(
+        "t10k-labels-idx1-ubyte are left out: not one whole number for each of 19" in note for note in found.notes
+    )
+    whole = (tmp_path / "t10k-images-idx3-ubyte").read_bytes()
+    (tmp_path / "cut.idx3-ubyte").write_bytes(whole[:-10])
+    (skipped,) = read_folder(tmp_path, 16, 9, 3, 1).skipped
+    assert skipped.startswith("cut.idx3-ubyte: declares 19 x 16 x 16 values, 4864 bytes, but holds only 4854")
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="../shared/data is not here")
+def test_real_pictures_with_labels() -> None:
+    found = read_folder(SHARED / "fashion_mnist", 28, 600, 60, 1)
+    assert found.labels is not None
+    assert found.pictures == 600
+    # Every tenth picture is kept, and each class has 60 of them in a row.
+    assert np.bincount(found.labels[1]).tolist() == [6] * 10

@@ -4,9 +4,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.io import savemat
 
 from cidesign.errors import FileError, InputError
-from cidesign.modalities.cassi.data.images import SpectralCube, measure_cubes, read_cubes, resample_bands
+from cidesign.modalities.cassi.data.images import (
+    SpectralCube,
+    measure_cubes,
+    read_cube_scene,
+    read_cubes,
+    resample_bands,
+)
 
 SHARED = Path(__file__).parents[2].parent / "shared" / "data" / "hsi"
 NM = np.arange(400.0, 701.0, 5.0)
@@ -178,3 +185,27 @@ def test_real_cubes_are_cut() -> None:
     larger = read_cubes(SHARED, 40, bands_nm, 60, 20, 1)
     assert len(larger.skipped) == 2
     assert larger.train.std() > 15
+
+
+def test_a_cube_as_a_scene(tmp_path: Path) -> None:
+    """A ramp down, another across in the last band: what is cut is the middle, what is averaged keeps its direction."""
+    nm = np.array([450.0, 550.0, 650.0])
+    cube = np.zeros((20, 48, 3))
+    cube[..., 0] = np.arange(20)[:, None]
+    cube[..., 1] = 10.0
+    cube[..., 2] = np.arange(48)[None] / 48 * 19
+    savemat(tmp_path / "b.mat", {"scan": {"cube": cube, "wavelengths_nm": nm}})
+    found, remarks = read_cube_scene(tmp_path / "b.mat", (10, 12), tuple(nm))
+    assert found.shape == (3, 10, 12)
+    np.testing.assert_allclose(np.diff(found[0], axis=0), 2 / 19, atol=2e-3)
+    np.testing.assert_allclose(found[0, 0], 0.5 / 19, atol=2e-3)
+    across = np.arange(12, 36).reshape(12, 2).mean(axis=1) / 48
+    np.testing.assert_allclose(found[2], np.broadcast_to(across, (10, 12)), atol=2e-3)
+    assert any("the centred 20 x 24 of 20 x 48 pixels are used" in remark for remark in remarks)
+    assert any("averaged from 20 x 24 down to 10 x 12" in remark for remark in remarks)
+    with pytest.raises(InputError, match=r"b\.mat: 20 x 48 pixels are less than the 24 x 24 of the mask"):
+        read_cube_scene(tmp_path / "b.mat", (24, 24), tuple(nm))
+    (tmp_path / "a.mat").write_bytes(b"rubbish")
+    again, remarks = read_cube_scene(tmp_path, (10, 12), tuple(nm))
+    np.testing.assert_array_equal(again, found)
+    assert any("a.mat" in remark for remark in remarks)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cidesign.errors import FileError, InputError
-from cidesign.modalities.mri.data.images import measure_slices, read_slices
+from cidesign.modalities.mri.data.images import PHASE_NOTE, measure_slices, read_slice_scene, read_slices
 
 SHARED = Path(__file__).parents[2].parent / "shared" / "data" / "mri"
 
@@ -40,7 +40,7 @@ def test_slices_of_one_size_and_scale(tmp_path: Path) -> None:
         "a.npy: slices 40 x 40 are averaged down from more pixels",
         "b.npy: slices 16 x 12 are padded with zeros, a larger field of view",
         "c.npy: slices 20 x 30 are averaged down from more pixels",
-        "magnitude images: their phase is zero",
+        PHASE_NOTE,
         "slices that are not square are padded with zeros",
     )
 
@@ -172,3 +172,68 @@ def test_real_slices() -> None:
     assert {line.split(":")[0] for line in found.skipped} == {"cartesian_ksp.npy", "projection_coord.npy"}
     assert found.pictures > 250
     assert 0.05 < _magnitude(found.train).mean() < 0.4
+
+
+def _complex(slices: np.ndarray) -> np.ndarray:
+    whole: np.ndarray = slices[:, 0].astype(np.float32) + 1j * slices[:, 1].astype(np.float32)
+    return whole
+
+
+def test_magnitudes_get_a_smooth_phase_that_is_their_own(tmp_path: Path) -> None:
+    slices = np.stack([_body(32, 32)] * 30)
+    slices[:, 16, 16] = 200 + 20 * np.arange(30)
+    np.save(tmp_path / "a.npy", slices)
+    found = read_slices(tmp_path / "a.npy", 32, 27, 3, 1)
+    assert PHASE_NOTE in found.notes
+    np.testing.assert_allclose(np.sort(_magnitude(found.train).max(axis=(1, 2))), 1, atol=2e-3)
+    whole = _complex(found.train)
+    inside = whole[:, 9:23, 9:23]
+    # Smooth: no neighbours differ by a tenth of a turn; not constant: within a body it goes over a good part of one.
+    steps = np.angle(inside[:, :, 1:] * inside[:, :, :-1].conj())
+    assert abs(steps).max() < 0.6
+    spread = np.array([np.angle(one * one.mean().conj()).std() for one in inside])
+    assert np.median(spread) > 0.3
+    # Each its own: the phases of two slices differ.
+    assert abs(np.angle(inside[0] * inside[1].conj()).std()) > 0.1
+    # The same for the same seed and content, in another order and in another file too.
+    np.save(tmp_path / "b.npy", slices[::-1])
+    measured = [measure_slices(tmp_path / name, 32, 1, frozenset()).images for name in ("a.npy", "b.npy")]
+    assert {one.tobytes() for one in measured[0]} == {one.tobytes() for one in measured[1]}
+    assert {one.tobytes() for one in found.validation} <= {one.tobytes() for one in measured[0]}
+    other = measure_slices(tmp_path / "a.npy", 32, 2, frozenset()).images
+    assert not {one.tobytes() for one in other} & {one.tobytes() for one in measured[0]}
+
+
+def test_the_phase_of_complex_images_is_theirs(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", np.stack([_body(16, 16)] * 3).astype(np.complex64))
+    np.save(tmp_path / "b.npy", np.stack([_body(16, 16)] * 3) * np.exp(0.5j))
+    np.save(tmp_path / "c.npy", np.stack([_body(16, 16)] * 3))
+    for name, phase in (("a.npy", 0.0), ("b.npy", 0.5)):
+        found = read_slices(tmp_path / name, 16, 9, 1, 1)
+        assert PHASE_NOTE not in found.notes
+        whole = _complex(found.train)
+        np.testing.assert_allclose(np.angle(whole[abs(whole) > 0.1]), phase, atol=2e-3)
+    assert PHASE_NOTE in read_slices(tmp_path, 16, 9, 1, 1).notes
+
+
+def test_what_was_trained_on_is_known_whatever_its_phase(tmp_path: Path) -> None:
+    slices = np.stack([_body(16, 16)] * 12)
+    slices[:, 8, 8] = 200 + 20 * np.arange(12)
+    np.save(tmp_path / "a.npy", slices)
+    trained = read_slices(tmp_path / "a.npy", 16, 9, 1, 1).trained
+    assert measure_slices(tmp_path / "a.npy", 16, 5, trained).left_out == len(trained) == 11
+
+
+def test_a_slice_as_a_scene(tmp_path: Path) -> None:
+    slices = np.stack([_body(32, 32) * np.exp(1j * number) for number in range(5)])
+    np.savez(tmp_path / "a.npz", images=slices, labels=np.arange(5)[:, None])
+    image, remarks = read_slice_scene(tmp_path / "a.npz", 32, 1)
+    np.testing.assert_allclose(image, slices[2] / abs(slices[2]).max(), atol=1e-6)
+    assert any("slice 2 of 5 slices with signal is taken" in remark for remark in remarks)
+    assert any("left out: `labels` (5, 1)" in remark for remark in remarks)
+    np.save(tmp_path / "b.npy", _body(40, 40))
+    image, remarks = read_slice_scene(tmp_path / "b.npy", 32, 1)
+    assert image.shape == (32, 32)
+    assert abs(image).max() == pytest.approx(1)
+    assert np.angle(image[abs(image) > 0.1]).std() > 0.1
+    assert f"scene: {PHASE_NOTE}" in remarks

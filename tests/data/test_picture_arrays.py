@@ -117,3 +117,54 @@ def test_labels_beside_flat_pictures() -> None:
     found, notes = _read(x=_pictures(40, 28).reshape(40, -1), y=np.eye(10)[np.arange(40) % 10])
     assert found.shape == (40, 28, 28)
     assert len(notes) == 2
+
+
+@pytest.mark.parametrize(
+    ("labels", "kept"),
+    [
+        (np.arange(30) % 3, True),
+        ((np.arange(30) % 3)[:, None], True),
+        ((np.arange(30) % 3)[None], True),
+        ((np.arange(30) % 3)[:, None, None], True),
+        (np.eye(3)[np.arange(30) % 3], True),
+        ((np.arange(30) % 3).astype(np.float64), True),
+        (np.arange(30) % 3 + 0.5, False),
+        (np.eye(3)[np.arange(30) % 3] * 0.5 + 1 / 6, False),
+        (np.arange(29), False),
+        (np.array(["a"] * 30), False),
+    ],
+    ids=lambda one: f"{one.shape} {one.dtype}" if isinstance(one, np.ndarray) else "",
+)
+def test_labels_go_with_the_pictures(labels: np.ndarray, kept: bool) -> None:
+    notes: list[str] = []
+    found = list(pictures_of_arrays(PATH, {"images": STACK, "labels": labels}, notes))
+    np.testing.assert_array_equal(np.stack([one.values for one in found]), STACK)
+    assert [one.task for one in found] == ([number % 3 for number in range(30)] if kept else [None] * 30)
+    assert ("kept for tasks" in notes[0]) == kept
+
+
+def test_which_of_several_arrays_are_the_labels() -> None:
+    def tasks(**arrays: np.ndarray) -> list[int | None]:
+        return [one.task for one in pictures_of_arrays(PATH, arrays, [])]
+
+    labels, ids = np.arange(30) % 3, np.arange(30)
+    assert tasks(images=STACK, labels=labels, ids=ids) == labels.tolist()
+    assert tasks(images=STACK, ids=ids) == [None] * 30
+    assert tasks(images=STACK, fine_labels=labels, coarse_labels=labels // 2) == [None] * 30
+    both = tasks(x_train=STACK[:15], y_train=labels[:15], x_test=STACK[15:], y_test=labels[15:] + 5)
+    assert both == labels[:15].tolist() + (labels[15:] + 5).tolist()
+
+
+def test_tables_about_pictures_are_no_pictures() -> None:
+    rng = np.random.default_rng(1)
+    tables = [rng.random((30, 16)), rng.random((16, 30)), rng.random((30, 5, 4)), rng.random((30, 64))]
+    for table in tables:
+        found, notes = _read(images=STACK, about=table)
+        assert len(found) == 30, table.shape
+        assert "for every picture of another array" in notes[0]
+
+
+def test_the_number_of_the_picture_comes_last_in_matlab() -> None:
+    for array, wanted in ((np.moveaxis(STACK, 0, -1), STACK), (np.moveaxis(COLOURS, 0, -1), LUMA), (STACK, STACK)):
+        found = np.stack([one.values for one in pictures_of_arrays(PATH, {"X": array}, [], count_last=True)])
+        np.testing.assert_array_equal(found, wanted)

@@ -74,13 +74,14 @@ class CassiBench(Bench[CassiRun, CassiCapture, StoredCassiCalibration, SimulateC
     ) -> Written:
         """All captures of a bench with the mask of the run, and of a scene.
 
-        `scene`: reflectances (L, H, W) from 0 to 1 as .npy; None: a procedural cube, never a training one.
+        `scene`: reflectances (L, H, W) from 0 to 1 as .npy, or a cube with its wavelengths in any file that is read for
+        training; None: a procedural cube, never a training one.
         """
         from cidesign.calibration.cassi.capture import write_cassi_capture
         from cidesign.calibration.cassi.twin import CassiTwin, TwinSettings
 
         bands_nm = run.profile.spectrograph.wavelengths_nm.value
-        cube = _scene(scene, (len(bands_nm), *run.design.levels.shape), bands_nm, seed)
+        cube, remarks = _scene(scene, (len(bands_nm), *run.design.levels.shape), bands_nm, seed)
         of_run = {
             "photoelectrons_full_scale": run.settings.photoelectrons_full_scale,
             "read_noise_photoelectrons": run.settings.read_noise_photoelectrons,
@@ -91,7 +92,8 @@ class CassiBench(Bench[CassiRun, CassiCapture, StoredCassiCalibration, SimulateC
         record = twin.record(now_utc(), name)
         write_cassi_capture(folder, record, twin.arrays(cube), force)
         value = {"capture": str(folder), "run": str(run.path), **record.model_dump(mode="json", include={"bench"})}
-        return Written(folder, value, "simulated bench", _bench_table(record, twin.size))
+        value["notes"] = remarks
+        return Written(folder, value, "simulated bench", _bench_table(record, twin.size), remarks)
 
     def read_capture(self, path: Path, settings: ReadCassi | CalibrateCassi) -> CassiCapture:
         """A capture folder."""
@@ -154,7 +156,9 @@ def _bench_table(record: "CassiCaptureRecord", size: tuple[int, int]) -> str:
     return table(rows)
 
 
-def _scene(path: Path | None, shape: tuple[int, ...], bands_nm: list[float], seed: int) -> "NDArray[np.float64]":
+def _scene(
+    path: Path | None, shape: tuple[int, ...], bands_nm: list[float], seed: int
+) -> "tuple[NDArray[np.float64], list[str]]":
     import numpy as np
 
     from cidesign.errors import InputError
@@ -165,14 +169,27 @@ def _scene(path: Path | None, shape: tuple[int, ...], bands_nm: list[float], see
         if shape[1] == shape[2]:
             cubes = spectral_dead_leaves(SCENE_CANDIDATES, shape[1], bands_nm, seed + SCENE_SEED_OFFSET) / 255.0
             # Many crops are nearly flat or dark; the one with most contrast shows most, and is among the hardest.
-            return np.asarray(cubes[cubes.std(axis=(1, 2, 3)).argmax()])
+            return np.asarray(cubes[cubes.std(axis=(1, 2, 3)).argmax()]), []
         raise InputError(f"the mask has {shape[1]} x {shape[2]} pixels; give a cube of that size with --scene")
+    # An array of the mask's size in the bands of the camera is the scene itself; a cube says which bands it has.
+    if path.suffix.lower() == ".npy" and not path.with_suffix(".json").is_file():
+        return _reflectances(path, shape), []
+    from cidesign.modalities.cassi.data.images import read_cube_scene
+
+    return read_cube_scene(path, (shape[1], shape[2]), bands_nm)
+
+
+def _reflectances(path: Path, shape: tuple[int, ...]) -> "NDArray[np.float64]":
+    import numpy as np
+
+    from cidesign.errors import InputError
     from cidesign.io.npy import read_npy
 
     cube = read_npy(path, "scene")
     if cube.shape != shape or cube.dtype.kind not in "iuf":
         raise InputError(
-            f"{path}: {cube.dtype} of shape {cube.shape}; a scene has bands, rows and columns {shape}, values 0 to 1"
+            f"{path}: {cube.dtype} of shape {cube.shape}; a scene has bands, rows and columns {shape}, values 0 to 1; "
+            f"a cube of other bands or size tells its wavelengths in {path.with_suffix('.json').name}"
         )
     numbers = cube.astype(np.float64)
     if not np.isfinite(numbers).all() or numbers.min() < 0 or numbers.max() > 1:

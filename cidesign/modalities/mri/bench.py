@@ -103,7 +103,8 @@ class MriBench(Bench[MriRun, RawKspace, StoredKspaceCalibration, SimulateMri, Ca
     ) -> Written:
         """A scan of the run's lines, or of all of them, with a noise scan and a scan of a known phantom.
 
-        `scene`: a complex or real image (N, n) as .npy; None: a procedural slice, never a training image.
+        `scene`: a complex or real image (N, n) as .npy, or slices in any file that is read for training; None: a
+        procedural slice, never a training image.
         """
         import numpy as np
 
@@ -124,7 +125,7 @@ class MriBench(Bench[MriRun, RawKspace, StoredKspaceCalibration, SimulateMri, Ca
             scene=str(scene) if scene else f"procedural slice, seed {seed}",
             faults=faults,
         )
-        image = _scene(scene, design.lines, design.readout, seed)
+        image, remarks = _scene(scene, design.lines, design.readout, seed)
         # Other coils than the run's simulated ones: a calibration has to find them.
         one = scanner.coils == 1
         maps = np.ones((1, *image.shape), np.complex64) if one else coil_maps(scanner.coils, design.lines, seed + 1)
@@ -137,8 +138,10 @@ class MriBench(Bench[MriRun, RawKspace, StoredKspaceCalibration, SimulateMri, Ca
             "run": str(run.path),
             "lines": [int(line) for line in lines],
             "scanner": scanner.model_dump(mode="json"),
+            "notes": remarks,
         }
-        return Written(folder, value, "simulated scanner", _scan_table(scanner, design, len(lines), settings.phantom))
+        shown = _scan_table(scanner, design, len(lines), settings.phantom)
+        return Written(folder, value, "simulated scanner", shown, remarks)
 
     def read_capture(self, path: Path, settings: ReadMri | CalibrateMri) -> RawKspace:
         """Raw data of any kind that is read, or a simulated capture."""
@@ -205,7 +208,7 @@ def _scan_table(scanner: "SimulatedScanner", design: "Trajectory", count: int, p
     return table(rows)
 
 
-def _scene(path: Path | None, lines: int, samples: int, seed: int) -> "NDArray[np.complex64]":
+def _scene(path: Path | None, lines: int, samples: int, seed: int) -> "tuple[NDArray[np.complex64], list[str]]":
     import numpy as np
 
     from cidesign.errors import InputError
@@ -214,18 +217,24 @@ def _scene(path: Path | None, lines: int, samples: int, seed: int) -> "NDArray[n
         from cidesign.modalities.mri.data.phantoms import phantom_slices
 
         real, imaginary = phantom_slices(1, lines, seed + PHANTOM_SEED_OFFSET)[0].astype(np.float32)
-        return np.asarray(real + 1j * imaginary, dtype=np.complex64)
+        return np.asarray(real + 1j * imaginary, dtype=np.complex64), []
     from cidesign.io.npy import read_npy
 
-    image = read_npy(path, "scene")
-    if image.shape != (lines, samples) or image.dtype.kind not in "iufc" or not np.isfinite(image).all():
-        raise InputError(
-            f"{path}: {image.dtype} of shape {image.shape}; a scene is a finite image of {lines} x {samples}, as .npy"
-        )
-    largest = float(np.abs(image).max())
-    if not largest > 0:
-        raise InputError(f"{path}: the scene holds nothing but zeros")
-    return np.asarray(image.astype(np.complex128) / largest, dtype=np.complex64)
+    if path.suffix.lower() == ".npy":
+        image = read_npy(path, "scene")
+        if image.shape == (lines, samples) and image.dtype.kind in "iufc" and np.isfinite(image).all():
+            largest = float(np.abs(image).max())
+            if not largest > 0:
+                raise InputError(f"{path}: the scene holds nothing but zeros")
+            return np.asarray(image.astype(np.complex128) / largest, dtype=np.complex64), []
+        said = f"{path}: {image.dtype} of shape {image.shape}; "
+    else:
+        said = f"{path}: "
+    if lines != samples:
+        raise InputError(f"{said}a scene is a finite image of {lines} x {samples}, as .npy")
+    from cidesign.modalities.mri.data.images import read_slice_scene
+
+    return read_slice_scene(path, lines, seed)
 
 
 def _orientation(transpose: bool | None, vertical: bool | None, horizontal: bool | None) -> "Orientation | None":

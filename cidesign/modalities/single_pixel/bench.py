@@ -266,7 +266,7 @@ def _table(readings: "dict[str, NDArray[np.generic]]", bench: "SimulatedBench", 
 
 def _scene(path: Path | None, side: int, seed: int) -> "tuple[NDArray[np.float64], list[str]]":
     if path is not None:
-        from cidesign.calibration.single_pixel.scenes import read_scene
+        from cidesign.data.scenes import read_scene
 
         return read_scene(path, side)
     from cidesign.data.procedural import dead_leaves

@@ -214,6 +214,46 @@ def _scene(path: Path, side: int, wavelengths_nm: Sequence[float]) -> _Scene:
     return _Scene(scaled.astype(np.uint16), tuple(notes))
 
 
+def read_cube_scene(
+    path: Path, size: tuple[int, int], wavelengths_nm: Sequence[float]
+) -> tuple[NDArray[np.float64], list[str]]:
+    """The first usable cube at or below `path` as reflectances (L, H, W) of `size` in [0, 1], with remarks.
+
+    As in training: resampled to the bands, 1 is its 99.9th percentile; the largest centred part of the shape of `size`
+    is averaged down.  Raises `FileError` or `InputError` when there is none, with the reason of the first.
+    """
+    import cv2
+
+    files = find_cubes(path)
+    left_out: list[CidesignError] = []
+    for entry in files:
+        try:
+            scene = _scene(entry, 1, wavelengths_nm)
+            height, width = scene.values.shape[1:]
+            if height < size[0] or width < size[1]:
+                raise InputError(
+                    f"{entry}: {height} x {width} pixels are less than the {size[0]} x {size[1]} of the mask"
+                )
+        except CidesignError as error:
+            left_out.append(error)
+            continue
+        step = min(height / size[0], width / size[1])
+        used = round(step * size[0]), round(step * size[1])
+        top, left = (height - used[0]) // 2, (width - used[1]) // 2
+        parts = scene.values[:, top : top + used[0], left : left + used[1]]
+        planes = [cv2.resize(plane, size[::-1], interpolation=cv2.INTER_AREA) for plane in parts.astype(np.float32)]
+        remarks = [f"scene: {note}" for note in (*map(str, left_out), *scene.notes)]
+        remarks.append(f"scene: 1 is the white level of the cube, its {WHITE_PERCENTILE:g}th percentile in these bands")
+        if used != (height, width):
+            remarks.append(f"scene: the centred {used[0]} x {used[1]} of {height} x {width} pixels are used")
+        if used != size:
+            remarks.append(f"scene: averaged from {used[0]} x {used[1]} down to {size[0]} x {size[1]} pixels")
+        if len(files) > 1:
+            remarks.append(f"scene: {entry.name}, the first of {len(files)} files that fits, is taken")
+        return np.clip(np.stack(planes).astype(np.float64) / FULL_SCALE, 0.0, 1.0), remarks
+    raise left_out[0]
+
+
 def _split_one(cube: _Part, side: int) -> tuple[list[_Part], list[_Part]]:
     height = cube.last
     kept = max(side, round(VALIDATION_LINES * height))

@@ -1,4 +1,4 @@
-"""The slices of one MR file: NIfTI, NumPy images, and k-space or images of fastMRI's HDF5 layout."""
+"""The slices of one MR file: NIfTI, DICOM, NumPy images, and k-space or images of fastMRI's HDF5 layout."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,12 +11,15 @@ from numpy.typing import NDArray
 from cidesign.calibration.mri.kspace import centred_ifft
 from cidesign.errors import FileError
 from cidesign.files import load_npz
+from cidesign.io.arrays import float64_of
+from cidesign.io.dicom import DICOM_SUFFIXES, read_dicom
 from cidesign.io.hdf5 import HDF5_SUFFIXES, hdf5_datasets, read_hdf5
+from cidesign.io.kinds import suffix_of
 from cidesign.io.nifti import NIFTI_SUFFIXES, read_nifti
 from cidesign.io.npy import read_npy
 from cidesign.records import shown
 
-SUFFIXES = (*NIFTI_SUFFIXES, ".npy", ".npz", *HDF5_SUFFIXES)
+SUFFIXES = (*NIFTI_SUFFIXES, ".npy", ".npz", *HDF5_SUFFIXES, *DICOM_SUFFIXES)
 KSPACE = "kspace"
 # Squares of transformed values still fit single precision.
 LARGEST_VALUE = 1e15
@@ -35,10 +38,23 @@ NO_REFERENCE = "there is no fully sampled reference in it to train on or to comp
 
 @dataclass(frozen=True)
 class MriVolume:
-    """Slices (M, H, W), complex64 or float32, as read, with remarks on what was decided."""
+    """Slices (M, H, W), complex64 or float32, as read, with remarks on what was decided.
+
+    `series` names the scan that a file holds a part of ("": the file is all of it), `position_mm` (M,) the places of
+    its slices.
+    """
 
     slices: NDArray[np.complex64] | NDArray[np.float32]
     notes: tuple[str, ...]
+    series: str = ""
+    position_mm: tuple[float, ...] = ()
+
+
+def joined(parts: list[MriVolume]) -> MriVolume:
+    """The parts of one series as one volume, its slices in the order of their places."""
+    order = np.argsort(np.concatenate([part.position_mm for part in parts]), kind="stable")
+    notes = dict.fromkeys(note for part in parts for note in part.notes)
+    return MriVolume(np.concatenate([part.slices for part in parts])[order], tuple(notes), parts[0].series)
 
 
 def read_volume(path: Path) -> MriVolume:
@@ -46,21 +62,24 @@ def read_volume(path: Path) -> MriVolume:
 
     .nii, .nii.gz: slices of the first volume, oriented as `read_nifti` states.  .npy: images (H, W) or
     (M, H, W), real or complex.
-    .npz: one such array; one named `kspace` is k-space (H, W), (M, H, W) or (M, C, H, W).  .h5, .hdf5: `kspace` like
-    that, else `reconstruction_rss` or `reconstruction_esc`.  k-space has its centre in the middle and is
-    transformed by the centred orthonormal FFT; coils are combined as root of the sum of squares.
+    .npz: one such array, beside labels; one named `kspace` is k-space (H, W), (M, H, W) or (M, C, H, W).  .h5, .hdf5:
+    `kspace` like that, else `reconstruction_rss` or `reconstruction_esc`.  DICOM: magnitudes of MR, a part of their
+    series.  k-space has its centre in the middle and is transformed by the centred orthonormal FFT; coils are combined
+    as root of the sum of squares.
     Raises `FileError` for a damaged file, numbers that are not finite or far below 0, and undersampled k-space.
     """
-    name = path.name.lower()
+    name = suffix_of(path, SUFFIXES)
     try:
-        if name.endswith(NIFTI_SUFFIXES):
+        if name in NIFTI_SUFFIXES:
             return _from_nifti(path)
-        if name.endswith(".npy"):
+        if name == ".npy":
             return MriVolume(_checked_images(path, read_npy(path, "image file")), ())
-        if name.endswith(".npz"):
+        if name == ".npz":
             return _from_npz(path, load_npz(path, "image file"))
-        if name.endswith(HDF5_SUFFIXES):
+        if name in HDF5_SUFFIXES:
             return _from_hdf5(path)
+        if name in DICOM_SUFFIXES:
+            return _from_dicom(path)
     except MemoryError as error:
         raise FileError(f"{path}: needs more memory than there is; cut it into smaller files") from error
     raise FileError(f"{path}: {path.suffix or 'nameless'} files are not read as MR images; use {', '.join(SUFFIXES)}")
@@ -79,13 +98,33 @@ def _from_nifti(path: Path) -> MriVolume:
 def _from_npz(path: Path, arrays: Mapping[str, NDArray[np.generic]]) -> MriVolume:
     if KSPACE in arrays:
         return _reconstructed(path, arrays[KSPACE], None)
-    if len(arrays) != 1:
+    images = dict(arrays)
+    if len(images) > 1:  # labels and lists, one for each image
+        images = {name: array for name, array in arrays.items() if sum(length > 1 for length in array.shape) > 1}
+    if len(images) > 1:  # one-hot labels are as many rows
+        stacks = {name: array for name, array in images.items() if array.ndim > 2}
+        images = stacks if len(stacks) == 1 else images
+    if len(images) != 1:
         raise FileError(
             f"{path}: holds {shown(f'{name} {a.shape}' for name, a in arrays.items())}; "
             f"give one array of images, or one named `{KSPACE}`"
         )
-    (values,) = arrays.values()
-    return MriVolume(_checked_images(path, values), ())
+    ((kept, values),) = images.items()
+    left_out = shown(f"`{name}` {array.shape}" for name, array in arrays.items() if name != kept)
+    notes = () if len(arrays) == 1 else (f"{path.name}: images are read from `{kept}`; left out: {left_out}",)
+    return MriVolume(_checked_images(path, values), notes)
+
+
+def _from_dicom(path: Path) -> MriVolume:
+    found = read_dicom(path)
+    if found.modality != "MR":
+        raise FileError(f"{path}: its modality is {shown([found.modality or 'not said'])}; slices of MR are needed")
+    if found.part:
+        raise FileError(f"{path}: holds {found.part.lower()} images; magnitudes are read from DICOM files")
+    if found.stored.ndim != 3:
+        raise FileError(f"{path}: its pictures are in colour; slices of MR are grey")
+    values = float64_of(found.stored) * found.slope[:, None, None] + found.intercept[:, None, None]
+    return MriVolume(_checked_images(path, values), (), found.series, tuple(found.position_mm.tolist()))
 
 
 def _from_hdf5(path: Path) -> MriVolume:

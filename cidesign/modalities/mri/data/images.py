@@ -1,5 +1,11 @@
-"""Training slices from MR files: complex, of one size, the largest magnitude 1."""
+"""Training slices from MR files: complex, of one size, the largest magnitude 1.
 
+Magnitudes have lost their phase, and a decoder that is trained without one fails on raw data, which have it: they get
+that of the procedural slices.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -19,8 +25,8 @@ from cidesign.data.image_sets import (
 from cidesign.data.source import TrainingImages
 from cidesign.errors import CidesignError, FileError, InputError
 from cidesign.io.npy import find_data, reason
-from cidesign.modalities.mri.data.image_files import SUFFIXES, read_volume
-from cidesign.modalities.mri.data.phantoms import ROUNDING_MARGIN
+from cidesign.modalities.mri.data.image_files import SUFFIXES, MriVolume, joined, read_volume
+from cidesign.modalities.mri.data.phantoms import ROUNDING_MARGIN, SyntheticPhase
 from cidesign.run_settings import TrainingSettings
 
 MAX_SLICES_BYTES = 4_000_000_000
@@ -30,32 +36,57 @@ EMPTY_PART = 0.1
 LARGEST_SHIFT = 1 / 16
 # Neighbours show nearly the same: one on either side of the slices for validation is used for neither.
 GAP_FROM_SLICES = 10
+PHASE_NOTE = (
+    "no phase in these files (magnitude images): a smooth synthetic phase was added to each, as procedural slices have "
+    "it (a polynomial of second order, 0.8 to 1.2 rad a term at the border, and a random field)"
+)
+
+
+@dataclass(frozen=True)
+class _Slices:
+    """Slices (M, n, n) of largest magnitude 1, and which of them (M,) are magnitudes; their digests know no phase."""
+
+    values: NDArray[np.complex64]
+    magnitude: NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __getitem__(self, which: slice | list[int]) -> "_Slices":
+        return _Slices(self.values[which], self.magnitude[which])
+
+    @property
+    def digests(self) -> list[str]:
+        return [content_digest(one) for one in self.values]
+
+
+def _joined(parts: "list[_Slices]") -> "_Slices":
+    return _Slices(np.concatenate([part.values for part in parts]), np.concatenate([part.magnitude for part in parts]))
 
 
 def read_slices(path: Path, side: int, count: int, validation_count: int, seed: int) -> TrainingSet:
     """Slices (M, 2, n, n) float16 of every readable file at or below `path`, brought to `side` x `side`, |x| at most 1.
 
     Real and imaginary part.  Slices are padded with zeros to a square; larger ones are averaged down, smaller ones
-    padded further: a larger field of view, as enlarging would leave the outer k-space empty.  Magnitudes keep a phase
-    of 0.  Every tenth file is held out for validation; of a single file, a block of slices in its middle.  What is
-    drawn more than once is mirrored and moved.  Raises `FileError` when nothing is readable and `InputError` when there
-    are too few slices.
+    padded further: a larger field of view, as enlarging would leave the outer k-space empty.  Magnitudes get a smooth
+    synthetic phase, by `seed` and content, another one whenever one is drawn again.  Every tenth file or DICOM series
+    is held out for validation; of a single one, a block of slices in its middle.  What is drawn more than once is
+    mirrored and moved.  Raises `FileError` when nothing is readable and `InputError` when there are too few slices.
     """
     volumes, skipped, notes = _survey(path, side)
     train, validation = _split(path, volumes, notes)
-    kept = {content_digest(one) for one in validation}
-    used = {content_digest(one) for one in train}
+    kept, used = set(validation.digests), set(train.digests)
     copies = len(kept & used)
     if copies:
         notes.add(f"{copies} of {len(validation)} slices for validation are copies of others that are trained on")
     return TrainingSet(
-        _drawn(train, count, np.random.default_rng([seed, 0])),
-        _drawn(validation, validation_count, np.random.default_rng([seed, 1])),
+        _drawn(train, count, seed, 0),
+        _drawn(validation, validation_count, seed, 1),
         sum(len(volume) for volume in volumes),
         tuple(skipped),
         tuple(sorted(notes)),
         # Neighbours of those for validation count as trained on: they show nearly the same as what is.
-        frozenset({content_digest(one) for volume in volumes for one in volume} - kept | used),
+        frozenset(set(_joined(volumes).digests) - kept | used),
     )
 
 
@@ -65,41 +96,60 @@ def measure_slices(path: Path, side: int, seed: int, trained: frozenset[str]) ->
     Slices whose digests are in `trained` are left out, unless all are.
     """
     volumes, skipped, notes = _survey(path, side)
-    slices = np.concatenate(volumes)
-    chosen, held_out = not_trained_on([content_digest(one) for one in slices], trained)
+    slices = _joined(volumes)
+    chosen, held_out = not_trained_on(slices.digests, trained)
     images_of_each(len(chosen), len(chosen), 4 * side * side)
-    images = _drawn(slices[chosen], len(chosen), np.random.default_rng([seed, 2]))
+    images = _drawn(slices[chosen], len(chosen), seed, 2)
     left_out = len(slices) - len(chosen)
     return MeasuredSet(images, len(slices), left_out, held_out, tuple(skipped), tuple(sorted(notes)))
 
 
-def _survey(path: Path, side: int) -> tuple[list[NDArray[np.complex64]], list[str], set[str]]:
-    """The usable slices by file, why other files are left out, and remarks."""
-    volumes: list[NDArray[np.complex64]] = []
+def _survey(path: Path, side: int) -> tuple[list[_Slices], list[str], set[str]]:
+    """The usable slices by file or series, why other files are left out, and remarks."""
+    volumes: list[_Slices] = []
     skipped: list[str] = []
     notes: set[str] = set()
-    for entry in find_data(path, SUFFIXES, "MR images"):
+    for entry, volume in _volumes(path, skipped):
         try:
-            volume = _usable_slices(entry, side, notes)
+            volumes.append(_usable_slices(entry, volume, side, notes))
         except CidesignError as error:
             if entry == path:
                 raise
             skipped.append(f"{entry.relative_to(path)}: {reason(entry, error)}")
             continue
-        volumes.append(volume)
-        if sum(kept.nbytes for kept in volumes) > MAX_SLICES_BYTES:
+        if sum(kept.values.nbytes for kept in volumes) > MAX_SLICES_BYTES:
             raise InputError(f"{path}: more than {MAX_SLICES_BYTES} bytes of slices {side} x {side}; give fewer files")
     if not volumes:
         raise FileError(f"{path}: none of {len(skipped)} files could be read; the first: {skipped[0]}")
     return volumes, skipped, notes
 
 
-def _usable_slices(path: Path, side: int, notes: set[str]) -> NDArray[np.complex64]:
+def _volumes(path: Path, skipped: list[str]) -> Iterator[tuple[Path, MriVolume]]:
+    """The volumes of the files at or below `path`; the files of one DICOM series are one, named by its first file."""
+    series: dict[str, list[tuple[Path, MriVolume]]] = {}
+    for entry in find_data(path, SUFFIXES, "MR images"):
+        try:
+            volume = read_volume(entry)
+        except CidesignError as error:
+            if entry == path:
+                raise
+            skipped.append(f"{entry.relative_to(path)}: {reason(entry, error)}")
+            continue
+        if volume.series:
+            size = " x ".join(str(length) for length in volume.slices.shape[1:])
+            series.setdefault(f"{volume.series} {size}", []).append((entry, volume))
+        else:
+            yield entry, volume
+    for parts in series.values():
+        yield parts[0][0], joined([volume for _, volume in parts])
+
+
+def _usable_slices(path: Path, volume: MriVolume, side: int, notes: set[str]) -> _Slices:
     """The slices of one file that show something (M, side, side), each divided by its largest magnitude."""
-    volume = read_volume(path)
     notes.update(volume.notes)
-    if not np.iscomplexobj(volume.slices):
-        notes.add("magnitude images: their phase is zero")
+    magnitude = not np.iscomplexobj(volume.slices)
+    if magnitude:
+        notes.add(PHASE_NOTE)
     strength = np.sqrt((np.abs(volume.slices) ** 2).mean(axis=(1, 2), dtype=np.float64))
     if not strength.max() > 0:
         raise FileError(f"{path}: holds nothing but zeros")
@@ -123,7 +173,8 @@ def _usable_slices(path: Path, side: int, notes: set[str]) -> NDArray[np.complex
         larger = max(height, width) > side
         way = "averaged down from more pixels" if larger else "padded with zeros, a larger field of view"
         notes.add(f"{path.name}: slices {height} x {width} are {way}")
-    return np.stack([_fitted(one, side) for one in volume.slices[shows]])
+    fitted = np.stack([_fitted(one, side) for one in volume.slices[shows]])
+    return _Slices(fitted, np.full(len(fitted), magnitude))
 
 
 def _without_contrast(one: NDArray[np.complex64] | NDArray[np.float32]) -> bool:
@@ -148,13 +199,11 @@ def _fitted(one: NDArray[np.complex64] | NDArray[np.float32], side: int) -> NDAr
     return scaled
 
 
-def _split(
-    path: Path, volumes: list[NDArray[np.complex64]], notes: set[str]
-) -> tuple[NDArray[np.complex64], NDArray[np.complex64]]:
+def _split(path: Path, volumes: list[_Slices], notes: set[str]) -> tuple[_Slices, _Slices]:
     if len(volumes) > 1:
         held_out = kept_for_validation(len(volumes))
         parts = [
-            np.concatenate([volume for volume, out in zip(volumes, held_out, strict=True) if out == wanted])
+            _joined([volume for volume, out in zip(volumes, held_out, strict=True) if out == wanted])
             for wanted in (False, True)
         ]
         return parts[0], parts[1]
@@ -169,24 +218,47 @@ def _split(
     start = (len(slices) - kept) // 2
     before, after = slices[: start - gap], slices[start + kept + gap :]
     notes.add(f"a single file: slices {start} to {start + kept - 1} of those with signal are kept for validation")
-    return np.concatenate([before, after]), slices[start : start + kept]
+    return _joined([before, after]), slices[start : start + kept]
 
 
-def _drawn(slices: NDArray[np.complex64], count: int, rng: np.random.Generator) -> NDArray[np.float16]:
+def _drawn(slices: _Slices, count: int, seed: int, part: int) -> NDArray[np.float16]:
     """`count` slices (count, 2, n, n) in random order: each as it is the first time, then mirrored and moved."""
-    side = slices.shape[-1]
+    rng = np.random.default_rng([seed, part])
+    side = slices.values.shape[-1]
     largest = int(side * LARGEST_SHIFT)
     drawn = np.empty((count, 2, side, side), dtype=np.float16)
+    digests, phase = slices.digests, SyntheticPhase(side, seed)
     order = rng.permutation(len(slices))  # fewer than there are: from all parts of the body
     for position, number in enumerate(rng.permutation(count)):
         turn, which = divmod(int(number), len(slices))
-        one = slices[order[which]]
+        index = order[which]
+        one = slices.values[index]
         if turn:
             one = one[:: rng.choice([-1, 1]), :: rng.choice([-1, 1])]
             one = np.roll(one, rng.integers(-largest, largest + 1, 2), axis=(0, 1))
+        if slices.magnitude[index]:
+            one = one * phase.of(digests[index], turn)
         drawn[position, 0] = one.real * np.float32(ROUNDING_MARGIN)
         drawn[position, 1] = one.imag * np.float32(ROUNDING_MARGIN)
     return drawn
+
+
+def read_slice_scene(path: Path, side: int, seed: int) -> tuple[NDArray[np.complex64], list[str]]:
+    """The middle slice with signal of the first usable file at or below `path` (side, side), with remarks.
+
+    As in training: padded or averaged down to `side`, the largest magnitude 1, magnitudes with a synthetic phase.
+    """
+    volumes, skipped, notes = _survey(path, side)
+    middle = len(volumes[0]) // 2
+    if len(volumes[0]) > 1:
+        notes.add(f"slice {middle} of {len(volumes[0])} slices with signal is taken")
+    if len(volumes) > 1:
+        notes.add(f"the first of {len(volumes)} files or series is taken")
+    one = volumes[0][middle : middle + 1]
+    image = one.values[0]
+    if one.magnitude[0]:
+        image = image * SyntheticPhase(side, seed).of(one.digests[0])
+    return image, [f"scene: {text}" for text in (*(f"left out: {why}" for why in skipped), *sorted(notes))]
 
 
 def training_slices(settings: TrainingSettings) -> TrainingImages:

@@ -61,7 +61,7 @@ def phantom_slices(count: int, side: int, seed: int) -> NDArray[np.float16]:
         if fields is None or not within:
             fields = _draw_fields(np.random.default_rng([seed, side, canvas]), 4 * side)
         magnitude = _magnitude(rng, fields, side)
-        phase = _phase(rng, fields, side)
+        phase = smooth_phase(rng, fields.bends[2], side)
         magnitude *= np.float32(ROUNDING_MARGIN) / magnitude.max()
         slices[number, 0] = magnitude * np.cos(phase)
         slices[number, 1] = magnitude * np.sin(phase)
@@ -113,13 +113,17 @@ def _loop_field(x: Plane, y: Plane, angle: float, reach: float, radius: float, a
 
 def _draw_fields(rng: np.random.Generator, size: int) -> _Fields:
     """Frequencies are in cycles per field of view; the canvas holds four fields of view in each direction."""
-    smooth = tuple(_noise(rng, size, lambda f: np.exp(-((f / 1.6) ** 2))) for _ in range(3))
+    smooth = tuple(_smooth(rng, size) for _ in range(3))
     wobble = tuple(_noise(rng, size, lambda f: np.exp(-((f / 5.0) ** 2))) for _ in range(2))
     folds = _noise(rng, size, lambda f: np.exp(-(((f - 9) / 3.0) ** 2)))
     blobs = _noise(rng, size, lambda f: np.exp(-(((f - 3.5) / 2.0) ** 2)))
     # Tissue texture without a scale of its own: power falls as 1/f^2 from the size of an organ on.
     grain = _noise(rng, size, lambda f: 1 / np.hypot(f, 6.0))
     return _Fields((*smooth, *wobble), folds, blobs, grain)
+
+
+def _smooth(rng: np.random.Generator, size: int) -> Plane:
+    return _noise(rng, size, lambda f: np.exp(-((f / 1.6) ** 2)))
 
 
 def _noise(
@@ -196,11 +200,30 @@ def _vessels(rng: np.random.Generator, image: Plane, bright: float) -> None:
     image += mask.astype(np.float32) * np.float32(1 / 255) * body * (np.float32(signal) - image)
 
 
-def _phase(rng: np.random.Generator, fields: _Fields, side: int) -> Plane:
+def smooth_phase(rng: np.random.Generator, field: Plane, side: int) -> Plane:
+    """A smooth phase (side, side) in rad: a polynomial of second order and a window of a random `field`."""
     at = np.linspace(-1, 1, side, dtype=np.float32)
     y, x = at.reshape(-1, 1), at.reshape(1, -1)
     a, b, c, d, e = (rng.normal(0, 1, 5) * PHASE_RAD).astype(np.float32)
     polynomial = a * x + b * y + c * x * x + d * x * y + e * y * y
-    field = np.float32(rng.uniform(0.1, 0.8)) * _window(rng, fields.bends[2], side)
-    phase: Plane = polynomial + field + np.float32(rng.uniform(0, 2 * np.pi))
+    bend = np.float32(rng.uniform(0.1, 0.8)) * _window(rng, field, side)
+    phase: Plane = polynomial + bend + np.float32(rng.uniform(0, 2 * np.pi))
     return phase
+
+
+class SyntheticPhase:
+    """A smooth phase, as that of the procedural slices, for images whose files hold none; the same for the same image.
+
+    `side` is that of the images, in pixels.
+    """
+
+    def __init__(self, side: int, seed: int) -> None:
+        self._side, self._seed = side, seed
+        self._field = _smooth(np.random.default_rng([seed, side]), 4 * side)
+
+    def of(self, digest: str, turn: int = 0) -> NDArray[np.complex64]:
+        """exp(i phase) (side, side) of the image of a hexadecimal `digest`, another one for each `turn`."""
+        rng = np.random.default_rng([self._seed, int(digest, 16), turn])
+        phase = smooth_phase(rng, self._field, self._side)
+        turned: NDArray[np.complex64] = np.exp(np.complex64(1j) * phase).astype(np.complex64)
+        return turned
