@@ -41,6 +41,11 @@ def settings_for(request: Request, common: dict[str, Any], profile: DmdProfile) 
         raise InputError(
             f"--patterns {patterns}: an image of {side} x {side} has {side * side} unknowns; use 1 to {side * side}"
         )
+    if own.get("encoding") == "as-shown":
+        raise InputError(
+            "--encoding as-shown: trained patterns have signed weights, which light alone does not show; use "
+            "complementary or offset"
+        )
     # 1e7 photoelectrons in one all-on frame of a white scene is about 16 nW at 532 nm during 235 us on a detector of
     # unit quantum efficiency; photodiodes and multipliers on a bench collect this much or more.
     settings = SinglePixelSettings(
