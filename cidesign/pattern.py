@@ -17,7 +17,8 @@ SCHEMA_VERSION = 1
 MAX_BIT_DEPTH = 8
 # Far above any scan, and low enough that a damaged file cannot ask for gigabytes.
 MAX_MATRIX = 65_536
-Encoding = Literal["complementary", "offset"]
+Encoding = Literal["complementary", "offset", "as-shown"]
+Placement = Literal["superpixels", "mirrors"]
 FrameRole = Literal["+", "-", "on", "off"]
 # Barker's code of 13: at any shift against itself, at most one more of its frames agree than disagree.
 BLINK_CODE: tuple[Literal["on", "off"], ...] = (
@@ -37,12 +38,14 @@ _SYNC_PAIR = (Frame(-1, "on"), Frame(-1, "off"))
 
 @dataclass(frozen=True)
 class PatternStack:
-    """K patterns of n x n super-pixels for a micromirror device.
+    """K patterns for a micromirror device: n x n super-pixels, or frames of exactly its mirrors.
 
-    `levels` (K, n, n), uint8, 0 (off) .. 2**bit_depth - 1 (on the whole exposure); row 0 is the top of the image.
+    `levels` (K, n, n), or (K, rows, columns) with `placement` `mirrors`; uint8, 0 (off) .. 2**bit_depth - 1 (on the
+    whole exposure); row 0 is the top of the image.
     A device shows only light, so signed weights phi = 2 levels / (2**bit_depth - 1) - 1 in [-1, 1] are realised
     by an `encoding`: `complementary` shows each pattern and its complement; `offset` shows each pattern once
-    and one all-on frame.  `profile_id` and `profile_digest` name the device the patterns were designed for.
+    and one all-on frame.  `as-shown` shows each pattern once and adds nothing; its weights are
+    levels / (2**bit_depth - 1).  `profile_id` and `profile_digest` name the device the patterns were designed for.
 
     `sync_every` adds frames that are no part of the design: the blink code `BLINK_CODE` at the start, by which the
     sequence is found in a stream of readings, and an all-on and an all-off frame after every so many patterns and
@@ -55,14 +58,10 @@ class PatternStack:
     profile_id: str
     profile_digest: str
     sync_every: int | None = None
+    placement: Placement = "superpixels"
 
     def __post_init__(self) -> None:
-        if self.levels.dtype != np.uint8 or self.levels.ndim != 3 or self.levels.shape[1] != self.levels.shape[2]:
-            raise InputError(
-                f"patterns: levels must be uint8 of shape (K, n, n), not {self.levels.dtype} {self.levels.shape}"
-            )
-        if 0 in self.levels.shape:
-            raise InputError(f"patterns: shape {self.levels.shape} holds no super-pixel; at least one is needed")
+        self._check_levels()
         if not 1 <= self.bit_depth <= MAX_BIT_DEPTH:
             raise InputError(f"patterns: bit depth {self.bit_depth} is outside 1..{MAX_BIT_DEPTH}")
         if int(self.levels.max()) > self.max_level:
@@ -75,6 +74,18 @@ class PatternStack:
                 f"{self.count} patterns of this design"
             )
 
+    def _check_levels(self) -> None:
+        if self.placement not in get_args(Placement):
+            raise InputError(f"patterns: placement {self.placement!r} is not one of {', '.join(get_args(Placement))}")
+        shape = "(K, n, n)" if self.placement == "superpixels" else "(K, rows, columns)"
+        square = self.levels.ndim == 3 and self.levels.shape[1] == self.levels.shape[2]
+        if self.levels.dtype != np.uint8 or self.levels.ndim != 3 or (self.placement == "superpixels" and not square):
+            raise InputError(
+                f"patterns: levels must be uint8 of shape {shape}, not {self.levels.dtype} {self.levels.shape}"
+            )
+        if 0 in self.levels.shape:
+            raise InputError(f"patterns: shape {self.levels.shape} holds no super-pixel; at least one is needed")
+
     @property
     def count(self) -> int:
         """K, the number of patterns."""
@@ -82,8 +93,18 @@ class PatternStack:
 
     @property
     def side(self) -> int:
-        """n, the number of super-pixels along a side."""
+        """n, the number of super-pixels along a side; raises `InputError` for frames of mirrors, which have none."""
+        if self.placement == "mirrors":
+            raise InputError(
+                f"patterns: these are frames of {self.size_text}, not of n x n super-pixels, which are needed here"
+            )
         return int(self.levels.shape[1])
+
+    @property
+    def size_text(self) -> str:
+        """The size of a pattern for people: `32 x 32`, or `912 x 1140 mirrors` (columns x rows)."""
+        size = f"{self.levels.shape[2]} x {self.levels.shape[1]}"
+        return f"{size} mirrors" if self.placement == "mirrors" else size
 
     @property
     def max_level(self) -> int:
@@ -101,6 +122,8 @@ class PatternStack:
         }
         if self.sync_every is not None:
             header |= {"sync_every": self.sync_every, "blink_code": BLINK_CODE}
+        if self.placement != "superpixels":
+            header["placement"] = self.placement
         return sha256_bytes(canonical_json(header), np.ascontiguousarray(self.levels).tobytes())
 
     @property
@@ -130,11 +153,16 @@ class PatternStack:
         return np.flatnonzero([frame.role == role for frame in self.frames()])
 
     def signed(self) -> NDArray[np.float32]:
-        """The signed weights phi = 2 levels / (2**bit_depth - 1) - 1, (K, n, n), in [-1, 1]."""
+        """The weights of the measurement, shape as `levels`: phi = 2 levels / (2**bit_depth - 1) - 1 in [-1, 1].
+
+        Of patterns that are measured `as-shown` nothing is subtracted: levels / (2**bit_depth - 1), in [0, 1].
+        """
+        if self.encoding == "as-shown":
+            return (self.levels / np.float32(self.max_level)).astype(np.float32)
         return (2.0 * self.levels / self.max_level - 1.0).astype(np.float32)
 
     def frames(self) -> list[Frame]:
-        """What is shown, in order: `+ -` pairs (complementary), or every pattern and then all-on (offset).
+        """What is shown, in order: `+ -` pairs (complementary), every pattern and then all-on (offset), or as-shown.
 
         With sync frames the blink code comes first, and `on off` after every `sync_every` patterns and at the end.
         """
@@ -150,19 +178,23 @@ class PatternStack:
     def _designed(self) -> list[Frame]:
         if self.encoding == "complementary":
             return [frame for k in range(self.count) for frame in (Frame(k, "+"), Frame(k, "-"))]
-        return [*(Frame(k, "+") for k in range(self.count)), Frame(-1, "on")]
+        shown = [Frame(k, "+") for k in range(self.count)]
+        return [*shown, Frame(-1, "on")] if self.encoding == "offset" else shown
 
     def displayed(self) -> NDArray[np.uint8]:
-        """The levels of every frame in display order, (F, n, n), 0 .. 2**bit_depth - 1."""
+        """The levels of every frame in display order, (F, n, n) or (F, rows, columns), 0 .. 2**bit_depth - 1."""
+        size = self.levels.shape[1:]
         if self.sync_every is not None:
-            shown = np.zeros((len(self.frames()), self.side, self.side), dtype=np.uint8)
+            shown = np.zeros((len(self.frames()), *size), dtype=np.uint8)
             shown[self.frames_of("on")] = self.max_level
             shown[self.design_frames] = replace(self, sync_every=None).displayed()
             return shown
         if self.encoding == "complementary":
             pairs = np.stack([self.levels, np.uint8(self.max_level) - self.levels], axis=1)
-            return pairs.reshape(2 * self.count, self.side, self.side)
-        all_on = np.full((1, self.side, self.side), self.max_level, dtype=np.uint8)
+            return pairs.reshape(2 * self.count, *size)
+        if self.encoding == "as-shown":
+            return self.levels
+        all_on = np.full((1, *size), self.max_level, dtype=np.uint8)
         return np.concatenate([self.levels, all_on])
 
     def save(self, path: Path) -> None:
@@ -175,6 +207,8 @@ class PatternStack:
         }
         if self.sync_every is not None:
             header["sync_every"] = self.sync_every
+        if self.placement != "superpixels":
+            header["placement"] = self.placement
         _save(path, "levels", self.levels, header, self.design_digest)
 
     @classmethod
@@ -190,6 +224,7 @@ class PatternStack:
                 str(header["profile_id"]),
                 str(header["profile_digest"]),
                 None if every is None else int(every),
+                cast(Placement, header.get("placement", "superpixels")),
             )
 
         return _load(path, "levels", build)

@@ -79,6 +79,11 @@ def load_dmd(name_or_path: str) -> "DmdProfile":
     return as_profile(name_or_path, DmdProfile, "a micromirror device")
 
 
+def shipped_dmds() -> "list[DmdProfile]":
+    """The shipped profiles of micromirror devices, in order of their id."""
+    return [load_dmd(str(entry.path)) for entry in shipped_profiles() if entry.kind == "dmd"]
+
+
 def load_mri(name_or_path: str) -> "MriProfile":
     """Load the profile of a scanner; raises `InputError` when the name is that of another kind."""
     from cidesign.hardware_profiles.mri.schema import MriProfile

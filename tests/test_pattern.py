@@ -57,6 +57,7 @@ def test_the_blink_code_agrees_with_itself_only_where_it_is() -> None:
         ("offset", 1, "+0 on off +1 on off +2 on on off"),
         ("offset", 2, "+0 +1 on off +2 on on off"),
         ("offset", 3, "+0 +1 +2 on on off"),
+        ("as-shown", 2, "+0 +1 on off +2 on off"),
     ],
 )
 def test_order_of_sync_frames(encoding: Encoding, every: int, shown: str) -> None:
@@ -105,7 +106,7 @@ def test_wrong_sync_intervals_are_refused(every: int) -> None:
 
 
 @pytest.mark.parametrize("bits", range(1, 9))
-@pytest.mark.parametrize("encoding", ["complementary", "offset"])
+@pytest.mark.parametrize("encoding", ["complementary", "offset", "as-shown"])
 def test_round_trip(bits: int, encoding: Encoding, tmp_path: Path) -> None:
     stack = _stack(bits, encoding)
     stack.save(tmp_path / "design.npz")
@@ -119,6 +120,32 @@ def test_round_trip(bits: int, encoding: Encoding, tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("bits", [1, 4])
+def test_patterns_as_shown_add_nothing(bits: int) -> None:
+    stack = _stack(bits, "as-shown")
+    assert stack.frames() == [Frame(k, "+") for k in range(3)]
+    np.testing.assert_array_equal(stack.displayed(), stack.levels)
+    np.testing.assert_allclose(stack.signed(), stack.levels / (2**bits - 1), rtol=1e-6)
+    assert stack.signed().dtype == np.float32
+
+
+def test_frames_of_mirrors_keep_their_shape(tmp_path: Path) -> None:
+    levels = (np.arange(3 * 4 * 7) % 2).reshape(3, 4, 7).astype(np.uint8)
+    stack = PatternStack(levels, 1, "complementary", "mine", "ab" * 32, placement="mirrors").with_sync(2)
+    stack.save(tmp_path / "design.npz")
+    again = PatternStack.load(tmp_path / "design.npz")
+    np.testing.assert_array_equal(again.levels, levels)
+    assert (again.placement, again.sync_every, again.design_digest) == ("mirrors", 2, stack.design_digest)
+    assert again.size_text == "7 x 4 mirrors"
+    np.testing.assert_array_equal(again.displayed()[again.design_frames][1::2], 1 - levels)
+    with pytest.raises(InputError, match="frames of 7 x 4 mirrors, not of n x n super-pixels"):
+        _ = again.side
+    with pytest.raises(InputError, match=r"\(K, rows, columns\)"):
+        PatternStack(levels[0], 1, "as-shown", "mine", "", placement="mirrors")
+    with pytest.raises(InputError, match="placement 'tiles'"):
+        PatternStack(levels, 1, "as-shown", "mine", "", placement="tiles")  # type: ignore[arg-type]
+
+
 def test_digest_sees_order_encoding_and_device() -> None:
     stack = _stack()
     others = [
@@ -127,8 +154,10 @@ def test_digest_sees_order_encoding_and_device() -> None:
         PatternStack(stack.levels, 3, "complementary", "dlp4500", stack.profile_digest),
         PatternStack(stack.levels, 2, "complementary", "dlp4500", "cd" * 32),
         PatternStack(stack.levels.transpose(0, 2, 1).copy(), 2, "complementary", "dlp4500", stack.profile_digest),
+        PatternStack(stack.levels, 2, "as-shown", "dlp4500", stack.profile_digest),
+        PatternStack(stack.levels, 2, "complementary", "dlp4500", stack.profile_digest, placement="mirrors"),
     ]
-    assert len({stack.design_digest, *(other.design_digest for other in others)}) == 6
+    assert len({stack.design_digest, *(other.design_digest for other in others)}) == 8
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from cidesign.calibration.camera.view import write_graycode
 from cidesign.calibration.plan import PlanStep
 from cidesign.calibration.single_pixel.capture import SCHEMA_VERSION
 from cidesign.calibration.single_pixel.cards import card_png, f_card
+from cidesign.calibration.single_pixel.frames import require_signed
 from cidesign.calibration.single_pixel.response import MIN_LEVELS, MIN_REPEATS
 from cidesign.files import replacing_folder, save_npz, write_bytes, write_json
 from cidesign.hardware_profiles.dmd.schema import DmdProfile
@@ -20,7 +21,8 @@ GRAYCODE_FOLDER = "graycode"
 
 
 def plan_spc(design: PatternStack, exposure_us: float) -> list[PlanStep]:
-    """The captures for the design's sequence at one exposure."""
+    """The captures for the design's sequence at one exposure; raises `InputError` as `require_signed` does."""
+    require_signed(design)
     frames = len(design.frames())
     sequence = f"run the uploaded sequence once ({frames} frames of {exposure_us:g} us) and save every reading"
     return [

@@ -11,6 +11,7 @@ from cidesign.constraints.sequence import SequencePlan, reload_needed
 from cidesign.errors import LimitError
 from cidesign.hardware_profiles.dmd.lattice import superpixel_grid
 from cidesign.hardware_profiles.dmd.schema import DmdProfile
+from cidesign.hardware_profiles.loader import shipped_dmds
 from cidesign.pattern import PatternStack
 
 
@@ -84,6 +85,8 @@ class SuperpixelFit:
 
     def check(self, pattern: PatternStack) -> list[Violation]:
         """n is not above what the array holds."""
+        if pattern.placement == "mirrors":
+            return []
         try:
             superpixel_grid(self.profile, pattern.side)
         except LimitError:
@@ -98,6 +101,37 @@ class SuperpixelFit:
                 )
             ]
         return []
+
+
+@dataclass(frozen=True)
+class MirrorFit:
+    """Frames of mirrors have the size of the mirror array; they are never scaled, cut or padded."""
+
+    profile: DmdProfile
+
+    def check(self, pattern: PatternStack) -> list[Violation]:
+        """Columns and rows are those of the device."""
+        mirrors = self.profile.mirrors
+        rows, columns = pattern.levels.shape[1:]
+        if pattern.placement != "mirrors" or (columns, rows) == (mirrors.columns.value, mirrors.rows.value):
+            return []
+        return [
+            Violation(
+                "size of a frame",
+                "patterns",
+                f"{columns} x {rows}",
+                f"the {mirrors.columns.value} x {mirrors.rows.value} mirrors of {self.profile.id}",
+                sizes_hint(columns, rows),
+            )
+        ]
+
+
+def sizes_hint(columns: int, rows: int) -> str:
+    """Which shipped devices have `columns` x `rows` mirrors, or that none has."""
+    found = [one.id for one in shipped_dmds() if (one.mirrors.columns.value, one.mirrors.rows.value) == (columns, rows)]
+    if found:
+        return f"this is the size of {' and '.join(found)} (--profile {found[0]})"
+    return "no shipped profile has this size"
 
 
 @dataclass(frozen=True)
@@ -248,7 +282,7 @@ def bit_depth_rule(profile: DmdProfile, bit_depth: int) -> BitDepth:
 
 def pattern_rules(profile: DmdProfile, bit_depth: int) -> list[PatternRule]:
     """The rules that patterns for `profile` obey; training uses the same objects through `relax`."""
-    return [bit_depth_rule(profile, bit_depth), SuperpixelFit(profile)]
+    return [bit_depth_rule(profile, bit_depth), SuperpixelFit(profile), MirrorFit(profile)]
 
 
 def sequence_rules(profile: DmdProfile) -> list[SequenceRule]:

@@ -40,18 +40,26 @@ def read_array(path: Path, what: str) -> NDArray[np.float64]:
     suffix = path.suffix.lower()
     if suffix in STACK_SUFFIXES or path.is_dir():
         return as_numbers(read_image_stack(path, what), path, what)
-    if suffix == ".npy":
-        return as_numbers(_read_npy(path, what), path, what)
-    if suffix == ".npz":
-        return as_numbers(_read_npz(path, what), path, what)
-    if suffix == ".mat":
-        return as_numbers(_read_mat(path, what), path, what)
+    if suffix in (".npy", ".npz", ".mat"):
+        return as_numbers(read_stored(path, what), path, what)
     if suffix in TABLE_SUFFIXES:
         return as_numbers(read_csv(path, what, MAX_ARRAY_FILE_BYTES), path, what)
     raise FileError(
         f"{path}: {what} in a {suffix or 'nameless'} file is not read; use .npy, .npz, .csv or .mat, "
         "or 16-bit TIFF or PNG pictures"
     )
+
+
+def read_stored(path: Path, what: str, max_bytes: int = MAX_ARRAY_FILE_BYTES) -> NDArray[np.generic]:
+    """The array of a .npy, .npz or .mat file in the type it is stored in, of at most `max_bytes`; see `read_array`."""
+    suffix = path.suffix.lower()
+    if suffix == ".npy":
+        return _read_npy(path, what, max_bytes)
+    if suffix == ".npz":
+        return _read_npz(path, what, max_bytes)
+    if suffix == ".mat":
+        return _read_mat(path, what)
+    raise FileError(f"{path}: {what} in a {suffix or 'nameless'} file is not read; use .npy, .npz or .mat")
 
 
 def float64_of(array: NDArray[np.generic]) -> NDArray[np.float64]:
@@ -75,9 +83,9 @@ def as_numbers(array: NDArray[np.generic], path: Path, what: str) -> NDArray[np.
     return numbers
 
 
-def _read_npy(path: Path, what: str) -> NDArray[np.generic]:
+def _read_npy(path: Path, what: str, max_bytes: int) -> NDArray[np.generic]:
     """Like numpy.load without pickle, but the declared size is compared with the file's before memory is taken."""
-    content = read_limited(path, what, MAX_ARRAY_FILE_BYTES)
+    content = read_limited(path, what, max_bytes)
     stream = io.BytesIO(content)
     try:
         version = npy_format.read_magic(stream)
@@ -101,15 +109,15 @@ def _read_npy(path: Path, what: str) -> NDArray[np.generic]:
     return flat.reshape(shape, order="F" if fortran_order else "C")
 
 
-def _read_npz(path: Path, what: str) -> NDArray[np.generic]:
+def _read_npz(path: Path, what: str, max_bytes: int) -> NDArray[np.generic]:
     try:
         with zipfile.ZipFile(path) as archive:
             declared = sum(info.file_size for info in archive.infolist())
     except (OSError, ValueError, NotImplementedError, zipfile.BadZipFile):
         declared = 0  # load_npz says what is wrong
-    if declared > MAX_ARRAY_FILE_BYTES:
-        raise FileError(f"{path}: declares {declared} bytes of arrays; at most {MAX_ARRAY_FILE_BYTES} are read")
-    arrays = load_npz(path, what, MAX_ARRAY_FILE_BYTES)
+    if declared > max_bytes:
+        raise FileError(f"{path}: declares {declared} bytes of arrays; at most {max_bytes} are read")
+    arrays = load_npz(path, what, max_bytes)
     return arrays[_chosen(path, what, tuple(arrays), ())]
 
 

@@ -18,7 +18,8 @@ class DetectorNoise:
 
     complementary: y_k = n (e_k+ - e_k-) / Q,      variance n^2 / Q^2 (Q m + 2 r^2), independent of k;
     offset:        y_k = n (2 e_k - e_on) / Q,     variance n^2 / Q^2 (4 (Q mean(P_k x) + r^2)) for each k,
-                   and one shared error of variance n^2 / Q^2 (Q m + r^2) from the all-on frame.
+                   and one shared error of variance n^2 / Q^2 (Q m + r^2) from the all-on frame;
+    as-shown:      y_k = n e_k / Q,               variance n^2 / Q^2 (Q mean(P_k x) + r^2).
 
     The Poisson counts are drawn from the Gaussian of the same variance, so that y stays differentiable; that is
     accurate for more than about 100 photoelectrons a frame.
@@ -36,6 +37,8 @@ class DetectorNoise:
         light = charge * mean_level.clamp_min(0)
         if self.encoding == "complementary":
             return (scale * (light + 2 * read_variance)).expand_as(y), torch.zeros_like(mean_level)
+        if self.encoding == "as-shown":
+            return scale * ((charge * y / side).clamp_min(0) + read_variance), torch.zeros_like(mean_level)
         in_frame = (0.5 * (light + charge * y / side)).clamp_min(0)
         return scale * 4 * (in_frame + read_variance), scale * (light + read_variance)
 
@@ -51,5 +54,7 @@ class DetectorNoise:
     def typical_variance(self, mean_level: float, side: int) -> float:
         """The variance of one y_k for an average scene of the given mean level; linear solvers are tuned with it."""
         level = torch.tensor([[mean_level]], dtype=torch.float64)
-        own, shared = self.variances(torch.zeros(1, 1, dtype=torch.float64), level, side)
+        # Signed weights are 0 on average; those of what is measured as shown are about one half.
+        y = 0.5 * side * level if self.encoding == "as-shown" else torch.zeros_like(level)
+        own, shared = self.variances(y, level, side)
         return float(own + shared)

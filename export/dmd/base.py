@@ -13,7 +13,7 @@ from cidesign.errors import FileError
 from cidesign.export.dmd.manifest import FileRecord, Half
 from cidesign.export.folder import MANIFEST_NAME
 from cidesign.export.writing import Output
-from cidesign.hardware_profiles.dmd.lattice import SuperpixelGrid
+from cidesign.hardware_profiles.dmd.lattice import Grid, mirror_grid, superpixel_grid
 from cidesign.hardware_profiles.dmd.schema import DmdProfile
 from cidesign.pattern import PatternStack
 
@@ -23,12 +23,17 @@ COMMON_ROLES = ("preview", "design")
 
 @dataclass(frozen=True)
 class Job:
-    """A checked design on its way to a folder: the patterns, the device, the sequence, and the super-pixels."""
+    """A checked design on its way to a folder: patterns, device, sequence, and where the patterns lie."""
 
     pattern: PatternStack
     profile: DmdProfile
     plan: SequencePlan
-    grid: SuperpixelGrid
+    grid: Grid
+
+
+def grid_of(profile: DmdProfile, pattern: PatternStack) -> Grid:
+    """Where the patterns lie on the mirrors; raises `LimitError` for more super-pixels than they hold."""
+    return mirror_grid(profile) if pattern.placement == "mirrors" else superpixel_grid(profile, pattern.side)
 
 
 class DmdOutput(Output[FileRecord]):

@@ -15,6 +15,11 @@ _STRIDE = (1, 2, 3, 4, 6, 6, 8, 8)
 _OFFSET = (0, 0, 0, 0, 1, 0, 1, 0)
 
 
+def frames_per_image(bit_depth: int) -> int:
+    """How many frames of a bit depth 1..8 one image holds: 24, 12, 8, 6, 4, 4, 3, 3."""
+    return PLANES_PER_IMAGE // _STRIDE[bit_depth - 1]
+
+
 def planes_of(bit_depth: int, slot: int) -> tuple[int, ...]:
     """The planes 0..23 of the frame in slot `slot`, least significant level bit first.
 

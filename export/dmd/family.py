@@ -92,7 +92,7 @@ class DmdFamily(DeviceFamily[PatternStack, DmdProfile, DmdOptions, NoOptions]):
         require(check_design(design, plan, profile))
         mode = (plan.mode or "").replace("_", " ")
         return [
-            Finding("design", f"{design.count} patterns of {design.side} x {design.side}, digest fits the run"),
+            Finding("design", f"{design.count} patterns of {design.size_text}, digest fits the run"),
             Finding("bit depth", f"{design.bit_depth} bit, which {profile.id} shows"),
             Finding("exposure", f"{plan.exposure_us} us, within the table for {design.bit_depth} bit"),
             Finding("sequence", f"{len(plan.entries)} entries, {plan.images} images, {mode}: within all limits"),

@@ -1,13 +1,13 @@
 """The manifest of an export folder: what every file is, its hash, and when each frame is shown."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from cidesign.export.manifest import ExportManifest, FileEntry, profile_in, read_as
 from cidesign.hardware_profiles.dmd.schema import DmdProfile
-from cidesign.pattern import Encoding, FrameRole
+from cidesign.pattern import Encoding, FrameRole, Placement
 from cidesign.records import Digest, Strict
 
 Index = Annotated[int, Field(ge=0, le=100_000)]
@@ -59,14 +59,23 @@ class TimingRecord(Strict):
 
 
 class GridRecord(Strict):
-    """The super-pixels on the mirrors: `side` x `side` squares of `side_columns` column pitches each."""
+    """The super-pixels on the mirrors: `side` x `side` squares of `side_columns` column pitches each.
 
-    side: Index
-    side_columns: Index
+    Frames of the mirrors themselves have no super-pixels; `placement` is written only there.
+    """
+
+    placement: Placement = "superpixels"
+    side: Index | None
+    side_columns: Index | None
     side_um: float | None
     columns: Index
     rows: Index
     lattice: str
+
+    @model_serializer(mode="wrap")
+    def _said(self, dumped: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        fields: dict[str, Any] = dumped(self)
+        return {name: value for name, value in fields.items() if (name, value) != ("placement", "superpixels")}
 
 
 class FlipRecord(Strict):

@@ -1,5 +1,6 @@
 """A picture of what the mirrors show, drawn where the mirrors are, so that nothing is stretched."""
 
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,9 @@ from PIL import Image, ImageDraw
 
 from cidesign.export.dmd.base import Job
 from cidesign.export.dmd.sync_frames import sync_summary
-from cidesign.pattern import BLINK_CODE
+from cidesign.hardware_profiles.dmd.lattice import Grid
+from cidesign.hardware_profiles.dmd.schema import DmdProfile
+from cidesign.pattern import BLINK_CODE, PatternStack
 
 _COLUMNS = 3
 _MAX_FRAMES = 6
@@ -34,16 +37,21 @@ def physical_picture(levels: NDArray[np.uint8], lattice: str) -> NDArray[np.uint
 
 
 def write_preview(job: Job, path: Path) -> None:
-    """Draw the first frames after the blink code, if there is one, with their numbers as PNG."""
-    synced = job.pattern.sync_every is not None
+    """Write `preview_png` of a job."""
+    path.write_bytes(preview_png(job.pattern, job.profile, job.grid))
+
+
+def preview_png(pattern: PatternStack, profile: DmdProfile, grid: Grid) -> bytes:
+    """A PNG of the first frames after the blink code, if there is one, with their numbers."""
+    synced = pattern.sync_every is not None
     first = len(BLINK_CODE) if synced else 0
-    frames = job.pattern.frames()[first : first + _MAX_FRAMES]
-    displayed = job.pattern.displayed()
-    mirrors = job.profile.mirrors
-    scale = np.uint8(255 // job.pattern.max_level)
+    frames = pattern.frames()[first : first + _MAX_FRAMES]
+    displayed = pattern.displayed()
+    mirrors = profile.mirrors
+    scale = np.uint8(255 // pattern.max_level)
     cells = []
     for number, frame in enumerate(frames, start=first):
-        levels = job.grid.spread(displayed[number]) * scale
+        levels = grid.spread(displayed[number]) * scale
         picture = Image.fromarray(physical_picture(levels, mirrors.lattice.value))
         height = round(picture.height * _CELL_WIDTH / picture.width)
         label = f"all {frame.role}" if frame.pattern < 0 else f"pattern {frame.pattern} {frame.role}"
@@ -55,10 +63,12 @@ def write_preview(job: Job, path: Path) -> None:
     sheet = Image.new("L", (_MARGIN + min(len(cells), _COLUMNS) * step_x, top + lines * step_y), 48)
     draw = ImageDraw.Draw(sheet)
     if synced:
-        draw.text((_MARGIN, _MARGIN), f"sync frames: {sync_summary(job.pattern)}", fill=255)
+        draw.text((_MARGIN, _MARGIN), f"sync frames: {sync_summary(pattern)}", fill=255)
     for number, (text, cell) in enumerate(cells):
         x = _MARGIN + number % _COLUMNS * step_x
         y = top + number // _COLUMNS * step_y
         draw.text((x, y), text, fill=255)
         sheet.paste(cell, (x, y + _LABEL_HEIGHT))
-    sheet.save(path, format="PNG")
+    stream = BytesIO()
+    sheet.save(stream, format="PNG")
+    return stream.getvalue()

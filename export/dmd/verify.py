@@ -10,14 +10,14 @@ from cidesign.checks import Finding, Report
 from cidesign.constraints.rules import check_design, require
 from cidesign.constraints.sequence import SequencePlan, video_time_us
 from cidesign.errors import FileError
-from cidesign.export.dmd.base import ReadBack
+from cidesign.export.dmd.base import ReadBack, grid_of
 from cidesign.export.dmd.bitplanes import planes_of
 from cidesign.export.dmd.formats import exporter_named
 from cidesign.export.dmd.manifest import EntryRecord, Manifest, read_manifest
 from cidesign.export.dmd.sync_frames import sync_summary
 from cidesign.export.folder import DESIGN_NAME
 from cidesign.export.manifest import check_files, design_in, profile_to_check
-from cidesign.hardware_profiles.dmd.lattice import SuperpixelGrid, superpixel_grid
+from cidesign.hardware_profiles.dmd.lattice import Grid
 from cidesign.hardware_profiles.dmd.schema import DmdProfile
 from cidesign.pattern import PatternStack
 from cidesign.units import format_bytes, format_duration_us
@@ -48,16 +48,16 @@ def verified(folder: Path, profile: DmdProfile | None = None) -> Iterator[Findin
     total = sum(record.bytes for record in manifest.files.values())
     yield Finding("files", f"{len(manifest.files)} files, {format_bytes(total)}, every SHA-256 fits")
     pattern = _design(folder, manifest)
-    yield Finding("design", f"{pattern.count} patterns of {pattern.side} x {pattern.side}, {pattern.bit_depth} bit")
+    yield Finding("design", f"{pattern.count} patterns of {pattern.size_text}, {pattern.bit_depth} bit")
     if pattern.sync_every is not None:
         yield Finding("sync frames", sync_summary(pattern))
     back = exporter.read(folder)
     check_sequence(folder, back.plan, pattern, manifest, device)
     mode = (back.plan.mode or "").replace("_", " ")
     yield Finding("sequence", f"{len(back.plan.entries)} entries, {back.plan.images} images, {mode}: within all limits")
-    grid = superpixel_grid(device, pattern.side)
-    compared = compare_frames(folder, back, pattern, grid)
-    yield Finding("mirrors", f"{compared} frames of {grid.index.size} mirrors equal the design bit for bit")
+    compared = compare_frames(folder, back, pattern, grid_of(device, pattern))
+    mirrors = device.mirrors.columns.value * device.mirrors.rows.value
+    yield Finding("mirrors", f"{compared} frames of {mirrors} mirrors equal the design bit for bit")
     yield from acquisition_times(device, back.plan)
 
 
@@ -92,7 +92,7 @@ def check_sequence(
     require(check_design(pattern, plan if fits else replace(plan, mode=None), profile))
 
 
-def compare_frames(folder: Path, back: ReadBack, pattern: PatternStack, grid: SuperpixelGrid) -> int:
+def compare_frames(folder: Path, back: ReadBack, pattern: PatternStack, grid: Grid) -> int:
     """Compare every frame with the design spread over the mirrors; returns how many were equal."""
     count = 0
     for frame, (shown, designed) in enumerate(zip(back.frames, pattern.displayed(), strict=True)):

@@ -5,7 +5,7 @@ from pathlib import Path
 from cidesign.constraints.rules import check_design, require
 from cidesign.constraints.sequence import SequencePlan
 from cidesign.errors import InputError, LimitError
-from cidesign.export.dmd.base import DmdOutput, Exporter, Job
+from cidesign.export.dmd.base import DmdOutput, Exporter, Job, grid_of
 from cidesign.export.dmd.manifest import FileRecord, FlipRecord, GridRecord, Manifest, TimingRecord
 from cidesign.export.dmd.preview import write_preview
 from cidesign.export.dmd.sync_frames import added_frames, designed_plan, sync_note
@@ -14,7 +14,7 @@ from cidesign.export.folder import DESIGN_NAME, PREVIEW_NAME
 from cidesign.export.manifest import common_fields
 from cidesign.export.writing import require_own_profile, write_export_folder
 from cidesign.files import refuse_existing
-from cidesign.hardware_profiles.dmd.lattice import superpixel_grid
+from cidesign.hardware_profiles.dmd.lattice import Grid, SuperpixelGrid
 from cidesign.hardware_profiles.dmd.schema import DmdProfile
 from cidesign.pattern import PatternStack
 
@@ -40,7 +40,7 @@ def write_export(
         )
     require_own_profile(pattern, profile, "patterns: they were")
     _require(pattern, plan, profile)
-    job = Job(pattern, profile, plan, superpixel_grid(profile, pattern.side))
+    job = Job(pattern, profile, plan, grid_of(profile, pattern))
     return write_export_folder(folder, force, lambda temporary: _write_into(temporary, exporter, job), verify_export)
 
 
@@ -68,7 +68,7 @@ def _write_into(folder: Path, exporter: Exporter, job: Job) -> Manifest:
     write_preview(job, folder / PREVIEW_NAME)
     out.record(DESIGN_NAME, "design")
     out.record(PREVIEW_NAME, "preview")
-    plan, mirrors = job.plan, job.profile.mirrors
+    plan = job.plan
     return Manifest(
         **common_fields(job.pattern, job.profile),
         kind="export",
@@ -79,14 +79,7 @@ def _write_into(folder: Path, exporter: Exporter, job: Job) -> Manifest:
         encoding=job.pattern.encoding,
         polarity=1,
         plane_order=exporter.plane_order,
-        grid=GridRecord(
-            side=job.grid.side,
-            side_columns=job.grid.side_columns,
-            side_um=job.grid.side_um,
-            columns=mirrors.columns.value,
-            rows=mirrors.rows.value,
-            lattice=mirrors.lattice.value,
-        ),
+        grid=_grid_record(job.grid, job.profile),
         flips=FlipRecord(),
         timing=TimingRecord(
             mode=plan.mode,
@@ -100,4 +93,18 @@ def _write_into(folder: Path, exporter: Exporter, job: Job) -> Manifest:
         entries=tuple(entry_records(job.pattern, plan)),
         notes=notes,
         files=out.files,
+    )
+
+
+def _grid_record(grid: Grid, profile: DmdProfile) -> GridRecord:
+    mirrors = profile.mirrors
+    superpixels = grid if isinstance(grid, SuperpixelGrid) else None
+    return GridRecord(
+        placement="superpixels" if superpixels else "mirrors",
+        side=superpixels.side if superpixels else None,
+        side_columns=superpixels.side_columns if superpixels else None,
+        side_um=superpixels.side_um if superpixels else None,
+        columns=mirrors.columns.value,
+        rows=mirrors.rows.value,
+        lattice=mirrors.lattice.value,
     )

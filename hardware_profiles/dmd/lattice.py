@@ -56,6 +56,31 @@ class SuperpixelGrid:
         return padded[self.index]
 
 
+@dataclass(frozen=True)
+class MirrorGrid:
+    """Frames of the mirrors themselves, (rows, columns): nothing is spread."""
+
+    rows: int
+    columns: int
+
+    def spread(self, levels: NDArray[Unsigned]) -> NDArray[Unsigned]:
+        """Levels of mirrors as they are; raises `LimitError` for frames of another size."""
+        if levels.shape != (self.rows, self.columns):
+            raise LimitError(
+                f"frames of {levels.shape[1]} x {levels.shape[0]} mirrors are not of this device, which has "
+                f"{self.columns} x {self.rows}"
+            )
+        return levels
+
+
+Grid = SuperpixelGrid | MirrorGrid
+
+
+def mirror_grid(profile: DmdProfile) -> MirrorGrid:
+    """The mirrors of a device as they are."""
+    return MirrorGrid(profile.mirrors.rows.value, profile.mirrors.columns.value)
+
+
 def superpixel_grid(profile: DmdProfile, side: int) -> SuperpixelGrid:
     """The largest centred grid of `side` x `side` square super-pixels that the mirror array holds.
 

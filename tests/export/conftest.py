@@ -72,6 +72,11 @@ def shrink(profile: DmdProfile, columns: int, rows: int) -> DmdProfile:
 
 
 @pytest.fixture
+def shrunk() -> Callable[[DmdProfile, int, int], DmdProfile]:
+    return shrink
+
+
+@pytest.fixture
 def dlp4500() -> DmdProfile:
     return load_profile("dlp4500")
 

@@ -8,7 +8,7 @@ from cidesign.pattern import Encoding, PatternStack
 from cidesign.physics.noise import DetectorNoise
 
 
-@pytest.mark.parametrize("encoding", ["complementary", "offset"])
+@pytest.mark.parametrize("encoding", ["complementary", "offset", "as-shown"])
 def test_variance_agrees_with_counted_photons(encoding: Encoding) -> None:
     rng = np.random.default_rng(5)
     side, count, charge, read = 6, 4, 4000.0, 20.0
@@ -19,6 +19,8 @@ def test_variance_agrees_with_counted_photons(encoding: Encoding) -> None:
     counts = rng.poisson(light, (40_000, len(light))) + rng.normal(0, read, (40_000, len(light)))
     if encoding == "complementary":
         measured = side * (counts[:, 0::2] - counts[:, 1::2]) / charge
+    elif encoding == "as-shown":
+        measured = side * counts / charge
     else:
         measured = side * (2 * counts[:, :-1] - counts[:, -1:]) / charge
     np.testing.assert_allclose(measured.mean(axis=0), y, atol=5 * measured.std() / 200)

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from cidesign.constraints.rules import check_design, require
 from cidesign.constraints.sequence import plan_sequence
+from cidesign.errors import InputError
 from cidesign.hardware_profiles.dmd.schema import DmdProfile
 from cidesign.pattern import Encoding, PatternStack
 from cidesign.run_settings import Ladder, NonNegative, PositiveFloat, PositiveInt, TrainingSettings, validated
@@ -49,6 +50,11 @@ def settings_for(values: dict[str, Any], profile: DmdProfile, typed: Mapping[str
     """All settings; raises `InputError` for what cannot be, `LimitError` for what the device cannot show."""
     values.setdefault("patterns", round(PATTERN_RATIO * values["side"] ** 2))
     settings = validated(SinglePixelSettings, values, typed)
+    if settings.encoding == "as-shown":
+        raise InputError(
+            "encoding as-shown: trained patterns have signed weights, which light alone does not show; use "
+            "complementary or offset"
+        )
     _check_sequence(settings, profile)
     return settings
 

@@ -1,0 +1,56 @@
+"""What a file of patterns leaves open, and its owner knows."""
+
+from typing import Annotated, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from cidesign.pattern import Encoding
+from cidesign.records import Positive, Strict
+
+
+class PatternOptions(Strict):
+    """How to read patterns; None: taken from the files where they leave one reading, asked for where they do not.
+
+    `encoding`       complementary, offset or as-shown, see `PatternStack`
+    `polarity`       normal: the greater value is an on mirror; inverted: the smaller one is
+    `bit_depth`      bits of a pattern; grey values need it
+    `white`          the value in the file that is on during the whole exposure (of weights: the value of 1)
+    `order`          of flattened patterns: row (row by row, as NumPy) or column (column by column, as MATLAB)
+    `axis`           along which axis of an array the patterns lie: first, last, or none (the array is one pattern)
+    `planes`         24: a 24-bit picture holds 24 bit planes; 1: it is a picture
+    `channels`       GRB or GBR: the colours of the planes 0-7, 8-15 and 16-23
+    `transpose`, `flip_vertical`, `flip_horizontal`: of each pattern, in this order
+    `array`          the name of the array in a file of several
+    """
+
+    encoding: Encoding | None = None
+    polarity: Literal["normal", "inverted"] = "normal"
+    bit_depth: Annotated[int, Field(ge=1, le=8)] | None = None
+    white: Positive | None = None
+    order: Literal["row", "column"] | None = None
+    axis: Literal["first", "last", "none"] | None = None
+    planes: Literal[1, 24] | None = None
+    channels: Literal["GRB", "GBR"] | None = None
+    transpose: bool = False
+    flip_vertical: bool = False
+    flip_horizontal: bool = False
+    array: Annotated[str, Field(min_length=1)] = "patterns"
+
+    def turned(self, patterns: NDArray[np.generic]) -> NDArray[np.generic]:
+        """Patterns (K, H, W) transposed and flipped as asked for."""
+        turned = np.swapaxes(patterns, 1, 2) if self.transpose else patterns
+        turned = turned[:, ::-1] if self.flip_vertical else turned
+        return turned[:, :, ::-1] if self.flip_horizontal else turned
+
+    @property
+    def turn_text(self) -> str:
+        """What `turned` does, for people."""
+        words = {
+            "transposed": self.transpose,
+            "top and bottom exchanged": self.flip_vertical,
+            "left and right exchanged": self.flip_horizontal,
+        }
+        asked = ", ".join(text for text, done in words.items() if done)
+        return f"{asked}, as asked for" if asked else "row 0 of the file is the top of the mirrors, column 0 the left"
