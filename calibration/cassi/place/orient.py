@@ -66,7 +66,7 @@ class Found:
         return self.correlation - self.second
 
 
-def find_orientation(image: Array, levels: NDArray[np.uint8]) -> Found:
+def find_orientation(image: Array, levels: NDArray[np.generic]) -> Found:
     """Correlate an image (h, w), in pixels of the code's size, with a mask in all orientations and polarities.
 
     Where no orientation is clear without rotation, rotations of up to 5.5 degrees are tried as well.
@@ -77,7 +77,7 @@ def find_orientation(image: Array, levels: NDArray[np.uint8]) -> Found:
     return _best(image, levels, _turns(), _angles(levels.shape))
 
 
-def locate(image: Array, levels: NDArray[np.uint8], turn: Turn, rotation_deg: float) -> Found:
+def locate(image: Array, levels: NDArray[np.generic], turn: Turn, rotation_deg: float) -> Found:
     """Where a code of known orientation lies on another image."""
     return _best(image, levels, [turn], [rotation_deg])
 
@@ -93,7 +93,7 @@ def _angles(shape: tuple[int, ...]) -> list[float]:
     return sorted((step * n for n in range(-count, count + 1)), key=abs)
 
 
-def _best(image: Array, levels: NDArray[np.uint8], turns: list[Turn], angles: list[float]) -> Found:
+def _best(image: Array, levels: NDArray[np.generic], turns: list[Turn], angles: list[float]) -> Found:
     """The highest and, for the other polarity, the lowest correlation of every orientation."""
     best: dict[Turn, tuple[float, Array, float]] = {}
     for angle in angles:
@@ -113,7 +113,7 @@ def _best(image: Array, levels: NDArray[np.uint8], turns: list[Turn], angles: li
     return Found(turn, value, second, second_turn, centre, angle)
 
 
-def _template(turn: Turn, levels: NDArray[np.uint8]) -> Array:
+def _template(turn: Turn, levels: NDArray[np.generic]) -> Array:
     """The middle of the turned mask, a little blurred; its polarity is left to the sign of the correlation."""
     from scipy.ndimage import gaussian_filter
 
