@@ -71,7 +71,7 @@ class MinimumFeature:
         opaque for some orders and transparent for others.
         """
         height, width = pattern.levels.shape
-        cells = Cells(pattern.levels, np.arange(height + 1), np.arange(width + 1))
+        cells = Cells(pattern.plate_levels, np.arange(height + 1), np.arange(width + 1))
         area_px = self.area_um2 / self.pitch_um**2
         limits = self._limits(self.feature_px * self.pitch_um, self.gap_px * self.pitch_um)
         return [

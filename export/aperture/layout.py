@@ -143,7 +143,7 @@ def plan_plate(mask: ApertureMask, profile: ApertureProfile, options: OrderOptio
     pitch_nm = _on_grid(mask.pitch_um, grid_nm, "pitch", profile)
     bias_nm = _bias_nm(profile, options, pitch_nm, grid_nm)
     pixel_nm = _tiff_pixel_nm(options, pitch_nm, bias_nm, grid_nm, profile)
-    marks = place_marks(mask.levels, profile, options.name if options.fiducials else None)
+    marks = place_marks(mask.plate_levels, profile, options.name if options.fiducials else None)
     _require_plate(marks, pitch_nm, profile)
     rows, columns = marks.levels.shape
     y = (np.arange(rows + 1, dtype=np.int64) - marks.code_row) * pitch_nm

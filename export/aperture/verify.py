@@ -175,7 +175,7 @@ def check_design(mask: ApertureMask, profile: ApertureProfile, picture: Path) ->
         return
     pitch_nm = round(mask.pitch_um * 1000)
     height, width = mask.levels.shape
-    cells = Cells(mask.levels, np.arange(height + 1) * pitch_nm, np.arange(width + 1) * pitch_nm)
+    cells = Cells(mask.plate_levels, np.arange(height + 1) * pitch_nm, np.arange(width + 1) * pitch_nm)
     found = {broken.rule: broken.boxes for broken in rule.check_plate(cells)}
     nowhere = np.empty((0, 4), dtype=np.int64)
     breaches = [Breach(violation, found.get(violation.rule, nowhere)) for violation in violations]

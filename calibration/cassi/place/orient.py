@@ -68,7 +68,7 @@ class Found:
         return self.correlation - self.second
 
 
-def find_orientation(image: Array, levels: NDArray[np.uint8]) -> Found:
+def find_orientation(image: Array, levels: NDArray[np.generic]) -> Found:
     """Correlate an image (h, w), in pixels of the code's size, with a mask in all orientations and polarities.
 
     Where no orientation is clear without rotation, rotations of up to 5.5 degrees are tried as well.
@@ -79,7 +79,7 @@ def find_orientation(image: Array, levels: NDArray[np.uint8]) -> Found:
     return _best(image, levels, _turns(), _angles(levels.shape))
 
 
-def locate(image: Array, levels: NDArray[np.uint8], turn: Turn, rotation_deg: float) -> Found:
+def locate(image: Array, levels: NDArray[np.generic], turn: Turn, rotation_deg: float) -> Found:
     """Where a code of known orientation lies on another image."""
     return _best(image, levels, [turn], [rotation_deg])
 
@@ -95,7 +95,7 @@ def _angles(shape: tuple[int, ...]) -> list[float]:
     return sorted((step * n for n in range(-count, count + 1)), key=abs)
 
 
-def _best(image: Array, levels: NDArray[np.uint8], turns: list[Turn], angles: list[float]) -> Found:
+def _best(image: Array, levels: NDArray[np.generic], turns: list[Turn], angles: list[float]) -> Found:
     """The highest and, for the other polarity, the lowest correlation of every orientation."""
     best: dict[Turn, tuple[float, Array, float]] = {}
     for angle in angles:
@@ -115,7 +115,7 @@ def _best(image: Array, levels: NDArray[np.uint8], turns: list[Turn], angles: li
     return Found(turn, value, second, second_turn, centre, angle)
 
 
-def _template(turn: Turn, levels: NDArray[np.uint8]) -> Array:
+def _template(turn: Turn, levels: NDArray[np.generic]) -> Array:
     """The middle of the turned mask, a little blurred; its polarity is left to the sign of the correlation."""
     seen = Turn(turn.transposed, turn.rows_reversed, turn.columns_reversed).apply(levels)
     cut = [max(0, (size - TEMPLATE_PX) // 2) for size in seen.shape]

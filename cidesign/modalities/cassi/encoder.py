@@ -109,6 +109,13 @@ class SdCassiEncoder(Encoder):
         encoder.measured = True
         return encoder.requires_grad_(False)
 
+    def hold(self, mask: Tensor) -> None:
+        """Take a mask (H, W) as it is, grey values and broken rules included, and train it no more."""
+        if tuple(mask.shape) != tuple(self.size):
+            raise ValueError(f"a mask of {tuple(mask.shape)} for an encoder of {tuple(self.size)}")
+        self.weight = nn.Parameter(mask.to(self.weight).clone(), requires_grad=False)
+        self.rule, self.measured = None, True
+
     def mask(self) -> Tensor:
         """The mask as built, (H, W), or the mask cube (L, H, W), in [0, 1]; the gradient reaches `weight`."""
         if self.rule is not None:

@@ -64,9 +64,19 @@ class CassiOptics(Optics):
         return cast(SdCassiEncoder, encoder).pattern(pitch_um, self.profile.id, self.profile.digest)
 
     def place(self, encoder: Encoder, design: Design) -> None:
-        """The cells of the mask; a mask that breaks the rule is made feasible by the encoder."""
+        """The cells of the mask; one that is grey, or that cells of the rule cannot draw, is held as it is.
+
+        Raises `InputError` for a mask of another size than the training images.
+        """
+        levels = torch.from_numpy(cast(ApertureMask, design).levels.astype(np.float32))
+        if tuple(levels.shape) != self.size:
+            raise InputError(
+                f"mask: {levels.shape[0]} x {levels.shape[1]} code pixels, and training images of {self.size[0]} x "
+                f"{self.size[1]}; a decoder is trained on images of the mask's size"
+            )
         cell = self.rule.cell_px
-        levels = torch.from_numpy(cast(ApertureMask, design).levels[::cell, ::cell].astype(np.float32))
         rows, columns = encoder.weight.shape
         with torch.no_grad():
-            encoder.weight.copy_(levels[:rows, :columns])
+            encoder.weight.copy_(levels[::cell, ::cell][:rows, :columns])
+            if not torch.equal(cast(SdCassiEncoder, encoder).mask().cpu(), levels):
+                cast(SdCassiEncoder, encoder).hold(levels)

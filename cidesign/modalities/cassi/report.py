@@ -51,7 +51,7 @@ def _design(run: CassiRun) -> Section:
         ("size on the plate", f"{height_um / 1000:g} x {width_um / 1000:g} mm (height x width)"),
         ("open fraction", f"{design.open_fraction:.1%} of the code pixels let light pass"),
         ("smallest that can be made", ", ".join(limits)),
-        ("feature rule", verdict(rule.check(design))),
+        ("feature rule", verdict(rule.check(design)) if design.is_binary else "not evaluated: the mask is grey"),
         (
             "light",
             f"{settings.photoelectrons_full_scale:g} photoelectrons in a detector pixel that sees a white scene "
