@@ -39,7 +39,8 @@ class MaskOptions(Strict):
         turned: MaskLevels = levels.T if self.transpose else levels
         turned = turned[::-1] if self.flip_vertical else turned
         turned = turned[:, ::-1] if self.flip_horizontal else turned
-        return np.ascontiguousarray(turned, dtype=levels.dtype)
+        whole: MaskLevels = turned.copy(order="C")
+        return whole
 
     @property
     def turn_text(self) -> str:
