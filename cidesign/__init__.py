@@ -20,12 +20,14 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from cidesign.api import calibrate as calibrate
     from cidesign.api import check as check
+    from cidesign.api import design as design
     from cidesign.api import distill as distill
     from cidesign.api import emulate as emulate
     from cidesign.api import evaluate as evaluate
     from cidesign.api import export as export
     from cidesign.api import open_calibration as open_calibration
     from cidesign.api import open_capture as open_capture
+    from cidesign.api import open_design as open_design
     from cidesign.api import open_run as open_run
     from cidesign.api import profile as profile
     from cidesign.api import profiles as profiles

@@ -10,6 +10,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from cidesign.designs import DesignFolder
 from cidesign.errors import InputError
 from cidesign.hardware_profiles.loader import ProfileEntry, load_dmd, load_profile, shipped_profiles
 from cidesign.hardware_profiles.schema import HardwareProfile
@@ -84,12 +85,39 @@ def resume(run: Run | Place, *, listener: "Listener | None" = None) -> Run:
     return resume_run(run.path if isinstance(run, Run) else Path(run), listener or Listener())
 
 
-def _folder(what: "Exported | Place") -> Path:
-    return Path(what) if isinstance(what, str | PathLike) else what.folder
+def _folder(what: "Run | DesignFolder | Exported | Place") -> Path:
+    if isinstance(what, str | PathLike):
+        return Path(what)
+    return what.path if isinstance(what, Run | DesignFolder) else what.folder
+
+
+def design(
+    files: Place | Sequence[Place],
+    profile: HardwareProfile | Place,
+    out: Place,
+    *,
+    force: bool = False,
+    **options: Any,
+) -> DesignFolder:
+    """Patterns, a mask or k-space lines that exist already, as a design for a device: a folder that `export` takes.
+
+    `options` say what the files leave open (`polarity`, `order`, `pitch_um`); what can be read in two ways raises
+    `InputError` with the option that decides.  How the files were understood is in `.record.said`.
+    """
+    from cidesign.designs import write_design
+
+    device = profile if isinstance(profile, HardwareProfile) else load_profile(str(profile))
+    named = [files] if isinstance(files, str | PathLike) else files
+    return write_design([Path(file) for file in named], device, Path(out), options, force)
+
+
+def open_design(folder: Place) -> DesignFolder:
+    """The folder of a design of one's own, with its profile and what was said of its files."""
+    return DesignFolder(Path(folder))
 
 
 def export(
-    run: Run | Place,
+    run: "Run | DesignFolder | Place",
     out: Place | None = None,
     *,
     formats: Sequence[str] = (),
@@ -102,13 +130,14 @@ def export(
     `settings` are those of the device family by name (`exposure_us`, `sync_every`; `tone`; `te_ms`, `kind`); a wrong
     name lists them.  Written to RUN/export unless `out` says where.  Raises `LimitError` for what the device cannot do.
     """
-    from cidesign.exporting import export_run
+    from cidesign.exporting import export_run, open_exportable
 
-    return export_run(open_run(run), None if out is None else Path(out), tuple(formats), force, settings, on_note)
+    opened = open_exportable(Path(run)) if isinstance(run, str | PathLike) else run
+    return export_run(opened, None if out is None else Path(out), tuple(formats), force, settings, on_note)
 
 
 def check(
-    what: "Run | Exported | Place", profile: HardwareProfile | Place | None = None, **settings: Any
+    what: "Run | DesignFolder | Exported | Place", profile: HardwareProfile | Place | None = None, **settings: Any
 ) -> "CheckReport":
     """A run (and its exports), an export folder or a single file against the limits of its device.
 
@@ -117,7 +146,7 @@ def check(
     """
     from cidesign.checking import check_path
 
-    path = what.path if isinstance(what, Run) else _folder(what)
+    path = _folder(what)
     device = profile if profile is None or isinstance(profile, HardwareProfile) else str(profile)
     return check_path(path, device, settings)
 

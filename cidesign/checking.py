@@ -7,9 +7,11 @@ from typing import Any, NamedTuple
 
 from cidesign.checks import Finding
 from cidesign.constraints.rules import require
+from cidesign.designs import DesignFolder, is_design_folder
 from cidesign.errors import CidesignError, FileError, InputError
-from cidesign.export.family import AnyFamily, family_of, family_of_file, family_of_folder
+from cidesign.export.family import AnyFamily, families, family_of, family_of_file, family_of_folder
 from cidesign.export.folder import MANIFEST_NAME
+from cidesign.exporting import open_exportable
 from cidesign.hardware_profiles.loader import as_profile
 from cidesign.hardware_profiles.schema import HardwareProfile
 from cidesign.modality import modality
@@ -72,16 +74,16 @@ def check_path(
     sequence is reported on in full.  Raises `InputError` for a setting that is not known.
     """
     hears = listener or Listener()
-    if path.is_file():
+    if path.is_file() or _of_frames(path):
         return _check_file(path, profile, hears, settings)
     if settings:
         name = next(iter(settings))
         raise InputError(f"--set {name}: is for a single file; a run or an export says all of it itself")
-    is_run = (path / "run.json").is_file()
+    is_run = (path / "run.json").is_file() or is_design_folder(path)
     exports = tuple(_export_folders(path / "export" if is_run else path))
     if not is_run and not exports:
         raise FileError(
-            f"{path}: neither a run (run.json) nor an export ({MANIFEST_NAME}); "
+            f"{path}: neither a run (run.json), a design (design.json) nor an export ({MANIFEST_NAME}); "
             f"export a run first with `cidesign export RUN --out {path}`"
         )
     found = []
@@ -99,7 +101,7 @@ def _checked(
     path: Path, is_run: bool, exports: tuple[Path, ...], profile: str | HardwareProfile | None, hears: Listener
 ) -> Iterator[FoundAt]:
     if is_run:
-        for finding in _check_run(Run(path), profile, exports):
+        for finding in _check_own(open_exportable(path), profile, exports):
             yield FoundAt(path, finding)
     for folder in exports:
         hears.folder(folder)
@@ -108,13 +110,30 @@ def _checked(
             yield FoundAt(folder, finding)
 
 
-def _check_run(run: Run, profile: str | HardwareProfile | None, exports: tuple[Path, ...]) -> list[Finding]:
-    """Check the design of a run against the rules of its device, and that its exports are of this design."""
-    its, design = modality(run.settings.modality), run.design
+def _of_frames(path: Path) -> bool:
+    """Whether a folder is no run, design or export, but one of files that are checked as a whole."""
+    if not path.is_dir() or (path / "run.json").is_file() or is_design_folder(path) or _export_folders(path):
+        return False
+    return any(one.holds_files(path) for one in families())
+
+
+def _check_own(
+    run: Run | DesignFolder, profile: str | HardwareProfile | None, exports: tuple[Path, ...]
+) -> list[Finding]:
+    """Check a design against the rules of its device, and that its exports are of this design."""
+    design = run.design
+    settings: Mapping[str, Any] = {}
+    said: tuple[str, ...] = ()
+    if isinstance(run, Run):
+        settings = modality(run.settings.modality).export_settings(run)
+    else:
+        said = run.record.said
     family = family_of(design)
     device = family.profile_for(run.profile, _asked(profile, family), str(run.path))
-    findings = family.check_design(design, device, family.options((), its.export_settings(run)), run.path)
-    require(its.broken_requests(run))
+    findings = family.check_design(design, device, family.options((), settings), run.path)
+    if isinstance(run, Run):
+        require(modality(run.settings.modality).broken_requests(run))
+    findings += [Finding("understood", text, "remark") for text in said]
     for folder in exports:
         if family_of_folder(folder).manifest(folder).run_digest != design.design_digest:
             raise FileError(

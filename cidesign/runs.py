@@ -65,6 +65,11 @@ class Run:
     def __init__(self, path: Path) -> None:
         self.path = path
         require_folder(path, "run folder", f"make one with `cidesign distill --profile NAME --out {path}`")
+        if (path / "design.json").is_file() and not (path / "run.json").exists():
+            raise FileError(
+                f"{path}: a design that was read from files, without a trained decoder; `cidesign check`, `export` and "
+                "`upload` take it, this needs a run of `cidesign distill`"
+            )
         if not (path / "run.json").exists():
             raise FileError(f"{path}: this folder is not a run (it has no run.json); name a run folder")
         raw = read_json(path / "run.json", "run record")

@@ -17,6 +17,7 @@ from cidesign.errors import CidesignError, FileError, InputError
 from cidesign.export.folder import MANIFEST_NAME, DesignOnDisk, Device
 from cidesign.export.manifest import ExportManifest, design_in, kind_in, profile_in, read_as
 from cidesign.export.options import fitting, names_of
+from cidesign.export.own_design import OwnDesign
 
 # name -> the module whose `FAMILY` it is; imported when it is asked for.
 FAMILIES = {
@@ -121,6 +122,18 @@ class DeviceFamily(ABC, Generic[D, P, E, F]):
         Raises `LimitError` for the first limit that it exceeds.
         """
 
+    @abstractmethod
+    def read_own(self, files: Sequence[Path], profile: P, settings: Mapping[str, Any] = {}) -> OwnDesign:
+        """Read somebody's files as a design; `settings` say by name what the files leave open.
+
+        Raises `InputError` where they can be read in several ways, naming the option that decides, `LimitError` for
+        what the device cannot do, and `FileError` for damage.
+        """
+
+    def holds_files(self, folder: Path) -> bool:
+        """Whether a folder is one of single files that `check_file` looks at as a whole."""
+        return False
+
     def check_file(self, path: Path, profile: P | None, options: F, report: Report | None = None) -> FileReport:
         """Check a single file, whoever wrote it; `report` is called with each finding.
 
@@ -175,6 +188,14 @@ def family_of(design: object) -> AnyFamily:
     raise InputError(f"{type(design).__name__}: not a design of one of the device families {', '.join(FAMILIES)}")
 
 
+def family_for(profile: object) -> AnyFamily:
+    """The family of a device's profile; raises `InputError` where there is none."""
+    for one in families():
+        if isinstance(profile, one.profile_type):
+            return one
+    raise InputError(f"{type(profile).__name__}: not a profile of one of the device families {', '.join(FAMILIES)}")
+
+
 def family_of_folder(folder: Path) -> AnyFamily:
     """The family that the manifest of an export folder names; raises `FileError` for a kind that is not known."""
     kind = kind_in(folder)
@@ -187,10 +208,10 @@ def family_of_folder(folder: Path) -> AnyFamily:
 
 
 def family_of_file(path: Path) -> AnyFamily:
-    """The family that checks single files with the ending of a path; raises `FileError` for another ending."""
+    """The family that checks single files like this one, or a folder of them; raises `FileError` where none does."""
     suffix = path.suffix.lower()
     for one in families():
-        if suffix in one.suffixes:
+        if suffix in one.suffixes or (path.is_dir() and one.holds_files(path)):
             return one
     known = ", ".join(suffix for one in families() for suffix in one.suffixes)
     raise FileError(f"{path}: a single file of this kind cannot be checked; known are {known}")

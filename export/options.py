@@ -3,9 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import fields
 from types import NoneType
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+
+from pydantic import BaseModel, ValidationError
 
 from cidesign.errors import InputError
+
+_M = TypeVar("_M", bound=BaseModel)
 
 
 def names_of(record: type[Any]) -> list[str]:
@@ -24,6 +28,26 @@ def fitting(record: type[Any], values: Mapping[str, Any], what: str) -> dict[str
         if name not in known:
             raise InputError(f"--set {name}: {what} has no such field; known are {', '.join(known) or 'none'}")
     return {name: _fitting(name, value, types[name]) for name, value in values.items()}
+
+
+def read_options(model: type[_M], values: Mapping[str, Any], what: str) -> _M:
+    """The options of a strict model by name; `what` is said to have no such one (`a file of patterns`).
+
+    Raises `InputError`, one line, for a name that there is not, with those that there are, and for a wrong value.
+    """
+    for name in values:
+        if name not in model.model_fields:
+            raise InputError(
+                f"--set {name}: {what} leaves no such thing open; known are {', '.join(model.model_fields)}"
+            )
+    try:
+        return model.model_validate(dict(values))
+    except ValidationError as error:
+        problem = error.errors()[0]
+        name = ".".join(str(part) for part in problem["loc"])
+        raise InputError(
+            f"--set {name}={problem['input']!r}: {problem['msg'][:1].lower()}{problem['msg'][1:]}"
+        ) from error
 
 
 def _fitting(name: str, value: Any, hint: Any) -> Any:

@@ -14,6 +14,7 @@ from cidesign.signals import Ended, break_off, exit_code_of, signals_to
 COMMANDS = {
     "profiles": ("cidesign.cli.profiles", "What hardware is known, every number with its source."),
     "distill": ("cidesign.cli.distill", "Train teacher and student: the measurement for a device, and its decoder."),
+    "design": ("cidesign.cli.design", "Patterns, a mask or k-space lines of one's own, as a design for a device."),
     "evaluate": ("cidesign.cli.evaluate", "A run beside end-to-end training, fixed designs and its teacher."),
     "export": ("cidesign.cli.export", "Device files from the design of a run, read back and compared."),
     "check": ("cidesign.cli.check", "A design or its device files against the limits of the device."),

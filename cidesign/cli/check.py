@@ -34,12 +34,12 @@ if TYPE_CHECKING:
 def command(
     path: Path, profile_name: str | None, assignments: tuple[str, ...], as_json: bool, **given: str | None
 ) -> None:
-    """Check PATH: a run folder (its design, and its export if there is one), an export folder, or a single file.
+    """Check PATH: a run or design folder (and its export if there is one), an export folder, or a single file.
 
     Files are read back from disk by readers of their own and compared with the design bit for bit.  A single mask
-    (TIFF, GDSII, OASIS) or sequence (.seq) of anyone's is checked against --profile; --set cell=NAME takes one cell
-    of a layout.  Leaves with 3 when a limit of the device is violated, and with 5 when a file is damaged, was edited,
-    or cannot be evaluated at all.
+    (TIFF, GDSII, OASIS), sequence (.seq), picture or folder of frames of anyone's is checked against --profile; --set
+    cell=NAME takes one cell of a layout.  Leaves with 3 when a limit of the device is violated, and with 5 when a file
+    is damaged, was edited, or cannot be evaluated at all.
     """
     from cidesign.checking import check_path
 
@@ -69,6 +69,10 @@ def _shown() -> "Listener":
 
 
 def _say_next(report: "CheckReport") -> None:
+    from cidesign.designs import is_design_folder
+
+    if report.exports and report.run is not None and is_design_folder(report.run):
+        return  # what comes next depends on the device
     if report.exports:
         run = report.run or Path("RUN")
         next_step(f"cidesign simulate {quoted(run)} --out {quoted(run / 'capture')}")

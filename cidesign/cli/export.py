@@ -44,14 +44,14 @@ def command(
 ) -> None:
     """Write the files that the device, the mask shop or the scanner takes, with a manifest, and read them back.
 
-    RUN is a run folder; without it the newest one below runs/ is used.  Several formats of a micromirror device go to
-    one folder each below the output folder.
+    RUN is a run folder, or one that `cidesign design` wrote; without it the newest run below runs/ is used.  Several
+    formats of a micromirror device go to one folder each below the output folder.
     """
     from cidesign.export.family import family_of
-    from cidesign.exporting import export_run
-    from cidesign.runs import Run, open_run
+    from cidesign.exporting import export_run, open_exportable
+    from cidesign.runs import newest_run
 
-    opened = open_run(run, Run)
+    opened = open_exportable(newest_run() if run is None else run)
     if run is None:
         note(f"run: {opened.path} (the newest)")
     given = {name: value for name, value in flags.items() if value is not None}

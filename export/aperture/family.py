@@ -20,7 +20,8 @@ from cidesign.export.aperture.verify import (
 )
 from cidesign.export.aperture.writer import write_aperture_export
 from cidesign.export.family import DeviceFamily, Exported, FileReport
-from cidesign.export.options import fitting
+from cidesign.export.options import fitting, read_options
+from cidesign.export.own_design import OwnDesign
 from cidesign.hardware_profiles.aperture.schema import ApertureProfile
 from cidesign.pattern import ApertureMask
 from cidesign.text import table, totals
@@ -81,6 +82,12 @@ class ApertureFamily(DeviceFamily[ApertureMask, ApertureProfile, ApertureOptions
     def profile_for(self, own: ApertureProfile, asked: ApertureProfile | None, where: str) -> ApertureProfile:
         """A mask has the pitch and the features of one process."""
         return profile_for(own, asked, where)
+
+    def read_own(self, files: Sequence[Path], profile: ApertureProfile, settings: Mapping[str, Any] = {}) -> OwnDesign:
+        """A mask from an array, a picture or a layout."""
+        from cidesign.export.aperture.own import MaskOptions, read_own
+
+        return read_own(files, profile, read_options(MaskOptions, settings, "a file of a mask"))
 
     def check_design(
         self, design: ApertureMask, profile: ApertureProfile, options: ApertureOptions, where: Path

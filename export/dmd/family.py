@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cidesign.checks import Finding
+from cidesign.checks import Finding, Report
 from cidesign.constraints.rules import check_design, require
 from cidesign.constraints.sequence import SequencePlan, plan_sequence
 from cidesign.errors import InputError
@@ -15,12 +15,13 @@ from cidesign.export.dmd.manifest import Manifest
 from cidesign.export.dmd.sync_frames import sync_note
 from cidesign.export.dmd.verify import acquisition_times, profile_for, verified
 from cidesign.export.dmd.writer import write_export
-from cidesign.export.family import DeviceFamily, Exported, NoOptions
-from cidesign.export.options import fitting
+from cidesign.export.family import DeviceFamily, Exported, FileReport, NoOptions
+from cidesign.export.options import fitting, read_options
+from cidesign.export.own_design import OwnDesign
 from cidesign.files import replacing_folder
 from cidesign.hardware_profiles.dmd.schema import DmdProfile
 from cidesign.pattern import PatternStack
-from cidesign.text import table
+from cidesign.text import table, totals
 from cidesign.units import format_bytes
 
 
@@ -46,6 +47,7 @@ class DmdFamily(DeviceFamily[PatternStack, DmdProfile, DmdOptions, NoOptions]):
     name = "dmd"
     design_type, profile_type, manifest_type = PatternStack, DmdProfile, Manifest
     file_options_type = NoOptions
+    suffixes = (".bmp", ".png")
     flags = ("exposure_us", "period_us", "sync_every")
     described, plural, contents = "a micromirror device", "micromirror devices", "patterns"
 
@@ -83,6 +85,29 @@ class DmdFamily(DeviceFamily[PatternStack, DmdProfile, DmdOptions, NoOptions]):
     def profile_for(self, own: DmdProfile, asked: DmdProfile | None, where: str) -> DmdProfile:
         """Patterns lie on the mirrors of one device."""
         return profile_for(own, asked, where)
+
+    def read_own(self, files: Sequence[Path], profile: DmdProfile, settings: Mapping[str, Any] = {}) -> OwnDesign:
+        """Patterns from arrays and pictures."""
+        from cidesign.export.dmd.own import PatternOptions, read_own
+
+        return read_own(files, profile, read_options(PatternOptions, settings, "a file of patterns"))
+
+    def holds_files(self, folder: Path) -> bool:
+        """A folder of frames."""
+        return any(path.suffix.lower() in self.suffixes for path in folder.iterdir())
+
+    def check_file(
+        self, path: Path, profile: DmdProfile | None, options: NoOptions, report: Report | None = None
+    ) -> FileReport:
+        """What pictures hold, and whether a device shows them."""
+        from cidesign.export.dmd.own import describe_frames
+
+        findings = describe_frames(path, profile)
+        if report is not None:
+            for finding in findings:
+                report(finding)
+        value = {"path": str(path), "ok": True, "checks": [finding._asdict() for finding in findings]}
+        return FileReport(tuple(findings), value, f"{path}: {totals([finding.status for finding in findings])}")
 
     def check_design(
         self, design: PatternStack, profile: DmdProfile, options: DmdOptions, where: Path

@@ -16,6 +16,8 @@ from cidesign.export.mri.manifest import MriManifest, protocol_from
 from cidesign.export.mri.protocol import GreProtocol, TseProtocol
 from cidesign.export.mri.verify import profile_for, verify_mri_export
 from cidesign.export.mri.writer import DEFAULT_FORMATS, write_mri_export
+from cidesign.export.options import read_options
+from cidesign.export.own_design import OwnDesign
 from cidesign.hardware_profiles.mri.schema import MriProfile
 from cidesign.pattern import Trajectory
 from cidesign.text import table, totals
@@ -97,6 +99,12 @@ class MriFamily(DeviceFamily[Trajectory, MriProfile, MriOptions, SequenceFileOpt
     def profile_for(self, own: MriProfile, asked: MriProfile | None, where: str) -> MriProfile:
         """A sequence is played within the limits of one scanner."""
         return profile_for(own, asked, where)
+
+    def read_own(self, files: Sequence[Path], profile: MriProfile, settings: Mapping[str, Any] = {}) -> OwnDesign:
+        """Lines from a list or a mask."""
+        from cidesign.export.mri.own import LineOptions, read_own
+
+        return read_own(files, profile, read_options(LineOptions, settings, "a file of lines"))
 
     def check_design(self, design: Trajectory, profile: MriProfile, options: MriOptions, where: Path) -> list[Finding]:
         """All calibration lines are there."""

@@ -188,7 +188,7 @@ def test_existing_output_needs_force(cidesign, tmp_path) -> None:
     [
         (("export", "nowhere"), 5, "no such run folder"),
         (("export",), 2, "no run is below runs/"),
-        (("check", "nowhere"), 5, "neither a run (run.json) nor an export (manifest.json)"),
+        (("check", "nowhere"), 5, "neither a run (run.json), a design (design.json) nor an export (manifest.json)"),
         (("export", "run", "--format", "bmp"), 2, "unknown export format 'bmp'; known are dlpc350, dlpc900, alp, hdmi"),
         (("export", "run", "--exposure-us", "nan"), 2, "a positive number of microseconds is needed"),
         (("export", "unfinished"), 5, "cidesign distill --resume"),

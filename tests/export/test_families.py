@@ -126,7 +126,7 @@ def test_every_kind_suffix_and_option_is_of_one_family() -> None:
 def test_what_no_family_knows_is_refused_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"ndarray: not a design of one of the device families dmd, aperture, mri"):
         family_of(np.zeros(3))
-    with pytest.raises(FileError, match=r"cannot be checked; known are \.tif, .*\.seq"):
+    with pytest.raises(FileError, match=r"cannot be checked; known are \.bmp, .*\.seq"):
         family_of_file(tmp_path / "design.npz")
     for kind, said in (("some", "names the kind 'some'"), (None, "names no kind"), (3, "names no kind")):
         (tmp_path / "manifest.json").write_text(json.dumps({"kind": kind}))

@@ -194,7 +194,7 @@ def _encoded(design: PatternStack, signed: bool, options: PatternOptions) -> str
         f"encoding={name}" for name in ("complementary", "offset", "as-shown") if name != design.encoding
     )
     lost = "; the file's negative weights are shown as off" if signed and design.encoding == "as-shown" else ""
-    return f"encoding {design.encoding}, {why} (else `--set` {others}): {text}{lost}"
+    return f"encoding {design.encoding}, {why} (else --set {others}): {text}{lost}"
 
 
 def _short(texts: list[str]) -> str:
