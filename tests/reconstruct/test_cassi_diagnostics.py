@@ -151,7 +151,7 @@ def test_disagreement_names_band_and_pixel() -> None:
 def test_a_map_shows_the_root_mean_square_over_the_bands() -> None:
     values = np.zeros((BANDS, 4, 5), np.float32)
     values[:, 1, 3] = [3.0, 0.0, -4.0]
-    drawn = CubeMap("uncertainty", "scatter", values, "how much", "r.m.s.").over_bands.image
+    drawn = CubeMap("uncertainty", "scatter", values, "how much", "r.m.s.", [450.0, 550.0]).over_bands.image
     assert drawn.shape == (4, 5)
     assert drawn[1, 3] == pytest.approx((25 / 3) ** 0.5)
     assert np.count_nonzero(drawn) == 1

@@ -207,7 +207,8 @@ def test_maps_are_turned_with_the_pictures(run: MriRun, tmp_path: Path) -> None:
     for name, turn in {"plain": {}, "turned": {"transpose": True, "flip_vertical": True}}.items():
         asked: dict[str, Any] = turn
         calibrate(run, tmp_path / "capture", tmp_path / f"{name}_calibration", **asked)
-        values[name], _ = reconstruct(run, tmp_path / "capture", tmp_path / f"{name}_calibration", tmp_path / name)
+        done = reconstruct(run, tmp_path / "capture", tmp_path / f"{name}_calibration", tmp_path / name)
+        values[name] = done.value
     for name in ("disagreement", "uncertainty"):
         plain, turned = image_of(tmp_path / "plain", name), image_of(tmp_path / "turned", name)
         assert not np.allclose(turned, plain, rtol=0.1)
