@@ -8,7 +8,8 @@
     detector = [660, 714]          # rows, columns; left out: what mask and dispersion need
     lamp = "lamp.csv"              # optional: nm, relative value; efficiencies = ["detector.csv", "grating.csv"]
 
-Files are beside the TOML file.  All lengths are detector pixels, which are the pixels of the mask's image.
+Names of files are relative to the TOML file.  All lengths are detector pixels, which are those of the
+mask's image.
 """
 
 import tomllib
@@ -26,7 +27,7 @@ from cidesign.calibration.cassi.capture import PixelPair, Spectrum, WavelengthNm
 from cidesign.calibration.cassi.operator import CassiOperator
 from cidesign.calibration.orientation import Orientation
 from cidesign.errors import FileError
-from cidesign.files import inside, read_limited
+from cidesign.files import read_limited
 from cidesign.io.arrays import read_array
 from cidesign.records import Finite, NotNegative, Positive, Strict, first_problem
 
@@ -186,7 +187,7 @@ def _shifts(path: Path, file: InstrumentFile) -> tuple[NDArray[np.float64], str]
             )
         shift = np.array(file.shift_px, dtype=np.float64)
         return shift - shift.min(), f"{bands} bands, displaced by 0 to {np.ptp(shift):g} px as listed,"
-    nm, px = _table(inside(path.parent, str(file.dispersion), "instrument file"), "dispersion table")
+    nm, px = _table(path.parent / str(file.dispersion), "dispersion table")
     wanted = np.array(file.wavelengths_nm)
     if wanted.min() < nm[0] or wanted.max() > nm[-1]:
         raise FileError(
@@ -209,7 +210,7 @@ def _table(path: Path, what: str) -> tuple[NDArray[np.float64], NDArray[np.float
 
 def _masks(path: Path, file: InstrumentFile, shift_px: NDArray[np.float64]) -> tuple[NDArray[np.float32], list[str]]:
     """The mask as each band sees it (L, H, W)."""
-    where = inside(path.parent, file.mask, "instrument file")
+    where = path.parent / file.mask
     values = read_array(where, file.mask_array)
     bands = len(file.wavelengths_nm)
     if values.ndim == 3:
@@ -323,7 +324,7 @@ def _response(path: Path, file: InstrumentFile) -> tuple[NDArray[np.float64], st
         )
     response = np.ones(len(nm))
     for name in names:
-        table = inside(path.parent, name, "instrument file")
+        table = path.parent / name
         where, relative = _table(table, "spectrum")
         try:
             spectrum = Spectrum(wavelength_nm=where.tolist(), relative=relative.tolist(), source=name)
