@@ -145,8 +145,8 @@ def _of_points(
             np.flatnonzero((mask != mask[:1]).any(axis=0)),
         )
         raise FileError(
-            f"{where}: is not Cartesian lines: of {height} x {width} points, rows {_listed(rows)} are measured in "
-            f"part, and columns {_listed(columns)} are too; a 2-D scan can only skip whole phase-encode lines. Use a mask "
+            f"{where}: is not Cartesian lines: of {height} x {width}, rows {_listed(rows)} are measured in part, "
+            f"and so are columns {_listed(columns)}; a 2-D scan can only skip whole phase-encode lines. Use a mask "
             "that is constant along the readout, or a 3-D scan"
         )
     if axis is None:

@@ -139,7 +139,7 @@ def test_masks_of_points_say_their_axis(tmp_path: Path, lead: tuple[int, ...]) -
 def test_points_that_are_no_lines_are_refused_by_name(tmp_path: Path) -> None:
     mask = np.array(np.broadcast_to(MASK[:, None], (16, 20)))
     mask[5, 3] = True
-    with pytest.raises(FileError, match="is not Cartesian lines: of 16 x 20 points, rows 5 are measured in"):
+    with pytest.raises(FileError, match="is not Cartesian lines: of 16 x 20, rows 5 are measured in part"):
         read(npy(tmp_path / "a.npy", mask))
     with pytest.raises(FileError, match="masks that differ"):
         read(npy(tmp_path / "b.npy", np.stack([mask, ~mask])))
