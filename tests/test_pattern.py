@@ -272,7 +272,10 @@ def test_the_centre_block_holds_the_centre_of_the_fft(lines: int, count: int, bl
 @pytest.mark.parametrize(
     ("levels", "pitch_um"),
     [
-        (np.zeros((3, 4), np.float32), 10.0),
+        (np.zeros((3, 4), np.float64), 10.0),
+        (np.full((3, 4), 1.5, np.float32), 10.0),
+        (np.full((3, 4), -0.1, np.float32), 10.0),
+        (np.full((3, 4), np.nan, np.float32), 10.0),
         (np.zeros((2, 3, 4), np.uint8), 10.0),
         (np.zeros((0, 4), np.uint8), 10.0),
         (np.full((3, 4), 2, np.uint8), 10.0),
@@ -359,3 +362,32 @@ def test_a_wrong_header_never_ends_in_a_traceback(
     np.savez_compressed(path, **arrays)
     with contextlib.suppress(CidesignError):
         assert type(design).load(path).profile_digest == design.profile_digest
+
+
+def _grey() -> ApertureMask:
+    levels = np.linspace(0.02, 1, 35, dtype=np.float32).reshape(5, 7)
+    return ApertureMask(levels, 10.0, "chrome-laser-10um", "ab" * 32)
+
+
+def test_a_grey_mask_is_kept_exactly_and_no_plate_can_have_it(tmp_path: Path) -> None:
+    mask = _grey()
+    mask.save(tmp_path / "design.npz")
+    again = ApertureMask.load(tmp_path / "design.npz")
+    assert again.levels.dtype == np.float32
+    assert np.array_equal(again.levels, mask.levels)
+    assert again.design_digest == mask.design_digest
+    assert not again.is_binary
+    assert mask.open_fraction == pytest.approx(0.51, abs=1e-7)
+    with pytest.raises(InputError, match=r"34 of 35 code pixels are grey \(0.02 to 1\); a plate is open or opaque"):
+        _ = mask.plate_levels
+
+
+def test_one_mask_has_one_form_and_digest() -> None:
+    binary = _mask()
+    stored = ApertureMask(binary.levels.astype(np.float32), 10.0, binary.profile_id, binary.profile_digest)
+    assert stored.is_binary
+    assert stored.design_digest == binary.design_digest
+    assert stored.plate_levels.dtype == np.uint8
+    nearly = binary.levels.astype(np.float32)
+    nearly[0, 0] = 0.5
+    assert not ApertureMask(nearly, 10.0, binary.profile_id, binary.profile_digest).is_binary

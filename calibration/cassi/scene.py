@@ -93,14 +93,14 @@ class SceneImage:
 
     def turned_over(self) -> list[Stand]:
         """The mask in all other orientations and in the other polarity, in its place."""
-        return [_stand(turn, self.explained(operator)) for turn, operator in self._turns() if turn != Turn()]
+        return [stand_of(turn, self.explained(operator)) for turn, operator in self._turns() if turn != Turn()]
 
     def displaced(self) -> list[Stand]:
         """The mask in all orientations and polarities, moved to where whole pixels of displacement fit best."""
         found = []
         for turn, operator in self._turns():
             for by in self._places(operator):
-                stand = _stand(turn, self.explained(_shifted(operator, by)))
+                stand = stand_of(turn, self.explained(_shifted(operator, by)))
                 found.append(stand._replace(amount=float(np.hypot(*by)), text=_moved_words(stand.text, by)))
         return found
 
@@ -180,7 +180,7 @@ class SceneImage:
     def _columns(self, operator: CassiOperator, functions: int) -> Array:
         """What each function of the wavelength adds in each cell, (J C, h, w)."""
         bands = _band_images(operator)
-        mixed = np.tensordot(_hats(len(bands), min(functions, len(bands))), bands, 1)
+        mixed = np.tensordot(hats(len(bands), min(functions, len(bands))), bands, 1)
         cells = [self._cells(axis) for axis in (0, 1)]
         return np.asarray(np.einsum("jhw,ah,bw->jabhw", mixed, *cells).reshape(-1, *self.y.shape))
 
@@ -189,11 +189,11 @@ class SceneImage:
         used = np.flatnonzero(self.lit.any(axis=1 - axis))
         count = min(max(2, round(len(used) / CELL_PX) + 1), MOST_CELLS)
         cells = np.zeros((count, self.y.shape[axis]))
-        cells[:, used] = _hats(len(used), count)
+        cells[:, used] = hats(len(used), count)
         return cells
 
 
-def _hats(length: int, count: int) -> Array:
+def hats(length: int, count: int) -> Array:
     """Piecewise linear functions (count, length) that add up to 1."""
     place = np.linspace(0, count - 1, length)
     return np.asarray(np.maximum(1 - np.abs(place - np.arange(count)[:, None]), 0.0))
@@ -210,7 +210,7 @@ def _band_images(operator: CassiOperator) -> Array:
     )  # fmt: skip
 
 
-def _stand(turn: Turn, explained: float) -> Stand:
+def stand_of(turn: Turn, explained: float) -> Stand:
     """A plate that was put in otherwise than at the calibration."""
     if turn == Turn():
         return Stand("shift", "", 0.0, explained)

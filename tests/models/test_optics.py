@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -11,6 +12,7 @@ from cidesign.modalities.cassi.encoder import SdCassiEncoder
 from cidesign.modalities.mri.encoder import MriEncoder
 from cidesign.modalities.single_pixel.encoder import SinglePixelEncoder
 from cidesign.models.optics import Optics, optics_for
+from cidesign.pattern import ApertureMask
 
 MODALITIES = {"single-pixel": "real@12", "cassi": "real", "mri": "R1.6"}
 
@@ -147,3 +149,21 @@ def test_unknown_words_of_a_ladder_are_refused(modality: str, words: list[str], 
         with pytest.raises(InputError, match="ladder") as caught:
             optics.encoder(word)
         assert "\n" not in str(caught.value)
+
+
+def test_a_mask_that_no_cells_can_draw_is_held_as_it_is(
+    make: Callable[..., Optics], profile_of: Callable[[str], Any]
+) -> None:
+    """A mask of somebody's own is neither repaired nor rounded."""
+    optics, profile = make("cassi"), profile_of("cassi")
+    rng, side = np.random.default_rng(0), optics.size[0]
+    checkerboard = (np.indices((side, side)).sum(axis=0) % 2).astype(np.uint8)
+    for levels in (rng.random((side, side), dtype=np.float32), checkerboard):
+        encoder = optics.encoder(None)
+        optics.place(encoder, ApertureMask(levels, 10.0, profile.id, profile.digest))
+        assert isinstance(encoder, SdCassiEncoder)
+        assert torch.equal(encoder.mask(), torch.from_numpy(levels.astype(np.float32)))
+        assert not encoder.weight.requires_grad
+    other = ApertureMask(rng.random((side, side + 1), dtype=np.float32), 10.0, profile.id, profile.digest)
+    with pytest.raises(InputError, match=f"{side} x {side + 1} code pixels, and training images of {side} x {side}"):
+        optics.place(optics.encoder(None), other)

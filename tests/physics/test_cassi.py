@@ -1,5 +1,7 @@
 """The coded aperture against a slow loop over pixels, photons that are counted, and masks that can be made."""
 
+from typing import Literal
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +11,7 @@ from hypothesis import strategies as st
 from cidesign.constraints.aperture import MinimumFeature
 from cidesign.modalities.cassi.encoder import Dispersion, PixelNoise, SdCassiEncoder
 from cidesign.modalities.cassi.relax import cells_shape
+from cidesign.physics.base import ImagePrior
 
 
 def _slow(cube: np.ndarray, mask: np.ndarray, optics: Dispersion) -> np.ndarray:
@@ -198,3 +201,25 @@ def test_adjoint_for_any_dispersion(data: st.DataObject) -> None:
     z = torch.randn(y.shape, generator=generator, dtype=torch.float64)
     left, right = (y * z).sum().item(), (x * encoder.A_adjoint(z)).sum().item()
     assert left == pytest.approx(right, rel=1e-9, abs=1e-9)
+
+
+@pytest.mark.parametrize("size", [(5, 9), (9, 5), (8, 8)])
+@pytest.mark.parametrize("axis", ["columns", "rows"])
+@pytest.mark.parametrize("shift_px", [(0.0, 2.0, 4.0), (0.0, 1.3, 2.9)])
+def test_a_grey_mask_of_any_size_has_an_exact_adjoint_and_a_linear_estimate(
+    size: tuple[int, int], axis: Literal["columns", "rows"], shift_px: tuple[float, ...]
+) -> None:
+    generator = torch.Generator().manual_seed(2)
+    grey = torch.rand(size, generator=generator, dtype=torch.float64)
+    encoder = SdCassiEncoder.fixed(grey, Dispersion(shift_px, axis, 1))
+    x = torch.rand((2, 3, *size), generator=generator, dtype=torch.float64)
+    y = torch.rand(encoder.A(x).shape, generator=generator, dtype=torch.float64)
+    assert float((encoder.A(x) * y).sum()) == pytest.approx(float((x * encoder.A_adjoint(y)).sum()), rel=1e-12)
+    prior = ImagePrior(
+        torch.full((3,), 0.5, dtype=torch.float64), torch.eye(3, dtype=torch.float64),
+        torch.full((3, *size), 0.05, dtype=torch.float64),
+    )  # fmt: skip
+    estimate = encoder.estimator(prior).estimate(encoder.A(x))
+    assert estimate.shape == x.shape
+    misfit = (encoder.A(estimate) - encoder.A(x)).norm() / encoder.A(x - 0.5).norm()
+    assert float(misfit) < 0.05

@@ -140,11 +140,14 @@ def _of_points(
     by_row, by_column = bool((mask == mask[:, :1]).all()), bool((mask == mask[:1]).all())
     axis = "columns" if bart and options.axis is None else options.axis
     if not (by_row or by_column):
-        rows = np.flatnonzero((mask != mask[:1]).any(axis=1))
+        rows, columns = (
+            np.flatnonzero((mask != mask[:, :1]).any(axis=1)),
+            np.flatnonzero((mask != mask[:1]).any(axis=0)),
+        )
         raise FileError(
-            f"{where}: is not Cartesian lines: the columns of this mask of {height} x {width} points differ in rows "
-            f"{_listed(rows)}, and its rows too; a 2-D scan can only skip whole phase-encode lines. Use a mask that is "
-            "constant along the readout, or a 3-D scan"
+            f"{where}: is not Cartesian lines: of {height} x {width}, rows {_listed(rows)} are measured in part, "
+            f"and so are columns {_listed(columns)}; a 2-D scan can only skip whole phase-encode lines. Use a mask "
+            "that is constant along the readout, or a 3-D scan"
         )
     if axis is None:
         if by_row and by_column:
