@@ -87,12 +87,12 @@ def test_training_is_saved_and_goes_on(
 
 
 def test_before_training_there_is_nothing_to_finish() -> None:
-    with pytest.raises(KeyboardInterrupt), _Display(Path("run")):
+    with pytest.raises(KeyboardInterrupt), _Display(Path("run"), "reconstruct"):
         signal.raise_signal(signal.SIGTERM)
 
 
 def test_only_a_second_ctrl_c_breaks_off() -> None:
-    with _Display(Path("run")) as display:
+    with _Display(Path("run"), "reconstruct") as display:
         display.training = True
         for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGTERM):
             signal.raise_signal(number)

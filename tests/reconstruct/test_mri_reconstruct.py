@@ -19,7 +19,7 @@ from cidesign.calibration.mri.phantom import draw_phantom
 from cidesign.calibration.mri.raw.readers import read_kspace
 from cidesign.calibration.mri.record import read_kspace_calibration
 from cidesign.constraints.kspace import LineBudget
-from cidesign.errors import FileError, InputError, LimitError
+from cidesign.errors import CidesignError, FileError, InputError, LimitError
 from cidesign.export.mri.family import FAMILY
 from cidesign.hardware_profiles.loader import load_profile
 from cidesign.io.bart import read_cfl, write_cfl
@@ -377,15 +377,16 @@ def test_a_capture_of_another_run_is_refused(
 @pytest.mark.parametrize(
     ("scene", "message"),
     [
-        (np.ones((4, 4)), "a scene is a finite image of 32 x 32"),
+        (np.ones((4, 4)), "slices have no contrast"),
         (np.zeros((SIDE, SIDE)), "holds nothing but zeros"),
-        (np.full((SIDE, SIDE), np.nan), "a scene is a finite image"),
+        (np.full((SIDE, SIDE), np.nan), "values are not finite numbers"),
     ],
 )
 def test_scenes_that_cannot_be_seen(run: MriRun, tmp_path: Path, scene: NDArray[Any], message: str) -> None:
     np.save(tmp_path / "scene.npy", scene)
-    with pytest.raises(InputError, match=message):
+    with pytest.raises(CidesignError, match=message):
         simulate(run, tmp_path / "capture", scene=tmp_path / "scene.npy")
+    assert not (tmp_path / "capture").exists()
 
 
 def test_a_given_scene_is_looked_at(run: MriRun, tmp_path: Path) -> None:
