@@ -1,8 +1,10 @@
 """Micromirror devices as a device family."""
 
+import importlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from cidesign.checks import Finding, Report
@@ -39,6 +41,17 @@ class DmdOptions(Timing):
     """What is said of an export beside the design; no formats are the usual one of the controller."""
 
     formats: tuple[str, ...] = ()
+
+
+def _own_files() -> ModuleType:
+    """The readers of people's own patterns; they need libraries of pictures that a bridge computer does not have."""
+    try:
+        return importlib.import_module("cidesign.export.dmd.own")
+    except ImportError as error:
+        raise InputError(
+            f"pictures and arrays of patterns are read with {error.name}, which is not installed here; do this with a "
+            "full installation of cidesign"
+        ) from error
 
 
 class DmdFamily(DeviceFamily[PatternStack, DmdProfile, DmdOptions, NoOptions]):
@@ -88,21 +101,22 @@ class DmdFamily(DeviceFamily[PatternStack, DmdProfile, DmdOptions, NoOptions]):
 
     def read_own(self, files: Sequence[Path], profile: DmdProfile, settings: Mapping[str, Any] = {}) -> OwnDesign:
         """Patterns from arrays and pictures."""
-        from cidesign.export.dmd.own import PatternOptions, read_own
-
-        return read_own(files, profile, read_options(PatternOptions, settings, "a file of patterns"))
+        own = _own_files()
+        found: OwnDesign = own.read_own(
+            files, profile, read_options(own.PatternOptions, settings, "a file of patterns")
+        )
+        return found
 
     def holds_files(self, folder: Path) -> bool:
-        """A folder of frames."""
-        return any(path.suffix.lower() in self.suffixes for path in folder.iterdir())
+        """A folder of frames: pictures and nothing else that is seen."""
+        seen = [path for path in folder.iterdir() if not path.name.startswith(".")]
+        return bool(seen) and all(path.suffix.lower() in self.suffixes for path in seen)
 
     def check_file(
         self, path: Path, profile: DmdProfile | None, options: NoOptions, report: Report | None = None
     ) -> FileReport:
         """What pictures hold, and whether a device shows them."""
-        from cidesign.export.dmd.own import describe_frames
-
-        findings = describe_frames(path, profile)
+        findings: list[Finding] = _own_files().describe_frames(path, profile)
         if report is not None:
             for finding in findings:
                 report(finding)
