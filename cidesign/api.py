@@ -10,7 +10,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from cidesign.designs import DesignFolder
+from cidesign.designs.folder import DesignFolder
 from cidesign.errors import InputError
 from cidesign.hardware_profiles.loader import ProfileEntry, load_dmd, load_profile, shipped_profiles
 from cidesign.hardware_profiles.schema import HardwareProfile
@@ -19,7 +19,7 @@ from cidesign.runs import open_run as _open_run
 
 if TYPE_CHECKING:
     from cidesign.calibration.base import AnyCalibration, Recorded
-    from cidesign.checking import CheckReport
+    from cidesign.designs.checking import CheckReport
     from cidesign.device.link.messages import LinkStatus
     from cidesign.device.link.transfer import Progress
     from cidesign.device.link.upload import Uploaded
@@ -104,7 +104,7 @@ def design(
     `options` say what the files leave open (`polarity`, `order`, `pitch_um`); what can be read in two ways raises
     `InputError` with the option that decides.  How the files were understood is in `.record.said`.
     """
-    from cidesign.designs import write_design
+    from cidesign.designs.folder import write_design
 
     device = profile if isinstance(profile, HardwareProfile) else load_profile(str(profile))
     named = [files] if isinstance(files, str | PathLike) else files
@@ -130,7 +130,7 @@ def export(
     `settings` are those of the device family by name (`exposure_us`, `sync_every`; `tone`; `te_ms`, `kind`); a wrong
     name lists them.  Written to RUN/export unless `out` says where.  Raises `LimitError` for what the device cannot do.
     """
-    from cidesign.exporting import export_run, open_exportable
+    from cidesign.designs.exporting import export_run, open_exportable
 
     opened = open_exportable(Path(run)) if isinstance(run, str | PathLike) else run
     return export_run(opened, None if out is None else Path(out), tuple(formats), force, settings, on_note)
@@ -144,7 +144,7 @@ def check(
     What was found, and what was not evaluated, is in `.found`; a single file that is wrong is told by `.ok` and
     `.failure`.  A run or an export raises `LimitError` or `FileError` at the first thing that is wrong.
     """
-    from cidesign.checking import check_path
+    from cidesign.designs.checking import check_path
 
     path = _folder(what)
     device = profile if profile is None or isinstance(profile, HardwareProfile) else str(profile)

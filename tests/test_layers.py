@@ -61,9 +61,7 @@ MAY_IMPORT["modality"] = {"errors"}
 MAY_IMPORT["runs"] = _LOW | {"modality"}
 _SHARED = _LOW | {"modality", "runs"}
 # What `export` and `check` do, for any family: each is found by its name in the table of families.
-MAY_IMPORT["designs"] = _LOW | {"export"}
-MAY_IMPORT["exporting"] = _SHARED | {"export", "designs"}
-MAY_IMPORT["checking"] = MAY_IMPORT["exporting"] | {"exporting"}
+MAY_IMPORT["designs"] = _SHARED | {"export"}
 # Physics takes numbers, tensors and rules, and nothing of profiles, files or runs.
 MAY_IMPORT["physics"] = {"errors", "units", "hadamard", "pattern"} | _NUMPY_RULES
 MAY_IMPORT["data"] = _SHARED

@@ -47,8 +47,8 @@ def command(
     RUN is a run folder, or one that `cidesign design` wrote; without it the newest run below runs/ is used.  Several
     formats of a micromirror device go to one folder each below the output folder.
     """
+    from cidesign.designs.exporting import export_run, open_exportable
     from cidesign.export.family import family_of
-    from cidesign.exporting import export_run, open_exportable
     from cidesign.runs import newest_run
 
     opened = open_exportable(newest_run() if run is None else run)

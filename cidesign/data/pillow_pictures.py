@@ -1,9 +1,5 @@
 """Pictures that Pillow reads (PNG, JPEG, BMP, GIF, WebP ...) as grey ones, upright, in the file's numbers."""
 
-import contextlib
-import logging
-import warnings
-from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -13,6 +9,7 @@ from PIL import Image, ImageOps
 
 from cidesign.data.picture_arrays import grey
 from cidesign.errors import FileError
+from cidesign.io.pillow import quietly
 
 SUFFIXES = (
     *(".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".dib", ".gif", ".webp", ".avif"),
@@ -27,20 +24,6 @@ WITH_ALPHA = ("PA", "RGBA", "LA", "RGBa", "La")
 PNG_HEADER_BYTES = 26
 ORIENTATION = 274
 ALPHA_NOTE = "transparency is left out: what is transparent is read in the colour that is stored there"
-
-
-@contextlib.contextmanager
-def quietly() -> Iterator[None]:
-    """Pillow without its warnings and its own limit of size: what is wrong with a file is told in one line."""
-    logging.getLogger("PIL").setLevel(logging.CRITICAL)
-    before = Image.MAX_IMAGE_PIXELS
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        Image.MAX_IMAGE_PIXELS = None
-        try:
-            yield
-        finally:
-            Image.MAX_IMAGE_PIXELS = before
 
 
 def check_size(path: Path, width: int, height: int) -> None:

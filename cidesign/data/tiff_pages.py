@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from cidesign.data.picture_arrays import LUMA, Picture, grey
-from cidesign.data.pillow_pictures import ALPHA_NOTE, check_size, grey_of, quietly, upright, with_transparency
+from cidesign.data.pillow_pictures import ALPHA_NOTE, check_size, grey_of, upright, with_transparency
 from cidesign.errors import FileError
+from cidesign.io.pillow import quietly
 
 SUFFIXES = (".tif", ".tiff")
 WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE, CMYK, YCBCR = 0, 1, 2, 3, 5, 6

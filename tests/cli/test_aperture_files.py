@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cidesign.checking import check_path
+from cidesign.designs.checking import check_path
 from cidesign.errors import InputError, LimitError
 from cidesign.export.aperture.family import FAMILY
 from cidesign.export.aperture.verify import picture_beside

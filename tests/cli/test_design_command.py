@@ -58,7 +58,11 @@ def test_lines_and_a_mask_from_python(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "text"),
     [
-        ({"polrity": "normal"}, "--set polrity: a file of patterns leaves no such thing open; known are encoding,"),
+        (
+            {"polrity": "normal"},
+            "--set polrity: a file of patterns leaves no such thing open; known are transpose, flip_vertical, "
+            "flip_horizontal, encoding, polarity, bit_depth, white, order, axis, planes, channels, array",
+        ),
         ({"bit_depth": 12}, "--set bit_depth=12: input should be less than or equal to 8"),
     ],
 )

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cidesign.checking import check_path
 from cidesign.checks import Finding
+from cidesign.designs.checking import check_path
 from cidesign.errors import FileError, InputError, LimitError
 from cidesign.export.family import FAMILIES, families, family, family_of, family_of_file, family_of_folder
 from cidesign.hardware_profiles.loader import load_profile, validate_profile

@@ -1,17 +1,18 @@
 """What a file of a mask leaves open, and its owner knows."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from cidesign.records import Finite, Positive, Strict
+from cidesign.export.own_design import TurnedOptions
+from cidesign.records import Finite, Positive
 
 MaskLevels = NDArray[np.uint8] | NDArray[np.float32]
 
 
-class MaskOptions(Strict):
+class MaskOptions(TurnedOptions):
     """How to read a mask; None: taken from the file where it leaves one reading, asked for where it does not.
 
     `pitch_um`       the side of one code pixel on the plate; None: the layout's grid, or the profile's pitch
@@ -23,32 +24,12 @@ class MaskOptions(Strict):
     `layer`          the layer of a layout that is the mask, as 1/0, where there are several
     """
 
+    as_stored: ClassVar[str] = "row 0 of the file is the top of the image, column 0 its left"
+
     pitch_um: Positive | None = None
     polarity: Literal["normal", "inverted"] | None = None
     white: Finite | None = None
     black: Finite | None = None
-    transpose: bool = False
-    flip_vertical: bool = False
-    flip_horizontal: bool = False
     array: Annotated[str, Field(min_length=1)] = "mask"
     cell: Annotated[str, Field(min_length=1)] | None = None
     layer: Annotated[str, Field(pattern=r"^[0-9]{1,9}/[0-9]{1,9}$")] | None = None
-
-    def turned(self, levels: MaskLevels) -> MaskLevels:
-        """A mask (H, W) transposed and flipped as asked for."""
-        turned: MaskLevels = levels.T if self.transpose else levels
-        turned = turned[::-1] if self.flip_vertical else turned
-        turned = turned[:, ::-1] if self.flip_horizontal else turned
-        whole: MaskLevels = turned.copy(order="C")
-        return whole
-
-    @property
-    def turn_text(self) -> str:
-        """What `turned` does, for people."""
-        words = {
-            "transposed": self.transpose,
-            "top and bottom exchanged": self.flip_vertical,
-            "left and right exchanged": self.flip_horizontal,
-        }
-        asked = ", ".join(text for text, done in words.items() if done)
-        return f"{asked}, as asked for" if asked else "row 0 of the file is the top of the image, column 0 its left"

@@ -1,16 +1,15 @@
 """What a file of patterns leaves open, and its owner knows."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 
+from cidesign.export.own_design import TurnedOptions
 from cidesign.pattern import Encoding
-from cidesign.records import Positive, Strict
+from cidesign.records import Positive
 
 
-class PatternOptions(Strict):
+class PatternOptions(TurnedOptions):
     """How to read patterns; None: taken from the files where they leave one reading, asked for where they do not.
 
     `encoding`       complementary, offset or as-shown, see `PatternStack`
@@ -25,6 +24,8 @@ class PatternOptions(Strict):
     `array`          the name of the array in a file of several
     """
 
+    as_stored: ClassVar[str] = "row 0 of the file is the top of the mirrors, column 0 the left"
+
     encoding: Encoding | None = None
     polarity: Literal["normal", "inverted"] = "normal"
     bit_depth: Annotated[int, Field(ge=1, le=8)] | None = None
@@ -33,24 +34,4 @@ class PatternOptions(Strict):
     axis: Literal["first", "last", "none"] | None = None
     planes: Literal[1, 24] | None = None
     channels: Literal["GRB", "GBR"] | None = None
-    transpose: bool = False
-    flip_vertical: bool = False
-    flip_horizontal: bool = False
     array: Annotated[str, Field(min_length=1)] = "patterns"
-
-    def turned(self, patterns: NDArray[np.generic]) -> NDArray[np.generic]:
-        """Patterns (K, H, W) transposed and flipped as asked for."""
-        turned = np.swapaxes(patterns, 1, 2) if self.transpose else patterns
-        turned = turned[:, ::-1] if self.flip_vertical else turned
-        return turned[:, :, ::-1] if self.flip_horizontal else turned
-
-    @property
-    def turn_text(self) -> str:
-        """What `turned` does, for people."""
-        words = {
-            "transposed": self.transpose,
-            "top and bottom exchanged": self.flip_vertical,
-            "left and right exchanged": self.flip_horizontal,
-        }
-        asked = ", ".join(text for text, done in words.items() if done)
-        return f"{asked}, as asked for" if asked else "row 0 of the file is the top of the mirrors, column 0 the left"

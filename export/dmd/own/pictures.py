@@ -3,11 +3,8 @@
 Sizes are taken from the header and checked before memory is.
 """
 
-import logging
 import struct
-import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -62,11 +59,13 @@ def read_pictures(path: Path) -> tuple[list[Picture], str]:
     """All pictures of a file, and its SHA-256; raises `FileError` for damage and for what would lose something."""
     from PIL import Image
 
+    from cidesign.io.pillow import quietly
+
     content = read_limited(path, "picture", MAX_FILE_BYTES)
     if path.suffix.lower() == ".png" and len(content) > 25 and content[24] == 16 and content[25] in (2, 4, 6):
         raise FileError(f"{path}: holds 16 bits a channel; save it with 8 bits a channel, or grey")
     found: list[Picture] = []
-    with _quietly():
+    with quietly():
         try:
             with Image.open(BytesIO(content), formats=_FORMATS[path.suffix.lower()]) as image:
                 for page, name in _pages(path, image):
@@ -77,22 +76,6 @@ def read_pictures(path: Path) -> tuple[list[Picture], str]:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise FileError(f"{path}: this picture cannot be read ({reason})") from error
     return found, sha256_bytes(content)
-
-
-@contextmanager
-def _quietly() -> Iterator[None]:
-    """Pillow without its warnings: what is wrong with a file is told in one line."""
-    from PIL import Image
-
-    logging.getLogger("PIL").setLevel(logging.CRITICAL)
-    before = Image.MAX_IMAGE_PIXELS
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        Image.MAX_IMAGE_PIXELS = None
-        try:
-            yield
-        finally:
-            Image.MAX_IMAGE_PIXELS = before
 
 
 def _pages(path: Path, image: "Image.Image") -> Iterator[tuple["Image.Image", str]]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cidesign.checking import check_path
+from cidesign.designs.checking import check_path
 from cidesign.errors import CidesignError, FileError, InputError, LimitError
 from cidesign.export.aperture import foreign as lithography_foreign
 from cidesign.export.aperture.drawing import first_difference

@@ -8,7 +8,7 @@ import pytest
 import tifffile
 from PIL import Image
 
-from cidesign.checking import check_path
+from cidesign.designs.checking import check_path
 from cidesign.errors import FileError, InputError, LimitError
 from cidesign.export.aperture.tiff.read import read_tiff
 from cidesign.export.aperture.verify import check_mask_file

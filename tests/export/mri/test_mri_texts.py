@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cidesign.checking import check_path
+from cidesign.designs.checking import check_path
 from cidesign.errors import InputError, LimitError
 from cidesign.export.mri.checks import check_sequence
 from cidesign.export.mri.family import FAMILY, sequence_report

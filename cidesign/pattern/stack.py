@@ -1,22 +1,18 @@
-"""What leaves training: patterns, masks and k-space lines, as plain arrays with their units and digests."""
+"""Patterns for a micromirror device: what is shown, in which order, and what it weighs."""
 
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, TypeVar, cast, get_args
+from typing import Any, Literal, NamedTuple, cast, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cidesign.errors import FileError, InputError
-from cidesign.files import canonical_json, load_npz, save_npz, sha256_bytes
+from cidesign.errors import InputError
+from cidesign.files import canonical_json, sha256_bytes
+from cidesign.pattern.store import load_design, save_design
 
-SCHEMA_VERSION = 1
 MAX_BIT_DEPTH = 8
-# Far above any scan, and low enough that a damaged file cannot ask for gigabytes.
-MAX_MATRIX = 65_536
 Encoding = Literal["complementary", "offset", "as-shown"]
 Placement = Literal["superpixels", "mirrors"]
 FrameRole = Literal["+", "-", "on", "off"]
@@ -209,7 +205,7 @@ class PatternStack:
             header["sync_every"] = self.sync_every
         if self.placement != "superpixels":
             header["placement"] = self.placement
-        _save(path, "levels", self.levels, header, self.design_digest)
+        save_design(path, "levels", self.levels, header, self.design_digest)
 
     @classmethod
     def load(cls, path: Path) -> "PatternStack":
@@ -227,202 +223,4 @@ class PatternStack:
                 cast(Placement, header.get("placement", "superpixels")),
             )
 
-        return _load(path, "levels", build)
-
-
-@dataclass(frozen=True)
-class ApertureMask:
-    """One coded aperture: binary, as a plate has it, or grey, as a mask that exists was measured.
-
-    `levels` (H, W): uint8, 1 where light passes and 0 where it is blocked, or float32, the transmission in [0, 1]; as
-    the mask is seen by the scene's light, with row 0 at the top and column 0 at the left of the image.  Transmissions
-    of nothing but 0 and 1 become uint8: one mask has one form.  `pitch_um` is the side of one code pixel on the plate.
-    `profile_id` and `profile_digest` name the process it was designed for.
-    """
-
-    levels: NDArray[np.uint8] | NDArray[np.float32]
-    pitch_um: float
-    profile_id: str
-    profile_digest: str
-
-    def __post_init__(self) -> None:
-        found = self.levels
-        if found.dtype not in (np.uint8, np.float32) or found.ndim != 2 or 0 in found.shape:
-            raise InputError(
-                f"mask: must be uint8, or float32 for grey transmission, of shape (H, W), not {found.dtype} "
-                f"{found.shape}"
-            )
-        if not self.is_binary:
-            bad = int(np.count_nonzero(~((found >= 0) & (found <= 1))))
-            if bad:
-                raise InputError(f"mask: {bad} of {found.size} transmissions are no numbers from 0 to 1")
-            if not np.any((found != 0) & (found != 1)):
-                object.__setattr__(self, "levels", found.astype(np.uint8))
-        elif int(found.max()) > 1:
-            raise InputError(f"mask: value {found.max()} is neither 0 (blocked) nor 1 (light passes)")
-        if not 0 < self.pitch_um < float("inf"):
-            raise InputError(f"mask: a pitch of {self.pitch_um} um is not a length")
-
-    @property
-    def is_binary(self) -> bool:
-        """Whether every code pixel is open or blocked, so that a plate can have it."""
-        return self.levels.dtype == np.uint8
-
-    @property
-    def plate_levels(self) -> NDArray[np.uint8]:
-        """The levels (H, W) of a binary mask; raises `InputError` for a grey one, which no plate can have."""
-        if self.is_binary:
-            return cast(NDArray[np.uint8], self.levels)
-        grey = int(np.count_nonzero((self.levels != 0) & (self.levels != 1)))
-        raise InputError(
-            f"mask: {grey} of {self.levels.size} code pixels are grey ({self.levels.min():.3g} to "
-            f"{self.levels.max():.3g}); a plate is open or opaque, so no mask file is written or checked for it, and a "
-            "threshold would make another mask of it. Simulate and reconstruct with it as it is, or give the drawing "
-            "that its plate was made from"
-        )
-
-    @property
-    def open_fraction(self) -> float:
-        """The mean transmission: of a binary mask, the share of pixels that let light pass."""
-        return float(self.levels.mean(dtype=np.float64))
-
-    @property
-    def design_digest(self) -> str:
-        """SHA-256 of the mask, its pitch, and the profile it was designed for."""
-        header: dict[str, Any] = {
-            "pitch_um": self.pitch_um,
-            "profile_digest": self.profile_digest,
-            "shape": list(self.levels.shape),
-        }
-        if not self.is_binary:
-            header["levels"] = "float32"
-        content = self.levels if self.is_binary else self.levels.astype("<f4")
-        return sha256_bytes(canonical_json(header), np.ascontiguousarray(content).tobytes())
-
-    def save(self, path: Path) -> None:
-        """Write the mask as npz (no pickle), in one step."""
-        header = {"pitch_um": self.pitch_um, "profile_id": self.profile_id, "profile_digest": self.profile_digest}
-        _save(path, "levels", self.levels, header, self.design_digest)
-
-    @classmethod
-    def load(cls, path: Path) -> "ApertureMask":
-        """Read a mask written by `save`; raises `FileError` when it is damaged or of a newer version."""
-
-        def build(levels: NDArray[Any], header: Mapping[str, Any]) -> "ApertureMask":
-            return cls(levels, float(header["pitch_um"]), str(header["profile_id"]), str(header["profile_digest"]))
-
-        return _load(path, "levels", build)
-
-
-@dataclass(frozen=True)
-class Trajectory:
-    """Which phase-encode lines of a 2-D Cartesian scan are measured.
-
-    `acquired` (L,), int64, rising: line indices in 0..lines-1; line `lines // 2` is the centre of k-space.
-    `calibration_lines` of them are the contiguous block around the centre (ACS), counted in L.  `readout` is the
-    number of samples of a line, without oversampling.
-    """
-
-    lines: int
-    readout: int
-    acquired: NDArray[np.int64]
-    calibration_lines: int
-    profile_id: str
-    profile_digest: str
-
-    def __post_init__(self) -> None:
-        found = self.acquired
-        if found.dtype != np.int64 or found.ndim != 1 or not len(found):
-            raise InputError(f"trajectory: lines must be int64 of shape (L,), not {found.dtype} {found.shape}")
-        if not (1 <= self.lines <= MAX_MATRIX and 1 <= self.readout <= MAX_MATRIX):
-            raise InputError(
-                f"trajectory: {self.lines} lines of {self.readout} samples are no matrix; both are 1 to {MAX_MATRIX}"
-            )
-        if int(found.min()) < 0 or int(found.max()) >= self.lines:
-            raise InputError(f"trajectory: lines {found.min()}..{found.max()} are outside 0..{self.lines - 1}")
-        if np.any(np.diff(found) <= 0):
-            raise InputError("trajectory: the lines must rise and none may occur twice")
-        if not 0 <= self.calibration_lines <= len(found):
-            raise InputError(f"trajectory: {self.calibration_lines} calibration lines among {len(found)} lines")
-        missing = sorted(set(centre_block(self.lines, self.calibration_lines)) - set(found.tolist()))
-        if missing:
-            raise InputError(f"trajectory: calibration lines {', '.join(map(str, missing))} are missing")
-
-    @property
-    def acceleration(self) -> float:
-        """R = lines of the matrix / lines acquired, calibration lines included."""
-        return self.lines / len(self.acquired)
-
-    @cached_property
-    def mask(self) -> NDArray[np.uint8]:
-        """(lines,), 1 where the line is acquired."""
-        mask = np.zeros(self.lines, dtype=np.uint8)
-        mask[self.acquired] = 1
-        return mask
-
-    @property
-    def design_digest(self) -> str:
-        """SHA-256 of the lines, the matrix, and the profile it was designed for."""
-        return sha256_bytes(canonical_json(self._header()), np.ascontiguousarray(self.acquired).tobytes())
-
-    def _header(self) -> dict[str, Any]:
-        return {
-            "lines": self.lines,
-            "readout": self.readout,
-            "calibration_lines": self.calibration_lines,
-            "profile_digest": self.profile_digest,
-        }
-
-    def save(self, path: Path) -> None:
-        """Write the trajectory as npz (no pickle), in one step."""
-        _save(path, "acquired", self.acquired, {**self._header(), "profile_id": self.profile_id}, self.design_digest)
-
-    @classmethod
-    def load(cls, path: Path) -> "Trajectory":
-        """Read a trajectory written by `save`; raises `FileError` when it is damaged or of a newer version."""
-
-        def build(acquired: NDArray[Any], header: Mapping[str, Any]) -> "Trajectory":
-            return cls(
-                int(header["lines"]),
-                int(header["readout"]),
-                acquired,
-                int(header["calibration_lines"]),
-                str(header["profile_id"]),
-                str(header["profile_digest"]),
-            )
-
-        return _load(path, "acquired", build)
-
-
-Design = PatternStack | ApertureMask | Trajectory
-_D = TypeVar("_D", PatternStack, ApertureMask, Trajectory)
-
-
-def centre_block(lines: int, count: int) -> range:
-    """The `count` contiguous lines around the centre of k-space, line lines // 2 among them."""
-    first = lines // 2 - count // 2
-    return range(first, first + count)
-
-
-def _save(path: Path, name: str, array: NDArray[Any], header: dict[str, Any], design_digest: str) -> None:
-    whole = {"schema_version": SCHEMA_VERSION, **header, "design_digest": design_digest}
-    save_npz(path, {name: array, "header_json": np.frombuffer(canonical_json(whole), dtype=np.uint8)})
-
-
-def _load(path: Path, name: str, build: Callable[[NDArray[Any], Mapping[str, Any]], _D]) -> _D:
-    arrays = load_npz(path, "design")
-    if set(arrays) != {name, "header_json"}:
-        raise FileError(f"{path}: this design should hold {name} and header_json, not {', '.join(sorted(arrays))}")
-    try:
-        header = json.loads(arrays["header_json"].tobytes())
-        version = header["schema_version"]
-        if version != SCHEMA_VERSION:
-            raise FileError(
-                f"{path}: this design has schema version {version}; this program knows {SCHEMA_VERSION}. Update it"
-            )
-        design = build(arrays[name], header)
-    except (ValueError, KeyError, TypeError, RecursionError, OverflowError, InputError) as error:
-        raise FileError(f"{path}: this design is damaged ({error})") from error
-    if design.design_digest != header.get("design_digest"):
-        raise FileError(f"{path}: this design was changed after it was written (its digest does not fit)")
-    return design
+        return load_design(path, "levels", build)

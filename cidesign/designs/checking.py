@@ -7,11 +7,11 @@ from typing import Any, NamedTuple
 
 from cidesign.checks import Finding
 from cidesign.constraints.rules import require
-from cidesign.designs import DesignFolder, is_design_folder
+from cidesign.designs.exporting import open_exportable
+from cidesign.designs.folder import DesignFolder, is_design_folder
 from cidesign.errors import CidesignError, FileError, InputError
 from cidesign.export.family import AnyFamily, families, family_of, family_of_file, family_of_folder
 from cidesign.export.folder import MANIFEST_NAME
-from cidesign.exporting import open_exportable
 from cidesign.hardware_profiles.loader import as_profile
 from cidesign.hardware_profiles.schema import HardwareProfile
 from cidesign.modality import modality

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from cidesign.designs import DesignFolder, is_design_folder
+from cidesign.designs.folder import DesignFolder, is_design_folder
 from cidesign.export.family import Exported, family_of
 from cidesign.modality import modality
 from cidesign.runs import Run
