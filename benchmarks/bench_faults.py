@@ -12,10 +12,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from bench_faults_cassi import cassi_case, cassi_missing
-from bench_faults_common import Case, Missing, Result, mean_and_error
-from bench_faults_mri import mri_case, mri_missing
-from bench_faults_spc import spc_case, spc_missing
+from faults.cassi import cassi_case, cassi_missing
+from faults.common import Case, Missing, Result, mean_and_error
+from faults.mri import mri_case, mri_missing
+from faults.spc import spc_case, spc_missing
 
 from cidesign.calibration.faults import FAULTS, FaultName
 from cidesign.modalities.cassi.run import CassiRun

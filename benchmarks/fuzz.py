@@ -1,7 +1,7 @@
 """Damaged files for every reader: each answers with a value or with one line of error, in bounded time and memory.
 
-Sound files of each kind are made (`fuzz_seeds.py`), damaged in a dozen ways, and read by the product, every input in a
-process of its own.  Where the product starts a child for other people's parsers, a started interpreter is forked in
+Sound files of each kind are made (`fuzzing/seeds.py`), damaged in a dozen ways, and read by the product, every input
+in a process of its own.  Where the product starts a child for other people's parsers, a started interpreter is forked in
 its place, under the same limits of address space: that is what makes 100,000 inputs affordable.
 
 Counted: values, one-line errors, and what must not be: a traceback or a warning, the death of the process, more than
@@ -33,8 +33,8 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import click
-import fuzz_readers
-from fuzz_mutations import mutated
+from fuzzing import readers
+from fuzzing.mutations import mutated
 
 from cidesign.errors import CidesignError
 from cidesign.io import child
@@ -147,7 +147,7 @@ OUTCOMES = {"exit 0": "read", "exit 2": "refused", "exit 3": "traceback", "exit 
 def campaign(task: tuple[int, int, int, str, str]) -> tuple[str, Tally]:
     """`count` inputs of one kind."""
     index, count, seed, seeds, keep = task
-    target = fuzz_readers.TARGETS[index]
+    target = readers.TARGETS[index]
     rng = random.Random(f"{target.name} {seed}")
     files = sorted({path for pattern in target.seeds for path in Path(seeds).glob(pattern) if path.is_file()})
     tally = Tally()
@@ -175,7 +175,7 @@ def campaign(task: tuple[int, int, int, str, str]) -> tuple[str, Tally]:
     return target.name, tally
 
 
-def _warm_up(target: fuzz_readers.Target, sound: Path) -> None:
+def _warm_up(target: readers.Target, sound: Path) -> None:
     """Import here, once, what every fork would import again."""
     child.run_child = forked_child
     null = io.StringIO()
@@ -186,7 +186,7 @@ def _warm_up(target: fuzz_readers.Target, sound: Path) -> None:
     gc.freeze()
 
 
-def _placed(target: fuzz_readers.Target, seed_file: Path, scratch: Path) -> tuple[Path, Path]:
+def _placed(target: readers.Target, seed_file: Path, scratch: Path) -> tuple[Path, Path]:
     """What is read, and the file in it that is damaged: copies below `scratch`."""
     folder = scratch / f"{seed_file.parent.parent.name}-{seed_file.parent.name}"
     if target.folder or seed_file.suffix in (".hdr", ".img", ".cfl"):
@@ -219,14 +219,14 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as made:
         seeds = asked.seeds or Path(made) / "seeds"
         if not seeds.is_dir():
-            subprocess.run([sys.executable, Path(__file__).with_name("fuzz_seeds.py"), seeds], check=True)
+            subprocess.run([sys.executable, Path(__file__).parent / "fuzzing" / "seeds.py", seeds], check=True)
         tallies = _run(asked, seeds)
     _print(tallies)
     sys.exit(any(tally.outcomes[name] for tally in tallies.values() for name in BAD))
 
 
 def _run(asked: argparse.Namespace, seeds: Path) -> dict[str, Tally]:
-    targets = {i: target for i, target in enumerate(fuzz_readers.TARGETS) if asked.only in target.name}
+    targets = {i: target for i, target in enumerate(readers.TARGETS) if asked.only in target.name}
     shares = sum(target.share for target in targets.values())
     tasks = []
     for index, target in targets.items():

@@ -147,8 +147,7 @@ def write_kspace_calibration(
 ) -> StoredKspaceCalibration:
     """Write a calibration folder in one step, and read it back; `scanner` is that of a simulated capture.
 
-    One that failed never replaces another (see `replacing_calibration`).  Raises `FileError` when `folder` exists and
-    `force` is not set; what was there stays when writing fails.
+    One that failed never replaces another; raises `FileError` as `replacing_calibration` does.
     """
     noise, wrong = calibration.noise, calibration.corrections
     with replacing_calibration(folder, verification, force) as (temporary, place):
@@ -169,7 +168,7 @@ def write_kspace_calibration(
             exposure_us=None,
             bench=raw.bench,
             coils=raw.coils,
-            excluded_coils=[] if wrong.coils is None else sorted(set(range(raw.coils)) - set(wrong.coils)),
+            excluded_coils=wrong.excluded_coils(raw.coils),
             matrix_lines=design.lines,
             readout_samples=design.readout,
             scale=calibration.scale,

@@ -44,6 +44,10 @@ class Corrections:
     drift_rad_per_readout: float = 0.0
     offset_lines: int = 0
 
+    def excluded_coils(self, count: int) -> list[int]:
+        """Which of `count` coils are left out, rising."""
+        return [] if self.coils is None else sorted(set(range(count)) - set(self.coils))
+
     def apply(self, raw: RawKspace) -> RawKspace:
         """The capture with its scene, noise and phantom put right; the drift only where the order of lines is known."""
         raw = recounted(raw, self.offset_lines)

@@ -5,7 +5,6 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
-from bench_faults_common import Missing, Result, findings, named_by
 from numpy.typing import NDArray
 
 from cidesign.benchwork import simulate
@@ -23,6 +22,7 @@ from cidesign.modalities.mri.run import MriRun
 from cidesign.modalities.mri.score import object_mask, score_mri
 from cidesign.modalities.mri.solve import reconstructions
 from cidesign.models.system import ImagingSystem, load_student
+from faults.common import Missing, Result, findings, named_by
 
 
 def mri_missing(run: MriRun, seed: int) -> Missing:

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from bench_faults_common import Missing, Result, findings, named_by, psnr_db
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -25,6 +24,7 @@ from cidesign.modalities.cassi.measured_encoder import MeasuredCassiEncoder
 from cidesign.modalities.cassi.run import CassiRun
 from cidesign.modalities.cassi.solve import designed_operator, encoder_of
 from cidesign.models.system import ImagingSystem, load_student
+from faults.common import Missing, Result, findings, named_by, psnr_db
 
 SCENE_SEED = 2**34
 # Impulses this far apart do not meet on the detector, so one picture shows the way of many code pixels.

@@ -5,7 +5,6 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
-from bench_faults_common import Missing, Result, findings, named_by, psnr_db
 from numpy.typing import NDArray
 
 from cidesign.calibration.faults import FaultName
@@ -23,6 +22,7 @@ from cidesign.modalities.single_pixel import solve
 from cidesign.modalities.single_pixel.run import SinglePixelRun
 from cidesign.models.system import ImagingSystem, load_student
 from cidesign.physics.noise import DetectorNoise
+from faults.common import Missing, Result, findings, named_by, psnr_db
 
 SCENE_SEED = 2**34
 # Frames back to back at the shortest exposure of a DLP4500, as a stream over HDMI shows them.

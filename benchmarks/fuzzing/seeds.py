@@ -1,6 +1,6 @@
 """Sound files of every kind that cidesign reads, for `fuzz.py` to damage: the product's, or by independent writers.
 
-Run: python benchmarks/fuzz_seeds.py FOLDER
+Run: python benchmarks/fuzzing/seeds.py FOLDER
 """
 
 import hashlib
@@ -26,7 +26,7 @@ RUNS = {
     "cassi": ("chrome-laser-10um", {"side": 16, "images": 48}),
     "mri": ("mri-generic-3t", {"side": 32, "coils": 2, "lines": 12, "acs_lines": 8, "images": 48}),
 }
-SHARED = Path(__file__).parent.parent.parent / "shared" / "data"
+SHARED = Path(__file__).parents[3] / "shared" / "data"
 
 ISMRMRD_HEADER = """<?xml version="1.0"?>
 <ismrmrdHeader xmlns="http://www.ismrm.org/ISMRMRD">

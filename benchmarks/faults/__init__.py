@@ -1,0 +1,1 @@
+"""Parts of benchmarks/bench_faults.py: the cases of each bench."""

@@ -1,0 +1,1 @@
+"""Parts of benchmarks/fuzz.py: readers, sound files, and damage."""
