@@ -1,8 +1,8 @@
 """Damaged files for every reader: each answers with a value or with one line of error, in bounded time and memory.
 
 Sound files of each kind are made (`fuzzing/seeds.py`), damaged in a dozen ways, and read by the product, every input
-in a process of its own.  Where the product starts a child for other people's parsers, a started interpreter is forked in
-its place, under the same limits of address space: that is what makes 100,000 inputs affordable.
+in a process of its own.  Where the product starts a child for other people's parsers, a started interpreter is forked
+in its place, under the same limits of address space: that is what makes 100,000 inputs affordable.
 
 Counted: values, one-line errors, and what must not be: a traceback or a warning, the death of the process, more than
 10 s, more than 1 GB.  Whatever must not be is kept in the folder `--keep`.  Run on a machine with nothing to do:
