@@ -24,10 +24,12 @@ class LineBudget:
                 f"budget of {self.acquired} lines: the matrix has {self.lines}; choose 1 to {self.lines} lines"
             )
         if not 0 <= self.calibration <= self.acquired:
+            # More than the matrix has, or fewer than none, fit at no acceleration.
+            possible = 0 < self.calibration <= self.lines
+            slower = f", or an acceleration of at most {self.lines / self.calibration:.4g}" if possible else ""
             raise LimitError(
                 f"{self.calibration} calibration lines do not fit a budget of {self.acquired} lines of {self.lines}; "
-                f"use at most {self.acquired}, or an acceleration of at most "
-                f"{self.lines / max(self.calibration, 1):.4g}"
+                f"use 0 to {self.acquired}{slower}"
             )
 
     @property

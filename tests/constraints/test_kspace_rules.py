@@ -45,7 +45,7 @@ def test_all_broken_rules_are_reported() -> None:
     [
         (16, 0, 0, "budget of 0 lines: the matrix has 16; choose 1 to 16"),
         (16, 17, 0, "budget of 17 lines"),
-        (16, 4, 5, "5 calibration lines do not fit a budget of 4 lines of 16; use at most 4, .* at most 3.2"),
+        (16, 4, 5, "5 calibration lines do not fit a budget of 4 lines of 16; use 0 to 4, .* at most 3.2"),
         (16, 4, -1, "-1 calibration lines"),
     ],
 )
@@ -84,3 +84,13 @@ def test_any_acceleration_is_exact_or_refused(lines: int, r: float) -> None:
     else:
         with pytest.raises(InputError, match="choose with --lines"):
             lines_for(lines, r)
+
+
+@pytest.mark.parametrize(
+    ("calibration", "end"),
+    [(8, "use 0 to 4, or an acceleration of at most 2"), (17, "use 0 to 4"), (-1, "use 0 to 4")],
+)
+def test_the_way_out_of_a_budget_is_one(calibration: int, end: str) -> None:
+    with pytest.raises(LimitError) as caught:
+        LineBudget(16, 4, calibration)
+    assert str(caught.value).endswith(end)
