@@ -89,8 +89,8 @@ def require_folder(path: Path, what: str, how: str) -> None:
     if path.name in (*RECORD_NAMES, "run.json"):
         raise FileError(f"{path}: is the record of a folder; give the folder, {path.parent}")
     raise FileError(
-        f"{path}: is a file, and a folder ({what}) is needed here. Patterns, masks and lines made elsewhere cannot be "
-        "imported yet: designs come from `cidesign distill` alone"
+        f"{path}: is a file, and a folder ({what}) is needed here. Patterns, masks and lines made elsewhere become a "
+        "design folder by `cidesign design`, which `check`, `export` and `upload` go on with"
     )
 
 

@@ -210,7 +210,8 @@ def read_capture(path: Path) -> Capture:
         if scene.ndim not in (1, 2):
             raise FileError(
                 f"{path}: an array of shape {scene.shape} is no record of readings, (frames,) or (repeats, frames). "
-                "Are these patterns? Those made elsewhere cannot be imported yet: designs come from `cidesign distill`"
+                "Are these patterns? Those made elsewhere become a design by `cidesign design`; this needs a run "
+                "of `cidesign distill`"
             )
         return Capture(path, None, {"scene": scene})
     folder = path.parent if path.is_file() else path

@@ -118,7 +118,7 @@ def test_what_is_wrong_is_said(cidesign: Command, run: Path) -> None:
     for command in (("simulate",), ("export",), ("upload", "--dry-run"), ("evaluate",), ("report",)):
         line = _error(cidesign(command[0], "mypat.npy", *command[1:]), 5)
         assert "mypat.npy: is a file, and a folder" in line
-        assert "cannot be imported yet" in line
+        assert "become a design folder by `cidesign design`" in line
         assert "make one" not in line
     assert cidesign("simulate", run, "--set", "gain_counts_per_photoelectron=1", "--out", "bright").code == 0
     assert "at or above the saturation level of 65535" in _error(cidesign("calibrate", "bright"), 5)
