@@ -191,7 +191,8 @@ def at_write(path: Path, count: int, not_before: Path | None = None) -> Callable
     def due() -> bool:
         if not_before is not None and not not_before.exists():
             return False
-        seen.update(entry.name for entry in path.parent.glob(f".{path.name}.*.partial"))
+        with contextlib.suppress(FileNotFoundError):  # a run that ends removes the folder while it is looked at
+            seen.update(entry.name for entry in path.parent.glob(f".{path.name}.*.partial"))
         return len(seen) >= count
 
     return due
