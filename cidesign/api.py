@@ -10,7 +10,13 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from cidesign.designs.folder import DesignFolder
+from cidesign import benchwork
+from cidesign.designs.checking import check_path
+from cidesign.designs.exporting import export_run, open_exportable
+from cidesign.designs.folder import DesignFolder, write_design
+from cidesign.device.link.plan import plan_upload
+from cidesign.device.link.upload import connected, send
+from cidesign.device.rehearsal import emulated
 from cidesign.errors import InputError
 from cidesign.hardware_profiles.loader import ProfileEntry, load_dmd, load_profile, shipped_profiles
 from cidesign.hardware_profiles.schema import HardwareProfile
@@ -104,8 +110,6 @@ def design(
     `options` say what the files leave open (`polarity`, `order`, `pitch_um`); what can be read in two ways raises
     `InputError` with the option that decides.  How the files were understood is in `.record.said`.
     """
-    from cidesign.designs.folder import write_design
-
     device = profile if isinstance(profile, HardwareProfile) else load_profile(str(profile))
     named = [files] if isinstance(files, str | PathLike) else files
     return write_design([Path(file) for file in named], device, Path(out), options, force)
@@ -130,8 +134,6 @@ def export(
     `settings` are those of the device family by name (`exposure_us`, `sync_every`; `tone`; `te_ms`, `kind`); a wrong
     name lists them.  Written to RUN/export unless `out` says where.  Raises `LimitError` for what the device cannot do.
     """
-    from cidesign.designs.exporting import export_run, open_exportable
-
     opened = open_exportable(Path(run)) if isinstance(run, str | PathLike) else run
     return export_run(opened, None if out is None else Path(out), tuple(formats), force, settings, on_note)
 
@@ -144,8 +146,6 @@ def check(
     What was found, and what was not evaluated, is in `.found`; a single file that is wrong is told by `.ok` and
     `.failure`.  A run or an export raises `LimitError` or `FileError` at the first thing that is wrong.
     """
-    from cidesign.designs.checking import check_path
-
     path = _folder(what)
     device = profile if profile is None or isinstance(profile, HardwareProfile) else str(profile)
     return check_path(path, device, settings)
@@ -188,9 +188,6 @@ def upload(
     is left stopped, and `resume=True` goes on where it ended.  `repeats` 0 shows the sequence until `stop`.
     Raises `LimitError`, `FileError` or `DeviceError`; nothing is ever accepted that differs from the design.
     """
-    from cidesign.device.link.plan import plan_upload
-    from cidesign.device.link.upload import send
-
     if repeats and not start:
         raise InputError("repeats counts showings of the sequence; it needs start=True")
     device = None if profile is None else load_dmd(str(profile))
@@ -200,8 +197,6 @@ def upload(
 
 def status(port: str, *, baud: int = 115_200) -> "LinkStatus":
     """What a loaded device says of itself."""
-    from cidesign.device.link.upload import connected
-
     with connected(port, baud) as uploader:
         uploader.connect()
         answer = uploader.status()
@@ -211,8 +206,6 @@ def status(port: str, *, baud: int = 115_200) -> "LinkStatus":
 
 def stop(port: str, *, baud: int = 115_200) -> "LinkStatus":
     """Stop a loaded device; what it says then."""
-    from cidesign.device.link.upload import connected
-
     with connected(port, baud) as uploader:
         uploader.connect()
         answer = uploader.stop()
@@ -226,8 +219,6 @@ def emulate(profile: Place, *, render: Place | None = None, spool: Place | None 
 
     What the mirrors show is written to the folder `render`; `spool` keeps received files for a later resume.
     """
-    from cidesign.device.rehearsal import emulated
-
     shown, kept = (None if place is None else Path(place) for place in (render, spool))
     with emulated(load_dmd(str(profile)), shown, kept) as port:
         yield port
@@ -248,8 +239,6 @@ def simulate(
     `faults` are those of the bench by name and strength (`{"drift": 3}`), `scene` a picture, cube or MR image (None: a
     procedural one, never a training image).  Without `out` nothing stays on disk.
     """
-    from cidesign import benchwork
-
     where = None if out is None else Path(out)
     shown = None if scene is None else Path(scene)
     return benchwork.simulate(
@@ -259,8 +248,6 @@ def simulate(
 
 def open_capture(path: Place, run: Run | Place, **settings: Any) -> Any:
     """A capture of the bench of a run: a folder, a bare array of readings, or raw k-space of a scanner."""
-    from cidesign import benchwork
-
     return benchwork.open_capture(Path(path), open_run(run), **settings)
 
 
@@ -272,16 +259,12 @@ def calibrate(
     Look at `.verification.verdict` (passed, failed, not verified), its `.checks` and `.not_looked_at`: a calibration
     that failed is returned too, and `reconstruct` refuses it.  `.operator` works on arrays.
     """
-    from cidesign import benchwork
-
     where = None if out is None else Path(out)
     return benchwork.calibrate(open_run(run), _opened(capture), where, force=force, **settings).calibration
 
 
 def open_calibration(folder: Place, run: Run | Place | None = None) -> "AnyCalibration":
     """A stored calibration; with the run whose design it is for, its operator is known."""
-    from cidesign import benchwork
-
     return benchwork.open_calibration(Path(folder), None if run is None else open_run(run))
 
 
@@ -301,8 +284,6 @@ def reconstruct(
     `reader` names another kind of capture, which takes no calibration ("hadamard", "spas").  Raises `LimitError` for a
     calibration that failed, or that the capture contradicts, unless `accept_failed`.
     """
-    from cidesign import benchwork
-
     opened, where = open_run(run), None if out is None else Path(out)
     if reader is not None:
         if calibration is not None or not isinstance(capture, str | PathLike):
@@ -320,8 +301,6 @@ def to_deepinv(run: Run | Place, calibration: "AnyCalibration | Place | None" = 
 
     deepinv itself is not needed to make it.
     """
-    from cidesign import benchwork
-
     opened = open_run(run)
     told = open_calibration(calibration, opened) if isinstance(calibration, str | PathLike) else calibration
     return benchwork.to_deepinv(opened, told)

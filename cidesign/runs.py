@@ -1,6 +1,8 @@
 """The run folder: what was asked for, what was trained, and on which profile."""
 
+import platform
 from functools import cached_property
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar, cast
 
@@ -226,8 +228,5 @@ def write_record(path: Path, record: RunRecord) -> None:
 
 def library_versions() -> dict[str, str]:
     """The versions that a result depends on."""
-    import platform
-    from importlib.metadata import version
-
     names = ("torch", "numpy", "opencv-python-headless", "safetensors")
     return {"python": platform.python_version(), **{name: version(name) for name in names}}

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, get_args
 
 from cidesign.errors import FileError, InputError
 from cidesign.files import read_limited
+from cidesign.hardware_profiles.dmd.controllers import require_known
 
 if TYPE_CHECKING:  # pydantic takes longer to import than `profiles list` takes to run
     from pydantic import BaseModel, ValidationError
@@ -93,7 +94,6 @@ def load_mri(name_or_path: str) -> "MriProfile":
 
 def read_profile(path: Path) -> "HardwareProfile":
     """Read and validate a profile file; raises `FileError` that names the first wrong field and how many there are."""
-    from cidesign.hardware_profiles.dmd.controllers import require_known
     from cidesign.hardware_profiles.dmd.schema import DmdProfile
 
     profile = validate_profile(_parse(path), str(path))
@@ -151,8 +151,6 @@ def _first_problem(error: "ValidationError", model: "type[BaseModel]") -> str:
 
 def _fields_at(model: "type[BaseModel]", location: tuple[int | str, ...]) -> set[str]:
     """The field names that the schema allows at a location of a validation error."""
-    from typing import get_args
-
     from pydantic import BaseModel
 
     def models_in(annotation: object) -> list[type[BaseModel]]:

@@ -13,6 +13,8 @@ from math import floor
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter
+from scipy.optimize import nnls
 
 from cidesign.calibration.cassi.calibration import CassiCalibration
 from cidesign.calibration.cassi.operator import CassiOperator
@@ -46,8 +48,6 @@ class _Capture:
 
     @cached_property
     def structure(self) -> NDArray[np.float32]:
-        from scipy.ndimage import gaussian_filter
-
         fine = _fine(np.where(self.valid, self.y, 0.0).astype(np.float32))
         contrast = np.sqrt(gaussian_filter(fine * fine, CONTRAST_PX))
         floor = 1e-3 * float(np.abs(fine).max())
@@ -60,8 +60,6 @@ class _Capture:
 
     def explained(self, operator: CassiOperator, functions: int = FUNCTIONS) -> tuple[float, float]:
         """The part that a mask explains, and the part that its inverse does."""
-        from scipy.optimize import nnls
-
         bands = _band_images(operator)
         mixed = np.tensordot(hats(len(bands), min(functions, len(bands))), bands, 1).astype(np.float32)
         columns = np.stack([_fine(image) for image in mixed]) * self.valid
@@ -217,8 +215,6 @@ def _stretched(operator: CassiOperator, percent: float, pivot: float) -> CassiOp
 
 
 def _fine(image: NDArray[np.float32]) -> NDArray[np.float32]:
-    from scipy.ndimage import gaussian_filter
-
     return np.asarray(image - gaussian_filter(image, LOCAL_PX, mode="nearest"), dtype=np.float32)
 
 

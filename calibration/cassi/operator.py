@@ -10,15 +10,13 @@ turned over in `masks`; the scene and its grid are not turned with it.
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import map_coordinates
+from scipy.sparse import csr_matrix
 
 from cidesign.calibration.base import LinearOperator
-
-if TYPE_CHECKING:
-    from scipy.sparse import csr_matrix
 
 
 @dataclass(frozen=True)
@@ -37,8 +35,6 @@ class CassiOperator:
 
     def predict(self, cube: NDArray[np.float32]) -> NDArray[np.float64]:
         """The noise-free detector image (h, w) of a cube (L, H, W)."""
-        from scipy.ndimage import map_coordinates
-
         image = np.zeros(self.size)
         for mask, matrix, weight, plane in zip(self.masks, self.to_code, self.response, cube, strict=True):
             rows, columns = code_coordinates(matrix, self.size)
@@ -55,8 +51,6 @@ class CassiOperator:
     @cached_property
     def sampling(self) -> "list[csr_matrix]":
         """For each band response_k B T_k, (h w, H W): the light of each code pixel on each detector pixel."""
-        from scipy.sparse import csr_matrix
-
         height, width = self.masks.shape[1:]
         found = []
         for matrix, weight in zip(self.to_code, self.response, strict=True):

@@ -13,6 +13,7 @@ from typing import Annotated
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
+from scipy.ndimage import minimum_filter
 
 from cidesign.calibration.cassi.capture import (
     IMAGES_FILE,
@@ -261,8 +262,6 @@ class CassiTwin:
 
     def _made(self) -> Array:
         """The plate (4 H, 4 W) as it stands in the beam: with its edge bias, turned over or inverted by mistake."""
-        from scipy.ndimage import minimum_filter
-
         levels = self.design.levels
         if "mirror" in self.faults:
             levels = levels[:, ::-1] if self.faults["mirror"] == 1 else levels[::-1]

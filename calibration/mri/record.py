@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from pydantic import Field
 
@@ -284,8 +285,6 @@ def require_fitting_kspace(stored: StoredKspaceCalibration, raw: RawKspace, desi
 
 def draw_coil_maps(calibration: KspaceCalibration) -> bytes:
     """A PNG: magnitude of each coil's map, oriented as the pictures, and the noise covariance."""
-    from matplotlib.figure import Figure
-
     shown = min(calibration.coils, 7)
     figure = Figure(figsize=(1.9 * (shown + 1), 2.4), layout="constrained")
     axes = figure.subplots(1, shown + 1, squeeze=False)[0]

@@ -1,5 +1,6 @@
 """`--set NAME=VALUE`: fields of a modality that have no option of their own, and options that it does not have."""
 
+import tomllib
 from collections.abc import Mapping
 from typing import Any
 
@@ -48,8 +49,6 @@ def assigned_texts(assignments: tuple[str, ...]) -> dict[str, str]:
 
 def assigned(assignments: tuple[str, ...]) -> dict[str, Any]:
     """NAME=VALUE words as a dictionary; values are TOML (numbers, true, false), anything else is text."""
-    import tomllib
-
     fields: dict[str, Any] = {}
     for name, raw in assigned_texts(assignments).items():
         try:

@@ -11,7 +11,10 @@ import click
 from cidesign.cli.output import force_option, next_step, note
 from cidesign.device.bridge import EMULATOR, open_backend, pty_port, serve
 from cidesign.device.controllers import BackendOptions, each_controller
+from cidesign.device.link.transport import listen_tcp, open_transport
+from cidesign.device.virtual_frames import SHOWN_NAME
 from cidesign.errors import InputError
+from cidesign.files import refuse_existing
 from cidesign.hardware_profiles.loader import load_dmd
 from cidesign.signals import signals_to
 
@@ -96,9 +99,6 @@ def command(
 
 def refuse_rendered(folder: Path | None, force: bool) -> None:
     """Raise `FileError` when an earlier emulator rendered into this folder and `force` is not set."""
-    from cidesign.device.virtual_frames import SHOWN_NAME
-    from cidesign.files import refuse_existing
-
     if folder is not None:
         refuse_existing(folder / SHOWN_NAME, force)
 
@@ -114,8 +114,6 @@ def ends_on_signals() -> Iterator[threading.Event]:
 @contextlib.contextmanager
 def a_port(port: str | None, baud: int, listen: str | None, link: Path | None) -> Iterator[Callable[[], "Transport"]]:
     """What opens the port to answer on: a serial port, a TCP port, or else a pseudo-terminal; says its name."""
-    from cidesign.device.link.transport import listen_tcp, open_transport
-
     if port:
         yield lambda: open_transport(port, baud)
     elif listen:

@@ -1,16 +1,21 @@
 """`cidesign calibrate`: what the bench really does, and whether that may be believed."""
 
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
+from cidesign import benchwork
+from cidesign.benchwork import typed
+from cidesign.calibration.plan import plan_text
+from cidesign.calibration.verify import CHECK_HEADER, check_rows, require_passed, verdict_words
 from cidesign.cli.assignments import assigned, options, set_option
 from cidesign.cli.output import force_option, json_option, next_step, note, quoted, result
+from cidesign.files import refuse_existing
+from cidesign.modality import modality
+from cidesign.runs import Run, open_run
 from cidesign.text import table
-
-if TYPE_CHECKING:
-    from cidesign.runs import Run
 
 # With --fine-tune these belong to the training: passes over the images, how many there are, and their seed.
 TRAINING_SETTINGS = ("epochs", "images", "seed")
@@ -50,11 +55,6 @@ def command(
     is written and can be used, this command leaves with 0, and its last line says what was NOT LOOKED AT.  With
     --fine-tune, --set also takes epochs, images and seed of the training.
     """
-    from cidesign import benchwork
-    from cidesign.calibration.verify import CHECK_HEADER, check_rows, require_passed, verdict_words
-    from cidesign.files import refuse_existing
-    from cidesign.runs import Run, open_run
-
     found = open_run(run, Run)
     if run is None:
         note(f"run: {found.path} (the newest)")
@@ -101,12 +101,6 @@ def _fine_tuned(run: "Run", folder: Path, settings: dict[str, Any], force: bool)
 
 
 def _print_plan(run: "Run", out: Path | None, capture: Path | None, force: bool, as_json: bool) -> None:
-    from dataclasses import asdict
-
-    from cidesign.benchwork import typed
-    from cidesign.calibration.plan import plan_text
-    from cidesign.modality import modality
-
     if capture is not None:
         raise click.UsageError("--plan says what to capture; it takes no CAPTURE")
     kind, opened = modality(run.settings.modality), typed(run)

@@ -5,12 +5,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cidesign.checks import Finding
 from cidesign.cli.assignments import assigned, set_option
 from cidesign.cli.output import json_option, next_step, quoted, result
+from cidesign.designs.checking import Listener, check_path
+from cidesign.designs.folder import is_design_folder
 from cidesign.text import MARKS
 
 if TYPE_CHECKING:
-    from cidesign.designs.checking import CheckReport, Listener
+    from cidesign.designs.checking import CheckReport
 
 
 @click.command("check")
@@ -41,8 +44,6 @@ def command(
     cell=NAME takes one cell of a layout.  Leaves with 3 when a limit of the device is violated, and with 5 when a file
     is damaged, was edited, or cannot be evaluated at all.
     """
-    from cidesign.designs.checking import check_path
-
     settings: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     for name, value in assigned(assignments).items():
         if name in settings:
@@ -55,9 +56,6 @@ def command(
 
 
 def _shown() -> "Listener":
-    from cidesign.checks import Finding
-    from cidesign.designs.checking import Listener
-
     class Shown(Listener):
         def folder(self, path: Path) -> None:
             click.echo(f"{path}:")
@@ -69,8 +67,6 @@ def _shown() -> "Listener":
 
 
 def _say_next(report: "CheckReport") -> None:
-    from cidesign.designs.folder import is_design_folder
-
     if report.exports and report.run is not None and is_design_folder(report.run):
         return  # what comes next depends on the device
     if report.exports:

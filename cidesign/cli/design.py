@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from cidesign import api
 from cidesign.cli.assignments import assigned
 from cidesign.cli.output import force_option, json_option, next_step, quoted, result
 
@@ -31,8 +32,6 @@ def command(
     for, never guessed; how they were understood is said, and drawn in preview.png.  `check`, `export` and `upload` go
     on with the folder as with a run.
     """
-    from cidesign import api
-
     folder = api.design(files, profile_name, out, force=force, **assigned(assignments))
     record = folder.record
     lines = [f"{out}: a design for {folder.profile.id}, from {', '.join(one.name for one in record.sources)}"]

@@ -4,19 +4,20 @@ import contextlib
 import signal
 import types
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from cidesign.cli.assignments import assigned_texts
 from cidesign.cli.output import force_option, json_option, next_step, note, quoted, result
+from cidesign.hardware_profiles.loader import load_profile
+from cidesign.modality import modality
 from cidesign.models.decoders import DECODERS
+from cidesign.runs import Run, newest_unfinished_run
 from cidesign.signals import break_off, exit_code_of, signals_to
 from cidesign.text import table
-
-if TYPE_CHECKING:
-    from cidesign.runs import Run
-
 
 # Lines for people; evaluate's --json names all.
 MOST_NAMED = 20
@@ -120,8 +121,6 @@ def command(
             "--profile is needed, for example --profile dlp4500 (`cidesign profiles list` shows all)"
         )
     from cidesign.distill.presets import settings_for, values_of_texts
-    from cidesign.hardware_profiles.loader import load_profile
-    from cidesign.modality import modality
 
     profile = load_profile(profile_name)
     typed = {name: value for name, value in options.items() if value is not None}
@@ -163,7 +162,6 @@ def _refuse_changes(context: click.Context) -> None:
 
 def _resume(out: Path | None) -> "Run":
     from cidesign.distill.job import resume_run
-    from cidesign.runs import Run, newest_unfinished_run
 
     path = out or newest_unfinished_run()
     opened = Run(path)
@@ -188,9 +186,6 @@ class _Display:
         self.handlers = contextlib.ExitStack()
 
     def __enter__(self) -> "_Display":
-        from rich.console import Console
-        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
         from cidesign.distill.job import Interrupted, Listener
 
         display = self
@@ -263,7 +258,6 @@ class _Display:
 
 def _report(run: "Run", as_json: bool) -> None:
     from cidesign.distill.tasks import task_named
-    from cidesign.modality import modality
 
     metrics, columns = run.record.metrics, task_named(run.settings.task).shown
     rows = [

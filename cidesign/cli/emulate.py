@@ -6,8 +6,16 @@ from typing import TYPE_CHECKING
 
 import click
 
+from cidesign.cli.bridge import a_port, ends_on_signals, refuse_rendered
 from cidesign.cli.output import force_option, note
+from cidesign.device.bridge import serve
+from cidesign.device.clock import SkippingClock
+from cidesign.device.controllers import Backend
+from cidesign.device.emulator import Emulation
+from cidesign.device.link.faulty_transport import FaultyTransport, LineFaults
+from cidesign.device.virtual_faults import DeviceFaults
 from cidesign.errors import InputError
+from cidesign.hardware_profiles.loader import load_dmd
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -68,14 +76,6 @@ def command(
     The controller is modelled command by command and is stricter than the documents where they are vague.  What the
     mirrors would show goes to --render.  A DLP4500 comes with the computer at its HDMI input.  Ctrl-C ends it.
     """
-    from cidesign.cli.bridge import a_port, ends_on_signals, refuse_rendered
-    from cidesign.device.bridge import serve
-    from cidesign.device.clock import SkippingClock
-    from cidesign.device.controllers import Backend
-    from cidesign.device.emulator import Emulation
-    from cidesign.device.virtual_faults import DeviceFaults
-    from cidesign.hardware_profiles.loader import load_dmd
-
     profile = load_dmd(profile_name)
     rates = parse_faults(faults)
     if link is not None and listen is not None:
@@ -125,8 +125,6 @@ def with_line_faults(
     open_port: "Callable[[], Transport]", rates: dict[str, float], source: random.Random
 ) -> "Callable[[], Transport]":
     """The port with the faults of the line in front of it, where there are any."""
-    from cidesign.device.link.faulty_transport import FaultyTransport, LineFaults
-
     if not rates.keys() & {"drop", "flip", "duplicate", "delay", "disconnect"}:
         return open_port
     line = LineFaults(

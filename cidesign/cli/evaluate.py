@@ -4,7 +4,10 @@ from pathlib import Path
 from typing import Any
 
 import click
+from rich.console import Console
+from rich.progress import Progress
 
+from cidesign import api
 from cidesign.cli.output import json_option, next_step, note, quoted, result
 
 
@@ -23,10 +26,6 @@ def command(run: Path | None, data: str | None, no_training: bool, as_json: bool
     E2E and a decoder for every fixed design are trained like the student, for as many epochs as teacher and student
     together, and kept in RUN/baselines.  RUN is a run folder; without it the newest one below runs/ is used.
     """
-    from rich.console import Console
-    from rich.progress import Progress
-
-    from cidesign import api
     from cidesign.distill.evaluation import EvaluationListener
 
     opened = api.open_run(run)

@@ -7,6 +7,9 @@ import click
 
 from cidesign.cli.assignments import assigned
 from cidesign.cli.output import force_option, json_option, next_step, note, quoted, result
+from cidesign.designs.exporting import export_run, open_exportable
+from cidesign.export.family import families, family_of
+from cidesign.runs import newest_run
 
 if TYPE_CHECKING:
     from cidesign.export.family import AnyFamily
@@ -47,10 +50,6 @@ def command(
     RUN is a run folder, or one that `cidesign design` wrote; without it the newest run below runs/ is used.  Several
     formats of a micromirror device go to one folder each below the output folder.
     """
-    from cidesign.designs.exporting import export_run, open_exportable
-    from cidesign.export.family import family_of
-    from cidesign.runs import newest_run
-
     opened = open_exportable(newest_run() if run is None else run)
     if run is None:
         note(f"run: {opened.path} (the newest)")
@@ -63,8 +62,6 @@ def command(
 
 def _settings(family: "AnyFamily", given: dict[str, Any], assignments: tuple[str, ...]) -> dict[str, Any]:
     """What was given for the family by options or by --set; raises `UsageError` for what is another family's."""
-    from cidesign.export.family import families
-
     for one in families():
         if one is not family and set(one.flags) & set(given):
             raise click.UsageError(f"{_options(one)} are for {one.plural}; use --set")

@@ -4,8 +4,12 @@ from pathlib import Path
 
 import click
 
+from cidesign import benchwork
 from cidesign.cli.assignments import assigned, options, set_option
 from cidesign.cli.output import force_option, json_option, next_step, note, quoted, result
+from cidesign.errors import InputError
+from cidesign.files import refuse_existing
+from cidesign.runs import Run, open_run
 
 # Captures of other kinds have readers of their own, which the modality of the run names.
 FOLDER = "folder"
@@ -57,11 +61,6 @@ def command(
     patterns and random ones.  Needs no calibration.  The order in which the image is smooth, and the first reading,
     say how the readings are meant; --set order=NAME and --set patterns=signed|0/1 state it.
     """
-    from cidesign import benchwork
-    from cidesign.errors import InputError
-    from cidesign.files import refuse_existing
-    from cidesign.runs import Run, open_run
-
     if len(paths) > 2:
         raise InputError(f"{len(paths)} paths are given; name the run and the capture, or the capture alone")
     capture = paths[-1]

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from cidesign import api
 from cidesign.cli.output import force_option, json_option, note, result
 
 
@@ -25,8 +26,6 @@ def command(run: Path | None, include: tuple[Path, ...], force: bool, as_json: b
     RUN is a run folder; without it the newest one below runs/ is used.  The page holds all its pictures, which are
     also written to RUN/figures.
     """
-    from cidesign import api
-
     opened = api.open_run(run)
     if run is None:
         note(f"run: {opened.path}")

@@ -1,12 +1,18 @@
 """`cidesign simulate`: a digital twin of the bench."""
 
+import tomllib
 from pathlib import Path
 from typing import Any
 
 import click
 
+from cidesign import benchwork
+from cidesign.calibration.faults import parse_faults
 from cidesign.cli.assignments import assigned, options, set_option
 from cidesign.cli.output import force_option, json_option, next_step, note, quoted, result
+from cidesign.errors import InputError
+from cidesign.files import read_limited, refuse_existing
+from cidesign.runs import Run, open_run
 
 
 @click.command("simulate")
@@ -53,11 +59,6 @@ def command(
 
     RUN is a run folder; without it the newest one below runs/ is used.
     """
-    from cidesign import benchwork
-    from cidesign.calibration.faults import parse_faults
-    from cidesign.files import refuse_existing
-    from cidesign.runs import Run, open_run
-
     found = open_run(run, Run)
     if run is None:
         note(f"run: {found.path} (the newest)")
@@ -81,11 +82,6 @@ def read_bench_file(path: Path | None) -> tuple[dict[str, Any], dict[str, float]
 
     Raises `InputError` for a file that is no such TOML.
     """
-    import tomllib
-
-    from cidesign.errors import InputError
-    from cidesign.files import read_limited
-
     if path is None:
         return {}, {}
     try:

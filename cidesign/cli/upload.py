@@ -7,10 +7,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+from rich.progress import Progress as Bar
 
 from cidesign.cli.output import json_option, next_step, note, result
+from cidesign.device.link.plan import plan_upload
+from cidesign.device.link.transport import known_ports
+from cidesign.device.link.upload import connected, send, status_value
+from cidesign.device.refusals import refuse_unsupported
 from cidesign.errors import InputError
+from cidesign.hardware_profiles.loader import load_dmd
 from cidesign.text import table
+from cidesign.units import US_PER_S, format_bytes, format_duration_us
 
 if TYPE_CHECKING:
     from cidesign.device.link.plan import UploadPlan
@@ -50,10 +59,6 @@ def command(
     After an error, Ctrl-C or SIGTERM the device is left stopped, and --resume goes on where it ended.  The other end of
     the line runs `cidesign bridge` (or `cidesign emulate`, to try without hardware).
     """
-    from cidesign.device.link.plan import plan_upload
-    from cidesign.device.refusals import refuse_unsupported
-    from cidesign.hardware_profiles.loader import load_dmd
-
     if ask_status or stop_it:
         if folder is not None or (ask_status and stop_it):
             raise InputError("--status and --stop ask a loaded device: use one of them, without DIR")
@@ -85,8 +90,6 @@ def command(
 
 
 def _port(port: str | None) -> str:
-    from cidesign.device.link.transport import known_ports
-
     if port is None:
         there = ", ".join(known_ports()) or "none on this computer"
         raise InputError(f"--port is missing: name the serial port of the bridge (there are: {there})")
@@ -95,7 +98,6 @@ def _port(port: str | None) -> str:
 
 def _upload(plan: "UploadPlan", port: str, baud: int, resume: bool, start: bool, repeats: int) -> dict[str, Any]:
     """Send, verify and start; an interrupt or an error leaves the device stopped."""
-    from cidesign.device.link.upload import send
 
     def unfinished(touched: bool) -> None:
         if touched:
@@ -111,8 +113,6 @@ def _upload(plan: "UploadPlan", port: str, baud: int, resume: bool, start: bool,
 
 def _ask(port: str, baud: int, stop_it: bool, as_json: bool) -> None:
     """Ask a loaded device how it is, or stop it."""
-    from cidesign.device.link.upload import connected, status_value
-
     with connected(port, baud, lambda text: note(f"note: {text}")) as uploader:
         info = uploader.connect().info
         status = uploader.stop() if stop_it else uploader.status()
@@ -137,9 +137,6 @@ def _progress_bar() -> "Iterator[Callable[[Progress], None] | None]":
     if not sys.stderr.isatty():
         yield None
         return
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn, TransferSpeedColumn
-    from rich.progress import Progress as Bar
 
     columns = (
         TextColumn("{task.description}"),
@@ -159,8 +156,6 @@ def _progress_bar() -> "Iterator[Callable[[Progress], None] | None]":
 
 def _summary(value: dict[str, Any]) -> str:
     """What was done, for people."""
-    from cidesign.units import US_PER_S, format_bytes, format_duration_us
-
     done = value["result"]
     status = value["started"] or done["status"]
     lines = [

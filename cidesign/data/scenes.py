@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -21,8 +22,6 @@ def read_scene(path: Path, side: int) -> tuple[NDArray[np.float64], list[str]]:
     square is averaged down to `side`.
     Raises `FileError` for what cannot be read, is out of range, or is smaller than `side`.
     """
-    import cv2
-
     remarks: list[str] = []
     picture = _grey(path, remarks)
     height, width = picture.shape

@@ -1,5 +1,6 @@
 """The settings of a run: three presets for each modality, and what the user changes of them by name."""
 
+import tomllib
 from collections.abc import Mapping
 from typing import Any
 
@@ -62,8 +63,6 @@ def values_of_texts(profile: HardwareProfile, texts: Mapping[str, str]) -> dict[
 
 
 def _number_or_text(text: str) -> Any:
-    import tomllib
-
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:

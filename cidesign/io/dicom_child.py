@@ -4,6 +4,8 @@ import math
 import warnings
 from typing import Any
 
+import numpy as np
+
 from cidesign.io.child import Refused
 from cidesign.io.dicom import MAGIC, PREAMBLE_BYTES
 
@@ -26,7 +28,6 @@ def answer(request: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         import pydicom
     except ImportError as error:
         raise Refused("DICOM files are read by pydicom: pip install 'cidesign[dicom]'") from error
-    import numpy as np
 
     warnings.simplefilter("ignore")  # what matters of a header is checked here
     _require_beginning(request["path"])
@@ -123,7 +124,6 @@ def _require_decoder(syntax: Any) -> None:
 
 def _frames(data: Any, count: int) -> Any:
     """Frames (M, H, W) or (M, H, W, 3), colours of a palette looked up, unused high bits left out."""
-    import numpy as np
     from pydicom.pixels import apply_color_lut
 
     meaning = str(data.PhotometricInterpretation)

@@ -4,6 +4,7 @@ Source: Y. LeCun, C. Cortes, C. J. C. Burges, "The MNIST database of handwritten
 number of axes, the length of each axis as a big-endian 32-bit number, and the values, big-endian, last axis fastest.
 """
 
+import gzip
 import math
 import re
 import struct
@@ -86,8 +87,6 @@ def labels_beside(path: Path) -> Path | None:
 
 @contextmanager
 def _unpacked(path: Path) -> Iterator[BufferedReader]:
-    import gzip
-
     with path.open("rb") as raw:
         packed = raw.read(2) == GZIP
         raw.seek(0)

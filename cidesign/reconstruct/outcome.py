@@ -8,7 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
+import tifffile
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
+from PIL import Image
 
 from cidesign.calibration.verify import Judgement
 from cidesign.files import replacing_folder, save_npz, write_bytes, write_json
@@ -17,7 +20,6 @@ from cidesign.text import table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 COMPARISON = "comparison"
 PANEL_INCHES = 2.4
@@ -173,8 +175,6 @@ class Reconstruction:
 
 def map_png(named: NamedMap) -> bytes:
     """A PNG of a map in colour, with its colour bar."""
-    from matplotlib.figure import Figure
-
     figure = Figure(figsize=(3.9, 3.4), layout="constrained", dpi=130)
     axis = figure.subplots()
     _draw_map(axis, named)
@@ -185,16 +185,12 @@ def map_png(named: NamedMap) -> bytes:
 
 
 def _write_values(folder: Path, stem: str, image: NDArray[np.float32]) -> None:
-    import tifffile
-
     save_npz(folder / f"{stem}.npz", {"image": image})
     tifffile.imwrite(folder / f"{stem}.tiff", image, photometric="minisblack", metadata=None)
 
 
 def grey_png(image: NDArray[np.float32]) -> bytes:
     """An 8-bit grey PNG, level = round(255 x); values outside [0, 1] are cut off (see `cut_off`)."""
-    from PIL import Image
-
     levels = np.rint(255 * np.clip(image, 0, 1)).astype(np.uint8)
     target = io.BytesIO()
     Image.fromarray(levels).save(target, format="PNG")
@@ -216,8 +212,6 @@ def draw_panels(panels: list[NamedImage], columns: int, heading: str, maps: list
 
     The maps follow in rows of their own, each with its colour bar.
     """
-    from matplotlib.figure import Figure
-
     shown_maps = maps or []
     columns = max(columns, min(len(shown_maps), 4))
     rows = math.ceil(len(panels) / columns) + math.ceil(len(shown_maps) / columns)

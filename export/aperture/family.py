@@ -10,6 +10,7 @@ from cidesign.errors import InputError
 from cidesign.export.aperture.files import SUFFIXES
 from cidesign.export.aperture.layout import OrderOptions, Tone
 from cidesign.export.aperture.order import OrderManifest, order_record
+from cidesign.export.aperture.own import MaskOptions, read_own
 from cidesign.export.aperture.verify import (
     check_design,
     check_mask_file,
@@ -85,8 +86,6 @@ class ApertureFamily(DeviceFamily[ApertureMask, ApertureProfile, ApertureOptions
 
     def read_own(self, files: Sequence[Path], profile: ApertureProfile, settings: Mapping[str, Any] = {}) -> OwnDesign:
         """A mask from an array, a picture or a layout."""
-        from cidesign.export.aperture.own import MaskOptions, read_own
-
         return read_own(files, profile, read_options(MaskOptions, settings, "a file of a mask"))
 
     def check_design(

@@ -13,6 +13,7 @@ from cidesign.export.family import DeviceFamily, Exported, FileReport
 from cidesign.export.mri.check_line import CheckLine
 from cidesign.export.mri.checks import Orientation, check_sequence, failures, nothing_evaluated
 from cidesign.export.mri.manifest import MriManifest, protocol_from
+from cidesign.export.mri.own import LineOptions, read_own
 from cidesign.export.mri.protocol import GreProtocol, TseProtocol
 from cidesign.export.mri.verify import profile_for, verify_mri_export
 from cidesign.export.mri.writer import DEFAULT_FORMATS, write_mri_export
@@ -102,8 +103,6 @@ class MriFamily(DeviceFamily[Trajectory, MriProfile, MriOptions, SequenceFileOpt
 
     def read_own(self, files: Sequence[Path], profile: MriProfile, settings: Mapping[str, Any] = {}) -> OwnDesign:
         """Lines from a list or a mask."""
-        from cidesign.export.mri.own import LineOptions, read_own
-
         return read_own(files, profile, read_options(LineOptions, settings, "a file of lines"))
 
     def check_design(self, design: Trajectory, profile: MriProfile, options: MriOptions, where: Path) -> list[Finding]:

@@ -13,6 +13,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
 
 from cidesign.device.clock import Clock
 from cidesign.device.commands import stopped_on_error
@@ -50,8 +51,6 @@ class _Step(NamedTuple):
 
 def frame_of(content: bytes, columns: int, rows: int) -> Rgb:
     """The RGB frame (rows, columns, 3) of a PNG or BMP; raises `DeviceError` unless it is 24-bit and fits exactly."""
-    from PIL import Image, UnidentifiedImageError
-
     try:
         with Image.open(BytesIO(content), formats=("PNG", "BMP")) as image:
             if image.size != (columns, rows) or image.mode != "RGB":

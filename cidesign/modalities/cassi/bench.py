@@ -3,30 +3,39 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from cidesign.bench_results import Row, Written, estimates_table
-from cidesign.calibration.cassi.capture import CassiCapture, read_cassi_capture
+from cidesign.calibration.cassi.calibrate import calibrate_bench
+from cidesign.calibration.cassi.capture import CassiCapture, read_cassi_capture, write_cassi_capture
+from cidesign.calibration.cassi.optics import inverted, moved
+from cidesign.calibration.cassi.plan import cassi_plan
 from cidesign.calibration.cassi.record import (
     StoredCassiCalibration,
     read_cassi_calibration,
     write_cassi_calibration,
 )
-from cidesign.calibration.cassi.twin import BenchSettings, Photoelectrons, ReadNoise
+from cidesign.calibration.cassi.twin import BenchSettings, CassiTwin, Photoelectrons, ReadNoise, TwinSettings
+from cidesign.errors import InputError
+from cidesign.io.npy import read_npy
+from cidesign.modalities.cassi.data.images import read_cube_scene
+from cidesign.modalities.cassi.family import cassi_family
+from cidesign.modalities.cassi.reconstruct import CassiReconstructor
+from cidesign.modalities.cassi.record import CassiRecord
 from cidesign.modalities.cassi.run import CassiRun
 from cidesign.modality import Bench
+from cidesign.reconstruct.student import student_of
 from cidesign.records import now_utc
 from cidesign.text import table
 from cidesign.verb_settings import VerbSettings
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     from cidesign.calibration.cassi.calibrate import CassiOutcome
     from cidesign.calibration.cassi.capture import CassiCaptureRecord, SimulatedCassiBench
     from cidesign.calibration.faults import FaultName
     from cidesign.calibration.plan import PlanStep
-    from cidesign.modalities.cassi.reconstruct import CassiReconstructor
-    from cidesign.modalities.cassi.record import CassiRecord
     from cidesign.reconstruct.student import Student
 
 # Training cubes come from seeds below this (validation: seed + 2**32), so the scene is never one of them.
@@ -58,8 +67,6 @@ class CassiBench(Bench[CassiRun, CassiCapture, StoredCassiCalibration, SimulateC
 
     def plan(self, run: CassiRun) -> "list[PlanStep]":
         """What to capture for the run's mask."""
-        from cidesign.calibration.cassi.plan import cassi_plan
-
         return cassi_plan(run.design, run.profile)
 
     def simulate(
@@ -77,9 +84,6 @@ class CassiBench(Bench[CassiRun, CassiCapture, StoredCassiCalibration, SimulateC
         `scene`: reflectances (L, H, W) from 0 to 1 as .npy, or a cube with its wavelengths in any file that is read for
         training; None: a procedural cube, never a training one.
         """
-        from cidesign.calibration.cassi.capture import write_cassi_capture
-        from cidesign.calibration.cassi.twin import CassiTwin, TwinSettings
-
         bands_nm = run.profile.spectrograph.wavelengths_nm.value
         cube, remarks = _scene(scene, (len(bands_nm), *run.design.levels.shape), bands_nm, seed)
         of_run = {
@@ -103,8 +107,6 @@ class CassiBench(Bench[CassiRun, CassiCapture, StoredCassiCalibration, SimulateC
         self, run: CassiRun, capture: CassiCapture, folder: Path, settings: CalibrateCassi, force: bool
     ) -> tuple[StoredCassiCalibration, Written]:
         """Detector, geometry, dispersion, mask cube and scale."""
-        from cidesign.calibration.cassi.calibrate import calibrate_bench
-
         outcome = calibrate_bench(capture, run.design, run.profile)
         stored = write_cassi_calibration(folder, capture, outcome, now_utc(), force)
         value = {"calibration": str(stored.path), **stored.record.model_dump(mode="json")}
@@ -118,21 +120,14 @@ class CassiBench(Bench[CassiRun, CassiCapture, StoredCassiCalibration, SimulateC
 
     def reconstructor(self) -> "CassiReconstructor":
         """Cubes with the student and baselines."""
-        from cidesign.modalities.cassi.reconstruct import CassiReconstructor
-
         return CassiReconstructor()
 
     def record_type(self, reader: str | None) -> "type[CassiRecord]":
         """What the record of a reconstruction holds."""
-        from cidesign.modalities.cassi.record import CassiRecord
-
         return CassiRecord
 
     def student(self, run: CassiRun, calibration: StoredCassiCalibration | None) -> "Student":
         """Cubes (L, H, W) from detector images (h, w)."""
-        from cidesign.modalities.cassi.family import cassi_family
-        from cidesign.reconstruct.student import student_of
-
         shape = len(run.profile.spectrograph.wavelengths_nm.value), *run.design.levels.shape
         encoder = None if calibration is None else cassi_family(run.design, calibration, "cpu").centre
         return student_of(run, shape, calibration, encoder)
@@ -159,10 +154,6 @@ def _bench_table(record: "CassiCaptureRecord", size: tuple[int, int]) -> str:
 def _scene(
     path: Path | None, shape: tuple[int, ...], bands_nm: list[float], seed: int
 ) -> "tuple[NDArray[np.float64], list[str]]":
-    import numpy as np
-
-    from cidesign.errors import InputError
-
     if path is None:
         from cidesign.modalities.cassi.data.dead_leaves import spectral_dead_leaves
 
@@ -174,17 +165,11 @@ def _scene(
     # An array of the mask's size in the bands of the camera is the scene itself; a cube says which bands it has.
     if path.suffix.lower() == ".npy" and not path.with_suffix(".json").is_file():
         return _reflectances(path, shape), []
-    from cidesign.modalities.cassi.data.images import read_cube_scene
 
     return read_cube_scene(path, (shape[1], shape[2]), bands_nm)
 
 
 def _reflectances(path: Path, shape: tuple[int, ...]) -> "NDArray[np.float64]":
-    import numpy as np
-
-    from cidesign.errors import InputError
-    from cidesign.io.npy import read_npy
-
     cube = read_npy(path, "scene")
     if cube.shape != shape or cube.dtype.kind not in "iuf":
         raise InputError(
@@ -243,10 +228,6 @@ def _truths(outcome: "CassiOutcome", bench: "SimulatedCassiBench") -> dict[str, 
 
 def geometry_error_px(outcome: "CassiOutcome", bench: "SimulatedCassiBench") -> float:
     """The largest distance, in any band and at any corner of the code, of where it is found from where it truly is."""
-    import numpy as np
-
-    from cidesign.calibration.cassi.optics import inverted, moved
-
     height, width = outcome.layout.code
     corners = np.array([[0, 0, 1], [0, width - 1, 1], [height - 1, 0, 1], [height - 1, width - 1, 1]]).T
     layout, worst = outcome.layout, 0.0

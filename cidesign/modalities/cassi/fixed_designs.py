@@ -4,10 +4,12 @@ import math
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from cidesign.constraints.aperture import MinimumFeature
 from cidesign.errors import InputError
+from cidesign.modalities.cassi.relax import cells_shape, enlarge, feasible
 from cidesign.pattern import ApertureMask, Design
 
 if TYPE_CHECKING:
@@ -74,10 +76,6 @@ def feasible_blue_noise_mask(rule: MinimumFeature, height: int, width: int, seed
 
 
 def _random_cells(rule: MinimumFeature, height: int, width: int, seed: int) -> Mask:
-    import torch
-
-    from cidesign.modalities.cassi.relax import cells_shape, feasible
-
     rows, columns = cells_shape(rule, height, width)
     if min(rows, columns) < 2:
         raise InputError(
@@ -89,10 +87,6 @@ def _random_cells(rule: MinimumFeature, height: int, width: int, seed: int) -> M
 
 
 def _enlarged(rule: MinimumFeature, cells: Mask, height: int, width: int) -> Mask:
-    import torch
-
-    from cidesign.modalities.cassi.relax import enlarge
-
     return enlarge(rule, torch.from_numpy(cells).float(), height, width).numpy().astype(np.uint8)
 
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import tifffile
 from numpy.typing import NDArray
 
 from cidesign.files import save_npz, write_bytes
@@ -64,7 +65,5 @@ class CubeImage:
 
 
 def _write_values(folder: Path, stem: str, cube: NDArray[np.float32], bands_nm: list[float]) -> None:
-    import tifffile
-
     save_npz(folder / f"{stem}.npz", {"cube": cube, "wavelengths_nm": np.array(bands_nm)})
     tifffile.imwrite(folder / f"{stem}.tiff", cube, photometric="minisblack", metadata=None)

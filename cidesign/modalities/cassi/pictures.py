@@ -2,13 +2,12 @@
 
 import io
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from PIL import Image
 
 GAMMA = 2.2
 SHOWN_BANDS = 5
@@ -66,8 +65,6 @@ def distinct_pixels(cube: NDArray[np.floating], count: int) -> list[tuple[int, i
 
 def colour_png(cube: NDArray[np.floating], bands_nm: Sequence[float]) -> bytes:
     """An 8-bit RGB PNG of a cube (L, H, W) in false colours, pixel by pixel; what lies outside [0, 1] is cut off."""
-    from PIL import Image
-
     levels = np.rint(255 * false_colours(cube, bands_nm)).astype(np.uint8)
     target = io.BytesIO()
     Image.fromarray(levels).save(target, format="PNG")
@@ -76,8 +73,6 @@ def colour_png(cube: NDArray[np.floating], bands_nm: Sequence[float]) -> bytes:
 
 def draw_cubes(cubes: Sequence[NamedCube], bands_nm: Sequence[float], heading: str) -> bytes:
     """A PNG: one row for each cube, in false colours and some of its bands in grey from 0 to 1."""
-    from matplotlib.figure import Figure
-
     shown = np.unique(np.linspace(0, len(bands_nm) - 1, SHOWN_BANDS).round().astype(int)).tolist()
     columns = 1 + len(shown)
     figure = Figure(
@@ -105,8 +100,6 @@ def draw_cubes(cubes: Sequence[NamedCube], bands_nm: Sequence[float], heading: s
 
 def draw_spectra(cubes: Sequence[NamedCube], bands_nm: Sequence[float]) -> bytes:
     """A PNG: spectra of a few pixels in all cubes; the pixels are chosen by the first cube, and marked in it."""
-    from matplotlib.figure import Figure
-
     pixels = distinct_pixels(cubes[0].cube, SHOWN_PIXELS)
     figure = Figure(figsize=(9.0, 4.6), layout="constrained", dpi=DPI)
     grid = figure.add_gridspec(2, 3, width_ratios=(1.15, 1, 1))
@@ -139,8 +132,6 @@ def draw_residuals(
     y: NDArray[np.float64], residuals: Mapping[str, NDArray[np.float64]], used: NDArray[np.bool_]
 ) -> bytes:
     """A PNG: the readings y, and by title the residuals in deviations, all (h, w); readings not used in blue."""
-    from matplotlib.figure import Figure
-
     figure = Figure(figsize=(2.6 * (1 + len(residuals)), 3.0), layout="constrained", dpi=DPI)
     axes = figure.subplots(1, 1 + len(residuals), squeeze=False)[0]
     drawn = axes[0].imshow(np.where(used, y, np.nan), cmap="gray", interpolation="nearest")

@@ -4,7 +4,10 @@ import math
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+
+from cidesign.physics.metrics import psnr_db, sam_degrees, ssim
 
 SSIM_MIN_SIDE = 11
 
@@ -20,10 +23,6 @@ class CubeScore(NamedTuple):
 
 def score_cube(cube: NDArray[np.floating], truth: NDArray[np.floating]) -> CubeScore:
     """Compare cubes (L, H, W) by the metrics of `cidesign.physics.metrics`; nothing is rescaled, shifted or clipped."""
-    import torch
-
-    from cidesign.physics.metrics import psnr_db, sam_degrees, ssim
-
     x_hat, x = (torch.from_numpy(np.ascontiguousarray(array, dtype=np.float64))[None] for array in (cube, truth))
     angle = float(sam_degrees(x_hat, x))
     return CubeScore(

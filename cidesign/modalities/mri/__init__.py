@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
+import numpy as np
+
 from cidesign.constraints.kspace import LineBudget
 from cidesign.constraints.rules import Violation
 from cidesign.hardware_profiles.mri.schema import MriProfile
@@ -79,8 +81,6 @@ class Mri(Modality):
         self, settings: TrainingSettings, profile: HardwareProfile, count: int, seed: int
     ) -> "NDArray[Any]":
         """Slices of phantoms with smooth phase."""
-        import numpy as np
-
         from cidesign.modalities.mri.data.phantoms import phantom_slices
 
         return phantom_slices(count, settings.side, seed).astype(np.float16)

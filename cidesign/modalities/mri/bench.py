@@ -1,35 +1,46 @@
 """A scanner: its twin, its calibration, the plan of scans, and how raw k-space becomes images."""
 
+from math import degrees
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+import numpy as np
 from pydantic import Field
 
 from cidesign.bench_results import Row, Written, estimates_table
+from cidesign.calibration.mri.capture import write_kspace_capture
 from cidesign.calibration.mri.kspace import RawKspace
-from cidesign.calibration.mri.raw.readers import read_kspace
+from cidesign.calibration.mri.phantom import draw_phantom
+from cidesign.calibration.mri.plan import scan_plan
+from cidesign.calibration.mri.raw.readers import read_kspace, with_phantom
 from cidesign.calibration.mri.record import (
     StoredKspaceCalibration,
     read_kspace_calibration,
     write_kspace_calibration,
 )
+from cidesign.calibration.mri.twin import capture_record, scanner_settings, simulate_kspace
+from cidesign.calibration.mri.verify import calibrate_and_verify
+from cidesign.calibration.orientation import Orientation
 from cidesign.errors import InputError
+from cidesign.io.npy import read_npy
+from cidesign.modalities.mri.data.images import read_slice_scene
+from cidesign.modalities.mri.data.phantoms import coil_maps
+from cidesign.modalities.mri.family import kspace_family
+from cidesign.modalities.mri.reconstruct import MriReconstructor
+from cidesign.modalities.mri.record import MriRecord
 from cidesign.modalities.mri.run import MriRun
 from cidesign.modality import Bench
+from cidesign.reconstruct.student import student_of
 from cidesign.records import Finite, Positive, now_utc
 from cidesign.text import table
 from cidesign.verb_settings import InputPath, Name, VerbSettings
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     from cidesign.calibration.faults import FaultName
     from cidesign.calibration.mri.capture import SimulatedScanner
-    from cidesign.calibration.orientation import Orientation
     from cidesign.calibration.plan import PlanStep
-    from cidesign.modalities.mri.reconstruct import MriReconstructor
-    from cidesign.modalities.mri.record import MriRecord
     from cidesign.pattern import Trajectory
     from cidesign.reconstruct.student import Student
 
@@ -87,8 +98,6 @@ class MriBench(Bench[MriRun, RawKspace, StoredKspaceCalibration, SimulateMri, Ca
 
     def plan(self, run: MriRun) -> "list[PlanStep]":
         """What to scan, in which order."""
-        from cidesign.calibration.mri.plan import scan_plan
-
         return scan_plan(run.design, run.settings.coils)
 
     def simulate(
@@ -106,13 +115,6 @@ class MriBench(Bench[MriRun, RawKspace, StoredKspaceCalibration, SimulateMri, Ca
         `scene`: a complex or real image (N, n) as .npy, or slices in any file that is read for training; None: a
         procedural slice, never a training image.
         """
-        import numpy as np
-
-        from cidesign.calibration.mri.capture import write_kspace_capture
-        from cidesign.calibration.mri.phantom import draw_phantom
-        from cidesign.calibration.mri.twin import capture_record, scanner_settings, simulate_kspace
-        from cidesign.modalities.mri.data.phantoms import coil_maps
-
         design, own = run.design, run.settings
         scanner = scanner_settings(
             coils=own.coils if settings.coils is None else settings.coils,
@@ -151,9 +153,6 @@ class MriBench(Bench[MriRun, RawKspace, StoredKspaceCalibration, SimulateMri, Ca
         self, run: MriRun, capture: RawKspace, folder: Path, settings: CalibrateMri, force: bool
     ) -> tuple[StoredKspaceCalibration, Written]:
         """Noise, coil maps, echo shift and scale."""
-        from cidesign.calibration.mri.raw.readers import with_phantom
-        from cidesign.calibration.mri.verify import calibrate_and_verify
-
         scan, drawing = settings.phantom, settings.phantom_picture
         if (scan is None) != (drawing is None):
             raise InputError("--set phantom and phantom_picture: a scan and its drawing go together; give both or none")
@@ -176,21 +175,14 @@ class MriBench(Bench[MriRun, RawKspace, StoredKspaceCalibration, SimulateMri, Ca
 
     def reconstructor(self) -> "MriReconstructor":
         """Magnitudes with the student and baselines."""
-        from cidesign.modalities.mri.reconstruct import MriReconstructor
-
         return MriReconstructor()
 
     def record_type(self, reader: str | None) -> "type[MriRecord]":
         """What the record of a reconstruction holds."""
-        from cidesign.modalities.mri.record import MriRecord
-
         return MriRecord
 
     def student(self, run: MriRun, calibration: StoredKspaceCalibration | None) -> "Student":
         """Complex images (N, n) from k-space (coils, N, n), whitened where a calibration is given."""
-        from cidesign.modalities.mri.family import kspace_family
-        from cidesign.reconstruct.student import student_of
-
         encoder = None if calibration is None else kspace_family(run.design, calibration, "cpu").centre
         return student_of(run, (run.design.lines, run.design.readout), calibration, encoder, is_complex=True)
 
@@ -209,16 +201,11 @@ def _scan_table(scanner: "SimulatedScanner", design: "Trajectory", count: int, p
 
 
 def _scene(path: Path | None, lines: int, samples: int, seed: int) -> "tuple[NDArray[np.complex64], list[str]]":
-    import numpy as np
-
-    from cidesign.errors import InputError
-
     if path is None:
         from cidesign.modalities.mri.data.phantoms import phantom_slices
 
         real, imaginary = phantom_slices(1, lines, seed + PHANTOM_SEED_OFFSET)[0].astype(np.float32)
         return np.asarray(real + 1j * imaginary, dtype=np.complex64), []
-    from cidesign.io.npy import read_npy
 
     if path.suffix.lower() == ".npy":
         image = read_npy(path, "scene")
@@ -232,15 +219,12 @@ def _scene(path: Path | None, lines: int, samples: int, seed: int) -> "tuple[NDA
         said = f"{path}: "
     if lines != samples:
         raise InputError(f"{said}a scene is a finite image of {lines} x {samples}, as .npy")
-    from cidesign.modalities.mri.data.images import read_slice_scene
 
     return read_slice_scene(path, lines, seed)
 
 
 def _orientation(transpose: bool | None, vertical: bool | None, horizontal: bool | None) -> "Orientation | None":
     """What was asked for; None where nothing was."""
-    from cidesign.calibration.orientation import Orientation
-
     if transpose is None and vertical is None and horizontal is None:
         return None
     return Orientation(bool(transpose), bool(vertical), bool(horizontal))
@@ -299,6 +283,4 @@ def _or_none(value: float | None) -> str:
 
 
 def _drift_degrees(stored: "StoredKspaceCalibration") -> float:
-    from math import degrees
-
     return degrees(stored.record.drift_rad_per_readout) * (stored.record.matrix_lines - 1)

@@ -11,6 +11,7 @@ from cidesign.calibration.mri.phantom import as_acquired
 from cidesign.calibration.mri.record import StoredKspaceCalibration
 from cidesign.calibration.orientation import Orientation
 from cidesign.calibration.verify import Check
+from cidesign.constraints.kspace import LineBudget
 from cidesign.modalities.mri import solve
 from cidesign.modalities.mri.diagnostics import Diagnosis, diagnose, redrawn
 from cidesign.modalities.mri.fixed_designs import centre_lines, variable_density_lines
@@ -181,8 +182,6 @@ def _reference_notes(scene: KspaceScene, use: Use, reference: Image | None, peak
 
 def line_sets(design: Trajectory) -> dict[str, Trajectory]:
     """The design and fixed sets of as many lines: a centre block (low-pass) and a variable density."""
-    from cidesign.constraints.kspace import LineBudget
-
     rule = LineBudget(design.lines, len(design.acquired), design.calibration_lines)
 
     def like(lines: NDArray[np.int64]) -> Trajectory:

@@ -3,9 +3,13 @@
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from scipy.ndimage import binary_fill_holes, gaussian_filter
+from torchmetrics.functional.image import structural_similarity_index_measure
 
 from cidesign.errors import FileError
+from cidesign.physics.metrics import high_frequency_error_db
 
 Plane = NDArray[np.float32]
 # The object is where the smoothed reference exceeds this part of its 99th percentile; holes belong to it.
@@ -27,8 +31,6 @@ class MriScore(NamedTuple):
 
 def object_mask(reference: Plane) -> NDArray[np.bool_]:
     """The pixels (N, n) of the object in a magnitude image."""
-    from scipy.ndimage import binary_fill_holes, gaussian_filter
-
     smooth = gaussian_filter(reference.astype(np.float64), SMOOTHING_PX)
     mask: NDArray[np.bool_] = binary_fill_holes(smooth > OBJECT_PART * np.percentile(smooth, 99))
     if not mask.any():
@@ -41,11 +43,6 @@ def score_mri(magnitude: Plane, reference: Plane, mask: NDArray[np.bool_]) -> Mr
 
     Nothing is rescaled to fit.  The error of fine detail is that of the images with all outside the object set to 0.
     """
-    import torch
-    from torchmetrics.functional.image import structural_similarity_index_measure
-
-    from cidesign.physics.metrics import high_frequency_error_db
-
     peak = float(reference[mask].max())
     x_hat, x = (np.where(mask, image, 0).astype(np.float64) / peak for image in (magnitude, reference))
     error = float(np.mean((x_hat - x)[mask] ** 2))

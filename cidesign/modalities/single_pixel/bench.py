@@ -1,17 +1,33 @@
 """A single-pixel bench: its twin, its calibration, the plan of captures, and how its captures become images."""
 
+from dataclasses import replace
+from itertools import pairwise
+from math import erf, floor
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
 
 from cidesign.bench_results import Row, Written, estimates_table
+from cidesign.calibration.camera.checkerboard import BOARD_CORNERS, corners_of
+from cidesign.calibration.camera.checks import registration_checks
+from cidesign.calibration.camera.view import simulated_pictures, view_of
 from cidesign.calibration.estimate import Estimate
-from cidesign.calibration.single_pixel.capture import Capture, read_capture
+from cidesign.calibration.single_pixel.calibrate import calibrate_spc
+from cidesign.calibration.single_pixel.capture import Capture, read_capture, write_capture
+from cidesign.calibration.single_pixel.plan import plan_spc, write_plan_files
 from cidesign.calibration.single_pixel.record import SinglePixelCalibration, read_calibration, write_calibration
+from cidesign.calibration.single_pixel.twin import bench_settings, capture_record, simulate_readings
+from cidesign.constraints.sequence import plan_sequence
+from cidesign.data.procedural import dead_leaves
 from cidesign.errors import FileError, InputError
+from cidesign.modalities.single_pixel.family import single_pixel_family
+from cidesign.modalities.single_pixel.full_basis import reconstruct_hadamard, reconstruct_spas
+from cidesign.modalities.single_pixel.reconstruct import SinglePixelReconstructor
+from cidesign.modalities.single_pixel.record import FullBasisRecord, SinglePixelRecord
 from cidesign.modalities.single_pixel.run import SinglePixelRun
 from cidesign.modality import Bench, Reader
+from cidesign.reconstruct.student import student_of
 from cidesign.records import Finite, NotNegative, Positive, now_utc
 from cidesign.text import table
 from cidesign.verb_settings import InputPath, Name, VerbSettings
@@ -25,7 +41,6 @@ if TYPE_CHECKING:
     from cidesign.calibration.plan import PlanStep
     from cidesign.calibration.single_pixel.capture import SimulatedBench
     from cidesign.constraints.sequence import SequencePlan
-    from cidesign.modalities.single_pixel.reconstruct import SinglePixelReconstructor
     from cidesign.pattern import PatternStack
     from cidesign.reconstruct.outcome import Reconstruction
     from cidesign.reconstruct.record import ReconstructionRecord
@@ -83,14 +98,10 @@ class ReadSpas(VerbSettings):
 
 
 def _hadamard(run: SinglePixelRun, path: Path, settings: ReadHadamard) -> "Reconstruction":
-    from cidesign.modalities.single_pixel.full_basis import reconstruct_hadamard
-
     return reconstruct_hadamard(run, path, settings.region, order=settings.order, patterns=settings.patterns)
 
 
 def _spas(run: SinglePixelRun, path: Path, settings: ReadSpas) -> "Reconstruction":
-    from cidesign.modalities.single_pixel.full_basis import reconstruct_spas
-
     return reconstruct_spas(run, path, settings.band_nm)
 
 
@@ -109,14 +120,10 @@ class SinglePixelBench(
 
     def plan(self, run: SinglePixelRun) -> "list[PlanStep]":
         """What to capture for the run's patterns."""
-        from cidesign.calibration.single_pixel.plan import plan_spc
-
         return plan_spc(run.design, _sequence(run).exposure_us)
 
     def plan_files(self, run: SinglePixelRun, folder: Path, force: bool) -> bool:
         """Write the card to print, the Gray code, and a record to complete."""
-        from cidesign.calibration.single_pixel.plan import write_plan_files
-
         plan = _sequence(run)
         write_plan_files(folder, run.design, run.profile, plan.exposure_us, plan.start_times_us, force)
         return True
@@ -132,10 +139,6 @@ class SinglePixelBench(
         force: bool,
     ) -> Written:
         """A capture of a scene, of both cards, and of dark and white frames, with the patterns of the run."""
-        from cidesign.calibration.camera.view import simulated_pictures
-        from cidesign.calibration.single_pixel.capture import write_capture
-        from cidesign.calibration.single_pixel.twin import bench_settings, capture_record, simulate_readings
-
         design, own, charge = run.design, run.settings, settings.photoelectrons
         bench = bench_settings(
             dark_counts=settings.dark_counts,
@@ -170,11 +173,6 @@ class SinglePixelBench(
         self, run: SinglePixelRun, capture: Capture, folder: Path, settings: CalibrateSinglePixel, force: bool
     ) -> tuple[SinglePixelCalibration, Written]:
         """Detector, lamp and operator."""
-        from dataclasses import replace
-
-        from cidesign.calibration.camera.checks import registration_checks
-        from cidesign.calibration.single_pixel.calibrate import calibrate_spc
-
         if capture.record is not None and capture.record.profile_digest != run.record.profile_digest:
             raise FileError(
                 f"{capture.path}: was recorded with profile {capture.record.profile_digest[:12]}, the run is for "
@@ -202,30 +200,20 @@ class SinglePixelBench(
 
     def reconstructor(self) -> "SinglePixelReconstructor":
         """Images with the student and baselines."""
-        from cidesign.modalities.single_pixel.reconstruct import SinglePixelReconstructor
-
         return SinglePixelReconstructor()
 
     def record_type(self, reader: str | None) -> "type[ReconstructionRecord]":
         """What the record of a reconstruction holds."""
-        from cidesign.modalities.single_pixel.record import FullBasisRecord, SinglePixelRecord
-
         return SinglePixelRecord if reader is None else FullBasisRecord
 
     def student(self, run: SinglePixelRun, calibration: SinglePixelCalibration | None) -> "Student":
         """Images (n, n) from readings (K,)."""
-        from cidesign.modalities.single_pixel.family import single_pixel_family
-        from cidesign.reconstruct.student import student_of
-
         encoder = None if calibration is None else single_pixel_family(run.design, calibration, "cpu").centre
         return student_of(run, (run.design.side, run.design.side), calibration, encoder)
 
 
 def _view(run: SinglePixelRun, settings: CalibrateSinglePixel) -> "CameraView | None":
     """What a camera beside the device saw; None without its Gray code."""
-    from cidesign.calibration.camera.checkerboard import BOARD_CORNERS, corners_of
-    from cidesign.calibration.camera.view import view_of
-
     board = BOARD_CORNERS if settings.corners is None else corners_of(settings.corners)
     if settings.corners is not None and settings.checkerboard is None:
         raise InputError("--set corners: goes with the pictures of the board, --set checkerboard=FOLDER")
@@ -240,8 +228,6 @@ def _view(run: SinglePixelRun, settings: CalibrateSinglePixel) -> "CameraView | 
 
 
 def _sequence(run: "SinglePixelRun", shown: "PatternStack | None" = None) -> "SequencePlan":
-    from cidesign.constraints.sequence import plan_sequence
-
     settings = run.settings
     frames = len((shown or run.design).frames())
     return plan_sequence(run.profile, frames, settings.bit_depth, settings.exposure_us)
@@ -269,7 +255,6 @@ def _scene(path: Path | None, side: int, seed: int) -> "tuple[NDArray[np.float64
         from cidesign.data.scenes import read_scene
 
         return read_scene(path, side)
-    from cidesign.data.procedural import dead_leaves
 
     # Many crops are nearly flat or dark; the one with most contrast shows most, and is among the hardest.
     pictures = dead_leaves(SCENE_CANDIDATES, side, seed + SCENE_SEED_OFFSET) / 255.0
@@ -328,9 +313,6 @@ def _truths(bench: "SimulatedBench") -> dict[str, float]:
 
 def _rounded_deviation(level: float, deviation: float, step: float) -> float:
     """Standard deviation of N(level, deviation) behind a converter: noise below its step hardly adds step^2 / 12."""
-    from itertools import pairwise
-    from math import erf, floor
-
     if deviation == 0:
         return 0.0
     reach = int(8 * deviation / step) + 2

@@ -4,6 +4,7 @@ import io
 from typing import Any
 
 import numpy as np
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from cidesign.calibration.single_pixel.measurement import Measurements
@@ -171,8 +172,6 @@ def named_maps(maps: SpcMaps) -> list[NamedMap]:
 
 def draw_residuals(images: list[NamedImage], found: dict[str, Residuals], maps: SpcMaps | None, count: int) -> bytes:
     """A PNG of `RESIDUALS_TEXT` for `count` designed patterns; without maps, the upper part alone."""
-    from matplotlib.figure import Figure
-
     figure = Figure(figsize=(9.0, 5.0 if maps else 2.8), layout="constrained", dpi=110)
     axes = figure.subplots(2 if maps else 1, 1, sharex=True, squeeze=False)[:, 0]
     first = next(iter(found.values()))

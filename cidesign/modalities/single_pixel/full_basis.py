@@ -18,10 +18,12 @@ from cidesign.calibration.single_pixel.full_basis.hadamard_settle import settle_
 from cidesign.calibration.single_pixel.full_basis.spas import WalshReadings, read_spas
 from cidesign.errors import FileError, LimitError
 from cidesign.hadamard import hadamard_rows, walsh_hadamard
+from cidesign.modalities.single_pixel import solve
 from cidesign.modalities.single_pixel.fixed_designs import hadamard_patterns, random_patterns
 from cidesign.modalities.single_pixel.record import FullBasisRecord
 from cidesign.modalities.single_pixel.run import SinglePixelRun
 from cidesign.modalities.single_pixel.score import Score, score
+from cidesign.models.system import load_student
 from cidesign.reconstruct.outcome import COMPARISON, NamedImage, Reconstruction, cut_off, draw_panels, shown
 from cidesign.reconstruct.pipeline import common_entries
 
@@ -98,8 +100,6 @@ def _compare(
     remarks: list[str],
     more: Mapping[str, Any] = MappingProxyType({}),
 ) -> Reconstruction:
-    from cidesign.models.system import load_student
-
     scaled = scale_to_unit(capture, region)
     results = compare_patterns(load_student(run), run.design.signed(), scaled)
     table = [_entry(name, kind, images, scaled.image) for name, images in results.items() for kind in images[0]]
@@ -158,8 +158,6 @@ TITLES = {
 def _reconstruct(
     system: "ImagingSystem", signed: NDArray[np.float32], scaled: Scaled
 ) -> dict[str, NDArray[np.float32]]:
-    from cidesign.modalities.single_pixel import solve
-
     y = measure(signed, scaled.image)
     noise = solve.constant_noise(scaled.noise_variance, signed.shape[-1])
     return {
@@ -288,9 +286,6 @@ def _record(
 
 def _reconstruct_rows(run: SinglePixelRun, walsh: WalshReadings) -> Reconstruction:
     """Images from the rows that were measured, without a truth to compare them with."""
-    from cidesign.modalities.single_pixel import solve
-    from cidesign.models.system import load_student
-
     count, pixels = walsh.rows.size, walsh.side**2
     if count * pixels > MAX_OPERATOR:
         raise LimitError(

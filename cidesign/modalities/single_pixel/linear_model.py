@@ -5,6 +5,7 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.fft import dctn, idct, idctn
 
 Vector = NDArray[np.float64]
 
@@ -25,8 +26,6 @@ class LinearModel:
     @cached_property
     def _weighted(self) -> Vector:
         """A C, (K, n*n)."""
-        from scipy.fft import dctn, idctn
-
         side = len(self.variance)
         spectra = dctn(self.matrix.reshape(-1, side, side), axes=(1, 2), norm="ortho") * self.variance
         weighted: Vector = idctn(spectra, axes=(1, 2), norm="ortho", overwrite_x=True).reshape(self.matrix.shape)
@@ -61,8 +60,6 @@ class LinearModel:
 
     def _prior_variance(self) -> Vector:
         """diag(C), (n*n,)."""
-        from scipy.fft import idct
-
         squared = idct(np.eye(len(self.variance)), axis=0, norm="ortho") ** 2
         variances: Vector = (squared @ self.variance @ squared.T).reshape(-1)
         return variances

@@ -3,7 +3,10 @@
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+
+from cidesign.physics.metrics import psnr_db, ssim
 
 # Below this side the 11 x 11 window of SSIM does not fit.
 SSIM_MIN_SIDE = 11
@@ -19,10 +22,6 @@ class Score(NamedTuple):
 
 def score(image: NDArray[np.floating], truth: NDArray[np.floating]) -> Score:
     """Compare an image with the truth, both (n, n), by the metrics of `cidesign.physics.metrics`."""
-    import torch
-
-    from cidesign.physics.metrics import psnr_db, ssim
-
     x_hat, x = (torch.from_numpy(np.ascontiguousarray(array, dtype=np.float64))[None, None] for array in (image, truth))
     return Score(
         psnr_db=float(psnr_db(x_hat, x)) if not torch.equal(x_hat, x) else None,

@@ -7,16 +7,14 @@ import logging
 import struct
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from cidesign.errors import CidesignError, FileError
 from cidesign.export.aperture.drawing import MAX_CELLS
-
-if TYPE_CHECKING:
-    from PIL import Image
 
 SUFFIXES = (".png", ".tif", ".tiff", ".bmp")
 # Lossless packing of a plain area reaches a few thousand to one: what declares more is not in its file.
@@ -41,8 +39,6 @@ class MaskPicture(NamedTuple):
 
 def read_picture(path: Path) -> MaskPicture:
     """Read the one picture of a file; raises `FileError` for damage, colour, and what programs show differently."""
-    from PIL import Image
-
     logging.getLogger("PIL").setLevel(logging.CRITICAL)  # what is wrong is told in one line
     before = Image.MAX_IMAGE_PIXELS
     with warnings.catch_warnings():

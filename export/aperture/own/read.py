@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from cidesign.errors import FileError, InputError
 from cidesign.export.aperture.own.layouts import read_drawn
@@ -156,8 +157,6 @@ def _by_resolution(
 
 def _picture(levels: MaskLevels) -> bytes:
     """The mask as it was understood: white lets all light pass, row 0 on top; a frame shows where it ends."""
-    from PIL import Image
-
     longest = max(levels.shape)
     scale, step = max(1, _LONGEST_PX // longest), -(-longest // _LONGEST_PX)
     grey = np.rint(levels[::step, ::step].astype(np.float32) * 255).astype(np.uint8)

@@ -8,17 +8,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from cidesign.errors import FileError
 from cidesign.files import read_limited, sha256_bytes
+from cidesign.io.pillow import quietly
 from cidesign.records import shown
-
-if TYPE_CHECKING:
-    from PIL import Image
 
 PICTURE_SUFFIXES = (".bmp", ".png", ".tif", ".tiff")
 _FORMATS = {".bmp": ["BMP"], ".png": ["PNG"], ".tif": ["TIFF"], ".tiff": ["TIFF"]}
@@ -57,10 +57,6 @@ class Picture:
 
 def read_pictures(path: Path) -> tuple[list[Picture], str]:
     """All pictures of a file, and its SHA-256; raises `FileError` for damage and for what would lose something."""
-    from PIL import Image
-
-    from cidesign.io.pillow import quietly
-
     content = read_limited(path, "picture", MAX_FILE_BYTES)
     if path.suffix.lower() == ".png" and len(content) > 25 and content[24] == 16 and content[25] in (2, 4, 6):
         raise FileError(f"{path}: holds 16 bits a channel; save it with 8 bits a channel, or grey")
@@ -147,8 +143,6 @@ def _index_bits(path: Path, image: "Image.Image", tags: Any) -> int:
 
 def _grey_bmp(path: Path, name: str, shape: tuple[int, int], bits: int) -> Picture:
     """A BMP with a short palette of grey, of whose indices Pillow takes each for another number of bits."""
-    import cv2
-
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # what is wrong is told in one line, below
     content = np.frombuffer(read_limited(path, "picture", MAX_FILE_BYTES), dtype=np.uint8)
     try:

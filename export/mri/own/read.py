@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from cidesign.errors import FileError, InputError
 from cidesign.export.mri.own.lines import Lines, calibration_lines, lines_of
@@ -105,8 +106,6 @@ def _values(path: Path, suffix: str, wanted: str) -> tuple[NDArray[np.generic], 
 
 def _picture(design: Trajectory) -> bytes:
     """k-space: white where it is measured, lines across, line 0 on top; the fully sampled centre is green."""
-    from PIL import Image
-
     rows = np.full((design.lines, 3), 30, dtype=np.uint8)
     rows[design.acquired] = 235
     rows[list(centre_block(design.lines, design.calibration_lines))] = (120, 200, 120)

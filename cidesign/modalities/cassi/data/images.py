@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -222,8 +223,6 @@ def read_cube_scene(
     As in training: resampled to the bands, 1 is its 99.9th percentile; the largest centred part of the shape of `size`
     is averaged down.  Raises `FileError` or `InputError` when there is none, with the reason of the first.
     """
-    import cv2
-
     files = find_cubes(path)
     left_out: list[CidesignError] = []
     for entry in files:
