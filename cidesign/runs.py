@@ -52,7 +52,7 @@ class RunRecord(BaseModel):
         if not isinstance(value, dict):
             return value
         name = value.get("modality")
-        if name not in FOLDERS:
+        if not isinstance(name, str) or name not in FOLDERS:
             known = {"name": repr(name)[:60], "known": ", ".join(FOLDERS)}
             raise PydanticCustomError("modality", "modality {name} is not known; known are {known}", known)
         try:

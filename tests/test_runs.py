@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -121,6 +121,8 @@ def test_a_foreign_kind_of_design_is_noticed(make: Make, tmp_path: Path) -> None
         ({"settings": {"photoelectrons_per_frame": -1.0}}, "photoelectrons_per_frame"),
         ({"settings": {"modality": "radar"}}, "settings.*modality"),
         ({"settings": {"modality": "mri"}}, r"settings: "),
+        ({"settings": {"modality": {"name": "mri"}}}, "settings: modality .*is not known"),
+        ({"settings": {"modality": ["mri"]}}, "settings: modality .*is not known"),
         ({"settings": {"ladder": []}}, "ladder"),
         ({"settings": {"ladder": ["real", "4-bit", "1-bit"]}}, "3 teachers; each needs an epoch of the 2"),
         ({"settings": {"decoder": "magic/../trick"}}, "decoder"),
@@ -139,6 +141,37 @@ def test_wrong_records_are_named(changes: dict[str, Any], said: str, make: Make,
     with pytest.raises(FileError, match=said) as caught:
         _ = Run(tmp_path / "run").profile
     assert "\n" not in str(caught.value)
+
+
+def _places(value: Any, place: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Where a value stands in a record, of every value in it but the record itself."""
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, one in inner:
+        yield (*place, key)
+        yield from _places(one, (*place, key))
+
+
+@pytest.mark.parametrize("modality", KINDS)
+def test_values_of_any_other_type_are_one_line(modality: str, make: Make, tmp_path: Path) -> None:
+    path = make(tmp_path / "run", modality) / "run.json"
+    whole = path.read_text()
+    tried = 0
+    for place in _places(json.loads(whole)):
+        for other in (None, True, -1, "x", [], {"x": [1]}):
+            record = json.loads(whole)
+            holder = record
+            for key in place[:-1]:
+                holder = holder[key]
+            holder[place[-1]] = other
+            path.write_text(json.dumps(record))
+            tried += 1
+            problem = ""
+            try:
+                _ = Run(path.parent).profile
+            except CidesignError as error:
+                problem = str(error)
+            assert "\n" not in problem, place
+    assert tried > 300
 
 
 @pytest.mark.parametrize("modality", KINDS)
