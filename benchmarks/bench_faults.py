@@ -24,7 +24,7 @@ from cidesign.modalities.single_pixel.run import SinglePixelRun
 from cidesign.runs import Run
 from cidesign.text import table
 
-# Records of the scene that are displaced, by readings and by whole pairs.
+# Records of the scene that are shifted, by readings and by whole pairs.
 SHIFTS: dict[str, list[dict[FaultName, float]]] = {
     "single-pixel": [{"record-shift": early} for early in (1, -2, 2, -3, 3, -5, 5, -8)],
 }

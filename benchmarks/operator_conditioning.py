@@ -46,7 +46,7 @@ TRAIN_SEED, HELD_OUT_SEED = 2**35, 2**36
 
 
 def single_pixel(run: SinglePixelRun) -> Iterator[tuple[str, OperatorFamily]]:
-    """Patterns turned, displaced and unevenly lit; and the same with a hundredth of the light."""
+    """Patterns turned, shifted and unevenly lit; and the same with a hundredth of the light."""
     settings = run.settings
     at = np.linspace(-1, 1, settings.side)
     light = 1 - CORNER_LOSS * (at[:, None] ** 2 + at**2) / 2
@@ -70,7 +70,7 @@ def scan(run: MriRun) -> Iterator[tuple[str, OperatorFamily]]:
 
 
 def cassi(run: CassiRun) -> Iterator[tuple[str, OperatorFamily]]:
-    """The mask turned, displaced across the dispersion, and another step of the dispersion."""
+    """The mask turned, shifted across the dispersion, and another step of the dispersion."""
     encoder = load_student(run).encoder
     assert isinstance(encoder, SdCassiEncoder)
     assert encoder.noise is not None

@@ -71,7 +71,7 @@ def real_graycode(folder: Path) -> None:
     print(f"  correlation of row with camera y     {np.corrcoef(y, code.row[y, x])[0, 1]:.6f}")
     print(f"  lit pixels {code.lit.mean():.1%}, of them with a known mirror {code.valid_fraction:.1%}")
     print(f"  edges between columns {len(code.column_edges)}, between rows {len(code.row_edges)}")
-    print(f"  residual of edges kept out, median   {found.held_out_columns:.4f} projector px")
+    print(f"  residual of held-out edges, median   {found.held_out_columns:.4f} projector px")
     print(
         f"  residual of all edges, median, max   {found.median_columns:.4f}, {found.largest_columns:.3f} projector px"
     )

@@ -9,6 +9,13 @@ _CARD = "known card (`card` with `card_picture`), shown with 15 patterns or more
 _PHANTOM = "phantom of known drawing"
 
 
+# Names that checks had once, as they stand in older calibrations.
+RENAMED = {
+    "held-back patterns": "held-out patterns",
+    "lines kept out": "held-out lines",
+}
+
+
 class Essential(NamedTuple):
     """`target`: the calibration target that the check takes; `unseen`: what goes unseen without it; `or_else`: checks
     that show it as well."""
@@ -21,10 +28,10 @@ class Essential(NamedTuple):
 ESSENTIAL: dict[str, Essential] = {
     # Single-pixel camera.
     "place of the patterns": Essential(
-        _CARD, "patterns that are mirrored, turned, displaced, or with on and off mirrors exchanged"
+        _CARD, "patterns that are mirrored, turned, shifted, or with on and off mirrors exchanged"
     ),
     "evenness of the light": Essential("white reference (`flat`) or known card", "light that is uneven over the field"),
-    "held-back patterns": Essential(_CARD, "an operator that does not predict the readings"),
+    "held-out patterns": Essential(_CARD, "an operator that does not predict the readings"),
     "order of readings (scene)": Essential(
         "scene with structure, in enough light, shown with 16 to 2048 patterns",
         "readings that belong to other frames than their own",
@@ -32,7 +39,7 @@ ESSENTIAL: dict[str, Essential] = {
     # SD-CASSI.
     "white target": Essential(
         "white target (`white`)",
-        "a wrong lamp or scale, and a mask that is mirrored, turned, inverted or displaced, or a wrong dispersion step",
+        "a wrong lamp or scale, and a mask that is mirrored, turned, inverted or shifted, or a wrong dispersion step",
         ("mask in the scene",),
     ),
     "fit of the scene": Essential(
@@ -42,10 +49,10 @@ ESSENTIAL: dict[str, Essential] = {
     ),
     # MRI.
     "orientation": Essential(_PHANTOM, "a picture that is mirrored or turned"),
-    "position of the phantom": Essential(_PHANTOM, "a field of view that is displaced"),
+    "position of the phantom": Essential(_PHANTOM, "a field of view that is shifted"),
     "order of readouts": Essential(_PHANTOM, "lost readouts, after which all lines are wrong"),
     # One coil has no maps to predict lines with; then the phantom's drawing is all that a scan is held against.
-    "lines kept out": Essential(
+    "held-out lines": Essential(
         "two coils, or a phantom of known drawing", "data that do not fit each other", ("phantom",)
     ),
     "coil maps": Essential("10 contiguous lines around the centre", "coil maps that do not predict other lines"),

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from cidesign.calibration.essential import ESSENTIAL
+from cidesign.calibration.essential import ESSENTIAL, RENAMED
 from cidesign.calibration.faults import FaultName
 from cidesign.errors import LimitError
 
@@ -53,7 +53,7 @@ class NotLookedAt(BaseModel):
 
 
 class Verification(BaseModel):
-    """All checks of a calibration; `score` is that of the data kept out of the fit, None where there were none."""
+    """All checks of a calibration; `score` is that of the held-out data, None where there were none."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -71,10 +71,11 @@ class Verification(BaseModel):
         """The essential checks that could not be made, less those that another one stands for."""
         made = {check.name for check in self.checks if check.status != "not checked"}
         return tuple(
-            NotLookedAt(check=check.name, target=essential.target, unseen=essential.unseen, why=check.text)
+            NotLookedAt(check=name, target=essential.target, unseen=essential.unseen, why=check.text)
             for check in self.checks
             if check.status == "not checked"
-            and (essential := ESSENTIAL.get(check.name)) is not None
+            and (name := RENAMED.get(check.name, check.name))
+            and (essential := ESSENTIAL.get(name)) is not None
             and not made.intersection(essential.or_else)
         )
 

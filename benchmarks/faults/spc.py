@@ -14,7 +14,7 @@ from cidesign.calibration.single_pixel.measurement import measurements_from_coun
 from cidesign.calibration.single_pixel.response import Response
 from cidesign.calibration.single_pixel.scene_order import scene_in_order
 from cidesign.calibration.single_pixel.twin import bench_settings, capture_record, lamp_brightness, simulate_readings
-from cidesign.calibration.single_pixel.twin_faults import light_map, placement, scene_weights
+from cidesign.calibration.single_pixel.twin_faults import illumination, placement, scene_weights
 from cidesign.calibration.verify import Judgement, Verification
 from cidesign.data.procedural import dead_leaves
 from cidesign.errors import FileError
@@ -127,7 +127,7 @@ def _oracle(
     """The image from the true operator, lamp, dark level, gain and triggers."""
     design, place = run.design, placement(faults)
     side = design.side
-    weights, light = scene_weights(side, place), light_map(side, faults)
+    weights, light = scene_weights(side, place), illumination(side, faults)
     turned = place.orientation.apply(design.signed().astype(np.float64)).reshape(design.count, -1)
     field = (weights @ np.ones(side * side)).reshape(side, side) * light
     signed = (weights @ turned.T).T.reshape(design.signed().shape) * light / field.max()

@@ -11,7 +11,7 @@ from cidesign.calibration.camera.map import CameraMap
 from cidesign.calibration.camera.registration import LatticeFound, LensSource, Registration
 from cidesign.calibration.verify import Check
 
-# Median distance of edges that were kept out of the fit, in column pitches or, where those are wider, camera pixels.
+# Median distance of edges that were held out of the fit, in column pitches or, where those are wider, camera pixels.
 MAX_RESIDUAL = 0.15
 MIN_AGREEING_FRACTION = 0.7
 WARN_BEND_COLUMNS = 0.15
@@ -135,7 +135,7 @@ def _residual(registration: Registration) -> Check:
     return Check(
         name="registration residual",
         status="passed" if sound else "failed",
-        text=f"stripe edges kept out of the fit lie {value:.3f} column pitches from it (median), the farthest of those "
+        text=f"held-out stripe edges lie {value:.3f} column pitches from it (median), the farthest of those "
         f"that agree {registration.largest_columns:.2f}"
         + ("" if sound else "; focus the camera, lengthen the exposure, or calibrate its lens with a checkerboard"),
         value=value,

@@ -123,7 +123,7 @@ def _draw_words(registration: Registration, axis: "Axes") -> None:
         f"contrast / noise      {code.contrast_counts:.0f} / {code.noise_counts:.2f} counts",
         f"known mirrors         {code.valid_fraction:.0%} of lit pixels",
         f"agree with the fit    {registration.agreeing_fraction:.1%} of them",
-        f"residual, kept out    {registration.held_out_columns:.3f} columns (median)",
+        f"residual, held out    {registration.held_out_columns:.3f} columns (median)",
         f"bend left             {registration.bend_columns:.3f} columns (rms)",
     ]
     axis.axis("off")

@@ -1,7 +1,7 @@
 """Registration of a camera to a micromirror device: which place of the device each camera pixel sees.
 
 Gray code gives the edges between columns and rows, a homography (with a lens, where it needs one) is fitted through
-them, and what was kept out of the fit says how good it is.
+them, and what was held out of the fit says how good it is.
 """
 
 from collections.abc import Callable, Sequence
@@ -35,7 +35,7 @@ BLOCKS_ACROSS, MAX_BLOCK_PX, MIN_BLOCK_EDGES = 16, 16, 5
 # A pixel agrees when its mirror is that near to where the fit has it, beside half of what an index stands for.
 AGREE_COLUMNS, MAX_BEND_COLUMNS = 1.0, 10.0
 START_PIXELS, START_THRESHOLD_COLUMNS = 20_000, 3.0
-# Distortion is fitted where it takes away that part of the bend of edges that were kept out, and that much of it.
+# Distortion is fitted where it takes away that part of the bend of edges that were held out, and that much of it.
 RADIAL_GAIN, RADIAL_GAIN_COLUMNS = 0.3, 0.003
 MAX_EDGES = 40_000
 # Contrast of the finest row stripes from which on zigzags show which way odd rows are shifted, and from which on their
@@ -194,7 +194,7 @@ def _choose_lens(
 ) -> tuple[EdgeFit, LensSource, float]:
     """The fit through all edges, where its lens is from, and the median residual of edges it was judged by.
 
-    Every other block of the picture is kept out; distortion is taken only where it straightens those.
+    Every other block of the picture is held out; distortion is taken only where it straightens those.
     """
     edges = [found[:: max(len(found) // MAX_EDGES, 1)] for found in (code.column_edges, code.row_edges)]
     used = [_fitted(found, shape) for found in edges]
@@ -205,8 +205,8 @@ def _choose_lens(
         if fit is None:
             return float("inf"), float("inf")
         others = [found[~part] for found, part in zip(edges, used, strict=True)]
-        kept_out = edge_residuals(fit, others[0], others[1], lattice)
-        return _bend(others, kept_out, shape), float(np.median(np.abs(np.concatenate(kept_out))))
+        held_out_edges = edge_residuals(fit, others[0], others[1], lattice)
+        return _bend(others, held_out_edges, shape), float(np.median(np.abs(np.concatenate(held_out_edges))))
 
     (bend, held_out), radial = judged(radial=False), False
     if lens is None:

@@ -28,7 +28,7 @@ class CameraTwin:
     `homography` (3, 3): undistorted pixel to position in column pitches.  `falloff_percent`: light missing in the
     picture's corners; `blur_px`: deviation of a Gaussian; `photoelectrons`: of a white pixel in the middle;
     `read_noise_photoelectrons`; `bits` of the converter; `reflectance` (H, W) of what lies on the device's image, None
-    for a white card.
+    for a white reference.
     """
 
     lattice: MirrorLattice

@@ -20,7 +20,7 @@ from cidesign.hardware_profiles.dmd.schema import DmdProfile
 from cidesign.io.pictures import read_image_stack
 
 CAMERA_PX = (360, 480)
-# Where the white card gives less light than this part of its brightest, a reflectance cannot be told.
+# Where the white reference gives less light than this part of its brightest, a reflectance cannot be told.
 LEAST_WHITE = 0.05
 
 
@@ -43,9 +43,9 @@ def view_of(
     """Register from a folder of Gray-code pictures, and bring a photograph of the card onto the super-pixels.
 
     The reflectance is (photo - black) / (white - black), with the Gray code's own white and black pictures: the card
-    lies where the white card lay, all mirrors are on, and the camera's settings are the same.  `corners`: of the
+    lies where the white reference lay, all mirrors are on, and the camera's settings are the same.  `corners`: of the
     checkerboard.
-    Raises `FileError` where the photograph does not show the whole field, or the white card is too dark.
+    Raises `FileError` where the photograph does not show the whole field, or the white reference is too dark.
     """
     registration = register_folder(graycode, profile, checkerboard, corners=corners)
     if card_photo is None:
@@ -83,7 +83,7 @@ def write_graycode(folder: Path, profile: DmdProfile) -> int:
 
 
 def simulated_pictures(profile: DmdProfile, seed: int) -> NDArray[np.uint16]:
-    """The Gray code (F, H, W) as a simulated camera sees it on a white card, the whole device in the picture."""
+    """The Gray code (F, H, W) as a simulated camera sees it on a white reference, the whole device in the picture."""
     lattice = MirrorLattice.of(profile)
     camera = CameraTwin(lattice, CAMERA_PX, camera_view(lattice, CAMERA_PX, seed), bits=12)
     return simulate_graycode(camera, seed)

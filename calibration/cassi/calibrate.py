@@ -20,7 +20,7 @@ from cidesign.errors import FileError
 from cidesign.hardware_profiles.aperture.schema import ApertureProfile
 from cidesign.pattern import ApertureMask
 
-SCORE_MEANING = "white target, kept out of the fit: share of the structure given by the mask that is not foretold"
+SCORE_MEANING = "white target, held out of the fit: share of the structure given by the mask that is not predicted"
 
 NOTHING_HELD = "none: no white target to hold the operator against"
 
@@ -86,7 +86,7 @@ def calibrate_bench(capture: CassiCapture, design: ApertureMask, profile: Apertu
         *dispersion_checks(dispersion, layout),
         *(_no_white() if white is None else white.checks),
     ]
-    score = None if white is None or not np.isfinite(white.unexplained) else white.unexplained
+    score = None if white is None or not np.isfinite(white.relative_residual) else white.relative_residual
     meaning = NOTHING_HELD if score is None else SCORE_MEANING
     verification = Verification(score=score, score_meaning=meaning, checks=checks)
     return CassiOutcome(calibration, verification, detector, lines, dispersion, layout, placement, white)

@@ -20,7 +20,7 @@ class CassiCalibration:
     response of the detector and its vignetting, mean 1; `pixel_uncertainty_px`: the standard error of where a code
     pixel lies on the detector, in code pixels; `shift_px` (L,): the fitted dispersion, in code pixels, to be compared
     with the profile's; `saturation_counts`: where the converter clips; `usable` (h_raw, w_raw): False at dead and hot
-    pixels and at the rim of the code's image, which the operator does not foretell (None: all are usable).
+    pixels and at the rim of the code's image, which the operator does not predict (None: all are usable).
     """
 
     operator: CassiOperator

@@ -95,7 +95,7 @@ class SimulatedCassiBench(Strict):
     """The settings of a digital twin: the truth that a calibration should find again.
 
     `to_detector` (2, 3): where (row, column, 1) of the code lies on the detector, in code pixels, before dispersion;
-    `shift_px` and `across_px` (L,): how far band k is displaced along and across the axis; `response` (L,): light of
+    `shift_px` and `across_px` (L,): how far band k is shifted along and across the axis; `response` (L,): light of
     the bands; `mask_turn`: what was done to the plate.  `faults`: what is wrong with the bench, by name and strength.
     """
 
@@ -121,7 +121,7 @@ class SimulatedCassiBench(Strict):
 class CassiCaptureRecord(Strict):
     """The content of `capture.json`.
 
-    `code_origin_px`: where the centre of code pixel (0, 0) should lie in the least displaced band, in code pixels
+    `code_origin_px`: where the centre of code pixel (0, 0) should lie in the least shifted band, in code pixels
     from the centre of the first one of the image; None where nobody knows.  `lamp` lights white target, flat and
     scene; `detector_response` is None where the lamp's spectrum was measured with the detector's response in it.
     """

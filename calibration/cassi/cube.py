@@ -1,10 +1,10 @@
 """The mask as it is seen in each band: grey levels of code pixels, from the images in narrow lines.
 
 The image that a band would give is put together from the two neighbouring lines, blended in wavelength: each is
-displaced to where the band lies.  What the fit of the drawn mask explains of it is displaced exactly, what it does not
+shifted to where the band lies.  What the fit of the drawn mask explains of it is shifted exactly, what it does not
 (leaks, dust, uneven chrome) by cubic splines.  The levels are then the least-squares solution of the operator's own
 interpolation for that image, held weakly to the drawn mask as it is blurred, where pixels cannot be told apart.  They
-are never made binary and never cut off at 0 or 1: what the operator needs to foretell the detector is what counts.
+are never made binary and never cut off at 0 or 1: what the operator needs to predict the detector is what counts.
 """
 
 import numpy as np
@@ -48,7 +48,7 @@ class _Line:
         self.rest: Array = np.where(detector.usable, rest, 0.0)
 
     def modelled(self, to_code: Array, size: tuple[int, int]) -> Array:
-        """What the fit foretells of the raw image when the code lies at `to_code`."""
+        """What the fit predicts of the raw image when the code lies at `to_code`."""
         rows, columns = raw_centres(size, self.binning)
         places = (
             to_code[0, 0] * rows + to_code[0, 1] * columns + to_code[0, 2],
@@ -62,7 +62,7 @@ class _Line:
         return self.fit.opaque + (self.fit.clear - self.fit.opaque) * levels
 
     def at(self, centre: Array, to_code: Array, size: tuple[int, int]) -> Array:
-        """The transmission (h, w) in pixels of the model, displaced to where the code's centre is `centre`."""
+        """The transmission (h, w) in pixels of the model, shifted to where the code's centre is `centre`."""
         rest = shift(self.rest, (centre - self.centre) * self.binning, order=3, mode="constant")
         return bin_mean(self.modelled(to_code, size) + rest, self.binning) / self.level
 
@@ -154,7 +154,7 @@ def _interpolation(image: Array, shape: tuple[int, int], to_code: Array, axis: i
 def beyond_rim(operator: CassiOperator, axis: int) -> NDArray[np.bool_]:
     """Pixels (h, w) just outside the code's image across the dispersion, whose axis is `axis`, in any band.
 
-    They see the edge of the code by blur, and the operator does not foretell them.
+    They see the edge of the code by blur, and the operator does not predict them.
     """
     rim = np.zeros(operator.size, dtype=bool)
     for matrix in operator.to_code:

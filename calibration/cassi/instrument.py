@@ -3,7 +3,7 @@
     mask = "mask.mat"              # image (H, W) as the detector sees it, or a cube of one image for each band
     wavelengths_nm = [453.3, 457.6, ...]
     step_px = 2.0                  # or shift_px = [0, 2, ...], or dispersion = "table.csv" (nm, pixels)
-    axis = "columns"               # along which the bands are displaced
+    axis = "columns"               # along which the bands are shifted
     sign = 1                       # 1: later bands (of larger shift) lie at higher rows or columns; -1: at lower ones
     detector = [660, 714]          # rows, columns; left out: what mask and dispersion need
     lamp = "lamp.csv"              # optional: nm, relative value; efficiencies = ["detector.csv", "grating.csv"]
@@ -48,7 +48,7 @@ class InstrumentFile(Strict):
     what turns the mask's image into how the detector sees it, in this order; `bands`: along which axis of a mask
     cube the bands lie; `cube_grid`: whether its images are cut to the mask (`mask`), or lie on the detector where
     each band does (`detector`).
-    `origin_px`: where mask pixel (0, 0) lies on the detector in the least displaced band.  `white_counts`: counts above
+    `origin_px`: where mask pixel (0, 0) lies on the detector in the least shifted band.  `white_counts`: counts above
     dark of a white scene in the mean band through an open mask.
     """
 
@@ -170,7 +170,7 @@ def _file(path: Path) -> InstrumentFile:
 
 
 def _shifts(path: Path, file: InstrumentFile) -> tuple[NDArray[np.float64], str]:
-    """Shift of each band from the least displaced one (L,), in pixels, and where it comes from."""
+    """Shift of each band from the least shifted one (L,), in pixels, and where it comes from."""
     bands = len(file.wavelengths_nm)
     given = [name for name in ("step_px", "shift_px", "dispersion") if getattr(file, name) is not None]
     if len(given) != 1:
@@ -186,7 +186,7 @@ def _shifts(path: Path, file: InstrumentFile) -> tuple[NDArray[np.float64], str]
                 f"{path}: {len(file.shift_px)} shifts in shift_px for {bands} wavelengths; give one for each"
             )
         shift = np.array(file.shift_px, dtype=np.float64)
-        return shift - shift.min(), f"{bands} bands, displaced by 0 to {np.ptp(shift):g} px as listed,"
+        return shift - shift.min(), f"{bands} bands, shifted by 0 to {np.ptp(shift):g} px as listed,"
     nm, px = _table(path.parent / str(file.dispersion), "dispersion table")
     wanted = np.array(file.wavelengths_nm)
     if wanted.min() < nm[0] or wanted.max() > nm[-1]:
@@ -195,7 +195,7 @@ def _shifts(path: Path, file: InstrumentFile) -> tuple[NDArray[np.float64], str]
             f"{wanted.max():g} nm; measure it over all bands"
         )
     shift = np.interp(wanted, nm, px)
-    return shift - shift.min(), f"{bands} bands, displaced by 0 to {np.ptp(shift):.4g} px by {file.dispersion},"
+    return shift - shift.min(), f"{bands} bands, shifted by 0 to {np.ptp(shift):.4g} px by {file.dispersion},"
 
 
 def _table(path: Path, what: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -290,7 +290,7 @@ def _cut(
 def _place(
     path: Path, file: InstrumentFile, mask: tuple[int, ...], span_px: float
 ) -> tuple[tuple[int, int], tuple[float, float]]:
-    """The detector (h, w), and where mask pixel (0, 0) lies on it in the least displaced band."""
+    """The detector (h, w), and where mask pixel (0, 0) lies on it in the least shifted band."""
     axis, bands = (0 if file.axis == "rows" else 1), len(file.wavelengths_nm)
     needed = [mask[0], mask[1]]
     needed[axis] += ceil(span_px - ROUNDING)

@@ -1,4 +1,4 @@
-"""What a capture of any scene says of an instrument's mask: which way round it is, and how far apart the bands lie.
+"""What a capture of any scene says of an instrument's mask: its orientation, and how far apart the bands lie.
 
 The fine structure of an image, relative to its local contrast, is compared in tiles with that of the mask as the bands
 show it, mixed by few functions of the wavelength.  The mask that was in the instrument explains many times the part
@@ -113,7 +113,7 @@ def instrument_verification(calibration: CassiCalibration, frames: NDArray[np.fl
 
 def mask_check(calibration: CassiCalibration, frames: NDArray[np.float64]) -> Check:
     """Whether a capture shows the mask as the instrument file has it: `failed` with the fault that it resembles where
-    the mask turned over, inverted or displaced, or another step, explains the capture far better; `not checked` where
+    the mask turned over, inverted or shifted, or another step, explains the capture far better; `not checked` where
     the scene does not tell."""
     y, _, valid = calibration.measurements(frames)
     capture = _Capture(y, valid)
@@ -122,7 +122,7 @@ def mask_check(calibration: CassiCalibration, frames: NDArray[np.float64]) -> Ch
     told = turned.pop(Turn())
     others = [stand_of(turn, score) for turn, score in turned.items()]
     over = max(stand.explained for stand in others)
-    best = max([*others, *_displacements(capture, operator)], key=lambda stand: stand.explained)
+    best = max([*others, *_shifts(capture, operator)], key=lambda stand: stand.explained)
     if best.explained >= max(capture.least, (SHIFT_RATIO if best.fault == "shift" else TURNED_RATIO) * told):
         return _failed(told, best, "put it right in the instrument file")
     seen = max(capture.least, TURNED_RATIO * over)
@@ -143,8 +143,8 @@ def mask_check(calibration: CassiCalibration, frames: NDArray[np.float64]) -> Ch
     )
 
 
-def _displacements(capture: _Capture, operator: CassiOperator) -> list[Stand]:
-    """The mask displaced across the dispersion by whole pixels; along it, another spectrum does the same."""
+def _shifts(capture: _Capture, operator: CassiOperator) -> list[Stand]:
+    """The mask shifted across the dispersion by whole pixels; along it, another spectrum does the same."""
     axis = _axis(operator)
     where = ("further up", "further down") if axis == 1 else ("further left", "further right")
     across = np.eye(2)[1 - axis]
@@ -153,7 +153,7 @@ def _displacements(capture: _Capture, operator: CassiOperator) -> list[Stand]:
             "shift",
             f"the mask {abs(px)} px {where[px > 0]}",
             px,
-            capture.explained(_displaced(operator, px * across))[0],
+            capture.explained(_shifted(operator, px * across))[0],
         )
         for px in SHIFTS_PX
     ]
@@ -199,7 +199,7 @@ def _turned(operator: CassiOperator) -> list[tuple[Turn, CassiOperator]]:
     return found
 
 
-def _displaced(operator: CassiOperator, by: NDArray[np.float64]) -> CassiOperator:
+def _shifted(operator: CassiOperator, by: NDArray[np.float64]) -> CassiOperator:
     matrices = operator.to_code.copy()
     matrices[:, :, 2] -= matrices[:, :, :2] @ by
     return replace(operator, to_code=matrices)
@@ -219,7 +219,7 @@ def _fine(image: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _band_images(operator: CassiOperator) -> NDArray[np.float32]:
-    """The mask as each band of a white scene shows it (L, h, w); instruments displace bands, and do nothing else."""
+    """The mask as each band of a white scene shows it (L, h, w); instruments shift bands, and do nothing else."""
     images = np.zeros((len(operator.masks), *operator.size), dtype=np.float32)
     for image, mask, matrix, light in zip(images, operator.masks, operator.to_code, operator.response, strict=True):
         taps = [_taps(-float(place)) for place in matrix[:, 2]]
@@ -233,7 +233,7 @@ def _band_images(operator: CassiOperator) -> NDArray[np.float32]:
 
 
 def _taps(offset: float) -> list[tuple[int, float]]:
-    """(first pixel, weight) of the one or two copies that a displacement makes of an image."""
+    """(first pixel, weight) of the one or two copies that a shift makes of an image."""
     whole = floor(offset)
     return [(whole, 1 - offset + whole), (whole + 1, offset - whole)] if offset > whole else [(whole, 1.0)]
 

@@ -23,7 +23,7 @@ OVERSAMPLING = 4
 class Layout:
     """The profile's dispersion on the detector.
 
-    `wavelengths_nm` and `shift_px` (L,): the bands and how far each lies from the least displaced one, in code pixels
+    `wavelengths_nm` and `shift_px` (L,): the bands and how far each lies from the least shifted one, in code pixels
     along `axis` (0 rows, 1 columns); `sign` is 1 where the shift rises with the wavelength.
     """
 
@@ -63,7 +63,7 @@ class Layout:
 
 
 def margin_px(code: tuple[int, int]) -> int:
-    """How much dark frame a detector should show around the code's image: enough to see it displaced and turned."""
+    """How much dark frame a detector should show around the code's image: enough to see it shifted and turned."""
     return 8 + math.ceil(max(code) / 16)
 
 
@@ -79,7 +79,7 @@ def inverted(matrix: Array) -> Array:
 
 
 def moved(matrix: Array, by: Array) -> Array:
-    """An affine matrix whose image is displaced by (2,) pixels."""
+    """An affine matrix whose image is shifted by (2,) pixels."""
     return np.column_stack([matrix[:, :2], matrix[:, 2] + by])
 
 
@@ -120,7 +120,7 @@ def render(
     """The image (h binning, w binning) of a plane that holds `factor` samples along each code pixel, averaged per raw
     pixel.
 
-    The plane is displaced, turned and scaled by `to_detector` (code pixels to pixels of the model), then blurred by a
+    The plane is shifted, turned and scaled by `to_detector` (code pixels to pixels of the model), then blurred by a
     Gaussian of `psf_px` code pixels; outside the code it is dark.
     """
     samples = math.ceil(OVERSAMPLING / binning)

@@ -57,7 +57,7 @@ def _line_steps(profile: ApertureProfile) -> list[PlanStep]:
             how=f"lasers, a monochromator or narrow filters through a diffuser, for example at {advised} nm: the outer "
             "ones beyond the outer bands; below 80 % of the range, average several frames of each",
             arrays="lines (n, h, w); capture.json: line_nm",
-            why="where every code pixel lies in every band, and how grey it is; a displacement of the mask along the "
+            why="where every code pixel lies in every band, and how grey it is; a shift of the mask along the "
             "dispersion cannot be told from an error of the wavelengths in any other way",
             needed=True,
         ),
@@ -85,7 +85,7 @@ def _scene_steps() -> list[PlanStep]:
             how="an even, white, matt target in place of the scene, lit by the lamp; 8 frames at the exposure of the "
             "scene, and again with every scene",
             arrays="white (R, h, w)",
-            why="the only capture that shows a turned, inverted or displaced mask, a wrong step and a wrong lamp: the "
+            why="the only capture that shows a turned, inverted or shifted mask, a wrong step and a wrong lamp: the "
             "fit of a scene does not; it is never part of the fit",
             needed=True,
         ),

@@ -50,7 +50,7 @@ def draw_dispersion(outcome: "CassiOutcome") -> bytes:
     along.plot(bands_nm, layout.shift_px, "x", color="black", markersize=6, label="profile")
     (line,) = along.plot(smooth_nm, curve[:, 1 - axis], label="across it")
     along.plot(fit.lines_nm, places[:, 1 - axis], "o", color=line.get_color(), markersize=4)
-    along.set(xlabel="wavelength (nm)", ylabel="displacement (code pixels)", title="dispersion")
+    along.set(xlabel="wavelength (nm)", ylabel="shift (code pixels)", title="dispersion")
     along.legend(frameon=False, fontsize=SMALL)
     residual = fit.residual_px
     rest.plot(fit.lines_nm, residual[:, axis], "o-", markersize=4, linewidth=0.8, label="along")
@@ -68,15 +68,15 @@ def draw_dispersion(outcome: "CassiOutcome") -> bytes:
 
 
 def draw_white(white: WhiteResult) -> bytes:
-    """A PNG: the white target as measured, as foretold, and the difference, on one scale each."""
+    """A PNG: the white target as measured, as predicted, and the difference, on one scale each."""
     top = float(np.percentile(white.predicted, 99.9)) or 1.0
     difference = np.where(white.lit, white.measured - white.predicted, 0.0)
     largest = max(float(np.percentile(np.abs(difference[white.lit]), 99.5)) if white.lit.any() else 0.0, 0.02 * top)
     figure = Figure(figsize=(12.5, 3.6), layout="constrained")
     left, middle, right = figure.subplots(1, 3)
     _image(figure, left, white.measured, "white target, measured", "viridis", (0.0, top))
-    _image(figure, middle, white.predicted, "foretold (gain and offset fitted)", "viridis", (0.0, top))
-    title = f"measured - foretold: {white.unexplained:.3f} unexplained"
+    _image(figure, middle, white.predicted, "predicted (gain and offset fitted)", "viridis", (0.0, top))
+    title = f"measured - predicted: relative residual {white.relative_residual:.3f}"
     _image(figure, right, difference, title, "RdBu_r", (-largest, largest))
     for axes in (left, middle, right):
         axes.set(xlabel="column", ylabel="row")

@@ -20,7 +20,7 @@ LIT_PART = 1e-2
 class CassiReadings:
     """The detector image of a scene in units of the operator's y, its variance, and which readings hold, (h, w).
 
-    `variance` is that of the detector and of what the operator does not foretell.  `lit` (h, w) are the pixels that
+    `variance` is that of the detector and of what the operator does not predict.  `lit` (h, w) are the pixels that
     light can reach through the code; `saturated_raw` counts raw readings at the converter's end, in all repeats.
     """
 
@@ -42,7 +42,7 @@ class CassiReadings:
 
 
 def readings_of(capture: CassiCapture, calibration: CassiCalibration, operator_error: float) -> CassiReadings:
-    """The scene of a capture; `operator_error` is the part of y that the operator does not foretell.
+    """The scene of a capture; `operator_error` is the part of y that the operator does not predict.
 
     Raises `FileError` where most of the readings are lost.
     """

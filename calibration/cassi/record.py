@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
 from cidesign import __version__
 from cidesign.calibration.base import Calibration, Examined
@@ -52,7 +52,7 @@ class PlacementRecord(BaseModel):
     inverted: bool
     rotation_deg: Finite
     scale: Positive
-    displaced_px: PixelPair | None
+    offset_px: Annotated[PixelPair | None, Field(validation_alias=AliasChoices("offset_px", "displaced_px"))]
     edge_um: Finite
     blur_px: Positive
 
@@ -195,7 +195,7 @@ def _record(
             inverted=placement.turn.inverted,
             rotation_deg=placement.rotation_deg,
             scale=placement.scale,
-            displaced_px=placement.displaced_px,
+            offset_px=placement.offset_px,
             edge_um=placement.edge_um,
             blur_px=float(np.mean([fit.blur_px for fit in outcome.lines.fits])),
         ),

@@ -36,7 +36,7 @@ SMOOTH, FREE = 2, 8
 CELL_PX, MOST_CELLS = 8, 6
 # Keeps weights of cells without light finite.
 RIDGE = 1e-4
-# Whole displacements that are looked for, and how many of the likeliest are tried.
+# Whole shifts that are looked for, and how many of the likeliest are tried.
 MOST_SHIFT_PX, CANDIDATES = 10, 3
 SHIFTS_PX = (-0.9, -0.7, -0.5, -0.3, 0.3, 0.5, 0.7, 0.9)
 TURNS_DEG = (-4.0, -3.0, -2.0, -1.5, -1.0, -0.5, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0)
@@ -95,8 +95,8 @@ class SceneImage:
         """The mask in all other orientations and in the other polarity, in its place."""
         return [stand_of(turn, self.explained(operator)) for turn, operator in self._turns() if turn != Turn()]
 
-    def displaced(self) -> list[Stand]:
-        """The mask in all orientations and polarities, moved to where whole pixels of displacement fit best."""
+    def shifted(self) -> list[Stand]:
+        """The mask in all orientations and polarities, moved to where whole pixels of shift fit best."""
         found = []
         for turn, operator in self._turns():
             for by in self._places(operator):
@@ -105,13 +105,13 @@ class SceneImage:
         return found
 
     def across(self) -> Stand:
-        """The mask displaced by less than a pixel across the dispersion; along it, a spectrum does the same."""
+        """The mask shifted by less than a pixel across the dispersion; along it, a spectrum does the same."""
         places = self.operator.to_code[:, :, 2]
         axis = 1 - int(np.abs(places[-1] - places[0]).argmax())
         step = np.eye(2)[axis]
         best, explained = self._best(lambda px: _shifted(self.operator, px * step), SHIFTS_PX)
         way = ("down", "up") if axis == 0 else ("to the right", "to the left")
-        text = f"the mask's image displaced by about {abs(best):.1f} code pixels {way[best < 0]}"
+        text = f"the mask's image shifted by about {abs(best):.1f} code pixels {way[best < 0]}"
         return Stand("shift", text, best, explained)
 
     def rotated(self) -> Stand:
@@ -142,7 +142,7 @@ class SceneImage:
         return sorted(found, key=lambda pair: pair[0] != Turn())
 
     def _places(self, operator: CassiOperator) -> list[Array]:
-        """The likeliest whole displacements: where the image correlates best with that of a grey scene."""
+        """The likeliest whole shifts: where the image correlates best with that of a grey scene."""
         structure = np.zeros(self.y.shape)
         structure[self.lit] = self._structure
         grey = _band_images(operator).sum(axis=0)
@@ -229,7 +229,7 @@ def _moved_words(text: str, by: Array) -> str:
 
 
 def _shifted(operator: CassiOperator, by: Array) -> CassiOperator:
-    """The operator with its image displaced by (down, right) pixels."""
+    """The operator with its image shifted by (down, right) pixels."""
     matrices = operator.to_code.copy()
     matrices[:, :, 2] -= matrices[:, :, :2] @ by
     return replace(operator, to_code=matrices)

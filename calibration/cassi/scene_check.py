@@ -21,7 +21,7 @@ CONVINCING, LEAST_GAIN = 0.15, 0.05
 # more than this on 2 of 62 scenes, a dispersion 20 % too short at least 0.07 on 14.
 DOUBTFUL_STEP = 0.05
 # With fewer sound pixels than this, or less of them above the noise, an image shows nothing; with its light in few of
-# them, some displacement of some mask fits by chance.
+# them, some shift of some mask fits by chance.
 LEAST_PIXELS, LEAST_SIGNAL, LEAST_SPREAD = 400, 0.5, 150
 UNSEEN = "; a bench that has changed since its calibration would go unseen"
 
@@ -30,7 +30,7 @@ def scene_check(calibration: CassiCalibration, frames: Array) -> Check:
     """Whether the scene (R, h_raw, w_raw) in counts shows the mask as it was calibrated; `failed` with the fault that
     explains it better, `not checked` where the scene cannot tell.
 
-    A displacement along the dispersion is no different from another spectrum, and goes unseen.
+    A shift along the dispersion is no different from another spectrum, and goes unseen.
     """
     image = _image(calibration, frames)
     if int(image.lit.sum()) < LEAST_PIXELS or image.signal_over_noise < LEAST_SIGNAL:
@@ -70,7 +70,7 @@ def _part_of_rest(told: float, changed: float) -> float:
 
 def _other(image: SceneImage, others: list[Stand]) -> Stand | None:
     """What explains the scene where the calibrated operator does not; None where nothing does."""
-    for stands in (others, image.displaced(), [image.rotated()]):
+    for stands in (others, image.shifted(), [image.rotated()]):
         best = max(stands, key=lambda stand: stand.explained)
         if _explains(best.explained, image.told):
             return best

@@ -2,7 +2,7 @@
 
     counts = dark + gain Poisson(Q V sum_k r_k B[M x_k] / L) + N(0, read noise), then a converter of whole counts
 
-M: the mask as it was made, with four samples along a code pixel; B: displacement, rotation and scale, dispersion along
+M: the mask as it was made, with four samples along a code pixel; B: shift, rotation and scale, dispersion along
 a curve and a little across it, blur, and the average over a raw pixel; V: vignetting and the response of single pixels;
 r_k: the light of band k, mean 1; Q: photoelectrons of a raw pixel behind an open mask and a white scene.  Light
 reaches the detector through the code alone; beside it the plate is opaque.
@@ -62,7 +62,7 @@ Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
 
 
 class BenchSettings(VerbSettings):
-    """How the bench is built; lengths in code pixels, displacements from where the code should lie.
+    """How the bench is built; lengths in code pixels, shifts from where the code should lie.
 
     `detector_seed` draws the detector's pixels: captures of one bench share it.
     """
@@ -130,8 +130,8 @@ class CassiTwin:
         self._pixels = self._pixel_maps()
         self.gain = self._gain()
 
-    def displacement(self, wavelengths_nm: Array) -> tuple[Array, Array]:
-        """How far light of `wavelengths_nm` (n,) is displaced along and across the axis, each (n,), code pixels."""
+    def shift(self, wavelengths_nm: Array) -> tuple[Array, Array]:
+        """How far light of `wavelengths_nm` (n,) is shifted along and across the axis, each (n,), code pixels."""
         along = cauchy_terms(wavelengths_nm, self.reference_nm) @ self._curve
         bands_nm = self.layout.wavelengths_nm
         across = self.settings.across_px * (wavelengths_nm - bands_nm[0]) / (bands_nm[-1] - bands_nm[0])
@@ -139,7 +139,7 @@ class CassiTwin:
 
     def matrices(self, wavelengths_nm: Array) -> list[Array]:
         """Where (row, column, 1) of the code lies on the detector at `wavelengths_nm`, a (2, 3) matrix for each."""
-        along, across = self.displacement(wavelengths_nm)
+        along, across = self.shift(wavelengths_nm)
         vectors = along[:, None] * self.layout.along + across[:, None] * self.layout.across
         return [moved(self.to_detector, vector) for vector in vectors]
 
@@ -223,7 +223,7 @@ class CassiTwin:
 
     def _truth(self, scene: str) -> SimulatedCassiBench:
         settings = self.settings
-        along, across = self.displacement(self.layout.wavelengths_nm)
+        along, across = self.shift(self.layout.wavelengths_nm)
         first, second = ((float(row[0]), float(row[1]), float(row[2])) for row in self.to_detector)
         return SimulatedCassiBench(
             simulated_at=f"{OVERSAMPLING} samples along a code pixel",
@@ -256,9 +256,9 @@ class CassiTwin:
     def _to_detector(self) -> Array:
         settings, layout = self.settings, self.layout
         across = settings.displacement_across_px + self.faults.get("shift", 0.0)
-        displaced = settings.displacement_along_px * layout.along + across * layout.across
+        shifted = settings.displacement_along_px * layout.along + across * layout.across
         linear = turn_scale(settings.rotation_deg + self.faults.get("rotation", 0.0), settings.scale)
-        return affine(linear, layout.centre, self.margin + layout.centre + displaced)
+        return affine(linear, layout.centre, self.margin + layout.centre + shifted)
 
     def _made(self) -> Array:
         """The plate (4 H, 4 W) as it stands in the beam: with its edge bias, turned over or inverted by mistake."""

@@ -14,7 +14,7 @@ from cidesign.calibration.cassi.white import WhiteTarget, lamp_slope_percent, re
 from cidesign.calibration.verify import Check, Status
 from cidesign.pattern import ApertureMask
 
-WARN_UNEXPLAINED, REFUSE_UNEXPLAINED = 0.10, 0.25
+WARN_RESIDUAL, REFUSE_RESIDUAL = 0.10, 0.25
 # A fault is named when it explains so much: this share of the structure, root of the difference of the squares.
 CONVINCING = 0.05
 # The end bands are wrong by half of it, and the spectra that are reconstructed with them.
@@ -25,10 +25,10 @@ MIN_BESIDE_PX = 50
 
 
 class WhiteResult(NamedTuple):
-    """What the white target says: its checks, and images (h, w) of what was measured and foretold."""
+    """What the white target says: its checks, and images (h, w) of what was measured and predicted."""
 
     checks: list[Check]
-    unexplained: float
+    relative_residual: float
     measured: Array
     predicted: Array
     lit: NDArray[np.bool_]
@@ -57,9 +57,9 @@ def verify_against(calibration: CassiCalibration, capture: CassiCapture, design:
 
 
 def check_white(calibration: CassiCalibration, frames: Array, explain: bool = True, since: bool = False) -> WhiteResult:
-    """Compare white frames (R, h_raw, w_raw) in counts with what the calibration foretells.
+    """Compare white frames (R, h_raw, w_raw) in counts with what the calibration predicts.
 
-    `explain`: whether to look for a fault of the bench that would explain what is not foretold (frames that are known
+    `explain`: whether to look for a fault of the bench that would explain what is not predicted (frames that are known
     to be unsound resemble anything); `since`: the calibration is an earlier one, so that a fault that explains it is a
     change of the bench, and the calibration is no longer its own.
     """
@@ -75,14 +75,14 @@ def check_white(calibration: CassiCalibration, frames: Array, explain: bool = Tr
     found = target.explained(predicted, open_image, lit)
     stray = _stray_percent(y, target.beside(open_image), float(calibration.operator.response.sum()), not since)
     dark = stray_check(stray, "white target")
-    structure = _white_check(target, found.unexplained, explain and dark.status != "failed", since)
+    structure = _white_check(target, found.relative_residual, explain and dark.status != "failed", since)
     checks = [dark, structure]
-    # A slope means something where the structure is foretold but for it, brightness where it is foretold at all.
+    # A slope means something where the structure is predicted but for it, brightness where it is predicted at all.
     if structure.status == "passed" or structure.fault == "wrong-lamp":
         checks.append(_lamp_check(*lamp_slope_percent(target, predicted, lit)))
-    if found.unexplained <= REFUSE_UNEXPLAINED:
+    if found.relative_residual <= REFUSE_RESIDUAL:
         checks.append(_level_check(found.gain))
-    return WhiteResult(checks, found.unexplained, y, found.gain * predicted + found.offset, lit)
+    return WhiteResult(checks, found.relative_residual, y, found.gain * predicted + found.offset, lit)
 
 
 def _stray_percent(y: Array, beside: NDArray[np.bool_], full: float, in_flat: bool) -> float | None:
@@ -121,15 +121,15 @@ def stray_check(percent: float | None, where: str) -> Check:
     )
 
 
-def _white_check(target: WhiteTarget, unexplained: float, explain: bool, since: bool) -> Check:
+def _white_check(target: WhiteTarget, relative_residual: float, explain: bool, since: bool) -> Check:
     status: Status = "passed"
-    if unexplained > WARN_UNEXPLAINED:
-        status = "warning" if unexplained <= REFUSE_UNEXPLAINED else "failed"
-    text, fault = f"{unexplained:.3f} of its structure is not foretold", None
-    best = resemblances(target)[0] if explain and unexplained > CONVINCING else None
-    if best is not None and max(unexplained**2 - best.unexplained**2, 0.0) ** 0.5 > CONVINCING:
+    if relative_residual > WARN_RESIDUAL:
+        status = "warning" if relative_residual <= REFUSE_RESIDUAL else "failed"
+    text, fault = f"{relative_residual:.3f} of its structure is not predicted", None
+    best = resemblances(target)[0] if explain and relative_residual > CONVINCING else None
+    if best is not None and max(relative_residual**2 - best.relative_residual**2, 0.0) ** 0.5 > CONVINCING:
         fault = best.fault
-        text += f"; {best.text} would leave {best.unexplained:.3f}"
+        text += f"; {best.text} would leave {best.relative_residual:.3f}"
         if since:
             status = "failed"
             text += ": the bench has changed since its calibration; put it back, or calibrate again"
@@ -142,10 +142,10 @@ def _white_check(target: WhiteTarget, unexplained: float, explain: bool, since: 
         name="white target",
         status=status,
         text=text,
-        value=unexplained,
-        limit=REFUSE_UNEXPLAINED
-        if unexplained > REFUSE_UNEXPLAINED
-        else WARN_UNEXPLAINED
+        value=relative_residual,
+        limit=REFUSE_RESIDUAL
+        if relative_residual > REFUSE_RESIDUAL
+        else WARN_RESIDUAL
         if fault is None
         else CONVINCING,
         unit="of the structure",
@@ -176,7 +176,7 @@ def _level_check(gain: float) -> Check:
     return Check(
         name="white level",
         status=status,
-        text=f"{gain:.3f} of what flat field and lamp foretell"
+        text=f"{gain:.3f} of what flat field and lamp predict"
         + ("" if status == "passed" else "; did the lamp change after the flat field, or is the target grey?"),
         value=gain,
         limit=REFUSE_LEVEL[0 if gain < 1 else 1]

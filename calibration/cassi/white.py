@@ -1,4 +1,4 @@
-"""The white target: what a calibrated operator foretells of it, what it leaves, and which fault that resembles.
+"""The white target: what a calibrated operator predicts of it, what it leaves, and which fault that resembles.
 
 How well the operator fits a scene says little, for a wrong mask can fit better than the right one; a white target of
 known lamp spectrum leaves nothing to be fitted but brightness and an offset.
@@ -32,22 +32,22 @@ SEARCH_PX = 160
 class Explained(NamedTuple):
     """A prediction `gain * predicted + offset` of a white target, and the share of its structure that it leaves."""
 
-    unexplained: float
+    relative_residual: float
     gain: float
     offset: float
 
 
 class Resemblance(NamedTuple):
-    """A fault that would explain the white target: in words, and what would remain unexplained."""
+    """A fault that would explain the white target: in words, and the relative residual that it would leave."""
 
     fault: FaultName
     text: str
-    unexplained: float
+    relative_residual: float
 
 
 @dataclass(frozen=True)
 class WhiteTarget:
-    """A white target `y` (h, w) where it is `valid`, and the operator that should foretell it."""
+    """A white target `y` (h, w) where it is `valid`, and the operator that should predict it."""
 
     operator: CassiOperator
     y: Array
@@ -80,7 +80,7 @@ class WhiteTarget:
     def explained(self, predicted: Array, open_image: Array, lit: NDArray[np.bool_]) -> Explained:
         """Fit gain and offset where it is `lit`.
 
-            unexplained = |y - gain predicted - offset| / |y - a open - b|
+            relative_residual = |y - gain predicted - offset| / |y - a open - b|
 
         `open`: the same without a mask, fitted alike, so that the denominator is the structure that the mask gives.
         """
@@ -117,7 +117,7 @@ def lamp_slope_percent(target: WhiteTarget, predicted: Array, lit: NDArray[np.bo
 
 
 def resemblances(target: WhiteTarget) -> list[Resemblance]:
-    """What each fault, at its best strength, would leave unexplained; the most convincing first."""
+    """What each fault, at its best strength, would leave; the most convincing first."""
     target = _middle(target)
     open_image = target.through_open_code()
     lit = target.lit(open_image)
@@ -133,7 +133,9 @@ def resemblances(target: WhiteTarget) -> list[Resemblance]:
         (3, search.step()),
         (3, search.rotation()),
     ]
-    return [found for freedom, found in sorted(tried, key=lambda item: item[1].unexplained / FREEDOM_COST ** item[0])]
+    return [
+        found for freedom, found in sorted(tried, key=lambda item: item[1].relative_residual / FREEDOM_COST ** item[0])
+    ]
 
 
 def _middle(target: WhiteTarget) -> WhiteTarget:
@@ -238,7 +240,7 @@ class _Search:
         return scores[best], best
 
     def _aligned(self, predicted: Array, rounds: int = SHIFT_ROUNDS) -> tuple[float, tuple[float, float]]:
-        """Displace a prediction for the best fit: whole pixels by correlation, the rest by least squares."""
+        """Shift a prediction for the best fit: whole pixels by correlation, the rest by least squares."""
         place = self._whole_shift(predicted)
         best, best_place = self._left([predicted])[0], np.zeros(2)
         for _ in range(rounds):
@@ -255,13 +257,12 @@ class _Search:
         return best, (float(best_place[0]), float(best_place[1]))
 
     def _whole_shift(self, predicted: Array) -> Array:
-        """The displacement in whole pixels, up to 10, at which a prediction correlates best with the white target."""
+        """The shift in whole pixels, up to 10, at which a prediction correlates best with the white target."""
         lit = self.lit
         seen = np.where(lit, self.target.y - self.target.y[lit].mean(), 0.0)
-        foretold = predicted - predicted[lit].mean()
-        foretold = np.where(predicted > 0, foretold, 0.0)
+        structure = np.where(predicted > 0, predicted - predicted[lit].mean(), 0.0)
         size = [2 * length for length in seen.shape]
-        product = np.fft.rfft2(seen, size) * np.conj(np.fft.rfft2(foretold, size))
+        product = np.fft.rfft2(seen, size) * np.conj(np.fft.rfft2(structure, size))
         score = np.fft.irfft2(product, size)
         near = np.roll(score, (MAX_SHIFT_PX, MAX_SHIFT_PX), axis=(0, 1))[: 2 * MAX_SHIFT_PX + 1, : 2 * MAX_SHIFT_PX + 1]
         row, column = np.unravel_index(int(near.argmax()), near.shape)

@@ -9,7 +9,7 @@ import numpy as np
 
 from cidesign.calibration.faults import FaultName
 from cidesign.calibration.mri.examine import Findings, PhantomFindings
-from cidesign.calibration.mri.held_lines import HeldBack
+from cidesign.calibration.mri.held_lines import HeldOut
 from cidesign.calibration.mri.kspace import RawKspace
 from cidesign.calibration.mri.noise import CoilNoise
 from cidesign.calibration.mri.response import LARGEST_ECHO_SHIFT
@@ -24,14 +24,14 @@ REFUSE_CHANGE = (0.4, 2.5)
 # Two samples may be equal by chance in whole numbers, or by the symmetry of a noise-free phantom; more are clipped.
 MOST_AT_LIMIT, CLIPPED_AT_LIMIT = 1, 3
 ORIENTATION_MARGIN = 0.2
-MOST_DISPLACED_PX = 0.5
+MOST_SHIFT_PX = 0.5
 MOST_DRIFT_DEGREES = 10.0
 # A loss of readouts is one where the model with it leaves that much less of the energy, and half as much.
 LOSS_GAIN, LOSS_RATIO = 0.003, 0.5
 MOST_ECHO_SAMPLES = 1.0
 # Without a phantom the object's own linear phase counts as well.
 MOST_OBJECT_ECHO_SAMPLES = 2.5
-WARN_UNEXPLAINED, REFUSE_UNEXPLAINED = 0.10, 0.25
+WARN_RESIDUAL, REFUSE_RESIDUAL = 0.10, 0.25
 WARN_HELD, REFUSE_HELD = 0.35, 0.5
 # A field that drifts is removed where the phantom is explained this well.
 DETERMINED = 0.1
@@ -57,7 +57,7 @@ def judge(
         _coil_check(findings, raw, mode), _centre_check(findings, raw, mode),
     ]  # fmt: skip
     if findings.phantom is None:
-        small = "the phantom is too small, or was not heard" if raw.phantom is not None else NO_PHANTOM
+        small = "the phantom is too small, or gave no signal" if raw.phantom is not None else NO_PHANTOM
         names = ("orientation", "position of the phantom", "order of readouts", "phase drift", "echo", "phantom")
         return checks + [Check(name=name, status="not checked", text=small) for name in names]
     seen = findings.phantom
@@ -136,7 +136,7 @@ def _range_check(findings: Findings) -> Check:
 def _coil_check(findings: Findings, raw: RawKspace, mode: Mode) -> Check:
     name, weakest = "signal of the coils", float(findings.signal_power.min() ** 0.5)
     if not findings.dead:
-        return _check(name, "passed", "all coils hear the object", weakest, None, "times the noise")
+        return _check(name, "passed", "all coils receive the object", weakest, None, "times the noise")
     which = ", ".join(map(str, findings.dead))
     text = f"coil {which} of {raw.coils} gives noise only; check its plug and preamplifier"
     if mode == "check":
@@ -218,10 +218,10 @@ def _turned(turn: Orientation) -> str:
 
 
 def _position_check(seen: PhantomFindings, mode: Mode) -> Check:
-    name, limit = "position of the phantom", MOST_DISPLACED_PX
-    down, along = seen.readouts.displacement_px, seen.turns[0].columns_px
+    name, limit = "position of the phantom", MOST_SHIFT_PX
+    down, along = seen.readouts.shift_px, seen.turns[0].columns_px
     if abs(down) > limit:
-        text = f"the phantom lies {down:+.2f} pixels off along phase encoding: it or the field of view is displaced"
+        text = f"the phantom lies {down:+.2f} pixels off along phase encoding: it or the field of view is shifted"
         if mode == "calibrate":
             return _check(name, "corrected", f"{text}; a phase ramp moves it back", down, limit, "pixels", "shift")
         return _check(name, "failed", f"{text}, unlike at the calibration", down, limit, "pixels", "shift")
@@ -233,8 +233,8 @@ def _position_check(seen: PhantomFindings, mode: Mode) -> Check:
 
 def _lost(seen: PhantomFindings) -> bool:
     fit = seen.readouts
-    gain = fit.without_loss - fit.unexplained
-    return bool(fit.lost) and gain >= LOSS_GAIN and fit.unexplained <= LOSS_RATIO * fit.without_loss
+    gain = fit.without_loss - fit.relative_residual
+    return bool(fit.lost) and gain >= LOSS_GAIN and fit.relative_residual <= LOSS_RATIO * fit.without_loss
 
 
 def _order_check(seen: PhantomFindings, raw: RawKspace) -> Check:
@@ -261,7 +261,7 @@ def _drift_check(seen: PhantomFindings, raw: RawKspace, mode: Mode) -> Check:
     if mode == "check":
         text += ", unlike at the calibration; let the magnet settle and calibrate again"
         return _check(name, "failed", text, total, MOST_DRIFT_DEGREES, "degrees", "drift")
-    if seen.readouts.unexplained <= DETERMINED and raw.order is not None:
+    if seen.readouts.relative_residual <= DETERMINED and raw.order is not None:
         text += "; removed at this rate, in the order of the lines"
         return _check(name, "corrected", text, total, MOST_DRIFT_DEGREES, "degrees", "drift")
     why = "the order of the lines is not known" if raw.order is None else "it is not well determined"
@@ -297,27 +297,27 @@ def object_echo_check(shift_samples: float) -> Check:
 
 
 def _model_check(seen: PhantomFindings) -> Check:
-    left = seen.readouts.unexplained
-    if left <= WARN_UNEXPLAINED:
-        return _check("phantom", "passed", "its drawing explains the scan", left, WARN_UNEXPLAINED)
-    status: Status = "warning" if left <= REFUSE_UNEXPLAINED else "failed"
+    left = seen.readouts.relative_residual
+    if left <= WARN_RESIDUAL:
+        return _check("phantom", "passed", "its drawing explains the scan", left, WARN_RESIDUAL)
+    status: Status = "warning" if left <= REFUSE_RESIDUAL else "failed"
     text = (
         f"{left:.0%} of the energy of the phantom scan is not that of its drawing: another phantom, motion, or a fault "
         "of the scanner that has no name here"
     )
-    return _check("phantom", status, text, left, WARN_UNEXPLAINED if status == "warning" else REFUSE_UNEXPLAINED)
+    return _check("phantom", status, text, left, WARN_RESIDUAL if status == "warning" else REFUSE_RESIDUAL)
 
 
-def held_check(held: HeldBack | None, coils: int, whose: str) -> Check:
-    """Lines that were kept out, predicted with `whose` coil maps."""
-    name = "lines kept out"
+def held_check(held: HeldOut | None, coils: int, whose: str) -> Check:
+    """Held-out lines, predicted with `whose` coil maps."""
+    name = "held-out lines"
     if held is None:
         if coils == 1:
             return _check(name, "not checked", "one coil says nothing of lines that were not measured")
         return _check(
-            "coil maps", "not checked", "too few contiguous lines around the centre to keep some out (10 are needed)"
+            "coil maps", "not checked", "too few contiguous lines around the centre to hold some out (10 are needed)"
         )
-    left, which = held.unexplained, ", ".join(map(str, held.lines))
+    left, which = held.relative_residual, ", ".join(map(str, held.lines))
     if left <= WARN_HELD:
         return _check(name, "passed", f"lines {which} are predicted with {whose} coil maps", left, WARN_HELD)
     status: Status = "warning" if left <= REFUSE_HELD else "failed"

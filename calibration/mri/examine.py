@@ -68,7 +68,7 @@ class Findings:
         return Corrections(
             coils=self.alive if self.dead and self.alive else None,
             offset=self.offset,
-            displacement_px=seen.readouts.displacement_px if seen else 0.0,
+            shift_px=seen.readouts.shift_px if seen else 0.0,
             drift_rad_per_readout=seen.readouts.drift_rad_per_readout if seen else 0.0,
         )
 
@@ -86,7 +86,7 @@ def examine(raw: RawKspace, known: CoilNoise | None = None) -> Findings:
     dead = tuple(np.flatnonzero(power < DEAD_POWER).tolist()) if told else ()
     alive = tuple(coil for coil in range(raw.coils) if coil not in dead)
     largest = float(np.abs(raw.k).max()) / raw.oversampling**0.5
-    heard = Corrections(coils=alive or None).apply(corrected)
+    active = Corrections(coils=alive or None).apply(corrected)
     return Findings(
         noise=noise,
         offset=offset,
@@ -99,8 +99,8 @@ def examine(raw: RawKspace, known: CoilNoise | None = None) -> Findings:
         dead=dead,
         alive=alive,
         at_limit=raw.at_limit,
-        centre_lines=centre_offset(heard.k, heard.lines, heard.matrix_lines),
-        phantom=_phantom(heard.phantom, noise.select(alive)) if heard.phantom is not None and alive else None,
+        centre_lines=centre_offset(active.k, active.lines, active.matrix_lines),
+        phantom=_phantom(active.phantom, noise.select(alive)) if active.phantom is not None and alive else None,
     )
 
 
@@ -151,7 +151,7 @@ def _phantom(scan: PhantomScan, noise: CoilNoise) -> PhantomFindings | None:
     # Lost readouts move the strongest line as well: what explains the scan better is taken.
     moves = sorted({0, above}, key=abs)
     found = [_located(replace(scan, order=(scan.order - move) % count), noise) for move in moves]
-    best = min(range(len(found)), key=lambda number: found[number].readouts.unexplained)
+    best = min(range(len(found)), key=lambda number: found[number].readouts.relative_residual)
     return replace(found[best], centre_lines=found[best].centre_lines + moves[best] if moves[best] else 0.0)
 
 
@@ -162,10 +162,10 @@ def _located(scan: PhantomScan, noise: CoilNoise) -> PhantomFindings:
     white = replace(scan, k=shift_echo(noise.whiten(scan.k), -echo))
     turns = find_turns(white)
     fits = [(fit_readouts(white, turns[0], noise.variance), turns[0])]
-    if fits[0][0].unexplained > DOUBTFUL or turns[1].correlation > ALIKE:
+    if fits[0][0].relative_residual > DOUBTFUL or turns[1].correlation > ALIKE:
         fits += [(fit_readouts(white, turn, noise.variance), turn) for turn in turns[1:]]
     # Lost lines and drifts blur the image: how much of k-space a fit explains tells the orientation better.
-    known = {turn[:3]: max(1 - fit.unexplained, 0.0) ** 0.5 for fit, turn in fits}
+    known = {turn[:3]: max(1 - fit.relative_residual, 0.0) ** 0.5 for fit, turn in fits}
     likely = [turn._replace(correlation=known.get(turn[:3], turn.correlation)) for turn in turns]
     likely.sort(key=lambda turn: -turn.correlation)
     readouts = next(fit for fit, turn in fits if turn[:3] == likely[0][:3])

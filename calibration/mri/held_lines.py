@@ -1,4 +1,4 @@
-"""Lines that were kept out: what coil maps predict of them from the other lines."""
+"""Held-out lines: what coil maps predict of them from the other lines."""
 
 from typing import NamedTuple
 
@@ -10,7 +10,7 @@ from cidesign.calibration.mri.kspace import Samples, centred_ifft
 
 # Columns of the image are independent of each other; so many of them tell enough.
 MOST_COLUMNS = 48
-# How far from the centre lines are kept out: further out they hold too little for a verdict.
+# How far from the centre lines are held out: further out they hold too little for a verdict.
 HELD_AT = 4
 # Maps to try need a kernel of 4 x 4, which calls for 7 lines.
 LEAST_FIT_LINES = 7
@@ -18,13 +18,13 @@ LEAST_FIT_LINES = 7
 NOISES = 3.0
 
 
-class HeldBack(NamedTuple):
-    """`unexplained`: the energy that the prediction of `lines` leaves above the noise, of what wrong maps leave.
+class HeldOut(NamedTuple):
+    """`relative_residual`: the energy that the prediction of `lines` leaves above the noise, of what wrong maps leave.
 
     0 at best, about 1 for wrong maps, see `predict_lines`.
     """
 
-    unexplained: float
+    relative_residual: float
     lines: tuple[int, ...]
 
 
@@ -42,7 +42,7 @@ def held_lines(block: range) -> list[tuple[range, int]]:
 
 def predict_lines(
     k: Samples, lines: NDArray[np.int64], maps: Samples, noise_variance: float, block: range, held: tuple[int, ...]
-) -> HeldBack:
+) -> HeldOut:
     """Predict the lines `held` of whitened k (coils, N, n) from the other `lines`, with maps of unit norm.
 
     For every column of the image, argmin sum |F s_c x - k_c|^2 + noise / power |x|^2, with the mean power of the image
@@ -63,7 +63,7 @@ def predict_lines(
     # A weak line beside a strong centre is hard to predict with any maps: those of a coil array turned by half a turn
     # say how hard.
     scale = max(signal, left(maps[:, ::-1, ::-1])) + NOISES * noise
-    return HeldBack(left(maps) / scale, held)
+    return HeldOut(left(maps) / scale, held)
 
 
 def _predicted(

@@ -1,4 +1,4 @@
-"""A scan of a known phantom: which way round it appears, where, and what became of its readouts.
+"""A scan of a known phantom: its orientation, where it lies, and what became of its readouts.
 
 The phantom is a drawing t with structure in all four corners, and no symmetry.  Receive sensitivities are smooth, so
 every coil's k-space is that of t times a polynomial P_c, line by line in the order j in which the lines were measured:
@@ -6,7 +6,7 @@ every coil's k-space is that of t times a polynomial P_c, line by line in the or
     k_c(j) = exp(i b j) exp(-2 pi i s (l_j - N // 2) / N) F[P_c t](l_j) + n,
     l_j = order(j), or order(j + d) from j = p on,
 
-with a drift of the phase b, a displacement s along phase encoding, and d readouts lost at p.  The P_c follow from a
+with a drift of the phase b, a shift s along phase encoding, and d readouts lost at p.  The P_c follow from a
 linear fit for every choice of the others, which are searched.
 """
 
@@ -60,7 +60,7 @@ class PhantomScan:
 
     @property
     def separable(self) -> bool:
-        """Whether a drift in time differs from a displacement: the order is known, and not that of the lines."""
+        """Whether a drift in time differs from a shift: the order is known, and not that of the lines."""
         return self.ordered and len(np.unique(np.diff(self.order))) > 1
 
 
@@ -78,15 +78,15 @@ class Turn(NamedTuple):
 class Readouts(NamedTuple):
     """What the readouts tell: `lost` readouts before the `lost_at`-th (0: none), and the rest of the model.
 
-    `unexplained` is the part of the energy above the noise that the model leaves; `without_loss` the same with no
+    `relative_residual` is the part of the energy above the noise that the model leaves; `without_loss` the same with no
     readout lost.
     """
 
     lost: int
     lost_at: int
     drift_rad_per_readout: float
-    displacement_px: float
-    unexplained: float
+    shift_px: float
+    relative_residual: float
     without_loss: float
 
 
@@ -100,7 +100,7 @@ def draw_phantom(lines: int, samples: int) -> Plane:
 
 
 def interleaved(lines: int) -> NDArray[np.int64]:
-    """Every other line upwards, then those between downwards: no drift in time looks like a displacement in space."""
+    """Every other line upwards, then those between downwards: no drift in time looks like a shift in space."""
     return np.concatenate([np.arange(0, lines, 2), np.arange(1, lines, 2)[::-1]]).astype(np.int64)
 
 
@@ -215,7 +215,7 @@ class _Model:
             self.inverse.append(np.linalg.inv(systems[:1] if not lost else systems))
 
     def best(self, lost: int, drift_rad: Plane, moved_px: Plane) -> _Fit:
-        """Of pairs of a drift over the scan and a displacement (T,), and places of the loss, what explains most."""
+        """Of pairs of a drift over the scan and a shift (T,), and places of the loss, what explains most."""
         size = self.cross[0][0].size * len(self.order)
         parts = max(len(drift_rad) * size // MOST_AT_ONCE, 1)
         pairs = zip(np.array_split(drift_rad, parts), np.array_split(moved_px, parts), strict=True)

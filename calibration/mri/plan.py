@@ -22,11 +22,11 @@ def scan_plan(design: Trajectory, coils: int) -> list[PlanStep]:
             title="Phantom with marks",
             how=f"all {design.lines} lines of a phantom whose drawing you have, with marks in all corners and no "
             f"symmetry; every other line upwards ({order[0]}, {order[1]}, ...), then those between downwards "
-            f"(..., {order[-2]}, {order[-1]}), so that a drift is told from a displacement; same coils, field of "
+            f"(..., {order[-2]}, {order[-1]}), so that a drift is told from a shift; same coils, field of "
             "view and gain",
             arrays="--set phantom=FILE --set phantom_picture=DRAWING.npy; in a capture folder `phantom`, "
             "`phantom_lines` and `phantom_truth`",
-            why="reversed gradients, a displaced field of view, lost readouts, drift, and a late converter",
+            why="reversed gradients, a shifted field of view, lost readouts, drift, and a late converter",
             needed=False,
         ),
         PlanStep(
@@ -45,7 +45,7 @@ def scan_plan(design: Trajectory, coils: int) -> list[PlanStep]:
                 how=f"the design keeps {design.calibration_lines} calibration lines, coil maps call for "
                 f"{LEAST_MAP_LINES} contiguous ones: check that it measures them, or design with --acs-lines 11",
                 arrays="as the scan itself",
-                why="coil maps, and with 11 lines some can be kept out to try the maps on",
+                why="coil maps, and with 11 lines some can be held out to try the maps on",
                 needed=False,
             )
         )

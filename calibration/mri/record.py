@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import AliasChoices, Field
 
 from cidesign import __version__
 from cidesign.calibration.base import Calibration, Examined, LinearOperator
@@ -73,7 +73,7 @@ class KspaceCalibrationRecord(CommonRecord):
     largest_noise_correlation: Annotated[float, Field(ge=0, allow_inf_nan=False)]
     echo_shift_samples: Finite
     phantom_echo_samples: Finite | None
-    displacement_px: Finite
+    shift_px: Annotated[Finite, Field(validation_alias=AliasChoices("shift_px", "displacement_px"))]
     drift_rad_per_readout: Finite
     offset_lines: Annotated[int, Field(ge=-100_000, le=100_000)] = 0
     acs_lines: Annotated[int, Field(ge=1, le=100_000)]
@@ -179,7 +179,7 @@ def write_kspace_calibration(
             largest_noise_correlation=noise.largest_correlation,
             echo_shift_samples=calibration.echo_shift_samples,
             phantom_echo_samples=phantom_echo_samples,
-            displacement_px=wrong.displacement_px,
+            shift_px=wrong.shift_px,
             drift_rad_per_readout=wrong.drift_rad_per_readout,
             offset_lines=wrong.offset_lines,
             acs_lines=calibration.acs_lines,
@@ -210,8 +210,8 @@ def read_kspace_calibration(folder: Path) -> StoredKspaceCalibration:
     """Read a calibration folder; raises `FileError` when it is missing, damaged, changed or of a newer version."""
     record, arrays = read_record(folder, KspaceCalibrationRecord, "mri")
     left_out = set(record.excluded_coils)
-    heard = tuple(coil for coil in range(record.coils) if coil not in left_out)
-    shape = (len(heard), record.matrix_lines, record.readout_samples)
+    active = tuple(coil for coil in range(record.coils) if coil not in left_out)
+    shape = (len(active), record.matrix_lines, record.readout_samples)
     maps, covariance, offset = arrays.get("maps"), arrays.get("noise_covariance"), arrays.get("offset")
     if maps is None or covariance is None or maps.shape != shape or covariance.shape != (shape[0], shape[0]):
         raise FileError(f"{folder}: {ARRAYS_FILE} does not hold coil maps {shape} and a noise covariance")
@@ -230,9 +230,9 @@ def read_kspace_calibration(folder: Path) -> StoredKspaceCalibration:
         orientation=Orientation(**record.orientation.model_dump()),
         notes=tuple(record.notes),
         corrections=Corrections(
-            coils=heard if left_out else None,
+            coils=active if left_out else None,
             offset=None if offset is None else offset.astype(np.complex128),
-            displacement_px=record.displacement_px,
+            shift_px=record.shift_px,
             drift_rad_per_readout=record.drift_rad_per_readout,
             offset_lines=record.offset_lines,
         ),

@@ -34,13 +34,13 @@ class Corrections:
     """What is put right in raw k-space before anything else.
 
     `coils`: those that receive (None: all).  `offset` (coils,): what every sample has too much (None: nothing).
-    `displacement_px`: how far the image lies down its phase encoding.  `drift_rad_per_readout`: of the phase, in time.
+    `shift_px`: how far the image lies down its phase encoding.  `drift_rad_per_readout`: of the phase, in time.
     `offset_lines`: how many lines the centre of k-space lies above the middle one; see `recounted`.
     """
 
     coils: tuple[int, ...] | None = None
     offset: NDArray[np.complex128] | None = None
-    displacement_px: float = 0.0
+    shift_px: float = 0.0
     drift_rad_per_readout: float = 0.0
     offset_lines: int = 0
 
@@ -75,7 +75,7 @@ class Corrections:
         return np.asarray(offset[:, None, None] * oversampling**0.5, dtype=np.complex128)
 
     def _phase(self, lines: NDArray[np.int64], time: NDArray[np.int64], count: int) -> NDArray[np.complex128]:
-        moved = 2 * np.pi * self.displacement_px * (lines - count // 2) / count
+        moved = 2 * np.pi * self.shift_px * (lines - count // 2) / count
         return np.asarray(np.exp(1j * (moved - self.drift_rad_per_readout * time))[:, None], dtype=np.complex128)
 
     def _kept(self, values: Samples) -> Samples:

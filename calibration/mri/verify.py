@@ -1,4 +1,4 @@
-"""The gate of an MRI calibration: faults found and put right, coil maps tried on lines that were kept out of them."""
+"""The gate of an MRI calibration: faults found and put right, coil maps tried on lines that were held out of them."""
 
 from cidesign.calibration.faults import fault_of
 from cidesign.calibration.mri.checks import (
@@ -10,7 +10,7 @@ from cidesign.calibration.mri.checks import (
 )
 from cidesign.calibration.mri.coils import MOST_ACS_LINES, centre_of, choose_kernel, espirit_maps
 from cidesign.calibration.mri.examine import Findings, examine
-from cidesign.calibration.mri.held_lines import LEAST_FIT_LINES, HeldBack, held_lines, predict_lines
+from cidesign.calibration.mri.held_lines import LEAST_FIT_LINES, HeldOut, held_lines, predict_lines
 from cidesign.calibration.mri.kspace import RawKspace, require_design
 from cidesign.calibration.mri.response import (
     Corrections,
@@ -23,11 +23,11 @@ from cidesign.errors import CidesignError, LimitError
 from cidesign.pattern import Trajectory
 
 SCORE_MEANING = (
-    "lines kept out of the coil maps: the energy that their prediction leaves above the noise, of their own or of what "
+    "lines held out of the coil maps: the energy that their prediction leaves above the noise, of their own or of what "
     "maps turned by half a turn leave, whichever is more; 0 at best, about 1 for wrong maps"
 )
 
-NOTHING_HELD = "none: no lines were kept out of coil maps to be predicted"
+NOTHING_HELD = "none: no lines were held out of coil maps to be predicted"
 
 
 def calibrate_and_verify(
@@ -37,7 +37,7 @@ def calibrate_and_verify(
     acs_lines: int | None = None,
     kernel: int | None = None,
 ) -> tuple[KspaceCalibration, Verification, Findings]:
-    """Look for faults, correct what can be corrected, calibrate, and predict lines that were kept out.
+    """Look for faults, correct what can be corrected, calibrate, and predict held-out lines.
 
     `orientation` None: as the phantom shows it, or as scanned.  Raises `FileError` for captures that `calibrate_kspace`
     refuses, `LimitError` where they show a fault as well.
@@ -77,9 +77,9 @@ def verify_stored(calibration: KspaceCalibration, raw: RawKspace, phantom_echo_s
     return _verification(checks, held)
 
 
-def _verification(checks: list[Check], held: HeldBack | None) -> Verification:
+def _verification(checks: list[Check], held: HeldOut | None) -> Verification:
     meaning = SCORE_MEANING if held else NOTHING_HELD
-    return Verification(score=held.unexplained if held else None, score_meaning=meaning, checks=checks)
+    return Verification(score=held.relative_residual if held else None, score_meaning=meaning, checks=checks)
 
 
 def _shown(findings: Findings) -> Orientation:
@@ -94,13 +94,13 @@ def _warranted(findings: Findings, checks: list[Check]) -> Corrections:
     return Corrections(
         coils=wanted.coils,
         offset=wanted.offset,
-        displacement_px=wanted.displacement_px if "shift" in put_right else 0.0,
+        shift_px=wanted.shift_px if "shift" in put_right else 0.0,
         drift_rad_per_readout=wanted.drift_rad_per_readout if "drift" in put_right else 0.0,
         offset_lines=round(centre_lines(findings)[0]) if "line-offset" in put_right else 0,
     )
 
 
-def _held_with_own_maps(raw: RawKspace, calibration: KspaceCalibration) -> HeldBack | None:
+def _held_with_own_maps(raw: RawKspace, calibration: KspaceCalibration) -> HeldOut | None:
     """Predict a line on either side of the centre, with maps fitted to the lines up to there."""
     k, variance = calibration.measurements(raw), 2 * calibration.noise_deviation**2
     raw = calibration.corrections.apply(raw)
@@ -114,10 +114,10 @@ def _held_with_own_maps(raw: RawKspace, calibration: KspaceCalibration) -> HeldB
         parts.append(predict_lines(k, raw.lines, maps, variance, block, (held,)))
     if not parts:
         return None
-    return HeldBack(sum(part.unexplained for part in parts) / len(parts), tuple(part.lines[0] for part in parts))
+    return HeldOut(sum(part.relative_residual for part in parts) / len(parts), tuple(part.lines[0] for part in parts))
 
 
-def _held_with_stored_maps(raw: RawKspace, calibration: KspaceCalibration) -> HeldBack | None:
+def _held_with_stored_maps(raw: RawKspace, calibration: KspaceCalibration) -> HeldOut | None:
     corrected = calibration.corrections.apply(raw)
     block = _central(corrected)
     held = tuple(line for _, line in held_lines(block))

@@ -8,16 +8,23 @@ import numpy as np
 from cidesign.calibration.faults import FaultName, fault_of
 from cidesign.calibration.single_pixel.capture import Capture, SequenceName
 from cidesign.calibration.single_pixel.checks import (
+    RESIDUAL_WARN,
     ROTATION_DEG,
     SHIFT_PX,
-    UNEXPLAINED_WARN,
     detector_checks,
-    held_back_check,
-    held_back_white_check,
+    held_out_check,
+    held_out_white_check,
     placement_checks,
     sequence_checks,
 )
-from cidesign.calibration.single_pixel.fit import MIN_PATTERNS, CardFit, compared, fit_cards, noise_of, require_picture
+from cidesign.calibration.single_pixel.fit import (
+    MIN_PATTERNS,
+    TargetFit,
+    compared,
+    fit_targets,
+    noise_of,
+    require_picture,
+)
 from cidesign.calibration.single_pixel.frames import frames_of, reference_of
 from cidesign.calibration.single_pixel.measurement import Measurements, measurements_from_counts
 from cidesign.calibration.single_pixel.operator import SpcOperator
@@ -27,31 +34,29 @@ from cidesign.calibration.verify import Check, Verification
 from cidesign.errors import FileError
 from cidesign.pattern import PatternStack
 
-_MISFIT = (
-    "misfit beyond noise of patterns kept out of the fit, {of}, over the variation of their readings: 0 for {best}"
-)
+_MISFIT = "misfit beyond noise of held-out patterns, {of}, over the variation of their readings: 0 for {best}"
 ON_CARD = _MISFIT.format(of="on the known card", best="a perfect operator, 1 for one that knows nothing")
 ON_WHITE = _MISFIT.format(
     of="on the white reference",
-    best="a perfect light map; says nothing of where the patterns lie, as no known card was captured",
+    best="a perfect illumination; says nothing of where the patterns lie, as no known card was captured",
 )
-NOTHING_HELD = "none: nothing was fitted that patterns kept out could be predicted with"
+NOTHING_HELD = "none: nothing was fitted that held-out patterns could be predicted with"
 UNKNOWN_CHANGE = "nothing that is known explains it; is this the card of card_picture?"
 
 
 @dataclass(frozen=True)
 class SpcCalibration:
-    """Everything that a capture says of the bench; `fit` is None where no card was captured."""
+    """Everything that a capture says of the bench; `fit` is None where no calibration target was captured."""
 
     response: Response
     levels: WhiteLevels
     operator: SpcOperator
-    fit: CardFit | None
+    fit: TargetFit | None
     verification: Verification
 
 
 def calibrate_spc(capture: Capture, design: PatternStack, more: Sequence[Check] = ()) -> SpcCalibration:
-    """Calibrate detector, lamp and operator, and verify on what was kept out of the fits.
+    """Calibrate detector, lamp and operator, and verify on what was held out of the fits.
 
     `more`: checks of a camera's registration, which count like the others.
 
@@ -99,11 +104,11 @@ def _calibrated(capture: Capture, design: PatternStack, more: Sequence[Check]) -
     if design.count < MIN_PATTERNS:
         text = f"{design.count} patterns are too few to find their place by; {MIN_PATTERNS} would do"
         return SpcCalibration(response, levels, plain, None, _unfitted(checks, text))
-    fit = fit_cards(design, flat, card, capture.arrays.get("card_picture"))
+    fit = fit_targets(design, flat, card, capture.arrays.get("card_picture"))
     on_card = fit.operator.fitted
-    held = held_back_check(fit.unexplained) if on_card else held_back_white_check(fit.unexplained)
+    held = held_out_check(fit.relative_residual) if on_card else held_out_white_check(fit.relative_residual)
     verification = Verification(
-        score=fit.unexplained,
+        score=fit.relative_residual,
         score_meaning=ON_CARD if on_card else ON_WHITE,
         checks=[*checks, *placement_checks(fit), held],
     )
@@ -133,22 +138,22 @@ def verify_on(response: Response, operator: SpcOperator, capture: Capture, desig
     picture = capture.arrays["card_picture"]
     require_picture(picture, design.side)
     signed = design.signed().astype(np.float64)[measured.kept]
-    unexplained = compared(operator, signed, measured.y, picture, noise_of(measured)).unexplained
+    relative_residual = compared(operator, signed, measured.y, picture, noise_of(measured)).relative_residual
     checks = [check for check in sequence_checks("card", frames, measured) if check.status != "passed"]
-    if unexplained <= UNEXPLAINED_WARN:
-        return [*checks, held_back_check(unexplained)]
+    if relative_residual <= RESIDUAL_WARN:
+        return [*checks, held_out_check(relative_residual)]
     try:
-        fault, detail = _what_changed(operator, fit_cards(design, None, measured, picture).operator)
+        fault, detail = _what_changed(operator, fit_targets(design, None, measured, picture).operator)
     except FileError:
         # No place of the patterns and no light explains this card at all.
         fault, detail = None, UNKNOWN_CHANGE
-    return [*checks, held_back_check(unexplained, fault, detail)]
+    return [*checks, held_out_check(relative_residual, fault, detail)]
 
 
 def place_unseen() -> Check:
     """Said of a later capture without a known card."""
     text = (
-        "this capture holds no known card: patterns that were mirrored, turned, displaced or inverted since the "
+        "this capture holds no known card: patterns that were mirrored, turned, shifted or inverted since the "
         "calibration would go unseen"
     )
     return Check(name="place of the patterns", status="not checked", text=text)
@@ -168,13 +173,13 @@ def _what_changed(before: SpcOperator, now: SpcOperator) -> tuple[FaultName | No
     turn = place.rotation_deg - was.rotation_deg
     down, right = place.down_px - was.down_px, place.right_px - was.right_px
     shift = float(np.hypot(down, right))
-    half_field = 0.5 * before.light_map.shape[0]
-    # What a turn moves at the edge of the field, against the displacement of its middle.
+    half_field = 0.5 * before.illumination.shape[0]
+    # What a turn moves at the edge of the field, against the shift of its middle.
     if abs(turn) > ROTATION_DEG and np.deg2rad(abs(turn)) * half_field > shift:
         return "rotation", f"the patterns were turned by {turn:+.2f} degrees since"
     if shift > SHIFT_PX:
         return "shift", f"the patterns moved by {down:+.2f} super-pixels down and {right:+.2f} to the right since"
-    ratio = now.light_map / before.light_map
+    ratio = now.illumination / before.illumination
     change = float(100 * (ratio.max() - ratio.min()) / ratio.mean())
     if change > 10:
         return "gain-map", f"the evenness of the light changed by {change:.0f} % since"

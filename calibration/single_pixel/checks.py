@@ -3,7 +3,7 @@
 from cidesign.calibration.estimate import RESOLVED_SIGMA
 from cidesign.calibration.faults import FaultName
 from cidesign.calibration.single_pixel.capture import SequenceName
-from cidesign.calibration.single_pixel.fit import CardFit
+from cidesign.calibration.single_pixel.fit import TargetFit
 from cidesign.calibration.single_pixel.frames import Frames
 from cidesign.calibration.single_pixel.measurement import Measurements
 from cidesign.calibration.single_pixel.readings.lamp import MOST_DRIFT_PERCENT, LampFit
@@ -19,8 +19,8 @@ CORNER_LOSS_PERCENT = 10.0
 SCATTER_RATIO = 4.0
 LEVEL_PERCENT = 5.0
 ORIENTATION_MARGIN = 0.05
-# Misfit of the held-back patterns on the known card, of the variation of their readings.
-UNEXPLAINED_WARN, UNEXPLAINED_REFUSE = 0.05, 0.15
+# Misfit of the held-out patterns on the known card, of the variation of their readings.
+RESIDUAL_WARN, RESIDUAL_REFUSE = 0.05, 0.15
 SIGNIFICANT = 4.0
 
 
@@ -152,12 +152,12 @@ def _drift_check(name: SequenceName, lamp: LampFit) -> Check:
     )
 
 
-def placement_checks(fit: CardFit) -> list[Check]:
-    """Evenness of the light and, with a known card, orientation, polarity, turn, displacement and level."""
+def placement_checks(fit: TargetFit) -> list[Check]:
+    """Evenness of the light and, with a known card, orientation, polarity, turn, shift and level."""
     operator, place = fit.operator, fit.operator.placement
-    checks = [_light_map_check(fit)]
+    checks = [_illumination_check(fit)]
     if not operator.fitted:
-        text = "no known card was captured: mirrored, inverted or displaced patterns would go unseen"
+        text = "no known card was captured: mirrored, inverted or shifted patterns would go unseen"
         return [*checks, Check(name="place of the patterns", status="not checked", text=text)]
     shift = float((place.down_px**2 + place.right_px**2) ** 0.5)
     level = 100 * (fit.card_level - 1)
@@ -172,7 +172,7 @@ def placement_checks(fit: CardFit) -> list[Check]:
             fault="inversion",
         ),
         _moved("turn", abs(place.rotation_deg), ROTATION_DEG, operator.rotation_error_deg, "degrees", "rotation"),
-        _moved("displacement", shift, SHIFT_PX, operator.shift_error_px, "super-pixels", "shift"),
+        _moved("shift", shift, SHIFT_PX, operator.shift_error_px, "super-pixels", "shift"),
         finding(
             "light of the card",
             abs(level) > LEVEL_PERCENT,
@@ -186,7 +186,7 @@ def placement_checks(fit: CardFit) -> list[Check]:
     ]
 
 
-def _orientation_check(fit: CardFit) -> Check:
+def _orientation_check(fit: TargetFit) -> Check:
     orientation, margin = fit.operator.placement.orientation, fit.margin or 0.0
     clear = margin >= ORIENTATION_MARGIN
     unclear = (
@@ -222,8 +222,8 @@ def _moved(name: str, value: float, limit: float, error: float, unit: str, fault
     )
 
 
-def _light_map_check(fit: CardFit) -> Check:
-    light = fit.operator.light_map
+def _illumination_check(fit: TargetFit) -> Check:
+    light = fit.operator.illumination
     loss = float(100 * (1 - light.min() / light.max()))
     return finding(
         "evenness of the light",
@@ -237,37 +237,37 @@ def _light_map_check(fit: CardFit) -> Check:
     )
 
 
-def held_back_check(unexplained: float, resembles: FaultName | None = None, detail: str = "") -> Check:
+def held_out_check(relative_residual: float, resembles: FaultName | None = None, detail: str = "") -> Check:
     """The gate: the misfit of patterns that were not used, on a card that is known."""
-    return _held_back(
-        "held-back patterns",
-        unexplained,
-        "the operator predicts patterns that were kept out of the fit",
+    return _held_out(
+        "held-out patterns",
+        relative_residual,
+        "the operator predicts held-out patterns",
         "the operator does not predict the readings on the known card" + (f": {detail}" if detail else ""),
         resembles,
     )
 
 
-def held_back_white_check(unexplained: float) -> Check:
-    """The same on the white reference, which shows the light map, and nothing of where the patterns lie."""
-    return _held_back(
-        "held-back patterns (white reference)",
-        unexplained,
-        "the light map predicts the white reference; where the patterns lie does not show there",
-        "the light map does not predict the readings on the white reference",
+def held_out_white_check(relative_residual: float) -> Check:
+    """The same on the white reference, which shows the illumination, and nothing of where the patterns lie."""
+    return _held_out(
+        "held-out patterns (white reference)",
+        relative_residual,
+        "the illumination predicts the white reference; where the patterns lie does not show there",
+        "the illumination does not predict the readings on the white reference",
         None,
     )
 
 
-def _held_back(name: str, unexplained: float, right: str, wrong: str, resembles: FaultName | None) -> Check:
+def _held_out(name: str, relative_residual: float, right: str, wrong: str, resembles: FaultName | None) -> Check:
     return finding(
         name,
-        unexplained > UNEXPLAINED_WARN,
+        relative_residual > RESIDUAL_WARN,
         right,
         wrong,
-        status="failed" if unexplained > UNEXPLAINED_REFUSE else "warning",
-        value=unexplained,
-        limit=UNEXPLAINED_REFUSE if unexplained > UNEXPLAINED_REFUSE else UNEXPLAINED_WARN,
-        unit="of the signal unexplained",
+        status="failed" if relative_residual > RESIDUAL_REFUSE else "warning",
+        value=relative_residual,
+        limit=RESIDUAL_REFUSE if relative_residual > RESIDUAL_REFUSE else RESIDUAL_WARN,
+        unit="relative residual",
         fault=resembles,
     )

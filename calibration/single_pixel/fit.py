@@ -1,11 +1,12 @@
-"""Where the patterns lie on the scene, and what light they get, from the design's own sequence on two cards.
+"""Where the patterns lie on the scene, and what light they get, from the design's own sequence on two
+calibration targets.
 
-The flat card (evenly white) shows the light map, the known card (an F) the orientation, turn and displacement:
+The white reference shows the illumination, the known card (an F) the orientation, turn and shift:
 
     y_flat = phi . W^T g / n,      y_card = a phi . W^T (g x_card) / n
 
-with g a smooth polynomial.  Orientation and polarity are tried, turn, displacement and the level a are found by least
-squares with g solved for inside.  Every fifth pattern is kept out of the fit: its misfit is the score.
+with g a smooth polynomial.  Orientation and polarity are tried, turn, shift and the level a are found by least
+squares with g solved for inside.  Every fifth pattern is held out of the fit: its misfit is the score.
 """
 
 from dataclasses import dataclass
@@ -22,43 +23,44 @@ from cidesign.errors import FileError
 from cidesign.pattern import PatternStack
 
 Vector = NDArray[np.float64]
-HELD_BACK_EVERY, HELD_BACK_FIRST = 5, 2
-# Of fewer patterns, less than three would be kept out of the fit: too few to judge it by.
+HELD_OUT_EVERY, HELD_OUT_FIRST = 5, 2
+# Of fewer patterns, less than three would be held out of the fit: too few to judge it by.
 MIN_PATTERNS = 15
-# Light maps depart from an even one by about as much, in each coefficient.
+# Illuminations depart from an even one by about as much, in each coefficient.
 LIGHT_PRIOR = 0.3
-# How much that counts, against the readings of one card.
+# How much that counts, against the readings of one calibration target.
 PRIOR_WEIGHT = 0.01
-# The total light of a card weighs as much as this many of its measurements.
+# The total light of a target weighs as much as this many of its measurements.
 LEVEL_WEIGHT = 2.0
-# Starts of the search for a large turn or displacement, tried where the orientations alone do not explain the card.
+# Starts of the search for a large turn or shift, tried where the orientations alone do not explain the card.
 COARSE_TURNS_DEG = tuple(range(-42, 43, 6))
 COARSE_SHIFTS_PX = tuple(range(-4, 5, 2))
 EXPLAINED = 0.1
-# Where less than this part of the light of a frame arrives, no light map can be told; there it does not matter either.
+# Where less than this part of the light of a frame arrives, no illumination can be told; nor does it matter there.
 LEAST_SEEN = 0.05
 CANDIDATES, COARSE_CANDIDATES = 4, 6
 
 
 @dataclass(frozen=True)
-class CardFit:
-    """The operator found, and how well it predicts what was kept out of the fit.
+class TargetFit:
+    """The operator found, and how well it predicts what was held out of the fit.
 
-    `unexplained`: root mean square of the misfit over that of the signal's variation, for the card's held-back
-    patterns (the flat card's where there is no other).  `margin`: by how much the misfit of the next best orientation
-    exceeds that of the best; None without a known card.  `card_level`: light of the card capture over the flat one's.
+    `relative_residual`: root mean square of the misfit over that of the signal's variation, for the held-out patterns
+    on the known card (on the white reference where there is no card).  `margin`: by how much the misfit of the next
+    best orientation exceeds that of the best; None without a known card.  `card_level`: light of the card's capture
+    over that of the white reference.
     """
 
     operator: SpcOperator
-    unexplained: float
+    relative_residual: float
     margin: float | None
     card_level: float
-    held_back: "HeldBack"
+    held_out: "HeldOut"
 
 
 @dataclass(frozen=True)
-class HeldBack:
-    """What patterns that were kept out of the fit read on a card, (M,), and what the operator predicts for them.
+class HeldOut:
+    """What held-out patterns read on a calibration target, (M,), and what the operator predicts for them.
 
     `noise` (M,): standard deviation of each reading.
     """
@@ -68,7 +70,7 @@ class HeldBack:
     noise: Vector
 
     @property
-    def unexplained(self) -> float:
+    def relative_residual(self) -> float:
         """sqrt(|measured - predicted|^2 - what noise can be) / |measured - mean(measured)|, 0 where noise explains all.
 
         What noise can be: its expected square and two standard deviations of it.
@@ -80,10 +82,10 @@ class HeldBack:
 
 
 @dataclass(frozen=True)
-class _Cards:
+class _Targets:
     """What was measured, for the fit and for the test: y (K,), levels, the card's picture (n, n), and noise (K,).
 
-    The noise is that of the card, of the flat one where there is no other.
+    The noise is that of the card, of the white reference where there is no other.
     """
 
     signed: NDArray[np.float64]
@@ -94,8 +96,8 @@ class _Cards:
     picture: NDArray[np.float64] | None
     noise: Vector
 
-    def part(self, chosen: NDArray[np.bool_]) -> "_Cards":
-        return _Cards(
+    def part(self, chosen: NDArray[np.bool_]) -> "_Targets":
+        return _Targets(
             self.signed[chosen],
             None if self.flat is None else self.flat[chosen],
             self.flat_level,
@@ -106,21 +108,21 @@ class _Cards:
         )
 
 
-def fit_cards(
+def fit_targets(
     design: PatternStack, flat: Measurements | None, card: Measurements | None, picture: NDArray[np.float64] | None
-) -> CardFit:
-    """Fit the operator to the measurements of the cards, both taken with the design as it is.
+) -> TargetFit:
+    """Fit the operator to the measurements of the calibration targets, both taken with the design as it is.
 
-    Raises `FileError` without any card, for fewer than 15 patterns, and for a picture of another size or without
+    Raises `FileError` without any target, for fewer than 15 patterns, and for a picture of another size or without
     contrast.
     """
-    cards = _gather(design, flat, card, picture)
-    held = np.arange(len(cards.signed)) % HELD_BACK_EVERY == HELD_BACK_FIRST
-    fitted, tested = cards.part(~held), cards.part(held)
-    if cards.card is None or cards.picture is None:
-        operator = _operator(cards, Placement(), 1, np.array([0.0, 0.0, 0.0, 1.0]), None)
-        held_back = _held_back(operator, tested)
-        return CardFit(operator, held_back.unexplained, None, 1.0, held_back)
+    targets = _gather(design, flat, card, picture)
+    held = np.arange(len(targets.signed)) % HELD_OUT_EVERY == HELD_OUT_FIRST
+    fitted, tested = targets.part(~held), targets.part(held)
+    if targets.card is None or targets.picture is None:
+        operator = _operator(targets, Placement(), 1, np.array([0.0, 0.0, 0.0, 1.0]), None)
+        held_out = _held_out(operator, tested)
+        return TargetFit(operator, held_out.relative_residual, None, 1.0, held_out)
     likely = _ranked(fitted)[:CANDIDATES]
     tried = sorted((_refined(fitted, orientation, sign, (0, 0, 0)) for orientation, sign in likely), key=_cost)
     best = tried[0]
@@ -132,8 +134,8 @@ def fit_cards(
     margin = min(_relative(one, fitted) for one in tried if one[0] != best[0]) - _relative(best, fitted)
     orientation, sign, values, jacobian, _ = best
     operator = _operator(fitted, Placement(orientation=orientation), sign, values, jacobian)
-    held_back = _held_back(operator, tested)
-    return CardFit(operator, held_back.unexplained, float(margin), float(values[3]), held_back)
+    held_out = _held_out(operator, tested)
+    return TargetFit(operator, held_out.relative_residual, float(margin), float(values[3]), held_out)
 
 
 _Fit = tuple[Orientation, int, Vector, NDArray[np.float64], float]
@@ -145,22 +147,25 @@ def _cost(fit: _Fit) -> float:
 
 def _gather(
     design: PatternStack, flat: Measurements | None, card: Measurements | None, picture: NDArray[np.float64] | None
-) -> _Cards:
+) -> _Targets:
     if flat is None and card is None:
-        raise FileError("cards: neither `flat` nor `card` was captured; nothing to fit the patterns' place to")
+        raise FileError(
+            "calibration targets: neither `flat` nor `card` was captured; nothing to fit the patterns' place to"
+        )
     if card is not None:
         require_picture(picture, design.side)
     both = [one for one in (flat, card) if one is not None]
     kept = both[0].kept if len(both) == 1 else np.intersect1d(both[0].kept, both[1].kept)
     if len(kept) < MIN_PATTERNS:
         raise FileError(
-            f"cards: {len(kept)} patterns can be used; at least {MIN_PATTERNS} are needed to fit their place"
+            f"calibration targets: {len(kept)} patterns can be used; at least {MIN_PATTERNS} are needed to fit their "
+            "place"
         )
 
     def values(one: Measurements | None) -> Vector | None:
         return None if one is None else one.y[np.searchsorted(one.kept, kept)]
 
-    return _Cards(
+    return _Targets(
         design.signed().astype(np.float64)[kept],
         values(flat),
         flat.light_level.value if flat is not None else 0.0,
@@ -188,19 +193,19 @@ def require_picture(picture: NDArray[np.float64] | None, side: int) -> None:
         )
 
 
-def _ranked(cards: _Cards) -> list[tuple[Orientation, int]]:
+def _ranked(targets: _Targets) -> list[tuple[Orientation, int]]:
     """Orientations, each with its likelier polarity, best first, by what of the card differs between them.
 
     What all orientations of the card have in common is taken off: it says nothing, and is most of the readings.
     """
-    if cards.card is None or cards.picture is None:
-        raise FileError("cards: no known card was captured")
-    common = np.mean([orientation.apply(cards.picture) for orientation in ORIENTATIONS], axis=0)
-    alike = _project(cards.signed, Placement(), common[None])[:, 0]
+    if targets.card is None or targets.picture is None:
+        raise FileError("calibration targets: no known card was captured")
+    common = np.mean([orientation.apply(targets.picture) for orientation in ORIENTATIONS], axis=0)
+    alike = _project(targets.signed, Placement(), common[None])[:, 0]
     found = []
     for orientation in ORIENTATIONS:
-        expected = _project(cards.signed, Placement(orientation=orientation), (cards.picture - common)[None])[:, 0]
-        both = [(float(np.corrcoef(expected, sign * cards.card - alike)[0, 1]), sign) for sign in (1, -1)]
+        expected = _project(targets.signed, Placement(orientation=orientation), (targets.picture - common)[None])[:, 0]
+        both = [(float(np.corrcoef(expected, sign * targets.card - alike)[0, 1]), sign) for sign in (1, -1)]
         found.append((*max(both), orientation))
     return [(orientation, sign) for _, sign, orientation in sorted(found, key=lambda one: -one[0])]
 
@@ -213,21 +218,23 @@ def _project(signed: NDArray[np.float64], placement: Placement, images: NDArray[
     return projected
 
 
-def _system(cards: _Cards, orientation: Orientation, sign: int, values: Vector) -> tuple[NDArray[np.float64], Vector]:
-    """Rows of the linear problem for the light map's coefficients, each card in units of its own variation."""
+def _system(
+    targets: _Targets, orientation: Orientation, sign: int, values: Vector
+) -> tuple[NDArray[np.float64], Vector]:
+    """Rows of the linear problem for the illumination's coefficients, each target in units of its own variation."""
     placement, level = placement_of(values, orientation), float(values[3])
-    side = cards.signed.shape[-1]
+    side = targets.signed.shape[-1]
     basis = light_basis(side)
     rows, wanted = [], []
     field = placement.seen(np.ones((1, side, side)))[0]
     for y, light, picture, gain in (
-        (cards.flat, cards.flat_level, np.ones((side, side)), 1.0),
-        (cards.card, cards.card_level, cards.picture, level),
+        (targets.flat, targets.flat_level, np.ones((side, side)), 1.0),
+        (targets.card, targets.card_level, targets.picture, level),
     ):
         if y is None or picture is None:
             continue
         scale = max(float(np.std(y)), 1e-12) * y.size**0.5
-        rows.append(gain * sign * _project(cards.signed, placement, basis * picture) / scale)
+        rows.append(gain * sign * _project(targets.signed, placement, basis * picture) / scale)
         wanted.append(y / scale)
         total = np.sum(basis * picture * field, axis=(1, 2)) / side
         rows.append(gain * total[None] * LEVEL_WEIGHT / scale)
@@ -239,18 +246,18 @@ def _system(cards: _Cards, orientation: Orientation, sign: int, values: Vector) 
     return np.concatenate(rows), np.concatenate(wanted)
 
 
-def _rest(cards: _Cards, orientation: Orientation, sign: int, values: Vector) -> Vector:
-    matrix, wanted = _system(cards, orientation, sign, values)
+def _rest(targets: _Targets, orientation: Orientation, sign: int, values: Vector) -> Vector:
+    matrix, wanted = _system(targets, orientation, sign, values)
     rest: Vector = matrix @ np.linalg.lstsq(matrix, wanted, rcond=None)[0] - wanted
     return rest
 
 
-def _refined(cards: _Cards, orientation: Orientation, sign: int, start: tuple[float, float, float]) -> _Fit:
-    """Least squares over turn, displacement and level from one start; without a flat card the level is 1."""
-    free = 4 if cards.flat is not None else 3
+def _refined(targets: _Targets, orientation: Orientation, sign: int, start: tuple[float, float, float]) -> _Fit:
+    """Least squares over turn, shift and level from one start; without a white reference the level is 1."""
+    free = 4 if targets.flat is not None else 3
 
     def rest(values: Vector) -> Vector:
-        return _rest(cards, orientation, sign, np.append(values, [1.0] * (4 - free)))
+        return _rest(targets, orientation, sign, np.append(values, [1.0] * (4 - free)))
 
     guess = np.array([*start, 1.0])[:free]
     solution = least_squares(rest, guess, x_scale=np.array([1.0, 0.5, 0.5, 0.1])[:free], diff_step=1e-3, max_nfev=30)
@@ -258,47 +265,47 @@ def _refined(cards: _Cards, orientation: Orientation, sign: int, start: tuple[fl
     return orientation, sign, values, solution.jac, float(2 * solution.cost)
 
 
-def _relative(fit: _Fit, cards: _Cards) -> float:
-    """Misfit of the cards, of their variation."""
-    count = (cards.flat is not None) + (cards.card is not None)
+def _relative(fit: _Fit, targets: _Targets) -> float:
+    """Misfit of the targets, of their variation."""
+    count = (targets.flat is not None) + (targets.card is not None)
     return float((fit[4] / count) ** 0.5)
 
 
 def _coarse(
-    cards: _Cards, orientations: list[tuple[Orientation, int]]
+    targets: _Targets, orientations: list[tuple[Orientation, int]]
 ) -> list[tuple[Orientation, int, tuple[float, float, float]]]:
-    """The most promising turns and displacements of an evenly lit card."""
-    if cards.card is None or cards.picture is None:
+    """The most promising turns and shifts of an evenly lit card."""
+    if targets.card is None or targets.picture is None:
         return []
-    side = cards.signed.shape[-1]
+    side = targets.signed.shape[-1]
     shifts = [shift for shift in COARSE_SHIFTS_PX if abs(shift) < side / 4]
     found = []
     for (orientation, sign), turn in product(orientations, COARSE_TURNS_DEG):
         for down, right in product(shifts, shifts):
             placement = Placement(turn, down, right, orientation)
-            expected = _project(cards.signed, placement, cards.picture[None])[:, 0]
-            correlation = sign * float(np.corrcoef(expected, cards.card)[0, 1])
+            expected = _project(targets.signed, placement, targets.picture[None])[:, 0]
+            correlation = sign * float(np.corrcoef(expected, targets.card)[0, 1])
             found.append((correlation, orientation, sign, (float(turn), float(down), float(right))))
     best = sorted(found, key=lambda one: -one[0])[:COARSE_CANDIDATES]
     return [(orientation, sign, start) for _, orientation, sign, start in best]
 
 
 def _operator(
-    cards: _Cards, placement: Placement, sign: int, values: Vector, jacobian: NDArray[np.float64] | None
+    targets: _Targets, placement: Placement, sign: int, values: Vector, jacobian: NDArray[np.float64] | None
 ) -> SpcOperator:
-    matrix, wanted = _system(cards, placement.orientation, sign, values)
+    matrix, wanted = _system(targets, placement.orientation, sign, values)
     coefficients = np.linalg.lstsq(matrix, wanted, rcond=None)[0]
-    side = cards.signed.shape[-1]
+    side = targets.signed.shape[-1]
     basis = light_basis(side)
     light: NDArray[np.float64] = np.tensordot(coefficients, basis, axes=1)
     seen = placement_of(values, placement.orientation).seen(np.ones((1, side, side)))[0] > LEAST_SEEN
     light = np.where(seen, light, light[seen].mean())
     if light.min() <= 0:
         raise FileError(
-            f"cards: no light map explains the readings, the best one falls to {light.min() / light.mean():.3g} of its "
-            "mean; was the white card smaller than the field, another sequence or another card than card_picture "
-            "shown, the field displaced by more than an eighth of its side, or did the lamp change unseen (offset "
-            "encoding)?"
+            "calibration targets: no illumination explains the readings, the best one falls to "
+            f"{light.min() / light.mean():.3g} of its mean; was the white reference smaller than the field, another "
+            "sequence or another card than card_picture shown, the field shifted by more than an eighth of its side, "
+            "or did the lamp change unseen (offset encoding)?"
         )
     rest = matrix @ coefficients - wanted
     variance = float(np.sum(rest**2)) / max(rest.size - len(coefficients) - 4, 1)
@@ -320,22 +327,22 @@ def placement_of(values: Vector, orientation: Orientation) -> Placement:
 
 def predicted(operator: SpcOperator, signed: NDArray[np.float64], picture: NDArray[np.float64]) -> Vector:
     """What the patterns (K, n, n) of the design read on a card, up to a factor, (K,)."""
-    images = (operator.light_map * picture)[None]
+    images = (operator.illumination * picture)[None]
     return operator.polarity * _project(signed, operator.placement, images)[:, 0]
 
 
 def compared(
     operator: SpcOperator, signed: NDArray[np.float64], y: Vector, picture: NDArray[np.float64], noise: Vector
-) -> HeldBack:
+) -> HeldOut:
     """Readings y (K,) of a card beside what the operator predicts for them, with the best common factor >= 0."""
     expected = predicted(operator, signed, picture)
     factor = max(float(y @ expected) / max(float(expected @ expected), 1e-30), 0.0)
-    return HeldBack(y, factor * expected, noise)
+    return HeldOut(y, factor * expected, noise)
 
 
-def _held_back(operator: SpcOperator, cards: _Cards) -> HeldBack:
-    if cards.card is not None and cards.picture is not None:
-        return compared(operator, cards.signed, cards.card, cards.picture, cards.noise)
-    side = cards.signed.shape[-1]
-    flat = cards.flat if cards.flat is not None else np.zeros(len(cards.signed))
-    return compared(operator, cards.signed, flat, np.ones((side, side)), cards.noise)
+def _held_out(operator: SpcOperator, targets: _Targets) -> HeldOut:
+    if targets.card is not None and targets.picture is not None:
+        return compared(operator, targets.signed, targets.card, targets.picture, targets.noise)
+    side = targets.signed.shape[-1]
+    flat = targets.flat if targets.flat is not None else np.zeros(len(targets.signed))
+    return compared(operator, targets.signed, flat, np.ones((side, side)), targets.noise)

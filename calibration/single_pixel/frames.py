@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from cidesign.calibration.faults import FaultName
 from cidesign.calibration.single_pixel.capture import Capture, SequenceName, check_not_saturated
 from cidesign.calibration.single_pixel.readings.sync import check_sync, cut_stream, split_sync
-from cidesign.calibration.single_pixel.readings.triggers import MOST_EVENTS, Displacement, TriggerEvent, align_pairs
+from cidesign.calibration.single_pixel.readings.triggers import MOST_EVENTS, RecordShift, TriggerEvent, align_pairs
 from cidesign.calibration.single_pixel.response import Response, converter_step
 from cidesign.errors import FileError, InputError
 from cidesign.pattern import PatternStack
@@ -31,7 +31,7 @@ class Frames:
     on: NDArray[np.float64]
     times: NDArray[np.float64]
     timed: bool
-    events: tuple[TriggerEvent | Displacement, ...] = ()
+    events: tuple[TriggerEvent | RecordShift, ...] = ()
     odd: tuple[bool, ...] = ()
 
     @property

@@ -4,8 +4,8 @@ A mirror pattern P is seen on the scene's grid as W P, with W the bilinear sampl
 
     q = c + R(rotation)^-1 (p - c - shift),       p, q: (row, column) of super-pixel centres, c: the middle of the field
 
-after it was turned by one of 8 orientations; the scene is dark outside its grid.  With the light map g the reading of
-a frame is S mean((W P) g x).  Overlapping unit squares weigh just so for displacements, and nearly so for small turns.
+after it was turned by one of 8 orientations; the scene is dark outside its grid.  With the illumination g the reading
+of a frame is S mean((W P) g x).  Overlapping unit squares weigh just so for shifts, and nearly so for small turns.
 """
 
 from dataclasses import dataclass, replace
@@ -19,13 +19,13 @@ from cidesign.calibration.orientation import Orientation
 from cidesign.pattern import PatternStack
 
 AS_DESIGNED = Orientation()
-# Light maps are smooth: polynomials of this total degree in x and y, in [-1, 1] over the field.
+# Illuminations are smooth: polynomials of this total degree in x and y, in [-1, 1] over the field.
 LIGHT_DEGREE = 4
 
 
 @dataclass(frozen=True)
 class Placement:
-    """How the patterns lie on the scene: clockwise turn, and displacement downwards and to the right."""
+    """How the patterns lie on the scene: clockwise turn, and shift downwards and to the right."""
 
     rotation_deg: float = 0.0
     down_px: float = 0.0
@@ -82,14 +82,14 @@ def light_basis(side: int) -> NDArray[np.float64]:
 class SpcOperator:
     """Where the patterns lie and what light they get.
 
-    `light_map` (n, n) > 0, mean 1 over the scene; `polarity` -1 where on and off are exchanged.  The errors are
-    standard errors: of the turn, of both displacements, and of the light map (the same everywhere, relative).
+    `illumination` (n, n) > 0, mean 1 over the scene; `polarity` -1 where on and off are exchanged.  The errors are
+    standard errors: of the turn, of both shifts, and of the illumination (the same everywhere, relative).
     `fitted`: whether a known card showed where the patterns lie; otherwise they are taken to lie as designed.
     """
 
     placement: Placement
     polarity: int
-    light_map: NDArray[np.float64]
+    illumination: NDArray[np.float64]
     rotation_error_deg: float
     shift_error_px: float
     light_error: float
@@ -102,9 +102,9 @@ class SpcOperator:
 
     @property
     def all_on(self) -> NDArray[np.float64]:
-        """The light on the scene (n, n) with all mirrors on, in units of the light map."""
-        side = self.light_map.shape[0]
-        field: NDArray[np.float64] = self.placement.seen(np.ones((1, side, side)))[0] * self.light_map
+        """The light on the scene (n, n) with all mirrors on, in units of the illumination."""
+        side = self.illumination.shape[0]
+        field: NDArray[np.float64] = self.placement.seen(np.ones((1, side, side)))[0] * self.illumination
         return field
 
     @property
@@ -115,7 +115,7 @@ class SpcOperator:
 
     def signed(self, design: PatternStack) -> NDArray[np.float32]:
         """The patterns (K, n, n) that the scene is multiplied with, within [-1, 1]: W phi g / max(W 1 g)."""
-        seen = self.placement.seen(design.signed().astype(np.float64)) * self.light_map
+        seen = self.placement.seen(design.signed().astype(np.float64)) * self.illumination
         signed: NDArray[np.float32] = (self.polarity * seen / self.all_on.max()).astype(np.float32)
         return signed
 
@@ -128,6 +128,6 @@ class SpcOperator:
             down_px=self.placement.down_px + down * self.shift_error_px,
             right_px=self.placement.right_px + right * self.shift_error_px,
         )
-        basis = light_basis(self.light_map.shape[0])[1:]
+        basis = light_basis(self.illumination.shape[0])[1:]
         change = np.tensordot(rng.normal(size=len(basis)), basis, axes=1) * self.light_error / len(basis) ** 0.5
-        return replace(self, placement=placement, light_map=self.light_map * np.maximum(1 + change, 0.01))
+        return replace(self, placement=placement, illumination=self.illumination * np.maximum(1 + change, 0.01))

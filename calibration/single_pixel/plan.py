@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from cidesign.calibration.camera.view import write_graycode
 from cidesign.calibration.plan import PlanStep
 from cidesign.calibration.single_pixel.capture import SCHEMA_VERSION
-from cidesign.calibration.single_pixel.cards import card_png, f_card
 from cidesign.calibration.single_pixel.frames import require_signed
 from cidesign.calibration.single_pixel.response import MIN_LEVELS, MIN_REPEATS
+from cidesign.calibration.single_pixel.targets import card_png, f_card
 from cidesign.files import replacing_folder, save_npz, write_bytes, write_json
 from cidesign.hardware_profiles.dmd.schema import DmdProfile
 from cidesign.pattern import PatternStack
@@ -54,7 +54,7 @@ def plan_spc(design: PatternStack, exposure_us: float) -> list[PlanStep]:
             "the sequence on the F card",
             f"print {CARD_PICTURE} so that it fills the patterns' field, upright as the scene is; {sequence}",
             f"card ({frames},), and card_picture from {KNOWN_ARRAYS}",
-            "mirrored, inverted, turned or displaced patterns; without it the calibration is not verified",
+            "mirrored, inverted, turned or shifted patterns; without it the calibration is not verified",
             False,
         ),
         PlanStep(
@@ -67,7 +67,8 @@ def plan_spc(design: PatternStack, exposure_us: float) -> list[PlanStep]:
         PlanStep(
             "the Gray code with a camera",
             "where a camera looks at the scene: show the pictures of graycode/ on the device and take one picture of "
-            "each, on a white card; with --set card_photo=FILE a photograph of the F card in its place, all mirrors on",
+            "each, on the white reference; with --set card_photo=FILE a photograph of the F card in its place, all "
+            "mirrors on",
             "a folder of numbered pictures, `--set graycode=FOLDER`; of a checkerboard, `--set checkerboard=FOLDER`",
             "where each super-pixel lies to a hundredth of a mirror, and what the card really looks like there",
             False,

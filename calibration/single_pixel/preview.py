@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from cidesign.calibration.single_pixel.fit import CardFit
+from cidesign.calibration.single_pixel.fit import TargetFit
 from cidesign.calibration.single_pixel.operator import SpcOperator
 from cidesign.calibration.single_pixel.response import Response, WhiteLevels
 
@@ -43,26 +43,26 @@ def draw_photon_transfer(levels: WhiteLevels, response: Response) -> bytes:
     return target.getvalue()
 
 
-def draw_operator(operator: SpcOperator, fit: CardFit | None, picture: NDArray[np.float64] | None) -> bytes:
-    """A PNG with three panels: the light map, the patterns' field on the known card, and the held-back test."""
+def draw_operator(operator: SpcOperator, fit: TargetFit | None, picture: NDArray[np.float64] | None) -> bytes:
+    """A PNG with three panels: the illumination, the patterns' field on the known card, and the held-out test."""
     figure = Figure(figsize=(11.0, 3.8), layout="constrained")
     light, place, test = figure.subplots(1, 3)
-    # Where no pattern reaches, no light map can be told.
-    reached = np.where(operator.all_on > 0, operator.light_map, np.nan)
+    # Where no pattern reaches, no illumination can be told.
+    reached = np.where(operator.all_on > 0, operator.illumination, np.nan)
     drawn = light.imshow(reached, cmap="viridis", interpolation="nearest")
     figure.colorbar(drawn, ax=light, shrink=0.85)
     light.set(title="light on the scene, 1: its mean", xlabel="super-pixels", ylabel="super-pixels")
     _draw_field(place, operator, picture)
     if fit is None:
         test.set_axis_off()
-        test.text(0.5, 0.5, "no patterns kept out of a fit:\nnot verified", ha="center", va="center", fontsize=11)
+        test.text(0.5, 0.5, "no held-out patterns:\nnot verified", ha="center", va="center", fontsize=11)
     else:
-        held = fit.held_back
+        held = fit.held_out
         test.plot(held.predicted, held.measured, "o", markersize=4)
         ends = [float(held.predicted.min()), float(held.predicted.max())]
         test.plot(ends, ends, linewidth=0.8, color="grey")
         card = "known card" if operator.fitted else "white reference: their place is not verified"
-        title = f"patterns kept out of the fit ({card})\n{held.unexplained:.2%} of the signal unexplained beyond noise"
+        title = f"held-out patterns ({card})\nrelative residual beyond noise {held.relative_residual:.2%}"
         test.set(xlabel="predicted y", ylabel="measured y", title=title)
     target = io.BytesIO()
     figure.savefig(target, format="png")
@@ -71,7 +71,7 @@ def draw_operator(operator: SpcOperator, fit: CardFit | None, picture: NDArray[n
 
 def _draw_field(axes: "Axes", operator: SpcOperator, picture: NDArray[np.float64] | None) -> None:
     """The card with the outline of the patterns' field; dots mark where their first row begins and ends."""
-    side = operator.light_map.shape[0]
+    side = operator.illumination.shape[0]
     axes.imshow(np.zeros((side, side)) if picture is None else picture, cmap="gray", vmin=0, vmax=1)
     corners = np.array([[0, 0], [0, 1], [1, 1], [1, 0], [0, 0]]) * (side - 1)
     rows, columns = _on_scene(operator, corners)
@@ -86,7 +86,7 @@ def _draw_field(axes: "Axes", operator: SpcOperator, picture: NDArray[np.float64
 
 def _on_scene(operator: SpcOperator, points: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Rows and columns on the scene of super-pixels (M, 2) of a pattern: turned by the orientation, then placed."""
-    place, side = operator.placement, operator.light_map.shape[0]
+    place, side = operator.placement, operator.illumination.shape[0]
     row, column = points[:, 0].astype(np.float64), points[:, 1].astype(np.float64)
     turn = place.orientation
     if turn.transpose:

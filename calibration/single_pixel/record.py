@@ -58,7 +58,7 @@ class _NotNegativeEstimate(_StoredEstimate):
 
 
 class StoredOperator(Strict):
-    """How the patterns lie on the scene, see `SpcOperator`; its light map is in the arrays."""
+    """How the patterns lie on the scene, see `SpcOperator`; its illumination is in the arrays."""
 
     rotation_deg: Finite
     down_px: Finite
@@ -108,7 +108,7 @@ class SinglePixelCalibration(Calibration[CalibrationRecord, Capture, PatternStac
     @property
     def size(self) -> tuple[int, ...]:
         """Super-pixels (n, n) of the calibrated field."""
-        height, width = self.optics.light_map.shape
+        height, width = self.optics.illumination.shape
         return height, width
 
     def size_of(self, design: PatternStack) -> tuple[int, ...]:
@@ -246,11 +246,11 @@ def _record(
 def read_calibration(folder: Path) -> SinglePixelCalibration:
     """Read a calibration folder; raises `FileError` when it is missing, damaged, changed or of another version."""
     record, arrays = read_record(folder, CalibrationRecord, MODALITY)
-    light = arrays.get("light_map")
+    light = arrays.get("illumination", arrays.get("light_map"))  # the latter as it was called once
     if light is None or light.ndim != 2 or light.shape[0] != light.shape[1] or light.dtype != np.float64:
-        raise FileError(f"{folder}: {ARRAYS_FILE} holds no square light_map; calibrate again")
+        raise FileError(f"{folder}: {ARRAYS_FILE} holds no square illumination; calibrate again")
     if not np.isfinite(light).all() or light.min() <= 0:
-        raise FileError(f"{folder}: {ARRAYS_FILE} holds a light map with values that are no light; calibrate again")
+        raise FileError(f"{folder}: {ARRAYS_FILE} holds an illumination with values that are no light; calibrate again")
     optics = _operator(record.operator, light.astype(np.float64))
     return SinglePixelCalibration(folder, record, _response(record), optics)
 
@@ -265,7 +265,7 @@ def _arrays(levels: WhiteLevels, response: Response, operator: SpcOperator) -> d
         "transfer_residual_counts2": levels.variance_counts2
         - (response.gain_counts_per_photoelectron.value * signal + response.intercept_counts2.value),
         "repeats": np.array(levels.repeats),
-        "light_map": operator.light_map,
+        "illumination": operator.illumination,
     }
 
 
@@ -274,7 +274,7 @@ def _operator(stored: StoredOperator, light: NDArray[np.float64]) -> SpcOperator
     return SpcOperator(
         placement=Placement(stored.rotation_deg, stored.down_px, stored.right_px, orientation),
         polarity=stored.polarity,
-        light_map=light,
+        illumination=light,
         rotation_error_deg=stored.rotation_error_deg,
         shift_error_px=stored.shift_error_px,
         light_error=stored.light_error,

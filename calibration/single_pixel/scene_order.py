@@ -1,6 +1,6 @@
 """The scene's readings in the order of the design's frames, and what they themselves say of that order.
 
-Pair sums show a record that is displaced by an odd number of readings, the readings' predictions of one another show
+Pair sums show a record that is shifted by an odd number of readings, the readings' predictions of one another show
 every other wrong order: a whole pair, offset encoding, a record that begins in the middle.
 """
 
@@ -22,10 +22,10 @@ from cidesign.calibration.single_pixel.readings.reading_order import (
     Order,
     OrderFinding,
     Sequence,
-    best_displacement,
+    best_shift,
     judge_order,
 )
-from cidesign.calibration.single_pixel.readings.triggers import LEAST_LIGHT, Displacement, displaced_words, moved
+from cidesign.calibration.single_pixel.readings.triggers import LEAST_LIGHT, RecordShift, moved, shift_words
 from cidesign.calibration.single_pixel.response import Response
 from cidesign.calibration.verify import Check
 from cidesign.pattern import PatternStack
@@ -87,7 +87,7 @@ def _odd_check(early: int) -> Check:
         name=NAME,
         status="failed",
         text="the sums of the pairs fit only where all readings are moved by an odd number: "
-        f"{displaced_words(early) if early else untold}. Check when the detector is armed, and record again",
+        f"{shift_words(early) if early else untold}. Check when the detector is armed, and record again",
         value=float(early) if early else None,
         unit="readings early" if early else "",
         fault="lost-trigger",
@@ -103,7 +103,7 @@ def _put_right(frames: Frames, early: list[int], response: Response, where: str)
         if by:
             readings[number] = moved(readings[number], by, times, noise, where)
             lost = np.flatnonzero(np.isnan(readings[number, 0::2]))
-            events.append(Displacement(by, tuple(lost.tolist())))
+            events.append(RecordShift(by, tuple(lost.tolist())))
     return replace(frames, readings=readings, events=tuple(events), odd=())
 
 
@@ -140,7 +140,7 @@ class _Rows:
         sequence = self._sequence(number, odd)
         if sequence.values.size < FEWEST_READINGS:
             return OrderFinding("unknown", 0.0)
-        return best_displacement(sequence) if odd else judge_order(sequence)
+        return best_shift(sequence) if odd else judge_order(sequence)
 
     def early(self, number: int, found: OrderFinding) -> int:
         """By how many readings a row begins too early, where that is clear and can be put right; 0 otherwise."""

@@ -3,7 +3,7 @@
     counts_f = dark + gain Poisson(lamp_f Q mean((W P_f) g x) + stray) + N(0, read noise), then an ADC of whole counts
 
 P_f: the displayed levels as the fraction of the exposure that a mirror is on; W: how they lie on the scene, by 10 x 10
-samples of each pixel; g: the light map; x the scene in [0, 1]; Q the photoelectrons of an all-on frame of a white
+samples of each pixel; g: the illumination; x the scene in [0, 1]; Q the photoelectrons of an all-on frame of a white
 scene; lamp_f the lamp's relative brightness, 1 at the start.  It works on whole super-pixels: single mirrors, optics
 and blur are not simulated, and the scene is dark outside the field.
 """
@@ -20,12 +20,12 @@ from cidesign.calibration.single_pixel.capture import (
     SimulatedBench,
     StoredArray,
 )
-from cidesign.calibration.single_pixel.cards import f_card
+from cidesign.calibration.single_pixel.targets import f_card
 from cidesign.calibration.single_pixel.twin_faults import (
     FLICKER_HZ,
     converted,
+    illumination,
     lamp_drift,
-    light_map,
     lose_triggers,
     placement,
     scene_weights,
@@ -105,7 +105,7 @@ def simulate_readings(
     `time_us` (F,): when each frame begins.
 
     The lamp is steady while dark and white are recorded, and drifts and flickers during the sequences; triggers are
-    lost, and a record is displaced, in the scene alone.  White frames have all mirrors on whatever the polarity of the
+    lost, and a record is shifted, in the scene alone.  White frames have all mirrors on whatever the polarity of the
     patterns.
     Raises `InputError` for a scene of another size than the patterns or outside [0, 1].
     """
@@ -113,12 +113,12 @@ def simulate_readings(
         raise InputError(f"scene: shape {scene.shape} is not the patterns' {design.side} x {design.side}")
     if not (np.isfinite(scene).all() and scene.min() >= 0 and scene.max() <= 1):
         raise InputError(f"scene: values from {scene.min():g} to {scene.max():g} are outside 0 .. 1")
-    card, white_card = f_card(design.side), np.ones_like(scene)
-    field = float(mirror_means(design, np.ones((1, *scene.shape)), white_card, bench.faults)[0])
+    card, reference = f_card(design.side), np.ones_like(scene)
+    field = float(mirror_means(design, np.ones((1, *scene.shape)), reference, bench.faults)[0])
     white = np.repeat(field * np.array(WHITE_FRACTIONS)[:, None], WHITE_FRAMES, axis=1)
     sequences = {
         name: _detect(sequence_light(design, target, bench, time_us, number), bench, stream=number)
-        for number, (name, target) in enumerate({"scene": scene, "flat": white_card, "card": card}.items(), start=1)
+        for number, (name, target) in enumerate({"scene": scene, "flat": reference, "card": card}.items(), start=1)
     }
     dark = _detect(np.zeros(DARK_FRAMES), bench, stream=4, stray=False)
     kept = lose_triggers(sequences["scene"], bench.faults, bench.seed)
@@ -163,7 +163,7 @@ def mirror_means(
 ) -> NDArray[np.float64]:
     """mean((W P_f) g x) for frames P_f (F, n, n) in [0, 1] and a target x (n, n), (F,)."""
     place = placement(faults)
-    seen = scene_weights(design.side, place).T @ (light_map(design.side, faults) * target).reshape(-1)
+    seen = scene_weights(design.side, place).T @ (illumination(design.side, faults) * target).reshape(-1)
     turned = place.orientation.apply(displayed).reshape(len(displayed), -1)
     means: NDArray[np.float64] = turned @ seen / target.size
     return means

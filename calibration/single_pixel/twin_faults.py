@@ -13,7 +13,7 @@ Faults = dict[FaultName, float]
 FLICKER_HZ = 100.0
 DRIFT_KNOTS = 6
 # Each scene pixel sees the super-pixels at 10 x 10 points: finer than the bilinear weights that calibration assumes.
-# Displacements are those of whole points, a tenth of a super-pixel.
+# Shifts are those of whole points, a tenth of a super-pixel.
 SAMPLES = 10
 # Triggers are lost in the middle of a record: at its ends nobody would look for them.
 LOST_BETWEEN = (0.1, 0.9)
@@ -29,7 +29,7 @@ def placement(faults: Faults) -> Placement:
     )
 
 
-def light_map(side: int, faults: Faults) -> NDArray[np.float64]:
+def illumination(side: int, faults: Faults) -> NDArray[np.float64]:
     """The light on the scene (n, n), 1 in the middle, less in the corners by the fault's strength in percent."""
     at = np.linspace(-1, 1, side) if side > 1 else np.zeros(1)
     squared = (at[:, None] ** 2 + at[None, :] ** 2) / 2

@@ -53,7 +53,7 @@ def command(
 ) -> None:
     """Simulate what the bench of RUN would record: a scene, and the calibration captures that go with it.
 
-    The folder holds what `cidesign calibrate --plan` lists: dark and white frames and cards (single-pixel camera);
+    The folder holds what `cidesign calibrate --plan` lists: dark and white frames and targets (single-pixel camera);
     dark, flat, narrow lines and a white target (SD-CASSI); a noise scan and a phantom (MRI).  Faults are those of the
     whole bench: all captures of the folder show them.
 

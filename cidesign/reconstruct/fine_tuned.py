@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import torch
-from pydantic import Field, ValidationError
+from pydantic import AliasChoices, Field, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
@@ -66,7 +66,7 @@ class StoredSelfSupervision(Strict):
     capture: Annotated[str, Field(max_length=4096)]
     kept: bool
     steps: Count
-    held_back: Count
+    held_out: Annotated[Count, Field(validation_alias=AliasChoices("held_out", "held_back"))]
     residual_before: NotNegative
     residual_after: NotNegative
     psnr_change: StoredMean

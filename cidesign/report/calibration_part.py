@@ -48,7 +48,7 @@ CAPTIONS = {
     "operator": (
         "Left: the light on the scene; a healthy bench is smooth and within about 10 %. Middle: the outline of the "
         "patterns' field on the known card. Where all lies as designed, it follows the card's edge, with the red dot "
-        "at the upper left and the blue square at the upper right. Right: patterns that were kept out of the fit, "
+        "at the upper left and the blue square at the upper right. Right: held-out patterns, "
         "measured against predicted; a healthy bench's points lie on the grey line."
     ),
     "coil_maps": (
@@ -67,8 +67,8 @@ CAPTIONS = {
         "a few hundredths of a code pixel, without a bend."
     ),
     "white_target": (
-        "The white target as measured, as the calibrated operator foretells it, and the difference. On a healthy bench "
-        "the first two look alike, and the difference is noise: stripes or shapes of the mask in it mean a displaced, "
+        "The white target as measured, as the calibrated operator predicts it, and the difference. On a healthy bench "
+        "the first two look alike, and the difference is noise: stripes or shapes of the mask in it mean a shifted, "
         "turned or wrong mask."
     ),
 }
@@ -192,11 +192,8 @@ def _verdict(found: Verification) -> list[str]:
 
 def _score_words(found: Verification) -> str:
     if found.score is None:
-        return (
-            "Score: none. No data were kept out of the fit, so that nothing shows whether the operator predicts new "
-            "captures."
-        )
-    return f"Score on data that were kept out of the fit: {found.score:.4g} ({found.score_meaning})."
+        return "Score: none. No data were held out, so that nothing shows whether the operator predicts new captures."
+    return f"Score on held-out data: {found.score:.4g} ({found.score_meaning})."
 
 
 def _fine_tuned(folder: Path) -> list[str]:

@@ -76,7 +76,7 @@ def _diagnostics(record: ShownRecord) -> list[str]:
             blocks.append(html.table(*_table(held.images)))
         plain = {
             "error over that of wrong orders": held.error_over_wrong_order,
-            "relative residual of what was held out": held.unexplained,
+            "relative residual of what was held out": held.relative_residual,
         }
         known = [(name, _cell(value)) for name, value in plain.items() if value is not None]
         blocks += [html.facts(known)] if known else []

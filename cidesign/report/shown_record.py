@@ -7,7 +7,7 @@ the form that is shown is taken, and the rest left out.
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from cidesign.calibration.verify import Check, NotLookedAt, Verdict
 from cidesign.errors import FileError
@@ -69,12 +69,12 @@ class _Lenient(BaseModel):
 
 
 class ShownHeldOut(_Lenient):
-    """Readings that were kept from the images."""
+    """Held-out readings, or lines."""
 
     images: Rows = Field(default_factory=list)
     meaning: Text = None
     error_over_wrong_order: Fact = None
-    unexplained: Fact = None
+    relative_residual: Annotated[Fact, Field(validation_alias=AliasChoices("relative_residual", "unexplained"))] = None
 
 
 class _Checks(_Lenient):
@@ -111,7 +111,7 @@ class ShownRecord(_Lenient):
             **raw,
             "plain": {name: one for name, one in raw.items() if _is_plain(one) and name not in SAID_ELSEWHERE},
             "trust": {name: {k: v for k, v in row.items() if v is not None} for name, row in trust.items()},
-            # Held-out lines of a scan are said under a name of their own.
+            # Held-out lines of a scan had a name of their own once.
             "held_out": raw.get("held_out", raw.get("held_back")),
         }
 

@@ -1,6 +1,6 @@
 """What stands around the code: fiducials, text, a cross to measure and a scale bar, all clear in an opaque frame.
 
-Every mark lies outside the rows of the code by more than the bands are displaced along rows, so that its light never
+Every mark lies outside the rows of the code by more than the bands are shifted along rows, so that its light never
 reaches the image of the code: the reconstruction knows nothing of the marks and needs to know nothing.
 """
 

@@ -41,7 +41,7 @@ class Lithography(Strict):
 class Spectrograph(Strict):
     """The single-disperser spectrograph behind the mask.
 
-    Band k of the scene, seen through the mask, lands on the detector displaced by `shift_px[k]` code pixels along
+    Band k of the scene, seen through the mask, lands on the detector shifted by `shift_px[k]` code pixels along
     `axis`, towards higher indices when positive.  `magnification` is the size of the mask's image on the detector
     over the mask's own, with its sign.
     """

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from cidesign.calibration.essential import ESSENTIAL
+from cidesign.calibration.essential import ESSENTIAL, RENAMED
 from cidesign.calibration.verify import (
     Check,
     Judgement,
@@ -77,6 +77,15 @@ def test_an_essential_check_that_was_not_made_leaves_it_unverified(name: str) ->
     for other in ESSENTIAL[name].or_else:
         assert _of(Check(name=other, status="passed", text=""), _unseen(name)).verdict == "passed"
         assert _of(_unseen(other), _unseen(name)).verdict == "not verified"
+
+
+@pytest.mark.parametrize("earlier", sorted(RENAMED))
+def test_checks_of_older_calibrations_are_essential_by_their_earlier_names(earlier: str) -> None:
+    unsure = _of(GOOD, _unseen(earlier))
+    assert unsure.verdict == "not verified"
+    assert [one.check for one in unsure.not_looked_at] == [RENAMED[earlier]]
+    # The same check of a later capture is not said twice.
+    assert len(Judgement(unsure, _of(GOOD, _unseen(RENAMED[earlier]))).not_looked_at) == 1
 
 
 def test_other_checks_may_be_left_out() -> None:

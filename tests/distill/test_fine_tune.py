@@ -1,4 +1,4 @@
-"""Fine-tuning of a decoder on a tiny bench: patterns that are displaced and turned, and more noise than in training."""
+"""Fine-tuning of a decoder on a tiny bench: patterns that are shifted and turned, and more noise than in training."""
 
 import copy
 from collections.abc import Callable
@@ -161,7 +161,7 @@ def test_draws_spread_around_the_centre(run: SinglePixelRun, family: SinglePixel
 
 def test_a_white_frame_reads_the_same_by_all_draws(run: SinglePixelRun) -> None:
     """Patterns that are all on: what a white frame reads is what the scale was measured with."""
-    uneven = replace(MOVED, light_map=np.linspace(0.7, 1.3, 256).reshape(16, 16), light_error=0.1)
+    uneven = replace(MOVED, illumination=np.linspace(0.7, 1.3, 256).reshape(16, 16), light_error=0.1)
     design = copy.copy(run.design)
     object.__setattr__(design, "levels", np.ones_like(run.design.levels))
     family = SinglePixelFamily.around(uneven, design, DIM)

@@ -76,8 +76,8 @@ def _uniform(*shape: int) -> Tensor:
     return torch.rand(*shape, generator=torch.Generator().manual_seed(2))
 
 
-def _displaced() -> MeasuredCassiEncoder:
-    """Masks on a detector that lies a little displaced and turned."""
+def _shifted() -> MeasuredCassiEncoder:
+    """Masks on a detector that lies a little shifted and turned."""
     to_code = torch.tensor([[[0.99, 0.02, 0.3 * band], [-0.02, 0.99, 0.1 - band]] for band in range(3)])
     return MeasuredCassiEncoder(_uniform(3, 6, 9), to_code, torch.tensor([0.9, 1.0, 0.7]), (6, 11))
 
@@ -89,7 +89,7 @@ CALIBRATED: dict[str, tuple[Callable[[], Encoder], tuple[int, int, int]]] = {
         lambda: SdCassiEncoder.fixed(_uniform(3, 6, 9), Dispersion((0.0, 0.7, 1.9), "columns", 1)),
         (3, 6, 9),
     ),
-    "displaced masks": (_displaced, (3, 6, 9)),
+    "shifted masks": (_shifted, (3, 6, 9)),
 }
 
 

@@ -15,7 +15,7 @@ from cidesign.physics.base import ImagePrior
 
 
 def _slow(cube: np.ndarray, mask: np.ndarray, optics: Dispersion) -> np.ndarray:
-    """y by asking each detector pixel where its light comes from: position minus displacement, between two pixels."""
+    """y by asking each detector pixel where its light comes from: position minus shift, between two pixels."""
     if optics.axis == "rows":
         masks = mask.T if mask.ndim == 2 else mask.transpose(0, 2, 1)
         turned = Dispersion(optics.shift_px, "columns", optics.sign, optics.reduction, optics.gain)
@@ -24,10 +24,10 @@ def _slow(cube: np.ndarray, mask: np.ndarray, optics: Dispersion) -> np.ndarray:
     span = int(np.ceil(max(optics.shift_px)))
     y = np.zeros((height, width + span))
     for k in range(bands):
-        displacement = optics.sign * optics.shift_px[k] + (span if optics.sign < 0 else 0)
+        shift = optics.sign * optics.shift_px[k] + (span if optics.sign < 0 else 0)
         for i in range(height):
             for p in range(width + span):
-                source = p - displacement
+                source = p - shift
                 left = int(np.floor(source))
                 for j, part in ((left, 1 - (source - left)), (left + 1, source - left)):
                     if 0 <= j < width:
@@ -50,7 +50,7 @@ def test_known_values(shift_px: tuple[float, ...], axis: str, sign: int, reducti
 
 
 def test_one_bright_pixel_lands_where_its_band_says() -> None:
-    """Band 2 of 3, displaced by 1.25 pixels to the right; and to the left of the last band's place with sign -1."""
+    """Band 2 of 3, shifted by 1.25 pixels to the right; and to the left of the last band's place with sign -1."""
     x = torch.zeros(1, 3, 2, 4, dtype=torch.float64)
     x[0, 1, 0, 1] = 8.0
     ones = torch.ones(2, 4, dtype=torch.float64)

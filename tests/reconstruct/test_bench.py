@@ -147,7 +147,7 @@ def test_a_simulated_capture(make_run: MakeRun, f_scene: MakeScene, tmp_path: Pa
     outcome = reconstruct(run, *_record(run, scene, tmp_path))
     record = outcome.value
     json.dumps(record, allow_nan=False)
-    # Referred to the brightest pixel of the light map, whose own noise is 1 to 2 %.
+    # Referred to the brightest pixel of the illumination, whose own noise is 1 to 2 %.
     assert record["light_level"]["value"] == pytest.approx(scene.mean(), rel=0.03)
     assert list(outcome.images) == ["student", "lmmse", "tikhonov"]
     for name, entry in record["images"].items():
@@ -246,17 +246,17 @@ def test_a_bench_that_changed_since_is_refused_by_name(
     run, scene = make_run(patterns=120), f_scene(16)
     _, calibration = _record(run, scene, tmp_path)
     moved = _later(run, scene, tmp_path, "later", seed=1, faults=faults)
-    with pytest.raises(LimitError, match=f"failed its verification: held-back patterns: .*this resembles: {fault}"):
+    with pytest.raises(LimitError, match=f"failed its verification: held-out patterns: .*this resembles: {fault}"):
         reconstruct(run, moved, calibration)
     outcome = reconstruct(run, moved, calibration, accept_failed=True)
-    assert any(note.startswith("ACCEPTED although failed: held-back patterns") for note in outcome.remarks)
+    assert any(note.startswith("ACCEPTED although failed: held-out patterns") for note in outcome.remarks)
     assert any(check["fault"] == fault for check in outcome.value["checks"])
     same = reconstruct(run, _later(run, scene, tmp_path, "same", seed=1), calibration)
     assert not any("ACCEPTED" in note for note in same.remarks)
 
 
 def test_what_is_calibrated_is_undone(make_run: MakeRun, f_scene: MakeScene, tmp_path: Path) -> None:
-    """A mirrored, displaced bench with exchanged mirrors shows the F as upright as a good one."""
+    """A mirrored, shifted bench with exchanged mirrors shows the F as upright as a good one."""
     run, scene = make_run(patterns=200), f_scene(16)
     good = reconstruct(run, *_record(run, scene, tmp_path / "good"))
     faults = {"mirror": 1, "shift": 1, "inversion": 1}

@@ -96,7 +96,7 @@ def test_the_scatter_of_a_linear_student_is_the_analytic_one(small: Small) -> No
     assert float(np.mean(found / wanted)) == pytest.approx(1, abs=0.015)
 
 
-def test_a_displaced_code_scatters_the_readings_by_their_slope(small: Small) -> None:
+def test_a_shifted_code_scatters_the_readings_by_their_slope(small: Small) -> None:
     """Without noise: the derivative of the readings along rows and columns, times the standard error."""
     error_px, step = 1e-3, 1e-4
     slopes = []
@@ -237,11 +237,11 @@ def test_the_noise_scatters_the_cube_as_captures_made_again(bench: Bench, tmp_pa
     again = deviation_of(student_cubes(system, np.stack(scenes), encoder))
     (student,) = student_cubes(system, readings.y[None], encoder)
     draws = redrawn(readings.y, readings.variance, found.operator, student, found.pixel_uncertainty_px)
-    foretold = deviation_of(student_cubes(system, draws, encoder))
-    assert float(np.mean(foretold**2)) == pytest.approx(float(np.mean(again**2)), rel=0.15)
+    predicted = deviation_of(student_cubes(system, draws, encoder))
+    assert float(np.mean(predicted**2)) == pytest.approx(float(np.mean(again**2)), rel=0.15)
 
 
-def test_what_the_operator_does_not_foretell_scatters_the_cube(bench: Bench) -> None:
+def test_what_the_operator_does_not_predict_scatters_the_cube(bench: Bench) -> None:
     """The map holds the error of the operator, its place and the detector's noise; with the noise alone it is less."""
     outcome = reconstruct(bench.run, bench.capture, bench.calibration)
     student = outcome.images.student

@@ -1,4 +1,4 @@
-"""Residuals in time, and readings that were kept out: what they find, and what they cannot find."""
+"""Residuals in time, and held-out readings: what they find, and what they cannot find."""
 
 from dataclasses import replace
 

@@ -119,12 +119,20 @@ def test_a_decoder_of_another_student_is_left_alone(make_run: Callable[..., Any]
 def test_a_decoder_that_saw_a_capture_says_so(make_run: Callable[..., Any], folder: Path) -> None:
     run = make_run()
     step = StoredSelfSupervision(
-        capture="scene-7", kept=True, steps=20, held_back=8, residual_before=9.0, residual_after=7.0,
+        capture="scene-7", kept=True, steps=20, held_out=8, residual_before=9.0, residual_after=7.0,
         psnr_change=StoredMean(mean=0.01, standard_error=0.02),
     )  # fmt: skip
     write_fine_tuned(folder, other_decoder(run), record_for(run, folder).model_copy(update={"self_supervised": step}))
     _, remarks = load_decoder_for(run, folder)
     assert "to the readings of scene-7; the latter changed it by +0.010 ± 0.020 dB" in remarks[0]
+
+
+def test_held_out_readings_are_read_by_their_earlier_name() -> None:
+    step = {
+        "capture": "scene-7", "kept": True, "steps": 20, "held_back": 8, "residual_before": 9.0, "residual_after": 7.0,
+        "psnr_change": {"mean": 0.01, "standard_error": 0.02},
+    }  # fmt: skip
+    assert StoredSelfSupervision.model_validate(step).held_out == 8
 
 
 def change_calibration(folder: Path) -> None:
@@ -217,8 +225,8 @@ def test_one_coil_has_no_map_to_be_wrong() -> None:
     assert torch.allclose(moved, torch.ones_like(moved))
 
 
-def test_masks_are_displaced_together_along_both_axes() -> None:
-    """On a ramp, a displacement adds itself to what every band is seen with."""
+def test_masks_are_shifted_together_along_both_axes() -> None:
+    """On a ramp, a shift adds itself to what every band is seen with."""
     bands, error_px = 3, 0.2
     to_code = np.stack([np.array([[1.0, 0.0, 0.0], [0.0, 1.0, -k]]) for k in range(bands)])
     operator = CassiOperator(np.ones((bands, 12, 12), np.float32), to_code, np.ones(bands), (12, 14))

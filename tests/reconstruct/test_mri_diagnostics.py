@@ -144,8 +144,8 @@ def test_the_scatter_is_that_of_scans_made_again(run: MriRun, tmp_path: Path) ->
         scans.append(calibration.measurements(read_kspace(folder)))
     again = deviation_of(student_magnitudes(system, scans, run.design, calibration))
     told = redrawn(calibration.measurements(read_kspace(scan.capture)), calibration.noise_deviation)
-    foretold = deviation_of(student_magnitudes(system, told, run.design, calibration))
-    assert float(np.mean(foretold**2)) == pytest.approx(float(np.mean(again**2)), rel=0.1)
+    predicted = deviation_of(student_magnitudes(system, told, run.design, calibration))
+    assert float(np.mean(predicted**2)) == pytest.approx(float(np.mean(again**2)), rel=0.1)
 
 
 def test_the_draws_depend_on_the_seed_alone() -> None:

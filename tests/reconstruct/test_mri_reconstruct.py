@@ -27,6 +27,7 @@ from cidesign.modalities.mri.bench import MriBench
 from cidesign.modalities.mri.data.phantoms import coil_maps, phantom_slices
 from cidesign.modalities.mri.fixed_designs import variable_density_lines
 from cidesign.modalities.mri.reconstruct import line_sets
+from cidesign.modalities.mri.record import MriRecord
 from cidesign.modalities.mri.run import MriRun
 from cidesign.modalities.mri.solve import (
     batch,
@@ -39,6 +40,7 @@ from cidesign.modalities.mri.solve import (
 )
 from cidesign.models.optics import optics_for
 from cidesign.pattern import Trajectory
+from cidesign.report.shown_record import shown_record
 from cidesign.runs import library_versions, write_record
 
 DATA = Path(__file__).parents[2].parent / "shared" / "data"
@@ -290,10 +292,23 @@ def test_corrected_faults_cost_little(run: MriRun, tmp_path: Path) -> None:
     assert sum("ACCEPTED although failed" in note for note in ignored["notes"]) >= 4
 
 
-def test_lines_kept_out_are_scored(run: MriRun, tmp_path: Path) -> None:
+def test_held_out_lines_are_scored(run: MriRun, tmp_path: Path) -> None:
     value = chain(run, tmp_path, coils=4)
-    assert value["held_back"]["unexplained"] < 0.25
-    assert chain(run, tmp_path / "one")["held_back"]["unexplained"] is None
+    assert value["held_out"]["relative_residual"] < 0.25
+    assert chain(run, tmp_path / "one")["held_out"]["relative_residual"] is None
+
+
+def test_held_out_lines_are_read_by_their_earlier_name(run: MriRun, tmp_path: Path) -> None:
+    value = chain(run, tmp_path, coils=4)
+    file = tmp_path / "images" / "reconstruction.json"
+    record = json.loads(file.read_text())
+    held = record.pop("held_out")
+    record["held_back"] = {"unexplained": held["relative_residual"], "meaning": held["meaning"]}
+    file.write_text(json.dumps(record))
+    shown = shown_record(file.parent).held_out
+    assert shown is not None
+    assert shown.relative_residual == value["held_out"]["relative_residual"]
+    assert MriRecord.model_validate(record).held_out.relative_residual == shown.relative_residual
 
 
 def test_a_phantom_is_given_with_its_drawing(run: MriRun, tmp_path: Path) -> None:

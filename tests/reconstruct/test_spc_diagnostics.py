@@ -35,7 +35,7 @@ PERIOD_US = 235.0
 def _record(
     run: SinglePixelRun, scene: NDArray[np.float64], folder: Path, faults: dict[FaultName, float] | None = None
 ) -> tuple[Path, Path]:
-    """A capture with its cards, and its calibration."""
+    """A capture with its calibration targets, and its calibration."""
     bench = bench_settings(
         dark_counts=200.0, gain=None, photoelectrons_per_frame=1e7, read_noise_counts=2.0,
         read_noise_photoelectrons=0.0, adc_bits=16, seed=0, scene="F", faults=faults or {},

@@ -139,7 +139,7 @@ def _drawn(
 
 
 def _uneven(errors: tuple[float, float, float] = (0.0, 0.0, 0.0)) -> SpcOperator:
-    """A turned and displaced operator under uneven light."""
+    """A turned and shifted operator under uneven light."""
     light = 1 + 0.2 * np.linspace(-1, 1, SIDE)[:, None] * np.ones((1, SIDE))
     return SpcOperator(Placement(7.0, 0.37, -0.63), -1, light / light.mean(), *errors, True)
 
@@ -165,7 +165,7 @@ def test_each_error_scatters_the_measurements_as_it_must() -> None:
     slopes = []
     for down, right in ((1e-3, 0.0), (0.0, 1e-3)):
         operator = _uneven()
-        other = SpcOperator(Placement(7.0, 0.37 + down, -0.63 + right), -1, operator.light_map, 0.0, 0.0, 0.0, True)
+        other = SpcOperator(Placement(7.0, 0.37 + down, -0.63 + right), -1, operator.illumination, 0.0, 0.0, 0.0, True)
         scale = other.peak_over_mean / operator.peak_over_mean
         signed = other.signed(moved.design)[moved.measurements.kept].reshape(COUNT - 2, -1)
         slopes.append(scale * (signed @ scene.ravel()) / SIDE - moved.measurements.y)

@@ -23,10 +23,10 @@ from cidesign.report.run_report import write_report
 from cidesign.runs import Run
 
 QUICK = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-PASSED = Check(name="held-back", status="passed", text="as <foretold>", value=0.01, limit=0.05, unit="of the signal")
+PASSED = Check(name="held-out", status="passed", text="as <predicted>", value=0.01, limit=0.05, unit="of the signal")
 MIRROR = Check(name="orientation", status="corrected", text="left and right exchanged", fault="mirror")
 WARNING = Check(name="age", status="warning", text="calibrated 3 days before", value=3.0, limit=1.0, unit="days")
-FAILED = Check(name="white target", status="failed", text="not as foretold", value=0.4, limit=0.25, fault="wrong-step")
+FAILED = Check(name="white target", status="failed", text="not as predicted", value=0.4, limit=0.25, fault="wrong-step")
 UNSEEN = Check(name="phantom", status="not checked", text="none was captured")
 
 
@@ -39,7 +39,7 @@ def _picture(shade: int) -> bytes:
 def _folder(path: Path, checks: list[Check], score: float | None = 0.012, **changes: Any) -> Path:
     """A calibration folder with two known pictures and an unknown one."""
     path.mkdir(exist_ok=True)
-    save_npz(path / "arrays.npz", {"light_map": np.ones((2, 2))})
+    save_npz(path / "arrays.npz", {"illumination": np.ones((2, 2))})
     record = {
         "schema_version": 2, "kind": "calibration", "modality": "single-pixel", "cidesign_version": "0.1",
         "created_utc": "2026-03-02", "capture": "bench/<b>cap", "capture_utc": "2026-03-01", "design_digest": "d1",
@@ -75,7 +75,7 @@ def test_a_passed_calibration(tmp_path: Path) -> None:
     text = _text(folder)
     assert "Found and allowed for: mirror." in text
     assert "Warnings: age; see the table." in text
-    assert "kept out of the fit: 0.012 (misfit on the card)" in text
+    assert "held-out data: 0.012 (misfit on the card)" in text
     assert "<td>dark level / counts</td><td>200 ± 0.25</td>" in text
     assert "<td>operator: rotation deg</td><td>-3.25</td>" in text
     assert "<td>excluded coils</td><td>1, 4</td>" in text
@@ -84,10 +84,10 @@ def test_a_passed_calibration(tmp_path: Path) -> None:
     assert "yes; faults put into the bench: mirror" in text
     assert "dial &lt;3&gt;" in text
     assert "mind &lt;the&gt; lamp" in text
-    assert "as &lt;foretold&gt;" in text
+    assert "as &lt;predicted&gt;" in text
     assert "design of another run" not in text
     # What needs attention stands first.
-    assert text.index("calibrated 3 days") < text.index("exchanged") < text.index("foretold") < text.index("none was")
+    assert text.index("calibrated 3 days") < text.index("exchanged") < text.index("predicted") < text.index("none was")
 
 
 def test_a_failed_calibration_says_so_first(tmp_path: Path) -> None:

@@ -86,11 +86,11 @@ def fit_dispersion(
 
 def dispersion_checks(fit: DispersionFit, layout: Layout) -> list[Check]:
     """Fit, check line, bands beyond the lines, direction and step against the profile."""
-    return [_fit_check(fit), _held_back(fit), _extrapolation(fit, layout), *_against_profile(fit, layout)]
+    return [_fit_check(fit), _held_out(fit), _extrapolation(fit, layout), *_against_profile(fit, layout)]
 
 
 def shift_px(fit: DispersionFit, layout: Layout) -> Array:
-    """The fitted displacement of every band along the axis, (L,), 0 for the band that the profile displaces least."""
+    """The fitted shift of every band along the axis, (L,), 0 for the band that the profile shifts least."""
     along = fit.at(layout.wavelengths_nm)[:, layout.axis]
     return np.asarray(along - along[int(layout.shift_px.argmin())])
 
@@ -114,12 +114,12 @@ def _fit_check(fit: DispersionFit) -> Check:
     )
 
 
-def _held_back(fit: DispersionFit) -> Check:
+def _held_out(fit: DispersionFit) -> Check:
     status = _graded(fit.checked_px, WARN_RESIDUAL_PX, MAX_RESIDUAL_PX)
     return Check(
         name="wavelengths",
         status=status,
-        text=f"by {fit.checked_by}: {fit.checked_nm:g} nm is foretold to {fit.checked_px:.3f} code pixels"
+        text=f"by {fit.checked_by}: {fit.checked_nm:g} nm is predicted to within {fit.checked_px:.3f} code pixels"
         + ("" if status == "passed" else "; the wavelengths of the lines do not fit each other"),
         value=fit.checked_px,
         limit=WARN_RESIDUAL_PX if status == "warning" else MAX_RESIDUAL_PX,

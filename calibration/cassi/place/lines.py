@@ -11,7 +11,7 @@ from cidesign.calibration.cassi.capture import CassiCapture
 from cidesign.calibration.cassi.detector import Detector, dark_of
 from cidesign.calibration.cassi.optics import Array, affine, inverted, turn_scale
 from cidesign.calibration.cassi.place.orient import Found, find_orientation, locate
-from cidesign.calibration.cassi.place.register import LineFit, fit_line, patch_displacements
+from cidesign.calibration.cassi.place.register import LineFit, fit_line, patch_shifts
 from cidesign.errors import FileError
 from cidesign.pattern import ApertureMask
 
@@ -25,7 +25,7 @@ class FittedLines:
 
     `seen` (H, W): the drawn mask, turned as it is captured; `centres` (n, 2): where its centre lies on the detector;
     `linear` (2, 2): from the detector to the code, the mean of all lines; `patches_px` (m, 2): how far parts of the
-    code lie from the fits; `check_centre` belongs to the line that was held back.
+    code lie from the fits; `check_centre` belongs to the line that was held out.
     """
 
     lines_nm: Array
@@ -68,7 +68,7 @@ def fit_lines(capture: CassiCapture, detector: Detector, design: ApertureMask) -
     code_centre = (np.array(seen.shape) - 1) / 2
     centres = np.stack([_point(inverted(fit.to_code), code_centre) for fit in fits])
     patches = [
-        patch_displacements(image, detector.usable, binning, seen, fit) for image, fit in zip(images, fits, strict=True)
+        patch_shifts(image, detector.usable, binning, seen, fit) for image, fit in zip(images, fits, strict=True)
     ]
     check_centre = None
     if "check_line" in capture.arrays:

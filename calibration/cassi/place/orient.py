@@ -1,4 +1,4 @@
-"""Which way round a captured mask is, whether clear and opaque are exchanged, and roughly where it lies."""
+"""The orientation of a captured mask, whether clear and opaque are exchanged, and roughly where it lies."""
 
 import math
 from dataclasses import dataclass

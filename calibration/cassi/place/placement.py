@@ -17,22 +17,22 @@ CORRELATION_MARGIN = 0.2
 MIN_EXPLAINED = 0.6
 MAX_MEDIAN_PX, MIN_INLIERS, INLIER_PX = 0.15, 0.7, 0.3
 ROTATION_DEG = 0.2
-DISPLACEMENT_PX = 0.4
+OFFSET_PX = 0.4
 SCALE_PERCENT = 1.0
 EDGE_SHARE_OF_PIXEL = 0.15
 
 
 @dataclass(frozen=True)
 class Placement:
-    """`rotation_deg` clockwise; `scale` of the code's image against the nominal one; `displaced_px` (along, across)
+    """`rotation_deg` clockwise; `scale` of the code's image against the nominal one; `offset_px` (along, across)
     from where the code should lie, None where nobody said where; `edge_um`: how far openings reach beyond the drawn
-    edges; `median_px`, `inliers`: of the displacements of parts of the code from the fits.
+    edges; `median_px`, `inliers`: of the shifts of parts of the code from the fits.
     """
 
     turn: Turn
     rotation_deg: float
     scale: float
-    displaced_px: tuple[float, float] | None
+    offset_px: tuple[float, float] | None
     edge_um: float
     median_px: float
     inliers: float
@@ -48,17 +48,17 @@ def placement_of(
     """Read it off the fitted lines."""
     forward = np.linalg.inv(lines.linear)
     rotation = math.degrees(math.atan2(forward[0, 1] - forward[1, 0], forward[0, 0] + forward[1, 1]))
-    displaced = None
+    offset = None
     if code_origin_px is not None:
         least = layout.wavelengths_nm[[int(layout.shift_px.argmin())]]
         apart = dispersion.at(least)[0] - (np.array(code_origin_px) + layout.centre)
-        displaced = (float(apart @ layout.along), float(apart @ layout.across))
+        offset = (float(apart @ layout.along), float(apart @ layout.across))
     lengths = np.hypot(*lines.patches_px.T) if len(lines.patches_px) else np.array([np.inf])
     return Placement(
         turn=lines.found.turn,
         rotation_deg=rotation,
         scale=float(abs(np.linalg.det(forward)) ** 0.5),
-        displaced_px=displaced,
+        offset_px=offset,
         edge_um=float(np.mean([fit.edge_px for fit in lines.fits])) * pitch_um,
         median_px=float(np.median(lengths)),
         inliers=float(np.mean(lengths < INLIER_PX)),
@@ -73,7 +73,7 @@ def placement_checks(placement: Placement, lines: FittedLines, design: ApertureM
         _polarity_check(placement.turn),
         _registration_check(placement, lines),
         _rotation_check(placement.rotation_deg),
-        _position_check(placement.displaced_px),
+        _position_check(placement.offset_px),
         _scale_check(placement.scale),
         _edge_check(placement, lines, design),
     ]
@@ -151,19 +151,19 @@ def _rotation_check(degrees: float) -> Check:
     )
 
 
-def _position_check(displaced: tuple[float, float] | None) -> Check:
-    if displaced is None:
+def _position_check(offset: tuple[float, float] | None) -> Check:
+    if offset is None:
         text = "the capture does not say where the code should lie (code_origin_px)"
         return Check(name="position", status="not checked", text=text)
-    worst = max(displaced, key=abs)
-    off = abs(worst) > DISPLACEMENT_PX
+    worst = max(offset, key=abs)
+    off = abs(worst) > OFFSET_PX
     return Check(
         name="position",
         status="corrected" if off else "passed",
-        text=f"displaced by {displaced[0]:+.3f} code pixels along the dispersion and {displaced[1]:+.3f} across it"
+        text=f"shifted by {offset[0]:+.3f} code pixels along the dispersion and {offset[1]:+.3f} across it"
         + ("; allowed for" if off else ""),
         value=worst,
-        limit=DISPLACEMENT_PX,
+        limit=OFFSET_PX,
         unit="code pixels",
         fault="shift" if off else None,
     )

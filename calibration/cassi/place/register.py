@@ -1,8 +1,8 @@
 """Where every code pixel lies in the light of each narrow line: an affine fit of the drawn mask to its image.
 
-The image is compared with the drawn mask, blurred as the optics blur it, and all of displacement, rotation, scale,
+The image is compared with the drawn mask, blurred as the optics blur it, and all of shift, rotation, scale,
 shear, blur, contrast and offset are fitted at once by least squares with weights for outliers (Huber): first on the
-middle of the code, then on windows of twice the side each, so that what is fitted inside foretells what is outside.
+middle of the code, then on windows of twice the side each, so that what is fitted inside predicts what is outside.
 """
 
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ SMALLEST_PATCH_PX, LARGEST_PATCH_PX = 12, 64
 class LineFit:
     """`to_code` (2, 3): from (row, column, 1) on the detector to the code, both in code pixels.
 
-    `error_px`: standard error of the displacement; `blur_px`: the Gaussian that fits, with the raw pixel's own width in
+    `error_px`: standard error of the shift; `blur_px`: the Gaussian that fits, with the raw pixel's own width in
     it; `clear`, `opaque`: levels of the image behind clear and opaque parts; `edge_px`: how far each edge of an opening
     lies outside the drawn one; `explained`: share of the image's variance.
     """
@@ -117,7 +117,7 @@ def _fit_window(
         data = image[inside]
         level = np.stack([value, np.ones_like(value)], axis=1)
         clear_part, opaque = np.linalg.lstsq(level, data, rcond=None)[0]
-        # Places are counted from the middle of the window, so that displacement and rotation do not mix.
+        # Places are counted from the middle of the window, so that shift and rotation do not mix.
         middle = np.array([rows[inside].mean(), columns[inside].mean()])
         r, c = rows[inside] - middle[0], columns[inside] - middle[1]
         moves = [down, right, down * r, down * c, right * r, right * c, spread, rim]
@@ -151,7 +151,7 @@ def _huber(residual: Array) -> Array:
     return weight
 
 
-def patch_displacements(image: Array, usable: NDArray[np.bool_], binning: int, seen: Array, fit: LineFit) -> Array:
+def patch_shifts(image: Array, usable: NDArray[np.bool_], binning: int, seen: Array, fit: LineFit) -> Array:
     """How far each patch of the code lies from where the fit puts it, (n, 2) in code pixels.
 
     One step of least squares in each patch; patches with little structure are left out.

@@ -7,8 +7,8 @@ inverse square of the spatial frequency (Field, J. Opt. Soc. Am. A 4, 2379 (1987
 
 with the contrast of the scene and the ratio lambda of noise to signal set to what explains y best.  It is the sum of
 the log probabilities of each reading given those before it (Dawid, J. R. Stat. Soc. A 147, 278 (1984)): readings that
-are kept out and predicted, each in its turn, whatever their unit.  Patterns that are mirrored, turned or displaced
-alike show a mirrored, turned or displaced scene, whose evidence is the same.
+are held out and predicted, each in its turn, whatever their unit.  Patterns that are mirrored, turned or shifted
+alike show a mirrored, turned or shifted scene, whose evidence is the same.
 """
 
 from dataclasses import dataclass

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cidesign.calibration.single_pixel.readings.order_evidence import Indices, OrderModel, Vector
-from cidesign.calibration.single_pixel.readings.triggers import displaced_words
+from cidesign.calibration.single_pixel.readings.triggers import shift_words
 
 # What readings say of their order: as recorded; another one that is known; no better than random ones; nothing.
 OrderVerdict = Literal["right", "other", "random", "unknown"]
@@ -58,7 +58,7 @@ class OrderFinding:
 
     `lead`: evidence of the order as recorded above that of random ones, in their standard deviations; `other`: the
     order that explains the readings better, and `gain`, by how much the logarithm of its evidence is higher (where
-    `verdict` is not "other", the best of those that were tried).  `clear`: all other displacements are worse still.
+    `verdict` is not "other", the best of those that were tried).  `clear`: all other shifts are worse still.
     """
 
     verdict: OrderVerdict
@@ -130,12 +130,12 @@ def judge_order(sequence: Sequence) -> OrderFinding:
     return OrderFinding("unknown", lead, *whole)
 
 
-def best_displacement(sequence: Sequence) -> OrderFinding:
-    """The displacement of the whole record that explains the readings best, where it is known that there is one."""
+def best_shift(sequence: Sequence) -> OrderFinding:
+    """The shift of the whole record that explains the readings best, where it is known that there is one."""
     if sequence.there.sum() < FEWEST_READINGS or sequence.values.size > MOST_READINGS:
         return OrderFinding("unknown", 0.0)
-    start = displaced(sequence, 0)
-    best, _ = _best(sequence, start, displacements(sequence))
+    start = shifted(sequence, 0)
+    best, _ = _best(sequence, start, shifts(sequence))
     if sequence.gain(best, start) <= 0:
         best = start
     lead = _lead(sequence, best)
@@ -145,26 +145,26 @@ def best_displacement(sequence: Sequence) -> OrderFinding:
 
 def recorded(sequence: Sequence) -> Order:
     """Each reading in its place."""
-    return displaced(sequence, 0)
+    return shifted(sequence, 0)
 
 
-def displaced(sequence: Sequence, moved: int) -> Order:
+def shifted(sequence: Sequence, moved: int) -> Order:
     """All readings moved to later rows (negative: earlier); those that fall off the ends belong to none."""
     rows = np.arange(sequence.values.size) + moved
     rows[(rows < 0) | (rows >= sequence.rows)] = -1
-    return Order(rows, displaced_words(-moved * (2 if sequence.paired else 1)), moved)
+    return Order(rows, shift_words(-moved * (2 if sequence.paired else 1)), moved)
 
 
-def displacements(sequence: Sequence) -> list[Order]:
+def shifts(sequence: Sequence) -> list[Order]:
     """Records that begin late or early, none of them as recorded."""
     farthest = min(FARTHEST, sequence.rows // 2)
-    return [displaced(sequence, moved) for moved in range(-farthest, farthest + 1) if moved]
+    return [shifted(sequence, moved) for moved in range(-farthest, farthest + 1) if moved]
 
 
 def whole_orders(sequence: Sequence) -> list[Order]:
     """All orders that move the whole record."""
     count, rows = sequence.values.size, np.arange(sequence.values.size)
-    found = displacements(sequence)
+    found = shifts(sequence)
     if count != sequence.rows:
         return found
     found.append(Order(rows[::-1].copy(), "the record is reversed, with each pair as it was"))
@@ -193,10 +193,10 @@ def _best(sequence: Sequence, given: Order, orders: Iterable[Order]) -> tuple[Or
 
 
 def _clear(sequence: Sequence, best: Order) -> bool:
-    """Whether a displacement of the whole record is clearly better than every other one."""
+    """Whether a shift of the whole record is clearly better than every other one."""
     if best.moved is None:
         return False
-    others = [displaced(sequence, 0), *displacements(sequence)]
+    others = [shifted(sequence, 0), *shifts(sequence)]
     return all(sequence.gain(best, other) > OTHER_EVIDENCE for other in others if other.moved != best.moved)
 
 

@@ -31,10 +31,10 @@ EQUAL_CHI_SQUARE = 25.0
 MOST_AMBIGUOUS_PAIRS, MOST_AMBIGUOUS_PART = 4, 0.05
 # Two events with fewer pairs between them could be two others elsewhere whose pairs happen to fit.
 LEAST_APART = 6
-# With fewer pairs a displaced one cannot be told from a lamp curve.
+# With fewer pairs a shifted one cannot be told from a lamp curve.
 FEWEST_PAIRS = 16
 # Sums of m pairs moved by one reading scatter less than those as recorded by this factor or more, where the record is
-# displaced; in a sound record they scatter more, and by chance less by a factor exp(5 sqrt(4 / m)) never.
+# shifted; in a sound record they scatter more, and by chance less by a factor exp(5 sqrt(4 / m)) never.
 CHANCE_DEVIATIONS = 5.0
 # A pair of less than this part of the others' light shows no pattern: the detector ran while nothing was shown.
 LEAST_LIGHT = 0.2
@@ -56,7 +56,7 @@ class TriggerEvent:
 
 
 @dataclass(frozen=True)
-class Displacement:
+class RecordShift:
     """A record that begins `early` readings too early (negative: late); `left_out` pairs have no reading."""
 
     early: int
@@ -65,10 +65,10 @@ class Displacement:
     @property
     def words(self) -> str:
         """What happened, for people."""
-        return displaced_words(self.early)
+        return shift_words(self.early)
 
 
-def displaced_words(early: int) -> str:
+def shift_words(early: int) -> str:
     """A record that begins `early` readings too early (negative: late), for people."""
     count = abs(early)
     number = "one reading" if count == 1 else f"{count} readings"
@@ -162,7 +162,7 @@ def moved(stream: Vector, early: int, time_us: Vector | None, noise_counts2: flo
     fits = _fitted(sums, _lamp_basis(pairs, time_us))[1] <= SUSPICIOUS_RATIO**2 * 2 * noise_counts2
     if pairs >= FEWEST_PAIRS and not fits:
         raise FileError(
-            f"{where}: {displaced_words(early)}, and the sums of the pairs do not fit even so: more triggers were lost "
+            f"{where}: {shift_words(early)}, and the sums of the pairs do not fit even so: more triggers were lost "
             "or doubled, or the scene or the lamp changed; check trigger level and cable, and record again",
             fault="lost-trigger",
         )

@@ -27,7 +27,7 @@ if TYPE_CHECKING:  # torch loads only where something is trained or measured
 
 
 class Cassi(Modality):
-    """One binary mask, through which all bands are seen, each displaced."""
+    """One binary mask, through which all bands are seen, each shifted."""
 
     name = "cassi"
     settings_type, profile_type, design_type = CassiSettings, ApertureProfile, ApertureMask

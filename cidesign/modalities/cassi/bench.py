@@ -139,7 +139,7 @@ def _bench_table(record: "CassiCaptureRecord", size: tuple[int, int]) -> str:
         raise ValueError("a simulated capture records its bench")
     rows = [
         ("detector", f"{size[0] * binning} x {size[1] * binning} pixels, {binning} x {binning} to a code pixel"),
-        ("bands", f"{len(bench.shift_px)}, displaced {bench.shift_px[0]:.2f} to {bench.shift_px[-1]:.2f} code pixels"),
+        ("bands", f"{len(bench.shift_px)}, shifted {bench.shift_px[0]:.2f} to {bench.shift_px[-1]:.2f} code pixels"),
         ("lines", f"{', '.join(f'{nm:g}' for nm in record.line_nm)} nm; to check with: {record.check_line_nm:g} nm"),
         ("light", f"{bench.photoelectrons_full_scale:g} photoelectrons in a pixel of full white"),
         ("gain", f"{bench.gain_counts_per_photoelectron:.4g} counts per photoelectron"),

@@ -24,7 +24,7 @@ MAPS = {
     "uncertainty": (
         "student: scatter",
         "How much the student's cube would vary, root mean square over the bands, were the scene captured again: noise "
-        "of the detector, the part of the light that the operator does not foretell, and the place of the code, from "
+        "of the detector, the part of the light that the operator does not predict, and the place of the code, from "
         f"{DRAWS} draws. It does not hold how one detector image leaves the bands open, so the error is larger",
     ),
 }
@@ -42,15 +42,15 @@ def redrawn(
     y: Plane, variance: Plane, operator: CassiOperator, cube: Image, uncertainty_px: float, draws: int = DRAWS
 ) -> Plane:
     """Readings (D, h, w) as they could have come out: y (h, w) with fresh noise of `variance` (h, w), and the code
-    displaced.
+    shifted.
 
     The code lies off its calibrated place by a normal deviate of `uncertainty_px` along rows and columns, the same in
     all bands, which changes the light of the `cube` (L, H, W); who decodes the readings is told the calibrated place.
     """
-    foretold, drawn = operator.predict(cube), []
+    predicted, drawn = operator.predict(cube), []
     for rng in generators(draws, SEED):
         moved = operator.to_code + np.pad(uncertainty_px * rng.standard_normal(2)[:, None], ((0, 0), (2, 0)))
-        change = replace(operator, to_code=moved).predict(cube) - foretold
+        change = replace(operator, to_code=moved).predict(cube) - predicted
         drawn.append(y + change + np.sqrt(variance) * rng.standard_normal(y.shape))
     return np.stack(drawn)
 
@@ -80,7 +80,7 @@ def diagnose(
         f"the student and GAP-TV differ by {apart.rms:.3f} (root mean square over all bands; 1 is white), most at "
         f"{nm:g} nm in row {row}, column {column} (counted from 0), by {apart.largest:+.3f}: one of them fills "
         "in there what the detector image does not tell; treat it with care",
-        f"uncertainty: noise, the light that the operator does not foretell and the place of the code make the "
+        f"uncertainty: noise, the light that the operator does not predict and the place of the code make the "
         f"student's cube scatter by {rms:.4f} (root mean square, {DRAWS} draws). This does not hold how one detector "
         f"image leaves the bands open, so the error is larger{known}",
     ]

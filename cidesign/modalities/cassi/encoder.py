@@ -1,4 +1,4 @@
-"""SD-CASSI: a coded aperture, then a prism or grating that displaces each band, then one detector."""
+"""SD-CASSI: a coded aperture, then a prism or grating that shifts each band, then one detector."""
 
 import math
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ from cidesign.physics.straight_through import limited
 class Dispersion:
     """Where each band of the masked scene lands on the detector.
 
-    Band k is displaced by sign * shift_px[k] code pixels along `axis`, with shift_px >= 0, float; a fraction f is a
+    Band k is shifted by sign * shift_px[k] code pixels along `axis`, with shift_px >= 0, float; a fraction f is a
     linear interpolation between two pixels.  The detector has ceil(max shift) pixels more than the mask along
     the axis; with sign -1, band 0 lies at its far end.  `reduction` adds the bands or takes their mean, and
     `gain` multiplies the result: y = gain * sum_k shear_k(mask * x_k) (/ L for the mean).

@@ -20,7 +20,7 @@ MASK_ERROR = 0.02
 
 @dataclass(frozen=True)
 class CassiFamily:
-    """Measured masks in their calibrated place; draws displace them all and change each code pixel's light."""
+    """Measured masks in their calibrated place; draws shift them all and change each code pixel's light."""
 
     operator: CassiOperator
     error_px: float
@@ -39,7 +39,7 @@ class CassiFamily:
         return 1.0
 
     def draw(self, rng: np.random.Generator) -> Drawn:
-        """A displacement along both axes, and independent relative errors of the code's pixels."""
+        """A shift along both axes, and independent relative errors of the code's pixels."""
         to_code = self.operator.to_code.copy()
         to_code[:, :, 2] += rng.normal(scale=self.error_px, size=2)
         errors = 1 + MASK_ERROR * rng.normal(size=self.operator.masks.shape[1:])

@@ -148,7 +148,7 @@ def _record(scene: CassiScene, bands_nm: list[float], ratio: float) -> dict[str,
 def fit_check(residuals: dict[str, CubeResidual], operator_error: float | None, white: bool) -> Check:
     """Whether a cube that is like the training's explains the readings to the noise and the error of the operator.
 
-    `operator_error`: the part of the readings that the operator does not foretell, None where no white target told it;
+    `operator_error`: the part of the readings that the operator does not predict, None where no white target told it;
     `white`: whether this capture's white target was looked at, so that a misfit is only one of the scene.
     """
     if operator_error is None:

@@ -87,7 +87,7 @@ def _measures(run: CassiRun, shown: Shown) -> Section:
     )
     caption = (
         "Left: the first scene in false colour. Right: what the detector sees of it through the mask, with noise. The "
-        "bars show which detector pixels each band reaches: every band is the masked scene, displaced."
+        "bars show which detector pixels each band reaches: every band is the masked scene, shifted."
     )
     return Section("What the detector sees", [html.facts(rows), Figure("detector", picture, caption)])
 

@@ -56,7 +56,7 @@ def designed_operator(
 ) -> CassiOperator:
     """The operator as it was designed: the drawn mask straight in its place, bands that are all equally bright.
 
-    `size` (h, w) of the detector in code pixels, `origin_px` where code pixel (0, 0) should lie in the least displaced
+    `size` (h, w) of the detector in code pixels, `origin_px` where code pixel (0, 0) should lie in the least shifted
     band.  What a student is told that knows of no calibration.
     """
     spectrograph = profile.spectrograph

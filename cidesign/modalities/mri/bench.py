@@ -250,7 +250,7 @@ def _estimates(stored: StoredKspaceCalibration) -> list[Row]:
             _or_none(record.phantom_echo_samples),
             "samples (with the coils' own linear phase)",
         ),
-        "moved": Row("displacement", f"{record.displacement_px:+.3f}", "pixels along phase encoding, moved back"),
+        "moved": Row("shift", f"{record.shift_px:+.3f}", "pixels along phase encoding, moved back"),
         "drift": Row("phase drift", f"{_drift_degrees(stored):+.1f}", "degrees over a scan of all lines, removed"),
         "centre": Row("centre of k-space", f"{record.offset_lines:+d}", "lines from the middle one, moved back"),
         "scale": Row("scale", f"{record.scale:.5g}", "units of the training images for one of the file"),

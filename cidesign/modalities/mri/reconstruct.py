@@ -136,7 +136,7 @@ def _record(scene: KspaceScene, use: Use, of_what: str) -> dict[str, Any]:
         "coils": raw.coils,
         "orientation": vars(stored.calibration.orientation),
         "verification": {"calibration": stored.verification, "capture": checked},
-        "held_back": {"unexplained": checked.score, "meaning": checked.score_meaning},
+        "held_out": {"relative_residual": checked.score, "meaning": checked.score_meaning},
     }
 
 

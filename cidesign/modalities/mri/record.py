@@ -1,6 +1,8 @@
 """What the records of MRI reconstructions add to those of all."""
 
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import AliasChoices, Field
 
 from cidesign.calibration.verify import Verification
 from cidesign.reconstruct.record import Count, Entry, Line, ReconstructionRecord
@@ -34,10 +36,12 @@ class OrientationEntry(Strict):
     flip_horizontal: bool
 
 
-class HeldBack(Strict):
+class HeldOut(Strict):
     """The relative residual of lines that were held out, None where none were."""
 
-    unexplained: Finite | None
+    relative_residual: Annotated[
+        Finite | None, Field(validation_alias=AliasChoices("relative_residual", "unexplained"))
+    ]
     meaning: Line
 
 
@@ -53,4 +57,4 @@ class MriRecord(ReconstructionRecord):
     coils: Count
     orientation: OrientationEntry
     images: list[LinesEntry]
-    held_back: HeldBack
+    held_out: Annotated[HeldOut, Field(validation_alias=AliasChoices("held_out", "held_back"))]

@@ -107,7 +107,7 @@ class SinglePixel(Modality):
         return {"condition_number": condition_number(matrix), "row_coherence": row_coherence(matrix)}
 
     def bench(self) -> Bench[Any, Any, Any, Any, Any, Any]:
-        """Dark and white frames, cards, scenes."""
+        """Dark and white frames, calibration targets, scenes."""
         from cidesign.modalities.single_pixel.bench import SinglePixelBench
 
         return SinglePixelBench()

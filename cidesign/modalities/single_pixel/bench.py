@@ -108,7 +108,7 @@ def _spas(run: SinglePixelRun, path: Path, settings: ReadSpas) -> "Reconstructio
 class SinglePixelBench(
     Bench[SinglePixelRun, Capture, SinglePixelCalibration, SimulateSinglePixel, CalibrateSinglePixel, ReadSinglePixel]
 ):
-    """Dark and white frames, cards, scenes."""
+    """Dark and white frames, calibration targets, scenes."""
 
     simulate_settings = SimulateSinglePixel
     calibrate_settings = CalibrateSinglePixel
@@ -138,7 +138,7 @@ class SinglePixelBench(
         seed: int,
         force: bool,
     ) -> Written:
-        """A capture of a scene, of both cards, and of dark and white frames, with the patterns of the run."""
+        """A capture of a scene, both calibration targets, dark and white frames, with the patterns of the run."""
         design, own, charge = run.design, run.settings, settings.photoelectrons
         bench = bench_settings(
             dark_counts=settings.dark_counts,
@@ -275,8 +275,8 @@ def _estimates(calibration: SinglePixelCalibration) -> list[Row]:
     if optics.fitted:
         entries |= {
             "turn": ("turn of the patterns", Estimate(place.rotation_deg, turn), "degrees clockwise"),
-            "down": ("displacement, down", Estimate(place.down_px, moved), "super-pixels"),
-            "right": ("displacement, right", Estimate(place.right_px, moved), "super-pixels"),
+            "down": ("shift, down", Estimate(place.down_px, moved), "super-pixels"),
+            "right": ("shift, right", Estimate(place.right_px, moved), "super-pixels"),
         }
     bench = calibration.record.simulated_bench
     truths = {} if bench is None else {key: f"{value:.6g}" for key, value in _truths(bench).items()}

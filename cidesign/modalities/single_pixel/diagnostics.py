@@ -13,7 +13,7 @@ from cidesign.modalities.single_pixel.residuals import HeldOut, Residuals
 from cidesign.reconstruct.outcome import NamedImage, NamedMap
 from cidesign.reconstruct.uncertainty import Image, error_over
 
-# Over this, the readings kept out are predicted worse than scenes unlike the training images explain.
+# Over this, the held-out readings are predicted worse than scenes unlike the training images explain.
 HELD_OUT_LIMIT = 9.0
 # Over this part of the error of wrong orders, the recorded order is no better; right ones gave 0.02 to 0.43, all
 # readings moved by one pattern 0.8 to 1.6.
@@ -45,11 +45,11 @@ HELD_OUT_MEANING = (
     "training images; error over variation: 0 perfect, 1 nothing known. error over wrong order: "
     "the error of the linear estimate over that with the readings moved by some patterns, near 1 where their order is "
     "wrong or the patterns say nothing of one another. All this finds a wrong order, a lost trigger and "
-    "patterns that were not shown; patterns that all lie mirrored, turned or displaced predict just as well"
+    "patterns that were not shown; patterns that all lie mirrored, turned or shifted predict just as well"
 )
 RESIDUALS_TEXT = (
     "Above: what the images leave of each reading, in units of its noise, in the order of display. Below: the errors "
-    "of readings that were kept from the images, in units of what is expected of the linear estimate. Both should "
+    "of held-out readings, in units of what is expected of the linear estimate. Both should "
     "scatter around 0 without structure; grey lines are patterns that were left out"
 )
 
@@ -189,7 +189,7 @@ def draw_residuals(images: list[NamedImage], found: dict[str, Residuals], maps: 
     axes[0].set(ylabel="residual / noise", title="what the images leave of the readings")
     axes[0].legend(fontsize=7, loc="upper right")
     if maps is not None:
-        axes[1].set(ylabel="error / expected", title="readings that were kept from the images")
+        axes[1].set(ylabel="error / expected", title="held-out readings")
     axes[-1].set_xlabel("pattern, in the order of display")
     target = io.BytesIO()
     figure.savefig(target, format="png")

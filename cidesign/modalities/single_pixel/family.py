@@ -65,7 +65,7 @@ class SinglePixelFamily:
 
 
 def single_pixel_family(design: PatternStack, calibration: SinglePixelCalibration, device: str) -> SinglePixelFamily:
-    """From dark and white frames (noise) and the cards (place and light of the patterns)."""
+    """From dark and white frames (noise) and the calibration targets (place and light of the patterns)."""
     calibration.require_fitting(design)
     optics = calibration.optics
     noise = calibrated_noise(calibration.response.with_peak(optics.peak_over_mean), design.encoding)

@@ -21,7 +21,7 @@ Decode = Callable[[Vector, NDArray[np.float32]], Image]
 
 DRAWS, SEED = 32, 0
 FEWEST = 4
-# One measurement in ten is kept from the image, each in its turn.
+# One measurement in ten is held out of the image, each in its turn.
 FOLDS = 10
 # A lost trigger moves readings by one pattern; more of them by more.
 MOVED = (1, 2, 3)
@@ -53,7 +53,7 @@ class Bench:
     def drawn(self, scene: Image, rng: np.random.Generator) -> tuple[Vector, float]:
         """Measurements (K,) and the light level of a known scene (n, n), as they could have come out.
 
-        Noise from its covariance; place of the patterns, light map and scale from their standard errors, while
+        Noise from its covariance; place of the patterns, illumination and scale from their standard errors, while
         whoever decodes is told the calibrated ones.
         """
         found, calibrated = self.measurements, self.operator
@@ -131,7 +131,7 @@ def lmmse_model(found: Measurements, prior: Prior) -> LinearModel:
 def held_out(found: Measurements, prior: Prior, linear: LinearModel, decode: Decode, used: int) -> dict[str, HeldOut]:
     """The errors of all measurements in the first `used` of `FOLDS` parts, each from an image made without its part.
 
-    The light level is kept from all of them, since the student does not get it.
+    The light level is held out of all of them, since the student does not get it.
     """
     count, side = found.y.size, found.signed.shape[-1]
     level = found.light_level.value

@@ -128,7 +128,7 @@ def _map_notes(maps: SpcMaps | None, measurements: Measurements) -> list[str]:
     count, side = measurements.signed.shape[:2]
     return [
         f"held-out readings and uncertainty are left out: with {count} patterns of {side} x {side} they take minutes, "
-        "or nothing can be kept from a single one"
+        "or a single one leaves nothing to hold out"
     ]
 
 

@@ -31,7 +31,7 @@ class ImageEntry(CutOff):
 
 
 class HeldOutEntry(Strict):
-    """Errors of one image on readings that were kept from it."""
+    """Errors of one image on held-out readings."""
 
     error_over_noise: NotNegative
     error_over_expected: NotNegative

@@ -1,4 +1,4 @@
-"""Does an image explain the readings, those that it was made of and those that were kept from it?"""
+"""Does an image explain the readings, those that it was made of and held-out ones?"""
 
 from dataclasses import dataclass
 
@@ -62,8 +62,8 @@ class HeldOut:
     `noise` (K,): their noise; `expected` (K,): how far the best linear estimate is off, noise included, for scenes
     with the statistics of the student's training images; `variation`: standard deviation of the readings.
     Unlike residuals, these errors cannot be fitted away.  They find readings in a wrong order, lost triggers and
-    patterns other than those shown; they do not find patterns that are all mirrored, turned or displaced alike, which
-    show a mirrored, turned or displaced scene just as well: a known card does.
+    patterns other than those shown; they do not find patterns that are all mirrored, turned or shifted alike, which
+    show a mirrored, turned or shifted scene just as well: a known card does.
     """
 
     error: Vector

@@ -92,7 +92,7 @@ def test_a_clean_bench_is_found_and_raises_nothing():
     assert calibration.flat[calibration.flat > 0].mean() == pytest.approx(1)
 
 
-def test_the_scene_is_foretold_with_its_noise():
+def test_the_scene_is_predicted_with_its_noise():
     capture, outcome = clean()
     calibration = outcome.calibration
     y, variance, valid = calibration.measurements(capture.scene)
@@ -217,11 +217,11 @@ def test_a_later_capture_of_the_same_bench_passes():
 def test_small_changes_across_the_dispersion_show_in_the_white_target():
     """The figures of the literature's test: 0.1 px shows, 0.25 px is refused."""
     _, outcome = clean()
-    unexplained = []
+    relative_residual = []
     for across in (0.0, 0.1, 0.25):
         checks = verify_against(outcome.calibration, captured({"shift": across} if across else {}, seed=3), MASK)
-        unexplained.append(next(check.value for check in checks if check.name == "white target"))
-    assert unexplained[0] < 0.05 < 0.08 < unexplained[1] < 0.15 < 0.2 < unexplained[2] < 0.35
+        relative_residual.append(next(check.value for check in checks if check.name == "white target"))
+    assert relative_residual[0] < 0.05 < 0.08 < relative_residual[1] < 0.15 < 0.2 < relative_residual[2] < 0.35
 
 
 def test_without_a_white_target_the_calibration_is_not_trusted():

@@ -73,6 +73,15 @@ def test_a_calibration_is_read_as_it_was_written(bench):
     assert stored.record.simulated_bench == capture.bench
 
 
+def test_the_place_is_read_by_its_earlier_name(bench, tmp_path):
+    folder = copied(bench, tmp_path, "calibration")
+    record = json.loads((folder / "calibration.json").read_text())
+    was = record["placement"].pop("offset_px")
+    assert len(was) == 2
+    edited(folder, placement={**record["placement"], "displaced_px": was})
+    assert read_cassi_calibration(folder).record.placement.offset_px == tuple(was)
+
+
 def test_the_pictures_are_there(bench):
     for name in ("mask.png", "dispersion.png", "white_target.png"):
         assert (bench[2] / "calibration" / name).read_bytes().startswith(b"\x89PNG")

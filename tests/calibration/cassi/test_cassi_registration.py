@@ -8,7 +8,7 @@ from cidesign.calibration.cassi.operator import CassiOperator
 from cidesign.calibration.cassi.optics import Layout, affine, cauchy_terms, enlarged, inverted, render, turn_scale
 from cidesign.calibration.cassi.place.dispersion import dispersion_checks, fit_dispersion, shift_px
 from cidesign.calibration.cassi.place.orient import Turn, find_orientation
-from cidesign.calibration.cassi.place.register import fit_line, patch_displacements
+from cidesign.calibration.cassi.place.register import fit_line, patch_shifts
 from cidesign.calibration.orientation import ORIENTATIONS, Orientation
 from cidesign.errors import FileError
 
@@ -21,9 +21,9 @@ LEVELS[2:12, 2:8] = 0
 LEVELS[3:11, 3] = LEVELS[3, 3:7] = LEVELS[6, 3:6] = 1
 
 
-def image_of(levels, degrees, displaced, scale=1.0, binning=2, psf_px=0.35):
+def image_of(levels, degrees, shifted, scale=1.0, binning=2, psf_px=0.35):
     """A raw image of a mask, and where (row, column, 1) of the code lies on it."""
-    matrix = affine(turn_scale(degrees, scale), CENTRE, MARGIN + CENTRE + np.array(displaced))
+    matrix = affine(turn_scale(degrees, scale), CENTRE, MARGIN + CENTRE + np.array(shifted))
     return render(enlarged(levels, 4), 4, matrix, SIZE, binning, psf_px), matrix
 
 
@@ -43,9 +43,9 @@ def test_every_orientation_and_polarity_is_told_apart(way: Orientation, inverted
 
 
 @pytest.mark.parametrize("binning", [1, 2, 3])
-@pytest.mark.parametrize(("degrees", "displaced", "scale"), [(0.0, (0.5, -0.5), 1.0), (-4.6, (-3.3, 5.8), 1.008)])
-def test_the_affine_fit_finds_every_corner_to_a_hundredth(binning, degrees, displaced, scale):
-    image, truth = image_of(LEVELS, degrees, displaced, scale, binning)
+@pytest.mark.parametrize(("degrees", "shifted", "scale"), [(0.0, (0.5, -0.5), 1.0), (-4.6, (-3.3, 5.8), 1.008)])
+def test_the_affine_fit_finds_every_corner_to_a_hundredth(binning, degrees, shifted, scale):
+    image, truth = image_of(LEVELS, degrees, shifted, scale, binning)
     usable = np.ones(image.shape, dtype=bool)
     usable[40, 40] = False
     image[40, 40] = 50.0  # a dead pixel must not draw the fit to itself
@@ -57,7 +57,7 @@ def test_the_affine_fit_finds_every_corner_to_a_hundredth(binning, degrees, disp
     assert fit.error_px < 0.01
     assert fit.clear == pytest.approx(1, abs=0.02)
     assert fit.opaque == pytest.approx(0, abs=0.02)
-    patches = patch_displacements(image, usable, binning, LEVELS.astype(float), fit)
+    patches = patch_shifts(image, usable, binning, LEVELS.astype(float), fit)
     assert len(patches) >= 4
     assert np.abs(patches).max() < 0.02
 
@@ -71,10 +71,10 @@ def test_patches_show_a_distortion_that_an_affine_fit_cannot_follow():
     usable = np.ones(image.shape, dtype=bool)
     start = inverted(affine(np.eye(2), CENTRE, MARGIN + CENTRE))
     fit = fit_line(image, usable, 2, LEVELS.astype(float), start)
-    assert np.hypot(*patch_displacements(image, usable, 2, LEVELS.astype(float), fit).T).max() > 0.2
+    assert np.hypot(*patch_shifts(image, usable, 2, LEVELS.astype(float), fit).T).max() > 0.2
 
 
-def test_levels_are_what_the_operator_needs_to_foretell_an_image():
+def test_levels_are_what_the_operator_needs_to_predict_an_image():
     to_code = inverted(affine(turn_scale(0.3, 1.001), CENTRE, MARGIN + CENTRE + np.array([0.4, -0.3])))
     levels = np.random.default_rng(3).random((SIDE, SIDE)).astype(np.float32)
     operator = CassiOperator(levels[None], to_code[None], np.ones(1), SIZE)
@@ -135,11 +135,11 @@ def test_a_line_with_a_wrong_wavelength_fails_and_is_named():
     assert check.limit == 0.3
 
 
-def test_a_line_held_back_that_is_missed_fails():
+def test_a_held_out_line_that_is_missed_fails():
     fit = fit_dispersion(LINES_NM, places(LINES_NM), (530.0, places(np.array([545.0]))[0]), 550.0)
     check = named(dispersion_checks(fit, LAYOUT))["wavelengths"]
     assert check.status == "failed"
-    assert "530 nm is foretold to 0.5" in check.text
+    assert "530 nm is predicted to within 0.5" in check.text
 
 
 def test_bands_beyond_the_outer_lines_are_refused():

@@ -43,7 +43,7 @@ def captured(
     step: int = STEP,
     noise: float = 0.01,
 ) -> np.ndarray:
-    """By the definition: every band of the masked scene, displaced by whole pixels."""
+    """By the definition: every band of the masked scene, shifted by whole pixels."""
     masked = mask * cube
     if axis == "rows":
         return captured(cube.transpose(0, 2, 1), np.swapaxes(mask, -1, -2), sign, "columns", step, noise).T
@@ -246,7 +246,7 @@ def test_a_mask_or_step_that_is_not_the_captures_is_named(tmp_path: Path, fields
     assert instrument_verification(calibration, y).verdict == "failed"
 
 
-def test_a_displaced_mask_is_named_with_the_way_back(tmp_path: Path) -> None:
+def test_a_shifted_mask_is_named_with_the_way_back(tmp_path: Path) -> None:
     y = captured(scene(1))
     framed = np.pad(y, ((5, 5), (0, 0)))
     check = checked(tmp_path, framed, origin_px=[7.0, 0.0])

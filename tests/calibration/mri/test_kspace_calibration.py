@@ -22,6 +22,7 @@ from cidesign.calibration.mri.record import (
 )
 from cidesign.calibration.mri.response import (
     TRAINING_LEVEL,
+    Corrections,
     KspaceCalibration,
     Orientation,
     calibrate_kspace,
@@ -256,6 +257,16 @@ def test_a_calibration_is_read_as_written(tmp_path: Path, image: NDArray[np.comp
     other = Trajectory(SIDE, SIDE, design().acquired, 24, "some", "1" * 64)
     with pytest.raises(FileError, match="profile 000000000000 was calibrated, the run is for profile 111111111111"):
         require_fitting_kspace(again, raw, other)
+
+
+def test_the_shift_is_read_by_its_earlier_name(tmp_path: Path, image: NDArray[np.complex64]) -> None:
+    raw = captured(tmp_path / "capture", image)
+    calibration = calibrate_kspace(raw, design(), Orientation(), corrections=Corrections(shift_px=1.25))
+    folder = stored(tmp_path / "cal", raw, calibration, design())
+    record = json.loads((folder / "calibration.json").read_text())
+    record["displacement_px"] = record.pop("shift_px")
+    (folder / "calibration.json").write_text(json.dumps(record))
+    assert read_kspace_calibration(folder).calibration.corrections.shift_px == 1.25
 
 
 @pytest.mark.parametrize(

@@ -236,14 +236,14 @@ def test_what_was_corrected_is_no_fault_afterwards(tmp_path: Path) -> None:
     assert raised(verify_stored(calibration, other, findings.phantom.echo_samples)) == {}
 
 
-def test_wrong_coil_maps_show_in_lines_kept_out(tmp_path: Path) -> None:
+def test_wrong_coil_maps_show_in_held_out_lines(tmp_path: Path) -> None:
     raw = scanned(tmp_path / "capture")
     calibration, verification = verified(raw)
     assert verification.score is not None
     assert verification.score < 0.1
     for maps in (calibration.maps[:, ::-1], np.roll(calibration.maps, 1, axis=0)):
         wrong = verify_stored(replace(calibration, maps=np.ascontiguousarray(maps)), raw, 0.3)
-        assert check(wrong, "lines kept out").status == "failed"
+        assert check(wrong, "held-out lines").status == "failed"
         assert wrong.score is not None
         assert wrong.score > 0.5
 
@@ -287,26 +287,26 @@ def test_all_eight_orientations_are_told_apart(number: int) -> None:
     turns = find_turns(scan)
     assert Orientation(*turns[0][:3]) == turn
     assert turns[0].correlation - turns[1].correlation > 0.3
-    assert fit_readouts(scan, turns[0], 2 * NOISE**2).unexplained < 0.01
+    assert fit_readouts(scan, turns[0], 2 * NOISE**2).relative_residual < 0.01
 
 
 @pytest.mark.parametrize("drift", [-300.0, -90.0, 0.0, 45.0, 300.0])
 @pytest.mark.parametrize("moved", [0.0, 2.5, -6.0])
-def test_drift_and_displacement_are_told_apart(drift: float, moved: float) -> None:
+def test_drift_and_shift_are_told_apart(drift: float, moved: float) -> None:
     scan = phantom_scan(interleaved(SIDE), moved, drift, Orientation())
     fit = fit_readouts(scan, find_turns(scan)[0], 2 * NOISE**2)
     assert np.rad2deg(fit.drift_rad_per_readout) * (SIDE - 1) == pytest.approx(drift, abs=2)
-    assert fit.displacement_px == pytest.approx(moved, abs=0.05)
-    assert fit.unexplained < 0.01
+    assert fit.shift_px == pytest.approx(moved, abs=0.05)
+    assert fit.relative_residual < 0.01
 
 
 def test_lines_in_rising_order_leave_the_drift_open() -> None:
     scan = phantom_scan(np.arange(SIDE), 0.0, 60.0, Orientation())
     assert not scan.separable
     fit = fit_readouts(scan, find_turns(scan)[0], 2 * NOISE**2)
-    # It is a displacement then, by one pixel for one turn.
+    # It is a shift then, by one pixel for one turn.
     assert fit.drift_rad_per_readout == 0
-    assert fit.displacement_px == pytest.approx(-60 / 360, abs=0.03)
+    assert fit.shift_px == pytest.approx(-60 / 360, abs=0.03)
 
 
 @pytest.mark.parametrize("count", [8, 9])

@@ -20,9 +20,9 @@ from cidesign.calibration.single_pixel.capture import (
     read_capture,
     write_capture,
 )
-from cidesign.calibration.single_pixel.cards import f_card
 from cidesign.calibration.single_pixel.frames import frames_of
 from cidesign.calibration.single_pixel.response import Response
+from cidesign.calibration.single_pixel.targets import f_card
 from cidesign.calibration.single_pixel.twin import capture_record, simulate_readings
 from cidesign.errors import CidesignError, FileError
 from cidesign.pattern import PatternStack

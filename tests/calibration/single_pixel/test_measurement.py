@@ -283,7 +283,7 @@ def test_lost_patterns_are_left_out(
 def test_a_calibrated_operator_stays_exact(
     make_design: MakeDesign, f_scene: MakeScene, ideal_response: MakeResponse, encoding: str
 ) -> None:
-    """y = sum(signed x) / n and light_level = sum(weights x) / n^2 where patterns lie displaced in uneven light."""
+    """y = sum(signed x) / n and light_level = sum(weights x) / n^2 where patterns lie shifted in uneven light."""
     design, scene = make_design(side=8, count=30, encoding=encoding), f_scene(8)
     light = 1 + 0.3 * np.linspace(-1, 1, 8)[:, None] * np.linspace(0, 1, 8)[None, :]
     placement = Placement(10.0, 0.4, -0.6, Orientation(flip_horizontal=True))

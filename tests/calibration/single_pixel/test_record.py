@@ -37,7 +37,7 @@ def written(tmp_path: Path, capture: Capture, found: SpcCalibration) -> SinglePi
 
 
 def _failed(found: SpcCalibration) -> SpcCalibration:
-    check = Check(name="held-back patterns", status="failed", text="the operator does not predict them", fault="shift")
+    check = Check(name="held-out patterns", status="failed", text="the operator does not predict them", fault="shift")
     return replace(found, verification=Verification(score=0.9, score_meaning="", checks=[check]))
 
 
@@ -46,8 +46,8 @@ def test_what_is_written_is_read(written: SinglePixelCalibration, capture: Captu
     again = read_calibration(written.path)
     assert again.response == response
     assert again.optics.placement == found.operator.placement
-    assert np.array_equal(again.optics.light_map, found.operator.light_map)
-    assert replace(again.optics, light_map=found.operator.light_map) == found.operator
+    assert np.array_equal(again.optics.illumination, found.operator.illumination)
+    assert replace(again.optics, illumination=found.operator.illumination) == found.operator
     assert again.record.verification == found.verification
     assert again.record.simulated_bench == capture.bench
     assert again.record.exposure_us == 235
@@ -113,19 +113,29 @@ def test_a_failed_calibration_never_replaces_an_earlier_one(
 @pytest.mark.parametrize(
     ("light", "said"),
     [
-        (np.ones((4, 5)), "no square light_map"),
-        (np.ones((4, 4), np.float32), "no square light_map"),
+        (np.ones((4, 5)), "no square illumination"),
+        (np.ones((4, 4), np.float32), "no square illumination"),
         (np.zeros((4, 4)), "values that are no light"),
     ],
 )
-def test_light_maps_that_are_none(written: SinglePixelCalibration, light: Any, said: str) -> None:
-    arrays = dict(np.load(written.path / "arrays.npz")) | {"light_map": light}
+def test_illuminations_that_are_none(written: SinglePixelCalibration, light: Any, said: str) -> None:
+    arrays = dict(np.load(written.path / "arrays.npz")) | {"illumination": light}
     np.savez(written.path / "arrays.npz", **arrays)
     content = json.loads((written.path / "calibration.json").read_text())
     content["arrays_sha256"] = sha256_file(written.path / "arrays.npz")
     (written.path / "calibration.json").write_text(json.dumps(content))
     with pytest.raises(FileError, match=said):
         read_calibration(written.path)
+
+
+def test_the_illumination_is_read_by_its_earlier_name(written: SinglePixelCalibration) -> None:
+    arrays = dict(np.load(written.path / "arrays.npz"))
+    arrays["light_map"] = arrays.pop("illumination")
+    np.savez(written.path / "arrays.npz", **arrays)
+    content = json.loads((written.path / "calibration.json").read_text())
+    content["arrays_sha256"] = sha256_file(written.path / "arrays.npz")
+    (written.path / "calibration.json").write_text(json.dumps(content))
+    assert np.array_equal(read_calibration(written.path).optics.illumination, written.optics.illumination)
 
 
 def test_a_bare_array_is_no_calibration(tmp_path: Path, capture: Capture, found: SpcCalibration) -> None:

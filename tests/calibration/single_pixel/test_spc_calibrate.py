@@ -14,7 +14,7 @@ from cidesign.calibration.faults import FAULTS, FaultName
 from cidesign.calibration.single_pixel.calibrate import SpcCalibration, calibrate_spc, verify_on
 from cidesign.calibration.single_pixel.capture import Capture
 from cidesign.calibration.single_pixel.plan import plan_spc
-from cidesign.calibration.single_pixel.twin_faults import light_map
+from cidesign.calibration.single_pixel.twin_faults import illumination
 from cidesign.calibration.verify import Check
 from cidesign.errors import FileError, InputError
 from cidesign.pattern import PatternStack
@@ -57,18 +57,18 @@ def test_a_clean_bench_is_found_clean(calibrated: Calibrated) -> None:
     operator = found.operator
     assert operator.placement.orientation.words == "the right way round"
     assert abs(operator.placement.rotation_deg) < 5 * operator.rotation_error_deg
-    assert operator.light_map == pytest.approx(np.ones((16, 16)), abs=0.02)
+    assert operator.illumination == pytest.approx(np.ones((16, 16)), abs=0.02)
 
 
 @pytest.mark.parametrize("encoding", ["complementary", "offset"])
 def test_clean_benches_raise_nothing(
     make_design: Callable[..., PatternStack], take: Take, changed: Changed, encoding: str
 ) -> None:
-    """40 seeds between them: cards, scenes, detector and lamp without a false alarm."""
+    """40 seeds between them: targets, scenes, detector and lamp without a false alarm."""
     design = make_design(16, 80, 1, encoding)
     for seed in range(14 if encoding == "complementary" else 26):
         capture = take(design, seed=seed)
-        # Scenes are looked at as cards are; leaving most of them out saves time.
+        # Scenes are looked at as targets are; leaving most of them out saves time.
         found = calibrate_spc(changed(capture, scene=None) if seed % 3 else capture, design)
         assert _notable(found.verification.checks) == [], seed
         assert found.verification.score is not None
@@ -83,23 +83,23 @@ def test_a_turn_is_measured(calibrated: Calibrated, degrees: float, tolerance: f
 
 
 @pytest.mark.parametrize("pixels", [1.0, -1.7, 0.3])
-def test_a_displacement_is_measured(calibrated: Calibrated, pixels: float) -> None:
+def test_a_shift_is_measured(calibrated: Calibrated, pixels: float) -> None:
     operator = calibrated(shift=pixels).operator
     assert operator.placement.right_px == pytest.approx(pixels, abs=0.02)
     assert operator.placement.down_px == pytest.approx(0, abs=0.02)
     assert abs(operator.placement.rotation_deg) < 5 * operator.rotation_error_deg
 
 
-def test_a_displacement_by_more_than_an_eighth_of_the_field_is_refused(calibrated: Calibrated) -> None:
-    with pytest.raises(FileError, match="the field displaced by more than an eighth of its side"):
+def test_a_shift_by_more_than_an_eighth_of_the_field_is_refused(calibrated: Calibrated) -> None:
+    with pytest.raises(FileError, match="the field shifted by more than an eighth of its side"):
         calibrated(shift=-3.0)
 
 
 def test_an_uneven_field_is_measured(calibrated: Calibrated) -> None:
     operator = calibrated(gain_map=30.0).operator
-    truth = light_map(16, {"gain-map": 30.0})
-    assert operator.light_map == pytest.approx(truth / truth.mean(), abs=0.015)
-    error = (operator.light_map * truth.mean() / truth - 1).std()
+    truth = illumination(16, {"gain-map": 30.0})
+    assert operator.illumination == pytest.approx(truth / truth.mean(), abs=0.015)
+    error = (operator.illumination * truth.mean() / truth - 1).std()
     assert error < 5 * operator.light_error
 
 
@@ -155,7 +155,7 @@ def test_partial_captures(card_design: PatternStack, take: Take, changed: Change
     assert _check(flat_only, "place of the patterns").status == "not checked"
     assert flat_only.verification.verdict == "not verified"
     assert "on the white reference" in flat_only.verification.score_meaning
-    assert "card" not in _check(flat_only, "held-back patterns (white reference)").text
+    assert "card" not in _check(flat_only, "held-out patterns (white reference)").text
     assert (card_only.verification.verdict, "on the known card" in card_only.verification.score_meaning) == (
         "passed", True,
     )  # fmt: skip
@@ -165,7 +165,7 @@ def test_partial_captures(card_design: PatternStack, take: Take, changed: Change
     assert none.verification.verdict == "not verified"
     assert {one.check for one in none.verification.not_looked_at} == {"place of the patterns", "evenness of the light"}
     assert _check(none, "place of the patterns").status == "not checked"
-    assert np.array_equal(none.operator.light_map, np.ones((16, 16)))
+    assert np.array_equal(none.operator.illumination, np.ones((16, 16)))
 
 
 @pytest.mark.parametrize("count", [1, 2, 5, 14])
@@ -184,7 +184,7 @@ def test_designs_too_small_to_find_their_place(
 
 
 def test_the_wrong_card_is_refused(card_design: PatternStack, take: Take, changed: Changed) -> None:
-    """Another picture than the card that was held up: refused as failed, or as no light map at all."""
+    """Another picture than the card that was held up: refused as failed, or as no illumination at all."""
     capture = changed(take(card_design), scene=None)
     for seed in range(3):
         picture = np.random.default_rng(seed).uniform(0, 1, (16, 16))
@@ -253,7 +253,7 @@ def test_a_bench_that_changed_is_named(
     (check,) = _notable(
         verify_on(stored.response, stored.operator, take(card_design, seed=1, faults=faults), card_design)
     )
-    assert (check.name, check.status, check.fault) == ("held-back patterns", status, fault)
+    assert (check.name, check.status, check.fault) == ("held-out patterns", status, fault)
 
 
 def test_a_bench_that_stayed_is_confirmed(

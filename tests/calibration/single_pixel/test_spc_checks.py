@@ -34,11 +34,11 @@ def test_the_detector(ideal_response: Callable[..., Response]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("unexplained", "status"),
+    ("relative_residual", "status"),
     [(0.0, "passed"), (0.05, "passed"), (0.06, "warning"), (0.15, "warning"), (0.16, "failed")],
 )
-def test_the_gate(unexplained: float, status: str) -> None:
-    assert spc_checks.held_back_check(unexplained, "shift").status == status
+def test_the_gate(relative_residual: float, status: str) -> None:
+    assert spc_checks.held_out_check(relative_residual, "shift").status == status
 
 
 def test_the_place(calibrated: Calibrated) -> None:
@@ -51,8 +51,8 @@ def test_the_place(calibrated: Calibrated) -> None:
 
     assert status("turn", Placement(0.2)) == ("passed", None)
     assert status("turn", Placement(-0.5)) == ("corrected", "rotation")
-    assert status("displacement", Placement(0.0, 0.07, 0.05)) == ("passed", None)
-    assert status("displacement", Placement(0.0, 0.1, 0.1)) == ("corrected", "shift")
+    assert status("shift", Placement(0.0, 0.07, 0.05)) == ("passed", None)
+    assert status("shift", Placement(0.0, 0.1, 0.1)) == ("corrected", "shift")
     assert status("orientation", Placement(orientation=Orientation(flip_vertical=True))) == ("corrected", "mirror")
     turned = Placement(orientation=Orientation(False, True, True))
     assert status("orientation", turned) == ("corrected", "rotation")

@@ -1,4 +1,4 @@
-"""The fit of the patterns' place and light to cards, from measurements without noise."""
+"""The fit of the patterns' place and light to calibration targets, from measurements without noise."""
 
 from collections.abc import Callable
 
@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 
 from cidesign.calibration.estimate import Estimate
 from cidesign.calibration.orientation import ORIENTATIONS, Orientation
-from cidesign.calibration.single_pixel.cards import f_card
-from cidesign.calibration.single_pixel.fit import MIN_PATTERNS, compared, fit_cards, predicted
+from cidesign.calibration.single_pixel.fit import MIN_PATTERNS, compared, fit_targets, predicted
 from cidesign.calibration.single_pixel.measurement import Measurements
 from cidesign.calibration.single_pixel.operator import Placement, SpcOperator, light_basis
+from cidesign.calibration.single_pixel.targets import f_card
 from cidesign.errors import FileError
 from cidesign.pattern import PatternStack
 
@@ -38,40 +38,40 @@ def test_orientation_polarity_and_place(card_design: PatternStack, orientation: 
     place = Placement(1.5, -0.6, 0.8, orientation)
     light = 1 + 0.2 * light_basis(16)[1] - 0.1 * light_basis(16)[4]
     flat, card = (_measured(card_design, place, sign, light, target) for target in (WHITE, CARD))
-    fit = fit_cards(card_design, flat, card, CARD)
+    fit = fit_targets(card_design, flat, card, CARD)
     found = fit.operator
     assert (found.placement.orientation, found.polarity) == (orientation, sign)
     assert found.placement.rotation_deg == pytest.approx(1.5, abs=0.05)
     assert found.placement.down_px == pytest.approx(-0.6, abs=0.01)
     assert found.placement.right_px == pytest.approx(0.8, abs=0.01)
     lit = place.seen(np.ones((1, 16, 16)))[0] > 0.5
-    assert found.light_map[lit] == pytest.approx((light / light.mean())[lit], abs=0.03)
+    assert found.illumination[lit] == pytest.approx((light / light.mean())[lit], abs=0.03)
     assert fit.card_level == pytest.approx(1, abs=0.01)
-    assert fit.unexplained < 0.01
+    assert fit.relative_residual < 0.01
     assert fit.margin is not None
     assert fit.margin > 0.1
 
 
-def test_the_lamp_between_the_cards(card_design: PatternStack) -> None:
+def test_the_lamp_between_the_targets(card_design: PatternStack) -> None:
     place, light = Placement(0.0, 0.0, 0.5), np.ones((16, 16))
     flat = _measured(card_design, place, 1, light, WHITE)
     card = _measured(card_design, place, 1, 0.9 * light, CARD)
-    fit = fit_cards(card_design, flat, card, CARD)
+    fit = fit_targets(card_design, flat, card, CARD)
     assert fit.card_level == pytest.approx(0.9, abs=0.005)
     assert fit.operator.placement.right_px == pytest.approx(0.5, abs=0.01)
 
 
-def test_held_back_patterns_are_no_part_of_the_fit(card_design: PatternStack) -> None:
+def test_held_out_patterns_are_no_part_of_the_fit(card_design: PatternStack) -> None:
     """Spoiling them leaves the operator as it was, and raises the score."""
     flat, card = (_measured(card_design, Placement(), 1, WHITE, target) for target in (WHITE, CARD))
-    good = fit_cards(card_design, flat, card, CARD)
+    good = fit_targets(card_design, flat, card, CARD)
     spoilt = card.y.copy()
     spoilt[2::5] = np.random.default_rng(0).normal(0, spoilt.std(), len(spoilt[2::5]))
-    bad = fit_cards(card_design, flat, Measurements(**{**vars(card), "y": spoilt}), CARD)
+    bad = fit_targets(card_design, flat, Measurements(**{**vars(card), "y": spoilt}), CARD)
     assert bad.operator.placement == good.operator.placement
-    assert np.array_equal(bad.operator.light_map, good.operator.light_map)
-    assert good.unexplained < 0.01
-    assert bad.unexplained > 0.5
+    assert np.array_equal(bad.operator.illumination, good.operator.illumination)
+    assert good.relative_residual < 0.01
+    assert bad.relative_residual > 0.5
 
 
 def test_the_comparison_by_hand(card_design: PatternStack) -> None:
@@ -79,25 +79,27 @@ def test_the_comparison_by_hand(card_design: PatternStack) -> None:
     operator = SpcOperator.as_designed(16)
     truth = (signed * CARD).sum(axis=(1, 2)) / 16
     assert predicted(operator, signed, CARD) == pytest.approx(truth)
-    assert compared(operator, signed, 3 * truth, CARD, np.zeros(80)).unexplained < 1e-12  # a common factor is no error
-    assert compared(operator, signed, -truth, CARD, np.zeros(80)).unexplained >= 1  # an exchanged polarity is
+    assert (
+        compared(operator, signed, 3 * truth, CARD, np.zeros(80)).relative_residual < 1e-12
+    )  # a common factor is no error
+    assert compared(operator, signed, -truth, CARD, np.zeros(80)).relative_residual >= 1  # an exchanged polarity is
     # Noise that the readings are known to have is no misfit.
     noisy = truth + np.random.default_rng(2).normal(0, 0.1, 80)
-    assert compared(operator, signed, noisy, CARD, np.full(80, 0.1)).unexplained == 0
-    assert compared(operator, signed, noisy, CARD, np.full(80, 0.02)).unexplained > 0
+    assert compared(operator, signed, noisy, CARD, np.full(80, 0.1)).relative_residual == 0
+    assert compared(operator, signed, noisy, CARD, np.full(80, 0.02)).relative_residual > 0
     knows_nothing = compared(operator, signed, np.random.default_rng(1).normal(size=80), CARD, np.zeros(80))
-    assert knows_nothing.unexplained > 0.9
+    assert knows_nothing.relative_residual > 0.9
 
 
 def test_what_cannot_be_fitted(card_design: PatternStack, make_design: Callable[..., PatternStack]) -> None:
     with pytest.raises(FileError, match="neither `flat` nor `card` was captured"):
-        fit_cards(card_design, None, None, None)
+        fit_targets(card_design, None, None, None)
     flat, card = (_measured(card_design, Placement(), 1, WHITE, target) for target in (WHITE, CARD))
     with pytest.raises(FileError, match="card_picture: shape None"):
-        fit_cards(card_design, flat, card, None)
+        fit_targets(card_design, flat, card, None)
     few = make_design(16, MIN_PATTERNS - 1)
     with pytest.raises(FileError, match="14 patterns can be used; at least 15 are needed"):
-        fit_cards(few, None, _measured(few, Placement(), 1, WHITE, CARD), CARD)
+        fit_targets(few, None, _measured(few, Placement(), 1, WHITE, CARD), CARD)
     dark_side = 1 + 1.5 * light_basis(16)[1]
-    with pytest.raises(FileError, match="was the white card smaller than the field"):
-        fit_cards(card_design, _measured(card_design, Placement(), 1, dark_side, WHITE), None, None)
+    with pytest.raises(FileError, match="was the white reference smaller than the field"):
+        fit_targets(card_design, _measured(card_design, Placement(), 1, dark_side, WHITE), None, None)

@@ -1,4 +1,4 @@
-"""The calibrated operator: adjoint, sense of turn and displacement, orientations, bounds."""
+"""The calibrated operator: adjoint, sense of turn and shift, orientations, bounds."""
 
 from collections.abc import Callable
 
@@ -45,7 +45,7 @@ def test_the_words_say_what_happens_to_an_f(f_scene: Callable[[int], Image]) -> 
     assert len({orientation.apply(scene).tobytes() for orientation in ORIENTATIONS}) == 8
 
 
-def test_quarter_turns_and_whole_displacements_are_exact(f_scene: Callable[[int], Image]) -> None:
+def test_quarter_turns_and_whole_shifts_are_exact(f_scene: Callable[[int], Image]) -> None:
     scene = f_scene(16)[None]
     assert Placement(90.0).seen(scene)[0] == pytest.approx(np.rot90(scene[0], -1), abs=1e-9)
     assert Placement(-90.0).seen(scene)[0] == pytest.approx(np.rot90(scene[0], 1), abs=1e-9)
@@ -82,7 +82,7 @@ def test_signed_patterns_stay_in_bounds(make_design: MakeDesign, orientation: Or
     operator = SpcOperator(Placement(12.0, 0.3, -0.8, orientation), -1, light / light.mean(), 0.1, 0.1, 0.01, True)
     signed = operator.signed(design)
     assert np.abs(signed).max() <= 1
-    plain = operator.placement.seen(design.signed().astype(np.float64)) * operator.light_map
+    plain = operator.placement.seen(design.signed().astype(np.float64)) * operator.illumination
     assert signed * operator.all_on.max() == pytest.approx(-plain, abs=1e-5)
     assert operator.peak_over_mean == pytest.approx(operator.all_on.max() / operator.all_on.mean())
 
@@ -103,6 +103,6 @@ def test_draws_scatter_as_the_errors_say() -> None:
     assert turns.std() == pytest.approx(0.2, rel=0.15)
     downs = np.array([draw.placement.down_px for draw in draws])
     assert downs.std() == pytest.approx(0.05, rel=0.15)
-    lights = np.array([draw.light_map for draw in draws])
+    lights = np.array([draw.illumination for draw in draws])
     assert (lights - 1).std() == pytest.approx(0.02 * (light_basis(8)[1:] ** 2).mean() ** 0.5, rel=0.15)
     assert lights.min() > 0

@@ -10,8 +10,8 @@ import pytest
 from cidesign.calibration.plan import plan_text
 from cidesign.calibration.single_pixel.calibrate import calibrate_spc
 from cidesign.calibration.single_pixel.capture import Capture, read_capture
-from cidesign.calibration.single_pixel.cards import f_card
 from cidesign.calibration.single_pixel.plan import plan_spc, write_plan_files
+from cidesign.calibration.single_pixel.targets import f_card
 from cidesign.errors import FileError
 from cidesign.hardware_profiles.loader import load_profile
 from cidesign.hardware_profiles.schema import DmdProfile

@@ -1,4 +1,4 @@
-"""The order of a scene's readings: displaced records are put right or refused, sound ones of any scene pass."""
+"""The order of a scene's readings: shifted records are put right or refused, sound ones of any scene pass."""
 
 import shutil
 from collections.abc import Callable
@@ -67,7 +67,7 @@ def _spread(rows: Readings) -> Readings:
 
 @pytest.mark.parametrize("early", [1, -1, 2, -2, 3, -5, 8])
 @pytest.mark.parametrize("rolled", [True, False])
-def test_a_displaced_record_is_put_right(
+def test_a_shifted_record_is_put_right(
     card_design: PatternStack, take: Take, changed: Changed, early: int, rolled: bool
 ) -> None:
     """Every reading that is kept is the frame's own; the pairs without one are left out and named."""

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from cidesign.calibration.single_pixel.cards import f_card
 from cidesign.calibration.single_pixel.readings.triggers import FEWEST_PAIRS, MOST_EVENTS, align_pairs
+from cidesign.calibration.single_pixel.targets import f_card
 from cidesign.errors import FileError
 from cidesign.pattern import PatternStack
 

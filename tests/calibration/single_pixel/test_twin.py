@@ -8,9 +8,15 @@ import pytest
 from numpy.typing import NDArray
 
 from cidesign.calibration.single_pixel.capture import SimulatedBench
-from cidesign.calibration.single_pixel.cards import f_card
+from cidesign.calibration.single_pixel.targets import f_card
 from cidesign.calibration.single_pixel.twin import bench_settings, mirror_means, sequence_light, simulate_readings
-from cidesign.calibration.single_pixel.twin_faults import lamp_drift, light_map, lose_triggers, placement, scene_weights
+from cidesign.calibration.single_pixel.twin_faults import (
+    illumination,
+    lamp_drift,
+    lose_triggers,
+    placement,
+    scene_weights,
+)
 from cidesign.errors import InputError
 from cidesign.pattern import PatternStack
 
@@ -145,10 +151,10 @@ def test_a_turned_pattern_is_turned_clockwise() -> None:
 
 
 def test_light_is_missing_in_the_corners() -> None:
-    light = light_map(9, {"gain-map": 40})
+    light = illumination(9, {"gain-map": 40})
     assert light[4, 4] == 1
     assert light[0, 0] == light[8, 8] == light[0, 8] == pytest.approx(0.6)
-    assert np.array_equal(light_map(9, {}), np.ones((9, 9)))
+    assert np.array_equal(illumination(9, {}), np.ones((9, 9)))
 
 
 def test_flicker_and_drift_of_a_sequence(make_design: MakeDesign, f_scene: MakeScene) -> None:
@@ -191,7 +197,7 @@ def test_stray_light_is_missing_in_dark_frames_only(make_design: MakeDesign, f_s
         assert np.mean(np.asarray(stray[name], float) - np.asarray(plain[name], float)) == pytest.approx(500, abs=0.5)
 
 
-def test_the_cards_of_a_capture(make_design: MakeDesign, f_scene: MakeScene) -> None:
+def test_the_calibration_targets_of_a_capture(make_design: MakeDesign, f_scene: MakeScene) -> None:
     design, bench = make_design(16, 20), _bench(photoelectrons_per_frame=1e9, gain=5e-5, read_noise_counts=0.0)
     readings = _readings(design, f_scene(16), bench)
     for name, target in (("flat", np.ones((16, 16))), ("card", f_card(16)), ("scene", f_scene(16))):

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from cidesign.calibration.orientation import ORIENTATIONS
-from cidesign.calibration.single_pixel.cards import card_png, f_card
+from cidesign.calibration.single_pixel.targets import card_png, f_card
 
 
 @pytest.mark.parametrize("side", [8, 12, 16, 32, 64])
