@@ -80,7 +80,8 @@ def real_graycode(folder: Path) -> None:
     whole = project(through_indices(code, PROJECTOR), np.stack([x, y], axis=1).astype(float))
     apart = np.hypot(*(whole - np.stack([code.column[y, x], code.row[y, x]], axis=1)).T)
     print(f"  whole indices from their homography  {np.median(apart):.4f} projector px, median")
-    print(f"  lattice: {found.lattice_found} (zigzag {found.fit.column_zigzag:+.4f}), {found.camera.orientation.words}")
+    seen = found.camera.view.orientation.text
+    print(f"  lattice: {found.lattice_found} (zigzag {found.fit.column_zigzag:+.4f}), {seen}")
     reading = shortest_ms(lambda: read_image_stack(folder, "Gray code"))
     decoding = shortest_ms(lambda: decode_graycode(frames, PROJECTOR.columns, PROJECTOR.rows))
     fitting = shortest_ms(lambda: register(code, PROJECTOR))

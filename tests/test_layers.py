@@ -19,6 +19,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "text": set(),
     "records": {"errors"},
     "checks": set(),
+    "orientation": {"records"},
     "signals": set(),
     # Names the verbs as text, so that `import cidesign` loads none of them.
     "verbs": set(),

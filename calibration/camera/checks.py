@@ -59,7 +59,7 @@ class RegistrationRecord(BaseModel):
 def registration_record(registration: Registration) -> RegistrationRecord:
     """The record of a registration."""
     camera, lens = registration.camera, registration.camera.lens
-    lattice, orientation = camera.lattice, camera.orientation
+    lattice, view = camera.lattice, camera.view
     calibration = registration.lens_calibration
     return RegistrationRecord.model_validate(
         {
@@ -72,10 +72,10 @@ def registration_record(registration: Registration) -> RegistrationRecord:
             "lens_distortion": None if lens is None else lens.distortion.tolist(),
             "lens_source": registration.lens_source,
             "lens_rms_px": None if calibration is None else calibration.rms_px,
-            "orientation": orientation.words,
-            "mirrored": orientation.mirrored,
-            "quarter_turns": orientation.quarter_turns,
-            "rotation_degrees": orientation.rotation_degrees,
+            "orientation": view.orientation.text,
+            "mirrored": view.orientation.mirrored,
+            "quarter_turns": view.orientation.quarter_turns,
+            "rotation_degrees": view.rotation_degrees,
             "lattice_found": registration.lattice_found,
             "agreeing_fraction": registration.agreeing_fraction,
             "held_out_columns": registration.held_out_columns,
@@ -217,15 +217,14 @@ def _lattice(registration: Registration) -> Check:
 
 
 def _orientation(registration: Registration) -> Check:
-    orientation = registration.camera.orientation
-    straight = abs(orientation.rotation_degrees) <= WARN_ROTATION_DEGREES
-    usual = not orientation.mirrored and orientation.quarter_turns == 0 and straight
-    text = f"the camera sees patterns {orientation.words}, and turned by {orientation.rotation_degrees:+.2f} degrees"
+    orientation, rotation_degrees = registration.camera.view
+    usual = orientation.identity and abs(rotation_degrees) <= WARN_ROTATION_DEGREES
+    text = f"the camera sees patterns {orientation.text}, and turned by {rotation_degrees:+.2f} degrees"
     return Check(
         name="camera orientation",
         status="passed" if usual else "corrected",
         text=text if usual else f"{text}; pictures on the super-pixels are turned back",
-        value=orientation.rotation_degrees,
+        value=rotation_degrees,
         limit=WARN_ROTATION_DEGREES,
         unit="degrees",
         fault=None if usual else "mirror" if orientation.mirrored else "rotation",

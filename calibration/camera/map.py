@@ -13,24 +13,16 @@ from cidesign.calibration.camera.fit import MirrorLattice, Points, project
 from cidesign.errors import InputError, LimitError
 from cidesign.hardware_profiles.dmd.lattice import superpixel_grid
 from cidesign.hardware_profiles.dmd.schema import DmdProfile
+from cidesign.orientation import Orientation
 
 # A super-pixel is averaged over at least that many points in each camera pixel's width.
 SAMPLES_PER_PIXEL = 2
-_UPRIGHT = ("upright", "turned a quarter clockwise", "turned by half", "turned a quarter anticlockwise")
-_MIRRORED = (
-    "left and right exchanged",
-    "rows and columns exchanged",
-    "top and bottom exchanged",
-    "rows and columns exchanged and turned by half",
-)
 
 
-class Orientation(NamedTuple):
-    """How the camera's picture shows the pattern: `words` for people, mirrored or not, and the rest of the turn."""
+class View(NamedTuple):
+    """How the camera's picture shows the pattern: so oriented, and then turned clockwise by `rotation_degrees`."""
 
-    words: str
-    mirrored: bool
-    quarter_turns: int
+    orientation: Orientation
     rotation_degrees: float
 
 
@@ -82,8 +74,8 @@ class CameraMap:
         return float(abs(np.linalg.det(self.jacobian)) ** 0.5)
 
     @property
-    def orientation(self) -> Orientation:
-        """Which of the eight ways of looking at the pattern the camera has, and the turn that is left, clockwise."""
+    def view(self) -> View:
+        """The nearest of the eight orientations, and the turn that is left, from -45 to 45 degrees."""
         jacobian = self.jacobian
         mirrored = bool(np.linalg.det(jacobian) < 0)
         # Where the pattern's way down points to, apart from the mirroring: y points down, so angles are clockwise.
@@ -91,8 +83,7 @@ class CameraMap:
         down = jacobian[:, 1]
         angle = float(np.degrees(np.angle(complex(right[0] + down[1], right[1] - down[0]))))
         quarter = round(angle / 90)
-        words = (_MIRRORED if mirrored else _UPRIGHT)[quarter % 4]
-        return Orientation(words, mirrored, quarter % 4, angle - 90 * quarter)
+        return View(Orientation.turned(quarter, mirrored), angle - 90 * quarter)
 
     @property
     def seen_fraction(self) -> float:

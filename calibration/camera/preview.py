@@ -111,13 +111,13 @@ def _draw_spread(registration: Registration, axis: "Axes") -> None:
 
 
 def _draw_words(registration: Registration, axis: "Axes") -> None:
-    code, camera, orientation = registration.code, registration.camera, registration.camera.orientation
+    code, camera, view = registration.code, registration.camera, registration.camera.view
     lines = [
         f"camera                {camera.shape[1]} x {camera.shape[0]} px",
         f"mirrors               {code.columns} x {code.rows}, {camera.seen_fraction:.0%} in view",
         f"scale                 {camera.pixels_per_column:.3f} px per column",
-        f"patterns seen         {orientation.words}",
-        f"turned by             {orientation.rotation_degrees:+.2f} degrees",
+        f"patterns seen         {view.orientation.text}",
+        f"turned by             {view.rotation_degrees:+.2f} degrees",
         f"lattice               {registration.lattice_found}",
         f"lens                  {registration.lens_source}",
         f"contrast / noise      {code.contrast_counts:.0f} / {code.noise_counts:.2f} counts",

@@ -25,11 +25,11 @@ from pydantic import Field, ValidationError
 from cidesign.calibration.cassi.calibration import CassiCalibration
 from cidesign.calibration.cassi.capture import PixelPair, Spectrum, WavelengthNm
 from cidesign.calibration.cassi.operator import CassiOperator
-from cidesign.calibration.orientation import Orientation
 from cidesign.errors import FileError
 from cidesign.files import read_limited
 from cidesign.io.arrays import read_array
-from cidesign.records import Finite, NotNegative, Positive, Strict, first_problem
+from cidesign.orientation import OrientationOptions
+from cidesign.records import Finite, NotNegative, Positive, first_problem
 
 MAX_TOML_BYTES = 1_000_000
 FULL_SCALES = (255.0, 65_535.0)
@@ -41,7 +41,7 @@ Name = Annotated[str, Field(min_length=1, max_length=255)]
 Shift = Annotated[float, Field(ge=-10_000, le=10_000, allow_inf_nan=False)]
 
 
-class InstrumentFile(Strict):
+class InstrumentFile(OrientationOptions):
     """The content of an instrument file.
 
     `mask_white`, `mask_black`: values of full and no transmission; `transpose`, `flip_vertical`, `flip_horizontal`:
@@ -56,9 +56,6 @@ class InstrumentFile(Strict):
     mask_array: Name = "mask"
     mask_white: Finite | None = None
     mask_black: Finite = 0.0
-    transpose: bool = False
-    flip_vertical: bool = False
-    flip_horizontal: bool = False
     bands: Literal["first", "last"] | None = None
     cube_grid: Literal["mask", "detector"] | None = None
     wavelengths_nm: Annotated[list[WavelengthNm], Field(min_length=2, max_length=1000)]
@@ -218,9 +215,8 @@ def _masks(path: Path, file: InstrumentFile, shift_px: NDArray[np.float64]) -> t
     elif values.ndim != 2 or 1 in values.shape:
         raise FileError(f"{where}: shape {values.shape}; a mask is an image (H, W), or a cube of {bands} of them")
     levels, how = _levels(where, values, file)
-    turn = Orientation(file.transpose, file.flip_vertical, file.flip_horizontal)
-    turned = turn.apply(levels)
-    notes = [f"mask {file.mask}: {how}, {turn.words}"]
+    turned = file.orientation.apply(levels)
+    notes = [f"mask {file.mask}: {how}, {file.orientation.text}"]
     if turned.ndim == 2:
         if file.cube_grid is not None or file.bands is not None:
             raise FileError(f"{path}: cube_grid and bands are for a cube; {file.mask} is one image: leave them out")

@@ -18,10 +18,10 @@ from scipy.optimize import nnls
 
 from cidesign.calibration.cassi.calibration import CassiCalibration
 from cidesign.calibration.cassi.operator import CassiOperator
-from cidesign.calibration.cassi.place.orient import Turn
+from cidesign.calibration.cassi.place.orient import Mounting
 from cidesign.calibration.cassi.scene import FREE, Stand, hats, stand_of
-from cidesign.calibration.orientation import ORIENTATIONS
 from cidesign.calibration.verify import Check, Verification
+from cidesign.orientation import ORIENTATIONS, Orientation
 
 # Not the name of the check of a calibrated bench, which may stand for a white target: this one may not.
 NAME = "mask in the capture"
@@ -118,9 +118,9 @@ def mask_check(calibration: CassiCalibration, frames: NDArray[np.float64]) -> Ch
     y, _, valid = calibration.measurements(frames)
     capture = _Capture(y, valid)
     operator = calibration.operator
-    turned = {turn: score for one in _turned(operator) for turn, score in _scored(capture, *one)}
-    told = turned.pop(Turn())
-    others = [stand_of(turn, score) for turn, score in turned.items()]
+    explained = {mounting: part for one in _turned(operator) for mounting, part in _scored(capture, *one)}
+    told = explained.pop(Mounting())
+    others = [stand_of(mounting, part) for mounting, part in explained.items()]
     over = max(stand.explained for stand in others)
     best = max([*others, *_shifts(capture, operator)], key=lambda stand: stand.explained)
     if best.explained >= max(capture.least, (SHIFT_RATIO if best.fault == "shift" else TURNED_RATIO) * told):
@@ -183,19 +183,18 @@ def _failed(told: float, found: Stand, remedy: str) -> Check:
     )  # fmt: skip
 
 
-def _scored(capture: _Capture, turn: Turn, operator: CassiOperator) -> list[tuple[Turn, float]]:
+def _scored(capture: _Capture, orientation: Orientation, operator: CassiOperator) -> list[tuple[Mounting, float]]:
     normal, inverted = capture.explained(operator)
-    return [(turn, normal), (replace(turn, inverted=True), inverted)]
+    return [(Mounting(orientation), normal), (Mounting(orientation, inverted=True), inverted)]
 
 
-def _turned(operator: CassiOperator) -> list[tuple[Turn, CassiOperator]]:
+def _turned(operator: CassiOperator) -> list[tuple[Orientation, CassiOperator]]:
     """All orientations that leave the mask its shape."""
     found = []
     for one in ORIENTATIONS:
         if one.transpose and operator.masks.shape[1] != operator.masks.shape[2]:
             continue
-        turn = Turn(one.transpose, one.flip_vertical, one.flip_horizontal)
-        found.append((turn, replace(operator, masks=one.apply(operator.masks))))
+        found.append((one, replace(operator, masks=one.apply(operator.masks))))
     return found
 
 

@@ -7,7 +7,6 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from cidesign.calibration.cassi.optics import Array
-from cidesign.calibration.cassi.place.orient import Turn
 from cidesign.calibration.cassi.verify import WhiteResult
 
 if TYPE_CHECKING:
@@ -25,8 +24,8 @@ def draw_mask(outcome: "CassiOutcome") -> bytes:
     seen, drawn = masks[band].astype(np.float64), outcome.lines.seen
     figure = Figure(figsize=(10.5, 3.6), layout="constrained")
     left, middle, right = figure.subplots(1, 3)
-    turn = outcome.placement.turn
-    title = "drawn" if turn == Turn() else f"drawn, {turn.text}"
+    mounting = outcome.placement.mounting
+    title = "drawn" if mounting.as_drawn else f"drawn, {mounting.text}"
     _image(figure, left, drawn, title, "gray", (0.0, 1.0))
     _image(figure, middle, seen, f"captured, at {bands_nm[band]:g} nm", "gray", (0.0, 1.0))
     _image(figure, right, seen - drawn, "captured - drawn", "RdBu_r", (-0.6, 0.6))

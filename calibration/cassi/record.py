@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, model_validator
 
 from cidesign import __version__
 from cidesign.calibration.base import Calibration, Examined
@@ -28,6 +28,7 @@ from cidesign.calibration.folder import (
 from cidesign.calibration.verify import Check, Verification
 from cidesign.errors import FileError
 from cidesign.files import save_npz, sha256_file, write_bytes, write_json
+from cidesign.orientation import StoredOrientation, in_one_field
 from cidesign.pattern import ApertureMask
 from cidesign.records import Finite, NotNegative, Positive, shown
 
@@ -46,15 +47,18 @@ class PlacementRecord(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    transposed: bool
-    rows_reversed: bool
-    columns_reversed: bool
+    orientation: StoredOrientation
     inverted: bool
     rotation_deg: Finite
     scale: Positive
     offset_px: Annotated[PixelPair | None, Field(validation_alias=AliasChoices("offset_px", "displaced_px"))]
     edge_um: Finite
     blur_px: Positive
+
+    @model_validator(mode="before")
+    @classmethod
+    def _earlier(cls, raw: Any) -> Any:
+        return in_one_field(raw, ("transposed", "rows_reversed", "columns_reversed"))
 
 
 class CassiCalibrationRecord(CommonRecord):
@@ -189,10 +193,8 @@ def _record(
         saturation_counts=calibration.saturation_counts,
         pixel_uncertainty_px=calibration.pixel_uncertainty_px,
         placement=PlacementRecord(
-            transposed=placement.turn.transposed,
-            rows_reversed=placement.turn.rows_reversed,
-            columns_reversed=placement.turn.columns_reversed,
-            inverted=placement.turn.inverted,
+            orientation=placement.mounting.orientation,
+            inverted=placement.mounting.inverted,
             rotation_deg=placement.rotation_deg,
             scale=placement.scale,
             offset_px=placement.offset_px,

@@ -24,9 +24,9 @@ from scipy.optimize import nnls
 
 from cidesign.calibration.cassi.operator import CassiOperator, code_coordinates
 from cidesign.calibration.cassi.optics import Array, turn_scale
-from cidesign.calibration.cassi.place.orient import Turn
+from cidesign.calibration.cassi.place.orient import Mounting
 from cidesign.calibration.faults import FaultName
-from cidesign.calibration.orientation import ORIENTATIONS
+from cidesign.orientation import ORIENTATIONS
 
 # The local mean, in pixels of the model: wider than a code pixel, narrower than most objects.
 LOCAL_PX = 1.5
@@ -93,14 +93,14 @@ class SceneImage:
 
     def turned_over(self) -> list[Stand]:
         """The mask in all other orientations and in the other polarity, in its place."""
-        return [stand_of(turn, self.explained(operator)) for turn, operator in self._turns() if turn != Turn()]
+        return [stand_of(one, self.explained(operator)) for one, operator in self._mountings() if not one.as_drawn]
 
     def shifted(self) -> list[Stand]:
         """The mask in all orientations and polarities, moved to where whole pixels of shift fit best."""
         found = []
-        for turn, operator in self._turns():
+        for mounting, operator in self._mountings():
             for by in self._places(operator):
-                stand = stand_of(turn, self.explained(_shifted(operator, by)))
+                stand = stand_of(mounting, self.explained(_shifted(operator, by)))
                 found.append(stand._replace(amount=float(np.hypot(*by)), text=_moved_words(stand.text, by)))
         return found
 
@@ -129,7 +129,7 @@ class SceneImage:
         best = max(tried, key=lambda amount: tried[amount])
         return best, tried[best]
 
-    def _turns(self) -> list[tuple[Turn, CassiOperator]]:
+    def _mountings(self) -> list[tuple[Mounting, CassiOperator]]:
         """All 16 ways to put the plate in that leave the mask its shape; the calibrated one first."""
         masks, found = self.operator.masks, []
         for one in ORIENTATIONS:
@@ -137,9 +137,9 @@ class SceneImage:
             if seen.shape != masks.shape:
                 continue
             for inverted in (False, True):
-                turn = Turn(one.transpose, one.flip_vertical, one.flip_horizontal, inverted)
-                found.append((turn, replace(self.operator, masks=np.float32(1) - seen if inverted else seen)))
-        return sorted(found, key=lambda pair: pair[0] != Turn())
+                operator = replace(self.operator, masks=np.float32(1) - seen if inverted else seen)
+                found.append((Mounting(one, inverted), operator))
+        return sorted(found, key=lambda pair: not pair[0].as_drawn)
 
     def _places(self, operator: CassiOperator) -> list[Array]:
         """The likeliest whole shifts: where the image correlates best with that of a grey scene."""
@@ -210,16 +210,12 @@ def _band_images(operator: CassiOperator) -> Array:
     )  # fmt: skip
 
 
-def stand_of(turn: Turn, explained: float) -> Stand:
+def stand_of(mounting: Mounting, explained: float) -> Stand:
     """A plate that was put in otherwise than at the calibration."""
-    if turn == Turn():
+    if mounting.fault is None:
         return Stand("shift", "", 0.0, explained)
-    reversed_both = turn.rows_reversed + turn.columns_reversed
-    if not (turn.transposed or reversed_both):
-        return Stand("inversion", "clear and opaque exchanged", 0.0, explained)
-    # An odd number of mirrors shows the back of the plate, an even one turns it.
-    mirrored = (turn.transposed + reversed_both) % 2
-    return Stand("mirror" if mirrored else "rotation", f"the plate with {turn.text}", 0.0, explained)
+    text = "clear and opaque exchanged" if mounting.fault == "inversion" else f"the plate {mounting.text}"
+    return Stand(mounting.fault, text, 0.0, explained)
 
 
 def _moved_words(text: str, by: Array) -> str:

@@ -13,8 +13,8 @@ from cidesign.calibration.mri.held_lines import HeldOut
 from cidesign.calibration.mri.kspace import RawKspace
 from cidesign.calibration.mri.noise import CoilNoise
 from cidesign.calibration.mri.response import LARGEST_ECHO_SHIFT
-from cidesign.calibration.orientation import Orientation
 from cidesign.calibration.verify import Check, Status
+from cidesign.orientation import Orientation
 
 WARN_AUTOCORRELATION = 0.1
 # Variance beside the field of view over that of the noise scan.
@@ -191,20 +191,20 @@ def _centre_check(findings: Findings, raw: RawKspace, mode: Mode) -> Check:
 
 
 def _orientation_check(seen: PhantomFindings, expected: Orientation, mode: Mode, given: bool) -> Check:
-    best, second = seen.turns[0], seen.turns[1]
-    found = Orientation(*best[:3])
+    best, second = seen.matches[0], seen.matches[1]
+    found = best.orientation
     if found == expected:
         margin = best.correlation - second.correlation
         if margin >= ORIENTATION_MARGIN:
-            return _check("orientation", "passed", f"{_turned(found)}, as expected", margin, ORIENTATION_MARGIN)
-        text = "the phantom matches its drawing hardly better than turned; is it the drawing of this phantom?"
+            return _check("orientation", "passed", f"{found.text}, as expected", margin, ORIENTATION_MARGIN)
+        text = "the phantom matches its drawing hardly better than in another orientation; is it that of this phantom?"
         return _check("orientation", "warning", text, margin, ORIENTATION_MARGIN, "", None)
-    here = next(turn.correlation for turn in seen.turns if Orientation(*turn[:3]) == expected)
+    here = next(match.correlation for match in seen.matches if match.orientation == expected)
     margin = best.correlation - here
-    text = f"the phantom looks like its drawing when {_turned(found)}, and not when {_turned(expected)}"
+    text = f"the orientation in which the phantom looks like its drawing: {found.text}; expected: {expected.text}"
     flags = " ".join(f"--set {name}={str(value).lower()}" for name, value in vars(found).items())
     if mode == "calibrate" and not given:
-        text += f" ({flags}); pictures are turned so. Was the phantom put in the right way round?"
+        text += f" ({flags}); pictures are shown in it. Does the phantom lie as it is drawn?"
         return _check("orientation", "corrected", text, margin, ORIENTATION_MARGIN, "", "mirror")
     if margin < ORIENTATION_MARGIN:
         return _check("orientation", "warning", text, margin, ORIENTATION_MARGIN, "", "mirror")
@@ -212,14 +212,9 @@ def _orientation_check(seen: PhantomFindings, expected: Orientation, mode: Mode,
     return _check("orientation", "failed", text, margin, ORIENTATION_MARGIN, "", "mirror")
 
 
-def _turned(turn: Orientation) -> str:
-    words = {"transpose": "transposed", "flip_vertical": "flipped up-down", "flip_horizontal": "flipped left-right"}
-    return " and ".join(words[name] for name, value in vars(turn).items() if value) or "left as it is"
-
-
 def _position_check(seen: PhantomFindings, mode: Mode) -> Check:
     name, limit = "position of the phantom", MOST_SHIFT_PX
-    down, along = seen.readouts.shift_px, seen.turns[0].columns_px
+    down, along = seen.readouts.shift_px, seen.matches[0].columns_px
     if abs(down) > limit:
         text = f"the phantom lies {down:+.2f} pixels off along phase encoding: it or the field of view is shifted"
         if mode == "calibrate":

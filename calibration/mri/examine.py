@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from cidesign.calibration.mri.centre import centre_offset
 from cidesign.calibration.mri.kspace import RawKspace
 from cidesign.calibration.mri.noise import CoilNoise, measure_edges, measure_noise
-from cidesign.calibration.mri.phantom import PhantomScan, Readouts, Turn, find_turns, fit_readouts
+from cidesign.calibration.mri.phantom import Match, PhantomScan, Readouts, find_orientations, fit_readouts
 from cidesign.calibration.mri.response import Corrections, echo_shift, shift_echo
 from cidesign.errors import FileError
 
@@ -31,7 +31,7 @@ class PhantomFindings:
     `centre_lines`: how many lines the centre of k-space lies above the middle one.
     """
 
-    turns: list[Turn]
+    matches: list[Match]
     readouts: Readouts
     echo_samples: float
     at_limit: int
@@ -160,14 +160,14 @@ def _located(scan: PhantomScan, noise: CoilNoise) -> PhantomFindings:
     placed[:, scan.order] = scan.k
     echo = echo_shift(placed)
     white = replace(scan, k=shift_echo(noise.whiten(scan.k), -echo))
-    turns = find_turns(white)
-    fits = [(fit_readouts(white, turns[0], noise.variance), turns[0])]
-    if fits[0][0].relative_residual > DOUBTFUL or turns[1].correlation > ALIKE:
-        fits += [(fit_readouts(white, turn, noise.variance), turn) for turn in turns[1:]]
+    matches = find_orientations(white)
+    fits = {matches[0].orientation: fit_readouts(white, matches[0], noise.variance)}
+    if fits[matches[0].orientation].relative_residual > DOUBTFUL or matches[1].correlation > ALIKE:
+        fits |= {match.orientation: fit_readouts(white, match, noise.variance) for match in matches[1:]}
     # Lost lines and drifts blur the image: how much of k-space a fit explains tells the orientation better.
-    known = {turn[:3]: max(1 - fit.relative_residual, 0.0) ** 0.5 for fit, turn in fits}
-    likely = [turn._replace(correlation=known.get(turn[:3], turn.correlation)) for turn in turns]
-    likely.sort(key=lambda turn: -turn.correlation)
-    readouts = next(fit for fit, turn in fits if turn[:3] == likely[0][:3])
+    known = {orientation: max(1 - fit.relative_residual, 0.0) ** 0.5 for orientation, fit in fits.items()}
+    likely = [match._replace(correlation=known.get(match.orientation, match.correlation)) for match in matches]
+    likely.sort(key=lambda match: -match.correlation)
+    readouts = fits[likely[0].orientation]
     centre = centre_offset(scan.k, scan.order, len(scan.order))
     return PhantomFindings(likely, readouts, echo, scan.at_limit, scan.separable, centre)

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cidesign.calibration.mri.kspace import Samples, centred_fft, centred_ifft
-from cidesign.calibration.orientation import Orientation
+from cidesign.orientation import ORIENTATIONS, Orientation
 
 Complex = NDArray[np.complex128]
 Plane = NDArray[np.float64]
@@ -64,12 +64,13 @@ class PhantomScan:
         return self.ordered and len(np.unique(np.diff(self.order))) > 1
 
 
-class Turn(NamedTuple):
-    """One of the eight ways to turn a picture, and how well the phantom then matches its drawing (-1 to 1)."""
+class Match(NamedTuple):
+    """How well the phantom matches its drawing once its image is so oriented (-1 to 1), and where it lies.
 
-    transpose: bool
-    flip_vertical: bool
-    flip_horizontal: bool
+    `rows_px`, `columns_px`: down and right of the drawing, as lines and samples of the scan.
+    """
+
+    orientation: Orientation
     correlation: float
     rows_px: int
     columns_px: int
@@ -109,39 +110,35 @@ def mirrored(count: int) -> NDArray[np.int64]:
     return np.asarray((2 * (count // 2) - np.arange(count)) % count, dtype=np.int64)
 
 
-def find_turns(scan: PhantomScan) -> list[Turn]:
+def find_orientations(scan: PhantomScan) -> list[Match]:
     """How well the magnitude of the phantom matches its drawing in each orientation, the best one first.
 
-    Orientations are those of `Orientation`: what turns the image into the drawing.  `rows_px`, `columns_px`: where the
-    image then lies, down and right of the drawing, as lines and samples of the scan.
+    The orientation is what is done to the image to have the drawing.
     """
     placed = np.zeros(scan.k.shape, dtype=np.complex64)
     placed[:, scan.order] = scan.k
     image = np.sqrt((np.abs(centred_ifft(placed, (-2, -1))) ** 2).sum(axis=0)).astype(np.float64)
     spectrum = np.fft.fft2(_unit(image))
     found = []
-    for transpose in (False, True):
-        if transpose and image.shape[0] != image.shape[1]:
+    for orientation in ORIENTATIONS:
+        if orientation.transpose and image.shape[0] != image.shape[1]:
             continue
-        for vertical in (False, True):
-            for horizontal in (False, True):
-                expected = as_acquired(scan.picture, Orientation(transpose, vertical, horizontal))
-                likeness = np.fft.ifft2(spectrum * np.fft.fft2(_unit(expected)).conj()).real
-                row, column = np.unravel_index(likeness.argmax(), likeness.shape)
-                found.append(
-                    Turn(
-                        transpose, vertical, horizontal, float(likeness.max()),
-                        _signed(int(row), image.shape[0]), _signed(int(column), image.shape[1]),
-                    )
-                )  # fmt: skip
-    return sorted(found, key=lambda turn: -turn.correlation)
+        expected = as_acquired(scan.picture, orientation)
+        likeness = np.fft.ifft2(spectrum * np.fft.fft2(_unit(expected)).conj()).real
+        row, column = np.unravel_index(likeness.argmax(), likeness.shape)
+        down, right = _signed(int(row), image.shape[0]), _signed(int(column), image.shape[1])
+        found.append(Match(orientation, float(likeness.max()), down, right))
+    return sorted(found, key=lambda match: -match.correlation)
 
 
-def as_acquired(picture: Plane, turn: Orientation) -> Plane:
-    """The image that a scan shows of what looks like `picture` once it is turned; axes reverse about their centre."""
-    image = picture[mirrored(picture.shape[0])] if turn.flip_vertical else picture
-    image = image[:, mirrored(image.shape[1])] if turn.flip_horizontal else image
-    return np.asarray(image.T if turn.transpose else image, dtype=np.float64)
+def as_acquired(picture: Plane, orientation: Orientation) -> Plane:
+    """The image that a scan shows of what looks like `picture` once it is so oriented.
+
+    That is its inverse but for one pixel along axes of even length: gradients reverse them about their centre.
+    """
+    image = picture[mirrored(picture.shape[0])] if orientation.flip_vertical else picture
+    image = image[:, mirrored(image.shape[1])] if orientation.flip_horizontal else image
+    return np.asarray(image.T if orientation.transpose else image, dtype=np.float64)
 
 
 def _unit(image: Plane) -> Plane:
@@ -153,9 +150,9 @@ def _signed(shift: int, count: int) -> int:
     return shift - count if shift > count // 2 else shift
 
 
-def fit_readouts(scan: PhantomScan, turn: Turn, noise_variance: float) -> Readouts:
+def fit_readouts(scan: PhantomScan, match: Match, noise_variance: float) -> Readouts:
     """Fit the model above to `scan`, whose k is whitened, in one orientation; `noise_variance` is that of a sample."""
-    model = _Model(scan, turn)
+    model = _Model(scan, match)
     steps = np.arange(-MOST_DRIFT_RAD, MOST_DRIFT_RAD + 1e-9, DRIFT_STEP_RAD) if scan.separable else np.zeros(1)
     tried = np.concatenate([TRIED_PX, TRIED_PX + len(scan.order) // 2])
     drifts, moves = (axis.ravel() for axis in np.meshgrid(steps, tried))
@@ -168,7 +165,7 @@ def fit_readouts(scan: PhantomScan, turn: Turn, noise_variance: float) -> Readou
     lost = min(left, key=lambda number: left[number])
     best = fits[lost]
     count = len(scan.order)
-    drift, moved = best.drift_rad / max(count - 1, 1), turn.rows_px + best.moved_px
+    drift, moved = best.drift_rad / max(count - 1, 1), match.rows_px + best.moved_px
     moved -= count * round(moved / count)
     return Readouts(lost, best.at, drift, moved, left[lost], left[0])
 
@@ -192,14 +189,14 @@ def _refined(model: "_Model", lost: int, start: _Fit, separable: bool) -> _Fit:
 class _Model:
     """Sums over the readouts, from which the energy that a hypothesis explains follows by small linear systems."""
 
-    def __init__(self, scan: PhantomScan, turn: Turn) -> None:
-        lines, samples = scan.picture.T.shape if turn.transpose else scan.picture.shape
+    def __init__(self, scan: PhantomScan, match: Match) -> None:
+        lines, samples = scan.picture.T.shape if match.orientation.transpose else scan.picture.shape
         self.order, self.lines = scan.order, lines
-        ramp = np.exp(2j * np.pi * turn.columns_px / samples * (np.arange(samples) - samples // 2))
+        ramp = np.exp(2j * np.pi * match.columns_px / samples * (np.arange(samples) - samples // 2))
         self.k = _fewer_coils(scan.k) * ramp
-        self.rows_px = turn.rows_px
+        self.rows_px = match.rows_px
         self.energy = float((np.abs(self.k) ** 2).sum())
-        image = as_acquired(scan.picture, Orientation(turn.transpose, turn.flip_vertical, turn.flip_horizontal))
+        image = as_acquired(scan.picture, match.orientation)
         spread = _polynomials(image.shape)
         self.unknowns = len(spread) * len(self.k)
         basis = centred_fft((spread * image).astype(np.complex64), (-2, -1)).astype(np.complex128).transpose(1, 0, 2)

@@ -32,22 +32,16 @@ from cidesign.calibration.mri.kspace import (
 from cidesign.calibration.mri.noise import CoilNoise
 from cidesign.calibration.mri.response import Corrections, KspaceCalibration
 from cidesign.calibration.mri.verify import verify_stored
-from cidesign.calibration.orientation import Orientation
 from cidesign.calibration.verify import Check, Verification
 from cidesign.errors import FileError
 from cidesign.files import save_npz, sha256_file, write_bytes, write_json
+from cidesign.orientation import StoredOrientation
 from cidesign.pattern import Trajectory
-from cidesign.records import Digest, Finite, Positive, Strict
+from cidesign.records import Digest, Finite, Positive
 
 PREVIEW_FILE = "coil_maps.png"
 # Maps of unit norm, 0 where there is no object.
 NORM_TOLERANCE = 1e-3
-
-
-class _Orientation(Strict):
-    transpose: bool
-    flip_vertical: bool
-    flip_horizontal: bool
 
 
 class KspaceCalibrationRecord(CommonRecord):
@@ -79,7 +73,7 @@ class KspaceCalibrationRecord(CommonRecord):
     acs_lines: Annotated[int, Field(ge=1, le=100_000)]
     kernel: Annotated[int, Field(ge=2, le=12)] | None
     support: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
-    orientation: _Orientation
+    orientation: StoredOrientation
     orientation_shown: bool
     simulated_scanner: SimulatedScanner | None
 
@@ -185,7 +179,7 @@ def write_kspace_calibration(
             acs_lines=calibration.acs_lines,
             kernel=calibration.kernel,
             support=calibration.support,
-            orientation=_Orientation(**vars(calibration.orientation)),
+            orientation=calibration.orientation,
             orientation_shown=phantom_echo_samples is not None,
             notes=list(calibration.notes),
             verification=verification,
@@ -227,7 +221,7 @@ def read_kspace_calibration(folder: Path) -> StoredKspaceCalibration:
         echo_shift_samples=record.echo_shift_samples,
         acs_lines=record.acs_lines,
         kernel=record.kernel,
-        orientation=Orientation(**record.orientation.model_dump()),
+        orientation=record.orientation,
         notes=tuple(record.notes),
         corrections=Corrections(
             coils=active if left_out else None,

@@ -15,8 +15,8 @@ from cidesign.calibration.mri.coils import (
 )
 from cidesign.calibration.mri.kspace import RawKspace, Samples, centred_fft, centred_ifft, require_design
 from cidesign.calibration.mri.noise import CoilNoise, measure_noise
-from cidesign.calibration.orientation import Orientation
 from cidesign.errors import FileError, InputError
+from cidesign.orientation import Orientation
 from cidesign.pattern import Trajectory, centre_block
 
 # The 99th percentile of the magnitude of training slices (largest magnitude 1) that 10 to 24 central lines show: the

@@ -17,9 +17,9 @@ from cidesign.calibration.mri.response import (
     KspaceCalibration,
     calibrate_kspace,
 )
-from cidesign.calibration.orientation import Orientation
 from cidesign.calibration.verify import Check, Verification
 from cidesign.errors import CidesignError, LimitError
+from cidesign.orientation import Orientation
 from cidesign.pattern import Trajectory
 
 SCORE_MEANING = (
@@ -84,7 +84,7 @@ def _verification(checks: list[Check], held: HeldOut | None) -> Verification:
 
 def _shown(findings: Findings) -> Orientation:
     """The orientation that the phantom shows, as scanned without one."""
-    return Orientation() if findings.phantom is None else Orientation(*findings.phantom.turns[0][:3])
+    return Orientation() if findings.phantom is None else findings.phantom.matches[0].orientation
 
 
 def _warranted(findings: Findings, checks: list[Check]) -> Corrections:

@@ -166,7 +166,7 @@ def _what_changed(before: SpcOperator, now: SpcOperator) -> tuple[FaultName | No
         fault: FaultName = "mirror" if was.orientation.mirrored != place.orientation.mirrored else "rotation"
         return (
             fault,
-            f"how the patterns lie now: {place.orientation.words}; as calibrated: {was.orientation.words}",
+            f"how the patterns lie now: {place.orientation.text}; as calibrated: {was.orientation.text}",
         )
     if before.polarity != now.polarity:
         return "inversion", "on and off mirrors were exchanged since"

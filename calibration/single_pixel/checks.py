@@ -200,7 +200,7 @@ def _orientation_check(fit: TargetFit) -> Check:
         "orientation",
         turned or not clear,
         "the patterns lie as designed",
-        f"how the patterns lie on the scene: {orientation.words}; allowed for" if clear else unclear,
+        f"how the patterns lie on the scene: {orientation.text}; allowed for" if clear else unclear,
         status=status,
         value=margin,
         limit=ORIENTATION_MARGIN,

@@ -16,10 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import least_squares
 
-from cidesign.calibration.orientation import ORIENTATIONS, Orientation
 from cidesign.calibration.single_pixel.measurement import Measurements
 from cidesign.calibration.single_pixel.operator import Placement, SpcOperator, light_basis
 from cidesign.errors import FileError
+from cidesign.orientation import ORIENTATIONS, Orientation
 from cidesign.pattern import PatternStack
 
 Vector = NDArray[np.float64]

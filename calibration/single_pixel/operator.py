@@ -15,7 +15,7 @@ from numpy.polynomial import legendre
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
-from cidesign.calibration.orientation import Orientation
+from cidesign.orientation import Orientation
 from cidesign.pattern import PatternStack
 
 AS_DESIGNED = Orientation()
@@ -65,7 +65,7 @@ class Placement:
         """The adjoint, W^T f for images (M, n, n) or (n, n): sum (W P) f = sum P (W^T f)."""
         side = images.shape[-1]
         flat = images.reshape(-1, side * side)
-        taken = (self.sampling(side).T @ flat.T).T.reshape(-1, side, side)
+        taken: NDArray[np.float64] = (self.sampling(side).T @ flat.T).T.reshape(-1, side, side)
         back = self.orientation.inverse.apply(taken)
         return back.reshape(images.shape)
 

@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from cidesign import __version__
 from cidesign.calibration.base import Calibration, Examined, LinearOperator
@@ -22,7 +22,6 @@ from cidesign.calibration.folder import (
     read_record,
     replacing_calibration,
 )
-from cidesign.calibration.orientation import Orientation
 from cidesign.calibration.single_pixel.calibrate import SpcCalibration, place_unseen, verify_on
 from cidesign.calibration.single_pixel.capture import Capture, SimulatedBench
 from cidesign.calibration.single_pixel.checks import sequence_checks
@@ -35,6 +34,7 @@ from cidesign.calibration.single_pixel.scene_order import scene_in_order
 from cidesign.calibration.verify import Check, Verification
 from cidesign.errors import FileError
 from cidesign.files import save_npz, sha256_file, write_bytes, write_json
+from cidesign.orientation import NAMES, StoredOrientation, in_one_field
 from cidesign.pattern import PatternStack
 from cidesign.records import Finite, NotNegative, Positive, Strict
 
@@ -63,14 +63,17 @@ class StoredOperator(Strict):
     rotation_deg: Finite
     down_px: Finite
     right_px: Finite
-    transpose: bool
-    flip_vertical: bool
-    flip_horizontal: bool
+    orientation: StoredOrientation
     polarity: Literal[1, -1]
     rotation_error_deg: NotNegative
     shift_error_px: NotNegative
     light_error: NotNegative
     fitted: bool
+
+    @model_validator(mode="before")
+    @classmethod
+    def _earlier(cls, raw: Any) -> Any:
+        return in_one_field(raw, NAMES)
 
 
 class CalibrationRecord(CommonRecord):
@@ -228,7 +231,7 @@ def _record(
             rotation_deg=place.rotation_deg,
             down_px=place.down_px,
             right_px=place.right_px,
-            **vars(place.orientation),
+            orientation=place.orientation,
             polarity=1 if operator.polarity > 0 else -1,
             rotation_error_deg=operator.rotation_error_deg,
             shift_error_px=operator.shift_error_px,
@@ -270,9 +273,8 @@ def _arrays(levels: WhiteLevels, response: Response, operator: SpcOperator) -> d
 
 
 def _operator(stored: StoredOperator, light: NDArray[np.float64]) -> SpcOperator:
-    orientation = Orientation(stored.transpose, stored.flip_vertical, stored.flip_horizontal)
     return SpcOperator(
-        placement=Placement(stored.rotation_deg, stored.down_px, stored.right_px, orientation),
+        placement=Placement(stored.rotation_deg, stored.down_px, stored.right_px, stored.orientation),
         polarity=stored.polarity,
         illumination=light,
         rotation_error_deg=stored.rotation_error_deg,

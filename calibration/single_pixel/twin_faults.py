@@ -6,8 +6,8 @@ from scipy.interpolate import CubicSpline
 from scipy.sparse import csr_matrix, identity
 
 from cidesign.calibration.faults import FaultName
-from cidesign.calibration.orientation import Orientation
 from cidesign.calibration.single_pixel.operator import Placement
+from cidesign.orientation import Orientation
 
 Faults = dict[FaultName, float]
 FLICKER_HZ = 100.0

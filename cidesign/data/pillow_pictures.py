@@ -10,6 +10,7 @@ from PIL import Image, ImageOps
 from cidesign.data.picture_arrays import grey
 from cidesign.errors import FileError
 from cidesign.io.pillow import quietly
+from cidesign.orientation import Orientation
 
 SUFFIXES = (
     *(".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".dib", ".gif", ".webp", ".avif"),
@@ -23,6 +24,17 @@ COLOUR_MODES = ("P", "PA", "RGB", "RGBA", "RGBX", "RGBa", "CMYK", "YCbCr", "HSV"
 WITH_ALPHA = ("PA", "RGBA", "LA", "RGBa", "La")
 PNG_HEADER_BYTES = 26
 ORIENTATION = 274
+# By the value of that tag: how a picture as stored is shown.
+TAGGED = {
+    1: Orientation(),
+    2: Orientation(flip_horizontal=True),
+    3: Orientation(flip_vertical=True, flip_horizontal=True),
+    4: Orientation(flip_vertical=True),
+    5: Orientation(transpose=True),
+    6: Orientation(transpose=True, flip_horizontal=True),
+    7: Orientation(transpose=True, flip_vertical=True, flip_horizontal=True),
+    8: Orientation(transpose=True, flip_vertical=True),
+}
 ALPHA_NOTE = "transparency is left out: what is transparent is read in the colour that is stored there"
 
 
@@ -87,7 +99,4 @@ def _deep_png(path: Path) -> NDArray[np.generic] | None:
 
 def upright(values: NDArray[np.generic], orientation: int) -> NDArray[np.generic]:
     """A picture (H, W) as stored, turned and mirrored as tag 274 of TIFF and EXIF says; unknown values as 1."""
-    if orientation in (5, 6, 7, 8):
-        values = values.T
-    down, right = {2: (1, -1), 3: (-1, -1), 4: (-1, 1), 6: (1, -1), 7: (-1, -1), 8: (-1, 1)}.get(orientation, (1, 1))
-    return values[::down, ::right]
+    return TAGGED.get(orientation, TAGGED[1]).apply(values)

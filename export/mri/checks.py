@@ -25,7 +25,7 @@ from cidesign.pattern import Trajectory
 from cidesign.units import format_duration_us
 
 Held = Literal["nominal", "design"]
-Orientation = Literal["any", "as-written"]
+SliceOrientation = Literal["any", "as-written"]
 SPECIFICATION = "Pulseq specification"
 # Amplitudes are written with six digits; a file is not refused for its rounding.
 RELATIVE_TOLERANCE = 1e-5
@@ -37,7 +37,7 @@ def check_sequence(
     profile: MriProfile,
     trajectory: Trajectory | None = None,
     held: Held = "nominal",
-    orientation: Orientation | None = None,
+    orientation: SliceOrientation | None = None,
 ) -> list[CheckLine]:
     """Every check of one `.seq` file as it lies on disk, of this program or of anyone.
 
@@ -186,7 +186,7 @@ def _one_kind(ok: bool, shown: str, profile: MriProfile, trajectory: Trajectory 
 
 
 def _gradients(
-    played: PlayedSequence, profile: MriProfile, held: Held, orientation: Orientation | None
+    played: PlayedSequence, profile: MriProfile, held: Held, orientation: SliceOrientation | None
 ) -> Iterator[CheckLine]:
     nominal = profile.nominal if held == "nominal" else None
     limits, which = (nominal, "nominal") if nominal is not None else (profile.design, "design")
@@ -221,7 +221,7 @@ def _gradients(
     )
 
 
-def _turned(norm: CheckLine, axes: list[CheckLine], asked: Orientation | None) -> CheckLine:
+def _turned(norm: CheckLine, axes: list[CheckLine], asked: SliceOrientation | None) -> CheckLine:
     """What the norm of the axes says: a turned slice can put all of it on one axis of the scanner.
 
     A limit is one of the scanner's axes.  As the file is written each of its axes is one of them (a slice that is not

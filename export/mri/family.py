@@ -11,7 +11,7 @@ from cidesign.constraints.rules import require
 from cidesign.errors import CidesignError, FileError, InputError, LimitError
 from cidesign.export.family import DeviceFamily, Exported, FileReport
 from cidesign.export.mri.check_line import CheckLine
-from cidesign.export.mri.checks import Orientation, check_sequence, failures, nothing_evaluated
+from cidesign.export.mri.checks import SliceOrientation, check_sequence, failures, nothing_evaluated
 from cidesign.export.mri.manifest import MriManifest, protocol_from
 from cidesign.export.mri.own import LineOptions, read_own
 from cidesign.export.mri.protocol import GreProtocol, TseProtocol
@@ -51,7 +51,7 @@ class MriOptions:
 class SequenceFileOptions:
     """How the slice of a single sequence may lie: None is as written, with a remark on what a turned one breaks."""
 
-    orientation: Orientation | None = None
+    orientation: SliceOrientation | None = None
 
     def __post_init__(self) -> None:
         if self.orientation not in (None, "any", "as-written"):

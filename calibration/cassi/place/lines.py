@@ -58,10 +58,10 @@ def fit_lines(capture: CassiCapture, detector: Detector, design: ApertureMask) -
     require_room(capture, design, (lines.shape[1] // binning, lines.shape[2] // binning))
     middle = len(images) // 2
     found = find_orientation(model_image(images[middle], detector, binning), design.levels)
-    seen = found.turn.apply(design.levels)
+    seen = found.mounting.apply(design.levels)
     if seen.shape != design.levels.shape:
         raise FileError(
-            f"{capture.path}: the mask stands {found.turn.text} in the bench, and {design.levels.shape[0]} x "
+            f"{capture.path}: the mask stands {found.mounting.text} in the bench, and {design.levels.shape[0]} x "
             f"{design.levels.shape[1]} pixels are not square; turn the plate"
         )
     fits = [_fit(image, detector, binning, design, found, seen) for image in images]
@@ -130,7 +130,7 @@ def require_room(capture: CassiCapture, design: ApertureMask, size: tuple[int, i
 
 
 def _fit(image: Array, detector: Detector, binning: int, design: ApertureMask, found: Found, seen: Array) -> LineFit:
-    place = locate(model_image(image, detector, binning), design.levels, found.turn, found.rotation_deg)
+    place = locate(model_image(image, detector, binning), design.levels, found.mounting, found.rotation_deg)
     centre = (np.array(seen.shape) - 1) / 2
     start = inverted(affine(turn_scale(found.rotation_deg, 1.0), centre, place.centre))
     return fit_line(image, detector.usable, binning, seen, start)

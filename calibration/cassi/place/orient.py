@@ -1,7 +1,9 @@
 """The orientation of a captured mask, whether clear and opaque are exchanged, and roughly where it lies."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -9,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
 from cidesign.calibration.cassi.optics import Array, turn_scale
-from cidesign.calibration.orientation import ORIENTATIONS, Orientation
+from cidesign.orientation import ORIENTATIONS, Orientation
 
 # The middle of a code is enough to know it by, and keeps the search short.
 TEMPLATE_PX = 128
@@ -17,24 +19,27 @@ TEMPLATE_BLUR_PX = 0.5
 MAX_ROTATION_DEG = 5.5
 # Above this correlation a code is found; below it, it may be turned.
 CLEAR_CORRELATION = 0.85
+UPRIGHT = Orientation()
 
 
 @dataclass(frozen=True)
-class Turn:
-    """What was done to a drawn mask: transposed, then rows reversed, then columns reversed.
+class Mounting:
+    """How a drawn mask stands in the beam: its orientation, and whether clear and opaque are exchanged (`inverted`)."""
 
-    `inverted`: clear and opaque are exchanged.
-    """
-
-    transposed: bool = False
-    rows_reversed: bool = False
-    columns_reversed: bool = False
+    orientation: Orientation = UPRIGHT
     inverted: bool = False
 
     @property
-    def orientation(self) -> Orientation:
-        """The same without the polarity."""
-        return Orientation(self.transposed, self.rows_reversed, self.columns_reversed)
+    def as_drawn(self) -> bool:
+        """Whether it stands as it was drawn."""
+        return self == Mounting()
+
+    @property
+    def fault(self) -> Literal["mirror", "rotation", "inversion"] | None:
+        """What it resembles: a plate that shows its back, one that was turned, or one of the other polarity."""
+        if self.orientation.identity:
+            return "inversion" if self.inverted else None
+        return "mirror" if self.orientation.mirrored else "rotation"
 
     def apply(self, levels: NDArray[np.generic]) -> Array:
         """The mask as it stands in the beam, 0 to 1."""
@@ -44,8 +49,8 @@ class Turn:
     @property
     def text(self) -> str:
         """In words."""
-        words = self.orientation.words
-        return f"{words}, clear and opaque exchanged" if self.inverted else words
+        text = self.orientation.text
+        return f"{text}, clear and opaque exchanged" if self.inverted else text
 
 
 @dataclass(frozen=True)
@@ -55,10 +60,10 @@ class Found:
     `centre` (row, column) of the code on the image, in pixels of the model; `rotation_deg` clockwise.
     """
 
-    turn: Turn
+    mounting: Mounting
     correlation: float
     second: float
-    second_turn: Turn
+    second_mounting: Mounting
     centre: Array
     rotation_deg: float
 
@@ -73,19 +78,15 @@ def find_orientation(image: Array, levels: NDArray[np.generic]) -> Found:
 
     Where no orientation is clear without rotation, rotations of up to 5.5 degrees are tried as well.
     """
-    found = _best(image, levels, _turns(), [0.0])
+    found = _best(image, levels, ORIENTATIONS, [0.0])
     if found.correlation >= CLEAR_CORRELATION:
         return found
-    return _best(image, levels, _turns(), _angles(levels.shape))
+    return _best(image, levels, ORIENTATIONS, _angles(levels.shape))
 
 
-def locate(image: Array, levels: NDArray[np.generic], turn: Turn, rotation_deg: float) -> Found:
-    """Where a code of known orientation lies on another image."""
-    return _best(image, levels, [turn], [rotation_deg])
-
-
-def _turns() -> list[Turn]:
-    return [Turn(one.transpose, one.flip_vertical, one.flip_horizontal) for one in ORIENTATIONS]
+def locate(image: Array, levels: NDArray[np.generic], mounting: Mounting, rotation_deg: float) -> Found:
+    """Where a code of known orientation and polarity lies on another image."""
+    return _best(image, levels, [mounting.orientation], [rotation_deg], mounting.inverted)
 
 
 def _angles(shape: tuple[int, ...]) -> list[float]:
@@ -95,29 +96,35 @@ def _angles(shape: tuple[int, ...]) -> list[float]:
     return sorted((step * n for n in range(-count, count + 1)), key=abs)
 
 
-def _best(image: Array, levels: NDArray[np.generic], turns: list[Turn], angles: list[float]) -> Found:
+def _best(
+    image: Array,
+    levels: NDArray[np.generic],
+    orientations: Sequence[Orientation],
+    angles: list[float],
+    inverted_first: bool = False,
+) -> Found:
     """The highest and, for the other polarity, the lowest correlation of every orientation."""
-    best: dict[Turn, tuple[float, Array, float]] = {}
+    best: dict[Mounting, tuple[float, Array, float]] = {}
     for angle in angles:
         straight = _rotated(image, -angle)
-        for turn in turns:
-            template = _template(turn, levels)
+        for orientation in orientations:
+            template = _template(orientation, levels)
             if template.shape[0] > straight.shape[0] or template.shape[1] > straight.shape[1]:
                 continue
-            for inverted, value, place in _peaks(straight, template, turn.inverted):
-                key = Turn(turn.transposed, turn.rows_reversed, turn.columns_reversed, inverted)
+            for inverted, value, place in _peaks(straight, template, inverted_first):
+                key = Mounting(orientation, inverted)
                 if key not in best or value > best[key][0]:
                     centre = place + (np.array(template.shape) - 1) / 2
                     best[key] = (value, _turned_point(centre, straight.shape, angle), angle)
     ordered = sorted(best.items(), key=lambda item: -item[1][0])
-    turn, (value, centre, angle) = ordered[0]
-    second_turn, second = (ordered[1][0], ordered[1][1][0]) if len(ordered) > 1 else (turn, 0.0)
-    return Found(turn, value, second, second_turn, centre, angle)
+    mounting, (value, centre, angle) = ordered[0]
+    second_mounting, second = (ordered[1][0], ordered[1][1][0]) if len(ordered) > 1 else (mounting, 0.0)
+    return Found(mounting, value, second, second_mounting, centre, angle)
 
 
-def _template(turn: Turn, levels: NDArray[np.generic]) -> Array:
-    """The middle of the turned mask, a little blurred; its polarity is left to the sign of the correlation."""
-    seen = Turn(turn.transposed, turn.rows_reversed, turn.columns_reversed).apply(levels)
+def _template(orientation: Orientation, levels: NDArray[np.generic]) -> Array:
+    """The middle of the mask so oriented, a little blurred; its polarity is left to the sign of the correlation."""
+    seen = orientation.apply(levels).astype(np.float64)
     cut = [max(0, (size - TEMPLATE_PX) // 2) for size in seen.shape]
     middle = seen[cut[0] : seen.shape[0] - cut[0], cut[1] : seen.shape[1] - cut[1]]
     blurred: Array = gaussian_filter(middle, TEMPLATE_BLUR_PX, mode="nearest")

@@ -8,8 +8,7 @@ import numpy as np
 from cidesign.calibration.cassi.optics import Layout
 from cidesign.calibration.cassi.place.dispersion import DispersionFit
 from cidesign.calibration.cassi.place.lines import FittedLines
-from cidesign.calibration.cassi.place.orient import Turn
-from cidesign.calibration.faults import FaultName
+from cidesign.calibration.cassi.place.orient import Mounting
 from cidesign.calibration.verify import Check
 from cidesign.pattern import ApertureMask
 
@@ -29,7 +28,7 @@ class Placement:
     edges; `median_px`, `inliers`: of the shifts of parts of the code from the fits.
     """
 
-    turn: Turn
+    mounting: Mounting
     rotation_deg: float
     scale: float
     offset_px: tuple[float, float] | None
@@ -55,7 +54,7 @@ def placement_of(
         offset = (float(apart @ layout.along), float(apart @ layout.across))
     lengths = np.hypot(*lines.patches_px.T) if len(lines.patches_px) else np.array([np.inf])
     return Placement(
-        turn=lines.found.turn,
+        mounting=lines.found.mounting,
         rotation_deg=rotation,
         scale=float(abs(np.linalg.det(forward)) ** 0.5),
         offset_px=offset,
@@ -69,8 +68,8 @@ def placement_checks(placement: Placement, lines: FittedLines, design: ApertureM
     """What deviates from the drawing, named; all of it but a mask that is not found is allowed for."""
     return [
         _found_check(lines),
-        _orientation_check(placement.turn),
-        _polarity_check(placement.turn),
+        _orientation_check(placement.mounting),
+        _polarity_check(placement.mounting),
         _registration_check(placement, lines),
         _rotation_check(placement.rotation_deg),
         _position_check(placement.offset_px),
@@ -83,7 +82,7 @@ def _found_check(lines: FittedLines) -> Check:
     found, explained = lines.found, min(fit.explained for fit in lines.fits)
     failed = found.margin < CORRELATION_MARGIN or explained < MIN_EXPLAINED
     text = (
-        f"{found.turn.text} correlates {found.correlation:.2f}, the next of 16 ({found.second_turn.text}) "
+        f"{found.mounting.text} correlates {found.correlation:.2f}, the next of 16 ({found.second_mounting.text}) "
         f"{found.second:.2f}; the drawn mask explains {explained:.0%} of its weakest image"
     )
     return Check(
@@ -96,29 +95,24 @@ def _found_check(lines: FittedLines) -> Check:
     )
 
 
-def _orientation_check(turn: Turn) -> Check:
-    reversed_both = turn.rows_reversed + turn.columns_reversed
-    fault: FaultName | None = None
-    if turn.transposed or reversed_both:
-        # An odd number of mirrors shows the back of the plate, an even one turns it.
-        fault = "mirror" if (turn.transposed + reversed_both) % 2 else "rotation"
-    words = Turn(turn.transposed, turn.rows_reversed, turn.columns_reversed).text
+def _orientation_check(mounting: Mounting) -> Check:
+    fault, text = Mounting(mounting.orientation).fault, mounting.orientation.text
     return Check(
         name="orientation",
         status="corrected" if fault else "passed",
-        text=words if not fault else f"the plate stands with {words}; the operator holds it as it stands",
+        text=text if not fault else f"the plate stands {text}; the operator holds it as it stands",
         fault=fault,
     )
 
 
-def _polarity_check(turn: Turn) -> Check:
+def _polarity_check(mounting: Mounting) -> Check:
     return Check(
         name="polarity",
-        status="corrected" if turn.inverted else "passed",
+        status="corrected" if mounting.inverted else "passed",
         text="clear and opaque are exchanged against the drawing; the operator holds the mask as it is"
-        if turn.inverted
+        if mounting.inverted
         else "clear where drawn clear",
-        fault="inversion" if turn.inverted else None,
+        fault="inversion" if mounting.inverted else None,
     )
 
 

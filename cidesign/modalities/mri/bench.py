@@ -20,7 +20,6 @@ from cidesign.calibration.mri.record import (
 )
 from cidesign.calibration.mri.twin import capture_record, scanner_settings, simulate_kspace
 from cidesign.calibration.mri.verify import calibrate_and_verify
-from cidesign.calibration.orientation import Orientation
 from cidesign.errors import InputError
 from cidesign.io.npy import read_npy
 from cidesign.modalities.mri.data.images import read_slice_scene
@@ -30,6 +29,7 @@ from cidesign.modalities.mri.reconstruct import MriReconstructor
 from cidesign.modalities.mri.record import MriRecord
 from cidesign.modalities.mri.run import MriRun
 from cidesign.modality import Bench
+from cidesign.orientation import Orientation
 from cidesign.reconstruct.student import student_of
 from cidesign.records import Finite, Positive, now_utc
 from cidesign.text import table
@@ -158,8 +158,8 @@ class MriBench(Bench[MriRun, RawKspace, StoredKspaceCalibration, SimulateMri, Ca
             raise InputError("--set phantom and phantom_picture: a scan and its drawing go together; give both or none")
         if scan is not None and drawing is not None:
             capture = with_phantom(capture, read_kspace(scan), drawing)
-        turn = _orientation(settings.transpose, settings.flip_vertical, settings.flip_horizontal)
-        found = calibrate_and_verify(capture, run.design, turn, settings.acs_lines, settings.kernel)
+        orientation = _orientation(settings.transpose, settings.flip_vertical, settings.flip_horizontal)
+        found = calibrate_and_verify(capture, run.design, orientation, settings.acs_lines, settings.kernel)
         calibration, verification, findings = found
         echo = findings.phantom.echo_samples if findings.phantom else None
         stored = write_kspace_calibration(

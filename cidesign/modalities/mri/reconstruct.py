@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from cidesign.calibration.mri.kspace import NO_REFERENCE, RawKspace, Samples, Use, centred_ifft, require_design
 from cidesign.calibration.mri.phantom import as_acquired
 from cidesign.calibration.mri.record import StoredKspaceCalibration
-from cidesign.calibration.orientation import Orientation
 from cidesign.calibration.verify import Check
 from cidesign.constraints.kspace import LineBudget
 from cidesign.modalities.mri import solve
@@ -19,6 +18,7 @@ from cidesign.modalities.mri.panels import METHODS, Result, comparison, images_o
 from cidesign.modalities.mri.record import MriRecord
 from cidesign.modalities.mri.run import MriRun
 from cidesign.modalities.mri.score import object_mask, score_mri
+from cidesign.orientation import Orientation
 from cidesign.pattern import Trajectory
 from cidesign.reconstruct.outcome import COMPARISON, draw_panels, shown
 from cidesign.reconstruct.pipeline import Findings, Reconstructor, Scene
@@ -88,17 +88,19 @@ class MriReconstructor(Reconstructor[MriRun, RawKspace, StoredKspaceCalibration,
     def diagnose(self, scene: KspaceScene, system: "ImagingSystem", solved: Solved) -> Findings:
         """Scores against a reference, disagreement and scatter."""
         raw, stored, results, use = scene.capture, scene.calibration, solved.results, solved.use
-        turn = stored.calibration.orientation
+        orientation = stored.calibration.orientation
         reference, of_what = _reference(raw, stored, use)
         peak, mask = _scale(reference, results)
         entries = _entries(results, reference, mask)
         # A scan's own full reconstruction shares the noise of the lines, so only a truth shows the error.
         truth = None if raw.truth is None else reference
-        found = _diagnosis(results, solved.scatter, turn, peak, truth, mask)
+        found = _diagnosis(results, solved.scatter, orientation, peak, truth, mask)
         notes = [*solved.notes, *_training_notes(scene, system, results), MEANING]
         notes += [*_reference_notes(scene, use, reference, peak), *found.notes]
-        oriented = [result._replace(magnitude=turn.apply(result.magnitude / np.float32(peak))) for result in results]
-        shown_reference = None if reference is None else turn.apply(reference / np.float32(peak))
+        oriented = [
+            result._replace(magnitude=orientation.apply(result.magnitude / np.float32(peak))) for result in results
+        ]
+        shown_reference = None if reference is None else orientation.apply(reference / np.float32(peak))
         panels, columns = comparison(oriented, shown_reference, of_what, [_caption(entry) for entry in entries])
         heading = _heading(scene, use)
         return Findings(
@@ -231,7 +233,7 @@ def _reference(raw: RawKspace, stored: StoredKspaceCalibration, use: Use) -> tup
 def _diagnosis(
     results: list[Result],
     scatter: Image,
-    turn: Orientation,
+    orientation: Orientation,
     peak: float,
     truth: Image | None,
     mask: NDArray[np.bool_] | None,
@@ -244,7 +246,8 @@ def _diagnosis(
         seen = mask & (scatter > 0)
         over = error_over((magnitudes["student"] - truth)[seen], scatter[seen])
     student, baseline, turned = (
-        turn.apply(image / np.float32(peak)) for image in (magnitudes["student"], magnitudes["cg_sense"], scatter)
+        orientation.apply(image / np.float32(peak))
+        for image in (magnitudes["student"], magnitudes["cg_sense"], scatter)
     )
     return diagnose(student, baseline, turned, over)
 

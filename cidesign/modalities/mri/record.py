@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import AliasChoices, Field
 
 from cidesign.calibration.verify import Verification
+from cidesign.orientation import StoredOrientation
 from cidesign.reconstruct.record import Count, Entry, Line, ReconstructionRecord
 from cidesign.records import Finite, NotNegative, Positive, Strict
 
@@ -28,14 +29,6 @@ class Verifications(Strict):
     capture: Verification
 
 
-class OrientationEntry(Strict):
-    """How the pictures were turned."""
-
-    transpose: bool
-    flip_vertical: bool
-    flip_horizontal: bool
-
-
 class HeldOut(Strict):
     """The relative residual of lines that were held out, None where none were."""
 
@@ -55,6 +48,6 @@ class MriRecord(ReconstructionRecord):
     acquired_lines: Count
     acceleration: Positive
     coils: Count
-    orientation: OrientationEntry
+    orientation: StoredOrientation
     images: list[LinesEntry]
     held_out: Annotated[HeldOut, Field(validation_alias=AliasChoices("held_out", "held_back"))]

@@ -1,18 +1,19 @@
 """What a file of a mask leaves open, and its owner knows."""
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from cidesign.export.own_design import TurnedOptions
+from cidesign.orientation import OrientationOptions
 from cidesign.records import Finite, Positive
 
+AS_STORED = "row 0 of the file is the top of the image, column 0 its left"
 MaskLevels = NDArray[np.uint8] | NDArray[np.float32]
 
 
-class MaskOptions(TurnedOptions):
+class MaskOptions(OrientationOptions):
     """How to read a mask; None: taken from the file where it leaves one reading, asked for where it does not.
 
     `pitch_um`       the side of one code pixel on the plate; None: the layout's grid, or the profile's pitch
@@ -23,8 +24,6 @@ class MaskOptions(TurnedOptions):
     `cell`           the cell of a layout that is the mask, where several may be meant
     `layer`          the layer of a layout that is the mask, as 1/0, where there are several
     """
-
-    as_stored: ClassVar[str] = "row 0 of the file is the top of the image, column 0 its left"
 
     pitch_um: Positive | None = None
     polarity: Literal["normal", "inverted"] | None = None

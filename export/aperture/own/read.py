@@ -10,11 +10,11 @@ from PIL import Image
 
 from cidesign.errors import FileError, InputError
 from cidesign.export.aperture.own.layouts import read_drawn
-from cidesign.export.aperture.own.options import MaskLevels, MaskOptions
+from cidesign.export.aperture.own.options import AS_STORED, MaskLevels, MaskOptions
 from cidesign.export.aperture.own.pictures import SUFFIXES as PICTURES
 from cidesign.export.aperture.own.pictures import MaskPicture, read_picture
 from cidesign.export.aperture.own.values import plane_of, transmission
-from cidesign.export.own_design import OwnDesign
+from cidesign.export.own_design import OwnDesign, orientation_said
 from cidesign.files import load_npz, sha256_file
 from cidesign.hardware_profiles.aperture.schema import ApertureProfile
 from cidesign.io.mat import read_every_matrix
@@ -49,14 +49,13 @@ def read_own(files: Sequence[Path], profile: ApertureProfile, options: MaskOptio
         levels, pitch_um, said = _from_layout(path, profile, options)
     else:
         levels, pitch_um, said = _from_numbers(path, suffix, profile, options)
-    said.append(options.turn_text)
+    said.append(orientation_said(options.orientation, AS_STORED))
     own_um = profile.pixel_pitch_um.value
     if pitch_um != own_um:
         said.append(
             f"the pitch of {pitch_um:g} um is not that of {profile.id}, {own_um:g} um: no order is written for it"
         )
-    turned: MaskLevels = options.turned(levels)
-    mask = ApertureMask(turned, pitch_um, profile.id, profile.digest)
+    mask = ApertureMask(options.orientation.apply(levels), pitch_um, profile.id, profile.digest)
     height, width = mask.levels.shape
     size_mm = f"{height * pitch_um / 1e3:g} x {width * pitch_um / 1e3:g} mm"
     said.append(f"{height} x {width} code pixels of {pitch_um:g} um: {size_mm}")

@@ -1,15 +1,17 @@
 """What a file of patterns leaves open, and its owner knows."""
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from cidesign.export.own_design import TurnedOptions
+from cidesign.orientation import OrientationOptions
 from cidesign.pattern import Encoding
 from cidesign.records import Positive
 
+AS_STORED = "row 0 of the file is the top of the mirrors, column 0 the left"
 
-class PatternOptions(TurnedOptions):
+
+class PatternOptions(OrientationOptions):
     """How to read patterns; None: taken from the files where they leave one reading, asked for where they do not.
 
     `encoding`       complementary, offset or as-shown, see `PatternStack`
@@ -23,8 +25,6 @@ class PatternOptions(TurnedOptions):
     `transpose`, `flip_vertical`, `flip_horizontal`: of each pattern, in this order
     `array`          the name of the array in a file of several
     """
-
-    as_stored: ClassVar[str] = "row 0 of the file is the top of the mirrors, column 0 the left"
 
     encoding: Encoding | None = None
     polarity: Literal["normal", "inverted"] = "normal"

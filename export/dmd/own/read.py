@@ -12,7 +12,7 @@ from cidesign.errors import FileError, InputError, LimitError
 from cidesign.export.dmd.base import grid_of
 from cidesign.export.dmd.own.arrays import read_patterns
 from cidesign.export.dmd.own.levels import Levels, to_levels
-from cidesign.export.dmd.own.options import PatternOptions
+from cidesign.export.dmd.own.options import AS_STORED, PatternOptions
 from cidesign.export.dmd.own.pictures import Picture, read_pictures
 from cidesign.export.dmd.own.planes import (
     as_grey,
@@ -24,7 +24,7 @@ from cidesign.export.dmd.own.planes import (
 from cidesign.export.dmd.own.remarks import remarks
 from cidesign.export.dmd.own.sources import ARRAY_SUFFIXES, listed
 from cidesign.export.dmd.preview import preview_png
-from cidesign.export.own_design import OwnDesign
+from cidesign.export.own_design import OwnDesign, orientation_said
 from cidesign.files import sha256_file
 from cidesign.hardware_profiles.dmd.lattice import superpixel_grid
 from cidesign.hardware_profiles.dmd.schema import DmdProfile
@@ -58,14 +58,14 @@ def read_stack(
     paths, said = listed(files)
     arrays = paths[0].suffix.lower() in ARRAY_SUFFIXES
     read = _from_arrays(paths, profile, options) if arrays else _from_pictures(paths, profile, options)
-    turned = options.turned(read.levels.levels)
+    turned = options.orientation.apply(read.levels.levels)
     placement = _placement(turned.shape[2], turned.shape[1], profile, options, paths[0])
     encoding: Encoding = options.encoding or ("complementary" if read.levels.signed else "as-shown")
     levels = np.ascontiguousarray(turned).astype(np.uint8, copy=False)
     design = PatternStack(levels, read.levels.bit_depth, encoding, profile.id, profile.digest, placement=placement)
     require([violation for rule in pattern_rules(profile, design.bit_depth) for violation in rule.check(design)])
     said += read.said
-    said.append(f"orientation: {options.turn_text}")
+    said.append(f"orientation: {orientation_said(options.orientation, AS_STORED)}")
     said += read.levels.said
     said.append(_placed(design, profile))
     said.append(_encoded(design, read.levels.signed, options))

@@ -119,13 +119,13 @@ def test_lattice_of_another_device() -> None:
 
 _WORDS = {
     (0, False): "upright",
-    (90, False): "turned a quarter clockwise",
-    (180, False): "turned by half",
-    (270, False): "turned a quarter anticlockwise",
+    (90, False): "turned by 90 degrees clockwise",
+    (180, False): "turned by 180 degrees",
+    (270, False): "turned by 90 degrees counter-clockwise",
     (0, True): "left and right exchanged",
-    (90, True): "rows and columns exchanged",
+    (90, True): "rows and columns exchanged and turned by 180 degrees",
     (180, True): "top and bottom exchanged",
-    (270, True): "rows and columns exchanged and turned by half",
+    (270, True): "rows and columns exchanged",
 }
 
 
@@ -134,12 +134,13 @@ def test_orientation(turn: int, mirrored: bool) -> None:
     """Words against the picture itself: an L of light, its foot at the lower right of the pattern."""
     view = camera_view(SQUARE, SHAPE, 4, rotation_degrees=turn, mirrored=mirrored)
     camera = CameraMap(SHAPE, SQUARE, view, None)
-    orientation = camera.orientation
-    assert orientation.words == _WORDS[turn, mirrored]
-    assert abs(orientation.rotation_degrees) < 3
+    orientation, rotation_degrees = camera.view
+    assert orientation.text == _WORDS[turn, mirrored]
+    assert abs(rotation_degrees) < 3
     pattern = np.zeros((SQUARE.rows, SQUARE.columns), np.uint8)
     pattern[:, :20] = pattern[-20:, :64] = 1
-    turned = np.rot90(np.fliplr(pattern) if mirrored else pattern, -turn // 90)
+    turned = orientation.apply(pattern)
+    assert np.array_equal(turned, np.rot90(np.fliplr(pattern) if mirrored else pattern, -turn // 90))
     picture = CameraTwin(SQUARE, SHAPE, view).pictures(pattern[None], 0)[0].astype(float)
     scores = [
         np.corrcoef(_stretched(np.rot90(kind, k)), picture.ravel())[0, 1]
@@ -210,7 +211,7 @@ def test_real_pictures() -> None:
     assert found.held_out_columns < 0.05
     assert found.agreeing_fraction > 0.999
     assert found.bend_columns < 0.06
-    assert found.camera.orientation.words == "upright"
+    assert found.camera.view.orientation.identity
     assert {check.status for check in registration_checks(found)} <= {"passed", "not checked"}
     png = draw_registration(found, "a real projector")
     assert png.startswith(b"\x89PNG")

@@ -16,6 +16,7 @@ from cidesign.calibration.cassi.twin import CassiTwin, TwinSettings
 from cidesign.calibration.plan import plan_text
 from cidesign.errors import FileError, InputError
 from cidesign.hardware_profiles.loader import load_profile
+from cidesign.orientation import Orientation
 from cidesign.pattern import ApertureMask
 
 PROFILE = load_profile("chrome-laser-10um")
@@ -80,6 +81,15 @@ def test_the_place_is_read_by_its_earlier_name(bench, tmp_path):
     assert len(was) == 2
     edited(folder, placement={**record["placement"], "displaced_px": was})
     assert read_cassi_calibration(folder).record.placement.offset_px == tuple(was)
+
+
+def test_the_orientation_is_read_from_fields_of_its_own_as_well(bench, tmp_path):
+    folder = copied(bench, tmp_path, "calibration")
+    placement = json.loads((folder / "calibration.json").read_text())["placement"]
+    assert placement.pop("orientation") == {"transpose": False, "flip_vertical": False, "flip_horizontal": False}
+    edited(folder, placement={**placement, "transposed": True, "rows_reversed": False, "columns_reversed": True})
+    again = read_cassi_calibration(folder).record.placement
+    assert again.orientation == Orientation(transpose=True, flip_horizontal=True)
 
 
 def test_the_pictures_are_there(bench):

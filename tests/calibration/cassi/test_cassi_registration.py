@@ -7,10 +7,10 @@ from cidesign.calibration.cassi.cube import solved
 from cidesign.calibration.cassi.operator import CassiOperator
 from cidesign.calibration.cassi.optics import Layout, affine, cauchy_terms, enlarged, inverted, render, turn_scale
 from cidesign.calibration.cassi.place.dispersion import dispersion_checks, fit_dispersion, shift_px
-from cidesign.calibration.cassi.place.orient import Turn, find_orientation
+from cidesign.calibration.cassi.place.orient import Mounting, find_orientation
 from cidesign.calibration.cassi.place.register import fit_line, patch_shifts
-from cidesign.calibration.orientation import ORIENTATIONS, Orientation
 from cidesign.errors import FileError
+from cidesign.orientation import ORIENTATIONS, Orientation
 
 SIDE, MARGIN = 32, 10
 SIZE = (SIDE + 2 * MARGIN, SIDE + 2 * MARGIN + 7)
@@ -34,10 +34,10 @@ def binned(image, binning=2):
 @pytest.mark.parametrize("way", ORIENTATIONS)
 @pytest.mark.parametrize("inverted_too", [False, True])
 def test_every_orientation_and_polarity_is_told_apart(way: Orientation, inverted_too: bool) -> None:
-    turn = Turn(way.transpose, way.flip_vertical, way.flip_horizontal, inverted_too)
-    image, _ = image_of(turn.apply(LEVELS), 0.0, (0.3, 2.7))
+    mounting = Mounting(way, inverted_too)
+    image, _ = image_of(mounting.apply(LEVELS), 0.0, (0.3, 2.7))
     found = find_orientation(binned(image), LEVELS)
-    assert found.turn == turn
+    assert found.mounting == mounting
     assert found.margin > 0.2
     assert np.hypot(*(found.centre - MARGIN - CENTRE - [0.3, 2.7])) < 1
 

@@ -17,7 +17,7 @@ from cidesign.calibration.mri.phantom import (
     PhantomScan,
     as_acquired,
     draw_phantom,
-    find_turns,
+    find_orientations,
     fit_readouts,
     interleaved,
     mirrored,
@@ -27,11 +27,11 @@ from cidesign.calibration.mri.raw.readers import with_phantom
 from cidesign.calibration.mri.response import Corrections, KspaceCalibration
 from cidesign.calibration.mri.twin import capture_record, scanner_settings, simulate_kspace
 from cidesign.calibration.mri.verify import calibrate_and_verify, verify_stored
-from cidesign.calibration.orientation import Orientation
 from cidesign.calibration.plan import plan_text
 from cidesign.calibration.verify import Check, Verification
 from cidesign.errors import FileError, InputError, LimitError
 from cidesign.modalities.mri.data.phantoms import coil_maps, phantom_slices
+from cidesign.orientation import ORIENTATIONS, Orientation
 from cidesign.pattern import Trajectory, centre_block
 
 SIDE, COILS, NOISE = 32, 4, 0.01
@@ -269,9 +269,9 @@ def test_noise_scans_that_are_no_noise(tmp_path: Path) -> None:
     assert raised(verification) == {}
 
 
-def phantom_scan(order: NDArray[np.int64], moved: float, drift_degrees: float, turn: Orientation) -> PhantomScan:
+def phantom_scan(order: NDArray[np.int64], moved: float, drift_degrees: float, orientation: Orientation) -> PhantomScan:
     drawing = draw_phantom(SIDE, SIDE)
-    image = as_acquired(drawing, turn)
+    image = as_acquired(drawing, orientation)
     k = centred_fft(coil_maps(COILS, SIDE, 2) * image, (-2, -1)).astype(np.complex128)
     k *= np.exp(-2j * np.pi * moved * (np.arange(SIDE) - SIDE // 2) / SIDE)[:, None]
     k = k[:, order] * np.exp(1j * np.deg2rad(drift_degrees) * np.arange(SIDE) / (SIDE - 1))[:, None]
@@ -280,21 +280,20 @@ def phantom_scan(order: NDArray[np.int64], moved: float, drift_degrees: float, t
     return PhantomScan((k + noise[0] + 1j * noise[1]).astype(np.complex64), order, drawing)
 
 
-@pytest.mark.parametrize("number", range(8))
-def test_all_eight_orientations_are_told_apart(number: int) -> None:
-    turn = Orientation(bool(number & 4), bool(number & 2), bool(number & 1))
-    scan = phantom_scan(interleaved(SIDE), 0.0, 0.0, turn)
-    turns = find_turns(scan)
-    assert Orientation(*turns[0][:3]) == turn
-    assert turns[0].correlation - turns[1].correlation > 0.3
-    assert fit_readouts(scan, turns[0], 2 * NOISE**2).relative_residual < 0.01
+@pytest.mark.parametrize("orientation", ORIENTATIONS)
+def test_all_eight_orientations_are_told_apart(orientation: Orientation) -> None:
+    scan = phantom_scan(interleaved(SIDE), 0.0, 0.0, orientation)
+    best, second = find_orientations(scan)[:2]
+    assert best.orientation == orientation
+    assert best.correlation - second.correlation > 0.3
+    assert fit_readouts(scan, best, 2 * NOISE**2).relative_residual < 0.01
 
 
 @pytest.mark.parametrize("drift", [-300.0, -90.0, 0.0, 45.0, 300.0])
 @pytest.mark.parametrize("moved", [0.0, 2.5, -6.0])
 def test_drift_and_shift_are_told_apart(drift: float, moved: float) -> None:
     scan = phantom_scan(interleaved(SIDE), moved, drift, Orientation())
-    fit = fit_readouts(scan, find_turns(scan)[0], 2 * NOISE**2)
+    fit = fit_readouts(scan, find_orientations(scan)[0], 2 * NOISE**2)
     assert np.rad2deg(fit.drift_rad_per_readout) * (SIDE - 1) == pytest.approx(drift, abs=2)
     assert fit.shift_px == pytest.approx(moved, abs=0.05)
     assert fit.relative_residual < 0.01
@@ -303,7 +302,7 @@ def test_drift_and_shift_are_told_apart(drift: float, moved: float) -> None:
 def test_lines_in_rising_order_leave_the_drift_open() -> None:
     scan = phantom_scan(np.arange(SIDE), 0.0, 60.0, Orientation())
     assert not scan.separable
-    fit = fit_readouts(scan, find_turns(scan)[0], 2 * NOISE**2)
+    fit = fit_readouts(scan, find_orientations(scan)[0], 2 * NOISE**2)
     # It is a shift then, by one pixel for one turn.
     assert fit.drift_rad_per_readout == 0
     assert fit.shift_px == pytest.approx(-60 / 360, abs=0.03)

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from cidesign.calibration.orientation import Orientation
 from cidesign.calibration.single_pixel.capture import SimulatedBench
 from cidesign.calibration.single_pixel.frames import Frames
 from cidesign.calibration.single_pixel.measurement import Measurements, measurements_from_counts
@@ -16,6 +15,7 @@ from cidesign.calibration.single_pixel.response import Response
 from cidesign.calibration.single_pixel.twin import simulate_readings
 from cidesign.calibration.single_pixel.twin_faults import lamp_drift
 from cidesign.errors import FileError
+from cidesign.orientation import Orientation
 from cidesign.pattern import PatternStack
 
 MakeDesign = Callable[..., PatternStack]

@@ -18,6 +18,7 @@ from cidesign.calibration.single_pixel.record import SinglePixelCalibration, rea
 from cidesign.calibration.verify import Check, Verification
 from cidesign.errors import CidesignError, FileError
 from cidesign.files import sha256_file
+from cidesign.orientation import Orientation
 from cidesign.pattern import PatternStack
 
 
@@ -136,6 +137,19 @@ def test_the_illumination_is_read_by_its_earlier_name(written: SinglePixelCalibr
     content["arrays_sha256"] = sha256_file(written.path / "arrays.npz")
     (written.path / "calibration.json").write_text(json.dumps(content))
     assert np.array_equal(read_calibration(written.path).optics.illumination, written.optics.illumination)
+
+
+def test_the_orientation_is_read_from_fields_of_its_own_as_well(written: SinglePixelCalibration) -> None:
+    content = json.loads((written.path / "calibration.json").read_text())
+    del content["operator"]["orientation"]
+    content["operator"] |= {"transpose": True, "flip_vertical": False, "flip_horizontal": True}
+    (written.path / "calibration.json").write_text(json.dumps(content))
+    again = read_calibration(written.path)
+    assert again.optics.placement.orientation == Orientation(transpose=True, flip_horizontal=True)
+    del content["operator"]["transpose"]
+    (written.path / "calibration.json").write_text(json.dumps(content))
+    with pytest.raises(FileError, match="operator"):
+        read_calibration(written.path)
 
 
 def test_a_bare_array_is_no_calibration(tmp_path: Path, capture: Capture, found: SpcCalibration) -> None:

@@ -55,7 +55,7 @@ def test_a_clean_bench_is_found_clean(calibrated: Calibrated) -> None:
     assert found.verification.score < 0.015
     assert _notable(found.verification.checks) == []
     operator = found.operator
-    assert operator.placement.orientation.words == "the right way round"
+    assert operator.placement.orientation.identity
     assert abs(operator.placement.rotation_deg) < 5 * operator.rotation_error_deg
     assert operator.illumination == pytest.approx(np.ones((16, 16)), abs=0.02)
 
@@ -106,8 +106,8 @@ def test_an_uneven_field_is_measured(calibrated: Calibrated) -> None:
 def test_polarity_and_mirror(calibrated: Calibrated) -> None:
     assert calibrated(inversion=1).operator.polarity == -1
     assert calibrated().operator.polarity == 1
-    assert calibrated(mirror=1).operator.placement.orientation.words == "left and right exchanged"
-    assert calibrated(mirror=2).operator.placement.orientation.words == "top and bottom exchanged"
+    assert calibrated(mirror=1).operator.placement.orientation.text == "left and right exchanged"
+    assert calibrated(mirror=2).operator.placement.orientation.text == "top and bottom exchanged"
 
 
 def test_several_faults_at_once(calibrated: Calibrated) -> None:

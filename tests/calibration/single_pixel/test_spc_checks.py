@@ -6,11 +6,11 @@ from dataclasses import replace
 import pytest
 
 from cidesign.calibration.estimate import Estimate
-from cidesign.calibration.orientation import Orientation
 from cidesign.calibration.single_pixel import checks as spc_checks
 from cidesign.calibration.single_pixel.calibrate import SpcCalibration
 from cidesign.calibration.single_pixel.operator import Placement
 from cidesign.calibration.single_pixel.response import Response
+from cidesign.orientation import Orientation
 
 Calibrated = Callable[..., SpcCalibration]
 

@@ -7,12 +7,12 @@ import pytest
 from numpy.typing import NDArray
 
 from cidesign.calibration.estimate import Estimate
-from cidesign.calibration.orientation import ORIENTATIONS, Orientation
 from cidesign.calibration.single_pixel.fit import MIN_PATTERNS, compared, fit_targets, predicted
 from cidesign.calibration.single_pixel.measurement import Measurements
 from cidesign.calibration.single_pixel.operator import Placement, SpcOperator, light_basis
 from cidesign.calibration.single_pixel.targets import f_card
 from cidesign.errors import FileError
+from cidesign.orientation import ORIENTATIONS, Orientation
 from cidesign.pattern import PatternStack
 
 WHITE, CARD = np.ones((16, 16)), f_card(16)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from cidesign.calibration.orientation import ORIENTATIONS, Orientation
 from cidesign.calibration.single_pixel.operator import Placement, SpcOperator, light_basis
+from cidesign.orientation import ORIENTATIONS, Orientation
 from cidesign.pattern import PatternStack
 
 MakeDesign = Callable[..., PatternStack]
@@ -23,26 +23,6 @@ def test_seen_and_gathered_are_adjoint(orientation: Orientation) -> None:
     back = np.einsum("kij,mij->km", patterns, placement.gathered(images))
     assert there == pytest.approx(back, abs=1e-12)
     assert placement.gathered(images[0]) == pytest.approx(placement.gathered(images)[0])
-
-
-def test_the_words_say_what_happens_to_an_f(f_scene: Callable[[int], Image]) -> None:
-    scene = f_scene(16)
-    meant = {
-        "the right way round": scene,
-        "left and right exchanged": np.fliplr(scene),
-        "top and bottom exchanged": np.flipud(scene),
-        "turned by 180 degrees": np.rot90(scene, 2),
-        "rows and columns exchanged": scene.T,
-        "turned by 90 degrees clockwise": np.rot90(scene, -1),
-        "turned by 90 degrees counter-clockwise": np.rot90(scene, 1),
-        "rows and columns exchanged and turned by 180 degrees": np.rot90(scene.T, 2),
-    }
-    assert {orientation.words for orientation in ORIENTATIONS} == set(meant)
-    for orientation in ORIENTATIONS:
-        assert np.array_equal(orientation.apply(scene), meant[orientation.words])
-        turns = [np.rot90(scene, quarter) for quarter in range(4)]
-        assert orientation.mirrored == (not any(np.array_equal(orientation.apply(scene), turn) for turn in turns))
-    assert len({orientation.apply(scene).tobytes() for orientation in ORIENTATIONS}) == 8
 
 
 def test_quarter_turns_and_whole_shifts_are_exact(f_scene: Callable[[int], Image]) -> None:

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cidesign.calibration.orientation import ORIENTATIONS
 from cidesign.calibration.single_pixel.targets import card_png, f_card
+from cidesign.orientation import ORIENTATIONS
 
 
 @pytest.mark.parametrize("side", [8, 12, 16, 32, 64])

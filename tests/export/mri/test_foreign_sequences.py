@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from cidesign.cli.check import command
 from cidesign.errors import FileError
 from cidesign.export.mri.check_line import CheckLine
-from cidesign.export.mri.checks import Orientation, check_sequence
+from cidesign.export.mri.checks import SliceOrientation, check_sequence
 from cidesign.export.mri.pulseq.read import read_pulseq
 from cidesign.export.mri.pulseq.sections import UnsupportedSequence
 from cidesign.export.mri.pulseq.text import read_seq_text
@@ -73,7 +73,7 @@ def signed(text: str, newline: str = "", kind: str = "md5") -> str:
 @pytest.fixture
 def check(tmp_path: Path) -> Callable[..., dict[str, CheckLine]]:
     def check(
-        text: str | bytes, profile: str = "mri-generic-3t", orientation: Orientation | None = None
+        text: str | bytes, profile: str = "mri-generic-3t", orientation: SliceOrientation | None = None
     ) -> dict[str, CheckLine]:
         path = tmp_path / "some.seq"
         path.write_bytes(text if isinstance(text, bytes) else text.encode())
