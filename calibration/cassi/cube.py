@@ -10,7 +10,7 @@ are never made binary and never cut off at 0 or 1: what the operator needs to pr
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import shift
-from scipy.sparse import csr_array
+from scipy.sparse import csr_matrix
 from scipy.sparse.linalg import LinearOperator, cg
 
 from cidesign.calibration.cassi.calibration import bin_mean
@@ -20,6 +20,7 @@ from cidesign.calibration.cassi.optics import Array, Layout, raw_centres
 from cidesign.calibration.cassi.place.dispersion import DispersionFit
 from cidesign.calibration.cassi.place.lines import FittedLines
 from cidesign.calibration.cassi.place.register import BlurredMask, LineFit
+from cidesign.calibration.interpolation import bilinear
 from cidesign.errors import FileError
 
 # Weight of the drawn mask against one pixel of the detector: enough to settle what no pixel decides.
@@ -127,7 +128,7 @@ def solved(image: Array, to_code: Array, prior: Array, axis: int) -> Array:
     return found
 
 
-def _interpolation(image: Array, shape: tuple[int, int], to_code: Array, axis: int) -> "tuple[csr_array, Array]":
+def _interpolation(image: Array, shape: tuple[int, int], to_code: Array, axis: int) -> "tuple[csr_matrix, Array]":
     """The operator's bilinear interpolation (pixels, H W) at pixels that it reaches, and their readings."""
     row, column = np.mgrid[: image.shape[0], : image.shape[1]].astype(np.float64)
     places = [to_code[axis, 0] * row + to_code[axis, 1] * column + to_code[axis, 2] for axis in (0, 1)]
@@ -136,19 +137,7 @@ def _interpolation(image: Array, shape: tuple[int, int], to_code: Array, axis: i
         # Across the dispersion the rim is left out (`beyond_rim`); along it, the next bands lie over it.
         rim = 1.0 if direction == axis else RIM_PX
         inside &= (place > -rim) & (place < size - 1 + rim)
-    first = [np.floor(place[inside]).astype(np.int64) for place in places]
-    share = [place[inside] - start for place, start in zip(places, first, strict=True)]
-    numbers, code, weights = [], [], []
-    for down in (0, 1):
-        for right in (0, 1):
-            at_row, at_column = first[0] + down, first[1] + right
-            weight = (share[0] if down else 1 - share[0]) * (share[1] if right else 1 - share[1])
-            held = (at_row >= 0) & (at_row < shape[0]) & (at_column >= 0) & (at_column < shape[1])
-            numbers.append(np.flatnonzero(held))
-            code.append((at_row * shape[1] + at_column)[held])
-            weights.append(weight[held])
-    entries = (np.concatenate(weights), (np.concatenate(numbers), np.concatenate(code)))
-    return csr_array(entries, shape=(int(inside.sum()), shape[0] * shape[1])), image[inside]
+    return bilinear(places[0][inside], places[1][inside], shape), image[inside]
 
 
 def beyond_rim(operator: CassiOperator, axis: int) -> NDArray[np.bool_]:

@@ -19,7 +19,7 @@ from scipy.optimize import nnls
 from cidesign.calibration.cassi.calibration import CassiCalibration
 from cidesign.calibration.cassi.operator import CassiOperator
 from cidesign.calibration.cassi.place.orient import Mounting
-from cidesign.calibration.cassi.scene import FREE, Stand, hats, stand_of
+from cidesign.calibration.cassi.scene import FREE, Stand, hats, moved, stand_of
 from cidesign.calibration.verify import Check, Verification
 from cidesign.orientation import ORIENTATIONS, Orientation
 
@@ -153,7 +153,7 @@ def _shifts(capture: _Capture, operator: CassiOperator) -> list[Stand]:
             "shift",
             f"the mask {abs(px)} px {where[px > 0]}",
             px,
-            capture.explained(_shifted(operator, px * across))[0],
+            capture.explained(moved(operator, px * across))[0],
         )
         for px in SHIFTS_PX
     ]
@@ -196,12 +196,6 @@ def _turned(operator: CassiOperator) -> list[tuple[Orientation, CassiOperator]]:
             continue
         found.append((one, replace(operator, masks=one.apply(operator.masks))))
     return found
-
-
-def _shifted(operator: CassiOperator, by: NDArray[np.float64]) -> CassiOperator:
-    matrices = operator.to_code.copy()
-    matrices[:, :, 2] -= matrices[:, :, :2] @ by
-    return replace(operator, to_code=matrices)
 
 
 def _stretched(operator: CassiOperator, percent: float, pivot: float) -> CassiOperator:

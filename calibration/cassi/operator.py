@@ -17,6 +17,7 @@ from scipy.ndimage import map_coordinates
 from scipy.sparse import csr_matrix
 
 from cidesign.calibration.base import LinearOperator
+from cidesign.calibration.interpolation import bilinear
 
 
 @dataclass(frozen=True)
@@ -55,16 +56,7 @@ class CassiOperator:
         found = []
         for matrix, weight in zip(self.to_code, self.response, strict=True):
             rows, columns = (at.reshape(-1) for at in code_coordinates(matrix, self.size))
-            first_row, first_column = np.floor(rows).astype(np.int64), np.floor(columns).astype(np.int64)
-            parts = []
-            for below in (0, 1):
-                for beside in (0, 1):
-                    row, column = first_row + below, first_column + beside
-                    part = (1 - np.abs(rows - row)) * (1 - np.abs(columns - column)) * weight
-                    inside = (row >= 0) & (row < height) & (column >= 0) & (column < width) & (part != 0)
-                    parts.append((part[inside], np.flatnonzero(inside), (row * width + column)[inside]))
-            values, pixels, sources = (np.concatenate(each) for each in zip(*parts, strict=True))
-            found.append(csr_matrix((values, (pixels, sources)), shape=(rows.size, height * width)))
+            found.append(bilinear(rows, columns, (height, width)) * weight)
         return found
 
 

@@ -100,7 +100,7 @@ class SceneImage:
         found = []
         for mounting, operator in self._mountings():
             for by in self._places(operator):
-                stand = stand_of(mounting, self.explained(_shifted(operator, by)))
+                stand = stand_of(mounting, self.explained(moved(operator, by)))
                 found.append(stand._replace(amount=float(np.hypot(*by)), text=_moved_words(stand.text, by)))
         return found
 
@@ -109,7 +109,7 @@ class SceneImage:
         places = self.operator.to_code[:, :, 2]
         axis = 1 - int(np.abs(places[-1] - places[0]).argmax())
         step = np.eye(2)[axis]
-        best, explained = self._best(lambda px: _shifted(self.operator, px * step), SHIFTS_PX)
+        best, explained = self._best(lambda px: moved(self.operator, px * step), SHIFTS_PX)
         way = ("down", "up") if axis == 0 else ("to the right", "to the left")
         text = f"the mask's image shifted by about {abs(best):.1f} code pixels {way[best < 0]}"
         return Stand("shift", text, best, explained)
@@ -224,7 +224,7 @@ def _moved_words(text: str, by: Array) -> str:
     return f"{text}, {moved}" if text else moved
 
 
-def _shifted(operator: CassiOperator, by: Array) -> CassiOperator:
+def moved(operator: CassiOperator, by: Array) -> CassiOperator:
     """The operator with its image shifted by (down, right) pixels."""
     matrices = operator.to_code.copy()
     matrices[:, :, 2] -= matrices[:, :, :2] @ by

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cidesign.calibration.mri.kspace import Samples, centred_fft, centred_ifft
+from cidesign.calibration.polynomials import smooth_fields
 from cidesign.orientation import ORIENTATIONS, Orientation
 
 Complex = NDArray[np.complex128]
@@ -253,7 +254,5 @@ def _fewer_coils(k: Samples) -> Complex:
 
 
 def _polynomials(shape: tuple[int, int]) -> Plane:
-    """Products of Legendre polynomials (B, N, n) over the field of view."""
-    degree = min(MOST_DEGREE, min(shape) // PIXELS_PER_DEGREE)
-    rows, columns = (np.polynomial.legendre.legvander(np.linspace(-1, 1, count), degree).T for count in shape)
-    return np.stack([np.outer(rows[p], columns[q]) for p in range(degree + 1) for q in range(degree + 1 - p)])
+    """What sensitivities are made of (B, N, n)."""
+    return smooth_fields(shape, min(MOST_DEGREE, min(shape) // PIXELS_PER_DEGREE))

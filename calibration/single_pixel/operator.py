@@ -11,10 +11,11 @@ of a frame is S mean((W P) g x).  Overlapping unit squares weigh just so for shi
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.polynomial import legendre
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
+from cidesign.calibration.interpolation import bilinear
+from cidesign.calibration.polynomials import smooth_fields
 from cidesign.orientation import Orientation
 from cidesign.pattern import PatternStack
 
@@ -40,19 +41,7 @@ class Placement:
         # Image axes point right and down, so a clockwise turn takes (right, down) to (c r - s d, s r + c d).
         q_row = centre - np.sin(angle) * right + np.cos(angle) * down
         q_column = centre + np.cos(angle) * right + np.sin(angle) * down
-        first_row, first_column = np.floor(q_row).astype(np.int64), np.floor(q_column).astype(np.int64)
-        part_row, part_column = q_row - first_row, q_column - first_column
-        pixels, sources, weights = [], [], []
-        for below in (0, 1):
-            for beside in (0, 1):
-                weight = np.where(below, part_row, 1 - part_row) * np.where(beside, part_column, 1 - part_column)
-                r, c = first_row + below, first_column + beside
-                inside = (r >= 0) & (r < side) & (c >= 0) & (c < side) & (weight > 0)
-                pixels.append(np.flatnonzero(inside))
-                sources.append((r * side + c)[inside])
-                weights.append(weight[inside])
-        entries = np.concatenate(weights), (np.concatenate(pixels), np.concatenate(sources))
-        return csr_matrix(entries, shape=(side * side, side * side))
+        return bilinear(q_row.ravel(), q_column.ravel(), (side, side))
 
     def seen(self, patterns: NDArray[np.float64]) -> NDArray[np.float64]:
         """Patterns (K, n, n) on the scene's grid, W P."""
@@ -71,11 +60,8 @@ class Placement:
 
 
 def light_basis(side: int) -> NDArray[np.float64]:
-    """Products of Legendre polynomials up to total degree 4, (M, n, n), the first one constant."""
-    at = np.linspace(-1, 1, side) if side > 1 else np.zeros(1)
-    polynomials = legendre.legvander(at, LIGHT_DEGREE).T
-    pairs = [(i, j) for i in range(LIGHT_DEGREE + 1) for j in range(LIGHT_DEGREE + 1 - i)]
-    return np.stack([np.outer(polynomials[i], polynomials[j]) for i, j in sorted(pairs, key=sum)])
+    """What an illumination is made of (M, n, n), the first one constant."""
+    return smooth_fields((side, side), LIGHT_DEGREE)
 
 
 @dataclass(frozen=True)

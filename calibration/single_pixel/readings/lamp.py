@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
-from numpy.polynomial import legendre
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 
 from cidesign.calibration.estimate import Estimate
+from cidesign.calibration.polynomials import over_span
 
 Vector = NDArray[np.float64]
 MAX_DEGREE = 16
@@ -156,7 +156,7 @@ def _lamp_fit(seen: Observations, chosen: _Candidate) -> LampFit:
 
 def _basis(times: Vector, span: float, degree: int, wave: float | None) -> Vector:
     """(M, degree + 1) or (M, degree + 3): polynomials of time, cosine and sine of the wave."""
-    slow: Vector = np.asarray(legendre.legvander(2 * times / span - 1, degree), dtype=np.float64)
+    slow = over_span(times, span, degree)
     if wave is None:
         return slow
     phase = 2 * np.pi * wave * times

@@ -12,9 +12,9 @@ from itertools import pairwise
 from typing import Literal
 
 import numpy as np
-from numpy.polynomial import legendre
 from numpy.typing import NDArray
 
+from cidesign.calibration.polynomials import over_span
 from cidesign.errors import FileError
 
 Vector = NDArray[np.float64]
@@ -232,7 +232,7 @@ def _lamp_basis(pairs: int, time_us: Vector | None) -> NDArray[np.float64]:
     """A slow curve and mains flicker at the middle of each pair, orthonormal columns, (pairs, M)."""
     times = np.arange(2 * pairs, dtype=np.float64) if time_us is None else time_us - time_us[0]
     middle = 0.5 * (times[0::2] + times[1::2])
-    columns = [legendre.legvander(2 * middle / max(float(times[-1]), 1e-9) - 1, _degree(pairs))]
+    columns = [over_span(middle, max(float(times[-1]), 1e-9), _degree(pairs))]
     if time_us is not None and pairs >= 2 * FEWEST_PAIRS:
         for hertz in FLICKER_HZ:
             phase = 2 * np.pi * hertz * 1e-6 * middle

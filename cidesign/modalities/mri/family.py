@@ -4,11 +4,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.polynomial import legendre
 from numpy.typing import NDArray
 from torch import Tensor
 
 from cidesign.calibration.mri.record import StoredKspaceCalibration
+from cidesign.calibration.polynomials import over_pixels
 from cidesign.modalities.mri.encoder import MriEncoder
 from cidesign.modalities.mri.solve import calibrated_encoder
 from cidesign.pattern import Trajectory
@@ -56,7 +56,7 @@ class KspaceFamily:
 
 def _smooth(rng: np.random.Generator, count: int, size: tuple[int, int]) -> NDArray[np.complex128]:
     """Complex polynomials (count, H, W) with independent coefficients, of root mean square about 1."""
-    down, across = (legendre.legvander(np.linspace(-1, 1, n), COIL_MAP_DEGREE) for n in size)
+    down, across = (over_pixels(count, COIL_MAP_DEGREE) for count in size)
     terms = (COIL_MAP_DEGREE + 1) ** 2
     # The mean square of P_i over [-1, 1] is 1 / (2 i + 1).
     level = np.sqrt(2 * np.arange(COIL_MAP_DEGREE + 1) + 1)
