@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from cidesign.calibration.circumstances import Circumstances
 from cidesign.calibration.folder import CommonRecord
-from cidesign.calibration.verify import Check, Verification, require_passed
+from cidesign.calibration.verify import Verification, require_passed
+from cidesign.checks import Check
 from cidesign.errors import FileError, InputError
 
 _Record = TypeVar("_Record", bound=CommonRecord)

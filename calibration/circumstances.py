@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from cidesign.calibration.verify import Check, Status
+from cidesign.checks import Check, Status
 
 WARN_AGE_DAYS, REFUSE_AGE_DAYS = 1.0, 30.0
 WARN_TEMPERATURE_C, REFUSE_TEMPERATURE_C = 2.0, 10.0

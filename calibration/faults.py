@@ -1,29 +1,11 @@
 """What goes wrong on benches and scanners: the names that the twins simulate and that calibrations give to it."""
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import get_args
 
+from cidesign.checks import FaultName
 from cidesign.errors import CidesignError, InputError
 
-FaultName = Literal[
-    "lost-trigger",
-    "record-shift",
-    "flicker",
-    "drift",
-    "saturation",
-    "dark",
-    "mirror",
-    "inversion",
-    "rotation",
-    "shift",
-    "wrong-step",
-    "wrong-lamp",
-    "bit-justification",
-    "gain-map",
-    "coil-loss",
-    "trajectory-delay",
-    "line-offset",
-]
 # A name of `cidesign.modality.FOLDERS`.
 Modality = str
 

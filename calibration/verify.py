@@ -5,61 +5,54 @@ Every modality states its checks as a list of `Check`; what follows from them is
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple, get_args
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, Field, PlainSerializer
 
 from cidesign.calibration.essential import ESSENTIAL, RENAMED
-from cidesign.calibration.faults import FaultName
+from cidesign.checks import Check, FaultName, FileFault, Status
 from cidesign.errors import LimitError
+from cidesign.records import Finite, Strict
 
-Status = Literal["passed", "corrected", "warning", "failed", "not checked"]
 Verdict = Literal["passed", "failed", "not verified"]
-_Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 
-class Check(BaseModel):
-    """One thing that was looked at.
-
-    `value` is compared with `limit`, both in `unit`; None where the check is of another kind.  `corrected` means that
-    something was wrong and the calibration allows for it.  `fault` is what the finding resembles; `text` says in plain
-    words what was found and, where it is not `passed`, what to do.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    name: Annotated[str, Field(min_length=1, max_length=60)]
-    status: Status
-    text: Annotated[str, Field(max_length=1000)]
-    value: _Finite | None = None
-    limit: _Finite | None = None
-    unit: Annotated[str, Field(max_length=60)] = ""
-    fault: FaultName | None = None
+def _of_bench(check: Check) -> Check:
+    worded = isinstance(check.value, str) or isinstance(check.limit, str)
+    if check.status == "remark" or worded or check.source or check.fault in get_args(FileFault):
+        raise ValueError("remarks, values in words, sources and faults of files are not of a bench")
+    if len(check.name) > _LONGEST_NAME or len(check.text) > LONGEST_TEXT:
+        raise ValueError(f"a name has at most {_LONGEST_NAME} letters, a text {LONGEST_TEXT}")
+    return check
 
 
-class NotLookedAt(BaseModel):
+_LONGEST_NAME, LONGEST_TEXT = 60, 1000
+# What a bench's record holds of all checks.
+# No limit of a bench has a source, so that records do not name one.
+BenchCheck = Annotated[
+    Check, AfterValidator(_of_bench), PlainSerializer(lambda check: check.model_dump(mode="json", exclude={"source"}))
+]
+
+
+class NotLookedAt(Strict):
     """An essential check that was not made: the calibration target that it takes, what goes unseen without it, and why.
 
     `when`: at the calibration, or with the capture that it was used for.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
     check: Annotated[str, Field(max_length=60)]
     target: Annotated[str, Field(max_length=200)]
     unseen: Annotated[str, Field(max_length=500)]
-    why: Annotated[str, Field(max_length=1000)]
+    why: Annotated[str, Field(max_length=LONGEST_TEXT)]
     when: Literal["calibration", "capture"] = "calibration"
 
 
-class Verification(BaseModel):
+class Verification(Strict):
     """All checks of a calibration; `score` is that of the held-out data, None where there were none."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    score: _Finite | None
+    score: Finite | None
     score_meaning: Annotated[str, Field(max_length=500)]
-    checks: Annotated[list[Check], Field(max_length=200)]
+    checks: Annotated[list[BenchCheck], Field(max_length=200)]
 
     @property
     def failed(self) -> tuple[Check, ...]:
@@ -87,7 +80,7 @@ class Verification(BaseModel):
         return "not verified" if self.not_looked_at or not self.checks else "passed"
 
     @property
-    def faults(self) -> tuple[FaultName, ...]:
+    def faults(self) -> tuple[str, ...]:
         """What is or was wrong with the bench, named once each, worst status first."""
         order: dict[Status, int] = {"failed": 0, "warning": 1, "corrected": 2}
         found = sorted((check for check in self.checks if check.status in order), key=lambda c: order[c.status])

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cidesign.calibration.base import AnyCalibration, Recorded
-from cidesign.calibration.faults import FaultName, parse_faults
+from cidesign.calibration.faults import parse_faults
 from cidesign.calibration.folder import stored_modality
 from cidesign.calibration.verify import Verification
+from cidesign.checks import FaultName
 from cidesign.errors import InputError
 from cidesign.files import refuse_existing
 from cidesign.modality import modality

@@ -19,9 +19,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from cidesign.bench_results import Written
-    from cidesign.calibration.faults import FaultName
     from cidesign.calibration.plan import PlanStep
-    from cidesign.constraints.rules import Violation
+    from cidesign.checks import Check, FaultName
     from cidesign.data.image_sets import MeasuredSet
     from cidesign.data.source import TrainingImages
     from cidesign.distill.job import SystemMaker
@@ -182,7 +181,7 @@ class Modality(ABC):
         """Options of the export of the run's design that its settings give, by their names in the device family."""
         return {}
 
-    def broken_requests(self, run: "Run") -> "list[Violation]":
+    def broken_requests(self, run: "Run") -> "list[Check]":
         """Where the design is not what the run asked for, beside the limits of its device."""
         return []
 

@@ -15,12 +15,12 @@ def table(rows: Sequence[tuple[str, ...]], header: tuple[str, ...] | None = None
 def totals(statuses: Sequence[str]) -> str:
     """How the checks came out: those that passed, and the others where there are any."""
     counts = Counter(statuses)
-    passed = counts["pass"]
+    passed = counts["passed"]
     if passed == len(statuses):
         return f"all {passed} checks passed"
-    others = [("failed", counts["fail"]), ("not evaluated", counts["not evaluated"]), ("remarked on", counts["remark"])]
+    others = [("failed", counts["failed"]), ("not evaluated", counts["not checked"]), ("remarked on", counts["remark"])]
     return ", ".join([f"{passed} passed", *(f"{number} {status}" for status, number in others if number)])
 
 
 # How the line of a check begins, by its status.
-MARKS = {"pass": "ok", "fail": "xx", "not evaluated": "--", "remark": ".."}
+MARKS = {"passed": "ok", "failed": "xx", "not checked": "--", "remark": ".."}

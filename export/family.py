@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar, get_args
 
-from cidesign.checks import Finding, Report
+from cidesign.checks import Check, Report
 from cidesign.errors import CidesignError, FileError, InputError
 from cidesign.export.folder import MANIFEST_NAME, DesignOnDisk, Device
 from cidesign.export.manifest import ExportManifest, design_in, kind_in, profile_in, read_as
@@ -43,7 +43,7 @@ class Exported:
 class FileReport:
     """What was found in a single file of anyone's; `failure` is what is wrong with it, where something is."""
 
-    findings: tuple[Finding, ...]
+    checks: tuple[Check, ...]
     value: dict[str, Any]
     text: str
     failure: CidesignError | None = None
@@ -104,7 +104,7 @@ class DeviceFamily(ABC, Generic[D, P, E, F]):
         """
 
     @abstractmethod
-    def verify_export(self, folder: Path, profile: P | None = None) -> Iterator[Finding]:
+    def verify_export(self, folder: Path, profile: P | None = None) -> Iterator[Check]:
         """Check an export with everything re-read from disk, and yield each finding.
 
         The limits are those of the manifest's own copy of the profile, or of `profile`.  Raises `FileError` for files
@@ -116,7 +116,7 @@ class DeviceFamily(ABC, Generic[D, P, E, F]):
         """The profile to check against; raises `LimitError` when `asked` is another device than `own`."""
 
     @abstractmethod
-    def check_design(self, design: D, profile: P, options: E, where: Path) -> list[Finding]:
+    def check_design(self, design: D, profile: P, options: E, where: Path) -> list[Check]:
         """Check a design against the limits of its device; pictures of violations go beside `where`.
 
         Raises `LimitError` for the first limit that it exceeds.

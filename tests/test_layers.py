@@ -11,14 +11,14 @@ ROOT = Path(__file__).parent.parent
 
 # Each room may import from itself and from the rooms named here.
 _PROFILES = {f"hardware_profiles.{name}" for name in ("dmd", "aperture", "mri")}
-_DESIGN = {"errors", "units", "hardware_profiles", "pattern"} | _PROFILES
+_DESIGN = {"errors", "units", "checks", "hardware_profiles", "pattern"} | _PROFILES
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "units": {"errors"},
     "files": {"errors"},
     "text": set(),
     "records": {"errors"},
-    "checks": set(),
+    "checks": {"records"},
     "orientation": {"records"},
     "signals": set(),
     # Names the verbs as text, so that `import cidesign` loads none of them.

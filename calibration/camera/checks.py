@@ -9,7 +9,7 @@ from cidesign.calibration.camera.checkerboard import MAX_RMS_PX, Lens
 from cidesign.calibration.camera.fit import MirrorLattice
 from cidesign.calibration.camera.map import CameraMap
 from cidesign.calibration.camera.registration import LatticeFound, LensSource, Registration
-from cidesign.calibration.verify import Check
+from cidesign.checks import Check
 
 # Median distance of edges that were held out of the fit, in column pitches or, where those are wider, camera pixels.
 MAX_RESIDUAL = 0.15

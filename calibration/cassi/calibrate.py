@@ -15,7 +15,8 @@ from cidesign.calibration.cassi.place.lines import FittedLines, fit_lines
 from cidesign.calibration.cassi.place.placement import Placement, placement_checks, placement_of
 from cidesign.calibration.cassi.response import spectral_response
 from cidesign.calibration.cassi.verify import WhiteResult, check_white, percent_of_white, stray_check
-from cidesign.calibration.verify import Check, Verification
+from cidesign.calibration.verify import Verification
+from cidesign.checks import Check
 from cidesign.errors import FileError
 from cidesign.hardware_profiles.aperture.schema import ApertureProfile
 from cidesign.pattern import ApertureMask

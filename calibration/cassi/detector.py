@@ -10,7 +10,7 @@ from cidesign.calibration.cassi.calibration import bin_mean
 from cidesign.calibration.cassi.capture import CassiCapture
 from cidesign.calibration.cassi.optics import Array, corner_weight
 from cidesign.calibration.estimate import RESOLVED_SIGMA
-from cidesign.calibration.verify import Check
+from cidesign.checks import Check
 from cidesign.errors import FileError
 
 # Flat fields and lines are compared with dark frames of their own exposure, which clocks keep to this much.

@@ -20,7 +20,8 @@ from cidesign.calibration.cassi.calibration import CassiCalibration
 from cidesign.calibration.cassi.operator import CassiOperator
 from cidesign.calibration.cassi.place.orient import Mounting
 from cidesign.calibration.cassi.scene import FREE, Stand, hats, moved, stand_of
-from cidesign.calibration.verify import Check, Verification
+from cidesign.calibration.verify import Verification
+from cidesign.checks import Check
 from cidesign.orientation import ORIENTATIONS, Orientation
 
 # Not the name of the check of a calibrated bench, which may stand for a white target: this one may not.

@@ -25,7 +25,8 @@ from cidesign.calibration.folder import (
     read_record,
     replacing_calibration,
 )
-from cidesign.calibration.verify import Check, Verification
+from cidesign.calibration.verify import Verification
+from cidesign.checks import Check
 from cidesign.errors import FileError
 from cidesign.files import save_npz, sha256_file, write_bytes, write_json
 from cidesign.orientation import StoredOrientation, in_one_field

@@ -25,7 +25,7 @@ from scipy.optimize import nnls
 from cidesign.calibration.cassi.operator import CassiOperator, code_coordinates
 from cidesign.calibration.cassi.optics import Array, turn_scale
 from cidesign.calibration.cassi.place.orient import Mounting
-from cidesign.calibration.faults import FaultName
+from cidesign.checks import FaultName
 from cidesign.orientation import ORIENTATIONS
 
 # The local mean, in pixels of the model: wider than a code pixel, narrower than most objects.

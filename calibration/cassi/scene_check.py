@@ -8,7 +8,7 @@ from cidesign.calibration.cassi.calibration import CassiCalibration
 from cidesign.calibration.cassi.optics import Array
 from cidesign.calibration.cassi.scene import SceneImage, Stand
 from cidesign.calibration.cassi.white import LIT_SHARE, middle_of
-from cidesign.calibration.verify import Check
+from cidesign.checks import Check
 
 NAME = "mask in the scene"
 # An operator that explains so much of the fine structure, and so much more than others, is that of the bench.  On 60

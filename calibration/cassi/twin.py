@@ -37,7 +37,7 @@ from cidesign.calibration.cassi.optics import (
     turn_scale,
 )
 from cidesign.calibration.circumstances import BenchState
-from cidesign.calibration.faults import FaultName
+from cidesign.checks import FaultName
 from cidesign.errors import InputError
 from cidesign.hardware_profiles.aperture.schema import ApertureProfile
 from cidesign.pattern import ApertureMask

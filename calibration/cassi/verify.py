@@ -11,7 +11,7 @@ from cidesign.calibration.cassi.detector import bits_check, converter_step, satu
 from cidesign.calibration.cassi.optics import Array
 from cidesign.calibration.cassi.scene_check import scene_check
 from cidesign.calibration.cassi.white import WhiteTarget, lamp_slope_percent, resemblances
-from cidesign.calibration.verify import Check, Status
+from cidesign.checks import Check, Status
 from cidesign.pattern import ApertureMask
 
 WARN_RESIDUAL, REFUSE_RESIDUAL = 0.10, 0.25

@@ -14,7 +14,7 @@ from scipy.ndimage import distance_transform_edt, shift
 
 from cidesign.calibration.cassi.operator import CassiOperator
 from cidesign.calibration.cassi.optics import Array, corner_weight, turn_scale
-from cidesign.calibration.faults import FaultName
+from cidesign.checks import FaultName
 
 LIT_SHARE = 0.02
 # How far from the code's image the detector must be dark, in pixels of the model.

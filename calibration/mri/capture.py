@@ -21,9 +21,9 @@ from pydantic import Field
 
 from cidesign.calibration.capture_record import RECORD_FILE, read_capture_record
 from cidesign.calibration.circumstances import BenchState
-from cidesign.calibration.faults import FaultName
 from cidesign.calibration.mri.kspace import RawKspace, at_limit, listed, refuse_duplicates, remove_oversampling
 from cidesign.calibration.mri.phantom import PhantomScan
+from cidesign.checks import FaultName
 from cidesign.errors import FileError
 from cidesign.files import load_npz, replacing_folder, save_npz, sha256_file, write_json
 from cidesign.records import Digest, Finite, Positive, Strict, shown

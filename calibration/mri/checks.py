@@ -7,13 +7,12 @@ from typing import Literal
 
 import numpy as np
 
-from cidesign.calibration.faults import FaultName
 from cidesign.calibration.mri.examine import Findings, PhantomFindings
 from cidesign.calibration.mri.held_lines import HeldOut
 from cidesign.calibration.mri.kspace import RawKspace
 from cidesign.calibration.mri.noise import CoilNoise
 from cidesign.calibration.mri.response import LARGEST_ECHO_SHIFT
-from cidesign.calibration.verify import Check, Status
+from cidesign.checks import Check, FaultName, Status
 from cidesign.orientation import Orientation
 
 WARN_AUTOCORRELATION = 0.1

@@ -32,7 +32,8 @@ from cidesign.calibration.mri.kspace import (
 from cidesign.calibration.mri.noise import CoilNoise
 from cidesign.calibration.mri.response import Corrections, KspaceCalibration
 from cidesign.calibration.mri.verify import verify_stored
-from cidesign.calibration.verify import Check, Verification
+from cidesign.calibration.verify import Verification
+from cidesign.checks import Check
 from cidesign.errors import FileError
 from cidesign.files import save_npz, sha256_file, write_bytes, write_json
 from cidesign.orientation import StoredOrientation

@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from cidesign.calibration.faults import FaultName
 from cidesign.calibration.mri.capture import KspaceCaptureRecord, SimulatedScanner
 from cidesign.calibration.mri.kspace import Samples, centred_fft
 from cidesign.calibration.mri.phantom import interleaved, mirrored
+from cidesign.checks import FaultName
 from cidesign.errors import InputError
 from cidesign.pattern import Trajectory
 

@@ -17,7 +17,8 @@ from cidesign.calibration.mri.response import (
     KspaceCalibration,
     calibrate_kspace,
 )
-from cidesign.calibration.verify import Check, Verification
+from cidesign.calibration.verify import Verification
+from cidesign.checks import Check
 from cidesign.errors import CidesignError, LimitError
 from cidesign.orientation import Orientation
 from cidesign.pattern import Trajectory

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from cidesign.calibration.faults import FaultName, fault_of
+from cidesign.calibration.faults import fault_of
 from cidesign.calibration.single_pixel.capture import Capture, SequenceName
 from cidesign.calibration.single_pixel.checks import (
     RESIDUAL_WARN,
@@ -30,7 +30,8 @@ from cidesign.calibration.single_pixel.measurement import Measurements, measurem
 from cidesign.calibration.single_pixel.operator import SpcOperator
 from cidesign.calibration.single_pixel.response import Response, WhiteLevels, estimate_response
 from cidesign.calibration.single_pixel.scene_order import scene_in_order
-from cidesign.calibration.verify import Check, Verification
+from cidesign.calibration.verify import Verification
+from cidesign.checks import Check, FaultName
 from cidesign.errors import FileError
 from cidesign.pattern import PatternStack
 

@@ -26,7 +26,7 @@ from pydantic import Field
 
 from cidesign.calibration.capture_record import read_capture_record
 from cidesign.calibration.circumstances import BenchState, Circumstances
-from cidesign.calibration.faults import FaultName
+from cidesign.checks import FaultName
 from cidesign.errors import FileError
 from cidesign.files import inside, load_npz, replacing_folder, require_folder, save_npz, write_bytes, write_json
 from cidesign.io.arrays import ARRAY_SUFFIXES, as_numbers, read_array

@@ -1,14 +1,14 @@
 """What a single-pixel calibration looks at, in plain words: detector, triggers, lamp, and how the patterns lie."""
 
 from cidesign.calibration.estimate import RESOLVED_SIGMA
-from cidesign.calibration.faults import FaultName
 from cidesign.calibration.single_pixel.capture import SequenceName
 from cidesign.calibration.single_pixel.fit import TargetFit
 from cidesign.calibration.single_pixel.frames import Frames
 from cidesign.calibration.single_pixel.measurement import Measurements
 from cidesign.calibration.single_pixel.readings.lamp import MOST_DRIFT_PERCENT, LampFit
 from cidesign.calibration.single_pixel.response import LINEARITY_NOTE_PERCENT, Response
-from cidesign.calibration.verify import Check, Status, finding
+from cidesign.calibration.verify import finding
+from cidesign.checks import Check, FaultName, Status
 
 # Below these a bench is as good as perfect, and nothing is said; above them it is corrected for.
 FLICKER_PERCENT = 0.3

@@ -31,7 +31,8 @@ from cidesign.calibration.single_pixel.operator import Placement, SpcOperator
 from cidesign.calibration.single_pixel.preview import draw_operator, draw_photon_transfer
 from cidesign.calibration.single_pixel.response import Response, WhiteLevels
 from cidesign.calibration.single_pixel.scene_order import scene_in_order
-from cidesign.calibration.verify import Check, Verification
+from cidesign.calibration.verify import Verification
+from cidesign.checks import Check
 from cidesign.errors import FileError
 from cidesign.files import save_npz, sha256_file, write_bytes, write_json
 from cidesign.orientation import NAMES, StoredOrientation, in_one_field

@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from cidesign.calibration.faults import FaultName
 from cidesign.calibration.single_pixel.capture import Capture
 from cidesign.calibration.single_pixel.frames import Frames, frames_of, noise_of_reading, reference_of
 from cidesign.calibration.single_pixel.operator import SpcOperator
@@ -27,7 +26,7 @@ from cidesign.calibration.single_pixel.readings.reading_order import (
 )
 from cidesign.calibration.single_pixel.readings.triggers import LEAST_LIGHT, RecordShift, moved, shift_words
 from cidesign.calibration.single_pixel.response import Response
-from cidesign.calibration.verify import Check
+from cidesign.checks import Check, FaultName
 from cidesign.pattern import PatternStack
 
 NAME = "order of readings (scene)"

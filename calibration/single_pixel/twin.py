@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from cidesign.calibration.faults import FaultName
 from cidesign.calibration.single_pixel.capture import (
     READINGS_FILE,
     ArrayName,
@@ -31,6 +30,7 @@ from cidesign.calibration.single_pixel.twin_faults import (
     scene_weights,
     shift_record,
 )
+from cidesign.checks import FaultName
 from cidesign.errors import InputError
 from cidesign.pattern import PatternStack
 

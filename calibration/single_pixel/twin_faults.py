@@ -5,8 +5,8 @@ from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline
 from scipy.sparse import csr_matrix, identity
 
-from cidesign.calibration.faults import FaultName
 from cidesign.calibration.single_pixel.operator import Placement
+from cidesign.checks import FaultName
 from cidesign.orientation import Orientation
 
 Faults = dict[FaultName, float]

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cidesign.checks import Finding
+from cidesign.checks import Check
 from cidesign.cli.assignments import assigned, set_option
 from cidesign.cli.output import json_option, next_step, quoted, result
 from cidesign.designs.checking import Listener, check_path
@@ -60,8 +60,8 @@ def _shown() -> "Listener":
         def folder(self, path: Path) -> None:
             click.echo(f"{path}:")
 
-        def found(self, path: Path, finding: Finding) -> None:
-            click.echo(f"{MARKS[finding.status]}  {finding.check}: {finding.result}")
+        def found(self, path: Path, check: Check) -> None:
+            click.echo(f"{MARKS[check.status]}  {check.name}: {check.text}")
 
     return Shown()
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from cidesign.constraints.rules import Violation
+from cidesign.checks import Check, exceeds
 from cidesign.errors import LimitError
 from cidesign.hardware_profiles.aperture.schema import ApertureProfile
 from cidesign.pattern import ApertureMask
@@ -64,7 +64,7 @@ class MinimumFeature:
         side_of_area_px = math.ceil(math.sqrt(self.area_um2) / self.pitch_um * (1 - 1e-9))
         return max(self.feature_px, self.gap_px, side_of_area_px)
 
-    def check(self, pattern: ApertureMask) -> list[Violation]:
+    def check(self, pattern: ApertureMask) -> list[Check]:
         """At most one violation of each rule, with the count and the first place.
 
         Runs that end at the border of the code are measured like the others, since the frame around the code is
@@ -105,11 +105,11 @@ class MinimumFeature:
         }
         return {rule: f"{limit} on {self.profile_id}" for rule, limit in limits.items()}
 
-    def _violation(self, broken: Broken) -> Violation:
+    def _violation(self, broken: Broken) -> Check:
         row, _, column, _ = broken.boxes[0]
         x_um, y_um = column * self.pitch_um, row * self.pitch_um
         where = f"mask at x = {x_um:g} um, y = {y_um:g} um (row {row}, column {column})"
-        return Violation(broken.rule, where, count_text(broken), broken.limit, "export a run made for it")
+        return exceeds(broken.rule, where, count_text(broken), broken.limit, "export a run made for it")
 
 
 def count_text(broken: Broken) -> str:

@@ -5,7 +5,7 @@ from math import ceil, floor
 
 import numpy as np
 
-from cidesign.constraints.rules import Violation
+from cidesign.checks import Check, exceeds
 from cidesign.errors import InputError, LimitError
 from cidesign.pattern import Trajectory, centre_block
 
@@ -37,26 +37,22 @@ class LineBudget:
         """R = lines / acquired, calibration lines counted as acquired."""
         return self.lines / self.acquired
 
-    def check(self, pattern: Trajectory) -> list[Violation]:
+    def check(self, pattern: Trajectory) -> list[Check]:
         """The budget is met exactly, in the right matrix, with all calibration lines."""
         found = []
         if pattern.lines != self.lines:
-            found.append(
-                Violation("matrix", "trajectory", f"{pattern.lines} lines", f"{self.lines}", "use its own run")
-            )
+            found.append(exceeds("matrix", "trajectory", f"{pattern.lines} lines", f"{self.lines}", "use its own run"))
         if len(pattern.acquired) != self.acquired:
             limit = f"exactly {self.acquired} of {self.lines} lines"
             found.append(
-                Violation(
-                    "line budget", "trajectory", f"{len(pattern.acquired)} lines", limit, "use the run's own lines"
-                )
+                exceeds("line budget", "trajectory", f"{len(pattern.acquired)} lines", limit, "use the run's own lines")
             )
         wanted = centre_block(self.lines, self.calibration)
         missing = np.setdiff1d(np.asarray(wanted, dtype=np.int64), pattern.acquired)
         if len(missing):
             shown = ", ".join(str(line) for line in missing)
             found.append(
-                Violation(
+                exceeds(
                     "calibration lines",
                     "trajectory",
                     f"missing {shown}",

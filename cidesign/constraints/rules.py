@@ -7,6 +7,7 @@ import math
 from dataclasses import dataclass
 from typing import Protocol
 
+from cidesign.checks import Check, exceeds
 from cidesign.constraints.sequence import SequencePlan, reload_needed
 from cidesign.errors import LimitError
 from cidesign.hardware_profiles.dmd.lattice import superpixel_grid
@@ -15,31 +16,17 @@ from cidesign.hardware_profiles.loader import shipped_dmds
 from cidesign.pattern import PatternStack
 
 
-@dataclass(frozen=True)
-class Violation:
-    """One broken rule: what, where, the value, the limit and the way out."""
-
-    rule: str
-    where: str
-    value: str
-    limit: str
-    fix: str
-
-    def __str__(self) -> str:
-        return f"{self.where}: {self.rule} is {self.value}, the limit is {self.limit}; {self.fix}"
-
-
 class PatternRule(Protocol):
     """A rule about the patterns themselves."""
 
-    def check(self, pattern: PatternStack) -> list[Violation]:
+    def check(self, pattern: PatternStack) -> list[Check]:
         """Every place where `pattern` breaks the rule; empty when it holds."""
 
 
 class SequenceRule(Protocol):
     """A rule about the times and places of the frames."""
 
-    def check(self, plan: SequencePlan) -> list[Violation]:
+    def check(self, plan: SequencePlan) -> list[Check]:
         """Every place where `plan` breaks the rule; empty when it holds."""
 
 
@@ -51,12 +38,12 @@ class BitDepth:
     allowed: tuple[int, ...]
     profile_id: str
 
-    def check(self, pattern: PatternStack) -> list[Violation]:
+    def check(self, pattern: PatternStack) -> list[Check]:
         """The bit depth is one the device shows, and the one that was trained against."""
         shown = ", ".join(str(depth) for depth in self.allowed)
         if pattern.bit_depth not in self.allowed:
             return [
-                Violation(
+                exceeds(
                     "bit depth",
                     "patterns",
                     f"{pattern.bit_depth}",
@@ -66,7 +53,7 @@ class BitDepth:
             ]
         if pattern.bit_depth != self.bit_depth:
             return [
-                Violation(
+                exceeds(
                     "bit depth",
                     "patterns",
                     f"{pattern.bit_depth}",
@@ -83,7 +70,7 @@ class SuperpixelFit:
 
     profile: DmdProfile
 
-    def check(self, pattern: PatternStack) -> list[Violation]:
+    def check(self, pattern: PatternStack) -> list[Check]:
         """n is not above what the array holds."""
         if pattern.placement == "mirrors":
             return []
@@ -92,7 +79,7 @@ class SuperpixelFit:
         except LimitError:
             mirrors = self.profile.mirrors
             return [
-                Violation(
+                exceeds(
                     "super-pixels a side",
                     "patterns",
                     f"{pattern.side}",
@@ -109,14 +96,14 @@ class MirrorFit:
 
     profile: DmdProfile
 
-    def check(self, pattern: PatternStack) -> list[Violation]:
+    def check(self, pattern: PatternStack) -> list[Check]:
         """Columns and rows are those of the device."""
         mirrors = self.profile.mirrors
         rows, columns = pattern.levels.shape[1:]
         if pattern.placement != "mirrors" or (columns, rows) == (mirrors.columns.value, mirrors.rows.value):
             return []
         return [
-            Violation(
+            exceeds(
                 "size of a frame",
                 "patterns",
                 f"{columns} x {rows}",
@@ -140,7 +127,7 @@ class SequenceFits:
 
     profile: DmdProfile
 
-    def check(self, plan: SequencePlan) -> list[Violation]:
+    def check(self, plan: SequencePlan) -> list[Check]:
         """Some sequence mode of the controller takes the plan, and run-time memory holds it."""
         found = []
         if plan.mode is None:
@@ -149,7 +136,7 @@ class SequenceFits:
                 for mode in self.profile.sequence_modes
             )
             found.append(
-                Violation(
+                exceeds(
                     "sequence length",
                     f"{self.profile.id} sequence table",
                     f"{len(plan.entries)} entries and {plan.images} images",
@@ -161,7 +148,7 @@ class SequenceFits:
         memory = self.profile.memory.full_rate_planes.value
         if self.profile.timing.image_load_us is None and planes > memory:
             found.append(
-                Violation(
+                exceeds(
                     "bit planes",
                     f"{self.profile.id} pattern memory",
                     str(planes),
@@ -181,12 +168,12 @@ class ExposureTable:
 
     profile: DmdProfile
 
-    def check(self, plan: SequencePlan) -> list[Violation]:
+    def check(self, plan: SequencePlan) -> list[Check]:
         """Compare every entry with the table; the first of equal violations is reported."""
         limits = self.profile.depth_limits(plan.bit_depth)
         if limits is None:
             return [
-                Violation(
+                exceeds(
                     "bit depth",
                     f"{self.profile.id} exposure table",
                     str(plan.bit_depth),
@@ -200,7 +187,7 @@ class ExposureTable:
         for entry in plan.entries:
             if entry.exposure_us < shortest_us:
                 return [
-                    Violation(
+                    exceeds(
                         "exposure",
                         f"entry {entry.frame}",
                         f"{entry.exposure_us} us",
@@ -210,7 +197,7 @@ class ExposureTable:
                 ]
             if max(entry.exposure_us, entry.period_us) > longest_us:
                 return [
-                    Violation(
+                    exceeds(
                         "exposure or period",
                         f"entry {entry.frame}",
                         f"{max(entry.exposure_us, entry.period_us)} us",
@@ -227,7 +214,7 @@ class PeriodGap:
 
     profile: DmdProfile
 
-    def check(self, plan: SequencePlan) -> list[Violation]:
+    def check(self, plan: SequencePlan) -> list[Check]:
         """Compare every entry; the first violation is reported."""
         gap = self.profile.timing.min_period_gap_us
         gap_us = gap.value if gap else 0
@@ -235,7 +222,7 @@ class PeriodGap:
             difference_us = entry.period_us - entry.exposure_us
             if difference_us < 0 or 0 < difference_us < gap_us:
                 return [
-                    Violation(
+                    exceeds(
                         "period minus exposure",
                         f"entry {entry.frame}",
                         f"{difference_us} us",
@@ -252,7 +239,7 @@ class ImageLoadTime:
 
     profile: DmdProfile
 
-    def check(self, plan: SequencePlan) -> list[Violation]:
+    def check(self, plan: SequencePlan) -> list[Check]:
         """The sum of periods of each image is at least the load time, when there are more images than buffers."""
         load_us = self.profile.timing.image_load_us
         if load_us is None or not reload_needed(self.profile, plan.images):
@@ -263,7 +250,7 @@ class ImageLoadTime:
         for image, time_us in enumerate(shown_us):
             if time_us < load_us.value:
                 return [
-                    Violation(
+                    exceeds(
                         "time an image is shown",
                         f"image {image}",
                         f"{time_us} us",
@@ -290,13 +277,13 @@ def sequence_rules(profile: DmdProfile) -> list[SequenceRule]:
     return [SequenceFits(profile), ExposureTable(profile), PeriodGap(profile), ImageLoadTime(profile)]
 
 
-def check_design(pattern: PatternStack, plan: SequencePlan, profile: DmdProfile) -> list[Violation]:
+def check_design(pattern: PatternStack, plan: SequencePlan, profile: DmdProfile) -> list[Check]:
     """All violations of a design and its sequence."""
     found = [violation for rule in pattern_rules(profile, plan.bit_depth) for violation in rule.check(pattern)]
     return found + [violation for rule in sequence_rules(profile) for violation in rule.check(plan)]
 
 
-def require(violations: list[Violation]) -> None:
+def require(violations: list[Check]) -> None:
     """Raise `LimitError` naming the first violation, and how many there are."""
     if violations:
         more = f" (and {len(violations) - 1} more)" if len(violations) > 1 else ""

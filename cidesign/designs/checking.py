@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from cidesign.checks import Finding
+from cidesign.checks import Check, printed, remarked
 from cidesign.constraints.rules import require
 from cidesign.designs.exporting import open_exportable
 from cidesign.designs.folder import DesignFolder, is_design_folder
@@ -20,10 +20,10 @@ from cidesign.text import totals
 
 
 class FoundAt(NamedTuple):
-    """A finding and the run, folder or file that it is of."""
+    """A check and the run, folder or file that it is of."""
 
     path: Path
-    finding: Finding
+    check: Check
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class CheckReport:
 
     @property
     def ok(self) -> bool:
-        """Whether nothing is wrong; what was not evaluated is said in the findings."""
+        """Whether nothing is wrong; what was not evaluated is among the checks."""
         return self.failure is None
 
     def require_ok(self) -> None:
@@ -52,12 +52,12 @@ class CheckReport:
 
 
 class Listener:
-    """Hears of findings as they come; this one does nothing with them."""
+    """Hears of checks as they are made; this one does nothing with them."""
 
     def folder(self, path: Path) -> None:
         """An export folder is about to be checked."""
 
-    def found(self, path: Path, finding: Finding) -> None:
+    def found(self, path: Path, check: Check) -> None:
         """Something was found."""
 
 
@@ -90,8 +90,8 @@ def check_path(
     for one in _checked(path, is_run, exports, profile, hears):
         found.append(one)
         hears.found(*one)
-    checks = [{"path": str(where), **finding._asdict()} for where, finding in found]
-    text = f"{path}: {totals([finding.status for _, finding in found])}"
+    checks = [{"path": str(where), **printed(check)} for where, check in found]
+    text = f"{path}: {totals([check.status for _, check in found])}"
     beside = path.parent if (path.parent / "run.json").is_file() else None
     value = {"path": str(path), "ok": True, "checks": checks}
     return CheckReport(path, tuple(found), value, text, None, path if is_run else beside, exports)
@@ -101,13 +101,13 @@ def _checked(
     path: Path, is_run: bool, exports: tuple[Path, ...], profile: str | HardwareProfile | None, hears: Listener
 ) -> Iterator[FoundAt]:
     if is_run:
-        for finding in _check_own(open_exportable(path), profile, exports):
-            yield FoundAt(path, finding)
+        for check in _check_own(open_exportable(path), profile, exports):
+            yield FoundAt(path, check)
     for folder in exports:
         hears.folder(folder)
         family = family_of_folder(folder)
-        for finding in family.verify_export(folder, _asked(profile, family)):
-            yield FoundAt(folder, finding)
+        for check in family.verify_export(folder, _asked(profile, family)):
+            yield FoundAt(folder, check)
 
 
 def _of_frames(path: Path) -> bool:
@@ -119,7 +119,7 @@ def _of_frames(path: Path) -> bool:
 
 def _check_own(
     run: Run | DesignFolder, profile: str | HardwareProfile | None, exports: tuple[Path, ...]
-) -> list[Finding]:
+) -> list[Check]:
     """Check a design against the rules of its device, and that its exports are of this design."""
     design = run.design
     settings: Mapping[str, Any] = {}
@@ -130,16 +130,16 @@ def _check_own(
         said = run.record.said
     family = family_of(design)
     device = family.profile_for(run.profile, _asked(profile, family), str(run.path))
-    findings = family.check_design(design, device, family.options((), settings), run.path)
+    checks = family.check_design(design, device, family.options((), settings), run.path)
     if isinstance(run, Run):
         require(modality(run.settings.modality).broken_requests(run))
-    findings += [Finding("understood", text, "remark") for text in said]
+    checks += [remarked("understood", text) for text in said]
     for folder in exports:
         if family_of_folder(folder).manifest(folder).run_digest != design.design_digest:
             raise FileError(
                 f"{folder}: holds another design than {run.path}; repeat `cidesign export {run.path} --force`"
             )
-    return findings
+    return checks
 
 
 def _check_file(
@@ -147,8 +147,8 @@ def _check_file(
 ) -> CheckReport:
     family = family_of_file(path)
     options = family.file_options(settings)
-    done = family.check_file(path, _asked(profile, family), options, lambda finding: hears.found(path, finding))
-    found = tuple(FoundAt(path, finding) for finding in done.findings)
+    done = family.check_file(path, _asked(profile, family), options, lambda check: hears.found(path, check))
+    found = tuple(FoundAt(path, check) for check in done.checks)
     return CheckReport(path, found, done.value, done.text, done.failure)
 
 

@@ -7,7 +7,8 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 from cidesign import __version__
 from cidesign.calibration.base import AnyCalibration, Recorded
-from cidesign.calibration.verify import Check, Judgement, Status, Verification, require_passed
+from cidesign.calibration.verify import Judgement, Verification, require_passed
+from cidesign.checks import Check, Status
 from cidesign.models.system import ImagingSystem
 from cidesign.reconstruct.fine_tuned import load_decoder_for
 from cidesign.reconstruct.outcome import Leaf, Reconstruction

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
-from cidesign.calibration.verify import Check, NotLookedAt, Verdict, Verification
+from cidesign.calibration.verify import BenchCheck, NotLookedAt, Verdict, Verification
 from cidesign.records import Finite, NotNegative, Strict
 
 SCHEMA_VERSION = 2
@@ -69,7 +69,7 @@ class ReconstructionRecord(Entry):
     simulated: bool | None = None
     calibration: Line | None = None
     units: Line | None = None
-    checks: list[Check] = Field(default_factory=list)
+    checks: list[BenchCheck] = Field(default_factory=list)
     verdict: Verdict | None = None
     not_looked_at: list[NotLookedAt] = Field(default_factory=list)
     maps: dict[str, Line] = Field(default_factory=dict)

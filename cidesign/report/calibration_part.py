@@ -9,7 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from cidesign.calibration.circumstances import BenchState
 from cidesign.calibration.folder import ARRAYS_FILE, RECORD_FILE
-from cidesign.calibration.verify import CHECK_HEADER, Check, Status, Verification, check_rows, missing_words
+from cidesign.calibration.verify import CHECK_HEADER, Verification, check_rows, missing_words
+from cidesign.checks import Check, Status
 from cidesign.errors import FileError
 from cidesign.files import inside, read_json, read_limited, sha256_file
 from cidesign.reconstruct.fine_tuned import read_fine_tune_record

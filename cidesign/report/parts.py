@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from cidesign.checks import Check
 from cidesign.models.system import ImagingSystem
 from cidesign.physics.metrics import psnr_db
 from cidesign.report import html
@@ -79,13 +80,9 @@ def reconstruct_scenes(
     return Reconstructions(scenes, y, images)
 
 
-class _Violation(Protocol):
-    def __str__(self) -> str: ...
-
-
-def verdict(violations: Sequence[_Violation]) -> str:
+def verdict(violations: Sequence[Check]) -> str:
     """What a rule's check found, in words."""
-    return "obeyed" if not violations else "BROKEN: " + "; ".join(str(violation) for violation in violations)
+    return "obeyed" if not violations else "BROKEN: " + "; ".join(broken.text for broken in violations)
 
 
 def reconstruction_note(data: str) -> str:

@@ -9,7 +9,8 @@ from typing import Annotated, Any
 
 from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from cidesign.calibration.verify import Check, NotLookedAt, Verdict
+from cidesign.calibration.verify import BenchCheck, NotLookedAt, Verdict
+from cidesign.checks import Check
 from cidesign.errors import FileError
 from cidesign.files import read_json
 from cidesign.modality import modality
@@ -78,7 +79,7 @@ class ShownHeldOut(_Lenient):
 
 
 class _Checks(_Lenient):
-    checks: list[Check] = Field(default_factory=list)
+    checks: list[BenchCheck] = Field(default_factory=list)
 
 
 class _Verification(_Lenient):
@@ -97,7 +98,7 @@ class ShownRecord(_Lenient):
     notes: Annotated[list[str], BeforeValidator(_notes)] = Field(default_factory=list)
     verdict: Verdict | None = None
     not_looked_at: list[NotLookedAt] = Field(default_factory=list)
-    checks: list[Check] = Field(default_factory=list)
+    checks: list[BenchCheck] = Field(default_factory=list)
     verification: _Verification = _Verification()
     held_out: Annotated[ShownHeldOut | None, BeforeValidator(_object_or_none)] = None
     plain: dict[str, Plain] = Field(default_factory=dict)

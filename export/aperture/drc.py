@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from cidesign.checks import Check, exceeds
 from cidesign.constraints.aperture import Boxes, Cells, count_text, feature_rule, runs
-from cidesign.constraints.rules import Violation
 from cidesign.errors import FileError
 from cidesign.export.aperture.files import MaskFile
 from cidesign.export.aperture.gds.outlines import Outlines
@@ -23,7 +23,7 @@ _FIX = "mend the design and export again"
 class Breach(NamedTuple):
     """A violation, and where it is: boxes (n, 4) y0, y1, x0, x1 in nm, y down, in the file's coordinates."""
 
-    violation: Violation
+    violation: Check
     boxes: Boxes
 
 
@@ -68,7 +68,7 @@ def check_drawing(mask: MaskFile, profile: ApertureProfile, tone: Tone) -> list[
     for broken in feature_rule(profile).check_plate(clear_cells(mask.cells, tone)):
         y, _, x, _ = broken.boxes[0]
         where = f"{mask.name} at {mask.place(x, y)}"
-        violation = Violation(broken.rule, where, count_text(broken), broken.limit, _FIX)
+        violation = exceeds(broken.rule, where, count_text(broken), broken.limit, _FIX)
         found.append(Breach(violation, broken.boxes))
     return found
 
@@ -81,7 +81,7 @@ def _grid(mask: MaskFile, profile: ApertureProfile) -> list[Breach]:
         pixel_nm = round(mask.tiff.pixel_nm)
         if pixel_nm % grid_nm == 0:
             return []
-        violation = Violation("TIFF pixel", mask.name, f"{pixel_nm / 1000:g} um", limit, _FIX)
+        violation = exceeds("TIFF pixel", mask.name, f"{pixel_nm / 1000:g} um", limit, _FIX)
         return [Breach(violation, np.empty((0, 4), dtype=np.int64))]
     all_x, all_y = mask.cells.x, mask.cells.y
     if mask.outlines:
@@ -93,7 +93,7 @@ def _grid(mask: MaskFile, profile: ApertureProfile) -> list[Breach]:
     x = int(off_x[0]) if len(off_x) else int(mask.cells.x[0])
     y = int(off_y[0]) if len(off_y) else int(mask.cells.y[0])
     value = f"off at {len(off_x) + len(off_y)} of {len(all_x) + len(all_y)} coordinates"
-    violation = Violation("grid", f"{mask.name} at {mask.place(x, y)}", value, limit, _FIX)
+    violation = exceeds("grid", f"{mask.name} at {mask.place(x, y)}", value, limit, _FIX)
     lines = [(mask.cells.y[0], mask.cells.y[-1], edge, edge) for edge in off_x]
     lines += [(edge, edge, mask.cells.x[0], mask.cells.x[-1]) for edge in off_y]
     return [Breach(violation, np.array(lines, dtype=np.int64))]
@@ -106,7 +106,7 @@ def _extents(mask: MaskFile, profile: ApertureProfile) -> list[Breach]:
     if size_mm[0] <= plate_mm[0] and size_mm[1] <= plate_mm[1]:
         return []
     limit = f"the plate of {profile.id}, {plate_mm[0]:g} x {plate_mm[1]:g} mm"
-    violation = Violation("extents", mask.name, f"{size_mm[0]:g} x {size_mm[1]:g} mm", limit, _FIX)
+    violation = exceeds("extents", mask.name, f"{size_mm[0]:g} x {size_mm[1]:g} mm", limit, _FIX)
     edges = mask.cells.y[0], mask.cells.y[-1], mask.cells.x[0], mask.cells.x[-1]
     return [Breach(violation, np.array([edges], dtype=np.int64))]
 
@@ -117,13 +117,13 @@ def _names(outlines: Outlines) -> list[Breach]:
     if len(names) != 1:
         shown = ", ".join(names[:5]) or "none"
         return [
-            Breach(Violation("cells", file_name, f"{len(names)} ({shown})", "one cell that holds all", _FIX), nowhere)
+            Breach(exceeds("cells", file_name, f"{len(names)} ({shown})", "one cell that holds all", _FIX), nowhere)
         ]
     problem = illegal_name(names[0])
     if not problem:
         return []
     limit = "1 to 32 letters, digits and _, a letter first, without 'main'"
-    return [Breach(Violation("cell name", file_name, f"{names[0]!r}, which {problem}", limit, _FIX), nowhere)]
+    return [Breach(exceeds("cell name", file_name, f"{names[0]!r}, which {problem}", limit, _FIX), nowhere)]
 
 
 def _vertices(mask: MaskFile, outlines: Outlines, profile: ApertureProfile) -> list[Breach]:
@@ -134,13 +134,13 @@ def _vertices(mask: MaskFile, outlines: Outlines, profile: ApertureProfile) -> l
         value, limit = f"{corners} in one polygon", f"{most} on {profile.id}"
         where = f"{mask.name} at {mask.place(x, -y)}"
         found.append(
-            Breach(Violation("vertices", where, value, limit, "save it as rectangles"), np.array([[-y, -y, x, x]]))
+            Breach(exceeds("vertices", where, value, limit, "save it as rectangles"), np.array([[-y, -y, x, x]]))
         )
     doubled = outlines.doubled()
     if len(doubled):
         x, y = doubled[0]
         where = f"{mask.name} at {mask.place(x, -y)}"
-        violation = Violation(
+        violation = exceeds(
             "doubled vertices", where, f"found at {len(doubled)} places", "none", "save it as rectangles"
         )
         found.append(Breach(violation, np.column_stack([-doubled[:, 1], -doubled[:, 1], doubled[:, 0], doubled[:, 0]])))

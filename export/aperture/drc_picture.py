@@ -40,7 +40,7 @@ def draw_breaches(clear: Cells, breaches: list[Breach], path: Path) -> None:
         middle = _kept_inside((y0 + y1) / 2, clear.y, near), _kept_inside((x0 + x1) / 2, clear.x, near)
         picture = _view(clear, middle, near, _DETAIL, breach.boxes)
         left = _OVERVIEW + 2 * _MARGIN
-        draw.text((left, top), f"{breach.violation.rule}: first place, {near / 1000:.4g} um wide", fill=_INK)
+        draw.text((left, top), f"{breach.violation.name}: first place, {near / 1000:.4g} um wide", fill=_INK)
         sheet.paste(picture, (left, top + _CAPTION // 2))
         top += _DETAIL + _CAPTION
     with replacing_file(path) as temporary:

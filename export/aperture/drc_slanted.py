@@ -5,8 +5,8 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageDraw
 
+from cidesign.checks import exceeds
 from cidesign.constraints.aperture import AREA, CONTACTS, FEATURE, GAP, Boxes, Cells
-from cidesign.constraints.rules import Violation
 from cidesign.errors import FileError
 from cidesign.export.aperture.drc import Breach
 from cidesign.export.aperture.gds.layout import Layout
@@ -119,7 +119,7 @@ def _grid(layout: Layout, profile: ApertureProfile) -> list[Breach]:
     between = (off != np.rint(off)).any()
     fix = f"{_FIX}; its widths are not evaluated before all corners lie on whole nm" if between else _FIX
     value = f"off at {len(off)} of {len(corners)} corners"
-    return [Breach(Violation("grid", _where(layout, *off[0]), value, limit, fix), _boxes(np.tile(off, 2)))]
+    return [Breach(exceeds("grid", _where(layout, *off[0]), value, limit, fix), _boxes(np.tile(off, 2)))]
 
 
 def _extents(layout: Layout, profile: ApertureProfile) -> list[Breach]:
@@ -130,7 +130,7 @@ def _extents(layout: Layout, profile: ApertureProfile) -> list[Breach]:
     if (size_mm <= plate_mm).all():
         return []
     limit = f"the plate of {profile.id}, {plate_mm[0]:g} x {plate_mm[1]:g} mm"
-    violation = Violation("extents", layout.path.name, f"{size_mm[0]:g} x {size_mm[1]:g} mm", limit, _FIX)
+    violation = exceeds("extents", layout.path.name, f"{size_mm[0]:g} x {size_mm[1]:g} mm", limit, _FIX)
     return [Breach(violation, _boxes(np.concatenate([low, high])[None]))]
 
 
@@ -139,7 +139,7 @@ def _name(layout: Layout) -> list[Breach]:
     if not problem:
         return []
     limit = "1 to 32 letters, digits and _, a letter first, without 'main'"
-    violation = Violation("cell name", layout.path.name, f"{layout.cell!r}, which {problem}", limit, _FIX)
+    violation = exceeds("cell name", layout.path.name, f"{layout.cell!r}, which {problem}", limit, _FIX)
     return [Breach(violation, np.empty((0, 4), dtype=np.int64))]
 
 
@@ -152,13 +152,13 @@ def _corners(layout: Layout, profile: ApertureProfile) -> list[Breach]:
     if len(own) and layout.sizes[largest] > most:
         place = layout.corners[starts[largest]]
         value, limit = f"{layout.sizes[largest]} in one polygon", f"{most} on {profile.id}"
-        violation = Violation("vertices", _where(layout, *place), value, limit, "split it")
+        violation = exceeds("vertices", _where(layout, *place), value, limit, "split it")
         breaches.append(Breach(violation, _boxes(np.tile(place, 2)[None])))
     same = (layout.following() == layout.corners).all(axis=1) & ~np.repeat(layout.round, layout.sizes)
     if same.any():
         places = layout.corners[same]
         value = f"found at {len(places)} places"
-        violation = Violation("doubled vertices", _where(layout, *places[0]), value, "none", "save it without them")
+        violation = exceeds("doubled vertices", _where(layout, *places[0]), value, "none", "save it without them")
         breaches.append(Breach(violation, _boxes(np.tile(places, 2))))
     return breaches
 
@@ -170,14 +170,14 @@ def _narrow(layout: Layout, profile: ApertureProfile, rule: str, places: Floats,
     places = places[np.argsort(width, kind="stable")]
     value = f"{width.min() / 1000:.4g} um at the narrowest place"
     limit = f"{least_nm / 1000:g} um on {profile.id}"
-    return [Breach(Violation(rule, _where(layout, *places[0, :2]), value, limit, _FIX), _boxes(places))]
+    return [Breach(exceeds(rule, _where(layout, *places[0, :2]), value, limit, _FIX), _boxes(places))]
 
 
 def _contacts(layout: Layout, profile: ApertureProfile, places: Floats) -> list[Breach]:
     if not len(places):
         return []
     value = f"found at {len(places)} place{'s' if len(places) > 1 else ''}"
-    violation = Violation(CONTACTS, _where(layout, *places[0]), value, f"none on {profile.id}", _FIX)
+    violation = exceeds(CONTACTS, _where(layout, *places[0]), value, f"none on {profile.id}", _FIX)
     return [Breach(violation, _boxes(np.tile(places, 2)))]
 
 
@@ -202,4 +202,4 @@ def _small_areas(
         return [], left
     value = f"less at {len(places)} place{'s' if len(places) > 1 else ''}"
     limit = f"{least_um2:g} um2 on {profile.id}"
-    return [Breach(Violation(AREA, _where(layout, *places[0, [0, 3]]), value, limit, _FIX), _boxes(places))], left
+    return [Breach(exceeds(AREA, _where(layout, *places[0, [0, 3]]), value, limit, _FIX), _boxes(places))], left

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cidesign.checks import Finding, Report
+from cidesign.checks import Check, Report, passed, printed
 from cidesign.errors import InputError
 from cidesign.export.aperture.files import SUFFIXES
 from cidesign.export.aperture.layout import OrderOptions, Tone
@@ -76,7 +76,7 @@ class ApertureFamily(DeviceFamily[ApertureMask, ApertureProfile, ApertureOptions
         value = {"folder": str(folder), "order": order, "files": manifest.model_dump(mode="json")["files"]}
         return Exported(folder, (folder,), value, _text(folder, manifest, order))
 
-    def verify_export(self, folder: Path, profile: ApertureProfile | None = None) -> Iterator[Finding]:
+    def verify_export(self, folder: Path, profile: ApertureProfile | None = None) -> Iterator[Check]:
         """Every mask file cell by cell, the rules of the process, and all hashes."""
         return verify_aperture_export(folder, profile)
 
@@ -90,7 +90,7 @@ class ApertureFamily(DeviceFamily[ApertureMask, ApertureProfile, ApertureOptions
 
     def check_design(
         self, design: ApertureMask, profile: ApertureProfile, options: ApertureOptions, where: Path
-    ) -> list[Finding]:
+    ) -> list[Check]:
         """The feature rules that training builds by."""
         check_design(design, profile, picture_beside(where))
         rows, columns = design.levels.shape
@@ -98,7 +98,7 @@ class ApertureFamily(DeviceFamily[ApertureMask, ApertureProfile, ApertureOptions
             f"mask of {rows} x {columns} pixels of {design.pitch_um:g} um, {design.open_fraction:.1%} open, "
             f"within the feature rules of {profile.id}"
         )
-        return [Finding("design", said)]
+        return [passed("design", said)]
 
     def check_file(
         self, path: Path, profile: ApertureProfile | None, options: MaskFileOptions, report: Report | None = None
@@ -107,12 +107,12 @@ class ApertureFamily(DeviceFamily[ApertureMask, ApertureProfile, ApertureOptions
         if profile is None:
             raise InputError(f"{path}: a mask file does not say what process it is for; name one with --profile")
         found = []
-        for finding in check_mask_file(path, profile, options.tone, cell=options.cell):
-            found.append(finding)
+        for check in check_mask_file(path, profile, options.tone, cell=options.cell):
+            found.append(check)
             if report:
-                report(finding)
-        checks = [{"path": str(path), **finding._asdict()} for finding in found]
-        text = f"{path}: {totals([finding.status for finding in found])}"
+                report(check)
+        checks = [{"path": str(path), **printed(check)} for check in found]
+        text = f"{path}: {totals([check.status for check in found])}"
         return FileReport(tuple(found), {"path": str(path), "ok": True, "checks": checks}, text)
 
 

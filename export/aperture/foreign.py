@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import NamedTuple
 
-from cidesign.checks import Finding
+from cidesign.checks import Check, not_checked
 from cidesign.errors import FileError, InputError
 from cidesign.export.aperture.drawing import first_difference
 from cidesign.export.aperture.files import Format, MaskFile, format_of, read_mask, require_layers
@@ -20,7 +20,7 @@ class Opened(NamedTuple):
     mask: MaskFile | None
     layout: Layout | None
     remark: str = ""
-    findings: tuple[Finding, ...] = ()
+    findings: tuple[Check, ...] = ()
 
 
 def open_mask(path: Path, cell: str | None = None) -> Opened:
@@ -35,7 +35,7 @@ def open_mask(path: Path, cell: str | None = None) -> Opened:
             raise InputError(f"{path}: a TIFF has no cells; leave out --set cell={cell}")
         mask = read_mask(path)
         others = mask.tiff.others if mask.tiff else ()
-        left = (Finding("other pages", f"not evaluated: {said}", "not evaluated") for said in others)
+        left = (not_checked("other pages", f"not evaluated: {said}") for said in others)
         return Opened(mask, None, "", tuple(left))
     own: MaskFile | None = None
     foreign: ForeignLayoutError | None = None
@@ -51,7 +51,7 @@ def open_mask(path: Path, cell: str | None = None) -> Opened:
     shapes = sum(own.outlines.layers.values()) if own and own.outlines else 0
     if own and shapes > _MOST_READ_TWICE:
         said = f"not evaluated: {shapes} shapes; at most {_MOST_READ_TWICE} are read a second time"
-        return Opened(own, None, "", (Finding("second reader", said, "not evaluated"),))
+        return Opened(own, None, "", (not_checked("second reader", said),))
     layout = read_layout(path, mask_format, cell)
     if own:
         _require_alike(own, layout)

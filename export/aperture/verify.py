@@ -2,12 +2,11 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from cidesign.checks import Finding
+from cidesign.checks import Check, not_checked, passed
 from cidesign.constraints.aperture import Cells, feature_rule
 from cidesign.constraints.rules import require
 from cidesign.errors import FileError, InputError
@@ -31,7 +30,7 @@ _TONE_IN_TIFF = re.compile(r"1-pixels and polygons become (clear|chrome|emulsion
 
 def verify_aperture_export(
     folder: Path, profile: ApertureProfile | None = None, picture: Path | None = None
-) -> Iterator[Finding]:
+) -> Iterator[Check]:
     """Check an order with everything re-read from disk, and yield each check as it passes.
 
     The limits are those of the profile in the manifest, or of `profile`.  Raises `FileError` for files that are
@@ -40,10 +39,10 @@ def verify_aperture_export(
     manifest = read_order(folder)
     own = manifest.aperture_profile(folder)
     process = profile_for(own, profile, str(folder))
-    yield Finding("manifest", f"order {manifest.options.name} for {own.id}, {', '.join(manifest.masks())}")
+    yield passed("manifest", f"order {manifest.options.name} for {own.id}, {', '.join(manifest.masks())}")
     check_files(folder, manifest)
     _require_whole(folder, manifest)
-    yield Finding("files", f"{len(manifest.files)} files, every SHA-256 fits")
+    yield passed("files", f"{len(manifest.files)} files, every SHA-256 fits")
     mask = design_in(folder, manifest, ApertureMask)
     plate = plan_plate(mask, own, manifest.options.options())
     if plate.placement != manifest.placement or plate.marks != manifest.marks:
@@ -51,7 +50,7 @@ def verify_aperture_export(
             f"{folder}: {MANIFEST_NAME} places the code or the marks otherwise than the design; export again"
         )
     height, width = mask.levels.shape
-    yield Finding("design", f"{height} x {width} code pixels of {mask.pitch_um:g} um, {mask.open_fraction:.1%} open")
+    yield passed("design", f"{height} x {width} code pixels of {mask.pitch_um:g} um, {mask.open_fraction:.1%} open")
     for name, record in manifest.masks().items():
         path = inside(folder, name, "export manifest")
         yield from _check_mask(path, record, plate, mask, process, picture or picture_beside(folder))
@@ -59,7 +58,7 @@ def verify_aperture_export(
     if order != order_record(manifest):
         raise FileError(f"{folder}: {ORDER_NAME} does not say what {MANIFEST_NAME} says; export again")
     says = order["tone"], order["reading"]
-    yield Finding("order", f"1 becomes {says[0]['ones_become']}, {says[1]['side']}, as the files have it")
+    yield passed("order", f"1 becomes {says[0]['ones_become']}, {says[1]['side']}, as the files have it")
 
 
 def profile_for(own: ApertureProfile, asked: ApertureProfile | None, where: str) -> ApertureProfile:
@@ -79,7 +78,7 @@ def _require_whole(folder: Path, manifest: OrderManifest) -> None:
 
 def _check_mask(
     path: Path, record: MaskRecord, plate: Plate, mask: ApertureMask, profile: ApertureProfile, picture: Path
-) -> Iterator[Finding]:
+) -> Iterator[Check]:
     found = read_mask(path)
     drawn = found.from_code(plate.placement)
     levels = code_levels(drawn, plate.placement, str(path))
@@ -92,18 +91,18 @@ def _check_mask(
             f"{path}: {difference.area_um2:g} um2 differ from the order, first at x = {difference.x_nm / 1000:g} um, "
             f"y = {difference.y_nm / 1000:g} um from the code's upper left corner; export again"
         )
-    yield Finding(path.name, f"{levels.shape[0]} x {levels.shape[1]} code pixels equal the design bit for bit")
+    yield passed(path.name, f"{levels.shape[0]} x {levels.shape[1]} code pixels equal the design bit for bit")
     if measure(found, plate.placement) != record:
         raise FileError(f"{path}: does not measure what {MANIFEST_NAME} says; export again")
     tone = plate.placement.tone
     raise_breaches(check_drawing(found, profile, tone), with_tone(found.cells, tone), picture)
     widths = f"feature {length_text(record.smallest_feature_um)}, gap {length_text(record.smallest_gap_um)}"
-    yield Finding(f"{path.name} rules", f"{widths}, every rule of {profile.id} holds")
+    yield passed(f"{path.name} rules", f"{widths}, every rule of {profile.id} holds")
 
 
 def check_mask_file(
     path: Path, profile: ApertureProfile, tone: Tone | None = None, picture: Path | None = None, cell: str | None = None
-) -> Iterator[Finding]:
+) -> Iterator[Check]:
     """Check one mask file, whoever wrote it, against the rules of a process, and yield each finding.
 
     `tone` is what 1-pixels and polygons become; without it, the description inside a TIFF or `manifest.json` beside
@@ -119,34 +118,32 @@ def check_mask_file(
         return
     height_um, width_um = (float(edges[-1] - edges[0]) / 1000 for edges in (mask.cells.y, mask.cells.x))
     what = f"pixels of {mask.tiff.pixel_nm / 1000:g} um" if mask.tiff else "outlines"
-    yield Finding("file", f"{mask.format}, {width_um:g} x {height_um:g} um, {what}{remark}")
+    yield passed("file", f"{mask.format}, {width_um:g} x {height_um:g} um, {what}{remark}")
     yield from findings
     raise_breaches(check_drawing(mask, profile, known), with_tone(mask.cells, known), picture)
     widths = measured_widths(clear_cells(mask.cells, known))
-    yield Finding("tone", f"1 becomes {known}")
-    yield Finding(
+    yield passed("tone", f"1 becomes {known}")
+    yield passed(
         "widths", f"smallest feature {length_text(_in_um(widths.feature_nm))}, gap {length_text(_in_um(widths.gap_nm))}"
     )
-    yield Finding("rules", f"grid, extents, names, vertices, corners and widths are within the limits of {profile.id}")
+    yield passed("rules", f"grid, extents, names, vertices, corners and widths are within the limits of {profile.id}")
 
 
-def _check_layout(
-    layout: Layout, remark: str, profile: ApertureProfile, tone: Tone, picture: Path
-) -> Iterator[Finding]:
+def _check_layout(layout: Layout, remark: str, profile: ApertureProfile, tone: Tone, picture: Path) -> Iterator[Check]:
     """The same for a drawing with slanted edges."""
     checked = check_slanted(layout, profile, tone)
     width_um, height_um = ((layout.united.max(axis=0) - layout.united.min(axis=0)) / 1000).tolist()
-    yield Finding("file", f"{format_of(layout.path)}, {width_um:g} x {height_um:g} um, edges of any direction{remark}")
+    yield passed("file", f"{format_of(layout.path)}, {width_um:g} x {height_um:g} um, edges of any direction{remark}")
     if checked.breaches:
         raise_breaches(checked.breaches, picture_cells(layout, tone), picture)
-    yield Finding("tone", f"1 becomes {tone}")
+    yield passed("tone", f"1 becomes {tone}")
     if checked.measured:
         lithography = profile.lithography
         least = lithography.min_feature_um.value, lithography.min_gap_um.value
-        yield Finding("widths", f"no feature below {least[0]:g} um, no gap below {least[1]:g} um")
-    yield Finding("rules", f"what was evaluated is within the limits of {profile.id}")
+        yield passed("widths", f"no feature below {least[0]:g} um, no gap below {least[1]:g} um")
+    yield passed("rules", f"what was evaluated is within the limits of {profile.id}")
     for what, why in checked.open:
-        yield Finding(what, f"not evaluated: {why}", "not evaluated")
+        yield not_checked(what, f"not evaluated: {why}")
 
 
 def _known_tone(path: Path, description: str, profile: ApertureProfile) -> Tone:
@@ -178,7 +175,7 @@ def check_design(mask: ApertureMask, profile: ApertureProfile, picture: Path) ->
     cells = Cells(mask.plate_levels, np.arange(height + 1) * pitch_nm, np.arange(width + 1) * pitch_nm)
     found = {broken.rule: broken.boxes for broken in rule.check_plate(cells)}
     nowhere = np.empty((0, 4), dtype=np.int64)
-    breaches = [Breach(violation, found.get(violation.rule, nowhere)) for violation in violations]
+    breaches = [Breach(violation, found.get(violation.name, nowhere)) for violation in violations]
     raise_breaches(breaches, cells, picture)
 
 
@@ -189,7 +186,8 @@ def raise_breaches(breaches: list[Breach], clear: Cells, picture: Path) -> None:
     if any(len(breach.boxes) for breach in breaches):
         draw_breaches(clear, breaches, picture)
         first = breaches[0].violation
-        breaches = [Breach(replace(first, fix=f"{first.fix}; {picture} shows where"), breaches[0].boxes), *breaches[1:]]
+        shown = first.model_copy(update={"text": f"{first.text}; {picture} shows where"})
+        breaches = [Breach(shown, breaches[0].boxes), *breaches[1:]]
     require([breach.violation for breach in breaches])
 
 

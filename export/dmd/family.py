@@ -7,7 +7,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from cidesign.checks import Finding, Report
+from cidesign.checks import Check, Report, passed, printed, remarked
 from cidesign.constraints.rules import check_design, require
 from cidesign.constraints.sequence import SequencePlan, plan_sequence
 from cidesign.errors import InputError
@@ -91,7 +91,7 @@ class DmdFamily(DeviceFamily[PatternStack, DmdProfile, DmdOptions, NoOptions]):
         }
         return Exported(folder, tuple(manifests), value, _text(manifests, profile, plan), notes)
 
-    def verify_export(self, folder: Path, profile: DmdProfile | None = None) -> Iterator[Finding]:
+    def verify_export(self, folder: Path, profile: DmdProfile | None = None) -> Iterator[Check]:
         """Every mirror of every frame, the sequence and all hashes."""
         return verified(folder, profile)
 
@@ -116,26 +116,24 @@ class DmdFamily(DeviceFamily[PatternStack, DmdProfile, DmdOptions, NoOptions]):
         self, path: Path, profile: DmdProfile | None, options: NoOptions, report: Report | None = None
     ) -> FileReport:
         """What pictures hold, and whether a device shows them."""
-        findings: list[Finding] = _own_files().describe_frames(path, profile)
+        checks: list[Check] = _own_files().describe_frames(path, profile)
         if report is not None:
-            for finding in findings:
-                report(finding)
-        value = {"path": str(path), "ok": True, "checks": [finding._asdict() for finding in findings]}
-        return FileReport(tuple(findings), value, f"{path}: {totals([finding.status for finding in findings])}")
+            for check in checks:
+                report(check)
+        value = {"path": str(path), "ok": True, "checks": [printed(check) for check in checks]}
+        return FileReport(tuple(checks), value, f"{path}: {totals([check.status for check in checks])}")
 
-    def check_design(
-        self, design: PatternStack, profile: DmdProfile, options: DmdOptions, where: Path
-    ) -> list[Finding]:
+    def check_design(self, design: PatternStack, profile: DmdProfile, options: DmdOptions, where: Path) -> list[Check]:
         """Bit depth, exposure, and the sequence."""
         plan = _plan(profile, design, options)
         require(check_design(design, plan, profile))
         mode = (plan.mode or "").replace("_", " ")
         return [
-            Finding("design", f"{design.count} patterns of {design.size_text}, digest fits the run"),
-            Finding("bit depth", f"{design.bit_depth} bit, which {profile.id} shows"),
-            Finding("exposure", f"{plan.exposure_us} us, within the table for {design.bit_depth} bit"),
-            Finding("sequence", f"{len(plan.entries)} entries, {plan.images} images, {mode}: within all limits"),
-            *(Finding("note", text, "remark") for text in plan.notes),
+            passed("design", f"{design.count} patterns of {design.size_text}, digest fits the run"),
+            passed("bit depth", f"{design.bit_depth} bit, which {profile.id} shows"),
+            passed("exposure", f"{plan.exposure_us} us, within the table for {design.bit_depth} bit"),
+            passed("sequence", f"{len(plan.entries)} entries, {plan.images} images, {mode}: within all limits"),
+            *(remarked("note", text) for text in plan.notes),
             *acquisition_times(profile, plan),
         ]
 
@@ -172,7 +170,7 @@ def _text(manifests: Mapping[Path, Manifest], profile: DmdProfile, plan: Sequenc
         for folder, manifest in manifests.items()
         for name, record in manifest.files.items()
     ]
-    times = "\n".join(f"{finding.check}: {finding.result}" for finding in acquisition_times(profile, plan))
+    times = "\n".join(f"{one.name}: {one.text}" for one in acquisition_times(profile, plan))
     frames = f"{len(plan.entries)} frames in {plan.images} images, exposure {plan.exposure_us} us"
     return f"{table(rows, ('file', 'role', 'size'))}\n\n{frames}\n{times}"
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cidesign.checks import Finding, Report
+from cidesign.checks import Check, Report, passed, remarked
 from cidesign.constraints.rules import check_design, require
 from cidesign.constraints.sequence import SequencePlan, video_time_us
 from cidesign.errors import FileError
@@ -23,7 +23,7 @@ from cidesign.pattern import PatternStack
 from cidesign.units import format_bytes, format_duration_us
 
 
-def verify_export(folder: Path, profile: DmdProfile | None = None, report: Report | None = None) -> list[Finding]:
+def verify_export(folder: Path, profile: DmdProfile | None = None, report: Report | None = None) -> list[Check]:
     """Check an export folder; `report` is called with each finding.  See `verified` for what is raised."""
     findings = []
     for finding in verified(folder, profile):
@@ -33,7 +33,7 @@ def verify_export(folder: Path, profile: DmdProfile | None = None, report: Repor
     return findings
 
 
-def verified(folder: Path, profile: DmdProfile | None = None) -> Iterator[Finding]:
+def verified(folder: Path, profile: DmdProfile | None = None) -> Iterator[Check]:
     """Check an export folder with everything re-read from disk, and yield each finding.
 
     The limits are those of the profile that the manifest carries, or of `profile`.  Raises `FileError` for files
@@ -43,21 +43,21 @@ def verified(folder: Path, profile: DmdProfile | None = None) -> Iterator[Findin
     exporter = exporter_named(manifest.format)
     device = profile_for(manifest.device_profile(folder), profile, str(folder))
     exporter.check_words(folder, manifest.files)
-    yield Finding("manifest", f"{manifest.format} export for {device.id}, {len(manifest.entries)} frames")
+    yield passed("manifest", f"{manifest.format} export for {device.id}, {len(manifest.entries)} frames")
     check_files(folder, manifest)
     total = sum(record.bytes for record in manifest.files.values())
-    yield Finding("files", f"{len(manifest.files)} files, {format_bytes(total)}, every SHA-256 fits")
+    yield passed("files", f"{len(manifest.files)} files, {format_bytes(total)}, every SHA-256 fits")
     pattern = _design(folder, manifest)
-    yield Finding("design", f"{pattern.count} patterns of {pattern.size_text}, {pattern.bit_depth} bit")
+    yield passed("design", f"{pattern.count} patterns of {pattern.size_text}, {pattern.bit_depth} bit")
     if pattern.sync_every is not None:
-        yield Finding("sync frames", sync_summary(pattern))
+        yield passed("sync frames", sync_summary(pattern))
     back = exporter.read(folder)
     check_sequence(folder, back.plan, pattern, manifest, device)
     mode = (back.plan.mode or "").replace("_", " ")
-    yield Finding("sequence", f"{len(back.plan.entries)} entries, {back.plan.images} images, {mode}: within all limits")
+    yield passed("sequence", f"{len(back.plan.entries)} entries, {back.plan.images} images, {mode}: within all limits")
     compared = compare_frames(folder, back, pattern, grid_of(device, pattern))
     mirrors = device.mirrors.columns.value * device.mirrors.rows.value
-    yield Finding("mirrors", f"{compared} frames of {mirrors} mirrors equal the design bit for bit")
+    yield passed("mirrors", f"{compared} frames of {mirrors} mirrors equal the design bit for bit")
     yield from acquisition_times(device, back.plan)
 
 
@@ -129,13 +129,13 @@ def entry_records(pattern: PatternStack, plan: SequencePlan) -> list[EntryRecord
     ]
 
 
-def acquisition_times(profile: DmdProfile, plan: SequencePlan) -> list[Finding]:
+def acquisition_times(profile: DmdProfile, plan: SequencePlan) -> list[Check]:
     """How long showing every frame once takes, on each way that images reach the device."""
     stored = "pattern memory" if profile.interfaces.image_upload_at_run_time.value else "flash"
-    found = [Finding(f"time from {stored}", format_duration_us(plan.total_us), "remark")]
+    found = [remarked(f"time from {stored}", format_duration_us(plan.total_us))]
     video_us = video_time_us(profile, len(plan.entries), plan.bit_depth, plan.exposure_us)
     if video_us is not None:
-        found.append(Finding("time streamed over HDMI", format_duration_us(video_us), "remark"))
+        found.append(remarked("time streamed over HDMI", format_duration_us(video_us)))
     return found
 
 

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
+from cidesign.checks import Check
 from cidesign.errors import FileError
 from cidesign.export.mri.blocks import GAMMA_HZ_PER_T
-from cidesign.export.mri.check_line import CheckLine, not_evaluated, remark, verdict
 from cidesign.export.mri.line_checks import line_checks
 from cidesign.export.mri.pulseq.limits import (
     MAX_PNS_S,
@@ -19,6 +19,7 @@ from cidesign.export.mri.pulseq.limits import (
 from cidesign.export.mri.pulseq.read import PlayedSequence, read_pulseq
 from cidesign.export.mri.pulseq.sections import UnsupportedSequence
 from cidesign.export.mri.pulseq.text import SeqText, reader_version
+from cidesign.export.mri.results import not_evaluated, remark, verdict
 from cidesign.hardware_profiles.mri.schema import MriProfile
 from cidesign.hardware_profiles.sourced import Sourced
 from cidesign.pattern import Trajectory
@@ -38,7 +39,7 @@ def check_sequence(
     trajectory: Trajectory | None = None,
     held: Held = "nominal",
     orientation: SliceOrientation | None = None,
-) -> list[CheckLine]:
+) -> list[Check]:
     """Every check of one `.seq` file as it lies on disk, of this program or of anyone.
 
     `held` names the gradient limits of the profile: what the scanner can do, or what sequences are designed for (which
@@ -72,17 +73,17 @@ def check_sequence(
     ]
 
 
-def failures(lines: list[CheckLine]) -> list[CheckLine]:
+def failures(lines: list[Check]) -> list[Check]:
     """The checks that failed."""
-    return [line for line in lines if line.status == "fail"]
+    return [line for line in lines if line.status == "failed"]
 
 
-def nothing_evaluated(lines: list[CheckLine]) -> bool:
+def nothing_evaluated(lines: list[Check]) -> bool:
     """Whether no check of a file could be made at all."""
-    return all(line.status == "not evaluated" for line in lines)
+    return all(line.status == "not checked" for line in lines)
 
 
-def _never_evaluated(played: PlayedSequence | None) -> list[CheckLine]:
+def _never_evaluated(played: PlayedSequence | None) -> list[Check]:
     peak_hz = max((pulse.peak_hz for pulse in played.pulses), default=0.0) if played is not None else 0.0
     peak = f"peak of {peak_hz / GAMMA_HZ_PER_T * 1e6:.3g} uT; " if peak_hz else ""
     return [
@@ -92,7 +93,7 @@ def _never_evaluated(played: PlayedSequence | None) -> list[CheckLine]:
     ]
 
 
-def _remarks(played: PlayedSequence) -> CheckLine:
+def _remarks(played: PlayedSequence) -> Check:
     """What the reader says of the file, and what it was not given; none of it breaks a limit."""
     check, source = "reader's remarks", "pypulseq's warnings"
     texts = [f"ignored as optional: {', '.join(played.text.ignored)}"] if played.text.ignored else []
@@ -102,7 +103,7 @@ def _remarks(played: PlayedSequence) -> CheckLine:
     return verdict(check, True, "none", "", source)
 
 
-def _signature(text: SeqText) -> CheckLine:
+def _signature(text: SeqText) -> Check:
     check, signature = "signature", text.signature
     if signature is None:
         return not_evaluated(check, "the file carries none, so nothing shows that it is whole", SPECIFICATION)
@@ -121,7 +122,7 @@ def _signature(text: SeqText) -> CheckLine:
     return verdict(check, False, found, f"{stated} as signed", SPECIFICATION)
 
 
-def _rasters(text: SeqText, profile: MriProfile) -> Iterator[CheckLine]:
+def _rasters(text: SeqText, profile: MriProfile) -> Iterator[Check]:
     rasters = profile.rasters
     wanted: dict[str, tuple[Sourced[float], float]] = {
         "GradientRasterTime": (rasters.gradient_us, 1e-6),
@@ -144,7 +145,7 @@ def _rasters(text: SeqText, profile: MriProfile) -> Iterator[CheckLine]:
         yield verdict(f"raster {name}", ok, shown, f"{limit_us:g} us", source, "limit")
 
 
-def _timing(played: PlayedSequence, profile: MriProfile) -> CheckLine:
+def _timing(played: PlayedSequence, profile: MriProfile) -> Check:
     errors = played.timing_errors
     limit = "every event on its raster and outside the dead times"
     if errors:
@@ -153,7 +154,7 @@ def _timing(played: PlayedSequence, profile: MriProfile) -> CheckLine:
     return verdict("timing", True, f"{len(played.blocks)} blocks", limit, f"{profile.id}")
 
 
-def _samplings(played: PlayedSequence, profile: MriProfile, trajectory: Trajectory | None) -> Iterator[CheckLine]:
+def _samplings(played: PlayedSequence, profile: MriProfile, trajectory: Trajectory | None) -> Iterator[Check]:
     shapes = sorted({(sampling.samples, round(sampling.dwell_s * 1e9)) for sampling in played.samplings})
     if not shapes:
         yield not_evaluated("samples", "the file samples nothing")
@@ -175,7 +176,7 @@ def _samplings(played: PlayedSequence, profile: MriProfile, trajectory: Trajecto
         yield verdict("divisor of the samples", ok, f"{most}", most_of, divisor.source, "limit")
 
 
-def _one_kind(ok: bool, shown: str, profile: MriProfile, trajectory: Trajectory | None) -> CheckLine:
+def _one_kind(ok: bool, shown: str, profile: MriProfile, trajectory: Trajectory | None) -> Check:
     """An export promises one kind of readout; only some versions stop at several, so that others get a remark."""
     check, source = "one kind of readout", "some Siemens versions stop at several (pulseq/pulseq issue 47)"
     if ok or trajectory is not None:
@@ -187,7 +188,7 @@ def _one_kind(ok: bool, shown: str, profile: MriProfile, trajectory: Trajectory 
 
 def _gradients(
     played: PlayedSequence, profile: MriProfile, held: Held, orientation: SliceOrientation | None
-) -> Iterator[CheckLine]:
+) -> Iterator[Check]:
     nominal = profile.nominal if held == "nominal" else None
     limits, which = (nominal, "nominal") if nominal is not None else (profile.design, "design")
     gradient, slew = limits.max_gradient_mt_per_m, limits.max_slew_t_per_m_per_s
@@ -195,7 +196,7 @@ def _gradients(
     # Sequences made here are to stay within the limits however the slice is turned.
     asked = "any" if held == "design" else orientation
 
-    def line(check: str, peak: Peak, limit: Sourced[float], unit: str) -> CheckLine:
+    def line(check: str, peak: Peak, limit: Sourced[float], unit: str) -> Check:
         ok = peak.value <= limit.value * (1 + RELATIVE_TOLERANCE)
         where = f" at {peak.time_s * 1e3:.3f} ms, block {played.block_at(peak.time_s)}" if peak.value else ""
         value = f"{peak.value:.4g} {unit}{where}"
@@ -221,21 +222,21 @@ def _gradients(
     )
 
 
-def _turned(norm: CheckLine, axes: list[CheckLine], asked: SliceOrientation | None) -> CheckLine:
+def _turned(norm: Check, axes: list[Check], asked: SliceOrientation | None) -> Check:
     """What the norm of the axes says: a turned slice can put all of it on one axis of the scanner.
 
     A limit is one of the scanner's axes.  As the file is written each of its axes is one of them (a slice that is not
     oblique), so a norm above the limit breaks none until somebody turns the slice.
     """
-    if norm.status == "pass" or asked == "any" or any(axis.status == "fail" for axis in axes):
+    if norm.status == "passed" or asked == "any" or any(axis.status == "failed" for axis in axes):
         return norm
     if asked == "as-written":
-        return not_evaluated(norm.check, f"{norm.value}; asked was for the slice as written", norm.source)
+        return not_evaluated(norm.name, f"{norm.value}; asked was for the slice as written", norm.source)
     value = f"{norm.value}: within the limit as written, beyond it in an oblique slice (--orientation any refuses it)"
-    return remark(norm.check, value, norm.limit, norm.source)
+    return remark(norm.name, value, str(norm.limit), norm.source)
 
 
-def _stimulation(played: PlayedSequence, profile: MriProfile) -> CheckLine:
+def _stimulation(played: PlayedSequence, profile: MriProfile) -> Check:
     check, model = "nerve stimulation (PNS)", profile.nerve_stimulation
     if model is None:
         return not_evaluated(check, "profile has no PNS model", profile.id)
@@ -255,7 +256,7 @@ def _stimulation(played: PlayedSequence, profile: MriProfile) -> CheckLine:
     )
 
 
-def _total(played: PlayedSequence) -> CheckLine:
+def _total(played: PlayedSequence) -> Check:
     shown = format_duration_us(played.total_s * 1e6)
     if played.text.version < (1, 4, 0):
         return not_evaluated("total time", f"{shown} with the dead times of the profile; the file has no block lengths")

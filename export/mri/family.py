@@ -5,16 +5,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cidesign.checks import Finding, Report
+from cidesign.checks import Check, Report, passed
 from cidesign.constraints.kspace import LineBudget
 from cidesign.constraints.rules import require
 from cidesign.errors import CidesignError, FileError, InputError, LimitError
 from cidesign.export.family import DeviceFamily, Exported, FileReport
-from cidesign.export.mri.check_line import CheckLine
 from cidesign.export.mri.checks import SliceOrientation, check_sequence, failures, nothing_evaluated
 from cidesign.export.mri.manifest import MriManifest, protocol_from
 from cidesign.export.mri.own import LineOptions, read_own
 from cidesign.export.mri.protocol import GreProtocol, TseProtocol
+from cidesign.export.mri.results import entry, in_one_line
 from cidesign.export.mri.verify import profile_for, verify_mri_export
 from cidesign.export.mri.writer import DEFAULT_FORMATS, write_mri_export
 from cidesign.export.options import read_options
@@ -93,7 +93,7 @@ class MriFamily(DeviceFamily[Trajectory, MriProfile, MriOptions, SequenceFileOpt
         value = {"folder": str(folder), **manifest.model_dump(mode="json", include=said)}
         return Exported(folder, (folder,), value, _text(folder, manifest, design))
 
-    def verify_export(self, folder: Path, profile: MriProfile | None = None) -> Iterator[Finding]:
+    def verify_export(self, folder: Path, profile: MriProfile | None = None) -> Iterator[Check]:
         """Every sequence, every table, and all hashes."""
         return verify_mri_export(folder, profile)
 
@@ -105,14 +105,14 @@ class MriFamily(DeviceFamily[Trajectory, MriProfile, MriOptions, SequenceFileOpt
         """Lines from a list or a mask."""
         return read_own(files, profile, read_options(LineOptions, settings, "a file of lines"))
 
-    def check_design(self, design: Trajectory, profile: MriProfile, options: MriOptions, where: Path) -> list[Finding]:
+    def check_design(self, design: Trajectory, profile: MriProfile, options: MriOptions, where: Path) -> list[Check]:
         """All calibration lines are there."""
         require(LineBudget(design.lines, len(design.acquired), design.calibration_lines).check(design))
         said = (
             f"{len(design.acquired)} of {design.lines} lines, R = {design.acceleration:.4g} exactly, "
             f"with all {design.calibration_lines} calibration lines"
         )
-        return [Finding("design", said)]
+        return [passed("design", said)]
 
     def check_file(
         self, path: Path, profile: MriProfile | None, options: SequenceFileOptions, report: Report | None = None
@@ -125,31 +125,26 @@ class MriFamily(DeviceFamily[Trajectory, MriProfile, MriOptions, SequenceFileOpt
         return sequence_report(path, profile, check_sequence(path, profile, orientation=options.orientation))
 
 
-def sequence_report(path: Path, profile: MriProfile, lines: list[CheckLine]) -> FileReport:
+def sequence_report(path: Path, profile: MriProfile, checks: list[Check]) -> FileReport:
     """The checks of a `.seq` file as a report; it fails too where nothing could be evaluated."""
-    failure = _failure(path, lines)
+    failure = _failure(path, checks)
     value = {
         "path": str(path),
         "profile": profile.id,
         "ok": failure is None,
-        "checks": [vars(line) for line in lines],
+        "checks": [{**entry(check), "breaks": check.fault} for check in checks],
     }
-    text = "\n".join([*map(str, lines), "", f"{path}: {totals([line.status for line in lines])}"])
-    return FileReport(tuple(_finding(line) for line in lines), value, text, failure)
+    text = "\n".join([*map(in_one_line, checks), "", f"{path}: {totals([check.status for check in checks])}"])
+    return FileReport(tuple(checks), value, text, failure)
 
 
-def _finding(line: CheckLine) -> Finding:
-    limit = f" (limit {line.limit})" if line.limit else ""
-    return Finding(line.check, f"{line.value}{limit}", line.status)
-
-
-def _failure(path: Path, lines: list[CheckLine]) -> CidesignError | None:
-    failed = failures(lines)
+def _failure(path: Path, checks: list[Check]) -> CidesignError | None:
+    failed = failures(checks)
     if not failed:
-        return FileError(lines[0].value) if nothing_evaluated(lines) else None
-    kind = FileError if any(line.breaks == "file" for line in failed) else LimitError
+        return FileError(checks[0].text) if nothing_evaluated(checks) else None
+    kind = FileError if any(check.fault == "file" for check in failed) else LimitError
     count = f"{len(failed)} of the checks" if len(failed) > 1 else "1 check"
-    return kind(f"{path}: {count} failed: {', '.join(line.check for line in failed)}")
+    return kind(f"{path}: {count} failed: {', '.join(check.name for check in failed)}")
 
 
 def _text(folder: Path, manifest: MriManifest, design: Trajectory) -> str:
@@ -163,8 +158,8 @@ def _text(folder: Path, manifest: MriManifest, design: Trajectory) -> str:
         f"{len(scan.lines)} of {design.lines} lines, R = {scan.acceleration:.4g}: TE {scan.te_ms:g} ms, "
         f"TR {scan.tr_ms:g} ms{spacing}, {scan.dummies} dummies, {format_duration_us(scan.total_ms * 1000)} in all"
     )
-    passed = sum(record.status == "pass" for record in manifest.checks)
-    missing = dict.fromkeys(record.check for record in manifest.checks if record.status == "not evaluated")
+    passed = sum(record.status == "passed" for record in manifest.checks)
+    missing = dict.fromkeys(record.name for record in manifest.checks if record.status == "not checked")
     checks = f"{passed} checks of the re-read files passed; not evaluated: {', '.join(missing)}"
     notes = "\n".join(f"note: {text}" for text in manifest.notes)
     return f"{table(rows, ('file', 'role', 'size'))}\n\n{times}\n\n{checks}\n\n{notes}"

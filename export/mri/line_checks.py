@@ -7,8 +7,9 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from cidesign.export.mri.check_line import CheckLine, not_evaluated, remark, verdict
+from cidesign.checks import Check
 from cidesign.export.mri.pulseq.read import PlayedBlock, PlayedSequence, Sampling, kspace_at
+from cidesign.export.mri.results import not_evaluated, remark, verdict
 from cidesign.pattern import Trajectory
 
 # Of a step of k-space: amplitudes have six digits in the file, which moves the outermost lines by up to 5e-5.
@@ -44,7 +45,7 @@ class _Echoes(NamedTuple):
     numbers: NDArray[np.int64]
 
 
-def line_checks(played: PlayedSequence, trajectory: Trajectory | None, vendor: Vendor | None = None) -> list[CheckLine]:
+def line_checks(played: PlayedSequence, trajectory: Trajectory | None, vendor: Vendor | None = None) -> list[Check]:
     """All checks about lines, echoes, labels and repetitions; `vendor` is whose interpreter plays the file.
 
     With a design all that an export promises is held against the file.  Of the file of somebody else, differing echo
@@ -56,7 +57,7 @@ def line_checks(played: PlayedSequence, trajectory: Trajectory | None, vendor: V
     return [*found, _label_start(played, vendor, own), _repetitions(played, vendor, own)]
 
 
-def _lines(played: PlayedSequence, samplings: list[Sampling], trajectory: Trajectory | None) -> Iterator[CheckLine]:
+def _lines(played: PlayedSequence, samplings: list[Sampling], trajectory: Trajectory | None) -> Iterator[Check]:
     if trajectory is None:
         for check in _LINE_CHECKS:
             yield not_evaluated(check, f"no design to compare with; the file has {len(samplings)} readouts")
@@ -112,7 +113,7 @@ def _measure(
     return _Measured(samplings, k[0] * fov_m[0], ky, lines)
 
 
-def _which_lines(measured: _Measured, trajectory: Trajectory) -> CheckLine:
+def _which_lines(measured: _Measured, trajectory: Trajectory) -> Check:
     counts = Counter(measured.lines.tolist())
     designed = set(trajectory.acquired.tolist())
     problems = {
@@ -131,7 +132,7 @@ def _which_lines(measured: _Measured, trajectory: Trajectory) -> CheckLine:
     return verdict("lines", True, f"{len(counts)} lines, R = {trajectory.acceleration:.4g}", limit, DESIGN)
 
 
-def _labels(measured: _Measured) -> CheckLine:
+def _labels(measured: _Measured) -> Check:
     limit = "LIN of each readout is its line"
     wrong = [
         f"block {sampling.block} measures line {line} and is labelled {sampling.labels.get('LIN', 'not at all')}"
@@ -144,7 +145,7 @@ def _labels(measured: _Measured) -> CheckLine:
     return verdict("labels", True, f"{len(measured.samplings)} readouts", limit, DESIGN)
 
 
-def _echo_times(played: PlayedSequence, samplings: list[Sampling], trajectory: Trajectory | None) -> CheckLine:
+def _echo_times(played: PlayedSequence, samplings: list[Sampling], trajectory: Trajectory | None) -> Check:
     """The time from the last excitation to the echo: the same for all lines, or equal steps in a train."""
     check = "TE on all lines"
     echoes = _echoes(played, samplings)
@@ -205,7 +206,7 @@ def _nearest_samples(played: PlayedSequence, samplings: list[Sampling]) -> NDArr
     return nearest
 
 
-def _label_start(played: PlayedSequence, vendor: Vendor | None, own: bool) -> CheckLine:
+def _label_start(played: PlayedSequence, vendor: Vendor | None, own: bool) -> Check:
     check = "labels have a start value"
     used = {label for sampling in played.samplings for label in sampling.labels}
     source = "Siemens interpreter 1.5.0 stops otherwise (pulseq/pulseq issue 104)"
@@ -223,7 +224,7 @@ def _label_start(played: PlayedSequence, vendor: Vendor | None, own: bool) -> Ch
     return not_evaluated(check, f"{shown}; the scanner is no Siemens", source)
 
 
-def _repetitions(played: PlayedSequence, vendor: Vendor | None, own: bool) -> CheckLine:
+def _repetitions(played: PlayedSequence, vendor: Vendor | None, own: bool) -> Check:
     """GE takes a sequence as segments, told by TRID; each must always have the same events of the same length."""
     check, source = "repetitions are alike", "GE interpreter (pge2)"
     segments: dict[int, list[tuple[int, tuple[int, ...]]]] = {}

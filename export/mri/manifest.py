@@ -5,13 +5,14 @@ from dataclasses import MISSING, asdict, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_serializer, model_validator
 
+from cidesign.checks import Check
 from cidesign.errors import InputError
 from cidesign.export.manifest import ExportManifest, FileEntry, profile_in, read_as
 from cidesign.export.mri.blocks import NS_PER_MS, Acquisition, MriPlan
-from cidesign.export.mri.check_line import CheckLine, Status
 from cidesign.export.mri.protocol import GreProtocol, Protocol, TseProtocol
+from cidesign.export.mri.results import STATUSES, entry, words
 from cidesign.export.options import fitting
 from cidesign.hardware_profiles.mri.schema import MriProfile
 from cidesign.records import Strict
@@ -37,19 +38,28 @@ class MriFile(FileEntry):
     role: Role
 
 
-class CheckRecord(Strict):
-    """One check of one file, as it stood when the export was written."""
+class FileCheck(Check):
+    """One check of one file, as it stood when the export was written; in the record under the names of `entry`."""
 
     file: str
-    check: str
-    status: Status
     value: str
     limit: str
     source: str
 
+    @model_validator(mode="before")
+    @classmethod
+    def _from_entry(cls, given: Any) -> Any:
+        if not isinstance(given, dict) or "check" not in given:
+            return given
+        values = dict(given)
+        values["name"] = values.pop("check")
+        values["status"] = STATUSES.get(str(values.get("status")), values.get("status"))
+        values["text"] = words(str(values.get("value")), str(values.get("limit")))
+        return values
 
-# What a failure would be of is not kept: an export with failures is not written.
-_RECORDED = ("check", "status", "value", "limit", "source")
+    @model_serializer
+    def _entry(self) -> dict[str, object]:
+        return {"file": self.file, **entry(self)}
 
 
 class ScanRecord(Strict):
@@ -81,7 +91,7 @@ class MriManifest(ExportManifest):
     formats: tuple[str, ...]
     protocol: dict[str, Any]
     scan: ScanRecord
-    checks: tuple[CheckRecord, ...]
+    checks: tuple[FileCheck, ...]
     notes: tuple[str, ...]
     files: dict[str, MriFile]
 
@@ -113,11 +123,6 @@ def scan_record(plan: MriPlan, acceleration: float) -> ScanRecord:
 def acquisitions_of(record: ScanRecord) -> list[Acquisition]:
     """The acquisitions of a record."""
     return [Acquisition(*row) for row in record.acquisitions]
-
-
-def check_records(file: str, lines: list[CheckLine]) -> list[CheckRecord]:
-    """Checks of a file, for the manifest."""
-    return [CheckRecord(file=file, **{name: getattr(line, name) for name in _RECORDED}) for line in lines]
 
 
 def protocol_record(protocol: Protocol) -> dict[str, Any]:

@@ -5,10 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from cidesign.checks import Finding
+from cidesign.checks import Check, passed
 from cidesign.errors import FileError, LimitError
 from cidesign.export.manifest import check_files, design_in, profile_to_check
-from cidesign.export.mri.check_line import CheckLine
 from cidesign.export.mri.checks import check_sequence, failures, nothing_evaluated
 from cidesign.export.mri.ismrmrd import check_ismrmrd
 from cidesign.export.mri.manifest import MriManifest, acquisitions_of, read_mri_manifest
@@ -19,7 +18,7 @@ from cidesign.pattern import Trajectory
 from cidesign.units import format_bytes
 
 
-def verify_mri_export(folder: Path, profile: MriProfile | None = None, rerun: bool = True) -> Iterator[Finding]:
+def verify_mri_export(folder: Path, profile: MriProfile | None = None, rerun: bool = True) -> Iterator[Check]:
     """Check an MRI export with everything re-read from disk, and yield each thing that was found right.
 
     The limits are the design limits of the profile that the manifest carries, or of `profile`.  `rerun` False leaves
@@ -28,12 +27,12 @@ def verify_mri_export(folder: Path, profile: MriProfile | None = None, rerun: bo
     """
     manifest = read_mri_manifest(folder)
     scanner = profile_for(manifest.scanner_profile(folder), profile, str(folder))
-    yield Finding("manifest", f"{manifest.protocol.get('kind')} for {scanner.id}, {', '.join(manifest.formats)}")
+    yield passed("manifest", f"{manifest.protocol.get('kind')} for {scanner.id}, {', '.join(manifest.formats)}")
     check_files(folder, manifest)
     total = sum(record.bytes for record in manifest.files.values())
-    yield Finding("files", f"{len(manifest.files)} files, {format_bytes(total)}, every SHA-256 fits")
+    yield passed("files", f"{len(manifest.files)} files, {format_bytes(total)}, every SHA-256 fits")
     trajectory = design_in(folder, manifest, Trajectory)
-    yield Finding(
+    yield passed(
         "design",
         f"{len(trajectory.acquired)} of {trajectory.lines} lines, R = {trajectory.acceleration:.4g}, "
         f"{trajectory.calibration_lines} calibration lines",
@@ -56,46 +55,41 @@ def profile_for(own: MriProfile, asked: MriProfile | None, where: str) -> MriPro
     )
 
 
-def _sequence(folder: Path, name: str, scanner: MriProfile, trajectory: Trajectory) -> Iterator[Finding]:
-    lines = check_sequence(folder / name, scanner, trajectory, "design")
-    failed = failures(lines)
+def _sequence(folder: Path, name: str, scanner: MriProfile, trajectory: Trajectory) -> Iterator[Check]:
+    checks = check_sequence(folder / name, scanner, trajectory, "design")
+    failed = failures(checks)
     if failed:
         raise _error(folder / name, failed[0])
-    if nothing_evaluated(lines):
-        raise FileError(lines[0].value)
-    for line in lines:
-        limit = f" (limit {line.limit})" if line.limit else ""
-        if line.status == "not evaluated":
-            yield Finding(f"{name}: {line.check}", f"not evaluated: {line.value}", "not evaluated")
-        else:
-            yield Finding(
-                f"{name}: {line.check}", f"{line.value}{limit}", "pass" if line.status == "pass" else "remark"
-            )
+    if nothing_evaluated(checks):
+        raise FileError(checks[0].text)
+    for check in checks:
+        text = f"not evaluated: {check.text}" if check.status == "not checked" else check.text
+        yield check.model_copy(update={"name": f"{name}: {check.name}", "text": text})
 
 
-def _error(path: Path, line: CheckLine) -> FileError | LimitError:
-    kind = FileError if line.breaks == "file" else LimitError
-    return kind(f"{path}: {line.check} is {line.value}, the limit is {line.limit} ({line.source}); export again")
+def _error(path: Path, failed: Check) -> FileError | LimitError:
+    kind = FileError if failed.fault == "file" else LimitError
+    return kind(f"{path}: {failed.name} is {failed.value}, the limit is {failed.limit} ({failed.source}); export again")
 
 
-def _companions(folder: Path, manifest: MriManifest, trajectory: Trajectory) -> Iterator[Finding]:
+def _companions(folder: Path, manifest: MriManifest, trajectory: Trajectory) -> Iterator[Check]:
     lines, name = manifest.scan.lines, manifest.name
     for file in manifest.files_of("ismrmrd"):
-        yield Finding(file, check_ismrmrd(folder / file, trajectory, lines))
+        yield passed(file, check_ismrmrd(folder / file, trajectory, lines))
     if manifest.files_of("bart-mask"):
         mask = read_cfl(folder / f"{name}_mask", 2)
         if not np.array_equal(mask, bart_mask(trajectory)):
             raise FileError(f"{folder / name}_mask.cfl: is not the mask of the design; export again")
-        yield Finding(f"{name}_mask.cfl", f"{mask.shape[0]} x {mask.shape[1]}, equals the mask of the design")
+        yield passed(f"{name}_mask.cfl", f"{mask.shape[0]} x {mask.shape[1]}, equals the mask of the design")
         points = read_cfl(folder / f"{name}_traj", 3)
         if not np.array_equal(points, bart_trajectory(trajectory, lines)):
             raise FileError(f"{folder / name}_traj.cfl: is not the trajectory of the design; export again")
-        yield Finding(f"{name}_traj.cfl", f"{len(lines)} lines in order of acquisition, 1/FOV")
+        yield passed(f"{name}_traj.cfl", f"{len(lines)} lines in order of acquisition, 1/FOV")
     for file in manifest.files_of("lines-csv"):
         if read_csv_lines(folder / file) != acquisitions_of(manifest.scan):
             raise FileError(f"{folder / file}: its rows are not the order of lines in the manifest; export again")
-        yield Finding(file, f"{len(lines)} rows equal the order of lines")
+        yield passed(file, f"{len(lines)} rows equal the order of lines")
     for file in manifest.files_of("lines-mat"):
         if read_mat_lines(folder / file) != lines:
             raise FileError(f"{folder / file}: its lines are not the order of lines in the manifest; export again")
-        yield Finding(file, f"{len(lines)} lines equal the order of lines")
+        yield passed(file, f"{len(lines)} lines equal the order of lines")

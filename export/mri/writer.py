@@ -8,21 +8,19 @@ from typing import Any
 import numpy as np
 
 from cidesign import __version__
-from cidesign.checks import Finding
+from cidesign.checks import Check
 from cidesign.errors import FileError, InputError, LimitError
 from cidesign.export.folder import DESIGN_NAME
 from cidesign.export.manifest import common_fields
 from cidesign.export.mri.blocks import MriPlan
-from cidesign.export.mri.check_line import CheckLine
 from cidesign.export.mri.checks import check_sequence, failures, nothing_evaluated
 from cidesign.export.mri.gre import plan_gre
 from cidesign.export.mri.ismrmrd import ismrmrd, write_ismrmrd
 from cidesign.export.mri.manifest import (
-    CheckRecord,
+    FileCheck,
     MriFile,
     MriManifest,
     ScanRecord,
-    check_records,
     protocol_record,
     scan_record,
 )
@@ -78,7 +76,7 @@ def write_mri_export(
         raise InputError(f"format {', '.join(unknown) or '(none)'}: give some of {', '.join(MRI_FORMATS)}")
     plan = plan_scan(trajectory, protocol, profile)
 
-    def verify(temporary: Path) -> Iterator[Finding]:
+    def verify(temporary: Path) -> Iterator[Check]:
         return verify_mri_export(temporary, rerun=False)
 
     return write_export_folder(
@@ -150,27 +148,27 @@ def _write_files(
     out.record(DESIGN_NAME, "design")
 
 
-def _checked(folder: Path, files: dict[str, MriFile], trajectory: Trajectory, profile: MriProfile) -> list[CheckRecord]:
+def _checked(folder: Path, files: dict[str, MriFile], trajectory: Trajectory, profile: MriProfile) -> list[FileCheck]:
     """Check every sequence as it lies on disk, against the design limits."""
     records = []
     for name, record in files.items():
         if record.role not in ("pulseq-1.5.0", "pulseq-1.4.1"):
             continue
-        lines = check_sequence(folder / name, profile, trajectory, "design")
-        failed = failures(lines)
+        checks = check_sequence(folder / name, profile, trajectory, "design")
+        failed = failures(checks)
         if failed:
             raise LimitError(
-                f"{name}: {failed[0].check} is {failed[0].value}, the limit is {failed[0].limit} "
+                f"{name}: {failed[0].name} is {failed[0].value}, the limit is {failed[0].limit} "
                 f"({failed[0].source}); {_way_out(failed[0])}"
             )
-        if nothing_evaluated(lines):
-            raise FileError(lines[0].value)
-        records += check_records(name, lines)
+        if nothing_evaluated(checks):
+            raise FileError(checks[0].text)
+        records += [FileCheck.model_validate({**dict(check), "file": name}) for check in checks]
     return records
 
 
-def _way_out(failed: CheckLine) -> str:
-    if failed.breaks == "stimulation":
+def _way_out(failed: Check) -> str:
+    if failed.fault == "stimulation":
         return "give the profile a lower design slew, or use a thicker slice or a larger fov_mm"
     return "nothing was exported; please report the protocol and the profile"
 
@@ -180,7 +178,7 @@ def _record(
     protocol: Protocol,
     profile: MriProfile,
     scan: ScanRecord,
-    checks: list[CheckRecord],
+    checks: list[FileCheck],
     notes: tuple[str, ...],
 ) -> dict[str, Any]:
     """The record for people: lines, exact acceleration, every profile value with its source, checks and versions."""

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from cidesign.calibration.folder import replacing_calibration
-from cidesign.calibration.verify import Check, Verification
+from cidesign.calibration.verify import Verification
+from cidesign.checks import Check
 from cidesign.errors import FileError
 
 PASSED = Verification(score=None, score_meaning="", checks=[])

@@ -5,15 +5,8 @@ from pathlib import Path
 import pytest
 
 from cidesign.calibration.essential import ESSENTIAL, RENAMED
-from cidesign.calibration.verify import (
-    Check,
-    Judgement,
-    Verification,
-    check_rows,
-    finding,
-    require_passed,
-    verdict_words,
-)
+from cidesign.calibration.verify import Judgement, Verification, check_rows, finding, require_passed, verdict_words
+from cidesign.checks import Check
 from cidesign.errors import LimitError
 
 GOOD = Check(name="dark", status="passed", text="fine")

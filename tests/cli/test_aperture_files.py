@@ -46,7 +46,7 @@ def test_check_takes_the_folder_and_each_mask_file(order) -> None:
         chrome = load_profile("chrome-laser-10um")
         done = FAMILY.check_file(folder / name, chrome, FAMILY.file_options({}), seen.append)
         assert done.failure is None
-        assert tuple(seen) == done.findings
+        assert tuple(seen) == done.checks
         assert check_path(folder / name, chrome).found == tuple((folder / name, finding) for finding in seen)
     with pytest.raises(
         InputError, match=r"mask.gds: a mask file does not say what process it is for; name one with --pr"

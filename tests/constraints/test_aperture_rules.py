@@ -154,8 +154,8 @@ def test_a_mask_of_cells_keeps_every_rule_but_the_corners(feature, gap, bits) ->
 def test_a_violation_names_the_rule_the_place_and_the_limit(rows, rule_name, where) -> None:
     rule = MinimumFeature(2, 2, False, 10.0, "chrome")
     levels = np.array([[int(letter) for letter in row] for row in rows], dtype=np.uint8)
-    found = next(v for v in rule.check(ApertureMask(levels, 10.0, "test", "0" * 64)) if v.rule == rule_name)
-    assert found.where == f"mask at {where}"
+    found = next(v for v in rule.check(ApertureMask(levels, 10.0, "test", "0" * 64)) if v.name == rule_name)
+    assert found.text.startswith(f"mask at {where}: {rule_name} is ")
     assert found.limit == ("none on chrome" if "corner" in rule_name else "20 um on chrome")
     assert str(found).endswith("export a run made for it")
 

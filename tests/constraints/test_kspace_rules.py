@@ -30,12 +30,12 @@ def test_a_fitting_trajectory_breaks_nothing() -> None:
 )
 def test_every_rule_is_named_with_value_and_limit(trajectory: Trajectory, rule: str, value: str, limit: str) -> None:
     (found,) = LineBudget(16, 4, 2).check(trajectory)
-    assert (found.rule, found.value, found.limit) == (rule, value, limit)
+    assert (found.name, found.value, found.limit) == (rule, value, limit)
     assert "\n" not in str(found)
 
 
 def test_all_broken_rules_are_reported() -> None:
-    assert [found.rule for found in LineBudget(16, 4, 2).check(_trajectory([0], lines=12))] == [
+    assert [found.name for found in LineBudget(16, 4, 2).check(_trajectory([0], lines=12))] == [
         "matrix", "line budget", "calibration lines",
     ]  # fmt: skip
 

@@ -82,7 +82,7 @@ def test_every_projected_mask_passes_its_check(cell: int, more: tuple[int, int],
     assert tuple(mask.shape) == (height, width)
     found = ApertureMask(mask.numpy().astype(np.uint8), 10.0, "test", "")
     if contacts and cell > 1:  # where corners touch, the neck between them is a width of its own
-        assert {violation.rule for violation in rule.check(found)} <= {"smallest feature", "smallest gap"}
+        assert {violation.name for violation in rule.check(found)} <= {"smallest feature", "smallest gap"}
     else:
         assert rule.check(found) == []
 

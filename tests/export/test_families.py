@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cidesign.checks import Finding
 from cidesign.designs.checking import check_path
 from cidesign.errors import FileError, InputError, LimitError
 from cidesign.export.family import FAMILIES, families, family, family_of, family_of_file, family_of_folder
+from cidesign.export.mri.results import not_evaluated
 from cidesign.hardware_profiles.loader import load_profile, validate_profile
 from cidesign.hardware_profiles.schema import PROFILE_KINDS
 from cidesign.pattern import ApertureMask, PatternStack, Trajectory
@@ -86,7 +86,7 @@ def test_general_code_finds_the_family(case: FamilyCase, tmp_path: Path) -> None
     report = check_path(folder)
     assert report.ok
     assert {where for where, _ in report.found} == {folder}
-    assert [found.finding for found in report.found] == list(case.family.verify_export(folder))
+    assert [found.check for found in report.found] == list(case.family.verify_export(folder))
     for other in families():
         kind = next(kind for kind, type_ in PROFILE_KINDS.items() if type_ is other.profile_type)
         if other is not case.family:
@@ -99,8 +99,8 @@ def test_general_code_finds_the_family(case: FamilyCase, tmp_path: Path) -> None
 def test_a_design_is_checked_without_files(case: FamilyCase, tmp_path: Path) -> None:
     options = case.family.options((), case.settings)
     found = case.family.check_design(case.design, case.profile, options, tmp_path / "run")
-    assert found[0].check == "design"
-    assert {finding.status for finding in found} <= {"pass", "remark"}
+    assert found[0].name == "design"
+    assert {finding.status for finding in found} <= {"passed", "remark"}
     assert not list(tmp_path.iterdir())
 
 
@@ -152,9 +152,9 @@ def test_a_sequence_is_reported_on_in_full(tmp_path: Path) -> None:
     path.write_text("no sequence")
     report = check_path(path, "mri-generic-3t")
     assert not report.ok
-    assert report.found[0].finding.status == "fail"
-    assert report.found[-1].finding == Finding(
-        "acoustics", "the resonances of the gradient coil are not in the profile; the scanner decides", "not evaluated"
+    assert report.found[0].check.status == "failed"
+    assert report.found[-1].check == not_evaluated(
+        "acoustics", "the resonances of the gradient coil are not in the profile; the scanner decides"
     )
     with pytest.raises(FileError, match="1 check failed: file"):
         report.require_ok()

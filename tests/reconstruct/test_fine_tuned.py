@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from cidesign.calibration.cassi.operator import CassiOperator
-from cidesign.calibration.verify import Check, Verification
+from cidesign.calibration.verify import Verification
+from cidesign.checks import Check
 from cidesign.errors import FileError
 from cidesign.files import sha256_file, write_json
 from cidesign.modalities.cassi.encoder import PixelNoise

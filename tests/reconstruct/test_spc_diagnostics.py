@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from cidesign.benchwork import reconstruct
-from cidesign.calibration.faults import FaultName
 from cidesign.calibration.single_pixel.calibrate import calibrate_spc
 from cidesign.calibration.single_pixel.capture import read_capture, write_capture
 from cidesign.calibration.single_pixel.record import read_calibration, write_calibration
 from cidesign.calibration.single_pixel.twin import bench_settings, capture_record, simulate_readings
+from cidesign.checks import FaultName
 from cidesign.files import load_npz
 from cidesign.modalities.single_pixel import maps as spc_maps
 from cidesign.modalities.single_pixel import solve

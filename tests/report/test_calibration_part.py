@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from cidesign.calibration.verify import Check
+from cidesign.checks import Check
 from cidesign.errors import FileError
 from cidesign.files import save_npz, sha256_file
 from cidesign.report.calibration_part import CAPTIONS, calibration_section

@@ -9,7 +9,7 @@ import numpy as np
 
 from cidesign.calibration.cassi.capture import MIN_LINES
 from cidesign.calibration.cassi.optics import Array, Layout, cauchy_terms
-from cidesign.calibration.verify import Check, Status
+from cidesign.checks import Check, Status
 from cidesign.errors import FileError
 
 MAX_RESIDUAL_PX = 0.3

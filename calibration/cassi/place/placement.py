@@ -9,7 +9,7 @@ from cidesign.calibration.cassi.optics import Layout
 from cidesign.calibration.cassi.place.dispersion import DispersionFit
 from cidesign.calibration.cassi.place.lines import FittedLines
 from cidesign.calibration.cassi.place.orient import Mounting
-from cidesign.calibration.verify import Check
+from cidesign.checks import Check
 from cidesign.pattern import ApertureMask
 
 CORRELATION_MARGIN = 0.2

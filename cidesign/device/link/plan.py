@@ -4,7 +4,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from cidesign.constraints.rules import Violation, require
+from cidesign.checks import Check, exceeds
+from cidesign.constraints.rules import require
 from cidesign.device.controllers import controller
 from cidesign.device.dmd import DeviceInfo, TableEntry
 from cidesign.device.link.link import BITS_PER_BYTE
@@ -193,7 +194,7 @@ def check_device(plan: UploadPlan, caps: Caps) -> None:
     require(_violations(plan, info))
 
 
-def _violations(plan: UploadPlan, info: DeviceInfo) -> list[Violation]:
+def _violations(plan: UploadPlan, info: DeviceInfo) -> list[Check]:
     """What of a plan exceeds the limits that a device reports."""
     violations = []
     device = f"{info.profile_id} with firmware {'.'.join(map(str, info.firmware))}"
@@ -203,13 +204,13 @@ def _violations(plan: UploadPlan, info: DeviceInfo) -> list[Violation]:
     ):
         if count > limit:
             violations.append(
-                Violation(f"number of {what}", str(plan.folder), str(count), f"{limit} on the {device}", "use fewer")
+                exceeds(f"number of {what}", str(plan.folder), str(count), f"{limit} on the {device}", "use fewer")
             )
     shortest_us = info.min_exposure_us.get(plan.manifest.bit_depth)
     depths = ", ".join(str(depth) for depth in sorted(info.min_exposure_us))
     if shortest_us is None:
         violations.append(
-            Violation(
+            exceeds(
                 "bit depth",
                 str(plan.folder),
                 str(plan.manifest.bit_depth),
@@ -219,7 +220,7 @@ def _violations(plan: UploadPlan, info: DeviceInfo) -> list[Violation]:
         )
     else:
         violations += [
-            Violation(
+            exceeds(
                 "exposure",
                 f"entry {number}",
                 f"{entry.exposure_us} us",

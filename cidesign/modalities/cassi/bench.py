@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 
     from cidesign.calibration.cassi.calibrate import CassiOutcome
     from cidesign.calibration.cassi.capture import CassiCaptureRecord, SimulatedCassiBench
-    from cidesign.calibration.faults import FaultName
     from cidesign.calibration.plan import PlanStep
+    from cidesign.checks import FaultName
     from cidesign.reconstruct.student import Student
 
 # Training cubes come from seeds below this (validation: seed + 2**32), so the scene is never one of them.

@@ -10,7 +10,7 @@ from cidesign.calibration.cassi.calibration import CassiCalibration
 from cidesign.calibration.cassi.capture import CassiCapture
 from cidesign.calibration.cassi.readings import CassiReadings
 from cidesign.calibration.cassi.record import StoredCassiCalibration
-from cidesign.calibration.verify import Check, Status
+from cidesign.checks import Check, Status
 from cidesign.modalities.cassi import solve
 from cidesign.modalities.cassi.diagnostics import diagnose, redrawn
 from cidesign.modalities.cassi.measured_encoder import MeasuredCassiEncoder

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import numpy as np
 
+from cidesign.checks import Check
 from cidesign.constraints.kspace import LineBudget
-from cidesign.constraints.rules import Violation
 from cidesign.hardware_profiles.mri.schema import MriProfile
 from cidesign.hardware_profiles.schema import HardwareProfile
 from cidesign.modalities.mri.run import MriRun
@@ -66,7 +66,7 @@ class Mri(Modality):
             f"{scan.acs_lines} of them calibration lines{coils}"
         )
 
-    def broken_requests(self, run: Run) -> list[Violation]:
+    def broken_requests(self, run: Run) -> list[Check]:
         """The exact budget, with all calibration lines."""
         asked = cast(MriSettings, run.settings)
         return LineBudget(asked.side, asked.acquired, asked.acs_lines).check(cast(Trajectory, run.design))

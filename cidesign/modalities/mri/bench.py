@@ -38,9 +38,9 @@ from cidesign.verb_settings import InputPath, Name, VerbSettings
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from cidesign.calibration.faults import FaultName
     from cidesign.calibration.mri.capture import SimulatedScanner
     from cidesign.calibration.plan import PlanStep
+    from cidesign.checks import FaultName
     from cidesign.pattern import Trajectory
     from cidesign.reconstruct.student import Student
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from cidesign.calibration.mri.kspace import NO_REFERENCE, RawKspace, Samples, Use, centred_ifft, require_design
 from cidesign.calibration.mri.phantom import as_acquired
 from cidesign.calibration.mri.record import StoredKspaceCalibration
-from cidesign.calibration.verify import Check
+from cidesign.checks import Check
 from cidesign.constraints.kspace import LineBudget
 from cidesign.modalities.mri import solve
 from cidesign.modalities.mri.diagnostics import Diagnosis, diagnose, redrawn

@@ -37,9 +37,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from cidesign.calibration.camera.view import CameraView
-    from cidesign.calibration.faults import FaultName
     from cidesign.calibration.plan import PlanStep
     from cidesign.calibration.single_pixel.capture import SimulatedBench
+    from cidesign.checks import FaultName
     from cidesign.constraints.sequence import SequencePlan
     from cidesign.pattern import PatternStack
     from cidesign.reconstruct.outcome import Reconstruction

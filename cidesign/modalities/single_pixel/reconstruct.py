@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from cidesign.calibration.single_pixel.capture import Capture
 from cidesign.calibration.single_pixel.measurement import Measurements
 from cidesign.calibration.single_pixel.record import SinglePixelCalibration
-from cidesign.calibration.verify import Check
+from cidesign.checks import Check
 from cidesign.modalities.single_pixel import diagnostics as spc_diagnostics
 from cidesign.modalities.single_pixel import solve
 from cidesign.modalities.single_pixel.maps import Bench, Prior, SpcMaps, make_maps

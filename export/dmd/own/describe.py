@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from cidesign.checks import Finding
+from cidesign.checks import Check, not_checked, passed, remarked
 from cidesign.constraints.rules import check_design, require, sizes_hint
 from cidesign.constraints.sequence import plan_sequence
 from cidesign.errors import InputError
@@ -21,53 +21,53 @@ from cidesign.hardware_profiles.dmd.schema import DmdProfile
 from cidesign.io.arrays import read_stored
 
 
-def describe_frames(path: Path, profile: DmdProfile | None) -> list[Finding]:
+def describe_frames(path: Path, profile: DmdProfile | None) -> list[Check]:
     """Size, bits, values and planes of a picture, an array or a folder, and whether `profile` shows it.
 
     Raises `FileError` for damage and `LimitError` for what the device cannot show; a file that leaves two readings is
     told as not evaluated, with the option that decides.
     """
     paths, said = listed([path])
-    findings = [Finding("order", text, "remark") for text in said]
+    findings = [remarked("order", text) for text in said]
     if paths[0].suffix.lower() in ARRAY_SUFFIXES:
         findings += _of_array(paths[0])
     else:
         findings += _of_pictures(paths)
     if profile is None:
-        return [*findings, Finding("device", "no --profile is named, so nothing was compared", "not evaluated")]
+        return [*findings, not_checked("device", "no --profile is named, so nothing was compared")]
     try:
         design, understood, _ = read_stack([path], profile, PatternOptions())
     except InputError as error:
-        return [*findings, Finding("reading", str(error), "not evaluated")]
+        return [*findings, not_checked("reading", str(error))]
     plan = plan_sequence(profile, len(design.frames()), design.bit_depth)
     require(check_design(design, plan, profile))
     return [
         *findings,
-        *(Finding("reading", text, "remark") for text in understood[len(said) :]),
-        Finding("patterns", f"{design.count} of {design.size_text}, {design.bit_depth} bit, which {profile.id} shows"),
-        Finding(
+        *(remarked("reading", text) for text in understood[len(said) :]),
+        passed("patterns", f"{design.count} of {design.size_text}, {design.bit_depth} bit, which {profile.id} shows"),
+        passed(
             "sequence", f"{len(plan.entries)} entries, {plan.images} images at {plan.exposure_us} us: within all limits"
         ),
     ]
 
 
-def _of_array(path: Path) -> list[Finding]:
+def _of_array(path: Path) -> list[Check]:
     array = read_stored(path, PatternOptions().array, MAX_BYTES)
-    return [Finding("array", f"shape {array.shape} of {array.dtype}, {_values([array])}", "remark")]
+    return [remarked("array", f"shape {array.shape} of {array.dtype}, {_values([array])}")]
 
 
-def _of_pictures(paths: list[Path]) -> list[Finding]:
+def _of_pictures(paths: list[Path]) -> list[Check]:
     pictures = [picture for path in paths for picture in read_pictures(path)[0]]
     kinds = Counter((picture.size, picture.bits) for picture in pictures)
     findings = []
     for (size, bits), count in kinds.items():
         alike = [one for one in pictures if (one.size, one.bits) == (size, bits)]
         text = f"{count} of {size[0]} x {size[1]} pixels, {bits} bit, {_values([one.values for one in alike])}"
-        findings.append(Finding("pictures", text, "remark"))
+        findings.append(remarked("pictures", text))
         if bits == 24:
-            findings.append(Finding("planes", _planes(alike), "remark"))
-        findings.append(Finding("size", f"{size[0]} x {size[1]}: {sizes_hint(*size)}", "remark"))
-    findings += [Finding("palette", one.said, "remark") for one in pictures[:1] if one.said]
+            findings.append(remarked("planes", _planes(alike)))
+        findings.append(remarked("size", f"{size[0]} x {size[1]}: {sizes_hint(*size)}"))
+    findings += [remarked("palette", one.said) for one in pictures[:1] if one.said]
     return findings
 
 

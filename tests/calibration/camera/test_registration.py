@@ -17,7 +17,7 @@ from cidesign.calibration.camera.map import CameraMap, camera_image_on_superpixe
 from cidesign.calibration.camera.preview import draw_registration
 from cidesign.calibration.camera.registration import Registration, register, register_folder
 from cidesign.calibration.camera.twin import CameraTwin, camera_view, simulate_graycode
-from cidesign.calibration.verify import Check
+from cidesign.checks import Check
 from cidesign.errors import FileError, InputError, LimitError
 from cidesign.hardware_profiles.dmd.lattice import superpixel_grid
 from cidesign.hardware_profiles.dmd.schema import DmdProfile

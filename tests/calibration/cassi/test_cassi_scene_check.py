@@ -12,7 +12,8 @@ from cidesign.calibration.cassi.capture import CassiCapture
 from cidesign.calibration.cassi.scene_check import NAME, scene_check
 from cidesign.calibration.cassi.twin import CassiTwin, TwinSettings
 from cidesign.calibration.cassi.verify import verify_against
-from cidesign.calibration.verify import Check, Verification
+from cidesign.calibration.verify import Verification
+from cidesign.checks import Check
 from cidesign.hardware_profiles.loader import load_profile
 from cidesign.io.mat import read_matrices
 from cidesign.modalities.cassi.data.dead_leaves import spectral_dead_leaves

@@ -9,7 +9,7 @@ from scipy.ndimage import gaussian_filter
 
 from cidesign.calibration.cassi.instrument import Instrument, read_instrument
 from cidesign.calibration.cassi.instrument_check import NAME, instrument_verification, mask_check
-from cidesign.calibration.verify import Check
+from cidesign.checks import Check
 from cidesign.errors import FileError
 
 BANDS, HEIGHT, WIDTH, STEP = 8, 90, 96, 2

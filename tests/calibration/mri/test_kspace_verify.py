@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from cidesign.calibration.faults import FAULTS, FaultName
+from cidesign.calibration.faults import FAULTS
 from cidesign.calibration.mri.capture import read_kspace_capture, write_kspace_capture
 from cidesign.calibration.mri.centre import recounted
 from cidesign.calibration.mri.examine import examine
@@ -28,7 +28,8 @@ from cidesign.calibration.mri.response import Corrections, KspaceCalibration
 from cidesign.calibration.mri.twin import capture_record, scanner_settings, simulate_kspace
 from cidesign.calibration.mri.verify import calibrate_and_verify, verify_stored
 from cidesign.calibration.plan import plan_text
-from cidesign.calibration.verify import Check, Verification
+from cidesign.calibration.verify import Verification
+from cidesign.checks import Check, FaultName
 from cidesign.errors import FileError, InputError, LimitError
 from cidesign.modalities.mri.data.phantoms import coil_maps, phantom_slices
 from cidesign.orientation import ORIENTATIONS, Orientation

@@ -15,7 +15,8 @@ from PIL import Image
 from cidesign.calibration.single_pixel.calibrate import SpcCalibration, calibrate_spc
 from cidesign.calibration.single_pixel.capture import Capture
 from cidesign.calibration.single_pixel.record import SinglePixelCalibration, read_calibration, write_calibration
-from cidesign.calibration.verify import Check, Verification
+from cidesign.calibration.verify import Verification
+from cidesign.checks import Check
 from cidesign.errors import CidesignError, FileError
 from cidesign.files import sha256_file
 from cidesign.orientation import Orientation

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from cidesign.calibration.faults import FAULTS, FaultName
+from cidesign.calibration.faults import FAULTS
 from cidesign.calibration.single_pixel.calibrate import SpcCalibration, calibrate_spc, verify_on
 from cidesign.calibration.single_pixel.capture import Capture
 from cidesign.calibration.single_pixel.plan import plan_spc
 from cidesign.calibration.single_pixel.twin_faults import illumination
-from cidesign.calibration.verify import Check
+from cidesign.checks import Check, FaultName
 from cidesign.errors import FileError, InputError
 from cidesign.pattern import PatternStack
 

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from cidesign.calibration.faults import FaultName
 from cidesign.calibration.single_pixel.calibrate import calibrate_spc
 from cidesign.calibration.single_pixel.capture import Capture
 from cidesign.calibration.single_pixel.operator import SpcOperator
@@ -16,6 +15,7 @@ from cidesign.calibration.single_pixel.readings.lamp import Flicker
 from cidesign.calibration.single_pixel.readings.order_evidence import OrderModel
 from cidesign.calibration.single_pixel.response import estimate_response
 from cidesign.calibration.single_pixel.scene_order import NAME, SceneInOrder, scene_in_order
+from cidesign.checks import FaultName
 from cidesign.pattern import PatternStack
 
 Take = Callable[..., Capture]

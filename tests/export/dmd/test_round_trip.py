@@ -44,4 +44,4 @@ def test_what_is_read_is_what_was_designed(tmp_path, make_pattern, plan_for, nam
     assert back.plan.entries == plan.entries
     assert (back.plan.mode, back.plan.images) == (plan.mode, plan.images)
     assert [entry.frame for entry in manifest.entries] == list(range(len(pattern.frames())))
-    assert verify_export(tmp_path / "export")[-1].check.startswith("time")
+    assert verify_export(tmp_path / "export")[-1].name.startswith("time")

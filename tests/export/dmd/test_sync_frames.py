@@ -60,7 +60,7 @@ def test_every_format_shows_the_sync_frames(
     assert np.array_equal(shown[-2], full)
     assert np.array_equal(shown[-1], empty)
     assert [(entry.pattern, entry.role) for entry in manifest.entries] == pattern.frames()
-    assert "sync frames" in [finding.check for finding in verify_export(tmp_path / "e")]
+    assert "sync frames" in [finding.name for finding in verify_export(tmp_path / "e")]
 
 
 def test_without_sync_frames_the_files_are_as_they_were(tmp_path, tiny, make_pattern, plan_for) -> None:
@@ -76,7 +76,7 @@ def test_without_sync_frames_the_files_are_as_they_were(tmp_path, tiny, make_pat
         assert sha256_file(tmp_path / "e" / name).startswith(digest), name
     assert sorted(read_json(tmp_path / "e" / "manifest.json", "manifest")) == sorted(OLD_KEYS)
     assert (manifest.sync_every, manifest.patterns_digest, manifest.run_digest) == (None, None, pattern.design_digest)
-    assert "sync frames" not in [finding.check for finding in verify_export(tmp_path / "e")]
+    assert "sync frames" not in [finding.name for finding in verify_export(tmp_path / "e")]
 
 
 @pytest.fixture

@@ -89,8 +89,8 @@ def test_a_planted_violation_is_found_in_the_drawing_file(tmp_path, chrome, endi
 def test_the_sound_part_of_these_drawings_passes(tmp_path, chrome) -> None:
     for ending in ("gds", "oas"):
         findings = list(check_mask_file(drawing(tmp_path / f"mask.{ending}", SOUND), chrome))
-        assert [finding.check for finding in findings] == ["file", "tone", "widths", "rules"]
-        assert findings[2].result == "smallest feature 50 um, gap 10 um"
+        assert [finding.name for finding in findings] == ["file", "tone", "widths", "rules"]
+        assert findings[2].text == "smallest feature 50 um, gap 10 um"
     assert not list(tmp_path.glob("*.png"))
 
 
@@ -193,8 +193,8 @@ def test_one_of_two_cells_is_asked_for(tmp_path, chrome) -> None:
         write(str(path))
         with pytest.raises(InputError, match=r"has 2 cells .* with --set cell=NAME, one of ONE, TWO"):
             list(check_mask_file(path, chrome))
-        assert list(check_mask_file(path, chrome, cell="ONE"))[-1].check == "rules"
-        assert [broken.violation.rule for broken in check_drawing(read_mask(path), chrome, "clear")] == ["cells"]
+        assert list(check_mask_file(path, chrome, cell="ONE"))[-1].name == "rules"
+        assert [broken.violation.name for broken in check_drawing(read_mask(path), chrome, "clear")] == ["cells"]
 
 
 def test_all_violations_are_counted_and_drawn(tmp_path, chrome) -> None:
@@ -211,9 +211,9 @@ def test_a_plan_that_obeys_is_passed_in_milliseconds_worth_of_work(tmp_path, cod
         library = build_library(plate, "CODE", True)
         for name, write in (("a.gds", write_gds), ("a.oas", write_oasis)):
             write(library, tmp_path / name)
-            assert [finding.check for finding in check_mask_file(tmp_path / name, chrome, tone)][-1] == "rules"
+            assert [finding.name for finding in check_mask_file(tmp_path / name, chrome, tone)][-1] == "rules"
         write_tiff(tmp_path / "a.tif", plate.drawn, plate.pixel_nm, "packbits", "", "")
-        assert [finding.check for finding in check_mask_file(tmp_path / "a.tif", chrome, tone)][-1] == "rules"
+        assert [finding.name for finding in check_mask_file(tmp_path / "a.tif", chrome, tone)][-1] == "rules"
         assert measured_widths(clear_cells(plate.drawn, tone)) == (10_000, 10_000)
 
 
@@ -231,8 +231,7 @@ def test_the_tone_is_asked_for_where_it_matters_and_nothing_tells(tmp_path, chan
     list(check_mask_file(path, profile, "clear"))
     says = "1-pixels and polygons become chrome: light is blocked there."
     assert (
-        list(check_mask_file(bitmap(path, 1 - tiff_levels(), description=says), profile))[1].result
-        == "1 becomes chrome"
+        list(check_mask_file(bitmap(path, 1 - tiff_levels(), description=says), profile))[1].text == "1 becomes chrome"
     )
 
 

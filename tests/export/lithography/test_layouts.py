@@ -188,7 +188,7 @@ def test_paths_are_the_areas_that_they_draw(tmp_path, chrome, ending, ends, area
     mask = open_mask(path).mask
     assert mask is not None
     assert np.diff(mask.cells.y) @ mask.cells.levels.astype(int) @ np.diff(mask.cells.x) == area * 10**6
-    assert list(check_mask_file(path, chrome))[-1].check == "rules"
+    assert list(check_mask_file(path, chrome))[-1].name == "rules"
 
 
 def test_round_ends_are_measured_and_their_grid_is_said_to_be_open(tmp_path, chrome) -> None:
@@ -241,7 +241,7 @@ def test_the_cell_is_asked_for_and_taken(tmp_path, chrome, ending) -> None:
     path = saved(tmp_path, library, ending)
     with pytest.raises(InputError, match=r"has 2 cells that no other refers to; say which .* one of SOUND, NARROW"):
         list(check_mask_file(path, chrome))
-    assert list(check_mask_file(path, chrome, cell="SOUND"))[-1].check == "rules"
+    assert list(check_mask_file(path, chrome, cell="SOUND"))[-1].name == "rules"
     with pytest.raises(LimitError, match="smallest feature"):
         list(check_mask_file(path, chrome, cell="NARROW"))
     with pytest.raises(InputError, match=r"has no cell 'OTHER'; say .* one of SOUND, NARROW"):
@@ -354,7 +354,7 @@ def test_a_file_of_many_shapes_is_read_once_and_that_is_said(tmp_path, chrome, m
 def test_without_gdstk_our_own_files_are_checked_and_others_name_the_extra(tmp_path, chrome, monkeypatch) -> None:
     monkeypatch.setattr(lithography_foreign, "gdstk_is_installed", lambda: False)
     path = write(tmp_path, gds(cell("A", boundary())))
-    assert list(check_mask_file(path, chrome))[-1].check == "rules"
+    assert list(check_mask_file(path, chrome))[-1].name == "rules"
     with pytest.raises(InputError, match=r"gdstk reads one cell of several: pip install 'cidesign\[gds\]'"):
         list(check_mask_file(path, chrome, cell="A"))
     write(tmp_path, gds(cell("A", boundary()), cell("B", reference("A"))))
@@ -399,7 +399,7 @@ def test_a_circle_of_oasis_is_round(tmp_path, chrome) -> None:
     layout = read_layout(path, "oasis")
     assert layout.round.tolist() == [True]
     assert area_um2(layout) == pytest.approx(9 * math.pi, rel=1e-3)
-    assert [finding.status for finding in check_mask_file(path, chrome)][-1] == "not evaluated"
+    assert [finding.status for finding in check_mask_file(path, chrome)][-1] == "not checked"
 
 
 def test_an_oasis_file_that_does_not_fit_its_checksum_is_refused(tmp_path) -> None:

@@ -47,7 +47,7 @@ def order(tmp_path, letter, chrome) -> Path:
 def test_an_order_holds_its_files_and_every_check_passes(order, letter) -> None:
     assert {path.name for path in order.iterdir()} == FILES
     assert is_order(order)
-    findings = {finding.check: finding.result for finding in verify_aperture_export(order)}
+    findings = {finding.name: finding.text for finding in verify_aperture_export(order)}
     for name in ("mask.tif", "mask.gds", "mask.oas"):
         assert findings[name] == "11 x 9 code pixels equal the design bit for bit"
         assert findings[f"{name} rules"] == "feature 10 um, gap 10 um, every rule of chrome-laser-10um holds"
@@ -116,7 +116,7 @@ def test_film_orders_speak_of_emulsion(tmp_path, mask_of, letter) -> None:
     assert order["tone"]["ones_become"] == "emulsion"
     assert set(order["files"]) == {"mask.tif", "mask.gds"}
     (_, tone, *_) = check_mask_file(tmp_path / "order" / "mask.tif", film)
-    assert tone.result == "1 becomes chrome"
+    assert tone.text == "1 becomes chrome"
 
 
 def test_the_manifest_places_the_marks_for_calibration(order) -> None:
@@ -128,7 +128,7 @@ def test_the_manifest_places_the_marks_for_calibration(order) -> None:
 
 def test_a_file_beside_its_manifest_has_its_tone_from_there(order, changed) -> None:
     profile = changed(lithography__min_gap_um=7.0)
-    assert list(check_mask_file(order / "mask.gds", profile))[1].result == "1 becomes clear"
+    assert list(check_mask_file(order / "mask.gds", profile))[1].text == "1 becomes clear"
 
 
 def rehash(folder: Path, name: str, role: str = "mask") -> None:

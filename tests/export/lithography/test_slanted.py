@@ -52,7 +52,7 @@ def without(outer, *holes) -> list[np.ndarray]:
 
 def broken(layout: Layout, profile, tone="clear") -> dict[str, str]:
     """The rules of width, contact and area that a drawing breaks, and what is said of them."""
-    found = {breach.violation.rule: breach.violation.value for breach in check_slanted(layout, profile, tone).breaches}
+    found = {breach.violation.name: breach.violation.value for breach in check_slanted(layout, profile, tone).breaches}
     return {rule: value for rule, value in found.items() if rule in (FEATURE, GAP, CONTACTS, AREA)}
 
 
@@ -72,7 +72,7 @@ def test_a_turned_drawing_breaks_the_rules_that_it_broke_before(changed, tone, s
     cells = clear_cells(outlines.cells(), tone)
     expected = {found.rule for found in feature_rule(profile).check_plate(cells)}
     checked = check_slanted(layout_of(*(turned(box, angle) for box in boxes)), profile, tone)
-    rules = {breach.violation.rule for breach in checked.breaches}
+    rules = {breach.violation.name for breach in checked.breaches}
     unsure = {what for what, _ in checked.open}
     assert rules & {FEATURE, GAP, CONTACTS} == expected & {FEATURE, GAP, CONTACTS}
     assert (AREA in rules) == (AREA in expected) or AREA in unsure
@@ -179,10 +179,10 @@ def test_an_area_too_small_is_found_and_one_around_others_is_said_to_be_open(cha
         turned(rectangle(6000, 6000, 28_000, 28_000), math.atan2(3, 4)),
     )
     checked = check_slanted(layout_of(*ring), profile, "clear")
-    assert AREA not in {breach.violation.rule for breach in checked.breaches}  # 816 um2
+    assert AREA not in {breach.violation.name for breach in checked.breaches}  # 816 um2
     profile = changed(lithography__min_area_um2=820.0)
     checked = check_slanted(layout_of(*ring), profile, "clear")
-    assert {what for what, _ in checked.open} | {found.violation.rule for found in checked.breaches} >= {AREA}
+    assert {what for what, _ in checked.open} | {found.violation.name for found in checked.breaches} >= {AREA}
 
 
 def test_what_is_too_much_to_compare_is_said_to_be_open(chrome, monkeypatch) -> None:
@@ -203,14 +203,14 @@ def test_the_other_rules_hold_for_slanted_drawings_too(changed) -> None:
     shape = np.array([(0, 0), (20, 0), (20, 0), (30, 10), (30, 30), (20, 40), (0, 40)]) * 1000
     layout = layout_of(shape, np.array([(0, 10**8 + 2_000_000), (30_000, 10**8 + 2_000_000), (0, 10**8 + 2_090_000)]))
     found = {
-        breach.violation.rule: str(breach.violation) for breach in check_slanted(layout, profile, "clear").breaches
+        breach.violation.name: str(breach.violation) for breach in check_slanted(layout, profile, "clear").breaches
     }
     assert "at x = 0 um, y = 0 um: vertices is 7 in one polygon, the limit is 5" in found["vertices"]
     assert "at x = 20 um, y = 0 um: doubled vertices is found at 1 places" in found["doubled vertices"]
     assert "extents is 0.03 x 102.09 mm, the limit is the plate" in found["extents"]
     assert "cell name" not in found
     named = check_slanted(layout._replace(cell="main"), profile, "clear").breaches
-    assert "cell name" in {breach.violation.rule for breach in named}
+    assert "cell name" in {breach.violation.name for breach in named}
     with pytest.raises(FileError, match="nothing is drawn in it"):
         check_slanted(layout_of([(0, 0), (10, 10), (5, 5)]), profile, "clear")
 
@@ -232,8 +232,8 @@ def test_a_slanted_file_is_checked_as_a_whole(tmp_path, chrome, ending, read_her
     write = library.write_gds if ending == "gds" else library.write_oas
     write(str(path))
     findings = list(check_mask_file(path, chrome))
-    assert [finding.check for finding in findings] == ["file", "tone", "widths", "rules"]
-    assert findings[2].result == "no feature below 6 um, no gap below 6 um"
+    assert [finding.name for finding in findings] == ["file", "tone", "widths", "rules"]
+    assert findings[2].text == "no feature below 6 um, no gap below 6 um"
     top.add(gdstk.rectangle((34, 10), (44, 30), layer=2))
     write(str(path))
     with pytest.raises(LimitError, match=r"at x = .*: smallest gap is 4 um at the narrowest place, the limit is 6 um"):

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from cidesign.checks import Check
 from cidesign.cli.check import command
 from cidesign.errors import FileError
-from cidesign.export.mri.check_line import CheckLine
 from cidesign.export.mri.checks import SliceOrientation, check_sequence
 from cidesign.export.mri.pulseq.read import read_pulseq
 from cidesign.export.mri.pulseq.sections import UnsupportedSequence
@@ -71,32 +71,32 @@ def signed(text: str, newline: str = "", kind: str = "md5") -> str:
 
 
 @pytest.fixture
-def check(tmp_path: Path) -> Callable[..., dict[str, CheckLine]]:
+def check(tmp_path: Path) -> Callable[..., dict[str, Check]]:
     def check(
         text: str | bytes, profile: str = "mri-generic-3t", orientation: SliceOrientation | None = None
-    ) -> dict[str, CheckLine]:
+    ) -> dict[str, Check]:
         path = tmp_path / "some.seq"
         path.write_bytes(text if isinstance(text, bytes) else text.encode())
-        return {line.check: line for line in check_sequence(path, load_mri(profile), orientation=orientation)}
+        return {line.name: line for line in check_sequence(path, load_mri(profile), orientation=orientation)}
 
     return check
 
 
-Check = Callable[..., dict[str, CheckLine]]
+Checking = Callable[..., dict[str, Check]]
 
 
 @pytest.mark.parametrize("end", ["", "\n", "\n\n\n"])
 @pytest.mark.usefixtures("pulseq_in_the_child")
-def test_a_file_that_ends_in_its_shapes_gets_all_checks(check: Check, end: str) -> None:
+def test_a_file_that_ends_in_its_shapes_gets_all_checks(check: Checking, end: str) -> None:
     lines = check(FID.rstrip("\n") + end)
-    assert [line.check for line in lines.values() if line.status in ("fail", "remark")] == []
-    assert lines["signature"].status == "not evaluated"
-    assert sum(line.status == "pass" for line in lines.values()) == 18
+    assert [line.name for line in lines.values() if line.status in ("failed", "remark")] == []
+    assert lines["signature"].status == "not checked"
+    assert sum(line.status == "passed" for line in lines.values()) == 18
     assert lines["total time"].value == "2.3 ms; the file states none to compare with"
 
 
 @pytest.mark.parametrize("layout", ["comments", "crlf", "cr", "tabs", "order", "latin", "mark"])
-def test_the_layout_of_a_text_is_of_no_meaning(check: Check, layout: str) -> None:
+def test_the_layout_of_a_text_is_of_no_meaning(check: Checking, layout: str) -> None:
     first, blocks, rest = FID.partition("[BLOCKS]\n")
     changed = {
         "comments": FID.replace("2 200", "# a remark\n\n2 200")
@@ -128,21 +128,21 @@ def test_the_layout_of_a_text_is_of_no_meaning(check: Check, layout: str) -> Non
     ],
 )
 def test_a_signature_is_right_in_every_convention(
-    check: Check, change: Callable[[str, str], str], way: str, kind: str
+    check: Checking, change: Callable[[str, str], str], way: str, kind: str
 ) -> None:
     line = check(change(FID, kind))["signature"]
-    assert line.status == "pass"
+    assert line.status == "passed"
     assert way in line.value
     assert ("taken" in line.value) == bool(way)
     edited = check(change(FID, kind).replace("416.667", "416.668"))["signature"]
-    assert (edited.status, edited.breaks) == ("fail", "file")
+    assert (edited.status, edited.fault) == ("failed", "file")
     assert "file edited after export" in edited.value
 
 
-def test_what_a_signature_does_not_say_is_not_evaluated(check: Check) -> None:
+def test_what_a_signature_does_not_say_is_not_evaluated(check: Checking) -> None:
     assert "'crc32'" in check(signed(FID).replace("Type md5", "Type crc32"))["signature"].value
     line = check(signed(FID) + "\n[TRAP]\n9 1000 100 100 100 0\n")["signature"]
-    assert (line.status, line.value) == ("not evaluated", "sections follow it, which it does not cover")
+    assert (line.status, line.value) == ("not checked", "sections follow it, which it does not cover")
 
 
 SE_EPI = ("33: 1 0 0 0 0 0", "100: 0 0 0 0 0 0", "33: 2 0 0 0 0 0", *["150: 0 0 0 0 1 0"] * 3)
@@ -151,30 +151,30 @@ SE_EPI = ("33: 1 0 0 0 0 0", "100: 0 0 0 0 0 0", "33: 2 0 0 0 0 0", *["150: 0 0 
 @pytest.mark.parametrize(
     ("blocks", "status", "said"),
     [
-        (("33: 1 0 0 0 0 0", "150: 0 0 0 0 1 0") * 2, "pass", "0.88 ms"),
-        (("33: 1 0 0 0 0 0", *["150: 0 0 0 0 1 0"] * 2), "not evaluated", "several gradient echoes"),
-        (SE_EPI, "not evaluated", "several gradient echoes"),
-        (("33: 1 0 0 0 0 0", "150: 0 0 0 0 1 0", *SE_EPI[1:4]), "not evaluated", "both with and without"),
-        (("33: 3 0 0 0 0 0", "33: 1 0 0 0 0 0", "150: 0 0 0 0 1 0") * 2, "pass", "0.88 ms"),
+        (("33: 1 0 0 0 0 0", "150: 0 0 0 0 1 0") * 2, "passed", "0.88 ms"),
+        (("33: 1 0 0 0 0 0", *["150: 0 0 0 0 1 0"] * 2), "not checked", "several gradient echoes"),
+        (SE_EPI, "not checked", "several gradient echoes"),
+        (("33: 1 0 0 0 0 0", "150: 0 0 0 0 1 0", *SE_EPI[1:4]), "not checked", "both with and without"),
+        (("33: 3 0 0 0 0 0", "33: 1 0 0 0 0 0", "150: 0 0 0 0 1 0") * 2, "passed", "0.88 ms"),
         (("33: 1 0 0 0 0 0", "150: 0 0 0 0 1 0", "33: 1 0 0 0 0 0", "20: 0 0 0 0 0 0", "150: 0 0 0 0 1 0"), "remark",
          "may be meant"),
-        (("150: 0 0 0 0 1 0", "33: 1 0 0 0 0 0"), "not evaluated", "before the first excitation"),
+        (("150: 0 0 0 0 1 0", "33: 1 0 0 0 0 0"), "not checked", "before the first excitation"),
     ],
     ids=["gre", "multi-echo", "se-epi", "fid-and-echo", "inversion", "two echo times", "no excitation"],
 )  # fmt: skip
-def test_echo_times_of_many_kinds_of_sequence(check: Check, blocks: tuple[str, ...], status: str, said: str) -> None:
+def test_echo_times_of_many_kinds_of_sequence(check: Checking, blocks: tuple[str, ...], status: str, said: str) -> None:
     line = check(sequence(*blocks))["TE on all lines"]
     assert line.status == status, line
     assert said in line.value
 
 
-def test_evenly_spaced_spin_echoes_pass(check: Check) -> None:
+def test_evenly_spaced_spin_echoes_pass(check: Checking) -> None:
     """Excitation at 0.2 ms, pulses 5 and 15 ms after it, readouts in the middle between them."""
     train = ("33: 1 0 0 0 0 0", "467: 0 0 0 0 0 0", "33: 2 0 0 0 0 0", "412: 0 0 0 0 0 0", "150: 0 0 0 0 1 0",
              "405: 0 0 0 0 0 0", "33: 2 0 0 0 0 0", "412: 0 0 0 0 0 0", "150: 0 0 0 0 1 0")  # fmt: skip
     line = check(sequence(*train))["TE on all lines"]
     assert "multiples of 10 ms" in line.value
-    assert line.status == "pass"
+    assert line.status == "passed"
 
 
 @pytest.mark.parametrize(
@@ -197,30 +197,30 @@ def test_evenly_spaced_spin_echoes_pass(check: Check) -> None:
         (b"\x01pulseq\x02" + bytes(40), "binary Pulseq file"),
     ],
 )  # fmt: skip
-def test_what_the_reader_does_not_know_is_not_evaluated(check: Check, text: str | bytes, said: str) -> None:
+def test_what_the_reader_does_not_know_is_not_evaluated(check: Checking, text: str | bytes, said: str) -> None:
     lines = check(text)
-    assert {line.status for line in lines.values()} == {"not evaluated"}
+    assert {line.status for line in lines.values()} == {"not checked"}
     assert said in lines["file"].value
     assert "not supported by the installed reader (pypulseq 1." in lines["file"].value
     assert lines["file"].value.endswith("nothing was evaluated")
 
 
-def test_optional_extensions_and_labels_are_ignored_with_a_remark(check: Check) -> None:
+def test_optional_extensions_and_labels_are_ignored_with_a_remark(check: Checking) -> None:
     """A list of three entries, of which the middle one is left out."""
     text = FID.replace("1 33 1 0 0 0 0 0", "1 33 1 0 0 0 0 3") + (
         "\n[EXTENSIONS]\n1 1 1 0\n2 2 1 1\n3 1 2 2\n4 1 3 0\n\nextension LABELSET 1\n1 5 LIN\n2 7 SLC\n3 1 NEWLABEL\n\n"
         "extension MYNOTES 2\n1 7 hello\n"
     )
     lines = check(text)
-    assert [line.check for line in lines.values() if line.status == "fail"] == []
+    assert [line.name for line in lines.values() if line.status == "failed"] == []
     assert lines["reader's remarks"].status == "remark"
     assert "ignored as optional: extension MYNOTES, label NEWLABEL" in lines["reader's remarks"].value
     assert lines["labels have a start value"].value == "LIN, SLC"
 
 
-def test_a_later_revision_is_a_remark(check: Check) -> None:
+def test_a_later_revision_is_a_remark(check: Checking) -> None:
     lines = check(FID.replace("revision 0", "revision 1"))
-    assert {line.status for line in lines.values()} == {"pass", "not evaluated", "remark"}
+    assert {line.status for line in lines.values()} == {"passed", "not checked", "remark"}
     assert "1.5.1 is higher" in lines["reader's remarks"].value
 
 
@@ -244,9 +244,9 @@ def test_a_later_revision_is_a_remark(check: Check) -> None:
         ),
     ],
 )  # fmt: skip
-def test_cut_and_damaged_files_are_named(check: Check, change: Callable[[str], str], said: str) -> None:
+def test_cut_and_damaged_files_are_named(check: Checking, change: Callable[[str], str], said: str) -> None:
     lines = check(change(FID))
-    assert (lines["file"].status, lines["file"].breaks) == ("fail", "file")
+    assert (lines["file"].status, lines["file"].fault) == ("failed", "file")
     assert said in lines["file"].value
 
 
@@ -270,7 +270,7 @@ def test_files_cut_anywhere_are_named_as_cut(tmp_path: Path, name: str) -> None:
         assert read_seq_text(path).signature.state == "cut"  # type: ignore[union-attr]
 
 
-def test_rules_of_an_interpreter_count_for_its_vendor(check: Check) -> None:
+def test_rules_of_an_interpreter_count_for_its_vendor(check: Checking) -> None:
     labelled = (
         FID.replace("2 200 0 0 0 0 1 0", "2 200 0 0 0 0 1 1\n3 200 0 0 0 0 2 0").replace(
             "[ADC]\n", "[ADC]\n2 32 20000 100 0 0 0 0 0\n"
@@ -279,12 +279,12 @@ def test_rules_of_an_interpreter_count_for_its_vendor(check: Check) -> None:
     )
     start, kinds = "labels have a start value", "one kind of readout"
     found = {name: check(labelled, name) for name in ("mri-siemens-prisma", "mri-generic-3t", "mri-ge-premier")}
-    assert [lines[start].status for lines in found.values()] == ["fail", "remark", "not evaluated"]
-    assert found["mri-siemens-prisma"][start].breaks == "limit"
-    assert [lines[kinds].status for lines in found.values()] == ["remark", "remark", "not evaluated"]
+    assert [lines[start].status for lines in found.values()] == ["failed", "remark", "not checked"]
+    assert found["mri-siemens-prisma"][start].fault == "limit"
+    assert [lines[kinds].status for lines in found.values()] == ["remark", "remark", "not checked"]
 
 
-def test_an_oblique_slice_is_a_remark_unless_it_is_asked_for(check: Check) -> None:
+def test_an_oblique_slice_is_a_remark_unless_it_is_asked_for(check: Checking) -> None:
     """25 mT/m on two axes at once: within 30 mT/m each, 35.4 mT/m in an oblique slice."""
     amplitude = 25e-3 * 42.576e6
     trap = f"[TRAP]\n1 {amplitude:.6g} 400 200 400 0\n2 {2 * amplitude:.6g} 800 200 800 0\n\n"
@@ -292,10 +292,10 @@ def test_an_oblique_slice_is_a_remark_unless_it_is_asked_for(check: Check) -> No
     name = "gradient, any orientation"
     assert check(text)[name].status == "remark"
     assert "35.36 mT/m" in check(text)[name].value
-    assert check(text, orientation="any")[name].status == "fail"
-    assert check(text, orientation="as-written")[name].status == "not evaluated"
+    assert check(text, orientation="any")[name].status == "failed"
+    assert check(text, orientation="as-written")[name].status == "not checked"
     beyond = check(sequence("180: 0 2 0 0 0 0", extra=trap))
-    assert [beyond[one].status for one in ("gradient x", "gradient y", name)] == ["fail", "pass", "fail"]
+    assert [beyond[one].status for one in ("gradient x", "gradient y", name)] == ["failed", "passed", "failed"]
 
 
 @needs_cases

@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from cidesign.errors import CidesignError, FileError, InputError, LimitError
-from cidesign.export.mri.manifest import MriManifest, read_mri_manifest
+from cidesign.export.mri.manifest import FileCheck, MriManifest, read_mri_manifest
 from cidesign.export.mri.protocol import GreProtocol, TseProtocol
 from cidesign.export.mri.tables import read_csv_lines, read_mat_lines
 from cidesign.export.mri.verify import verify_mri_export
@@ -75,16 +76,42 @@ def test_every_scanner_gets_a_file_that_passes_every_check(
     tmp_path: Path, name: str, protocol: GreProtocol | TseProtocol
 ) -> None:
     manifest = export(tmp_path / "out", protocol, name, formats=("pulseq",))
-    statuses = {(check.file, check.check): check.status for check in manifest.checks}
-    assert "fail" not in statuses.values()
+    statuses = {(check.file, check.name): check.status for check in manifest.checks}
+    assert "failed" not in statuses.values()
     known = scanner(name).nerve_stimulation is not None
     for version in ("v150", "v141"):
         file = f"{protocol.kind}_8of32_{version}.seq"
-        assert statuses[file, "nerve stimulation (PNS)"] == ("pass" if known else "not evaluated")
+        assert statuses[file, "nerve stimulation (PNS)"] == ("passed" if known else "not checked")
         for never in ("SAR", "B1 limit", "acoustics"):
-            assert statuses[file, never] == "not evaluated"
+            assert statuses[file, never] == "not checked"
         for always in ("lines", "labels", "TE on all lines", "echo position", "signature", "repetitions are alike"):
-            assert statuses[file, always] == "pass"
+            assert statuses[file, always] == "passed"
+
+
+def test_checks_stand_in_the_manifest_in_words_as_ever(tmp_path: Path) -> None:
+    """Manifests of earlier versions are read, and what they say is written again word for word."""
+    entry = {
+        "file": "a.seq",
+        "check": "slew x",
+        "status": "pass",
+        "value": "9 T/m/s",
+        "limit": "10 T/m/s",
+        "source": "-",
+    }
+    for status, word in (
+        ("passed", "pass"),
+        ("not checked", "not evaluated"),
+        ("remark", "remark"),
+        ("failed", "fail"),
+    ):
+        read = FileCheck.model_validate({**entry, "status": word})
+        assert (read.name, read.status, read.text) == ("slew x", status, "9 T/m/s (limit 10 T/m/s)")
+        assert read.model_dump(mode="json") == {**entry, "status": word}
+    for wrong in ({"status": "corrected?"}, {"value": None}, {"value": 3}, {"breaks": "limit"}):
+        with pytest.raises(ValidationError):
+            FileCheck.model_validate({**entry, **wrong})
+    manifest = export(tmp_path / "out", gre(), formats=("pulseq",))
+    assert read_mri_manifest(tmp_path / "out") == manifest
 
 
 @pytest.mark.parametrize("protocol", [gre(), gre(order="centre-out"), tse(), tse(order="centre-out", oversampling=1)])
@@ -109,7 +136,7 @@ def test_all_files_hold_the_same_lines_in_the_same_order(tmp_path: Path, protoco
     assert record["calibration_lines"] == [14, 15, 16, 17]
     assert record["profile"]["values"]["design.max_gradient_mt_per_m"]["source"].startswith("mrseq")
     assert "never played on a scanner" in record["what"]
-    findings = {finding.check: finding.result for finding in verify_mri_export(folder)}
+    findings = {finding.name: finding.text for finding in verify_mri_export(folder)}
     assert findings[f"{manifest.name}_v141.seq: SAR"].startswith("not evaluated")
     assert len(findings) > 60
 
@@ -132,7 +159,7 @@ def test_times_are_those_asked_for_or_said(tmp_path: Path) -> None:
 def test_the_noise_scan_can_be_left_out(tmp_path: Path) -> None:
     for noise_scan in (True, False):
         manifest = export(tmp_path / str(noise_scan), gre(noise_scan=noise_scan), formats=("pulseq",))
-        kinds = next(check.value for check in manifest.checks if check.check == "repetitions are alike")
+        kinds = next(check.value for check in manifest.checks if check.name == "repetitions are alike")
         assert kinds == f"{10 + noise_scan} repetitions of {2 + noise_scan} kinds"
 
 

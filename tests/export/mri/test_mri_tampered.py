@@ -10,11 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from cidesign.checks import Check
 from cidesign.errors import CidesignError, FileError, LimitError
-from cidesign.export.mri.check_line import CheckLine
 from cidesign.export.mri.checks import check_sequence
 from cidesign.export.mri.manifest import MriFile
 from cidesign.export.mri.protocol import GreProtocol
+from cidesign.export.mri.results import in_one_line
 from cidesign.export.mri.verify import verify_mri_export
 from cidesign.export.mri.writer import write_mri_export
 from cidesign.export.writing import Output
@@ -193,31 +194,31 @@ def test_a_tampered_sequence_fails_the_check_that_is_for_it(folder: Path, case: 
     text = change(path.read_text())
     assert text != path.read_text()
     path.write_text(text if case == "edited" else signed_again(text))
-    lines = {line.check: line for line in check_sequence(path, scanner(), design(), "design")}
-    assert lines[check].status == "fail", lines[check]
-    assert re.search(expected, str(lines[check])), lines[check]
-    assert (lines["signature"].status == "fail") == (case == "edited")
+    lines = {line.name: line for line in check_sequence(path, scanner(), design(), "design")}
+    assert lines[check].status == "failed", lines[check]
+    assert re.search(expected, in_one_line(lines[check])), lines[check]
+    assert (lines["signature"].status == "failed") == (case == "edited")
 
 
 def test_blocks_of_the_same_number_hide_each_other(folder: Path) -> None:
     path = folder / f"{NAME}_v150.seq"
     path.write_text(signed_again(in_section(path.read_text(), "BLOCKS", lambda lines: [*lines, lines[-1]])))
     line = check_sequence(path, scanner(), design(), "design")[0]
-    assert line.status == "fail"
+    assert line.status == "failed"
     assert "in [BLOCKS]: the number 26 occurs twice, first in line" in line.value
 
 
 def test_a_sound_sequence_passes(sound: Path) -> None:
     for version in ("v150", "v141"):
         lines = check_sequence(sound / f"{NAME}_{version}.seq", scanner(), design(), "design")
-        assert not [line for line in lines if line.status == "fail"]
+        assert not [line for line in lines if line.status == "failed"]
 
 
 def test_without_the_design_the_lines_are_not_evaluated(sound: Path) -> None:
-    lines: list[CheckLine] = check_sequence(sound / f"{NAME}_v150.seq", scanner())
-    statuses = {line.check: line.status for line in lines}
-    assert statuses["lines"] == statuses["labels"] == "not evaluated"
-    assert statuses["gradient x"] == "pass"
+    lines: list[Check] = check_sequence(sound / f"{NAME}_v150.seq", scanner())
+    statuses = {line.name: line.status for line in lines}
+    assert statuses["lines"] == statuses["labels"] == "not checked"
+    assert statuses["gradient x"] == "passed"
 
 
 @pytest.mark.parametrize(

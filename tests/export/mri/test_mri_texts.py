@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from cidesign.checks import WORDS
 from cidesign.designs.checking import check_path
 from cidesign.errors import InputError, LimitError
 from cidesign.export.mri.checks import check_sequence
@@ -41,7 +42,7 @@ def test_export_and_check_speak_plainly(tmp_path: Path) -> None:
     assert json.loads(json.dumps(value))["scan"]["dummies"] == 110
     found = check_path(folder)
     assert found.ok
-    said = [f"{finding.status}: {finding.check}: {finding.result}" for _, finding in found.found]
+    said = [f"{WORDS[check.status]}: {check.name}: {check.text}" for _, check in found.found]
     assert "not evaluated: gre_5of16_v150.seq: SAR: not evaluated: no body model; the scanner decides" in said
     assert any(text.startswith("pass: gre_5of16.h5: 5 acquisitions") for text in said)
     path = folder / "gre_5of16_v141.seq"

@@ -76,14 +76,14 @@ def test_files_of_others_are_read_and_reported_on(name: str, version: tuple[int,
     played = read_pulseq(path, scanner("mri-siemens-prisma"))
     assert played.text.version == version
     assert len(played.samplings) == readouts
-    lines = {line.check: line for line in check_sequence(path, scanner("mri-siemens-prisma"))}
-    assert lines["file"].status == "pass"
-    assert lines["gradient x"].status == "pass"
-    assert lines["lines"].status == lines["SAR"].status == "not evaluated"
-    assert lines["signature"].status == ("pass" if version >= (1, 4, 0) else "not evaluated")
-    assert lines["raster AdcRasterTime"].status == ("pass" if version >= (1, 4, 0) else "not evaluated")
+    lines = {line.name: line for line in check_sequence(path, scanner("mri-siemens-prisma"))}
+    assert lines["file"].status == "passed"
+    assert lines["gradient x"].status == "passed"
+    assert lines["lines"].status == lines["SAR"].status == "not checked"
+    assert lines["signature"].status == ("passed" if version >= (1, 4, 0) else "not checked")
+    assert lines["raster AdcRasterTime"].status == ("passed" if version >= (1, 4, 0) else "not checked")
     # pypulseq warns of every version before 1.4.1: that is told, and breaks nothing.
-    assert lines["reader's remarks"].status == ("pass" if version >= (1, 4, 1) else "remark")
+    assert lines["reader's remarks"].status == ("passed" if version >= (1, 4, 1) else "remark")
 
 
 @needs_peers
@@ -92,18 +92,18 @@ def test_what_is_wrong_with_files_of_others_is_found() -> None:
 
     The spacing breaks no limit of a scanner, and may be meant: it is told.
     """
-    lines = {line.check: line for line in check_sequence(PEERS / "write_tse.seq", scanner())}
+    lines = {line.name: line for line in check_sequence(PEERS / "write_tse.seq", scanner())}
     assert lines["TE on all lines"].status == "remark"
     assert "that may be meant" in lines["TE on all lines"].value
-    lines = {line.check: line for line in check_sequence(PEERS / "write_gre.seq", scanner("mri-ge-mr750"))}
-    assert lines["nerve stimulation (PNS)"].status == "fail"
-    assert lines["raster BlockDurationRaster"].status == "fail"
-    assert [lines[f"slew {axis}"].status for axis in "xyz"] == ["pass"] * 3
+    lines = {line.name: line for line in check_sequence(PEERS / "write_gre.seq", scanner("mri-ge-mr750"))}
+    assert lines["nerve stimulation (PNS)"].status == "failed"
+    assert lines["raster BlockDurationRaster"].status == "failed"
+    assert [lines[f"slew {axis}"].status for axis in "xyz"] == ["passed"] * 3
     assert lines["slew, any orientation"].status == "remark"
     lines = {
-        line.check: line for line in check_sequence(PEERS / "write_gre.seq", scanner("mri-ge-mr750"), orientation="any")
+        line.name: line for line in check_sequence(PEERS / "write_gre.seq", scanner("mri-ge-mr750"), orientation="any")
     }
-    assert lines["slew, any orientation"].status == "fail"
+    assert lines["slew, any orientation"].status == "failed"
 
 
 @needs_peers
@@ -146,9 +146,9 @@ def test_what_is_no_sequence_is_one_failed_check(tmp_path: Path, content: bytes,
     path = tmp_path / "some.seq"
     path.write_bytes(content)
     lines = check_sequence(path, scanner())
-    assert [line.check for line in lines if line.status == "fail"] == ["file"]
+    assert [line.name for line in lines if line.status == "failed"] == ["file"]
     assert expected in lines[0].value
-    assert {line.check for line in lines if line.status == "not evaluated"} == {"SAR", "B1 limit", "acoustics"}
+    assert {line.name for line in lines if line.status == "not checked"} == {"SAR", "B1 limit", "acoustics"}
 
 
 def test_no_file_is_an_error(tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ def exported(folder: Path, files: list[Path], device: str, **options: object) ->
     assert isinstance(design, PatternStack)
     plan = plan_sequence(profile, len(design.frames()), design.bit_depth)
     manifest = write_export(exporter_named(profile.controller.value), design, profile, plan, folder)
-    assert all(finding.status != "not evaluated" for finding in verify_export(folder))
+    assert all(finding.status != "not checked" for finding in verify_export(folder))
     return design, manifest
 
 

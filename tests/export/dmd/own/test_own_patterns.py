@@ -284,19 +284,19 @@ def test_bad_files_are_refused_in_one_line(tmp_path: Path) -> None:
 
 def test_what_a_file_holds_is_described(tmp_path: Path) -> None:
     Image.fromarray(colours(1)).save(tmp_path / "a.bmp")
-    found = {finding.check: finding for finding in describe_frames(tmp_path / "a.bmp", DLP4500)}
-    assert found["pictures"].result == "1 of 912 x 1140 pixels, 24 bit, values 0 to 255"
-    assert "of 24 planes 24" in found["planes"].result
-    assert "dlp4500" in found["size"].result
-    assert found["patterns"].status == "pass"
-    assert found["sequence"].result.startswith("24 entries, 1 images")
+    found = {finding.name: finding for finding in describe_frames(tmp_path / "a.bmp", DLP4500)}
+    assert found["pictures"].text == "1 of 912 x 1140 pixels, 24 bit, values 0 to 255"
+    assert "of 24 planes 24" in found["planes"].text
+    assert "dlp4500" in found["size"].text
+    assert found["patterns"].status == "passed"
+    assert found["sequence"].text.startswith("24 entries, 1 images")
     with pytest.raises(LimitError, match="dlp4500"):
         describe_frames(tmp_path / "a.bmp", load_dmd("dlp9000"))
     alone = describe_frames(tmp_path / "a.bmp", None)
-    assert alone[-1].status == "not evaluated"
+    assert alone[-1].status == "not checked"
     path = saved(tmp_path / "rows.npy", letters(10, 4, 4).reshape(10, 16))
     open_reading = describe_frames(path, DLP4500)
-    assert (open_reading[-1].check, open_reading[-1].status) == ("reading", "not evaluated")
+    assert (open_reading[-1].name, open_reading[-1].status) == ("reading", "not checked")
 
 
 @pytest.mark.skipif(not (SHARED / "cases" / "23_own_patterns").is_dir(), reason="the shared cases are not here")
