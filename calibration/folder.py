@@ -7,23 +7,30 @@ from typing import Annotated, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
+from cidesign import __version__
 from cidesign.calibration.circumstances import BenchState, Circumstances
 from cidesign.calibration.verify import Verification
 from cidesign.errors import FileError
-from cidesign.files import load_npz, read_json, replacing_folder, require_folder, sha256_file
-from cidesign.records import Digest, first_problem
+from cidesign.files import (
+    load_npz,
+    read_json,
+    replacing_folder,
+    require_folder,
+    save_npz,
+    sha256_file,
+    write_json,
+)
+from cidesign.records import Digest, Strict, first_problem, gathered
 
 SCHEMA_VERSION = 2
 RECORD_FILE = "calibration.json"
 ARRAYS_FILE = "arrays.npz"
 
 
-class CommonRecord(BaseModel):
+class CommonRecord(Strict):
     """The fields of every `calibration.json`; `capture_utc` is when the bench was recorded."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     cidesign_version: Annotated[str, Field(max_length=64)]
     created_utc: Annotated[str, Field(max_length=64)]
@@ -33,7 +40,7 @@ class CommonRecord(BaseModel):
     profile_digest: Digest
     exposure_us: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None
     bench: BenchState
-    notes: list[Annotated[str, Field(max_length=1000)]]
+    notes: tuple[Annotated[str, Field(max_length=1000)], ...]
     verification: Verification
     arrays_sha256: Digest
 
@@ -50,6 +57,24 @@ class CommonRecord(BaseModel):
 
 
 _R = TypeVar("_R", bound=CommonRecord)
+
+
+def write_record(
+    folder: Path, record_type: type[_R], arrays: dict[str, NDArray[np.generic]], /, *sources: object, **said: object
+) -> _R:
+    """Write the arrays of a calibration and its record, whose fields are `gathered`."""
+    save_npz(folder / ARRAYS_FILE, arrays)
+    record = gathered(
+        record_type,
+        *sources,
+        schema_version=SCHEMA_VERSION,
+        kind="calibration",
+        cidesign_version=__version__,
+        arrays_sha256=sha256_file(folder / ARRAYS_FILE),
+        **said,
+    )
+    write_json(folder / RECORD_FILE, record.model_dump(mode="json"))
+    return record
 
 
 def read_record(folder: Path, kind: type[_R], modality: str) -> tuple[_R, dict[str, NDArray[np.generic]]]:

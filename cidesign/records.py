@@ -1,9 +1,10 @@
 """Records that are read from files: the types of their fields, and what is wrong in them, said in one line."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import fields
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -18,6 +19,32 @@ class Strict(BaseModel):
     """A frozen record that refuses fields it does not know."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+_T = TypeVar("_T")
+
+
+def gathered(kind: type[_T], /, *sources: object, **said: object) -> _T:
+    """A record or dataclass whose fields are those of the same names in `said`, or else in the first source with one.
+
+    A source is a mapping or an object with attributes.  No default is ever taken: raises `TypeError` for a field that
+    nobody has, and for something said that is no field.
+    """
+    declared: Any = kind
+    names = declared.model_fields if issubclass(kind, BaseModel) else [one.name for one in fields(declared)]
+    if not_fields := set(said).difference(names):
+        raise TypeError(f"{kind.__name__} has no fields {', '.join(sorted(not_fields))}")
+    return kind(**{name: said[name] if name in said else _in_first(sources, name, kind) for name in names})
+
+
+def _in_first(sources: Iterable[object], name: str, kind: type) -> object:
+    for source in sources:
+        if isinstance(source, Mapping):
+            if name in source:
+                return source[name]
+        elif hasattr(source, name):
+            return getattr(source, name)
+    raise TypeError(f"{kind.__name__}: no source has a {name}")
 
 
 def shown(names: Iterable[object]) -> str:

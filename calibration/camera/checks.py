@@ -3,13 +3,14 @@
 from typing import Annotated, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from cidesign.calibration.camera.checkerboard import MAX_RMS_PX, Lens
 from cidesign.calibration.camera.fit import MirrorLattice
 from cidesign.calibration.camera.map import CameraMap
 from cidesign.calibration.camera.registration import LatticeFound, LensSource, Registration
 from cidesign.checks import Check
+from cidesign.records import Finite, NotNegative, Strict, gathered
 
 # Median distance of edges that were held out of the fit, in column pitches or, where those are wider, camera pixels.
 MAX_RESIDUAL = 0.15
@@ -18,32 +19,28 @@ WARN_BEND_COLUMNS = 0.15
 WARN_SATURATED_FRACTION = 0.001
 WARN_ROTATION_DEGREES = 5.0
 
-_Finite = Annotated[float, Field(allow_inf_nan=False)]
 
-
-class RegistrationRecord(BaseModel):
+class RegistrationRecord(Strict):
     """A registration as a calibration keeps it; `homography` and `lens_matrix_px` row by row."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     camera_shape_px: tuple[Annotated[int, Field(ge=1, le=100_000)], Annotated[int, Field(ge=1, le=100_000)]]
     columns: Annotated[int, Field(ge=1, le=20_000)]
     rows: Annotated[int, Field(ge=1, le=20_000)]
     lattice: Literal["square", "diamond_odd_right"]
-    homography: Annotated[list[_Finite], Field(min_length=9, max_length=9)]
-    lens_matrix_px: Annotated[list[_Finite], Field(min_length=9, max_length=9)] | None
-    lens_distortion: Annotated[list[_Finite], Field(min_length=5, max_length=5)] | None
+    homography: Annotated[list[Finite], Field(min_length=9, max_length=9)]
+    lens_matrix_px: Annotated[list[Finite], Field(min_length=9, max_length=9)] | None
+    lens_distortion: Annotated[list[Finite], Field(min_length=5, max_length=5)] | None
     lens_source: LensSource
-    lens_rms_px: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None
+    lens_rms_px: NotNegative | None
     orientation: Annotated[str, Field(max_length=100)]
     mirrored: bool
     quarter_turns: Annotated[int, Field(ge=0, le=3)]
-    rotation_degrees: _Finite
+    rotation_degrees: Finite
     lattice_found: LatticeFound
     agreeing_fraction: Annotated[float, Field(ge=0, le=1)]
-    held_out_columns: Annotated[float, Field(ge=0, allow_inf_nan=False)]
-    largest_columns: Annotated[float, Field(ge=0, allow_inf_nan=False)]
-    bend_columns: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    held_out_columns: NotNegative
+    largest_columns: NotNegative
+    bend_columns: NotNegative
 
     @property
     def camera_map(self) -> CameraMap:
@@ -61,27 +58,19 @@ def registration_record(registration: Registration) -> RegistrationRecord:
     camera, lens = registration.camera, registration.camera.lens
     lattice, view = camera.lattice, camera.view
     calibration = registration.lens_calibration
-    return RegistrationRecord.model_validate(
-        {
-            "camera_shape_px": camera.shape,
-            "columns": lattice.columns,
-            "rows": lattice.rows,
-            "lattice": "square" if lattice.shift == 0 else "diamond_odd_right",
-            "homography": camera.homography.ravel().tolist(),
-            "lens_matrix_px": None if lens is None else lens.matrix_px.ravel().tolist(),
-            "lens_distortion": None if lens is None else lens.distortion.tolist(),
-            "lens_source": registration.lens_source,
-            "lens_rms_px": None if calibration is None else calibration.rms_px,
-            "orientation": view.orientation.text,
-            "mirrored": view.orientation.mirrored,
-            "quarter_turns": view.orientation.quarter_turns,
-            "rotation_degrees": view.rotation_degrees,
-            "lattice_found": registration.lattice_found,
-            "agreeing_fraction": registration.agreeing_fraction,
-            "held_out_columns": registration.held_out_columns,
-            "largest_columns": registration.largest_columns,
-            "bend_columns": registration.bend_columns,
-        }
+    return gathered(
+        RegistrationRecord,
+        registration,
+        lattice,
+        view,
+        view.orientation,
+        camera_shape_px=camera.shape,
+        lattice="square" if lattice.shift == 0 else "diamond_odd_right",
+        homography=camera.homography.ravel().tolist(),
+        lens_matrix_px=None if lens is None else lens.matrix_px.ravel().tolist(),
+        lens_distortion=None if lens is None else lens.distortion.tolist(),
+        lens_rms_px=None if calibration is None else calibration.rms_px,
+        orientation=view.orientation.text,
     )
 
 

@@ -6,9 +6,8 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AliasChoices, Field, model_validator
 
-from cidesign import __version__
 from cidesign.calibration.base import Calibration, Examined
 from cidesign.calibration.cassi.calibrate import CassiOutcome
 from cidesign.calibration.cassi.calibration import CassiCalibration
@@ -24,14 +23,15 @@ from cidesign.calibration.folder import (
     CommonRecord,
     read_record,
     replacing_calibration,
+    write_record,
 )
 from cidesign.calibration.verify import Verification
 from cidesign.checks import Check
 from cidesign.errors import FileError
-from cidesign.files import save_npz, sha256_file, write_bytes, write_json
+from cidesign.files import write_bytes
 from cidesign.orientation import StoredOrientation, in_one_field
 from cidesign.pattern import ApertureMask
-from cidesign.records import Finite, NotNegative, Positive, shown
+from cidesign.records import Finite, NotNegative, Positive, Strict, gathered, shown
 
 MASK_PREVIEW, DISPERSION_PREVIEW, WHITE_PREVIEW = "mask.png", "dispersion.png", "white_target.png"
 ARRAYS = {
@@ -43,10 +43,8 @@ MAX_SIDE = 100_000
 Side = Annotated[int, Field(ge=1, le=MAX_SIDE)]
 
 
-class PlacementRecord(BaseModel):
+class PlacementRecord(Strict):
     """How the mask stands in the bench; see `Placement`."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     orientation: StoredOrientation
     inverted: bool
@@ -136,15 +134,34 @@ def write_cassi_calibration(
     One that failed its verification never takes the place of an earlier one.  Raises `FileError` when `folder` exists
     and `force` is not set; what was there stays when writing fails.
     """
-    calibration = outcome.calibration
+    calibration, placement = outcome.calibration, outcome.placement
     with replacing_calibration(folder, outcome.verification, force) as (temporary, place):
-        save_npz(temporary / ARRAYS_FILE, _arrays(calibration))
         write_bytes(temporary / MASK_PREVIEW, draw_mask(outcome))
         write_bytes(temporary / DISPERSION_PREVIEW, draw_dispersion(outcome))
         if outcome.white is not None:
             write_bytes(temporary / WHITE_PREVIEW, draw_white(outcome.white))
-        record = _record(capture, outcome, created_utc, sha256_file(temporary / ARRAYS_FILE))
-        write_json(temporary / RECORD_FILE, record.model_dump(mode="json"))
+        blur_px = float(np.mean([fit.blur_px for fit in outcome.lines.fits]))
+        record = write_record(
+            temporary,
+            CassiCalibrationRecord,
+            _arrays(calibration),
+            calibration,
+            capture.record,
+            modality="cassi",
+            created_utc=created_utc,
+            capture=str(capture.path),
+            capture_utc=capture.record.created_utc,
+            bench=capture.record.bench_state,
+            verification=outcome.verification,
+            detector_px_per_code_px=calibration.binning,
+            detector_size=calibration.operator.size,
+            code_size=outcome.layout.code,
+            wavelengths_nm=outcome.layout.wavelengths_nm.tolist(),
+            lines_nm=outcome.lines.lines_nm.tolist(),
+            gain_error_counts_per_photoelectron=outcome.detector.gain_error,
+            placement=gathered(PlacementRecord, placement, placement.mounting, blur_px=blur_px),
+            simulated_bench=capture.bench,
+        )
         read_cassi_calibration(temporary)
     return StoredCassiCalibration(place, record, calibration)
 
@@ -161,49 +178,6 @@ def _arrays(calibration: CassiCalibration) -> dict[str, NDArray[np.generic]]:
         "flat": calibration.flat,
         "usable": np.ones(calibration.dark_counts.shape, dtype=bool) if usable is None else usable,
     }
-
-
-def _record(
-    capture: CassiCapture, outcome: CassiOutcome, created_utc: str, arrays_sha256: str
-) -> CassiCalibrationRecord:
-    calibration, placement, detector = outcome.calibration, outcome.placement, outcome.detector
-    return CassiCalibrationRecord(
-        schema_version=2,
-        kind="calibration",
-        modality="cassi",
-        cidesign_version=__version__,
-        created_utc=created_utc,
-        capture=str(capture.path),
-        capture_utc=capture.record.created_utc,
-        design_digest=capture.record.design_digest,
-        profile_digest=capture.record.profile_digest,
-        exposure_us=capture.record.exposure_us,
-        bench=capture.record.bench_state,
-        notes=list(calibration.notes),
-        verification=outcome.verification,
-        arrays_sha256=arrays_sha256,
-        detector_px_per_code_px=calibration.binning,
-        detector_size=calibration.operator.size,
-        code_size=outcome.layout.code,
-        wavelengths_nm=outcome.layout.wavelengths_nm.tolist(),
-        lines_nm=outcome.lines.lines_nm.tolist(),
-        scale_counts=calibration.scale_counts,
-        read_noise_counts=calibration.read_noise_counts,
-        gain_counts_per_photoelectron=calibration.gain_counts_per_photoelectron,
-        gain_error_counts_per_photoelectron=detector.gain_error,
-        saturation_counts=calibration.saturation_counts,
-        pixel_uncertainty_px=calibration.pixel_uncertainty_px,
-        placement=PlacementRecord(
-            orientation=placement.mounting.orientation,
-            inverted=placement.mounting.inverted,
-            rotation_deg=placement.rotation_deg,
-            scale=placement.scale,
-            offset_px=placement.offset_px,
-            edge_um=placement.edge_um,
-            blur_px=float(np.mean([fit.blur_px for fit in outcome.lines.fits])),
-        ),
-        simulated_bench=capture.bench,
-    )
 
 
 def read_cassi_calibration(folder: Path) -> StoredCassiCalibration:
@@ -227,22 +201,7 @@ def read_cassi_calibration(folder: Path) -> StoredCassiCalibration:
     numbers = {name: array.astype(np.float64) for name, array in arrays.items() if name not in ("masks", "usable")}
     if not (numbers["response"] > 0).all() or not (numbers["flat"] >= 0).all():
         raise FileError(f"{folder}: {ARRAYS_FILE} holds bands or pixels with less than no light; calibrate again")
-    calibration = CassiCalibration(
-        operator=CassiOperator(
-            masks=arrays["masks"].astype(np.float32),
-            to_code=numbers["to_code"],
-            response=numbers["response"],
-            size=record.detector_size,
-        ),
-        dark_counts=numbers["dark_counts"],
-        scale_counts=record.scale_counts,
-        read_noise_counts=record.read_noise_counts,
-        gain_counts_per_photoelectron=record.gain_counts_per_photoelectron,
-        flat=numbers["flat"],
-        pixel_uncertainty_px=record.pixel_uncertainty_px,
-        shift_px=numbers["shift_px"],
-        notes=tuple(record.notes),
-        saturation_counts=record.saturation_counts,
-        usable=arrays["usable"].astype(np.bool_),
-    )
+    operator = gathered(CassiOperator, numbers, masks=arrays["masks"].astype(np.float32), size=record.detector_size)
+    usable = arrays["usable"].astype(np.bool_)
+    calibration = gathered(CassiCalibration, record, numbers, operator=operator, usable=usable)
     return StoredCassiCalibration(folder, record, calibration)

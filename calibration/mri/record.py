@@ -10,15 +10,14 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from pydantic import AliasChoices, Field
 
-from cidesign import __version__
 from cidesign.calibration.base import Calibration, Examined, LinearOperator
 from cidesign.calibration.circumstances import Circumstances, circumstances_checks
 from cidesign.calibration.folder import (
     ARRAYS_FILE,
-    RECORD_FILE,
     CommonRecord,
     read_record,
     replacing_calibration,
+    write_record,
 )
 from cidesign.calibration.mri.capture import SimulatedScanner
 from cidesign.calibration.mri.kspace import (
@@ -35,10 +34,10 @@ from cidesign.calibration.mri.verify import verify_stored
 from cidesign.calibration.verify import Verification
 from cidesign.checks import Check
 from cidesign.errors import FileError
-from cidesign.files import save_npz, sha256_file, write_bytes, write_json
+from cidesign.files import write_bytes
 from cidesign.orientation import StoredOrientation
 from cidesign.pattern import Trajectory
-from cidesign.records import Digest, Finite, Positive
+from cidesign.records import Digest, Finite, Positive, gathered
 
 PREVIEW_FILE = "coil_maps.png"
 # Maps of unit norm, 0 where there is no object.
@@ -147,47 +146,35 @@ def write_kspace_calibration(
     """
     noise, wrong = calibration.noise, calibration.corrections
     with replacing_calibration(folder, verification, force) as (temporary, place):
-        save_npz(temporary / ARRAYS_FILE, _arrays(calibration))
         write_bytes(temporary / PREVIEW_FILE, draw_coil_maps(calibration))
-        record = KspaceCalibrationRecord(
-            schema_version=2,
-            kind="calibration",
+        record = write_record(
+            temporary,
+            KspaceCalibrationRecord,
+            _arrays(calibration),
+            calibration,
+            wrong,
+            design,
             modality="mri",
-            cidesign_version=__version__,
             created_utc=created_utc,
             capture=str(raw.path),
             capture_utc=raw.created_utc,
             capture_sha256=raw.digest,
             capture_source=raw.source,
-            design_digest=design.design_digest,
-            profile_digest=design.profile_digest,
             exposure_us=None,
             bench=raw.bench,
+            verification=verification,
             coils=raw.coils,
             excluded_coils=wrong.excluded_coils(raw.coils),
             matrix_lines=design.lines,
             readout_samples=design.readout,
-            scale=calibration.scale,
             noise_variance=noise.variance,
             noise_source=noise.source,
             noise_from_scan=noise.from_scan,
             largest_noise_correlation=noise.largest_correlation,
-            echo_shift_samples=calibration.echo_shift_samples,
             phantom_echo_samples=phantom_echo_samples,
-            shift_px=wrong.shift_px,
-            drift_rad_per_readout=wrong.drift_rad_per_readout,
-            offset_lines=wrong.offset_lines,
-            acs_lines=calibration.acs_lines,
-            kernel=calibration.kernel,
-            support=calibration.support,
-            orientation=calibration.orientation,
             orientation_shown=phantom_echo_samples is not None,
-            notes=list(calibration.notes),
-            verification=verification,
             simulated_scanner=scanner,
-            arrays_sha256=sha256_file(temporary / ARRAYS_FILE),
         )
-        write_json(temporary / RECORD_FILE, record.model_dump(mode="json"))
         read_kspace_calibration(temporary)
     return StoredKspaceCalibration(place, record, calibration)
 
@@ -215,22 +202,18 @@ def read_kspace_calibration(folder: Path) -> StoredKspaceCalibration:
         raise FileError(
             f"{folder}: {ARRAYS_FILE} holds an offset that is none of {record.coils} coils; calibrate again"
         )
-    calibration = KspaceCalibration(
+    corrections = gathered(
+        Corrections,
+        record,
+        coils=active if left_out else None,
+        offset=None if offset is None else offset.astype(np.complex128),
+    )
+    calibration = gathered(
+        KspaceCalibration,
+        record,
         noise=CoilNoise(covariance.astype(np.complex128), record.noise_source, record.noise_from_scan),
         maps=maps.astype(np.complex64),
-        scale=record.scale,
-        echo_shift_samples=record.echo_shift_samples,
-        acs_lines=record.acs_lines,
-        kernel=record.kernel,
-        orientation=record.orientation,
-        notes=tuple(record.notes),
-        corrections=Corrections(
-            coils=active if left_out else None,
-            offset=None if offset is None else offset.astype(np.complex128),
-            shift_px=record.shift_px,
-            drift_rad_per_readout=record.drift_rad_per_readout,
-            offset_lines=record.offset_lines,
-        ),
+        corrections=corrections,
     )
     return StoredKspaceCalibration(folder, record, calibration)
 

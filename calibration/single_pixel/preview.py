@@ -20,7 +20,7 @@ def draw_photon_transfer(levels: WhiteLevels, response: Response) -> bytes:
     figure = Figure(figsize=(9.0, 3.6), layout="constrained")
     transfer, linearity = figure.subplots(1, 2)
     signal = levels.mean_counts - response.dark_counts.value
-    gain, intercept = response.gain_counts_per_photoelectron, response.intercept_counts2
+    gain, intercept = response.gain_counts_per_photoelectron, response.photon_transfer_intercept_counts2
 
     # A variance from M successive differences scatters by sqrt(3 / M) of itself.
     scatter = levels.variance_counts2 * (3.0 / levels.repeats) ** 0.5

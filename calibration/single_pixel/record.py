@@ -8,19 +8,18 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from cidesign import __version__
 from cidesign.calibration.base import Calibration, Examined, LinearOperator
 from cidesign.calibration.camera.checks import RegistrationRecord, registration_record
 from cidesign.calibration.camera.preview import draw_registration
 from cidesign.calibration.camera.registration import Registration
 from cidesign.calibration.circumstances import circumstances_checks
-from cidesign.calibration.estimate import Estimate
+from cidesign.calibration.estimate import Estimate, NotNegativeEstimate, PositiveEstimate
 from cidesign.calibration.folder import (
     ARRAYS_FILE,
-    RECORD_FILE,
     CommonRecord,
     read_record,
     replacing_calibration,
+    write_record,
 )
 from cidesign.calibration.single_pixel.calibrate import SpcCalibration, place_unseen, verify_on
 from cidesign.calibration.single_pixel.capture import Capture, SimulatedBench
@@ -34,28 +33,15 @@ from cidesign.calibration.single_pixel.scene_order import scene_in_order
 from cidesign.calibration.verify import Verification
 from cidesign.checks import Check
 from cidesign.errors import FileError
-from cidesign.files import save_npz, sha256_file, write_bytes, write_json
+from cidesign.files import write_bytes
 from cidesign.orientation import NAMES, StoredOrientation, in_one_field
 from cidesign.pattern import PatternStack
-from cidesign.records import Finite, NotNegative, Positive, Strict
+from cidesign.records import Finite, NotNegative, Positive, Strict, gathered
 
 TRANSFER_FILE = "photon_transfer.png"
 OPERATOR_FILE = "operator.png"
 REGISTRATION_FILE = "registration.png"
 MODALITY = "single-pixel"
-
-
-class _StoredEstimate(Strict):
-    value: Finite
-    standard_error: NotNegative
-
-
-class _PositiveEstimate(_StoredEstimate):
-    value: Positive
-
-
-class _NotNegativeEstimate(_StoredEstimate):
-    value: NotNegative
 
 
 class StoredOperator(Strict):
@@ -84,11 +70,11 @@ class CalibrationRecord(CommonRecord):
     kind: Literal["calibration"]
     modality: Literal["single-pixel"]
     exposure_us: Positive
-    dark_counts: _StoredEstimate
-    read_noise_counts: _NotNegativeEstimate
-    gain_counts_per_photoelectron: _StoredEstimate
-    scale_counts: _PositiveEstimate
-    photon_transfer_intercept_counts2: _StoredEstimate
+    dark_counts: Estimate
+    read_noise_counts: NotNegativeEstimate
+    gain_counts_per_photoelectron: Estimate
+    scale_counts: PositiveEstimate
+    photon_transfer_intercept_counts2: Estimate
     stray_counts: Finite
     linearity_percent: NotNegative
     step_counts: Annotated[float, Field(ge=0, le=2**52)]
@@ -182,69 +168,32 @@ def write_calibration(
     """
     if capture.record is None:
         raise FileError(f"{capture.path}: a bare array says nothing of the bench; calibrate from a capture folder")
+    response, operator = found.response, found.operator
     with replacing_calibration(folder, found.verification, force) as (temporary, place):
-        save_npz(temporary / ARRAYS_FILE, _arrays(found.levels, found.response, found.operator))
-        write_bytes(temporary / TRANSFER_FILE, draw_photon_transfer(found.levels, found.response))
+        write_bytes(temporary / TRANSFER_FILE, draw_photon_transfer(found.levels, response))
         card = capture.arrays.get("card_picture")
-        write_bytes(temporary / OPERATOR_FILE, draw_operator(found.operator, found.fit, card))
-        seen = None
+        write_bytes(temporary / OPERATOR_FILE, draw_operator(operator, found.fit, card))
         if registration is not None:
             write_bytes(temporary / REGISTRATION_FILE, draw_registration(registration))
-            seen = registration_record(registration)
-        record = _record(capture, found, created_utc, sha256_file(temporary / ARRAYS_FILE), seen)
-        write_json(temporary / RECORD_FILE, record.model_dump(mode="json"))
+        lie = operator.placement
+        write_record(
+            temporary,
+            CalibrationRecord,
+            _arrays(found.levels, response, operator),
+            response,
+            capture.record,
+            modality=MODALITY,
+            created_utc=created_utc,
+            capture=str(capture.path),
+            capture_utc=capture.record.created_utc,
+            bench=capture.record.bench_state,
+            operator=gathered(StoredOperator, operator, lie),
+            registration=None if registration is None else registration_record(registration),
+            verification=found.verification,
+            simulated_bench=capture.bench,
+        )
         again = read_calibration(temporary)
     return replace(again, path=place)
-
-
-def _record(
-    capture: Capture,
-    found: SpcCalibration,
-    created_utc: str,
-    arrays_sha256: str,
-    registration: RegistrationRecord | None,
-) -> CalibrationRecord:
-    if capture.record is None:
-        raise FileError(f"{capture.path}: a bare array says nothing of the bench; calibrate from a capture folder")
-    response, operator = found.response, found.operator
-    place = operator.placement
-    return CalibrationRecord(
-        schema_version=2,
-        kind="calibration",
-        modality="single-pixel",
-        cidesign_version=__version__,
-        created_utc=created_utc,
-        capture=str(capture.path),
-        capture_utc=capture.record.created_utc,
-        design_digest=capture.record.design_digest,
-        profile_digest=capture.record.profile_digest,
-        exposure_us=capture.record.exposure_us,
-        bench=capture.record.bench_state,
-        dark_counts=_StoredEstimate(**response.dark_counts._asdict()),
-        read_noise_counts=_NotNegativeEstimate(**response.read_noise_counts._asdict()),
-        gain_counts_per_photoelectron=_StoredEstimate(**response.gain_counts_per_photoelectron._asdict()),
-        scale_counts=_PositiveEstimate(**response.scale_counts._asdict()),
-        photon_transfer_intercept_counts2=_StoredEstimate(**response.intercept_counts2._asdict()),
-        stray_counts=response.stray_counts,
-        linearity_percent=response.linearity_percent,
-        step_counts=response.step_counts,
-        operator=StoredOperator(
-            rotation_deg=place.rotation_deg,
-            down_px=place.down_px,
-            right_px=place.right_px,
-            orientation=place.orientation,
-            polarity=1 if operator.polarity > 0 else -1,
-            rotation_error_deg=operator.rotation_error_deg,
-            shift_error_px=operator.shift_error_px,
-            light_error=operator.light_error,
-            fitted=operator.fitted,
-        ),
-        registration=registration,
-        notes=list(response.notes),
-        verification=found.verification,
-        simulated_bench=capture.bench,
-        arrays_sha256=arrays_sha256,
-    )
 
 
 def read_calibration(folder: Path) -> SinglePixelCalibration:
@@ -255,11 +204,12 @@ def read_calibration(folder: Path) -> SinglePixelCalibration:
         raise FileError(f"{folder}: {ARRAYS_FILE} holds no square illumination; calibrate again")
     if not np.isfinite(light).all() or light.min() <= 0:
         raise FileError(f"{folder}: {ARRAYS_FILE} holds an illumination with values that are no light; calibrate again")
-    optics = _operator(record.operator, light.astype(np.float64))
-    return SinglePixelCalibration(folder, record, _response(record), optics)
+    lie = gathered(Placement, record.operator)
+    optics = gathered(SpcOperator, record.operator, placement=lie, illumination=light.astype(np.float64))
+    return SinglePixelCalibration(folder, record, gathered(Response, record), optics)
 
 
-def _arrays(levels: WhiteLevels, response: Response, operator: SpcOperator) -> dict[str, NDArray[np.float64]]:
+def _arrays(levels: WhiteLevels, response: Response, operator: SpcOperator) -> dict[str, NDArray[np.generic]]:
     signal = levels.mean_counts - response.dark_counts.value
     return {
         "light_fraction": levels.light_fraction,
@@ -267,36 +217,7 @@ def _arrays(levels: WhiteLevels, response: Response, operator: SpcOperator) -> d
         "variance_counts2": levels.variance_counts2,
         "linearity_residual_counts": signal - response.scale_counts.value * levels.light_fraction,
         "transfer_residual_counts2": levels.variance_counts2
-        - (response.gain_counts_per_photoelectron.value * signal + response.intercept_counts2.value),
+        - (response.gain_counts_per_photoelectron.value * signal + response.photon_transfer_intercept_counts2.value),
         "repeats": np.array(levels.repeats),
         "illumination": operator.illumination,
     }
-
-
-def _operator(stored: StoredOperator, light: NDArray[np.float64]) -> SpcOperator:
-    return SpcOperator(
-        placement=Placement(stored.rotation_deg, stored.down_px, stored.right_px, stored.orientation),
-        polarity=stored.polarity,
-        illumination=light,
-        rotation_error_deg=stored.rotation_error_deg,
-        shift_error_px=stored.shift_error_px,
-        light_error=stored.light_error,
-        fitted=stored.fitted,
-    )
-
-
-def _response(record: CalibrationRecord) -> Response:
-    def estimate(stored: _StoredEstimate) -> Estimate:
-        return Estimate(stored.value, stored.standard_error)
-
-    return Response(
-        dark_counts=estimate(record.dark_counts),
-        read_noise_counts=estimate(record.read_noise_counts),
-        gain_counts_per_photoelectron=estimate(record.gain_counts_per_photoelectron),
-        scale_counts=estimate(record.scale_counts),
-        intercept_counts2=estimate(record.photon_transfer_intercept_counts2),
-        linearity_percent=record.linearity_percent,
-        step_counts=record.step_counts,
-        notes=tuple(record.notes),
-        stray_counts=record.stray_counts,
-    )

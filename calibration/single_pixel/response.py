@@ -29,16 +29,16 @@ class Response:
 
     `scale_counts`: an all-on frame of the white reference, less dark.  `step_counts`: the converter's step, a power of
     two for whole-number readings, 0 for others.  `linearity_percent`: largest departure of a white level from the
-    straight line, of full white.  `intercept_counts2`: the photon-transfer line at no light, to compare with the
-    squared read noise.  `stray_counts`: light that reached the detector in all captures but the dark frames, 0 when
-    none stands out; it is part of `dark_counts`.
+    straight line, of full white.  `photon_transfer_intercept_counts2`: the photon-transfer line at no light, to compare
+    with the squared read noise.  `stray_counts`: light that reached the detector in all captures but the dark frames, 0
+    when none stands out; it is part of `dark_counts`.
     """
 
     dark_counts: Estimate
     read_noise_counts: Estimate
     gain_counts_per_photoelectron: Estimate
     scale_counts: Estimate
-    intercept_counts2: Estimate
+    photon_transfer_intercept_counts2: Estimate
     linearity_percent: float
     step_counts: float
     notes: tuple[str, ...]
@@ -122,7 +122,9 @@ def estimate_response(capture: Capture) -> tuple[Response, WhiteLevels]:
             f"the white levels extrapolate to {dark_value + stray.value:.6g} counts at no light, the dark frames read "
             f"{dark_value:.6g}: stray light, or dark frames taken otherwise; the extrapolated level is used"
         )
-        dark_estimate = Estimate(dark_value + stray.value, float(np.hypot(stray.standard_error, dark_estimate[1])))
+        dark_estimate = Estimate(
+            dark_value + stray.value, float(np.hypot(stray.standard_error, dark_estimate.standard_error))
+        )
     scale, linearity = _scale(levels, dark_estimate, capture)
     gain, intercept = _photon_transfer(levels, dark_estimate, max(noise**2, step**2 / 12), count)
     if gain.value < RESOLVED_SIGMA * gain.standard_error:

@@ -70,7 +70,7 @@ def ideal_response() -> Callable[..., Response]:
             read_noise_counts=Estimate(read_noise, 0.0),
             gain_counts_per_photoelectron=Estimate(gain, 0.0),
             scale_counts=Estimate(scale, 0.0),
-            intercept_counts2=Estimate(read_noise**2, 0.0),
+            photon_transfer_intercept_counts2=Estimate(read_noise**2, 0.0),
             linearity_percent=0.0,
             step_counts=0.0,
             notes=(),

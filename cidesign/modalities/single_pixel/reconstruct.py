@@ -116,7 +116,7 @@ def _record(scene: SpcScene) -> dict[str, Any]:
         "patterns": len(measured.kept),
         "patterns_left_out": sorted(set(range(scene.run.design.count)) - set(measured.kept.tolist())),
         "repeats": measured.repeats,
-        "light_level": measured.light_level._asdict(),
+        "light_level": measured.light_level,
         "lamp": _lamp_entry(measured),
         "pictures": {"residuals": spc_diagnostics.RESIDUALS_TEXT},
     }

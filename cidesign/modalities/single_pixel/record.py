@@ -4,6 +4,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
+from cidesign.calibration.estimate import Estimate
 from cidesign.reconstruct.record import Count, CutOff, Entry, Line, ReconstructionRecord, VerifiedRecord
 from cidesign.records import Finite, NotNegative, Positive, Strict
 
@@ -48,13 +49,6 @@ class HeldOutRecord(Strict):
     error_over_wrong_order: NotNegative
 
 
-class LightLevel(Strict):
-    """Mean light of the scene, and its standard error."""
-
-    value: Finite
-    standard_error: NotNegative
-
-
 class LampEntry(Strict):
     """What the lamp did while the sequence ran."""
 
@@ -73,7 +67,7 @@ class SinglePixelRecord(VerifiedRecord):
     patterns: Count
     patterns_left_out: list[Count]
     repeats: Count
-    light_level: LightLevel
+    light_level: Estimate
     lamp: LampEntry | None
     images: dict[str, ImageEntry]
     held_out: HeldOutRecord | None = None

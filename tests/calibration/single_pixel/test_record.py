@@ -88,7 +88,16 @@ def test_changed_and_missing_files(written: SinglePixelCalibration, tmp_path: Pa
         ({"schema_version": 1}, "was written before calibrations were verified; calibrate again"),
         ({"modality": "mri"}, "a calibration of the modality 'mri'; this run takes one of single-pixel"),
         ({"operator": {**content["operator"], "polarity": 0}}, "operator.polarity"),
-        ({"scale_counts": {"value": 0.0, "standard_error": 1.0}}, "scale_counts.value: Input should be greater than 0"),
+        (
+            {"scale_counts": {"value": 0.0, "standard_error": 1.0}},
+            "scale_counts: Value error, the value 0 is not above 0",
+        ),
+        ({"dark_counts": {"value": 10.0}}, "dark_counts.standard_error: Field required"),
+        (
+            {"dark_counts": {"value": 10.0, "standard_error": -1.0}},
+            "dark_counts.standard_error: .* greater than or equal",
+        ),
+        ({"dark_counts": {"value": 1.0, "standard_error": 1.0, "unit": "counts"}}, "dark_counts.unit: Unexpected"),
         ({"arrays_sha256": "0" * 64}, "calibrate again"),
     ):
         (written.path / "calibration.json").write_text(json.dumps(content | change))

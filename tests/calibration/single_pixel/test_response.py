@@ -40,7 +40,7 @@ def test_the_truth_is_found_within_its_error(simulate: Simulate) -> None:
         "read_noise_counts": (144 + 1 / 12) ** 0.5,
         "gain_counts_per_photoelectron": 0.35,
         "scale_counts": 35_000.0,
-        "intercept_counts2": 144 + 1 / 12,
+        "photon_transfer_intercept_counts2": 144 + 1 / 12,
         "photoelectrons_per_frame": 1e5,
     }
     for name, truth in truths.items():
