@@ -1,10 +1,10 @@
 """What other installed packages add, by the entry points in their metadata.
 
-A file names an addition by a word alone; which code that word stands for, the installed packages say, and it is
-imported only when somebody asks for it by name.  So no profile, manifest or run can bring code along.
+A file names an addition by a word alone; which code that word stands for, a table of cidesign or the installed packages
+say, and it is imported only when somebody asks for it by name.  So no profile, manifest or run can bring code along.
+Both say it in the same words: `module:object`.
 """
 
-import importlib
 from collections.abc import Mapping
 from importlib.metadata import EntryPoint, entry_points
 from typing import TypeVar
@@ -19,37 +19,47 @@ def known_names(own: Mapping[str, str], group: str) -> list[str]:
     return [*own, *sorted({point.name for point in entry_points(group=group)} - set(own))]
 
 
-def load(name: str, own: Mapping[str, str], attribute: str, group: str, kind: type[T]) -> T:
-    """What a name stands for: `attribute` of its module in the table `own`, else the object of an entry point.
+def load(name: str, own: Mapping[str, str], group: str, kind: type[T]) -> T:
+    """The object that a name stands for, in the table `own` or in the entry points of a group.
 
-    A name of the table cannot be taken by another package.  Raises `InputError` for a name that is not known, that two
-    packages claim, or whose package cannot be imported or gives something else than `kind`.
+    Raises `InputError` for a name that is not known, that two packages claim (a name of the table is claimed by
+    cidesign), or whose package cannot be imported or gives something else than a `kind`.
     """
-    if name in own:
-        found: object = getattr(importlib.import_module(own[name]), attribute)
-    else:
-        found = _imported(_entry_point(name, own, group, kind), group)
+    point = _entry_point(name, own, group, kind)
+    found = _imported(point, group)
     if not isinstance(found, kind):
-        raise InputError(
-            f"{name}: what its package names in the entry points {group} is no {kind.__name__}; ask its authors"
-        )
+        raise _no_such(point, group, kind)
+    return found
+
+
+def load_class(name: str, own: Mapping[str, str], group: str, kind: type[T]) -> type[T]:
+    """The class that a name stands for, a subclass of `kind`; raises `InputError` as `load` does."""
+    point = _entry_point(name, own, group, kind)
+    found = _imported(point, group)
+    if not (isinstance(found, type) and issubclass(found, kind)):
+        raise _no_such(point, group, kind)
     return found
 
 
 def _entry_point(name: str, own: Mapping[str, str], group: str, kind: type[object]) -> EntryPoint:
-    points = list(entry_points(group=group, name=name))
+    # A package that is on the path twice claims a name once.
+    points = {point.value: point for point in entry_points(group=group, name=name)}
+    if name in own:
+        points.setdefault(own[name], EntryPoint(name, own[name], group))
     if not points:
         raise InputError(
             f"{name[:60]!r} is no {kind.__name__.lower()} known here; known are {', '.join(known_names(own, group))}, "
             f"and what an installed package adds as an entry point of {group}"
         )
     if len(points) > 1:
-        packages = ", ".join(sorted(_package(point) for point in points))
+        packages = ", ".join(sorted(_package(point) for point in points.values()))
         raise InputError(f"{name}: the packages {packages} all claim this name in {group}; uninstall all but one")
-    return points[0]
+    return next(iter(points.values()))
 
 
 def _imported(point: EntryPoint, group: str) -> object:
+    if point.dist is None:  # of a table, whose modules are sound
+        return point.load()
     try:
         return point.load()
     except Exception as error:  # another package's code may fail in any way
@@ -59,5 +69,12 @@ def _imported(point: EntryPoint, group: str) -> object:
         ) from error
 
 
+def _no_such(point: EntryPoint, group: str, kind: type[object]) -> InputError:
+    return InputError(
+        f"{point.name}: {point.value}, which the package {_package(point)} adds to {group}, is no {kind.__name__}; ask "
+        "its authors"
+    )
+
+
 def _package(point: EntryPoint) -> str:
-    return "without a name" if point.dist is None else f"{point.dist.name} {point.dist.version}"
+    return "cidesign" if point.dist is None else f"{point.dist.name} {point.dist.version}"

@@ -4,7 +4,6 @@ A family is what is built, a modality what is measured: files belong to the fami
 folder below `export/` and one line in `FAMILIES`.
 """
 
-import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,27 +13,32 @@ from typing import Any, ClassVar, Generic, TypeVar, get_args
 
 from cidesign.checks import Check, Report
 from cidesign.errors import CidesignError, FileError, InputError
-from cidesign.export.folder import MANIFEST_NAME, DesignOnDisk, Device
+from cidesign.export.folder import MANIFEST_NAME
 from cidesign.export.manifest import ExportManifest, design_in, kind_in, profile_in, read_as
 from cidesign.export.options import fitting, names_of
 from cidesign.export.own_design import OwnDesign
+from cidesign.files import JsonObject
+from cidesign.hardware_profiles.sourced import HardwareProfile
+from cidesign.pattern import Design
+from cidesign.plugins import known_names, load
 
-# name -> the module whose `FAMILY` it is; imported when it is asked for.
+GROUP = "cidesign.device_families"
+# name -> module and object; imported when it is asked for.
 FAMILIES = {
-    "dmd": "cidesign.export.dmd.family",
-    "aperture": "cidesign.export.aperture.family",
-    "mri": "cidesign.export.mri.family",
+    "dmd": "cidesign.export.dmd.family:FAMILY",
+    "aperture": "cidesign.export.aperture.family:FAMILY",
+    "mri": "cidesign.export.mri.family:FAMILY",
 }
 
 
 @dataclass(frozen=True)
 class Exported:
-    """Device files that were written and read back: where, their values for --json, and a text for people."""
+    """HardwareProfile files that were written and read back: where, their values for --json, and a text for people."""
 
     folder: Path
     # The folders with a manifest: `folder` itself, or one below it for each format.
     folders: tuple[Path, ...]
-    value: dict[str, Any]
+    value: JsonObject
     text: str
     notes: tuple[str, ...] = ()
 
@@ -44,13 +48,13 @@ class FileReport:
     """What was found in a single file of anyone's; `failure` is what is wrong with it, where something is."""
 
     checks: tuple[Check, ...]
-    value: dict[str, Any]
+    value: JsonObject
     text: str
     failure: CidesignError | None = None
 
 
-D = TypeVar("D", bound=DesignOnDisk)
-P = TypeVar("P", bound=Device)
+D = TypeVar("D", bound=Design)
+P = TypeVar("P", bound=HardwareProfile)
 # What can be said of an export, and of the check of a single file: frozen dataclasses.
 E = TypeVar("E")
 F = TypeVar("F")
@@ -170,14 +174,18 @@ AnyFamily = DeviceFamily[Any, Any, Any, Any]
 
 @cache
 def family(name: str) -> AnyFamily:
-    """The family of a name in the table."""
-    found: AnyFamily = importlib.import_module(FAMILIES[name]).FAMILY
+    """The family of a name; raises `InputError` for one that nobody, or more than one package, offers."""
+    found: AnyFamily = load(name, FAMILIES, GROUP, DeviceFamily)
     return found
 
 
+def _names() -> str:
+    return ", ".join(known_names(FAMILIES, GROUP))
+
+
 def families() -> Iterator[AnyFamily]:
-    """All families, in the order of the table; each is imported when it is reached."""
-    return (family(name) for name in FAMILIES)
+    """All families, in the order of the table, then those of other packages; each is imported when it is reached."""
+    return (family(name) for name in known_names(FAMILIES, GROUP))
 
 
 def family_of(design: object) -> AnyFamily:
@@ -185,7 +193,7 @@ def family_of(design: object) -> AnyFamily:
     for one in families():
         if isinstance(design, one.design_type):
             return one
-    raise InputError(f"{type(design).__name__}: not a design of one of the device families {', '.join(FAMILIES)}")
+    raise InputError(f"{type(design).__name__}: not a design of one of the device families {_names()}")
 
 
 def family_for(profile: object) -> AnyFamily:
@@ -193,7 +201,7 @@ def family_for(profile: object) -> AnyFamily:
     for one in families():
         if isinstance(profile, one.profile_type):
             return one
-    raise InputError(f"{type(profile).__name__}: not a profile of one of the device families {', '.join(FAMILIES)}")
+    raise InputError(f"{type(profile).__name__}: not a profile of one of the device families {_names()}")
 
 
 def family_of_folder(folder: Path) -> AnyFamily:

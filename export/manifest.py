@@ -4,13 +4,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, TypeVar, get_args
 
-from pydantic import Field, ValidationError
+from pydantic import Field, JsonValue, ValidationError
 
 from cidesign import __version__
 from cidesign.errors import FileError, LimitError
-from cidesign.export.folder import DESIGN_NAME, MANIFEST_NAME, DesignOnDisk, Device
+from cidesign.export.folder import DESIGN_NAME, MANIFEST_NAME
 from cidesign.files import inside, read_json, require_folder, sha256_file, write_json
 from cidesign.hardware_profiles.loader import validate_profile
+from cidesign.hardware_profiles.sourced import HardwareProfile
+from cidesign.pattern import Design
 from cidesign.records import Digest, Strict, first_problem, now_utc
 
 SCHEMA_VERSION = 1
@@ -37,7 +39,7 @@ class ExportManifest(Strict):
     created_utc: str
     profile_id: str
     profile_digest: Digest
-    profile: dict[str, Any]
+    profile: dict[str, JsonValue]
     design_digest: Digest
     files: Mapping[str, FileEntry]
 
@@ -52,11 +54,11 @@ class ExportManifest(Strict):
 
 
 _M = TypeVar("_M", bound=ExportManifest)
-_D = TypeVar("_D", bound=DesignOnDisk)
-_P = TypeVar("_P", bound=Device)
+_D = TypeVar("_D", bound=Design)
+_P = TypeVar("_P", bound=HardwareProfile)
 
 
-def common_fields(design: DesignOnDisk, profile: Device) -> dict[str, Any]:
+def common_fields(design: Design, profile: HardwareProfile) -> dict[str, Any]:
     """What every manifest says of its design and profile, beside `kind` and `files`."""
     return {
         "schema_version": SCHEMA_VERSION,

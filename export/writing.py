@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from cidesign.errors import InputError
-from cidesign.export.folder import DesignOnDisk, Device
 from cidesign.export.manifest import ExportManifest, FileEntry, write_manifest
 from cidesign.files import replacing_folder, sha256_file
+from cidesign.hardware_profiles.sourced import HardwareProfile
+from cidesign.pattern import Design
 
 _F = TypeVar("_F", bound=FileEntry)
 _M = TypeVar("_M", bound=ExportManifest)
@@ -28,7 +29,7 @@ class Output(Generic[_F]):
         self.files[name] = self.entry_type(sha256=sha256_file(path), bytes=path.stat().st_size, role=role, **said)
 
 
-def require_own_profile(design: DesignOnDisk, profile: Device, what: str) -> None:
+def require_own_profile(design: Design, profile: HardwareProfile, what: str) -> None:
     """Raise `InputError` unless a design is for this very profile; `what` begins the line (`mask: it was`)."""
     if design.profile_digest != profile.digest:
         raise InputError(

@@ -2,12 +2,14 @@
 
 import difflib
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, get_args
+from typing import TYPE_CHECKING, NamedTuple, TypeVar, get_args
 
 from cidesign.errors import FileError, InputError
 from cidesign.files import read_limited
 from cidesign.hardware_profiles.dmd.controllers import require_known
+from cidesign.plugins import known_names
 
 if TYPE_CHECKING:  # pydantic takes longer to import than `profiles list` takes to run
     from pydantic import BaseModel, ValidationError
@@ -103,11 +105,11 @@ def read_profile(path: Path) -> "HardwareProfile":
     return profile
 
 
-def validate_profile(raw: dict[str, Any], where: str) -> "HardwareProfile":
+def validate_profile(raw: Mapping[str, object], where: str) -> "HardwareProfile":
     """Validate a profile that was read from `where` (a TOML file, or the copy in a run folder)."""
     from pydantic import ValidationError
 
-    from cidesign.hardware_profiles.schema import PROFILE_KINDS, SCHEMA_VERSION
+    from cidesign.hardware_profiles.schema import GROUP, KINDS, SCHEMA_VERSION, profile_type
 
     version = raw.get("schema_version")
     if isinstance(version, int) and version > SCHEMA_VERSION:
@@ -115,15 +117,17 @@ def validate_profile(raw: dict[str, Any], where: str) -> "HardwareProfile":
             f"{where}: schema_version {version} is newer than this program knows ({SCHEMA_VERSION}); update cidesign"
         )
     kind = raw.get("kind")
-    if not isinstance(kind, str) or kind not in PROFILE_KINDS:
-        raise FileError(f"{where}: kind is {kind!r}; allowed: {', '.join(sorted(PROFILE_KINDS))}")
+    known = known_names(KINDS, GROUP)
+    if not isinstance(kind, str) or kind not in known:
+        raise FileError(f"{where}: kind is {kind!r}; allowed: {', '.join(sorted(known))}")
+    found = profile_type(kind)
     try:
-        return PROFILE_KINDS[kind].model_validate(raw)
+        return found.model_validate(raw)
     except ValidationError as error:
-        raise FileError(f"{where}: {_first_problem(error, PROFILE_KINDS[kind])}") from error
+        raise FileError(f"{where}: {_first_problem(error, found)}") from error
 
 
-def _parse(path: Path) -> dict[str, Any]:
+def _parse(path: Path) -> dict[str, object]:
     content = read_limited(path, "profile", MAX_PROFILE_BYTES)
     try:
         return tomllib.loads(content.decode())

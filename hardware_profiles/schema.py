@@ -4,18 +4,18 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from cidesign.hardware_profiles.aperture.schema import ApertureProfile
-from cidesign.hardware_profiles.dmd.schema import DmdProfile
-from cidesign.hardware_profiles.mri.schema import MriProfile
+from cidesign.hardware_profiles.sourced import HardwareProfile as HardwareProfile
 from cidesign.hardware_profiles.sourced import Sourced
+from cidesign.plugins import load_class
 
 SCHEMA_VERSION = 1
 
-HardwareProfile = DmdProfile | ApertureProfile | MriProfile
-PROFILE_KINDS: dict[str, type[DmdProfile] | type[ApertureProfile] | type[MriProfile]] = {
-    "dmd": DmdProfile,
-    "aperture": ApertureProfile,
-    "mri": MriProfile,
+GROUP = "cidesign.profile_kinds"
+# kind in profiles -> module and class; imported when it is asked for.
+KINDS = {
+    "dmd": "cidesign.hardware_profiles.dmd.schema:DmdProfile",
+    "aperture": "cidesign.hardware_profiles.aperture.schema:ApertureProfile",
+    "mri": "cidesign.hardware_profiles.mri.schema:MriProfile",
 }
 # Of field names, the longest ending first; what has no unit in its name is a count or a word.
 _UNITS = {
@@ -33,6 +33,11 @@ _UNITS = {
     "_t": "T",
     "_m": "m",
 }
+
+
+def profile_type(kind: str) -> type[HardwareProfile]:
+    """The class of profiles of a kind; raises `InputError` for one that nobody, or more than one package, offers."""
+    return load_class(kind, KINDS, GROUP, HardwareProfile)
 
 
 def unit_of(field: str) -> str:

@@ -1,8 +1,11 @@
 """What every profile is made of: values that carry their source and how far they can be trusted."""
 
-from typing import Annotated, Generic, Literal, TypeVar
+from functools import cached_property
+from typing import Annotated, ClassVar, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from cidesign.files import canonical_json, sha256_bytes
 
 T = TypeVar("T")
 Confidence = Literal["P", "2", "M", "T", "D"]
@@ -31,3 +34,21 @@ class Sourced(Strict, Generic[T]):
     value: T
     source: Text
     confidence: Confidence
+
+
+class HardwareProfile(Strict):
+    """What every profile says; `kind` tells the others of its fields."""
+
+    # Fields on which no design depends, and that profiles of older runs do not name.
+    outside_digest: ClassVar[frozenset[str]] = frozenset()
+
+    schema_version: Literal[1]
+    kind: str
+    id: ProfileId
+    name: Text
+    summary: Text
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the profile's canonical JSON; designs and exports name the profile by it."""
+        return sha256_bytes(canonical_json(self.model_dump(mode="json", exclude=set(self.outside_digest))))

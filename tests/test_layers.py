@@ -33,7 +33,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     # A family's schema knows what all schemas share; the loader knows all families.
     **{name: {"errors", "units", "files", "plugins", "hardware_profiles.sourced"} for name in _PROFILES},
     "hardware_profiles.sourced": {"errors", "units", "files"},
-    "hardware_profiles": {"errors", "units", "files", "hardware_profiles.sourced"} | _PROFILES,
+    "hardware_profiles": {"errors", "units", "files", "plugins", "hardware_profiles.sourced"} | _PROFILES,
     "pattern": {"errors", "units", "files"},
     "constraints.sequence": _DESIGN,
     "constraints.rules": _DESIGN | {"constraints.sequence"},
@@ -58,7 +58,7 @@ _CALIBRATIONS = {name for name in MAY_IMPORT if name.startswith("calibration")}
 MAY_IMPORT["device"] = _LOW | {"export", "export.dmd"}
 BENCH_HALF = _LOW | _EXPORTS | _CALIBRATIONS | {"device"}
 # The interface: what it names of the rooms above it, it names for type checkers alone.
-MAY_IMPORT["modality"] = {"errors"}
+MAY_IMPORT["modality"] = {"errors", "files"}
 MAY_IMPORT["runs"] = _LOW | {"modality"}
 _SHARED = _LOW | {"modality", "runs"}
 # What `export` and `check` do, for any family: each is found by its name in the table of families.
@@ -70,7 +70,7 @@ MAY_IMPORT["models"] = _SHARED | {"physics", "data"}
 MAY_IMPORT["distill"] = MAY_IMPORT["models"] | {"models"}
 MAY_IMPORT["reconstruct"] = MAY_IMPORT["distill"] | {"calibration", "distill"}
 # The bench verbs: what they say, and they themselves, which know the interface only.
-MAY_IMPORT["bench_results"] = {"text"}
+MAY_IMPORT["bench_results"] = {"files", "text"}
 MAY_IMPORT["benchwork"] = MAY_IMPORT["reconstruct"] | {"reconstruct", "bench_results"}
 MAY_IMPORT["report"] = MAY_IMPORT["reconstruct"] | {"reconstruct"}
 _LEARNING = MAY_IMPORT["report"] | {"report", "bench_results"}

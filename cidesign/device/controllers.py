@@ -125,7 +125,7 @@ class Controller:
 @cache
 def controller(name: str) -> Controller:
     """The controller of a name in a profile; raises `InputError` for one that is not known, or cannot be imported."""
-    found = load(name, MODULES, "CONTROLLER", GROUP, Controller)
+    found = load(name, MODULES, GROUP, Controller)
     if found.name != name:
         raise InputError(f"controller {name}: its package calls it {found.name!r}; both names must be the same")
     return found

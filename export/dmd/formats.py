@@ -11,12 +11,12 @@ from cidesign.export.dmd.base import Exporter
 from cidesign.plugins import known_names, load
 
 GROUP = "cidesign.dmd_formats"
-# name -> the module whose `EXPORTER` it is; of the formats of one controller the usual one first.
+# name -> module and object; of the formats of one controller the usual one first.
 MODULES = {
-    "dlpc350": "cidesign.export.dmd.dlpc350.format",
-    "dlpc900": "cidesign.export.dmd.dlpc900.format",
-    "alp": "cidesign.export.dmd.alp.format",
-    "hdmi": "cidesign.export.dmd.hdmi.format",
+    "dlpc350": "cidesign.export.dmd.dlpc350.format:EXPORTER",
+    "dlpc900": "cidesign.export.dmd.dlpc900.format:EXPORTER",
+    "alp": "cidesign.export.dmd.alp.format:EXPORTER",
+    "hdmi": "cidesign.export.dmd.hdmi.format:EXPORTER",
 }
 
 
@@ -26,7 +26,7 @@ def exporter_named(name: str) -> Exporter:
     known = known_names(MODULES, GROUP) if name not in MODULES else MODULES
     if name not in known:
         raise InputError(f"unknown export format {name!r}; known are {', '.join(known)}")
-    found = load(name, MODULES, "EXPORTER", GROUP, Exporter)
+    found = load(name, MODULES, GROUP, Exporter)
     if found.name != name:
         raise InputError(f"export format {name}: its package calls it {found.name!r}; both names must be the same")
     return found

@@ -1,13 +1,11 @@
 """Profiles of coded apertures: the lithographic process, and the spectrograph that the mask is made for."""
 
-from functools import cached_property
 from itertools import pairwise
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from cidesign.files import canonical_json, sha256_bytes
-from cidesign.hardware_profiles.sourced import Count, ProfileId, Sourced, Strict, Text
+from cidesign.hardware_profiles.sourced import Count, HardwareProfile, Sourced, Strict
 
 # Wide enough for e-beam and for film, narrow enough to catch a value in nm or mm.
 LengthUm = Annotated[float, Field(ge=0.001, le=1000, allow_inf_nan=False)]
@@ -66,14 +64,10 @@ class Spectrograph(Strict):
         return self
 
 
-class ApertureProfile(Strict):
+class ApertureProfile(HardwareProfile):
     """A coded aperture: what SD-CASSI puts into its image plane."""
 
-    schema_version: Literal[1]
     kind: Literal["aperture"]
-    id: ProfileId
-    name: Text
-    summary: Text
     pixel_pitch_um: Sourced[LengthUm]
     lithography: Lithography
     spectrograph: Spectrograph
@@ -87,8 +81,3 @@ class ApertureProfile(Strict):
                 f"{self.lithography.writer_grid_um.value} um; it must be a whole number of them"
             )
         return self
-
-    @cached_property
-    def digest(self) -> str:
-        """SHA-256 of the profile's canonical JSON; designs and exports name the profile by it."""
-        return sha256_bytes(canonical_json(self.model_dump(mode="json")))

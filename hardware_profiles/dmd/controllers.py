@@ -12,11 +12,11 @@ from cidesign.errors import FileError
 from cidesign.plugins import known_names
 
 GROUP = "cidesign.controllers"
-# name in profiles -> the module whose `CONTROLLER` it is (see `cidesign/device/controllers.py`).
+# name in profiles -> module and object (see `cidesign/device/controllers.py`).
 MODULES = {
-    "dlpc900": "cidesign.device.dlpc900.controller",
-    "dlpc350": "cidesign.device.dlpc350.controller",
-    "dlpc410": "cidesign.device.dlpc410.controller",
+    "dlpc900": "cidesign.device.dlpc900.controller:CONTROLLER",
+    "dlpc350": "cidesign.device.dlpc350.controller:CONTROLLER",
+    "dlpc410": "cidesign.device.dlpc410.controller:CONTROLLER",
 }
 
 

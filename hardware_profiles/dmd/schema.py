@@ -1,12 +1,10 @@
 """Profiles of micromirror devices."""
 
-from functools import cached_property
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from cidesign.files import canonical_json, sha256_bytes
-from cidesign.hardware_profiles.sourced import Count, ProfileId, Sourced, Strict, Text
+from cidesign.hardware_profiles.sourced import Count, HardwareProfile, Sourced, Strict, Text
 
 DurationUs = Annotated[int, Field(ge=0, le=1_000_000_000)]
 ExposureUs = Annotated[int, Field(ge=1, le=1_000_000_000)]
@@ -103,14 +101,10 @@ class Interfaces(Strict):
     image_upload_at_run_time: Sourced[bool]
 
 
-class DmdProfile(Strict):
+class DmdProfile(HardwareProfile):
     """A micromirror device with its controller: what a single-pixel camera displays its patterns on."""
 
-    schema_version: Literal[1]
     kind: Literal["dmd"]
-    id: ProfileId
-    name: Text
-    summary: Text
     # A word of the table in `controllers`; the loader refuses a profile file whose controller is not known here.
     controller: Sourced[Text]
     dual_controller: Sourced[bool]
@@ -137,11 +131,6 @@ class DmdProfile(Strict):
                 f"mirrors.columns: {self.mirrors.columns.value} cannot be split between two controllers; it is even"
             )
         return self
-
-    @cached_property
-    def digest(self) -> str:
-        """SHA-256 of the profile's canonical JSON; designs and exports name the profile by it."""
-        return sha256_bytes(canonical_json(self.model_dump(mode="json")))
 
     def depth_limits(self, bit_depth: int) -> BitDepthLimits | None:
         """The limits of a bit depth, or None when the device does not show it."""

@@ -1,12 +1,10 @@
 """Profiles of MRI scanners: gradients, rasters, dead times, and the nerve-stimulation model where one is known."""
 
-from functools import cached_property
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from cidesign.files import canonical_json, sha256_bytes
-from cidesign.hardware_profiles.sourced import Count, ProfileId, Sourced, Strict, Text
+from cidesign.hardware_profiles.sourced import Count, HardwareProfile, Sourced, Strict
 
 
 def _in_unit(low: float, high: float, unit: str, others: str) -> AfterValidator:
@@ -66,7 +64,7 @@ class NerveStimulation(Strict):
     effective_length_m: Sourced[Annotated[float, Field(gt=0, le=10, allow_inf_nan=False)]]
 
 
-class MriProfile(Strict):
+class MriProfile(HardwareProfile):
     """A scanner.  `nominal` is what it can do, `design` is what sequences are made for (derated).
 
     `vendor` is whose interpreter plays the file: rules of that interpreter are held against the files for it alone.
@@ -75,11 +73,9 @@ class MriProfile(Strict):
     are then not evaluated.
     """
 
-    schema_version: Literal[1]
+    outside_digest = frozenset({"vendor"})
+
     kind: Literal["mri"]
-    id: ProfileId
-    name: Text
-    summary: Text
     vendor: Literal["siemens", "ge", "other"] | None = None
     field_t: Sourced[FieldT]
     nominal: GradientLimits | None = None
@@ -99,11 +95,3 @@ class MriProfile(Strict):
             if design > nominal:
                 raise ValueError(f"design.{name}: {design} is above the nominal {nominal}")
         return self
-
-    @cached_property
-    def digest(self) -> str:
-        """SHA-256 of the profile's canonical JSON; designs and exports name the profile by it.
-
-        The vendor is no part of it: no design depends on it, and profiles of older runs do not name it.
-        """
-        return sha256_bytes(canonical_json(self.model_dump(mode="json", exclude={"vendor"})))

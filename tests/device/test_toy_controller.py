@@ -218,14 +218,22 @@ def test_a_broken_package_is_named_and_stops_no_other(
     sys.modules.pop("broken_toy", None)
 
 
-def test_nobody_takes_a_name_of_cidesign(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_package_that_takes_a_name_of_cidesign_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _forget()
     _package(tmp_path, "thief", "thief", "raise RuntimeError('imported')\n")
     points = tmp_path / "thief-2.0.dist-info" / "entry_points.txt"
     points.write_text("[cidesign.controllers]\ndlpc900 = thief:CONTROLLER\n")
     monkeypatch.syspath_prepend(str(tmp_path))
-    assert type(controller("dlpc900")).__module__ == "cidesign.device.dlpc900.controller"
-    assert [name for name, _ in each_controller()] == ["dlpc900", "dlpc350", "dlpc410"]
+    with pytest.raises(InputError, match=r"dlpc900: the packages cidesign, thief 2\.0 all claim this name"):
+        controller("dlpc900")
+    assert [(name, isinstance(found, InputError)) for name, found in each_controller()] == [
+        ("dlpc900", True), ("dlpc350", False), ("dlpc410", False),
+    ]  # fmt: skip
+    points.write_text("[cidesign.dmd_formats]\ndlpc900 = thief:EXPORTER\n")
+    _forget()
+    with pytest.raises(InputError, match=r"dlpc900: the packages cidesign, thief 2\.0 all claim this name"):
+        exporter_named("dlpc900")
+    _forget()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no pseudo-terminals there")

@@ -61,13 +61,13 @@ def test_trained_stored_loaded_used_and_missed(
     importlib.invalidate_caches()
     again = Run(run.path)
     assert np.array_equal(again.design.levels, run.design.levels)  # the files for the device need no decoder
-    with pytest.raises(FileError, match="run: decoder toy: not installed; there are unet, unrolled") as caught:
+    with pytest.raises(FileError, match="run: 'toy' is no decoder known here; known are unet, unrolled, ") as caught:
         load_student(again)
     assert "\n" not in str(caught.value)
-    with pytest.raises(InputError, match="decoder toy: not installed"):
+    with pytest.raises(InputError, match="'toy' is no decoder known here"):
         settings_for(profile, decoder="toy")
     (run.path / "run.json").write_text((run.path / "run.json").read_text().replace('"complete"', '"training"'))
-    with pytest.raises(FileError, match="decoder toy: not installed"):
+    with pytest.raises(FileError, match="'toy' is no decoder known here"):
         resume_run(run.path, Listener())
 
 
@@ -101,12 +101,27 @@ def _package(folder: Path, name: str, entry: str, code: str = "") -> None:
             "bad = lab_bad:Bad",
             "raise RuntimeError('no key')",
             "bad",
-            "bad of lab_bad cannot be loaded .*no key",
+            r"bad: the package lab_bad 1\.0 .* cannot be imported .*no key",
         ),
-        ("bad = lab_bad:Bad", "", "bad", "bad of lab_bad cannot be loaded .*ModuleNotFoundError"),
-        ("bad = lab_bad:Bad", "Other = 1", "bad", "bad of lab_bad cannot be loaded .*AttributeError"),
-        ("bad = lab_bad:Bad", "Bad = dict", "bad", "lab_bad:Bad is no Decoder class"),
-        ("unet = lab_bad:Bad", "Bad = dict", "unet", "unet: offered by cidesign and lab_bad; uninstall one"),
+        ("bad = lab_bad:Bad", "", "bad", r"bad: the package lab_bad 1\.0 .* cannot be imported .*ModuleNotFoundError"),
+        (
+            "bad = lab_bad:Bad",
+            "Other = 1",
+            "bad",
+            r"bad: the package lab_bad 1\.0 .* cannot be imported .*AttributeError",
+        ),
+        (
+            "bad = lab_bad:Bad",
+            "Bad = dict",
+            "bad",
+            r"bad: lab_bad:Bad, which the package lab_bad 1\.0 adds to cidesign\.decoders, is no Decoder;",
+        ),
+        (
+            "unet = lab_bad:Bad",
+            "Bad = dict",
+            "unet",
+            r"unet: the packages cidesign, lab_bad 1\.0 all claim this name in cidesign\.decoders",
+        ),
     ],
 )
 def test_packages_that_offer_no_decoder_are_named(

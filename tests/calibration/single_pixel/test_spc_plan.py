@@ -13,8 +13,8 @@ from cidesign.calibration.single_pixel.capture import Capture, read_capture
 from cidesign.calibration.single_pixel.plan import plan_spc, write_plan_files
 from cidesign.calibration.single_pixel.targets import f_card
 from cidesign.errors import FileError
+from cidesign.hardware_profiles.dmd.schema import DmdProfile
 from cidesign.hardware_profiles.loader import load_profile
-from cidesign.hardware_profiles.schema import DmdProfile
 from cidesign.pattern import PatternStack
 
 

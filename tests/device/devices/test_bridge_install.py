@@ -12,6 +12,7 @@ import pytest
 from cidesign.export.dmd import formats
 from cidesign.export.family import FAMILIES
 from cidesign.hardware_profiles.dmd import controllers
+from cidesign.hardware_profiles.schema import KINDS
 
 ROOT = Path(__file__).parents[3]
 COMMANDS = ("bridge", "emulate", "upload", "check", "profiles")
@@ -52,7 +53,8 @@ def _closure() -> tuple[set[str], dict[str, str]]:
     """Every module of ours that the commands can reach, and each third-party root with one that imports it."""
     todo = ["cidesign.cli", "cidesign.__main__", *(f"cidesign.cli.{name}" for name in COMMANDS)]
     # These are imported by their names in tables.
-    todo += [*FAMILIES.values(), *controllers.MODULES.values(), *formats.MODULES.values()]
+    tables = (FAMILIES, KINDS, controllers.MODULES, formats.MODULES)
+    todo += [value.partition(":")[0] for table in tables for value in table.values()]
     ours: set[str] = set()
     theirs: dict[str, str] = {}
     while todo:
