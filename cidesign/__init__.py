@@ -18,6 +18,7 @@ if not (Path(__file__).parent / "export").is_dir():
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from cidesign.api import bridge as bridge
     from cidesign.api import calibrate as calibrate
     from cidesign.api import check as check
     from cidesign.api import design as design

@@ -9,6 +9,7 @@ from typing import Any
 
 NAMES = frozenset(
     {
+        "bridge",
         "calibrate",
         "check",
         "design",

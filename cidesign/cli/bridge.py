@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from cidesign.cli.output import force_option, next_step, note
-from cidesign.device.bridge import EMULATOR, open_backend, pty_port, serve
+from cidesign.device.bridge import EMULATOR, open_backend, port_to_answer, pty_port, serve
 from cidesign.device.controllers import BackendOptions, each_controller
-from cidesign.device.link.transport import listen_tcp, open_transport
 from cidesign.device.virtual_frames import SHOWN_NAME
 from cidesign.errors import InputError
 from cidesign.files import refuse_existing
@@ -84,8 +83,6 @@ def command(
 ) -> None:
     """Own a device and answer uploaders, until a signal ends it."""
     profile = load_dmd(profile_name)
-    if port and listen:
-        raise InputError("--port and --listen: give one of them")
     if not port and not listen and backend != EMULATOR:
         raise InputError("--port: name the serial port to answer on, such as /dev/ttyUSB0, or use --listen HOST:PORT")
     if link is not None and (port or listen):
@@ -114,22 +111,19 @@ def ends_on_signals() -> Iterator[threading.Event]:
 @contextlib.contextmanager
 def a_port(port: str | None, baud: int, listen: str | None, link: Path | None) -> Iterator[Callable[[], "Transport"]]:
     """What opens the port to answer on: a serial port, a TCP port, or else a pseudo-terminal; says its name."""
-    if port:
-        yield lambda: open_transport(port, baud)
-    elif listen:
-        host, _, number = listen.rpartition(":")
-        if not host or not number.isdecimal() or int(number) > 65_535:
-            raise InputError(f"--listen {listen!r}: write HOST:PORT, such as 127.0.0.1:4500 (port 0: any free one)")
-
-        def open_port() -> "Transport":
-            transport = listen_tcp(host, int(number))
-            announce(transport.name)
-            return transport
-
-        yield open_port
-    else:
+    found = port_to_answer(port, baud, listen)
+    if found is None:
         with pty_port(link, announce) as open_port:
             yield open_port
+        return
+
+    def announced() -> "Transport":
+        transport = found()
+        if listen:
+            announce(transport.name)
+        return transport
+
+    yield announced
 
 
 def announce(name: str) -> None:

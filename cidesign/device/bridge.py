@@ -11,7 +11,7 @@ from cidesign.device.controllers import Backend, BackendOptions, controller
 from cidesign.device.emulator import Emulation
 from cidesign.device.link.frames import MessageType
 from cidesign.device.link.server import LinkServer
-from cidesign.device.link.transport import Transport, TransportClosed, open_pty
+from cidesign.device.link.transport import Transport, TransportClosed, listen_tcp, open_pty, open_transport
 from cidesign.device.virtual_faults import DeviceFaults
 from cidesign.errors import DeviceError, FileError, InputError
 from cidesign.hardware_profiles.dmd.schema import DmdProfile
@@ -33,6 +33,23 @@ def open_backend(name: str, profile: DmdProfile, options: BackendOptions, stop: 
     if options.render is not None:
         raise InputError(f"--render: back end {name} has real mirrors; only --backend {EMULATOR} renders them")
     return controller(profile.controller.value).open(name, profile, options, stop)
+
+
+def port_to_answer(port: str | None, baud: int, listen: str | None) -> Callable[[], Transport] | None:
+    """What opens the serial port, or the TCP port HOST:PORT, to answer on; None where neither is named.
+
+    Raises `InputError` where both are, and for what is no HOST:PORT.
+    """
+    if port and listen:
+        raise InputError("--port and --listen: give one of them")
+    if port:
+        return lambda: open_transport(port, baud)
+    if not listen:
+        return None
+    host, _, number = listen.rpartition(":")
+    if not host or not number.isdecimal() or int(number) > 65_535:
+        raise InputError(f"--listen {listen!r}: write HOST:PORT, such as 127.0.0.1:4500 (port 0: any free one)")
+    return lambda: listen_tcp(host, int(number))
 
 
 @contextlib.contextmanager

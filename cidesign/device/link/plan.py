@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from cidesign.checks import Check, exceeds
 from cidesign.constraints.rules import require
@@ -15,7 +14,7 @@ from cidesign.device.link.way import Way
 from cidesign.errors import DeviceError, FileError
 from cidesign.export.dmd.manifest import FileRecord, Manifest, read_manifest
 from cidesign.export.dmd.verify import verify_export
-from cidesign.files import inside, read_limited, sha256_bytes
+from cidesign.files import JsonObject, inside, read_limited, sha256_bytes
 from cidesign.hardware_profiles.dmd.schema import DmdProfile
 from cidesign.units import US_PER_S, format_bytes, format_duration_us
 
@@ -69,7 +68,7 @@ class UploadPlan:
             ),
         ]
 
-    def value(self, baud: int) -> dict[str, Any]:
+    def value(self, baud: int) -> JsonObject:
         """The plan for programs."""
         shortest, longest = self._exposures()
         return {

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any
 
 from cidesign.device.link import session
 from cidesign.device.link.client import run
@@ -17,6 +16,7 @@ from cidesign.device.link.plan import UploadPlan, check_device
 from cidesign.device.link.transfer import Progress, TransferReport, transfer
 from cidesign.device.link.transport import Transport, TransportClosed, open_transport
 from cidesign.errors import CidesignError, DeviceError
+from cidesign.files import JsonObject
 from cidesign.signals import signals_to
 
 
@@ -30,7 +30,7 @@ class UploadResult:
     baud: int
     notes: tuple[str, ...]
 
-    def value(self) -> dict[str, Any]:
+    def value(self) -> JsonObject:
         """The result for programs."""
         done = self.transfer
         return {
@@ -48,7 +48,7 @@ class UploadResult:
         }
 
 
-def status_value(status: LinkStatus) -> dict[str, Any]:
+def status_value(status: LinkStatus) -> JsonObject:
     """A device's status for programs."""
     return {
         "running": status.running,
@@ -170,7 +170,7 @@ class Uploaded:
     result: UploadResult
     started: LinkStatus | None
 
-    def value(self) -> dict[str, Any]:
+    def value(self) -> JsonObject:
         """The upload for programs."""
         started = None if self.started is None else status_value(self.started)
         return {
