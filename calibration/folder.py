@@ -3,7 +3,7 @@
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,7 @@ from cidesign.calibration.circumstances import BenchState, Circumstances
 from cidesign.calibration.verify import Verification
 from cidesign.errors import FileError
 from cidesign.files import (
+    JsonObject,
     load_npz,
     read_json,
     replacing_folder,
@@ -106,7 +107,7 @@ def stored_modality(folder: Path) -> str:
     return str(read_json(folder / RECORD_FILE, "calibration record").get("modality"))
 
 
-def _require_version(folder: Path, raw: dict[str, Any]) -> None:
+def _require_version(folder: Path, raw: JsonObject) -> None:
     version = raw.get("schema_version")
     if isinstance(version, int) and version > SCHEMA_VERSION:
         raise FileError(

@@ -5,13 +5,14 @@ Every modality states its checks as a list of `Check`; what follows from them is
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple, get_args
+from typing import Annotated, Literal, NamedTuple, get_args
 
 from pydantic import AfterValidator, Field, PlainSerializer
 
 from cidesign.calibration.essential import ESSENTIAL, RENAMED
 from cidesign.checks import Check, FaultName, FileFault, Status
 from cidesign.errors import LimitError
+from cidesign.files import JsonObject
 from cidesign.records import Finite, Strict
 
 Verdict = Literal["passed", "failed", "not verified"]
@@ -120,7 +121,7 @@ class Judgement(NamedTuple):
         return f"verification: {self.verdict}{accepted}{missing}"
 
     @property
-    def entry(self) -> dict[str, Any]:
+    def entry(self) -> JsonObject:
         """For the record of a result."""
         return {"verdict": self.verdict, "not_looked_at": [one.model_dump(mode="json") for one in self.not_looked_at]}
 

@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from cidesign.files import JsonObject
 from cidesign.text import table
 
 
@@ -40,7 +41,7 @@ class Written:
     """A folder that was written: the values for --json, and lines for people."""
 
     folder: Path
-    value: dict[str, Any]
+    value: JsonObject
     heading: str
     table: str
     notes: list[str] = field(default_factory=list)

@@ -17,7 +17,7 @@ from cidesign.calibration.folder import stored_modality
 from cidesign.calibration.verify import Verification
 from cidesign.checks import FaultName
 from cidesign.errors import InputError
-from cidesign.files import refuse_existing
+from cidesign.files import JsonObject, refuse_existing
 from cidesign.modality import modality
 from cidesign.runs import Run
 
@@ -40,7 +40,7 @@ class Simulated:
     written: "Written"
 
     @property
-    def printed(self) -> tuple[dict[str, Any], str]:
+    def printed(self) -> tuple[JsonObject, str]:
         """The values for --json, and the lines for people."""
         return self.written.value, self.written.text
 
@@ -58,7 +58,7 @@ class Calibrated:
         return self.calibration.verification
 
     @property
-    def printed(self) -> tuple[dict[str, Any], str]:
+    def printed(self) -> tuple[JsonObject, str]:
         """The values for --json, and the lines for people."""
         return self.written.value, self.written.text
 

@@ -18,14 +18,18 @@ import struct
 import tokenize
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeAlias
 
 from cidesign.errors import CidesignError, FileError
 
 if TYPE_CHECKING:  # numpy takes longer to import than `profiles list` takes to run
     import numpy as np
+
+# A value as JSON has it.  What is read is made of `dict` and `list`, and becomes a model before it is used.
+Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
+JsonObject: TypeAlias = "Mapping[str, Json]"
 
 # One of these is in every folder that `replacing_folder` writes.
 RECORD_NAMES = ("manifest.json", "capture.json", "calibration.json", "reconstruction.json")
@@ -39,7 +43,7 @@ _UNSOUND_NPZ = (
 )  # fmt: skip
 
 
-def canonical_json(value: Any) -> bytes:
+def canonical_json(value: Json) -> bytes:
     """The one byte form of a JSON value (sorted keys, no spaces, no NaN); digests are taken of it."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
 
@@ -176,16 +180,16 @@ def write_bytes(path: Path, content: bytes) -> None:
         temporary.write_bytes(content)
 
 
-def write_json(path: Path, value: Any) -> None:
+def write_json(path: Path, value: Json) -> None:
     """Write a JSON file for people (indented, keys in the given order), in one step."""
     write_bytes(path, (json.dumps(value, indent=2, allow_nan=False) + "\n").encode())
 
 
-def read_json(path: Path, what: str) -> dict[str, Any]:
+def read_json(path: Path, what: str) -> dict[str, Json]:
     """Read a JSON object; `what` names the file's role in errors."""
     content = read_limited(path, what, MAX_JSON_BYTES)
     try:
-        value = json.loads(content)
+        value: Json = json.loads(content)
     except (ValueError, RecursionError) as error:
         raise FileError(f"{path}: this {what} is not readable JSON ({error})") from error
     if not isinstance(value, dict):

@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, TypeVar
 
 from cidesign.errors import FileError
+from cidesign.files import JsonObject
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -161,7 +162,7 @@ class Modality(ABC):
 
     @abstractmethod
     def settings(
-        self, values: dict[str, Any], profile: "HardwareProfile", typed: Mapping[str, str]
+        self, values: dict[str, object], profile: "HardwareProfile", typed: Mapping[str, str]
     ) -> "TrainingSettings":
         """All settings of a run, from those that are given or preset; the modality derives the others.
 
@@ -173,11 +174,11 @@ class Modality(ABC):
     def described(self, settings: "TrainingSettings", profile: "HardwareProfile") -> str:
         """What is designed, in half a line."""
 
-    def measurement(self, run: "Run") -> tuple[dict[str, Any], list[str]]:
+    def measurement(self, run: "Run") -> tuple[JsonObject, list[str]]:
         """How long the device takes for one measurement: values for --json, and lines; nothing where it is unknown."""
         return {}, []
 
-    def export_settings(self, run: "Run") -> dict[str, Any]:
+    def export_settings(self, run: "Run") -> Mapping[str, object]:
         """Options of the export of the run's design that its settings give, by their names in the device family."""
         return {}
 

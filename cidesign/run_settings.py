@@ -34,6 +34,14 @@ def validated(kind: type[_Model], values: Mapping[str, Any], spelled: Mapping[st
         raise InputError(_said(problem, kind, spelled or {}) + more) from error
 
 
+def whole(values: Mapping[str, object], name: str) -> int:
+    """A whole number among values that are not yet checked; raises `InputError` for anything else."""
+    found = values.get(name)
+    if isinstance(found, bool) or not isinstance(found, int):
+        raise InputError(f"{name} {shown_value(found)}: a whole number is needed")
+    return found
+
+
 def _said(problem: Any, kind: type[BaseModel], spelled: Mapping[str, str]) -> str:
     if problem["type"] == "value_error":  # a rule over several settings, which words itself
         return str(problem["ctx"]["error"])

@@ -6,7 +6,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar, cast
 
-from pydantic import BaseModel, ConfigDict, SerializeAsAny, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, JsonValue, SerializeAsAny, ValidationError, field_validator
 from pydantic_core import PydanticCustomError, to_json
 
 from cidesign import __version__
@@ -38,7 +38,7 @@ class RunRecord(BaseModel):
     cidesign_version: str
     versions: dict[str, str]
     settings: SerializeAsAny[TrainingSettings]
-    profile: dict[str, Any]
+    profile: dict[str, JsonValue]
     profile_digest: str
     data_digest: str
     teacher_digest: str | None

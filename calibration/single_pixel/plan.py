@@ -1,7 +1,6 @@
 """What to capture for a single-pixel camera, in which order, and the files that help: the card and a record to fill."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +11,7 @@ from cidesign.calibration.single_pixel.capture import SCHEMA_VERSION
 from cidesign.calibration.single_pixel.frames import require_signed
 from cidesign.calibration.single_pixel.response import MIN_LEVELS, MIN_REPEATS
 from cidesign.calibration.single_pixel.targets import card_png, f_card
-from cidesign.files import replacing_folder, save_npz, write_bytes, write_json
+from cidesign.files import Json, JsonObject, replacing_folder, save_npz, write_bytes, write_json
 from cidesign.hardware_profiles.dmd.schema import DmdProfile
 from cidesign.pattern import PatternStack
 
@@ -99,8 +98,8 @@ def write_plan_files(
         write_json(temporary / TEMPLATE, _template(design, exposure_us))
 
 
-def _template(design: PatternStack, exposure_us: float) -> dict[str, Any]:
-    arrays: dict[str, Any] = {name: {"file": f"{name}.npy"} for name in ("dark", "flat", "card", "scene")}
+def _template(design: PatternStack, exposure_us: float) -> JsonObject:
+    arrays: dict[str, Json] = {name: {"file": f"{name}.npy"} for name in ("dark", "flat", "card", "scene")}
     arrays["white"] = {"file": "white.npy", "light_fractions": [0.25, 0.5, 0.75, 1.0]}
     arrays |= {name: {"file": KNOWN_ARRAYS} for name in ("card_picture", "time_us")}
     return {

@@ -47,9 +47,9 @@ def assigned_texts(assignments: tuple[str, ...]) -> dict[str, str]:
     return fields
 
 
-def assigned(assignments: tuple[str, ...]) -> dict[str, Any]:
+def assigned(assignments: tuple[str, ...]) -> dict[str, object]:
     """NAME=VALUE words as a dictionary; values are TOML (numbers, true, false), anything else is text."""
-    fields: dict[str, Any] = {}
+    fields: dict[str, object] = {}
     for name, raw in assigned_texts(assignments).items():
         try:
             fields[name] = tomllib.loads(f"value = {raw}")["value"]
@@ -58,7 +58,7 @@ def assigned(assignments: tuple[str, ...]) -> dict[str, Any]:
     return fields
 
 
-def options(named: Mapping[str, Any], *more: str) -> dict[str, Any]:
+def options(named: Mapping[str, object], *more: str) -> dict[str, Any]:
     """Settings for a verb's keywords; raises `InputError` for names that are options of the command, among them
     `more`."""
     for name in named:

@@ -2,7 +2,7 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -16,6 +16,9 @@ from cidesign.files import refuse_existing
 from cidesign.modality import modality
 from cidesign.runs import Run, open_run
 from cidesign.text import table
+
+if TYPE_CHECKING:
+    from cidesign.files import Json, JsonObject
 
 # With --fine-tune these belong to the training: passes over the images, how many there are, and their seed.
 TRAINING_SETTINGS = ("epochs", "images", "seed")
@@ -71,9 +74,10 @@ def command(
     refuse_existing(folder, force)
     training = {name: named.pop(name) for name in TRAINING_SETTINGS if fine_tune and name in named}
     done = benchwork.calibrate(found, capture, folder, force=force, **options(named))
-    verification, place, value = done.verification, done.calibration.path, done.written.value
+    verification, place = done.verification, done.calibration.path
     text = f"{done.written.text}\n\n{table(check_rows(verification.checks), CHECK_HEADER)}"
-    value |= {
+    value: dict[str, Json] = {
+        **done.written.value,
         "verdict": verification.verdict,
         "not_looked_at": [one.model_dump() for one in verification.not_looked_at],
     }
@@ -93,7 +97,7 @@ def command(
         note(verdict_words(verification))
 
 
-def _fine_tuned(run: "Run", folder: Path, settings: dict[str, Any], force: bool) -> tuple[dict[str, Any], str]:
+def _fine_tuned(run: "Run", folder: Path, settings: dict[str, object], force: bool) -> tuple[JsonObject, str]:
     from cidesign.reconstruct.fine_tune import fine_tune_for
 
     done = fine_tune_for(run, folder, force=force, say=note, **options(settings))

@@ -1,7 +1,7 @@
 """`cidesign check`: a design or its device files against the limits of the device."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -44,7 +44,7 @@ def command(
     cell=NAME takes one cell of a layout.  Leaves with 3 when a limit of the device is violated, and with 5 when a file
     is damaged, was edited, or cannot be evaluated at all.
     """
-    settings: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    settings: dict[str, object] = {name: value for name, value in given.items() if value is not None}
     for name, value in assigned(assignments).items():
         if name in settings:
             raise click.UsageError(f"--set {name}: {name} is given twice")

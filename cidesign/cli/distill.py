@@ -3,12 +3,13 @@
 import contextlib
 import signal
 import types
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from cidesign.cli.assignments import assigned_texts
 from cidesign.cli.output import force_option, json_option, next_step, note, quoted, result
@@ -140,7 +141,7 @@ def command(
     _report(run, as_json)
 
 
-def _refuse_twice(name: str, typed: dict[str, Any]) -> None:
+def _refuse_twice(name: str, typed: Collection[str]) -> None:
     if name == "preset":
         raise click.UsageError("--set preset: has an option of its own; write --preset NAME")
     if name in typed:
@@ -198,7 +199,7 @@ class _Display:
             TimeRemainingColumn(),
             console=Console(stderr=True),
         )
-        tasks: dict[str, Any] = {}
+        tasks: dict[str, TaskID] = {}
         score, *followed = self.task.followed
 
         class Shown(Listener):
@@ -227,10 +228,11 @@ class _Display:
                 if display.stopped_by is not None:
                     raise Interrupted
 
-            def epoch(self, values: dict[str, Any]) -> None:
-                beside = ", ".join(f"its {one.name} {one.text(values[one.metric])} {one.unit}" for one in followed)
+            def epoch(self, report: Any) -> None:
+                metrics = report.metrics
+                beside = ", ".join(f"its {one.name} {one.text(metrics[one.metric])} {one.unit}" for one in followed)
                 display.progress.console.print(
-                    f"{values['phase']} epoch {values['epoch']}: validation {score.text(values[score.metric])} "
+                    f"{report.phase} epoch {report.epoch}: validation {score.text(metrics[score.metric])} "
                     f"{score.unit}{f' ({beside})' if beside else ''}",
                     highlight=False,
                 )

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 from rich.console import Console
-from rich.progress import Progress
+from rich.progress import Progress, TaskID
 
 from cidesign import api
 from cidesign.cli.output import json_option, next_step, note, quoted, result
@@ -32,7 +32,7 @@ def command(run: Path | None, data: str | None, no_training: bool, as_json: bool
     if run is None:
         note(f"run: {opened.path} (the newest)")
     with Progress(console=Console(stderr=True)) as progress:
-        tasks: dict[str, Any] = {}
+        tasks: dict[str, TaskID] = {}
 
         class Shown(EvaluationListener):
             def measured_on(self, measured: Any) -> None:

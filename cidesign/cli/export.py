@@ -1,7 +1,8 @@
 """`cidesign export`: device files from the design of a run."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -60,7 +61,7 @@ def command(
     next_step(f"cidesign check {quoted(done.folder)}")
 
 
-def _settings(family: "AnyFamily", given: dict[str, Any], assignments: tuple[str, ...]) -> dict[str, Any]:
+def _settings(family: "AnyFamily", given: Mapping[str, float], assignments: tuple[str, ...]) -> dict[str, object]:
     """What was given for the family by options or by --set; raises `UsageError` for what is another family's."""
     for one in families():
         if one is not family and set(one.flags) & set(given):

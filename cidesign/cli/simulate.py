@@ -2,7 +2,6 @@
 
 import tomllib
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -77,7 +76,7 @@ def command(
     next_step(f"cidesign calibrate {quoted(folder)} --run {quoted(found.path)} --out {quoted(calibration)}")
 
 
-def read_bench_file(path: Path | None) -> tuple[dict[str, Any], dict[str, float]]:
+def read_bench_file(path: Path | None) -> tuple[dict[str, object], dict[str, float]]:
     """The tables of a `bench.toml`: [settings] (names as with --set) and [faults] (name = strength).
 
     Raises `InputError` for a file that is no such TOML.

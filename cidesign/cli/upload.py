@@ -4,7 +4,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
@@ -24,6 +24,7 @@ from cidesign.units import US_PER_S, format_bytes, format_duration_us
 if TYPE_CHECKING:
     from cidesign.device.link.plan import UploadPlan
     from cidesign.device.link.transfer import Progress
+    from cidesign.device.link.upload import Uploaded
 
 
 @click.command("upload")
@@ -81,8 +82,8 @@ def command(
         next_step(f"cidesign upload {folder} --port {port or 'URL'}")
         return
     note(shown)
-    value = _upload(plan, where, baud, resume, start, repeats)
-    result(value, _summary(value), as_json)
+    done = _upload(plan, where, baud, resume, start, repeats)
+    result(done.value(), _summary(done), as_json)
     if start:
         next_step(f"cidesign upload --port {where} --stop")
     else:
@@ -96,7 +97,7 @@ def _port(port: str | None) -> str:
     return port
 
 
-def _upload(plan: "UploadPlan", port: str, baud: int, resume: bool, start: bool, repeats: int) -> dict[str, Any]:
+def _upload(plan: "UploadPlan", port: str, baud: int, resume: bool, start: bool, repeats: int) -> "Uploaded":
     """Send, verify and start; an interrupt or an error leaves the device stopped."""
 
     def unfinished(touched: bool) -> None:
@@ -104,11 +105,10 @@ def _upload(plan: "UploadPlan", port: str, baud: int, resume: bool, start: bool,
             next_step(f"cidesign upload {plan.folder} --port {port} --resume")
 
     with _progress_bar() as show:
-        done = send(
+        return send(
             plan, port, baud, resume=resume, start=start, repeats=repeats,
             on_note=note, on_progress=show, on_unfinished=unfinished,
         )  # fmt: skip
-    return done.value()
 
 
 def _ask(port: str, baud: int, stop_it: bool, as_json: bool) -> None:
@@ -154,16 +154,16 @@ def _progress_bar() -> "Iterator[Callable[[Progress], None] | None]":
         yield show
 
 
-def _summary(value: dict[str, Any]) -> str:
+def _summary(done: "Uploaded") -> str:
     """What was done, for people."""
-    done = value["result"]
-    status = value["started"] or done["status"]
+    sent = done.result.transfer
+    status = done.started or done.result.status
     lines = [
-        f"{done['objects']} objects: {format_bytes(done['sent_bytes'])} sent, "
-        f"{format_bytes(done['held_bytes'])} were at the bridge already, {done['resent_blocks']} blocks sent again",
-        f"{format_duration_us(done['seconds'] * US_PER_S)} at {done['baud']} baud",
-        f"verified: the SHA-256 of all {done['objects']} objects and the device's own status "
-        f"({status['images']} images, {status['entries']} table entries)",
+        f"{sent.objects} objects: {format_bytes(sent.sent_bytes)} sent, "
+        f"{format_bytes(sent.held_bytes)} were at the bridge already, {sent.resent_blocks} blocks sent again",
+        f"{format_duration_us(done.result.seconds * US_PER_S)} at {done.result.baud} baud",
+        f"verified: the SHA-256 of all {sent.objects} objects and the device's own status "
+        f"({status.images_loaded} images, {status.entries_loaded} table entries)",
     ]
-    lines.append("the sequence is running" if status["running"] else "the device is stopped")
+    lines.append("the sequence is running" if status.running else "the device is stopped")
     return "\n".join(lines)

@@ -12,6 +12,7 @@ from cidesign.designs.folder import DesignFolder, is_design_folder
 from cidesign.errors import CidesignError, FileError, InputError
 from cidesign.export.family import AnyFamily, families, family_of, family_of_file, family_of_folder
 from cidesign.export.folder import MANIFEST_NAME
+from cidesign.files import JsonObject
 from cidesign.hardware_profiles.loader import as_profile
 from cidesign.hardware_profiles.schema import HardwareProfile
 from cidesign.modality import modality
@@ -33,7 +34,7 @@ class CheckReport:
     path: Path
     found: tuple[FoundAt, ...]
     # The values for --json, and a text for people.
-    value: dict[str, Any]
+    value: JsonObject
     text: str
     failure: CidesignError | None = None
     # The run, and the export folders that were looked at.
@@ -93,7 +94,7 @@ def check_path(
     checks = [{"path": str(where), **printed(check)} for where, check in found]
     text = f"{path}: {totals([check.status for _, check in found])}"
     beside = path.parent if (path.parent / "run.json").is_file() else None
-    value = {"path": str(path), "ok": True, "checks": checks}
+    value: JsonObject = {"path": str(path), "ok": True, "checks": checks}
     return CheckReport(path, tuple(found), value, text, None, path if is_run else beside, exports)
 
 

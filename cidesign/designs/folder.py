@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import ValidationError
+from pydantic import JsonValue, ValidationError
 
 from cidesign import __version__
 from cidesign.errors import FileError, InputError
@@ -39,11 +39,11 @@ class DesignRecord(Strict):
     kind: Literal["design"]
     created_utc: str
     cidesign_version: str
-    profile: dict[str, Any]
+    profile: dict[str, JsonValue]
     profile_digest: Digest
     design_digest: Digest
     sources: tuple[Source, ...]
-    options: dict[str, Any]
+    options: dict[str, JsonValue]
     said: tuple[str, ...]
 
 

@@ -10,7 +10,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from cidesign.errors import FileError
-from cidesign.files import canonical_json, replacing_file, sha256_bytes
+from cidesign.files import Json, canonical_json, replacing_file, sha256_bytes
 from cidesign.models.system import ImagingSystem
 from cidesign.runs import Run
 
@@ -91,7 +91,7 @@ def _identity(run: Run) -> str:
 
 def _digest(progress: str, tensors: dict[str, Tensor]) -> str:
     names = sorted(tensors)
-    described = [[name, str(tensors[name].dtype), list(tensors[name].shape)] for name in names]
+    described: list[Json] = [[name, str(tensors[name].dtype), list(tensors[name].shape)] for name in names]
     return sha256_bytes(progress.encode(), canonical_json(described), *(_bytes(tensors[name]) for name in names))
 
 

@@ -2,11 +2,11 @@
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Any
 
 from cidesign.distill.compare import Comparison, Measured, Row
 from cidesign.distill.loop import StepReport
 from cidesign.distill.tasks import task_named
+from cidesign.files import JsonObject
 from cidesign.modality import modality
 from cidesign.runs import Run
 from cidesign.text import table
@@ -40,7 +40,7 @@ class Evaluation:
     epochs: int
     rows: list[Row]
 
-    def value(self) -> dict[str, Any]:
+    def value(self) -> JsonObject:
         """The evaluation for programs."""
         measured = self.measured
         return {

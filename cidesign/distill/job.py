@@ -5,7 +5,6 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -24,7 +23,14 @@ from cidesign.distill.loop import (
     train_phase,
 )
 from cidesign.distill.losses import gradients_of_terms
-from cidesign.distill.run_folder import append_metrics, cut_metrics, placed, remove_remains, tidy_finished
+from cidesign.distill.run_folder import (
+    EpochReport,
+    append_metrics,
+    cut_metrics,
+    placed,
+    remove_remains,
+    tidy_finished,
+)
 from cidesign.distill.streams import Stream
 from cidesign.distill.tasks import task_named
 from cidesign.errors import CidesignError, FileError
@@ -57,8 +63,8 @@ class Listener:
     def step(self, report: StepReport) -> None:
         """A step is done; raise `Interrupted` to stop with a checkpoint of exactly this step."""
 
-    def epoch(self, values: dict[str, Any]) -> None:
-        """An epoch is done; `values` is the line of `metrics.jsonl`."""
+    def epoch(self, report: EpochReport) -> None:
+        """An epoch is done."""
 
 
 def start_run(path: Path, settings: TrainingSettings, profile: HardwareProfile, force: bool, listener: Listener) -> Run:
@@ -216,18 +222,15 @@ def _run_phase(
     train, validation = images
     try:
         for epoch, loss in train_phase(system, teacher, optimiser, train, run.settings, progress, listener.step):
-            values = {
-                "phase": progress.phase,
-                "epoch": epoch,
-                "step": progress.step,
-                "loss": loss,
+            metrics = {
                 **evaluate(system, validation, run.settings),
                 **_gradients(system, teacher, validation, run.settings, progress),
-                "seconds": round(progress.seconds, 3),
             }
-            progress.metrics_bytes = append_metrics(run.path, values)
+            seconds = round(progress.seconds, 3)
+            report = EpochReport(progress.phase, epoch, progress.step, loss, metrics, seconds)
+            progress.metrics_bytes = append_metrics(run.path, report)
             save_checkpoint(run, progress, system, teacher, optimiser)
-            listener.epoch(values)
+            listener.epoch(report)
     except Interrupted:
         save_checkpoint(run, progress, system, teacher, optimiser)
         raise

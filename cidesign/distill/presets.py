@@ -47,14 +47,14 @@ def settings_for(profile: HardwareProfile, preset: str = "quick", **by_name: Any
     return settings
 
 
-def values_of_texts(profile: HardwareProfile, texts: Mapping[str, str]) -> dict[str, Any]:
+def values_of_texts(profile: HardwareProfile, texts: Mapping[str, str]) -> dict[str, object]:
     """NAME=VALUE words as values for `settings_for`: text where the setting is one, else numbers, true and false.
 
     Raises `InputError` for a name that there is not.
     """
     kind = modality_for(profile)
     known = _known(kind, texts.get("decoder"))
-    found: dict[str, Any] = {}
+    found: dict[str, object] = {}
     for name, text in texts.items():
         if name not in known:
             raise InputError(_foreign(name, kind, profile) or unknown(name, list(known)))
@@ -62,14 +62,14 @@ def values_of_texts(profile: HardwareProfile, texts: Mapping[str, str]) -> dict[
     return found
 
 
-def _number_or_text(text: str) -> Any:
+def _number_or_text(text: str) -> object:
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         return text
 
 
-def _known(kind: Modality, decoder: Any) -> dict[str, FieldInfo]:
+def _known(kind: Modality, decoder: object) -> dict[str, FieldInfo]:
     """All names that a user can give, with the fields that they stand for; the decoder's own come last."""
     own = kind.settings_type.model_fields
     fields = {name: field for name, field in own.items() if name not in NOT_BY_NAME}
@@ -91,9 +91,9 @@ def _own_names(kind: Modality) -> set[str]:
     return {*kind.settings_type.model_fields, *kind.words, *kind.derived} - set(NOT_BY_NAME)
 
 
-def _fields(given: Mapping[str, Any], kind: Modality) -> tuple[dict[str, Any], dict[str, str]]:
+def _fields(given: Mapping[str, object], kind: Modality) -> tuple[dict[str, object], dict[str, str]]:
     """Values by field, and the names that the user typed for fields; a field given under two names is refused."""
-    values: dict[str, Any] = {}
+    values: dict[str, object] = {}
     typed: dict[str, str] = {}
     for name, value in given.items():
         field = kind.words.get(name, name)
@@ -103,7 +103,7 @@ def _fields(given: Mapping[str, Any], kind: Modality) -> tuple[dict[str, Any], d
     return values, typed
 
 
-def _decoder_values(values: dict[str, Any], kind: Modality, channels: int) -> dict[str, Any]:
+def _decoder_values(values: dict[str, object], kind: Modality, channels: int) -> dict[str, object]:
     """The decoder's own settings, complete; those among `values` are taken out of there."""
     fields = kind.settings_type.model_fields
     settings_type = decoder_class(str(values.get("decoder", fields["decoder"].default))).settings_type
@@ -119,28 +119,28 @@ def _decoder_values(values: dict[str, Any], kind: Modality, channels: int) -> di
     return validated(settings_type, own).model_dump()
 
 
-def _preset_values(preset: Preset) -> dict[str, Any]:
+def _preset_values(preset: Preset) -> dict[str, int]:
     names = ("side", "images", "validation_images", "batch", "teacher_epochs", "student_epochs")
     return {name: getattr(preset, name) for name in names}
 
 
-def _complete(values: dict[str, Any]) -> None:
+def _complete(values: dict[str, object]) -> None:
     """What depends on other settings and on this machine."""
-    side = values["side"]
+    side, ladder = values["side"], values.get("ladder")
     if isinstance(side, bool) or not isinstance(side, int) or not SMALLEST_SIDE <= side <= LARGEST_SIDE:
         raise InputError(
             f"side {shown_value(side)}: between {SMALLEST_SIDE} and {LARGEST_SIDE} pixels a side can be trained"
         )
-    if isinstance(values.get("ladder"), str):
-        values["ladder"] = tuple(word.strip() for word in values["ladder"].split(","))
-    values["device"] = pick_device(values.get("device", "auto"))
-    values.setdefault("precision", "bfloat16" if gains_from_bfloat16(values["device"]) else "float32")
+    if isinstance(ladder, str):
+        values["ladder"] = tuple(word.strip() for word in ladder.split(","))
+    values["device"] = device = pick_device(values.get("device", "auto"))
+    values.setdefault("precision", "bfloat16" if gains_from_bfloat16(device) else "float32")
     if values.get("losses") == "published":  # the weights of the authors' code for single-pixel cameras
         for name, weight in (("weight_task", 0.1), ("weight_decoder", 0.1), ("weight_encoder", 0.8)):
             values.setdefault(name, weight)
 
 
-def pick_device(name: str) -> str:
+def pick_device(name: object) -> str:
     """`auto` is a GPU when there is one; raises `InputError` for a device that torch cannot use."""
     if not isinstance(name, str):
         raise InputError(f"device {shown_value(name)}: auto, cpu, cuda, cuda:1 ... is needed")

@@ -6,12 +6,12 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from cidesign.distill.checkpoint import FILE as CHECKPOINT_FILE
 from cidesign.errors import FileError
-from cidesign.files import disk_errors, partial_name, partials_of
+from cidesign.files import JsonObject, disk_errors, partial_name, partials_of
 from cidesign.locks import FolderLock
 from cidesign.runs import RunRecord, write_record
 
@@ -82,10 +82,28 @@ def tidy_finished(path: Path) -> None:
         shutil.rmtree(path / CHECKPOINT_FILE.parent, ignore_errors=True)
 
 
-def append_metrics(path: Path, values: dict[str, Any]) -> int:
+@dataclass(frozen=True)
+class EpochReport:
+    """An epoch is done: the loss of training, and `metrics` of the validation images, with pulls of terms if any."""
+
+    phase: str
+    epoch: int
+    step: int
+    loss: float
+    metrics: dict[str, float]
+    seconds: float
+
+    @property
+    def line(self) -> JsonObject:
+        """The line of `metrics.jsonl`."""
+        head: JsonObject = {"phase": self.phase, "epoch": self.epoch, "step": self.step, "loss": self.loss}
+        return {**head, **self.metrics, "seconds": self.seconds}
+
+
+def append_metrics(path: Path, report: EpochReport) -> int:
     """Add a line to `metrics.jsonl`; returns its length in bytes, which the checkpoint remembers."""
     with disk_errors(path / METRICS_FILE), (path / METRICS_FILE).open("a") as stream:
-        stream.write(json.dumps(values) + "\n")
+        stream.write(json.dumps(report.line) + "\n")
         stream.flush()
         os.fsync(stream.fileno())  # a checkpoint that remembers this length must find it after a power cut too
         return stream.tell()

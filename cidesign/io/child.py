@@ -3,8 +3,9 @@
 A library that reads a foreign format can crash, hang or grow without end on a damaged file, or on a legal one that it
 does not know.  So each of them is called in a process of its own: what ends there is one line of error here.
 
-A *reader* is a module with a function `answer(request) -> (head, arrays)`: a JSON object and arrays by name.  It raises
-`Refused` with what the user should read; anything else that it raises is reported as damage.
+A *reader* is a module with a function `answer(request) -> (head, arrays)`: a JSON object, or a dataclass that becomes
+one, and arrays by name.  It raises `Refused` with what the user should read; anything else that it raises is reported
+as damage.
 """
 
 import importlib
@@ -16,10 +17,18 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from dataclasses import asdict, is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeVar
 
 from cidesign.errors import FileError
+from cidesign.files import Json, JsonObject
+
+if TYPE_CHECKING:  # other commands start without NumPy
+    from numpy.typing import NDArray
+
+Arrays: TypeAlias = "dict[str, NDArray[Any]]"
+_HeadT = TypeVar("_HeadT")
 
 # Address space that interpreter and libraries take before anything of the file is in memory.
 SPARE_BYTES = 3_000_000_000
@@ -40,12 +49,12 @@ class Refused(Exception):
 def ask(
     path: Path,
     reader: str,
-    request: Mapping[str, Any],
+    request: Mapping[str, object],
     what: str,
     longest_s: float,
     memory_bytes: int = SPARE_BYTES,
     cpu_s: float | None = None,
-) -> tuple[dict[str, Any], dict[str, Any]]:
+) -> tuple[JsonObject, Arrays]:
     """Have `reader` (a module of cidesign) read `path` in a child: its head, and NumPy arrays by name.
 
     `what` is the file's kind in errors ("HDF5 file"), `longest_s` the time after which the child is ended,
@@ -77,7 +86,14 @@ def ask(
     if "error" in head:
         found = f"; {path.stat().st_size} bytes were found" if head["damaged"] else ""
         raise FileError(f"{path}: {_printable(head['error'])}{found}")
-    return head, _arrays(head.pop("arrays"), content)
+    return head, _arrays([_Declared(**one) for one in head.pop("arrays")], content)
+
+
+def typed_head(kind: type[_HeadT], head: JsonObject) -> _HeadT:
+    """The head of an answer as the dataclass that its reader made of it."""
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(kind).validate_python(head)
 
 
 def run_child(reader: str, memory_bytes: int, cpu_s: int, asked: bytes, longest_s: float) -> tuple[int, bytes]:
@@ -92,16 +108,24 @@ def run_child(reader: str, memory_bytes: int, cpu_s: int, asked: bytes, longest_
     return done.returncode, done.stdout
 
 
-def _arrays(declared: list[dict[str, Any]], content: bytes) -> dict[str, Any]:
+class _Declared(NamedTuple):
+    """One array of an answer, whose bytes follow the head."""
+
+    name: str
+    shape: list[int]
+    dtype: str
+
+
+def _arrays(declared: list[_Declared], content: bytes) -> Arrays:
     # Imported late: other commands start without NumPy.
     import numpy as np
 
-    arrays: dict[str, Any] = {}
+    arrays: dict[str, NDArray[Any]] = {}
     position = 0
     for one in declared:
-        dtype, shape = np.dtype(one["dtype"]), tuple(one["shape"])
-        count = math.prod(shape)
-        arrays[one["name"]] = np.frombuffer(content, dtype=dtype, count=count, offset=position).reshape(shape)
+        dtype = np.dtype(one.dtype)
+        count = math.prod(one.shape)
+        arrays[one.name] = np.frombuffer(content, dtype=dtype, count=count, offset=position).reshape(one.shape)
         position += count * dtype.itemsize
     return arrays
 
@@ -119,14 +143,14 @@ def main(arguments: list[str]) -> None:
     request = json.loads(sys.stdin.buffer.read())
     _limit(memory_bytes, cpu_s, Path(request["path"]).stat().st_size)
     head, arrays = _answered(reader, request)
-    head["arrays"] = [{"name": name, "shape": a.shape, "dtype": a.dtype.str} for name, a in arrays.items()]
-    stream.write(json.dumps(head).encode() + b"\n")
+    declared = [_Declared(name, list(array.shape), array.dtype.str)._asdict() for name, array in arrays.items()]
+    stream.write(json.dumps({**head, "arrays": declared}).encode() + b"\n")
     for array in arrays.values():
-        stream.write(memoryview(array.reshape(-1)).cast("B"))
+        stream.write(array.reshape(-1).data.cast("B"))
     stream.flush()
 
 
-def _answered(reader: str, request: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+def _answered(reader: str, request: Mapping[str, Json]) -> tuple[JsonObject, Arrays]:
     # The parent's module of the same name: this one runs as `__main__`, and its `Refused` is another class.
     refused = importlib.import_module("cidesign.io.child").Refused
     try:
@@ -139,7 +163,7 @@ def _answered(reader: str, request: dict[str, Any]) -> tuple[dict[str, Any], dic
         text = str(error).strip().splitlines()
         said = f"{type(error).__name__}{': ' + text[0] if text else ''}"
         return {"error": f"not a sound {request['what']} ({said})", "damaged": True}, {}
-    return head, arrays
+    return asdict(head) if is_dataclass(head) and not isinstance(head, type) else head, arrays
 
 
 def _limit(max_bytes: int, cpu_s: int, file_bytes: int) -> None:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from cidesign.errors import FileError
 from cidesign.files import MAX_ARRAY_BYTES
-from cidesign.io.child import SPARE_BYTES, ask
+from cidesign.io.child import SPARE_BYTES, ask, typed_head
 
 DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
 READER = "cidesign.io.dicom_child"
@@ -18,23 +18,32 @@ PREAMBLE_BYTES, MAGIC = 128, b"DICM"
 CPU_S, CPU_S_PER_BYTE = 10.0, 1e-6
 
 
-@dataclass(frozen=True)
-class DicomFrames:
+@dataclass(frozen=True, kw_only=True)
+class DicomHead:
+    """What the header says of all frames.
+
+    `modality` is that of the file (MR, CT), `part` of a complex number is "" for magnitudes or what is not said, else
+    PHASE, REAL, IMAGINARY or MIXED.  `series` names the scan; `inverted` tells of MONOCHROME1.
+    """
+
+    modality: str
+    part: str
+    series: str
+    inverted: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class DicomFrames(DicomHead):
     """Frames (M, H, W), or (M, H, W, 3) in colour, as stored: 0 is black, MONOCHROME1 is inverted.
 
-    The quantity is `slope` (M,) times a stored value plus `intercept` (M,).  `modality` is that of the file (MR, CT),
-    `part` of a complex number is "" for magnitudes or what is not said, else PHASE, REAL, IMAGINARY or MIXED.
-    `series` names the scan, `position_mm` (M,) is the place of a frame across its slices, or its number.
+    The quantity is `slope` (M,) times a stored value plus `intercept` (M,).  `position_mm` (M,) is the place of a frame
+    across its slices, or its number.
     """
 
     stored: NDArray[np.generic]
     slope: NDArray[np.float64]
     intercept: NDArray[np.float64]
-    modality: str
-    part: str
-    series: str
     position_mm: NDArray[np.float64]
-    inverted: bool
 
 
 def is_dicom(path: Path) -> bool:
@@ -64,12 +73,9 @@ def read_dicom(path: Path) -> DicomFrames:
     cpu_s = CPU_S + CPU_S_PER_BYTE * size_bytes
     head, arrays = ask(path, READER, request, "DICOM file", LONGEST_READ_S, memory_bytes, cpu_s)
     return DicomFrames(
+        **vars(typed_head(DicomHead, head)),
         stored=arrays["stored"],
         slope=arrays["slope"],
         intercept=arrays["intercept"],
-        modality=head["modality"],
-        part=head["part"],
-        series=head["series"],
         position_mm=arrays["position_mm"],
-        inverted=head["inverted"],
     )

@@ -2,12 +2,12 @@
 
 import math
 import warnings
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 
-from cidesign.io.child import Refused
-from cidesign.io.dicom import MAGIC, PREAMBLE_BYTES
+from cidesign.io.child import Arrays, Refused
+from cidesign.io.dicom import MAGIC, PREAMBLE_BYTES, DicomHead
 
 GREY, INVERTED, PALETTE = ("MONOCHROME1", "MONOCHROME2"), "MONOCHROME1", "PALETTE COLOR"
 HOW_TO_UNPACK = (
@@ -22,7 +22,14 @@ PARTS = {"P": "PHASE", "PHASE": "PHASE", "PHASE MAP": "PHASE", "R": "REAL", "REA
          "IMAGINARY": "IMAGINARY", "MIXED": "MIXED"}  # fmt: skip
 
 
-def answer(request: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+class Request(TypedDict):
+    """All frames of `path`, of at most `max_bytes` together."""
+
+    path: str
+    max_bytes: int
+
+
+def answer(request: Request) -> tuple[DicomHead, Arrays]:
     """All frames of `path` in the numbers that are stored, and what the header says of them."""
     try:
         import pydicom
@@ -38,7 +45,7 @@ def answer(request: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         if floating:
             raise Refused(f"its pixels are {floating[0]}; integer pixels are read")
         raise Refused(f"holds no picture ({_what(data)})")
-    count = _declared(data, request)
+    count = _declared(data, request["max_bytes"])
     frames = _frames(data, count)
     bits, signed = int(data.BitsStored), int(data.PixelRepresentation) == 1
     inverted = data.PhotometricInterpretation == INVERTED
@@ -47,12 +54,12 @@ def answer(request: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         frames = (-1 if signed else 2**bits - 1) - frames.astype(np.int64)
         frames = frames.astype(_kind(bits, signed))
     slope, intercept = np.array([_rescale(data, frame) for frame in range(count)], dtype=np.float64).T
-    head = {
-        "modality": str(data.get("Modality", "")),
-        "part": _part(data),
-        "series": str(data.get("SeriesInstanceUID", "")),
-        "inverted": bool(inverted),
-    }
+    head = DicomHead(
+        modality=str(data.get("Modality", "")),
+        part=_part(data),
+        series=str(data.get("SeriesInstanceUID", "")),
+        inverted=bool(inverted),
+    )
     position_mm = np.array([_position(data, frame, count) for frame in range(count)], dtype=np.float64)
     arrays = {"stored": frames, "slope": slope, "intercept": intercept, "position_mm": position_mm}
     return head, {name: np.ascontiguousarray(array) for name, array in arrays.items()}
@@ -76,7 +83,7 @@ def _what(data: Any) -> str:
     return UID(str(uid)).name if uid else f"{len(data)} elements"
 
 
-def _declared(data: Any, request: dict[str, Any]) -> int:
+def _declared(data: Any, max_bytes: int) -> int:
     """The number of frames; raises `Refused` for pixels that are not in the file, before memory is taken."""
     for name in ("Rows", "Columns", "BitsAllocated", "BitsStored", "PixelRepresentation", "PhotometricInterpretation"):
         if name not in data or data[name].value in (None, ""):
@@ -89,8 +96,8 @@ def _declared(data: Any, request: dict[str, Any]) -> int:
     if not 1 <= int(data.BitsStored) <= allocated:
         raise Refused(f"declares {int(data.BitsStored)} stored bits of {allocated}")
     values = count * rows * columns * samples
-    if values * max(allocated // 8, 1) > request["max_bytes"]:
-        raise Refused(f"declares {said}; at most {request['max_bytes']} bytes are read")
+    if values * max(allocated // 8, 1) > max_bytes:
+        raise Refused(f"declares {said}; at most {max_bytes} bytes are read")
     meta = getattr(data, "file_meta", None)
     syntax = meta.get("TransferSyntaxUID") if meta is not None else None
     if syntax is None:

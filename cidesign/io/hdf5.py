@@ -3,13 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cidesign.files import MAX_ARRAY_BYTES
-from cidesign.io.child import SPARE_BYTES, ask
+from cidesign.files import MAX_ARRAY_BYTES, JsonObject
+from cidesign.io.child import SPARE_BYTES, Arrays, ask, typed_head
 
 HDF5_SUFFIXES = (".h5", ".hdf5")
 READER = "cidesign.io.hdf5_child"
@@ -27,10 +26,17 @@ class Stored:
     unit: str
 
 
+@dataclass(frozen=True)
+class Listing:
+    """What the child says beside arrays: the datasets, where it was asked for them."""
+
+    datasets: list[Stored]
+
+
 def hdf5_datasets(path: Path) -> list[Stored]:
     """The datasets of numbers or truth values that lie in the file itself; raises `FileError`."""
     head, _ = _ask(path, {})
-    return [Stored(one["name"], tuple(one["shape"]), one["kind"], one["unit"]) for one in head["datasets"]]
+    return typed_head(Listing, head).datasets
 
 
 def read_hdf5(path: Path, names: Sequence[str]) -> dict[str, NDArray[np.generic]]:
@@ -42,5 +48,5 @@ def read_hdf5(path: Path, names: Sequence[str]) -> dict[str, NDArray[np.generic]
     return arrays
 
 
-def _ask(path: Path, request: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+def _ask(path: Path, request: JsonObject) -> tuple[JsonObject, Arrays]:
     return ask(path, READER, request, "HDF5 file", LONGEST_READ_S, SPARE_BYTES + 4 * MAX_ARRAY_BYTES)

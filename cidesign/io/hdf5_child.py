@@ -1,28 +1,37 @@
 """Reads HDF5 files for `hdf5`, in the bounded child process: the HDF5 library can crash on a damaged file."""
 
 import math
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 import h5py
 import numpy as np
 
-from cidesign.io.child import Refused
+from cidesign.io.child import Arrays, Refused
+from cidesign.io.hdf5 import Listing, Stored
 
 MAX_OBJECTS = 10_000
 UNIT_NAMES = ("units", "unit", "Units", "Unit")
 
 
-def answer(request: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+class Request(TypedDict):
+    """What is asked of `path`; without `names`, which datasets there are."""
+
+    path: str
+    names: NotRequired[list[str]]
+    max_bytes: NotRequired[int]
+
+
+def answer(request: Request) -> tuple[Listing, Arrays]:
     """List the datasets of `path`, or, with `names`, read those of at most `max_bytes` each."""
     with h5py.File(request["path"], "r") as stored:
         if "names" not in request:
-            return {"datasets": _datasets(stored)}, {}
-        return {}, {name: _array(stored, name, request["max_bytes"]) for name in request["names"]}
+            return Listing(_datasets(stored)), {}
+        return Listing([]), {name: _array(stored, name, request["max_bytes"]) for name in request["names"]}
 
 
-def _datasets(stored: Any) -> list[dict[str, Any]]:
+def _datasets(stored: Any) -> list[Stored]:
     """Name, shape, kind and unit of the datasets that hold numbers or truth values."""
-    found: list[dict[str, Any]] = []
+    found: list[Stored] = []
     seen = 0
 
     def visit(name: str, item: Any) -> None:
@@ -37,7 +46,7 @@ def _datasets(stored: Any) -> list[dict[str, Any]]:
         if kind in "biufc":
             unit = next((item.attrs[key] for key in UNIT_NAMES if key in item.attrs), "")
             text = unit.decode("utf-8", "replace") if isinstance(unit, bytes) else str(unit)
-            found.append({"name": name, "shape": item.shape, "kind": kind, "unit": text})
+            found.append(Stored(name, item.shape, kind, text))
 
     stored.visititems(visit)
     return found

@@ -1,13 +1,13 @@
 """Numeric matrices from MATLAB files (.mat, levels 4 to 7.3), read by SciPy in the bounded child process."""
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cidesign.errors import FileError
-from cidesign.io.child import SPARE_BYTES, ask
+from cidesign.io.child import SPARE_BYTES, ask, typed_head
 from cidesign.records import shown
 
 MAX_MAT_BYTES = 256_000_000
@@ -17,6 +17,13 @@ MEMORY_BYTES = SPARE_BYTES + 3_000_000_000
 READER = "cidesign.io.mat_child"
 # A slow network drive delivers the largest file in this time; a loop in a damaged one does not end.
 LONGEST_READ_S = 300
+
+
+@dataclass(frozen=True)
+class Others:
+    """What the variables that are no matrices are, in words by name."""
+
+    others: dict[str, str]
 
 
 def read_matrices(path: Path, names: tuple[str, ...]) -> dict[str, NDArray[np.generic]]:
@@ -54,6 +61,6 @@ def _read(path: Path, names: tuple[str, ...] | None) -> tuple[dict[str, NDArray[
         raise FileError(f"{path}: this MATLAB file cannot be read ({error.strerror or error})") from error
     if size_bytes > MAX_MAT_BYTES:
         raise FileError(f"{path}: {size_bytes} bytes are more than a MATLAB file can have ({MAX_MAT_BYTES})")
-    request: dict[str, Any] = {"names": None if names is None else list(names), "max_values": MAX_VALUES}
+    request = {"names": None if names is None else list(names), "max_values": MAX_VALUES}
     head, arrays = ask(path, READER, request, "MATLAB file", LONGEST_READ_S, MEMORY_BYTES)
-    return arrays, head["others"]
+    return arrays, typed_head(Others, head).others

@@ -1,21 +1,33 @@
 """Reads MATLAB files of all versions for `matlab`, in the bounded child process: SciPy and HDF5 can crash on damage."""
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import h5py
 import numpy as np
 from scipy.io import loadmat, whosmat
 from scipy.io.matlab import matfile_version
 
-from cidesign.io.child import Refused
+from cidesign.io.child import Arrays, Refused
+from cidesign.io.mat import Others
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 # Cells and structures in one another, deeper than anything is meant to be.
 MAX_DEPTH, MAX_FOUND = 8, 2000
 HDF5_KINDS = {"cell": "a cell", "char": "a char", "function_handle": "a function"}
 
 
-def answer(request: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+class Request(TypedDict):
+    """Which matrices of `path` (None: all), of at most `max_values` numbers each."""
+
+    path: str
+    names: list[str] | None
+    max_values: int
+
+
+def answer(request: Request) -> tuple[Others, Arrays]:
     """The numeric matrices of `path` (`names` of them; None: all) by name, and what the other variables are.
 
     What lies in structures and cells is named by its path: `scan.readings`, `scans(2).readings`, `scans{2}`.
@@ -30,7 +42,7 @@ def _wanted(name: str, names: list[str] | None) -> bool:
     return names is None or name in names or name.replace(")", ".").rpartition(".")[2] in names
 
 
-def _scipy(path: str, names: list[str] | None, max_values: int) -> tuple[dict[str, Any], dict[str, Any]]:
+def _scipy(path: str, names: list[str] | None, max_values: int) -> tuple[Others, Arrays]:
     declared = whosmat(path)
     for name, shape, kind in declared:
         if min(shape, default=0) < 0 or (kind not in ("cell", "struct") and math.prod(shape) > max_values):
@@ -43,7 +55,7 @@ def _scipy(path: str, names: list[str] | None, max_values: int) -> tuple[dict[st
             found.add(name, loaded[name], 0)
         else:
             found.others[name] = f"a {kind}"
-    return {"others": found.others}, found.matrices
+    return Others(found.others), found.matrices
 
 
 class _Found:
@@ -51,7 +63,7 @@ class _Found:
 
     def __init__(self, names: list[str] | None) -> None:
         self.names = names
-        self.matrices: dict[str, Any] = {}
+        self.matrices: dict[str, NDArray[Any]] = {}
         self.others: dict[str, str] = {}
 
     def add(self, name: str, value: Any, depth: int) -> None:
@@ -82,9 +94,9 @@ class _Found:
             self.matrices[name] = np.ascontiguousarray(value, dtype=value.dtype.newbyteorder("="))
 
 
-def _hdf5(path: str, names: list[str] | None, max_values: int) -> tuple[dict[str, Any], dict[str, Any]]:
+def _hdf5(path: str, names: list[str] | None, max_values: int) -> tuple[Others, Arrays]:
     """Version 7.3.  MATLAB stores the last index slowest, and HDF5 lists it first."""
-    matrices: dict[str, Any] = {}
+    matrices: dict[str, NDArray[Any]] = {}
     others: dict[str, str] = {}
 
     def visit(stored: str, item: Any) -> None:
@@ -109,7 +121,7 @@ def _hdf5(path: str, names: list[str] | None, max_values: int) -> tuple[dict[str
         file.visititems(visit)
     sparse = [name for name, what in others.items() if what == "a sparse matrix"]
     inside = [name for name in matrices if any(name.startswith(f"{one}.") for one in sparse)]
-    return {"others": others}, {name: matrix for name, matrix in matrices.items() if name not in inside}
+    return Others(others), {name: matrix for name, matrix in matrices.items() if name not in inside}
 
 
 def _class_of(item: Any) -> str:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cidesign.files import MAX_ARRAY_BYTES
-from cidesign.io.child import SPARE_BYTES, ask
+from cidesign.io.child import SPARE_BYTES, ask, typed_head
 
 NIFTI_SUFFIXES = (".nii", ".nii.gz")
 READER = "cidesign.io.nifti_child"
@@ -28,6 +28,14 @@ class NiftiVolume:
     volumes: int
 
 
+@dataclass(frozen=True)
+class NiftiHead:
+    """What the child says beside the slices: see `NiftiVolume`."""
+
+    plane: str | None
+    volumes: int
+
+
 def read_nifti(path: Path) -> NiftiVolume:
     """Read the slices of a NIfTI file as they are looked at, by its affine.
 
@@ -39,4 +47,5 @@ def read_nifti(path: Path) -> NiftiVolume:
     """
     request = {"max_bytes": MAX_ARRAY_BYTES}
     head, arrays = ask(path, READER, request, "NIfTI file", LONGEST_READ_S, SPARE_BYTES + 4 * MAX_ARRAY_BYTES)
-    return NiftiVolume(arrays["slices"], head["plane"], head["volumes"])
+    said = typed_head(NiftiHead, head)
+    return NiftiVolume(arrays["slices"], said.plane, said.volumes)

@@ -2,13 +2,14 @@
 
 import gzip
 import math
-from typing import Any
+from typing import Any, TypedDict
 
 import nibabel
 import numpy as np
 from nibabel.orientations import apply_orientation, io_orientation
 
-from cidesign.io.child import Refused
+from cidesign.io.child import Arrays, Refused
+from cidesign.io.nifti import NiftiHead
 
 # A voxel this many times longer than it is wide comes from a scan of separate slices.
 THICK = 1.25
@@ -21,7 +22,14 @@ VIEWS = {
 }
 
 
-def answer(request: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+class Request(TypedDict):
+    """The first volume of `path`, of at most `max_bytes`."""
+
+    path: str
+    max_bytes: int
+
+
+def answer(request: Request) -> tuple[NiftiHead, Arrays]:
     """The slices (M, H, W) of the first volume of `path`, at most `max_bytes`; their plane; the number of volumes."""
     path = request["path"]
     opened = gzip.open if path.lower().endswith(".gz") else open
@@ -53,7 +61,7 @@ def answer(request: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     with np.errstate(over="ignore", invalid="ignore"):  # what overflows is not finite, and refused by the caller
         values = np.asarray(image.dataobj[(slice(None),) * min(image.ndim, 3) + (0,) * (image.ndim - 3)])
     slices, plane = _viewed(values.reshape(shape), image)
-    return {"plane": plane, "volumes": volumes}, {"slices": np.ascontiguousarray(slices)}
+    return NiftiHead(plane, volumes), {"slices": np.ascontiguousarray(slices)}
 
 
 def _sizes(kind: Any) -> tuple[bytes, bytes]:

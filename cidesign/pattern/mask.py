@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cidesign.errors import InputError
-from cidesign.files import canonical_json, sha256_bytes
+from cidesign.files import Json, JsonObject, canonical_json, sha256_bytes
 from cidesign.pattern.store import load_design, save_design
 
 
@@ -72,7 +72,7 @@ class ApertureMask:
     @property
     def design_digest(self) -> str:
         """SHA-256 of the mask, its pitch, and the profile it was designed for."""
-        header: dict[str, Any] = {
+        header: dict[str, Json] = {
             "pitch_um": self.pitch_um,
             "profile_digest": self.profile_digest,
             "shape": list(self.levels.shape),
@@ -84,7 +84,11 @@ class ApertureMask:
 
     def save(self, path: Path) -> None:
         """Write the mask as npz (no pickle), in one step."""
-        header = {"pitch_um": self.pitch_um, "profile_id": self.profile_id, "profile_digest": self.profile_digest}
+        header: JsonObject = {
+            "pitch_um": self.pitch_um,
+            "profile_id": self.profile_id,
+            "profile_digest": self.profile_digest,
+        }
         save_design(path, "levels", self.levels, header, self.design_digest)
 
     @classmethod

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cidesign.errors import InputError
-from cidesign.files import canonical_json, sha256_bytes
+from cidesign.files import Json, canonical_json, sha256_bytes
 from cidesign.pattern.store import load_design, save_design
 
 MAX_BIT_DEPTH = 8
@@ -110,7 +110,7 @@ class PatternStack:
     @property
     def design_digest(self) -> str:
         """SHA-256 of everything that decides what the mirrors show, and of the profile it was designed for."""
-        header: dict[str, Any] = {
+        header: dict[str, Json] = {
             "bit_depth": self.bit_depth,
             "encoding": self.encoding,
             "profile_digest": self.profile_digest,
@@ -195,7 +195,7 @@ class PatternStack:
 
     def save(self, path: Path) -> None:
         """Write the stack as npz (no pickle), in one step."""
-        header: dict[str, Any] = {
+        header: dict[str, Json] = {
             "bit_depth": self.bit_depth,
             "encoding": self.encoding,
             "profile_id": self.profile_id,

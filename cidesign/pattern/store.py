@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cidesign.errors import FileError, InputError
-from cidesign.files import canonical_json, load_npz, save_npz
+from cidesign.files import JsonObject, canonical_json, load_npz, save_npz
 
 SCHEMA_VERSION = 1
 _D = TypeVar("_D", bound="Digested")
@@ -23,7 +23,7 @@ class Digested(Protocol):
         """SHA-256 of everything that decides what is built."""
 
 
-def save_design(path: Path, name: str, array: NDArray[Any], header: dict[str, Any], design_digest: str) -> None:
+def save_design(path: Path, name: str, array: NDArray[Any], header: JsonObject, design_digest: str) -> None:
     """Write a design as npz (no pickle), in one step."""
     whole = {"schema_version": SCHEMA_VERSION, **header, "design_digest": design_digest}
     save_npz(path, {name: array, "header_json": np.frombuffer(canonical_json(whole), dtype=np.uint8)})

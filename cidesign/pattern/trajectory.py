@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cidesign.errors import InputError
-from cidesign.files import canonical_json, sha256_bytes
+from cidesign.files import JsonObject, canonical_json, sha256_bytes
 from cidesign.pattern.store import load_design, save_design
 
 # Far above any scan, and low enough that a damaged file cannot ask for gigabytes.
@@ -68,7 +68,7 @@ class Trajectory:
         """SHA-256 of the lines, the matrix, and the profile it was designed for."""
         return sha256_bytes(canonical_json(self._header()), np.ascontiguousarray(self.acquired).tobytes())
 
-    def _header(self) -> dict[str, Any]:
+    def _header(self) -> JsonObject:
         return {
             "lines": self.lines,
             "readout": self.readout,

@@ -13,7 +13,7 @@ from cidesign.calibration.verify import require_passed
 from cidesign.data.source import load_images
 from cidesign.distill.fine_tune import FineTuneSettings, fine_tune, fine_tune_settings
 from cidesign.distill.presets import pick_device
-from cidesign.files import refuse_existing
+from cidesign.files import JsonObject, refuse_existing
 from cidesign.locks import FolderLock
 from cidesign.modality import modality
 from cidesign.models.system import ImagingSystem, load_student, load_teacher
@@ -54,7 +54,7 @@ class FineTuned:
     record: FineTuneRecord
 
     @property
-    def value(self) -> dict[str, Any]:
+    def value(self) -> JsonObject:
         """The record as JSON."""
         return {"calibration": str(self.folder), **self.record.model_dump(mode="json")}
 

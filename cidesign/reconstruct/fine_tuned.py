@@ -2,7 +2,7 @@
 reconstructions use."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import torch
 from pydantic import AliasChoices, Field, ValidationError
@@ -143,7 +143,7 @@ def read_fine_tune_record(folder: Path) -> FineTuneRecord | None:
         if (folder / WEIGHTS_FILE).exists():
             raise FileError(f"{folder}: {WEIGHTS_FILE} without {RECORD_FILE}; fine-tune again with --force")
         return None
-    raw: dict[str, Any] = read_json(folder / RECORD_FILE, "fine-tuning record")
+    raw = read_json(folder / RECORD_FILE, "fine-tuning record")
     version = raw.get("schema_version")
     if isinstance(version, int) and version > SCHEMA_VERSION:
         raise FileError(

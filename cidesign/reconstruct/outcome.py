@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from cidesign.calibration.verify import Judgement
-from cidesign.files import replacing_folder, save_npz, write_bytes, write_json
-from cidesign.reconstruct.record import RECORD_FILE, ReconstructionRecord
+from cidesign.files import JsonObject, replacing_folder, save_npz, write_bytes, write_json
+from cidesign.reconstruct.record import RECORD_FILE, CutOff, ReconstructionRecord
 from cidesign.text import table
 
 if TYPE_CHECKING:
@@ -145,7 +145,7 @@ class Reconstruction:
         return self.record.notes
 
     @property
-    def value(self) -> dict[str, Any]:
+    def value(self) -> JsonObject:
         """The record as JSON, with the place of the files where they were written."""
         place = {} if self.folder is None else {"folder": str(self.folder), "file": str(self.folder / RECORD_FILE)}
         return {**place, **self.record.value}
@@ -158,7 +158,7 @@ class Reconstruction:
         return "\n".join([f"{place}: {self.heading}", table(self.rows, self.header), *notes, *verdict])
 
     @property
-    def printed(self) -> tuple[dict[str, Any], str]:
+    def printed(self) -> tuple[JsonObject, str]:
         """The values for --json, and the lines for people."""
         return self.value, self.table()
 
@@ -197,14 +197,14 @@ def grey_png(image: NDArray[np.float32]) -> bytes:
     return target.getvalue()
 
 
-def cut_off(image: NDArray[np.float32]) -> dict[str, float | int]:
+def cut_off(image: NDArray[np.float32]) -> CutOff:
     """Range of an image, and how many pixels a PNG cannot show: those below 0 and those above 1."""
-    return {
-        "minimum": float(image.min()),
-        "maximum": float(image.max()),
-        "pixels_below_0": int(np.count_nonzero(image < 0)),
-        "pixels_above_1": int(np.count_nonzero(image > 1)),
-    }
+    return CutOff(
+        minimum=float(image.min()),
+        maximum=float(image.max()),
+        pixels_below_0=int(np.count_nonzero(image < 0)),
+        pixels_above_1=int(np.count_nonzero(image > 1)),
+    )
 
 
 def draw_panels(panels: list[NamedImage], columns: int, heading: str, maps: list[NamedMap] | None = None) -> bytes:

@@ -45,7 +45,7 @@ class Findings:
     heading: str
     rows: list[tuple[str, ...]]
     header: tuple[str, ...]
-    entries: Mapping[str, Any]
+    entries: Mapping[str, object]
     notes: list[str]
     pictures: Mapping[str, Callable[[], bytes]]
     map_leaves: Sequence[Leaf] = field(default_factory=list)
@@ -119,7 +119,7 @@ def reconstruct(
     )
 
 
-def common_entries(run: Run, capture: str, notes: Sequence[str]) -> dict[str, Any]:
+def common_entries(run: Run, capture: str, notes: Sequence[str]) -> dict[str, object]:
     """What the records of all reconstructions say, whatever was captured; each note once."""
     return {
         "schema_version": SCHEMA_VERSION,

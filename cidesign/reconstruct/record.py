@@ -1,10 +1,12 @@
 """The content of `reconstruction.json`: what every modality says of its images; each adds fields of its own."""
 
-from typing import Annotated, Any, Literal
+from dataclasses import dataclass
+from typing import Annotated, Literal
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from cidesign.calibration.verify import BenchCheck, NotLookedAt, Verdict, Verification
+from cidesign.files import JsonObject
 from cidesign.records import Finite, NotNegative, Strict
 
 SCHEMA_VERSION = 2
@@ -17,7 +19,7 @@ class Entry(Strict):
     """A part of a record; fields that were never set are left out of the file."""
 
     @model_serializer(mode="wrap")
-    def _set_fields(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+    def _set_fields(self, handler: SerializerFunctionWrapHandler) -> dict[str, object]:
         return {name: value for name, value in handler(self).items() if name in self.model_fields_set}
 
 
@@ -51,6 +53,21 @@ class Uncertainty(Entry):
     lmmse_posterior_rms: NotNegative | None = None
 
 
+@dataclass(frozen=True)
+class Trust:
+    """How far the student's images can be trusted, with the captions of the maps; the truth is known of simulations."""
+
+    disagreement: Disagreement
+    uncertainty: Uncertainty
+    maps: dict[str, str]
+    error_over_uncertainty: dict[str, float] | None = None
+
+    @property
+    def entries(self) -> dict[str, object]:
+        """The fields of the record."""
+        return {name: value for name, value in vars(self).items() if value is not None}
+
+
 class ReconstructionRecord(Entry):
     """What every reconstruction says; `verdict` and what it rests on are absent where no calibration was used.
 
@@ -79,7 +96,7 @@ class ReconstructionRecord(Entry):
     error_over_uncertainty: dict[str, NotNegative] | None = None
 
     @property
-    def value(self) -> dict[str, Any]:
+    def value(self) -> JsonObject:
         """The record as JSON: the fields that were set."""
         return self.model_dump(mode="json")
 

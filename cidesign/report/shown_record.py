@@ -4,8 +4,9 @@ A record of version 2 is checked as that of its modality first.  Records of vers
 the form that is shown is taken, and the rest left out.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
@@ -106,7 +107,7 @@ class ShownRecord(_Lenient):
 
     @model_validator(mode="before")
     @classmethod
-    def _sorted(cls, raw: dict[str, Any]) -> dict[str, Any]:
+    def _sorted(cls, raw: Mapping[str, object]) -> dict[str, object]:
         trust = {name: _row(raw.get(name)) for name in ("disagreement", "uncertainty", "error_over_uncertainty")}
         return {
             **raw,

@@ -8,6 +8,7 @@ def test_family(case, law, tmp_path):
     law(case, tmp_path)
 """
 
+import json
 import os
 import shutil
 from collections.abc import Callable, Mapping
@@ -193,7 +194,7 @@ def _raises(kind: type[CidesignError], said: str, act: Callable[[], object]) -> 
 
 def _record_again(case: FamilyCase, folder: Path, name: str) -> None:
     """Put the new hash of a file into the manifest."""
-    raw = read_json(folder / MANIFEST_NAME, "manifest")
+    raw = json.loads((folder / MANIFEST_NAME).read_text())
     entry = case.family.manifest(folder).files[name]
     out = Output(folder, type(entry))
     out.record(name, entry.role)

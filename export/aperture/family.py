@@ -9,7 +9,7 @@ from cidesign.checks import Check, Report, passed, printed
 from cidesign.errors import InputError
 from cidesign.export.aperture.files import SUFFIXES
 from cidesign.export.aperture.layout import OrderOptions, Tone
-from cidesign.export.aperture.order import OrderManifest, order_record
+from cidesign.export.aperture.order import OrderManifest, OrderRecord, order_record
 from cidesign.export.aperture.own import MaskOptions, read_own
 from cidesign.export.aperture.verify import (
     check_design,
@@ -73,7 +73,7 @@ class ApertureFamily(DeviceFamily[ApertureMask, ApertureProfile, ApertureOptions
         """Write the order of a mask."""
         manifest = write_aperture_export(design, profile, folder, options.order, options.formats, force)
         order = order_record(manifest)
-        value = {"folder": str(folder), "order": order, "files": manifest.model_dump(mode="json")["files"]}
+        value = {"folder": str(folder), "order": order.value, "files": manifest.model_dump(mode="json")["files"]}
         return Exported(folder, (folder,), value, _text(folder, manifest, order))
 
     def verify_export(self, folder: Path, profile: ApertureProfile | None = None) -> Iterator[Check]:
@@ -116,23 +116,23 @@ class ApertureFamily(DeviceFamily[ApertureMask, ApertureProfile, ApertureOptions
         return FileReport(tuple(found), {"path": str(path), "ok": True, "checks": checks}, text)
 
 
-def _text(folder: Path, manifest: OrderManifest, order: dict[str, Any]) -> str:
+def _text(folder: Path, manifest: OrderManifest, order: OrderRecord) -> str:
     rows = [
         ((folder / name).as_posix(), record.role, format_bytes(record.bytes)) for name, record in manifest.files.items()
     ]
-    outer_um, code = order["outer_size_um"], order["code"]
+    outer_um, code = order.outer_size_um, order.code
     return "\n".join(
         (
             table(rows, ("file", "role", "size")),
             "",
-            f"code {code['columns']} x {code['rows']} pixels of {code['pitch_um']:g} um "
-            f"({code['pitch_on_detector_um']:g} um on the detector), drawing {outer_um[0]:g} x {outer_um[1]:g} um",
-            f"smallest feature {length_text(order['smallest_feature_um'])}, "
-            f"gap {length_text(order['smallest_gap_um'])}, "
-            f"{order['drawn_open_fraction_of_code']:.1%} open",
-            f"tone: {order['tone']['says']}",
-            f"reading: {order['reading']['side']}. {order['reading']['says']}",
-            f"edge bias: {order['edge_bias']['says']}",
+            f"code {code.columns} x {code.rows} pixels of {code.pitch_um:g} um "
+            f"({code.pitch_on_detector_um:g} um on the detector), drawing {outer_um[0]:g} x {outer_um[1]:g} um",
+            f"smallest feature {length_text(order.smallest_feature_um)}, "
+            f"gap {length_text(order.smallest_gap_um)}, "
+            f"{order.drawn_open_fraction_of_code:.1%} open",
+            f"tone: {order.tone.says}",
+            f"reading: {order.reading.side}. {order.reading.says}",
+            f"edge bias: {order.edge_bias.says}",
         )
     )
 

@@ -2,7 +2,8 @@
 
 import base64
 import html
-from typing import Any
+
+from cidesign.export.aperture.order import OrderRecord
 
 _STYLE = """
 @page { size: A4; margin: 14mm }
@@ -17,70 +18,61 @@ img { float: right; height: 62mm; max-width: 80mm; object-fit: contain; margin: 
 """
 
 
-def order_sheet(order: dict[str, Any], preview_png: bytes) -> str:
-    """HTML without anything from elsewhere, for `order_record`'s value and the preview."""
-    code, tone, reading = order["code"], order["tone"], order["reading"]
+def order_sheet(order: OrderRecord, preview_png: bytes) -> str:
+    """HTML without anything from elsewhere, for an order and the preview."""
+    code = order.code
     rows = [
-        ("Process", f"{order['process']['name']} ({order['process']['profile']})"),
-        ("Plate", f"{_by(order['plate_size_mm'])} mm"),
-        ("Outer size of the drawing", f"{_by(order['outer_size_um'])} um"),
-        ("Code", f"{code['columns']} x {code['rows']} pixels of {code['pitch_um']:g} um, {_by(code['size_um'])} um"),
-        ("Pitch on the detector", f"{code['pitch_on_detector_um']:g} um"),
-        ("Smallest feature, smallest gap", f"{_um(order['smallest_feature_um'])}, {_um(order['smallest_gap_um'])}"),
-        ("Measured on", order["measured_on"]),
-        ("Edge bias", order["edge_bias"]["says"]),
+        ("Process", f"{order.process.name} ({order.process.profile})"),
+        ("Plate", f"{_by(order.plate_size_mm)} mm"),
+        ("Outer size of the drawing", f"{_by(order.outer_size_um)} um"),
+        ("Code", f"{code.columns} x {code.rows} pixels of {code.pitch_um:g} um, {_by(code.size_um)} um"),
+        ("Pitch on the detector", f"{code.pitch_on_detector_um:g} um"),
+        ("Smallest feature, smallest gap", f"{_um(order.smallest_feature_um)}, {_um(order.smallest_gap_um)}"),
+        ("Measured on", order.measured_on),
+        ("Edge bias", order.edge_bias.says),
         (
             "Open fraction of the code",
-            f"{order['open_fraction_of_code']:.2%} designed, {order['drawn_open_fraction_of_code']:.2%} drawn",
+            f"{order.open_fraction_of_code:.2%} designed, {order.drawn_open_fraction_of_code:.2%} drawn",
         ),
         (
             "Units and origin",
-            f"{order['units']}: {_by(code['origin_from_upper_left_um'])} um from its upper left corner",
+            f"{order.units}: {_by(code.origin_from_upper_left_um)} um from its upper left corner",
         ),
-        ("Writer grid", f"{order['writer_grid_um']:g} um"),
-        ("Cell", order["top_cell"]),
+        ("Writer grid", f"{order.writer_grid_um:g} um"),
+        ("Cell", order.top_cell),
         (
             "Layers (write all)",
-            "; ".join(f"{entry['layer']}/{entry['datatype']} {entry['holds']}" for entry in order["layers"]),
+            "; ".join(f"{entry.layer}/{entry.datatype} {entry.holds}" for entry in order.layers),
         ),
         (
             "Dimension to measure",
-            f"{_um(order['critical_dimension_um'])}: the lines of the cross" if order["marks"] else "none is marked",
+            f"{_um(order.critical_dimension_um)}: the lines of the cross" if order.marks else "none is marked",
         ),
-        ("Mounting", reading["mount"]),
-        ("Design", f"SHA-256 {order['design_sha256']}"),
-        ("Written", f"{order['created_utc']} by {order['written_by']}"),
+        ("Mounting", order.reading.mount),
+        ("Design", f"SHA-256 {order.design_sha256}"),
+        ("Written", f"{order.created_utc} by {order.written_by}"),
     ]
     table = "".join(f"<tr><th>{html.escape(name)}</th><td>{html.escape(str(text))}</td></tr>" for name, text in rows)
     files = "".join(
-        f"<tr><td>{html.escape(name)}</td><td>{html.escape(_file(entry))}</td>"
-        f"<td class='hash'>{entry['sha256']}</td></tr>"
-        for name, entry in order["files"].items()
+        f"<tr><td>{html.escape(name)}</td><td>{html.escape(entry.says)}</td><td class='hash'>{entry.sha256}</td></tr>"
+        for name, entry in order.files.items()
     )
     picture = base64.b64encode(preview_png).decode()
-    title = html.escape(f"Mask order {order['name']}")
+    title = html.escape(f"Mask order {order.name}")
     return (
         f"<!doctype html>\n<html lang='en'><head><meta charset='utf-8'><title>{title}</title>"
         f"<style>{_STYLE}</style></head><body><h1>{title}</h1>"
         f"<img alt='what the files show; light areas are clear' src='data:image/png;base64,{picture}'>"
-        f"<p class='warn'><b>Tone.</b> {html.escape(tone['says'])}</p>"
-        f"<p class='warn'><b>Reading: {html.escape(reading['side'])}.</b> {html.escape(reading['says'])}</p>"
+        f"<p class='warn'><b>Tone.</b> {html.escape(order.tone.says)}</p>"
+        f"<p class='warn'><b>Reading: {html.escape(order.reading.side)}.</b> {html.escape(order.reading.says)}</p>"
         f"<table>{table}</table><table><tr><td>file</td><td>content</td><td>SHA-256</td></tr>{files}</table>"
         "</body></html>\n"
     )
 
 
-def _by(size: list[float]) -> str:
+def _by(size: tuple[float, float]) -> str:
     return f"{size[0]:g} x {size[1]:g}"
 
 
 def _um(length_um: float | None) -> str:
     return "none" if length_um is None else f"{length_um:g} um"
-
-
-def _file(entry: dict[str, Any]) -> str:
-    if "pixels" in entry:
-        what = f"1-bit TIFF, {_by(entry['pixels'])} pixels of {entry['pixel_um']:g} um"
-    else:
-        what = f"{entry['format'].upper()}, {entry['polygons']} polygons of at most {entry['max_vertices']} vertices"
-    return f"{what}, {entry['bytes']} bytes"

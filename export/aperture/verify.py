@@ -54,11 +54,10 @@ def verify_aperture_export(
     for name, record in manifest.masks().items():
         path = inside(folder, name, "export manifest")
         yield from _check_mask(path, record, plate, mask, process, picture or picture_beside(folder))
-    order = read_json(inside(folder, ORDER_NAME, "export manifest"), "mask order")
-    if order != order_record(manifest):
+    order = order_record(manifest)
+    if read_json(inside(folder, ORDER_NAME, "export manifest"), "mask order") != order.value:
         raise FileError(f"{folder}: {ORDER_NAME} does not say what {MANIFEST_NAME} says; export again")
-    says = order["tone"], order["reading"]
-    yield passed("order", f"1 becomes {says[0]['ones_become']}, {says[1]['side']}, as the files have it")
+    yield passed("order", f"1 becomes {order.tone.ones_become}, {order.reading.side}, as the files have it")
 
 
 def profile_for(own: ApertureProfile, asked: ApertureProfile | None, where: str) -> ApertureProfile:

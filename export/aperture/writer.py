@@ -103,7 +103,7 @@ def _write_into(
         files=dict(out.files),
     )
     order = order_record(manifest)
-    write_json(folder / ORDER_NAME, order)
+    write_json(folder / ORDER_NAME, order.value)
     write_bytes(folder / SHEET_NAME, order_sheet(order, (folder / PREVIEW_NAME).read_bytes()).encode())
     out.record(ORDER_NAME, "order")
     out.record(SHEET_NAME, "order")
@@ -115,6 +115,6 @@ def description(placement: Placement, profile: ApertureProfile, options: OrderOp
     opaque = "emulsion" if profile.lithography.process.value == "film" else "chrome"
     tone, reading = tone_text(placement.tone, opaque), reading_text(placement.reading, opaque)
     return (
-        f"coded aperture {options.name} for {profile.id}; {tone['says']} {reading['side']}: {reading['says']} "
+        f"coded aperture {options.name} for {profile.id}; {tone.says} {reading.side}: {reading.says} "
         f"Code {placement.columns} x {placement.rows} pixels of {placement.pitch_nm / 1000:g} um."
     )

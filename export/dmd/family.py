@@ -20,7 +20,7 @@ from cidesign.export.dmd.writer import write_export
 from cidesign.export.family import DeviceFamily, Exported, FileReport, NoOptions
 from cidesign.export.options import fitting, read_options
 from cidesign.export.own_design import OwnDesign
-from cidesign.files import replacing_folder
+from cidesign.files import JsonObject, replacing_folder
 from cidesign.hardware_profiles.dmd.schema import DmdProfile
 from cidesign.pattern import PatternStack
 from cidesign.text import table, totals
@@ -80,7 +80,7 @@ class DmdFamily(DeviceFamily[PatternStack, DmdProfile, DmdOptions, NoOptions]):
         synced = [] if options.sync_every is None else [sync_note(pattern, profile, plan)]
         notes = tuple(f"note: {text}" for text in (*plan.notes, *synced))
         said = {"format", "images", "timing", "files"}
-        value = {
+        value: JsonObject = {
             "folders": [
                 {"folder": str(one), **manifest.model_dump(mode="json", include=said)}
                 for one, manifest in manifests.items()
@@ -120,7 +120,7 @@ class DmdFamily(DeviceFamily[PatternStack, DmdProfile, DmdOptions, NoOptions]):
         if report is not None:
             for check in checks:
                 report(check)
-        value = {"path": str(path), "ok": True, "checks": [printed(check) for check in checks]}
+        value: JsonObject = {"path": str(path), "ok": True, "checks": [printed(check) for check in checks]}
         return FileReport(tuple(checks), value, f"{path}: {totals([check.status for check in checks])}")
 
     def check_design(self, design: PatternStack, profile: DmdProfile, options: DmdOptions, where: Path) -> list[Check]:

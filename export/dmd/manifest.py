@@ -1,7 +1,7 @@
 """The manifest of an export folder: what every file is, its hash, and when each frame is shown."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
@@ -73,8 +73,8 @@ class GridRecord(Strict):
     lattice: str
 
     @model_serializer(mode="wrap")
-    def _said(self, dumped: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        fields: dict[str, Any] = dumped(self)
+    def _said(self, dumped: SerializerFunctionWrapHandler) -> dict[str, object]:
+        fields: dict[str, object] = dumped(self)
         return {name: value for name, value in fields.items() if (name, value) != ("placement", "superpixels")}
 
 

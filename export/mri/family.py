@@ -19,13 +19,14 @@ from cidesign.export.mri.verify import profile_for, verify_mri_export
 from cidesign.export.mri.writer import DEFAULT_FORMATS, write_mri_export
 from cidesign.export.options import read_options
 from cidesign.export.own_design import OwnDesign
+from cidesign.files import JsonObject
 from cidesign.hardware_profiles.mri.schema import MriProfile
 from cidesign.pattern import Trajectory
 from cidesign.text import table, totals
 from cidesign.units import format_bytes, format_duration_us
 
 # A plain 2-D gradient echo that every scanner plays; all of it is shown and can be set.
-FIRST_PROTOCOL: dict[str, Any] = {
+FIRST_PROTOCOL: dict[str, str | float | None] = {
     "kind": "gre",
     "fov_mm": 224.0,
     "slice_thickness_mm": 5.0,
@@ -128,7 +129,7 @@ class MriFamily(DeviceFamily[Trajectory, MriProfile, MriOptions, SequenceFileOpt
 def sequence_report(path: Path, profile: MriProfile, checks: list[Check]) -> FileReport:
     """The checks of a `.seq` file as a report; it fails too where nothing could be evaluated."""
     failure = _failure(path, checks)
-    value = {
+    value: JsonObject = {
         "path": str(path),
         "profile": profile.id,
         "ok": failure is None,

@@ -5,7 +5,7 @@ from dataclasses import MISSING, asdict, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_serializer, model_validator
+from pydantic import Field, JsonValue, model_serializer, model_validator
 
 from cidesign.checks import Check
 from cidesign.errors import InputError
@@ -89,7 +89,7 @@ class MriManifest(ExportManifest):
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,80}$")]
     versions: dict[str, str]
     formats: tuple[str, ...]
-    protocol: dict[str, Any]
+    protocol: dict[str, JsonValue]
     scan: ScanRecord
     checks: tuple[FileCheck, ...]
     notes: tuple[str, ...]
@@ -125,7 +125,7 @@ def acquisitions_of(record: ScanRecord) -> list[Acquisition]:
     return [Acquisition(*row) for row in record.acquisitions]
 
 
-def protocol_record(protocol: Protocol) -> dict[str, Any]:
+def protocol_record(protocol: Protocol) -> dict[str, JsonValue]:
     """The protocol with its kind, as JSON."""
     return {"kind": protocol.kind, **asdict(protocol)}
 

@@ -3,7 +3,6 @@
 import platform
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -31,7 +30,7 @@ from cidesign.export.mri.tables import write_csv, write_mat
 from cidesign.export.mri.tse import plan_tse
 from cidesign.export.mri.verify import verify_mri_export
 from cidesign.export.writing import Output, require_own_profile, write_export_folder
-from cidesign.files import refuse_existing, write_json
+from cidesign.files import JsonObject, refuse_existing, write_json
 from cidesign.hardware_profiles.mri.schema import MriProfile
 from cidesign.hardware_profiles.schema import sourced_values
 from cidesign.io.bart import bart_mask, bart_trajectory, write_cfl
@@ -180,7 +179,7 @@ def _record(
     scan: ScanRecord,
     checks: list[FileCheck],
     notes: tuple[str, ...],
-) -> dict[str, Any]:
+) -> JsonObject:
     """The record for people: lines, exact acceleration, every profile value with its source, checks and versions."""
     return {
         "what": "phase-encode lines designed by cidesign; for research only, never played on a scanner",

@@ -3,6 +3,7 @@
 import importlib
 import json
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ def answered_here(
     """What `ask` gives, without the child: importing pypulseq anew for each file takes longer than all of its tests."""
     asked = json.loads(json.dumps({**request, "path": str(path), "what": what}))
     head, arrays = importlib.import_module(reader).answer(asked)
-    return json.loads(json.dumps(head)), arrays
+    return json.loads(json.dumps(asdict(head))), arrays
 
 
 @pytest.fixture(scope="session", autouse=True)

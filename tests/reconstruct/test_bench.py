@@ -28,6 +28,7 @@ from cidesign.modalities.single_pixel.residuals import residuals
 from cidesign.modalities.single_pixel.run import SinglePixelRun
 from cidesign.models.system import load_student
 from cidesign.reconstruct.outcome import NamedImage, cut_off, grey_png
+from cidesign.reconstruct.record import CutOff
 
 MakeRun = Callable[..., SinglePixelRun]
 MakeScene = Callable[[int], NDArray[np.float64]]
@@ -194,7 +195,7 @@ def test_files_of_an_f_read_elsewhere(make_run: MakeRun, f_scene: MakeScene, tmp
 
 def test_what_a_png_cannot_show_is_counted() -> None:
     image = np.array([[-0.5, 0.0, 0.25], [1.0, 1.5, 2.0]], dtype=np.float32)
-    assert cut_off(image) == {"minimum": -0.5, "maximum": 2.0, "pixels_below_0": 1, "pixels_above_1": 2}
+    assert cut_off(image) == CutOff(minimum=-0.5, maximum=2.0, pixels_below_0=1, pixels_above_1=2)
     import io
 
     with Image.open(io.BytesIO(grey_png(image))) as picture:

@@ -137,15 +137,15 @@ def test_disagreement_names_band_and_pixel() -> None:
     student, baseline = cube(), cube()
     baseline[1, 4, 7] += 2.0
     found = diagnose(student, baseline, np.full_like(student, 0.01), None, [450.0, 550.0, 650.0])
-    assert found.entries["disagreement"] == {
+    assert found.trust.disagreement.model_dump() == {
         "baseline": "GAP-TV", "rms": pytest.approx(2 / student.size**0.5), "wavelength_nm": 550.0, "row": 4,
         "column": 7, "largest": pytest.approx(-2.0),
     }  # fmt: skip
     assert "most at 550 nm in row 4, column 7 (counted from 0), by -2.000" in found.notes[0]
-    assert "error_over_uncertainty" not in found.entries
+    assert "error_over_uncertainty" not in found.trust.entries
     assert "true error" not in found.notes[1]
     known = diagnose(student, baseline, np.full_like(student, 0.01), student + np.float32(0.05), [450.0, 550.0, 650.0])
-    assert known.entries["error_over_uncertainty"]["student"] == pytest.approx(5, rel=1e-3)
+    assert known.trust.error_over_uncertainty == {"student": pytest.approx(5, rel=1e-3)}
 
 
 def test_a_map_shows_the_root_mean_square_over_the_bands() -> None:

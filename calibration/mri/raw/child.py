@@ -2,13 +2,14 @@
 
 import math
 import re
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, TypedDict
 
 import h5py
 import numpy as np
 
 from cidesign.calibration.mri.raw.flags import ISMRMRD_FLAGS
-from cidesign.io.child import Refused
+from cidesign.io.child import Arrays, Refused
 
 MAX_READOUTS = 2_000_000
 SHOWN_NAMES = 12
@@ -23,7 +24,55 @@ FIELDS = (
 PLACE = "place."
 
 
-def answer(request: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+class Request(TypedDict):
+    """What of `path` is read; see `answer`."""
+
+    path: str
+    layout: Literal["hdf5", "twix"]
+    max_bytes: int
+    slice_index: int | None
+    measurement: str | None
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One measurement of a file: how many readouts of an image it has, and what can be said of it in a list."""
+
+    name: str
+    imaging: int
+    text: str
+
+
+@dataclass(frozen=True)
+class TwixProtocol:
+    """What Siemens' protocol says of a scan (MeasYaps.sKSpace, sSliceAcceleration, Meas); 0 where it says nothing."""
+
+    base_resolution: int
+    phase_encoding_lines: int
+    dimension: int
+    trajectory: int
+    multi_band_factor: int
+    regrid_mode: int
+
+
+@dataclass(frozen=True)
+class RawHead:
+    """What goes with the samples.
+
+    `chosen` is the measurement that was read, None where one has to be chosen; `slices` counts those of fastMRI's
+    array, `xml` is the header of HDF5 layouts; `ended` and `protocol` are of twix, None elsewhere.
+    """
+
+    layout: Literal["fastmri", "ismrmrd", "twix"]
+    measurements: list[Measurement] = field(default_factory=list)
+    chosen: str | None = None
+    slices: int = 1
+    xml: str = ""
+    ended: bool | None = None
+    protocol: TwixProtocol | None = None
+
+
+def answer(request: Request) -> tuple[RawHead, Arrays]:
     """Read `path` of `layout` hdf5 or twix, at most `max_bytes` of samples.
 
     `slice_index` chooses one of fastMRI's, `measurement` one of several in a file.  A head without arrays says what
@@ -36,9 +85,7 @@ def answer(request: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     return _hdf5(request["path"], request["max_bytes"], request["slice_index"], request["measurement"])
 
 
-def _hdf5(
-    path: str, max_bytes: int, slice_index: int | None, measurement: str | None
-) -> tuple[dict[str, Any], dict[str, Any]]:
+def _hdf5(path: str, max_bytes: int, slice_index: int | None, measurement: str | None) -> tuple[RawHead, Arrays]:
     with h5py.File(path, "r") as stored:
         names: list[str] = []
         stored.visit(names.append)
@@ -52,13 +99,12 @@ def _hdf5(
         described = [_described(name, raw[name]) for name in sorted(raw, key=by_number)]
         if whole:
             shape = " x ".join(map(str, stored[FASTMRI].shape))
-            described.append({"name": FASTMRI, "imaging": 1, "text": f"an array of {shape}"})
-        head: dict[str, Any] = {"layout": "ismrmrd", "measurements": described}
+            described.append(Measurement(FASTMRI, 1, f"an array of {shape}"))
+        head = RawHead("ismrmrd", described)
         chosen = chosen_of(described, measurement)
         if chosen is None:
             return head, {}
-        more, arrays = _ismrmrd(raw[chosen], max_bytes)
-        return {**head, **more, "chosen": chosen}, arrays
+        return replace(head, chosen=chosen, xml=_text(raw[chosen], "xml")), _ismrmrd(raw[chosen], max_bytes)
 
 
 def by_number(name: str) -> list[tuple[int, int, str]]:
@@ -66,15 +112,15 @@ def by_number(name: str) -> list[tuple[int, int, str]]:
     return [(1, int(part), "") if part.isdecimal() else (0, 0, part) for part in re.split(r"(\d+)", name)]
 
 
-def chosen_of(described: list[dict[str, Any]], measurement: str | None) -> str | None:
+def chosen_of(described: list[Measurement], measurement: str | None) -> str | None:
     """The measurement that was asked for, or the only one with an image; None where that has to be chosen."""
-    names = [one["name"] for one in described]
+    names = [one.name for one in described]
     if measurement is not None:
         return measurement if measurement in names else None
-    images = [one["name"] for one in described if one["imaging"]]
+    images = [one.name for one in described if one.imaging]
     if len(names) == 1 or not images:
-        return str(names[0])
-    return str(images[0]) if len(images) == 1 else None
+        return names[0]
+    return images[0] if len(images) == 1 else None
 
 
 def summary(imaging: int, lines: Any, samples: Any, channels: Any, protocol: str) -> str:
@@ -87,7 +133,7 @@ def summary(imaging: int, lines: Any, samples: Any, channels: Any, protocol: str
     return f"{named}{imaging} imaging readouts of lines {lines.min()} to {lines.max()}, {size} samples, {coils} coils"
 
 
-def _described(name: str, group: Any) -> dict[str, Any]:
+def _described(name: str, group: Any) -> Measurement:
     heads = _heads(group)
     kinds = ISMRMRD_FLAGS.kinds(heads["flags"])
     imaging = ~kinds.noise & ~kinds.skip
@@ -97,7 +143,7 @@ def _described(name: str, group: Any) -> dict[str, Any]:
         int(imaging.sum()), chosen["idx"]["kspace_encode_step_1"], chosen["number_of_samples"],
         chosen["active_channels"], found[1].strip() if found else "",
     )  # fmt: skip
-    return {"name": name, "imaging": int(imaging.sum()), "text": text}
+    return Measurement(name, int(imaging.sum()), text)
 
 
 def _nothing(names: list[str]) -> str:
@@ -113,7 +159,7 @@ def _is_raw(group: Any) -> bool:
     return isinstance(data, h5py.Dataset) and {"head", "data"} <= set(data.dtype.names or ()) and "xml" in group
 
 
-def _fastmri(stored: Any, max_bytes: int, slice_index: int | None) -> tuple[dict[str, Any], dict[str, Any]]:
+def _fastmri(stored: Any, max_bytes: int, slice_index: int | None) -> tuple[RawHead, Arrays]:
     item = stored[FASTMRI]
     if item.is_virtual or item.external:
         raise Refused("the values of `kspace` lie in another file, which is not opened")
@@ -122,7 +168,7 @@ def _fastmri(stored: Any, max_bytes: int, slice_index: int | None) -> tuple[dict
             f"`kspace` is {item.dtype} of shape {item.shape}; complex (slices, coils, readout, lines) is needed"
         )
     slices = item.shape[0] if item.ndim != 2 else 1
-    head: dict[str, Any] = {"layout": "fastmri", "slices": slices, "xml": _text(stored, "ismrmrd_header")}
+    head = RawHead("fastmri", slices=slices, xml=_text(stored, "ismrmrd_header"))
     if slice_index is None and slices > 1:
         return head, {}
     wanted = 0 if slice_index is None else slice_index
@@ -155,7 +201,7 @@ def _heads(group: Any) -> Any:
     return data.fields("head")[()]
 
 
-def _ismrmrd(group: Any, max_bytes: int) -> tuple[dict[str, Any], dict[str, Any]]:
+def _ismrmrd(group: Any, max_bytes: int) -> Arrays:
     data, heads = group["data"], _heads(group)
     sizes = heads["number_of_samples"].astype(np.int64) * heads["active_channels"]
     if 8 * int(sizes.sum()) > max_bytes:
@@ -170,8 +216,7 @@ def _ismrmrd(group: Any, max_bytes: int) -> tuple[dict[str, Any], dict[str, Any]
         position += size
     places = ("position", "read_dir", "phase_dir", "slice_dir", "patient_table_position")
     arrays = {PLACE + name: heads[name].astype(np.float64) for name in places}
-    arrays |= {"table": _table(heads), "flags": heads["flags"].astype(np.uint64), "data": flat}
-    return {"xml": _text(group, "xml")}, arrays
+    return {**arrays, "table": _table(heads), "flags": heads["flags"].astype(np.uint64), "data": flat}
 
 
 def _table(heads: Any) -> Any:

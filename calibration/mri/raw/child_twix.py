@@ -1,15 +1,24 @@
 """Reads Siemens raw data (twix) for `kspace_child`, in the bounded child process."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from cidesign.calibration.mri.raw.child import FIELDS, MAX_READOUTS, PLACE, summary
+from cidesign.calibration.mri.raw.child import (
+    FIELDS,
+    MAX_READOUTS,
+    PLACE,
+    Measurement,
+    RawHead,
+    TwixProtocol,
+    summary,
+)
 from cidesign.calibration.mri.raw.flags import SIEMENS_FLAGS
-from cidesign.io.child import Refused
+from cidesign.io.child import Arrays, Refused
 
 
-def read_twix(path: str, max_bytes: int, measurement: str | None) -> tuple[dict[str, Any], dict[str, Any]]:
+def read_twix(path: str, max_bytes: int, measurement: str | None) -> tuple[RawHead, Arrays]:
     """The readouts of one scan of the file, the last with an image unless `measurement` (1, 2 ...) names another.
 
     Scanners store adjustments first and the image last.  Noise may lie in an earlier scan.
@@ -22,8 +31,8 @@ def read_twix(path: str, max_bytes: int, measurement: str | None) -> tuple[dict[
     ended = any(block.is_flag_set("ACQEND") for block in scans[-1]["mdb"]) if scans else False
     readouts = [[block for block in scan["mdb"] if not block.is_flag_set("ACQEND")] for scan in scans]
     described = [_described(str(n + 1), scan, readouts[n]) for n, scan in enumerate(scans)]
-    head: dict[str, Any] = {"layout": "twix", "ended": ended, "measurements": described}
-    images = [one["name"] for one in described if one["imaging"]]
+    head = RawHead("twix", described, ended=ended)
+    images = [one.name for one in described if one.imaging]
     if not images:
         raise Refused(f"holds no imaging readouts among {sum(map(len, readouts))}")
     if measurement is not None and measurement not in images:
@@ -45,16 +54,16 @@ def read_twix(path: str, max_bytes: int, measurement: str | None) -> tuple[dict[
             block.fid = stream
             flat[position : position + size] = np.asarray(block.data).reshape(-1)
             position += size
-    arrays = {
+    arrays: Arrays = {
         "table": np.array([_row(scan, block) for scan, block in kept], dtype=np.int64),
         "flags": np.array([int(block.mdh.EvalInfoMask) for _, block in kept], dtype=np.uint64),
         "data": flat,
         **_places([block for _, block in kept]),
     }
-    return {**head, **_protocol(scans[chosen]), "chosen": str(chosen + 1)}, arrays
+    return replace(head, chosen=str(chosen + 1), protocol=_protocol(scans[chosen])), arrays
 
 
-def _described(name: str, scan: Any, blocks: list[Any]) -> dict[str, Any]:
+def _described(name: str, scan: Any, blocks: list[Any]) -> Measurement:
     kinds = SIEMENS_FLAGS.kinds(np.array([int(block.mdh.EvalInfoMask) for block in blocks], dtype=np.uint64))
     images = [block for block, no in zip(blocks, kinds.noise | kinds.skip, strict=True) if not no]
     lines, samples, channels = (
@@ -66,20 +75,21 @@ def _described(name: str, scan: Any, blocks: list[Any]) -> dict[str, Any]:
         )
     )
     protocol = str(scan["hdr"].get("MeasYaps", {}).get("tProtocolName", "")).strip('"')
-    return {"name": name, "imaging": len(images), "text": summary(len(images), lines, samples, channels, protocol)}
+    return Measurement(name, len(images), summary(len(images), lines, samples, channels, protocol))
 
 
-def _protocol(scan: Any) -> dict[str, Any]:
-    """What the protocol says of the scan; 0 where it says nothing."""
+def _protocol(scan: Any) -> TwixProtocol:
     yaps = scan["hdr"]["MeasYaps"]
     space = yaps["sKSpace"]
-    head: dict[str, Any] = {name: int(space[name]) for name in ("lBaseResolution", "lPhaseEncodingLines")}
-    for name in ("ucDimension", "ucTrajectory"):
-        head[name] = int(space.get(name, 0) or 0)
-    head["lMultiBandFactor"] = int(yaps.get("sSliceAcceleration", {}).get("lMultiBandFactor", 0) or 0)
     regridded = scan["hdr"].get("Meas", {}).get("alRegridMode", 0)
-    head["alRegridMode"] = int(regridded[0] if isinstance(regridded, list) and regridded else regridded or 0)
-    return head
+    return TwixProtocol(
+        base_resolution=int(space["lBaseResolution"]),
+        phase_encoding_lines=int(space["lPhaseEncodingLines"]),
+        dimension=int(space.get("ucDimension", 0) or 0),
+        trajectory=int(space.get("ucTrajectory", 0) or 0),
+        multi_band_factor=int(yaps.get("sSliceAcceleration", {}).get("lMultiBandFactor", 0) or 0),
+        regrid_mode=int(regridded[0] if isinstance(regridded, list) and regridded else regridded or 0),
+    )
 
 
 def _row(scan: Any, block: Any) -> tuple[int, ...]:
@@ -98,7 +108,7 @@ def _row(scan: Any, block: Any) -> tuple[int, ...]:
     return tuple(int(row.get(name, 0)) for name in FIELDS)
 
 
-def _places(blocks: list[Any]) -> dict[str, Any]:
+def _places(blocks: list[Any]) -> Arrays:
     where = [block.mdh.SliceData.SlicePos for block in blocks]
     tables = [[getattr(block.mdh, f"PTABPos{axis}", 0) for axis in "XYZ"] for block in blocks]
     return {

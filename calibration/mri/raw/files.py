@@ -4,20 +4,18 @@ import hashlib
 import importlib.util
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from cidesign.calibration.mri.kspace import RawKspace, listed, remove_oversampling
-from cidesign.calibration.mri.raw.child import PLACE
+from cidesign.calibration.mri.raw.child import PLACE, RawHead, TwixProtocol
 from cidesign.calibration.mri.raw.flags import ISMRMRD_FLAGS, SIEMENS_FLAGS, FlagTable
 from cidesign.calibration.mri.raw.header import MAX_LINES, EncodedMatrix, MrdHeader, parse_header
 from cidesign.calibration.mri.raw.matrices import from_full_array
 from cidesign.calibration.mri.raw.readouts import Matrix, Readouts, assemble
 from cidesign.errors import FileError, InputError
 from cidesign.files import MAX_ARRAY_BYTES
-from cidesign.io.child import SPARE_BYTES, ask
+from cidesign.io.child import SPARE_BYTES, Arrays, ask, typed_head
 
 READER = "cidesign.calibration.mri.raw.child"
 # A slow network drive delivers the largest file in this time; a loop in a damaged file does not end.
@@ -61,12 +59,12 @@ def read_hdf5_kspace(
     `measurement` names one of several groups of acquisitions, `encoding` one of several encodings.
     """
     head, arrays = _ask(path, "hdf5", slice_index, measurement)
-    if head["layout"] == "fastmri":
+    if head.layout == "fastmri":
         if encoding is not None:
             raise InputError(f"--set encoding: `kspace` of {path} has one; leave it out")
         return _from_fastmri(path, head, arrays, slice_index)
     notes = _chosen(path, head, measurement)
-    header = parse_header(path, head["xml"])
+    header = parse_header(path, head.xml)
     readouts = _readouts(path, "ISMRMRD", arrays, ISMRMRD_FLAGS)
     versions = set(readouts.column("version").tolist()) - set(MRD_VERSIONS)
     if versions:
@@ -80,24 +78,24 @@ def read_hdf5_kspace(
     return replace(raw, digest=_digest(raw, head, several, number), notes=(*notes, *more, *raw.notes))
 
 
-def _chosen(path: Path, head: dict[str, Any], measurement: str | None) -> list[str]:
+def _chosen(path: Path, head: RawHead, measurement: str | None) -> list[str]:
     """Remarks on the measurements that were not read; raises `InputError` where one has to be chosen."""
-    found = head["measurements"]
-    listing = "; ".join(f"{one['name']} ({one['text']})" for one in found)
-    if "chosen" not in head:
+    found = head.measurements
+    listing = "; ".join(f"{one.name} ({one.text})" for one in found)
+    if head.chosen is None:
         asked = "choose one" if measurement is None else f"{measurement} is none of them with an image; choose another"
         raise InputError(f"{path}: holds {len(found)} measurements: {listing}; {asked} with --set measurement=NAME")
-    others = [one for one in found if one["name"] != head["chosen"]]
+    others = [one for one in found if one.name != head.chosen]
     if not others:
         return []
-    left = "; ".join(f"{one['name']} ({one['text']})" for one in others)
-    (own,) = [one for one in found if one["name"] == head["chosen"]]
-    return [f"measurement {own['name']} ({own['text']}) is read, of {len(found)} in the file; left out: {left}"]
+    left = "; ".join(f"{one.name} ({one.text})" for one in others)
+    (own,) = [one for one in found if one.name == head.chosen]
+    return [f"measurement {own.name} ({own.text}) is read, of {len(found)} in the file; left out: {left}"]
 
 
-def _digest(raw: RawKspace, head: dict[str, Any], slice_index: int | None, encoding: int = 0) -> str:
+def _digest(raw: RawKspace, head: RawHead, slice_index: int | None, encoding: int = 0) -> str:
     """That of the file; of one of several images in it, one of its own."""
-    parts = [slice_index, encoding or None, head["chosen"] if len(head["measurements"]) > 1 else None]
+    parts = [slice_index, encoding or None, head.chosen if len(head.measurements) > 1 else None]
     if parts == [None, None, None]:
         return raw.digest
     return hashlib.sha256(f"{raw.digest} {parts}".encode()).hexdigest()
@@ -155,12 +153,15 @@ def read_twix(
         raise InputError("Siemens raw data need the package twixtools; install it with `pip install 'cidesign[mri]'`")
     _check_twix_size(path)
     head, arrays = _ask(path, "twix", None, measurement)
-    if not head["ended"]:
+    if not head.ended:
         raise FileError(f"{path}: the file ends before its ACQEND mark; it is cut short, copy it again")
     notes = _chosen(path, head, measurement)
-    _require_plain_protocol(path, head)
+    if head.protocol is None:
+        raise FileError(f"{path}: its protocol was not read; copy it again")
+    protocol = head.protocol
+    _require_plain_protocol(path, protocol)
     readouts = _readouts(path, "Siemens twix", arrays, SIEMENS_FLAGS)
-    lines, fields = head["lPhaseEncodingLines"], TWIX_FIELDS
+    lines, fields = protocol.phase_encoding_lines, TWIX_FIELDS
     centres = sorted(set(readouts.column("centre_line")[readouts.imaging].tolist()))
     if len(centres) > 1:
         raise FileError(f"{path}: the centre of k-space is on lines {listed(centres)} (mdh.CenterLin); one is needed")
@@ -168,26 +169,26 @@ def read_twix(
     if matrix_lines is not None:
         lines, centre = matrix_lines, matrix_lines // 2
         fields = {**fields, "lines": "--set matrix_lines", "centre": "--set matrix_lines"}
-    if not (1 <= lines <= MAX_LINES and 1 <= head["lBaseResolution"] <= MAX_LINES):
-        raise FileError(f"{path}: a matrix of {lines} x {head['lBaseResolution']} (MeasYaps.sKSpace) cannot be")
-    raw = assemble(readouts, Matrix(lines, centre, head["lBaseResolution"], fields, None), slice_index)
+    if not (1 <= lines <= MAX_LINES and 1 <= protocol.base_resolution <= MAX_LINES):
+        raise FileError(f"{path}: a matrix of {lines} x {protocol.base_resolution} (MeasYaps.sKSpace) cannot be")
+    raw = assemble(readouts, Matrix(lines, centre, protocol.base_resolution, fields, None), slice_index)
     several = slice_index if readouts.slices > 1 else None
     return replace(raw, digest=_digest(raw, head, several), notes=(*notes, *raw.notes))
 
 
-def _require_plain_protocol(path: Path, head: dict[str, Any]) -> None:
+def _require_plain_protocol(path: Path, protocol: TwixProtocol) -> None:
     """Refuse what the protocol says was not sampled line by line in one slice; a field that is absent is 0."""
-    for name, most, what in (
-        ("ucDimension", 2, "a 3-D scan"),
-        ("ucTrajectory", 1, "no Cartesian trajectory"),
-        ("lMultiBandFactor", 1, "slices that were excited at once"),
-        ("alRegridMode", 1, "samples taken while the gradient ramps, which want regridding"),
+    for name, value, most, what in (
+        ("ucDimension", protocol.dimension, 2, "a 3-D scan"),
+        ("ucTrajectory", protocol.trajectory, 1, "no Cartesian trajectory"),
+        ("lMultiBandFactor", protocol.multi_band_factor, 1, "slices that were excited at once"),
+        ("alRegridMode", protocol.regrid_mode, 1, "samples taken while the gradient ramps, which want regridding"),
     ):
-        if head[name] > most:
-            raise FileError(f"{path}: {what} (protocol: {name} = {head[name]}), which is not read")
+        if value > most:
+            raise FileError(f"{path}: {what} (protocol: {name} = {value}), which is not read")
 
 
-def _readouts(path: Path, source: str, arrays: dict[str, NDArray[Any]], table: FlagTable) -> Readouts:
+def _readouts(path: Path, source: str, arrays: Arrays, table: FlagTable) -> Readouts:
     places = {name[len(PLACE) :]: values for name, values in arrays.items() if name.startswith(PLACE)}
     return Readouts(path, source, arrays["table"], arrays["flags"], arrays["data"], table, places)
 
@@ -215,19 +216,17 @@ def _check_twix_size(path: Path) -> None:
             )
 
 
-def _from_fastmri(
-    path: Path, head: dict[str, Any], arrays: dict[str, NDArray[Any]], slice_index: int | None
-) -> RawKspace:
+def _from_fastmri(path: Path, head: RawHead, arrays: Arrays, slice_index: int | None) -> RawKspace:
     if "kspace" not in arrays:
         asked = "choose one with --set slice_index=N" if slice_index is None else f"there is no slice {slice_index}"
-        raise InputError(f"{path}: holds slices 0 to {head['slices'] - 1}; {asked}")
+        raise InputError(f"{path}: holds slices 0 to {head.slices - 1}; {asked}")
     # Lines are the last axis there, and the readout is oversampled by two as it comes from the scanner.
     k = np.ascontiguousarray(arrays["kspace"].transpose(0, 2, 1))
     samples, edges, recorded = k.shape[2], None, k
     notes: tuple[str, ...] = ()
     whole = k.shape[2]
-    if head["xml"]:
-        matrix = parse_header(path, head["xml"]).matrix(0)
+    if head.xml:
+        matrix = parse_header(path, head.xml).matrix(0)
         if matrix.encoded_x == whole:
             samples = matrix.recon_x
             k, edges = remove_oversampling(path, k, samples)
@@ -235,17 +234,16 @@ def _from_fastmri(
                 (f"readout oversampling of {whole / samples:g} removed (ismrmrd_header)",) if edges is not None else ()
             )
     raw = from_full_array(path, "fastMRI HDF5", k, edges, whole / samples, notes, recorded)
-    several = slice_index if head["slices"] > 1 else None
-    return replace(raw, digest=_digest(raw, {"measurements": []}, several))
+    several = slice_index if head.slices > 1 else None
+    return replace(raw, digest=_digest(raw, head, several))
 
 
-def _ask(
-    path: Path, layout: str, slice_index: int | None, measurement: str | None
-) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+def _ask(path: Path, layout: str, slice_index: int | None, measurement: str | None) -> tuple[RawHead, Arrays]:
     request = {
         "layout": layout, "max_bytes": MAX_ARRAY_BYTES, "slice_index": slice_index, "measurement": measurement,
     }  # fmt: skip
     # The rest goes with the file, which may be compressed.
     size_bytes = path.stat().st_size if path.is_file() else 0
     memory_bytes = min(4 * MAX_ARRAY_BYTES, 8 * size_bytes) + SPARE_BYTES
-    return ask(path, READER, request, "raw data file", LONGEST_READ_S, memory_bytes)
+    head, arrays = ask(path, READER, request, "raw data file", LONGEST_READ_S, memory_bytes)
+    return typed_head(RawHead, head), arrays

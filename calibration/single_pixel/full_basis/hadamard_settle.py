@@ -6,7 +6,7 @@ of 0 and 1 (half of all the light), a dark level, or nothing.  These two hold in
 """
 
 from dataclasses import dataclass, replace
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,7 @@ from cidesign.calibration.single_pixel.full_basis.hadamard_order import (
 )
 from cidesign.errors import FileError, InputError
 from cidesign.hadamard import hadamard_order_rows, walsh_hadamard
-from cidesign.records import shown
+from cidesign.records import Finite, Strict, shown
 
 Patterns = Literal["signed", "0/1"]
 # A common part counts when pixel (0, 0) is beyond the others by as many of their ranges, and is that part of the first
@@ -34,6 +34,22 @@ HALVES = (0.45, 0.55)
 FIRST_DEVIATIONS, NEGATIVE_DEVIATIONS, NEGATIVE_PART, NEGATIVE_DEPTH = 5.0, 4.0, 0.05, 0.03
 
 
+class SettledRecord(Strict):
+    """What was found, for reconstruction.json.
+
+    `order_status` tells how `order` is known, `roughness_by_order` how rough the image is in each order;
+    `first_reading` and the `common_part` of all, both as recorded; `sign` -1: the readings were inverted.
+    """
+
+    order: str
+    order_status: str
+    roughness_by_order: dict[str, float]
+    first_reading: Finite
+    common_part: Finite
+    sign: Literal[1, -1]
+    patterns_stated: str | None
+
+
 @dataclass(frozen=True)
 class Settled:
     """The capture with the readings of one region as signed patterns in natural order would have given them.
@@ -42,7 +58,7 @@ class Settled:
     """
 
     capture: HadamardCapture
-    record: dict[str, Any]
+    record: SettledRecord
     remarks: tuple[str, ...]
 
 
@@ -70,15 +86,15 @@ def settle_readings(
         every[region] -= _corner_beyond_neighbours(every[region], capture.side)
     remarks = [*_first_words(common, first, sign, patterns), *_order_words(found)]
     remarks += _negative_words(every[region], capture.side)
-    record = {
-        "order": found.order,
-        "order_status": found.status,
-        "roughness_by_order": {name: round(value, 4) for name, value in found.roughness.items()},
-        "first_reading": first,
-        "common_part": common,
-        "sign": int(sign),
-        "patterns_stated": patterns,
-    }
+    record = SettledRecord(
+        order=found.order,
+        order_status=found.status,
+        roughness_by_order={name: round(value, 4) for name, value in found.roughness.items()},
+        first_reading=first,
+        common_part=common,
+        sign=-1 if sign < 0 else 1,
+        patterns_stated=patterns,
+    )
     return Settled(replace(capture, readings=every), record, tuple(remarks))
 
 

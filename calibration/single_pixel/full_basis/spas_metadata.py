@@ -8,14 +8,14 @@ import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from cidesign.errors import FileError
-from cidesign.files import MAX_JSON_BYTES, read_limited
+from cidesign.files import MAX_JSON_BYTES, Json, JsonObject, read_limited
 from cidesign.records import first_problem, shown
 
 MAX_SIDE = 128
@@ -112,16 +112,16 @@ def read_spas_metadata(path: Path) -> SpasMetadata:
     )
 
 
-def _objects(path: Path) -> dict[str, Any]:
+def _objects(path: Path) -> dict[str, Json]:
     """The objects of the list by their `class_description`, in whatever order and number they come."""
     content = read_limited(path, "SPAS metadata", MAX_JSON_BYTES)
     try:
-        value = json.loads(content)
+        value: Json = json.loads(content)
     except (ValueError, RecursionError) as error:
         raise FileError(f"{path}: this SPAS metadata is not readable JSON ({error})") from error
     if not isinstance(value, list):
         raise FileError(f"{path}: SPAS metadata is a list of objects, not a {type(value).__name__}")
-    objects: dict[str, Any] = {}
+    objects: dict[str, Json] = {}
     for part in value:
         name = part.get("class_description") if isinstance(part, dict) else None
         if not isinstance(name, str):
@@ -135,7 +135,7 @@ def _objects(path: Path) -> dict[str, Any]:
 _P = TypeVar("_P", bound=_Foreign)
 
 
-def _part(path: Path, objects: dict[str, Any], name: str, model: type[_P]) -> _P:
+def _part(path: Path, objects: JsonObject, name: str, model: type[_P]) -> _P:
     if name not in objects:
         raise FileError(f"{path}: SPAS metadata lacks the object {name!r}; it holds {shown(objects)}")
     try:

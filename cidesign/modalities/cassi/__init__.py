@@ -47,7 +47,7 @@ class Cassi(Modality):
     # The converged linear estimate of measured operators takes several times as long as that of the training.
     fine_tuning_share = 0.03
 
-    def settings(self, values: dict[str, Any], profile: HardwareProfile, typed: Mapping[str, str]) -> CassiSettings:
+    def settings(self, values: dict[str, object], profile: HardwareProfile, typed: Mapping[str, str]) -> CassiSettings:
         """All settings of a run."""
         return settings_for(values, cast(ApertureProfile, profile), typed)
 

@@ -1,13 +1,14 @@
 """How far the student's cube can be trusted: where it leaves GAP-TV, and how much it scatters."""
 
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cidesign.calibration.cassi.operator import CassiOperator
 from cidesign.modalities.cassi.outcome import CubeMap
+from cidesign.reconstruct.record import Disagreement, Trust, Uncertainty
 from cidesign.reconstruct.uncertainty import Image, disagreement, error_over, generators
 
 Plane = NDArray[np.float64]
@@ -34,7 +35,7 @@ class Diagnosis(NamedTuple):
     """Maps to write, their numbers for the record, and what they say in words."""
 
     maps: list[CubeMap]
-    entries: dict[str, Any]
+    trust: Trust
     notes: list[str]
 
 
@@ -63,18 +64,9 @@ def diagnose(
     band, row, column = apart.place
     rms = float(np.sqrt(np.mean(deviation.astype(np.float64) ** 2)))
     nm = bands_nm[band]
-    entries: dict[str, Any] = {
-        "disagreement": {
-            "baseline": "GAP-TV", "rms": apart.rms, "wavelength_nm": nm, "row": row, "column": column,
-            "largest": apart.largest,
-        },
-        "uncertainty": {"draws": DRAWS, "student_rms": rms},
-        "maps": {name: text for name, (_, text) in MAPS.items()},
-    }  # fmt: skip
-    known = ""
+    known, over = "", None
     if truth is not None:
         over = error_over(student - truth, deviation)
-        entries["error_over_uncertainty"] = {"student": over}
         known = f"; the true error of this simulated capture is {over:.1f} times the scatter"
     notes = [
         f"the student and GAP-TV differ by {apart.rms:.3f} (root mean square over all bands; 1 is white), most at "
@@ -84,6 +76,12 @@ def diagnose(
         f"student's cube scatter by {rms:.4f} (root mean square, {DRAWS} draws). This does not hold how one detector "
         f"image leaves the bands open, so the error is larger{known}",
     ]
+    trust = Trust(
+        Disagreement(baseline="GAP-TV", rms=apart.rms, wavelength_nm=nm, row=row, column=column, largest=apart.largest),
+        Uncertainty(draws=DRAWS, student_rms=rms),
+        {name: text for name, (_, text) in MAPS.items()},
+        None if over is None else {"student": over},
+    )
     values = {
         "disagreement": (apart.difference, f"r.m.s. {apart.rms:.3f}, most at {nm:g} nm, {row}, {column}"),
         "uncertainty": (deviation, f"r.m.s. {rms:.4f}"),
@@ -91,4 +89,4 @@ def diagnose(
     maps = [
         CubeMap(name, title, values[name][0], text, values[name][1], bands_nm) for name, (title, text) in MAPS.items()
     ]
-    return Diagnosis(maps, entries, notes)
+    return Diagnosis(maps, trust, notes)

@@ -1,7 +1,7 @@
 """A capture of a scene through the designed mask, with a calibration: cubes, baselines, diagnostics."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,7 @@ from cidesign.modalities.cassi.diagnostics import diagnose, redrawn
 from cidesign.modalities.cassi.measured_encoder import MeasuredCassiEncoder
 from cidesign.modalities.cassi.outcome import CubeImage
 from cidesign.modalities.cassi.pictures import NamedCube, draw_cubes, draw_residuals, draw_spectra
-from cidesign.modalities.cassi.record import CassiRecord
+from cidesign.modalities.cassi.record import CassiRecord, CubeEntry
 from cidesign.modalities.cassi.run import CassiRun
 from cidesign.modalities.cassi.score import CubeResidual, residual_of, score_cube
 from cidesign.modalities.cassi.solve import METHODS
@@ -103,7 +103,7 @@ class CassiReconstructor(Reconstructor[CassiRun, CassiCapture, StoredCassiCalibr
             heading=heading,
             rows=[_row(entry) for entry in entries.values()],
             header=HEADER,
-            entries=_record(scene, bands_nm, ratio) | {"images": entries} | found.entries,
+            entries=_record(scene, bands_nm, ratio) | {"images": entries} | found.trust.entries,
             notes=[
                 *_lost_notes(readings),
                 *_light_notes(ratio),
@@ -128,7 +128,7 @@ def _heading(scene: CassiScene, bands_nm: list[float]) -> str:
     )
 
 
-def _record(scene: CassiScene, bands_nm: list[float], ratio: float) -> dict[str, Any]:
+def _record(scene: CassiScene, bands_nm: list[float], ratio: float) -> dict[str, object]:
     """What the record says of the capture and of its readings."""
     readings = scene.measured
     return {
@@ -194,28 +194,28 @@ def _light_notes(ratio: float) -> list[str]:
 
 def _entry(
     title: str, cube: NDArray[np.float32], residual: CubeResidual, truth: NDArray[np.float32] | None
-) -> dict[str, Any]:
-    entry: dict[str, Any] = {
-        "title": title,
-        "chi_square_reduced": residual.chi_square_reduced,
-        "residual_neighbour_correlation": residual.neighbour_correlation,
-        **cut_off(cube),
-    }
-    return entry if truth is None else entry | score_cube(cube, truth)._asdict()
+) -> CubeEntry:
+    return CubeEntry(
+        **dict(cut_off(cube)),
+        title=title,
+        chi_square_reduced=residual.chi_square_reduced,
+        residual_neighbour_correlation=residual.neighbour_correlation,
+        **({} if truth is None else score_cube(cube, truth)._asdict()),
+    )
 
 
-def _caption(entry: dict[str, Any]) -> str:
-    scored = f"{shown(entry['psnr_db'], '.2f')} dB, " if "psnr_db" in entry else ""
-    return f"{scored}chi² {entry['chi_square_reduced']:.2f}"
+def _caption(entry: CubeEntry) -> str:
+    scored = f"{shown(entry.psnr_db, '.2f')} dB, " if "psnr_db" in entry.model_fields_set else ""
+    return f"{scored}chi² {entry.chi_square_reduced:.2f}"
 
 
-def _row(entry: dict[str, Any]) -> tuple[str, ...]:
+def _row(entry: CubeEntry) -> tuple[str, ...]:
     return (
-        entry["title"],
-        f"{entry['chi_square_reduced']:.2f}",
-        f"{entry['residual_neighbour_correlation']:+.2f}",
-        f"{entry['minimum']:.2f} .. {entry['maximum']:.2f}",
-        shown(entry.get("psnr_db"), ".2f"),
-        shown(entry.get("ssim"), ".3f"),
-        shown(entry.get("spectral_angle_degrees"), ".1f"),
+        entry.title,
+        f"{entry.chi_square_reduced:.2f}",
+        f"{entry.residual_neighbour_correlation:+.2f}",
+        f"{entry.minimum:.2f} .. {entry.maximum:.2f}",
+        shown(entry.psnr_db, ".2f"),
+        shown(entry.ssim, ".3f"),
+        shown(entry.spectral_angle_degrees, ".1f"),
     )

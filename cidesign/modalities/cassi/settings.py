@@ -1,7 +1,7 @@
 """What an SD-CASSI camera adds to the settings of a run, and its defaults."""
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Literal
 
 from cidesign.constraints.aperture import require_freedom
 from cidesign.hardware_profiles.aperture.schema import ApertureProfile
@@ -22,7 +22,7 @@ class CassiSettings(TrainingSettings):
     read_noise_photoelectrons: NonNegative = 5.0
 
 
-def settings_for(values: dict[str, Any], profile: ApertureProfile, typed: Mapping[str, str]) -> CassiSettings:
+def settings_for(values: Mapping[str, object], profile: ApertureProfile, typed: Mapping[str, str]) -> CassiSettings:
     """All settings; raises `LimitError` where the rules of the profile leave no free code pixel."""
     settings = validated(CassiSettings, values, typed)
     require_freedom(profile, settings.side, settings.side)

@@ -53,7 +53,7 @@ class Mri(Modality):
     scene_word = "slice"
     procedural_kind = "complex slices (phantoms)"
 
-    def settings(self, values: dict[str, Any], profile: HardwareProfile, typed: Mapping[str, str]) -> MriSettings:
+    def settings(self, values: dict[str, object], profile: HardwareProfile, typed: Mapping[str, str]) -> MriSettings:
         """All settings of a run."""
         return settings_for(values, typed)
 

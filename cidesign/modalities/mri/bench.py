@@ -21,6 +21,7 @@ from cidesign.calibration.mri.record import (
 from cidesign.calibration.mri.twin import capture_record, scanner_settings, simulate_kspace
 from cidesign.calibration.mri.verify import calibrate_and_verify
 from cidesign.errors import InputError
+from cidesign.files import JsonObject
 from cidesign.io.npy import read_npy
 from cidesign.modalities.mri.data.images import read_slice_scene
 from cidesign.modalities.mri.data.phantoms import coil_maps
@@ -135,7 +136,7 @@ class MriBench(Bench[MriRun, RawKspace, StoredKspaceCalibration, SimulateMri, Ca
         drawing = draw_phantom(design.lines, design.readout) if settings.phantom else None
         arrays = simulate_kspace(lines, image, maps, scanner, drawing)
         write_kspace_capture(folder, capture_record(design, scanner, now_utc()), arrays, force)
-        value = {
+        value: JsonObject = {
             "capture": str(folder),
             "run": str(run.path),
             "lines": [int(line) for line in lines],

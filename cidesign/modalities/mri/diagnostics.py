@@ -1,12 +1,13 @@
 """How far the student's MR image can be trusted: where it leaves CG-SENSE, and how noise makes it scatter."""
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from cidesign.calibration.mri.kspace import Samples
 from cidesign.reconstruct.outcome import NamedMap
+from cidesign.reconstruct.record import Disagreement, Trust, Uncertainty
 from cidesign.reconstruct.uncertainty import Image, disagreement, generators
 
 DRAWS, SEED = 16, 0
@@ -30,7 +31,7 @@ class Diagnosis(NamedTuple):
     """Maps to write and draw, their numbers for the record, and what they say in words."""
 
     maps: list[NamedMap]
-    entries: dict[str, Any]
+    trust: Trust
     notes: list[str]
 
 
@@ -58,16 +59,14 @@ def diagnose(student: Image, baseline: Image, scatter: Image, error_over_scatter
         "uncertainty": f"r.m.s. {rms:.4f}",
     }
     images = {"disagreement": apart.difference, "uncertainty": scatter}
-    entries: dict[str, Any] = {
-        "disagreement": {
-            "baseline": "CG-SENSE", "rms": apart.rms, "row": row, "column": column, "largest": apart.largest,
-        },
-        "uncertainty": {"draws": DRAWS, "student_rms": rms},
-        "maps": {name: text for name, (_, text) in MAPS.items()},
-    }  # fmt: skip
+    trust = Trust(
+        Disagreement(baseline="CG-SENSE", rms=apart.rms, row=row, column=column, largest=apart.largest),
+        Uncertainty(draws=DRAWS, student_rms=rms),
+        {name: text for name, (_, text) in MAPS.items()},
+        None if error_over_scatter is None else {"student": error_over_scatter},
+    )
     known = ""
     if error_over_scatter is not None:
-        entries["error_over_uncertainty"] = {"student": error_over_scatter}
         known = f"; the true error of this simulated scan is {error_over_scatter:.1f} times the scatter"
     notes = [
         f"the student and CG-SENSE differ by {apart.rms:.3f} (root mean square; 1 is the brightest pixel), most at row "
@@ -81,4 +80,4 @@ def diagnose(student: Image, baseline: Image, scatter: Image, error_over_scatter
         NamedMap(name, title, images[name], text, captions[name], signed=name == "disagreement")
         for name, (title, text) in MAPS.items()
     ]
-    return Diagnosis(maps, entries, notes)
+    return Diagnosis(maps, trust, notes)

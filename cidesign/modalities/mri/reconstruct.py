@@ -1,7 +1,7 @@
 """Raw k-space of the designed lines, or of all lines to sample them from, with a calibration: images and scores."""
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,7 @@ from cidesign.modalities.mri import solve
 from cidesign.modalities.mri.diagnostics import Diagnosis, diagnose, redrawn
 from cidesign.modalities.mri.fixed_designs import centre_lines, variable_density_lines
 from cidesign.modalities.mri.panels import METHODS, Result, comparison, images_of
-from cidesign.modalities.mri.record import MriRecord
+from cidesign.modalities.mri.record import HeldOut, LinesEntry, MriRecord, Verifications
 from cidesign.modalities.mri.run import MriRun
 from cidesign.modalities.mri.score import object_mask, score_mri
 from cidesign.orientation import Orientation
@@ -108,7 +108,7 @@ class MriReconstructor(Reconstructor[MriRun, RawKspace, StoredKspaceCalibration,
             heading=heading,
             rows=[_row(entry) for entry in entries],
             header=HEADER,
-            entries=_record(scene, use, of_what) | {"images": entries} | found.entries,
+            entries=_record(scene, use, of_what) | {"images": entries} | found.trust.entries,
             notes=notes,
             pictures={COMPARISON: lambda: draw_panels(panels, columns, heading, found.maps)},
             map_leaves=found.maps,
@@ -123,7 +123,7 @@ def _heading(scene: KspaceScene, use: Use) -> str:
     )
 
 
-def _record(scene: KspaceScene, use: Use, of_what: str) -> dict[str, Any]:
+def _record(scene: KspaceScene, use: Use, of_what: str) -> dict[str, object]:
     """What the record says of the capture, its lines, and what it was checked against."""
     design, raw, stored = scene.run.design, scene.capture, scene.calibration
     checked = scene.verification
@@ -137,8 +137,8 @@ def _record(scene: KspaceScene, use: Use, of_what: str) -> dict[str, Any]:
         "acceleration": design.acceleration,
         "coils": raw.coils,
         "orientation": vars(stored.calibration.orientation),
-        "verification": {"calibration": stored.verification, "capture": checked},
-        "held_out": {"relative_residual": checked.score, "meaning": checked.score_meaning},
+        "verification": Verifications(calibration=stored.verification, capture=checked),
+        "held_out": HeldOut(relative_residual=checked.score, meaning=checked.score_meaning),
     }
 
 
@@ -263,36 +263,33 @@ def _scale(reference: NDArray[np.float32] | None, results: list[Result]) -> tupl
 
 def _entries(
     results: list[Result], reference: NDArray[np.float32] | None, mask: NDArray[np.bool_] | None
-) -> list[dict[str, Any]]:
-    entries = []
-    for result in results:
-        entry: dict[str, Any] = {
-            "lines": result.lines,
-            "reconstruction": result.method,
-            "residual": result.residual.relative,
-            "chi_square_reduced": result.residual.chi_square,
-        }
-        if reference is not None and mask is not None:
-            entry |= score_mri(result.magnitude, reference, mask)._asdict()
-        entries.append(entry)
-    return entries
+) -> list[LinesEntry]:
+    return [
+        LinesEntry(
+            lines=result.lines,
+            reconstruction=result.method,
+            residual=result.residual.relative,
+            chi_square_reduced=result.residual.chi_square,
+            **({} if reference is None or mask is None else score_mri(result.magnitude, reference, mask)._asdict()),
+        )
+        for result in results
+    ]
 
 
-def _caption(entry: dict[str, Any]) -> str:
-    if "psnr_db" not in entry:
-        return f"chi² {entry['chi_square_reduced']:.2f}"
+def _caption(entry: LinesEntry) -> str:
+    chi_square = f"chi² {entry.chi_square_reduced:.2f}"
+    if "psnr_db" not in entry.model_fields_set:
+        return chi_square
+    return f"{shown(entry.psnr_db, '.2f')} dB, HFEN {shown(entry.hfen_db, '.1f')} dB, {chi_square}"
+
+
+def _row(entry: LinesEntry) -> tuple[str, ...]:
     return (
-        f"{shown(entry['psnr_db'], '.2f')} dB, HFEN {entry['hfen_db']:.1f} dB, chi² {entry['chi_square_reduced']:.2f}"
-    )
-
-
-def _row(entry: dict[str, Any]) -> tuple[str, ...]:
-    return (
-        entry["lines"],
-        METHODS[entry["reconstruction"]],
-        shown(entry.get("psnr_db"), ".2f"),
-        shown(entry.get("ssim"), ".3f"),
-        shown(entry.get("hfen_db"), ".2f"),
-        f"{entry['residual']:.4f}",
-        f"{entry['chi_square_reduced']:.2f}",
+        entry.lines,
+        METHODS[entry.reconstruction],
+        shown(entry.psnr_db, ".2f"),
+        shown(entry.ssim, ".3f"),
+        shown(entry.hfen_db, ".2f"),
+        f"{entry.residual:.4f}",
+        f"{entry.chi_square_reduced:.2f}",
     )

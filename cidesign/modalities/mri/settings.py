@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
 from cidesign.constraints.kspace import LineBudget, lines_for
 from cidesign.errors import InputError
-from cidesign.run_settings import Ladder, PositiveFloat, PositiveInt, TrainingSettings, shown_value, validated
+from cidesign.run_settings import Ladder, PositiveFloat, PositiveInt, TrainingSettings, shown_value, validated, whole
 
 ACCELERATION = 4.0
 # A sixteenth of the matrix, as in the fixed designs of the field (8 % at R = 4 and 4 % at R = 8).
@@ -40,9 +40,9 @@ class MriSettings(TrainingSettings):
         return self
 
 
-def settings_for(values: dict[str, Any], typed: Mapping[str, str]) -> MriSettings:
+def settings_for(values: dict[str, object], typed: Mapping[str, str]) -> MriSettings:
     """All settings; raises `InputError` or `LimitError` for a budget of lines that cannot be."""
-    side = values["side"]
+    side = whole(values, "side")
     acceleration = values.pop("acceleration", None)
     if acceleration is not None and "acquired" in values:
         raise InputError(f"{typed.get('acquired', 'acquired')} and acceleration: give one of them; the other follows")
@@ -52,7 +52,7 @@ def settings_for(values: dict[str, Any], typed: Mapping[str, str]) -> MriSetting
     return validated(MriSettings, values, typed)
 
 
-def _in_range(acceleration: Any, side: int) -> float:
+def _in_range(acceleration: object, side: int) -> float:
     """R as a number; raises `InputError` for what is none, or that `side` lines do not allow."""
     if isinstance(acceleration, bool) or not isinstance(acceleration, (int, float)) or not 1 <= acceleration <= side:
         raise InputError(f"acceleration {shown_value(acceleration)}: between 1 and {side} for {side} lines")

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
+from cidesign.files import JsonObject
 from cidesign.hardware_profiles.dmd.schema import DmdProfile
 from cidesign.hardware_profiles.schema import HardwareProfile
 from cidesign.modalities.single_pixel.run import SinglePixelRun, measurement_time
@@ -45,7 +46,7 @@ class SinglePixel(Modality):
     procedural_kind = "images (dead leaves)"
 
     def settings(
-        self, values: dict[str, Any], profile: HardwareProfile, typed: Mapping[str, str]
+        self, values: dict[str, object], profile: HardwareProfile, typed: Mapping[str, str]
     ) -> SinglePixelSettings:
         """All settings of a run."""
         return settings_for(values, cast(DmdProfile, profile), typed)
@@ -56,11 +57,11 @@ class SinglePixel(Modality):
         size = f"{camera.side} x {camera.side}"
         return f"{camera.patterns} patterns of {size}, {camera.bit_depth} bit, {camera.encoding}"
 
-    def measurement(self, run: Run) -> tuple[dict[str, Any], list[str]]:
+    def measurement(self, run: Run) -> tuple[JsonObject, list[str]]:
         """How long the device takes for one image."""
         return measurement_time(SinglePixelRun(run.path))
 
-    def export_settings(self, run: Run) -> dict[str, Any]:
+    def export_settings(self, run: Run) -> dict[str, object]:
         """The exposure that the run was designed for."""
         return {"exposure_us": cast(SinglePixelSettings, run.settings).exposure_us}
 

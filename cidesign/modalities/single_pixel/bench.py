@@ -21,6 +21,7 @@ from cidesign.calibration.single_pixel.twin import bench_settings, capture_recor
 from cidesign.constraints.sequence import plan_sequence
 from cidesign.data.procedural import dead_leaves
 from cidesign.errors import FileError, InputError
+from cidesign.files import JsonObject
 from cidesign.modalities.single_pixel.family import single_pixel_family
 from cidesign.modalities.single_pixel.full_basis import reconstruct_hadamard, reconstruct_spas
 from cidesign.modalities.single_pixel.reconstruct import SinglePixelReconstructor
@@ -160,7 +161,12 @@ class SinglePixelBench(
         pictures = simulated_pictures(run.profile, seed) if settings.graycode else None
         record = capture_record(shown, bench, plan.exposure_us, now_utc())
         write_capture(folder, record, readings, force, pictures)
-        value = {"capture": str(folder), "run": str(run.path), "bench": bench.model_dump(mode="json"), "notes": remarks}
+        value: JsonObject = {
+            "capture": str(folder),
+            "run": str(run.path),
+            "bench": bench.model_dump(mode="json"),
+            "notes": remarks,
+        }
         return Written(
             folder, value, "simulated on super-pixel level", _table(readings, bench, plan.exposure_us), remarks
         )

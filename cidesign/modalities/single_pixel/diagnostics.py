@@ -1,7 +1,6 @@
 """The diagnostics of a single-pixel reconstruction: numbers for its record, notes in words, maps and a picture."""
 
 import io
-from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -9,8 +8,10 @@ from numpy.typing import NDArray
 
 from cidesign.calibration.single_pixel.measurement import Measurements
 from cidesign.modalities.single_pixel.maps import DRAWS, FOLDS, SpcMaps
+from cidesign.modalities.single_pixel.record import HeldOutEntry, HeldOutRecord
 from cidesign.modalities.single_pixel.residuals import HeldOut, Residuals
 from cidesign.reconstruct.outcome import NamedImage, NamedMap
+from cidesign.reconstruct.record import Disagreement, Trust, Uncertainty
 from cidesign.reconstruct.uncertainty import Image, error_over
 
 # Over this, the held-out readings are predicted worse than scenes unlike the training images explain.
@@ -54,15 +55,6 @@ RESIDUALS_TEXT = (
 )
 
 
-def time_entry(found: Residuals) -> dict[str, float]:
-    """What the residuals follow: their neighbours in time, the patterns' numbers, the patterns' means."""
-    return {
-        "residual_neighbour_correlation": found.neighbour_correlation,
-        "residual_number_correlation": found.number_correlation,
-        "residual_mean_correlation": found.mean_correlation,
-    }
-
-
 def time_notes(found: Residuals) -> list[str]:
     """A note where residuals depend on time."""
     value = found.neighbour_correlation
@@ -74,48 +66,50 @@ def time_notes(found: Residuals) -> list[str]:
     ]
 
 
-def held_out_entry(found: HeldOut) -> dict[str, float]:
-    """The three measures of one image."""
-    return {
-        "error_over_noise": found.chi_square_noise**0.5,
-        "error_over_expected": found.chi_square_expected**0.5,
-        "error_over_variation": found.relative,
-    }
+def held_out_record(maps: SpcMaps) -> HeldOutRecord:
+    """Held-out readings of all images, each with three measures."""
+    return HeldOutRecord(
+        meaning=HELD_OUT_MEANING,
+        folds=maps.folds,
+        readings=int(maps.held_out["student"].error.size),
+        images={name: _held_out_entry(one) for name, one in maps.held_out.items()},
+        error_over_wrong_order=maps.order,
+    )
 
 
-def diagnostics_entry(maps: SpcMaps, truth: Image | None, images: dict[str, Image]) -> dict[str, Any]:
-    """The numbers of the maps for `reconstruction.json`."""
+def _held_out_entry(found: HeldOut) -> HeldOutEntry:
+    return HeldOutEntry(
+        error_over_noise=found.chi_square_noise**0.5,
+        error_over_expected=found.chi_square_expected**0.5,
+        error_over_variation=found.relative,
+    )
+
+
+def trust(maps: SpcMaps, truth: Image | None, images: dict[str, Image]) -> Trust:
+    """The numbers of the maps; with the truth, the errors of the images over what the maps expect of them."""
     apart = maps.disagreement
-    entry: dict[str, Any] = {
-        "held_out": {
-            "meaning": HELD_OUT_MEANING,
-            "folds": maps.folds,
-            "readings": int(maps.held_out["student"].error.size),
-            "images": {name: held_out_entry(one) for name, one in maps.held_out.items()},
-            "error_over_wrong_order": maps.order,
-        },
-        "disagreement": {
-            "rms": apart.rms,
-            "rms_over_posterior": error_over(apart.difference, maps.posterior),
-            "row": apart.place[0],
-            "column": apart.place[1],
-            "largest": apart.largest,
-        },
-        "uncertainty": {
-            "draws": DRAWS,
-            "student_rms": _rms(maps.scatter["student"]),
-            "lmmse_rms": _rms(maps.scatter["lmmse"]),
-            "lmmse_posterior_rms": _rms(maps.posterior),
-        },
-    }
-    if truth is not None:
-        entry["error_over_uncertainty"] = {
-            "student": error_over(images["student"] - truth, maps.scatter["student"]),
-            "lmmse": error_over(images["lmmse"] - truth, maps.scatter["lmmse"]),
-            "student_posterior": error_over(images["student"] - truth, maps.posterior),
-            "lmmse_posterior": error_over(images["lmmse"] - truth, maps.posterior),
+    errors = {} if truth is None else {name: images[name] - truth for name in ("student", "lmmse")}
+    return Trust(
+        Disagreement(
+            rms=apart.rms,
+            rms_over_posterior=error_over(apart.difference, maps.posterior),
+            row=apart.place[0],
+            column=apart.place[1],
+            largest=apart.largest,
+        ),
+        Uncertainty(
+            draws=DRAWS,
+            student_rms=_rms(maps.scatter["student"]),
+            lmmse_rms=_rms(maps.scatter["lmmse"]),
+            lmmse_posterior_rms=_rms(maps.posterior),
+        ),
+        {name: text for name, (_, text) in MAPS.items()},
+        {
+            **{name: error_over(error, maps.scatter[name]) for name, error in errors.items()},
+            **{f"{name}_posterior": error_over(error, maps.posterior) for name, error in errors.items()},
         }
-    return entry
+        or None,
+    )
 
 
 def map_notes(maps: SpcMaps) -> list[str]:

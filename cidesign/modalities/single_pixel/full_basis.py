@@ -4,25 +4,24 @@ Every pattern is a combination of Hadamard rows, so the readings that it would h
 basis: y = phi . image.  Of some rows only, the image is reconstructed with these rows as the operator.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cidesign.calibration.single_pixel.full_basis.hadamard import HadamardCapture, read_hadamard_capture
-from cidesign.calibration.single_pixel.full_basis.hadamard_settle import settle_readings
+from cidesign.calibration.single_pixel.full_basis.hadamard_settle import SettledRecord, settle_readings
 from cidesign.calibration.single_pixel.full_basis.spas import WalshReadings, read_spas
 from cidesign.errors import FileError, LimitError
 from cidesign.hadamard import hadamard_rows, walsh_hadamard
 from cidesign.modalities.single_pixel import solve
 from cidesign.modalities.single_pixel.fixed_designs import hadamard_patterns, random_patterns
-from cidesign.modalities.single_pixel.record import FullBasisRecord
+from cidesign.modalities.single_pixel.record import FullBasisRecord, PatternSetEntry, RowsEntry
 from cidesign.modalities.single_pixel.run import SinglePixelRun
-from cidesign.modalities.single_pixel.score import Score, score
+from cidesign.modalities.single_pixel.score import score
 from cidesign.models.system import load_student
 from cidesign.reconstruct.outcome import COMPARISON, NamedImage, Reconstruction, cut_off, draw_panels, shown
 from cidesign.reconstruct.pipeline import common_entries
@@ -65,7 +64,7 @@ def reconstruct_hadamard(
     by_default = region is None and len(capture.labels) > 1
     label = f"{capture.labels[chosen]} of {len(capture.labels)}" + (" (the middle one; --region chooses)" * by_default)
     remarks = [*settled.remarks, *capture.notes, label]
-    return _compare(run, settled.capture, chosen, "hadamard", remarks, {"readings": settled.record})
+    return _compare(run, settled.capture, chosen, "hadamard", remarks, settled.record)
 
 
 def reconstruct_spas(run: SinglePixelRun, path: Path, band_nm: tuple[float, float] | None) -> Reconstruction:
@@ -98,13 +97,13 @@ def _compare(
     region: int,
     reader: str,
     remarks: list[str],
-    more: Mapping[str, Any] = MappingProxyType({}),
+    readings: SettledRecord | None = None,
 ) -> Reconstruction:
     scaled = scale_to_unit(capture, region)
     results = compare_patterns(load_student(run), run.design.signed(), scaled)
     table = [_entry(name, kind, images, scaled.image) for name, images in results.items() for kind in images[0]]
     notes = [*remarks, *_notes(capture, region, scaled)]
-    return _outcome(run, capture, region, scaled, results, table, notes, reader, more)
+    return _outcome(run, capture, region, scaled, results, table, notes, reader, readings)
 
 
 Results = dict[str, list[dict[str, NDArray[np.float32]]]]
@@ -168,16 +167,27 @@ def _reconstruct(
 
 def _entry(
     name: str, kind: str, images: list[dict[str, NDArray[np.float32]]], truth: NDArray[np.float64]
-) -> dict[str, Any]:
+) -> PatternSetEntry:
     """Mean scores over the draws of a pattern set, and the spread of PSNR where there is more than one."""
     scores = [score(draw[kind], truth) for draw in images]
-    entry: dict[str, Any] = {"patterns": name, "reconstruction": kind, "draws": len(scores)}
-    for field in Score._fields:
-        values = [value for value in (getattr(one, field) for one in scores) if value is not None]
-        entry[field] = float(np.mean(values)) if values else None
+    spread = {}
     if len(scores) > 1:
-        entry["psnr_db_deviation"] = float(np.std([one.psnr_db for one in scores if one.psnr_db], ddof=1))
-    return entry | {"first_draw": cut_off(images[0][kind])}
+        spread["psnr_db_deviation"] = float(np.std([one.psnr_db for one in scores if one.psnr_db], ddof=1))
+    return PatternSetEntry(
+        patterns=name,
+        reconstruction=kind,
+        draws=len(scores),
+        psnr_db=_mean(one.psnr_db for one in scores),
+        ssim=_mean(one.ssim for one in scores),
+        correlation=_mean(one.correlation for one in scores),
+        first_draw=cut_off(images[0][kind]),
+        **spread,
+    )
+
+
+def _mean(values: Iterable[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return float(np.mean(known)) if known else None
 
 
 def _notes(capture: HadamardCapture, region: int, scaled: Scaled) -> list[str]:
@@ -203,8 +213,8 @@ def _notes(capture: HadamardCapture, region: int, scaled: Scaled) -> list[str]:
 def _range_text(image: NDArray[np.floating]) -> str:
     ranges = cut_off(image.astype(np.float32))
     return (
-        f"{ranges['pixels_below_0']} pixels are negative (lowest {ranges['minimum']:.3f}), "
-        f"{ranges['pixels_above_1']} above 1 (highest {ranges['maximum']:.3f})"
+        f"{ranges.pixels_below_0} pixels are negative (lowest {ranges.minimum:.3f}), "
+        f"{ranges.pixels_above_1} above 1 (highest {ranges.maximum:.3f})"
     )
 
 
@@ -214,17 +224,16 @@ def _outcome(
     region: int,
     scaled: Scaled,
     results: Results,
-    table: list[dict[str, Any]],
+    table: list[PatternSetEntry],
     notes: list[str],
     reader: str,
-    more: Mapping[str, Any],
+    readings: SettledRecord | None,
 ) -> Reconstruction:
     full = NamedImage("full_basis", f"full basis, {capture.side**2} readings", scaled.image.astype(np.float32))
     images = [full]
     for entry in table:
-        name, kind = entry["patterns"], entry["reconstruction"]
-        draws = entry["draws"]
-        caption = f"{shown(entry['psnr_db'], '.2f')} dB, SSIM {shown(entry['ssim'], '.3f')}"
+        name, kind, draws = entry.patterns, entry.reconstruction, entry.draws
+        caption = f"{shown(entry.psnr_db, '.2f')} dB, SSIM {shown(entry.ssim, '.3f')}"
         title = TITLES[name] if draws == 1 else f"{TITLES[name]}, first of {draws} draws"
         title += f"\n{TITLES[kind]}"
         if draws > 1:
@@ -234,7 +243,7 @@ def _outcome(
     # Two rows: linear above, decoder below; the full-basis image opens the first.
     blank = NamedImage("blank", "", np.ones_like(full.image))
     rows = {
-        kind: [image for entry, image in zip(table, images[1:], strict=True) if entry["reconstruction"] == kind]
+        kind: [image for entry, image in zip(table, images[1:], strict=True) if entry.reconstruction == kind]
         for kind in ("linear", "decoder")
     }
     panels = [full, *rows["linear"], blank, *rows["decoder"]]
@@ -245,7 +254,7 @@ def _outcome(
         "noise_is_upper_bound": capture.measured_noise is None,
         "full_basis": cut_off(full.image),
         "table": table,
-        **more,
+        **({} if readings is None else {"readings": readings}),
     }
     heading = f"{count} readings of {capture.side**2}: {capture.path.name}, {capture.labels[region]}"
     return Reconstruction(
@@ -258,21 +267,21 @@ def _outcome(
     )
 
 
-def _row(entry: dict[str, Any]) -> tuple[str, ...]:
-    spread = f" ± {entry['psnr_db_deviation']:.2f}" if "psnr_db_deviation" in entry else ""
-    draws = f" (mean of {entry['draws']})" if entry["draws"] > 1 else ""
+def _row(entry: PatternSetEntry) -> tuple[str, ...]:
+    spread = "" if entry.psnr_db_deviation is None else f" ± {entry.psnr_db_deviation:.2f}"
+    draws = f" (mean of {entry.draws})" if entry.draws > 1 else ""
     return (
-        TITLES[entry["patterns"]] + draws,
-        TITLES[entry["reconstruction"]],
-        shown(entry["psnr_db"], ".2f") + spread,
-        shown(entry["ssim"], ".3f"),
-        shown(entry["correlation"], ".3f"),
+        TITLES[entry.patterns] + draws,
+        TITLES[entry.reconstruction],
+        shown(entry.psnr_db, ".2f") + spread,
+        shown(entry.ssim, ".3f"),
+        shown(entry.correlation, ".3f"),
     )
 
 
 def _record(
     run: SinglePixelRun, reader: str, capture: Path, divisor: float, noise_variance: float, notes: list[str]
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """What the records of all readers say."""
     return {
         **common_entries(run, str(capture), notes),
@@ -302,25 +311,27 @@ def _reconstruct_rows(run: SinglePixelRun, walsh: WalshReadings) -> Reconstructi
         "linear": solve.best_linear(system, y, signed, variance),
         "decoder": solve.decode(system, y, signed, solve.constant_noise(variance, walsh.side)),
     }
-    table: list[dict[str, Any]] = [
-        {
-            "patterns": "measured",
-            "reconstruction": name,
-            "chi_square_reduced": float(np.mean((y - measure(signed, image.astype(np.float64))) ** 2) / variance),
-            **cut_off(image),
-        }
+    table = [
+        RowsEntry(
+            **dict(cut_off(image)),
+            patterns="measured",
+            reconstruction=name,
+            chi_square_reduced=float(np.mean((y - measure(signed, image.astype(np.float64))) ** 2) / variance),
+        )
         for name, image in made.items()
     ]
     notes = _row_notes(walsh, zero_filled, divisor, variance)
     record = _record(run, "spas", walsh.path, divisor, variance, notes) | {"patterns": count, "table": table}
     images = [NamedImage(f"measured_{name}", TITLES[name], image) for name, image in made.items()]
-    numbers = ("chi_square_reduced", "minimum", "maximum")
     heading = f"{count} readings of {pixels}: {walsh.path.name}, {walsh.label}"
     return Reconstruction(
         leaves=images,
         record=FullBasisRecord.model_validate(record),
         heading=heading,
-        rows=[(TITLES[row["reconstruction"]], *(f"{row[key]:.3f}" for key in numbers)) for row in table],
+        rows=[
+            (TITLES[row.reconstruction], *(f"{x:.3f}" for x in (row.chi_square_reduced, row.minimum, row.maximum)))
+            for row in table
+        ],
         header=PARTIAL_HEADER,
         pictures={COMPARISON: lambda: draw_panels(images, len(images), heading)},
     )

@@ -1,7 +1,7 @@
 """A capture of the designed patterns, with a calibration: images, baselines, diagnostics."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,7 @@ from cidesign.checks import Check
 from cidesign.modalities.single_pixel import diagnostics as spc_diagnostics
 from cidesign.modalities.single_pixel import solve
 from cidesign.modalities.single_pixel.maps import Bench, Prior, SpcMaps, make_maps
-from cidesign.modalities.single_pixel.record import SinglePixelRecord
+from cidesign.modalities.single_pixel.record import ImageEntry, LampEntry, LargestResidual, SinglePixelRecord
 from cidesign.modalities.single_pixel.residuals import HeldOut, Residuals, residuals
 from cidesign.modalities.single_pixel.run import SinglePixelRun
 from cidesign.modalities.single_pixel.score import score
@@ -74,8 +74,8 @@ class SinglePixelReconstructor(Reconstructor[SinglePixelRun, Capture, SinglePixe
         entries = {image.name: _entry(image, found[image.name], truth) for image in images}
         record = _record(scene) | {"images": entries}
         if maps is not None:
-            record |= spc_diagnostics.diagnostics_entry(maps, truth, by_name)
-            record["maps"] = {name: text for name, (_, text) in spc_diagnostics.MAPS.items()}
+            record["held_out"] = spc_diagnostics.held_out_record(maps)
+            record |= spc_diagnostics.trust(maps, truth, by_name).entries
         panels = [NamedImage(i.name, i.title, i.image, _caption(entries[i.name])) for i in images]
         if truth is not None:
             panels.insert(0, NamedImage("truth", "truth (simulated)", truth))
@@ -107,7 +107,7 @@ def _notes(measured: Measurements, prior: Prior, count: int, linear: Residuals, 
     ]
 
 
-def _record(scene: SpcScene) -> dict[str, Any]:
+def _record(scene: SpcScene) -> dict[str, object]:
     """What the record says of the capture and of what was measured."""
     measured = scene.measured
     return {
@@ -143,50 +143,51 @@ def _light_notes(measurements: Measurements, prior_level: float) -> list[str]:
     ]
 
 
-def _lamp_entry(measurements: Measurements) -> dict[str, Any] | None:
+def _lamp_entry(measurements: Measurements) -> LampEntry | None:
     lamp = measurements.lamp
     if lamp is None:
         return None
     wave = lamp.flicker
-    return {
-        "corrected": lamp.degree > 0 or wave is not None,
-        "degree": lamp.degree,
-        "drift_peak_to_peak_percent": lamp.drift_percent,
-        "flicker_percent": wave.amplitude_percent if wave else 0.0,
-        "flicker_hz": wave.frequency_hz if wave else None,
-        "pair_sum_scatter_percent": lamp.scatter_percent,
-        "scatter_over_expected_noise": measurements.scatter_ratio,
-    }
+    return LampEntry(
+        corrected=lamp.degree > 0 or wave is not None,
+        degree=lamp.degree,
+        drift_peak_to_peak_percent=lamp.drift_percent,
+        flicker_percent=wave.amplitude_percent if wave else 0.0,
+        flicker_hz=wave.frequency_hz if wave else None,
+        pair_sum_scatter_percent=lamp.scatter_percent,
+        scatter_over_expected_noise=measurements.scatter_ratio,
+    )
 
 
-def _entry(named: NamedImage, found: Residuals, truth: NDArray[np.float32] | None) -> dict[str, Any]:
+def _entry(named: NamedImage, found: Residuals, truth: NDArray[np.float32] | None) -> ImageEntry:
     index, largest = found.largest
-    entry: dict[str, Any] = {
-        "title": named.title,
-        "chi_square_reduced": found.chi_square_reduced,
-        "largest_residual": {"pattern": int(found.numbers[index]), "normalised": largest},
-        **spc_diagnostics.time_entry(found),
-        **cut_off(named.image),
-    }
-    if truth is not None:
-        entry |= score(named.image, truth)._asdict()
-    return {**entry, "normalised_residuals": rounded(found.normalised)}
+    return ImageEntry(
+        **dict(cut_off(named.image)),
+        title=named.title,
+        chi_square_reduced=found.chi_square_reduced,
+        largest_residual=LargestResidual(pattern=int(found.numbers[index]), normalised=largest),
+        residual_neighbour_correlation=found.neighbour_correlation,
+        residual_number_correlation=found.number_correlation,
+        residual_mean_correlation=found.mean_correlation,
+        normalised_residuals=rounded(found.normalised),
+        **({} if truth is None else score(named.image, truth)._asdict()),
+    )
 
 
-def _caption(entry: dict[str, Any]) -> str:
-    psnr = f"{shown(entry['psnr_db'], '.2f')} dB, " if "psnr_db" in entry else ""
-    return f"{psnr}chi²/K {entry['chi_square_reduced']:.2g}"
+def _caption(entry: ImageEntry) -> str:
+    psnr = f"{shown(entry.psnr_db, '.2f')} dB, " if "psnr_db" in entry.model_fields_set else ""
+    return f"{psnr}chi²/K {entry.chi_square_reduced:.2g}"
 
 
-def _row(named: NamedImage, entry: dict[str, Any], held: HeldOut | None) -> tuple[str, ...]:
-    largest = entry["largest_residual"]
+def _row(named: NamedImage, entry: ImageEntry, held: HeldOut | None) -> tuple[str, ...]:
+    largest = entry.largest_residual
     return (
         named.title,
-        f"{entry['chi_square_reduced']:.2g}",
+        f"{entry.chi_square_reduced:.2g}",
         shown(None if held is None else held.relative, ".1%"),
-        f"{largest['normalised']:+.1f} (pattern {largest['pattern']})",
-        f"{entry['minimum']:.2f} .. {entry['maximum']:.2f}",
-        shown(entry.get("psnr_db"), ".2f"),
-        shown(entry.get("ssim"), ".3f"),
-        shown(entry.get("correlation"), ".3f"),
+        f"{largest.normalised:+.1f} (pattern {largest.pattern})",
+        f"{entry.minimum:.2f} .. {entry.maximum:.2f}",
+        shown(entry.psnr_db, ".2f"),
+        shown(entry.ssim, ".3f"),
+        shown(entry.correlation, ".3f"),
     )

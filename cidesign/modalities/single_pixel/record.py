@@ -1,10 +1,11 @@
 """What the records of single-pixel reconstructions add to those of all."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import Field
 
 from cidesign.calibration.estimate import Estimate
+from cidesign.calibration.single_pixel.full_basis.hadamard_settle import SettledRecord
 from cidesign.reconstruct.record import Count, CutOff, Entry, Line, ReconstructionRecord, VerifiedRecord
 from cidesign.records import Finite, NotNegative, Positive, Strict
 
@@ -108,7 +109,7 @@ class FullBasisRecord(ReconstructionRecord):
     region_label: Line | None = None
     noise_is_upper_bound: bool | None = None
     full_basis: CutOff | None = None
-    readings: dict[str, Any] | None = None
+    readings: SettledRecord | None = None
 
 
 RECORDS: dict[str | None, type[ReconstructionRecord]] = {

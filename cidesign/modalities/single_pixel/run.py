@@ -1,8 +1,7 @@
 """A run for a micromirror device."""
 
-from typing import Any
-
 from cidesign.constraints.sequence import plan_sequence, video_time_us
+from cidesign.files import JsonObject
 from cidesign.hardware_profiles.dmd.schema import DmdProfile
 from cidesign.modalities.single_pixel.settings import SinglePixelSettings
 from cidesign.pattern import PatternStack
@@ -16,7 +15,7 @@ class SinglePixelRun(RunOf[SinglePixelSettings, DmdProfile, PatternStack]):
     modality = "single-pixel"
 
 
-def measurement_time(run: SinglePixelRun) -> tuple[dict[str, Any], list[str]]:
+def measurement_time(run: SinglePixelRun) -> tuple[JsonObject, list[str]]:
     """How long the device takes for one image: values for --json, and lines for people."""
     settings = run.settings
     frames = len(run.design.frames())

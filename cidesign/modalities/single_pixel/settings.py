@@ -1,7 +1,7 @@
 """What a single-pixel camera adds to the settings of a run, and its defaults."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -11,7 +11,7 @@ from cidesign.constraints.sequence import plan_sequence
 from cidesign.errors import InputError
 from cidesign.hardware_profiles.dmd.schema import DmdProfile
 from cidesign.pattern import Encoding, PatternStack
-from cidesign.run_settings import Ladder, NonNegative, PositiveFloat, PositiveInt, TrainingSettings, validated
+from cidesign.run_settings import Ladder, NonNegative, PositiveFloat, PositiveInt, TrainingSettings, validated, whole
 
 PATTERN_RATIO = 0.10
 
@@ -46,9 +46,9 @@ class SinglePixelSettings(TrainingSettings):
         return self
 
 
-def settings_for(values: dict[str, Any], profile: DmdProfile, typed: Mapping[str, str]) -> SinglePixelSettings:
+def settings_for(values: dict[str, object], profile: DmdProfile, typed: Mapping[str, str]) -> SinglePixelSettings:
     """All settings; raises `InputError` for what cannot be, `LimitError` for what the device cannot show."""
-    values.setdefault("patterns", round(PATTERN_RATIO * values["side"] ** 2))
+    values.setdefault("patterns", round(PATTERN_RATIO * whole(values, "side") ** 2))
     settings = validated(SinglePixelSettings, values, typed)
     if settings.encoding == "as-shown":
         raise InputError(

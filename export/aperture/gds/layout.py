@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cidesign.errors import InputError
-from cidesign.export.aperture.gds.layout_child import following
+from cidesign.export.aperture.gds.layout_child import LayoutHead, following
 from cidesign.export.aperture.gds.outlines import Outlines
-from cidesign.io.child import ask
+from cidesign.io.child import ask, typed_head
 
 _LONGEST_S = 120.0
 _READER = "cidesign.export.aperture.gds.layout_child"
@@ -68,10 +68,20 @@ def read_layout(path: Path, layout_format: Literal["gds", "oasis"], cell: str | 
     `FileError` for damage, for more shapes than can be borne, and for what programs draw differently.
     """
     what = "GDSII file" if layout_format == "gds" else "OASIS file"
-    head, arrays = ask(path, _READER, {"format": layout_format, "cell": cell}, what, _LONGEST_S, cpu_s=_LONGEST_S)
-    if "choose" in head:
-        several = f"has {head['count']} cells that no other refers to" if cell is None else f"has no cell {cell!r}"
+    said, arrays = ask(path, _READER, {"format": layout_format, "cell": cell}, what, _LONGEST_S, cpu_s=_LONGEST_S)
+    head = typed_head(LayoutHead, said)
+    if head.drawing is None:
+        several = f"has {head.count} cells that no other refers to" if cell is None else f"has no cell {cell!r}"
         raise InputError(
-            f"{path}: {several}; say which is the mask with --set cell=NAME, one of {', '.join(head['choose'])}"
+            f"{path}: {several}; say which is the mask with --set cell=NAME, one of {', '.join(head.choose)}"
         )
-    return Layout(path, head["cell"], head["cells"], head["unit_m"], rectilinear=head["rectilinear"], **arrays)
+    return Layout(
+        path,
+        **vars(head.drawing),
+        corners=arrays["corners"],
+        sizes=arrays["sizes"],
+        layers=arrays["layers"],
+        round=arrays["round"],
+        united=arrays["united"],
+        united_sizes=arrays["united_sizes"],
+    )

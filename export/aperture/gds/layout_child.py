@@ -7,12 +7,17 @@ counted before anything is drawn.
 import math
 import warnings
 from collections import Counter
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypedDict
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cidesign.export.aperture.gds.union import united
-from cidesign.io.child import Refused
+from cidesign.io.child import Arrays, Refused
+
+if TYPE_CHECKING:
+    import gdstk
 
 MAX_POLYGONS, MAX_CORNERS, MAX_DEPTH = 2_000_000, 12_000_000, 200
 # A coordinate as near to a whole nm as this is that one: all that the arithmetic of flattening leaves.
@@ -32,7 +37,35 @@ class _Shapes(NamedTuple):
     round: Any
 
 
-def answer(request: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+class Request(TypedDict):
+    """What of `path` is read; see `answer`."""
+
+    path: str
+    format: Literal["gds", "oasis"]
+    cell: str | None
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """What goes with the corners: the cell, how many cells took part, the step of the file, and whether all edges lie
+    along the axes between whole nm."""
+
+    cell: str
+    cells: int
+    unit_m: float
+    rectilinear: bool
+
+
+@dataclass(frozen=True)
+class LayoutHead:
+    """The drawing, or the first names to `choose` from of `count` cells."""
+
+    drawing: Drawing | None
+    choose: tuple[str, ...] = ()
+    count: int = 0
+
+
+def answer(request: Request) -> tuple[LayoutHead, Arrays]:
     """Read `path` of `format` gds or oasis, and flatten `cell`, or the one cell that no other refers to (None).
 
     Corners are in nm, y up.  What a drawing that is not rectilinear on whole nm draws as a whole comes with it.
@@ -43,7 +76,7 @@ def answer(request: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         raise Refused(f"its unit is {library.unit:g} m in steps of {library.precision:g} m; save it with sound units")
     top = _chosen(library, request["cell"])
     if isinstance(top, list):
-        return {"choose": top[:_SHOWN], "count": len(top)}, {}
+        return LayoutHead(None, tuple(top[:_SHOWN]), len(top)), {}
     order = _from_the_top(top)
     shapes = {name: _own_shapes(cell, library) for name, cell in order.items()}
     placed = _instances(top, order, shapes, nm_per_unit)
@@ -51,12 +84,12 @@ def answer(request: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     corners, sizes, layers, is_round = (np.concatenate(list(column)) for column in zip(*parts, strict=True))
     if not np.isfinite(corners).all() or np.abs(corners).max(initial=0) > FARTHEST_NM:
         raise Refused("places corners nowhere, or more than a kilometre away; it is damaged")
-    head: dict[str, Any] = {"cell": top.name, "cells": len(order), "unit_m": library.precision}
     whole = np.rint(corners)
     corners = np.where(np.abs(corners - whole) > WHOLE_NM, corners, whole)
     arrays = {"corners": corners, "sizes": sizes, "layers": layers, "round": is_round}
-    head["rectilinear"] = not is_round.any() and _is_rectilinear(corners, sizes)
-    united_corners, united_sizes = (np.empty((0, 2)), sizes[:0]) if head["rectilinear"] else united(corners, sizes)
+    rectilinear = bool(not is_round.any() and _is_rectilinear(corners, sizes))
+    united_corners, united_sizes = (np.empty((0, 2)), sizes[:0]) if rectilinear else united(corners, sizes)
+    head = LayoutHead(Drawing(top.name, len(order), library.precision, rectilinear))
     return head, {**arrays, "united": united_corners, "united_sizes": united_sizes}
 
 
@@ -113,11 +146,11 @@ def _chosen(library: Any, name: str | None) -> Any:
     return tops[0] if len(tops) == 1 else [cell.name for cell in tops]
 
 
-def _from_the_top(top: Any) -> dict[str, Any]:
+def _from_the_top(top: "gdstk.Cell") -> "dict[str, gdstk.Cell]":
     """All cells that `top` needs, each before those that it refers to."""
-    finished: dict[str, Any] = {}
+    finished: dict[str, gdstk.Cell] = {}
     open_names = {top.name}
-    way = [(top, iter(top.dependencies(False)))]
+    way: list[tuple[Any, Any]] = [(top, iter(top.dependencies(False)))]
     while way:
         cell, below = way[-1]
         following = next(below, None)
@@ -213,7 +246,9 @@ def _require_bearable(polygons: int, corners: int) -> None:
         )
 
 
-def _instances(top: Any, order: dict[str, Any], shapes: dict[str, _Shapes], nm_per_unit: float) -> dict[str, Any]:
+def _instances(
+    top: "gdstk.Cell", order: "dict[str, gdstk.Cell]", shapes: dict[str, _Shapes], nm_per_unit: float
+) -> dict[str, NDArray[np.float64]]:
     """(n, 2, 3) for each cell: how its corners become those of the mask, once for each place that it has."""
     counts = dict.fromkeys(order, 0)
     counts[top.name] = 1

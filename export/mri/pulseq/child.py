@@ -6,7 +6,8 @@ judged by it alone.
 
 import os
 import tempfile
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,9 @@ from cidesign.errors import FileError
 from cidesign.export.mri.pulseq.library import collected_warnings, pypulseq, scanner_options
 from cidesign.export.mri.pulseq.sections import UnsupportedSequence
 from cidesign.export.mri.pulseq.structure import MAX_SAMPLES
+from cidesign.files import Json
 from cidesign.hardware_profiles.mri.schema import MriProfile
+from cidesign.io.child import Arrays
 
 # Corners of all gradients of one file: more than any scan has, less than memory holds.
 MAX_CORNERS = 10_000_000
@@ -24,30 +27,54 @@ MAX_TEXT = 200
 Corners = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 
-def answer(request: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Play `text` on the scanner `profile`; `guess_use`: what a pulse is for is guessed from its flip angle.
+class Request(TypedDict):
+    """What is played; see `answer`."""
 
-    The head has `unsupported`, why it cannot be read here, or `wrong`, what in it cannot be played; else all of it.
-    """
+    text: str
+    profile: dict[str, Json]
+    guess_use: bool
+
+
+@dataclass(frozen=True)
+class Events:
+    """What is played beside the gradients, each in the order of the fields of its class in `pulseq.read`."""
+
+    pulses: list[tuple[float, str, float]] = field(default_factory=list)
+    samplings: list[tuple[int, float, float, int, dict[str, int]]] = field(default_factory=list)
+    blocks: list[tuple[int, float, float, int, dict[str, int]]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class SequenceHead:
+    """Why the text cannot be read here (`unsupported`), or what in it cannot be played (`wrong`); else all of it."""
+
+    unsupported: str | None = None
+    wrong: str | None = None
+    events: Events = field(default_factory=Events)
+    timing_errors: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+
+def answer(request: Request) -> tuple[SequenceHead, Arrays]:
+    """Play `text` on the scanner `profile`; `guess_use`: what a pulse is for is guessed from its flip angle."""
     profile = MriProfile.model_validate(request["profile"])
-    head: dict[str, Any] = {"unsupported": None, "wrong": None}
     with collected_warnings() as found:
         try:
             sequence = pypulseq().Sequence(system=scanner_options(profile))
             _read(sequence, request["text"], request["guess_use"])
-            played, arrays = _played(sequence)
+            events, arrays = _played(sequence)
             errors = sequence.check_timing()[1]
         except UnsupportedSequence as error:
-            return {**head, "unsupported": str(error)}, {}
+            return SequenceHead(unsupported=str(error)), {}
         except FileError as error:
-            return {**head, "wrong": str(error)}, {}
+            return SequenceHead(wrong=str(error)), {}
         except MemoryError:
             raise
         except Exception as error:  # pypulseq raises whatever its parsing runs into
             reason = " ".join(f"{type(error).__name__}: {error}".split())[:MAX_TEXT]
-            return {**head, "unsupported": f"pypulseq stops at something in it ({reason})"}, {}
-    head |= {**played, "timing_errors": [_timing_text(error) for error in errors], "warnings": found}
-    return head, arrays
+            return SequenceHead(unsupported=f"pypulseq stops at something in it ({reason})"), {}
+    timing_errors = [_timing_text(error) for error in errors]
+    return SequenceHead(events=events, timing_errors=timing_errors, warnings=list(found)), arrays
 
 
 def _read(sequence: Any, text: str, guess_use: bool) -> None:
@@ -59,9 +86,9 @@ def _read(sequence: Any, text: str, guess_use: bool) -> None:
         sequence.read(os.dup(stream.fileno()), detect_rf_use=guess_use, remove_duplicates=False)
 
 
-def _played(sequence: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+def _played(sequence: Any) -> tuple[Events, Arrays]:
     pieces: list[list[Corners]] = [[], [], []]
-    pulses, samplings, blocks = [], [], []
+    events = Events()
     shapes: dict[tuple[object, ...], int] = {}
     labels: dict[str, int] = {}
     now_s, total_samples, corners = 0.0, 0, 0
@@ -73,7 +100,7 @@ def _played(sequence: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         if block.rf is not None:
             rf = block.rf
             peak_hz = float(np.abs(rf.signal).max(initial=0))
-            pulses.append((now_s + float(rf.delay + rf.center), str(rf.use), peak_hz))
+            events.pulses.append((now_s + float(rf.delay + rf.center), str(rf.use), peak_hz))
         for axis, gradient in enumerate((block.gx, block.gy, block.gz)):
             if gradient is not None:
                 times, heights = _corners(gradient, sequence.grad_raster_time)
@@ -89,15 +116,15 @@ def _played(sequence: Any) -> tuple[dict[str, Any], dict[str, Any]]:
             if not 0 < float(adc.dwell) < 1:
                 raise FileError(f"block {number} samples every {adc.dwell} s, which cannot be")
             start_s = now_s + float(adc.delay)
-            samplings.append((int(number), start_s, float(adc.dwell), int(adc.num_samples), dict(labels)))
+            events.samplings.append((int(number), start_s, float(adc.dwell), int(adc.num_samples), dict(labels)))
         shape = shapes.setdefault(_shape(block, duration_s), len(shapes))
-        blocks.append((int(number), now_s, duration_s, shape, here))
+        events.blocks.append((int(number), now_s, duration_s, shape, here))
         now_s += duration_s
-    arrays: dict[str, Any] = {}
+    arrays: dict[str, NDArray[np.float64]] = {}
     for name, parts in zip("xyz", pieces, strict=True):
         times, heights, jumps = _joined(parts)
         arrays |= {f"{name}_times_s": times, f"{name}_heights": heights, f"{name}_jumps": jumps}
-    return {"pulses": pulses, "samplings": samplings, "blocks": blocks}, arrays
+    return events, arrays
 
 
 def _labels(block: Any, labels: dict[str, int]) -> dict[str, int]:

@@ -2,16 +2,17 @@
 
 import importlib.util
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cidesign.errors import FileError, InputError
+from cidesign.export.mri.pulseq.child import Events, SequenceHead
 from cidesign.export.mri.pulseq.sections import UnsupportedSequence
 from cidesign.export.mri.pulseq.text import SeqText, not_supported, read_seq_text
 from cidesign.hardware_profiles.mri.schema import MriProfile
-from cidesign.io.child import SPARE_BYTES, ask
+from cidesign.io.child import SPARE_BYTES, Arrays, ask, typed_head
 
 AXES = ("x", "y", "z")
 CHILD = "cidesign.export.mri.pulseq.child"
@@ -132,21 +133,22 @@ def read_pulseq(path: Path, profile: MriProfile) -> PlayedSequence:
     size = len(text.playable)
     longest_s, memory_bytes = LONGEST_S + LONGEST_S_PER_BYTE * size, SPARE_BYTES + 100 * size
     try:
-        head, arrays = ask(path, CHILD, request, "Pulseq file", longest_s, memory_bytes, longest_s)
+        said, arrays = ask(path, CHILD, request, "Pulseq file", longest_s, memory_bytes, longest_s)
     except FileError as error:
         # Every line of the file is as the specification has it: that its reader fails is no fault of the file.
         raise UnsupportedSequence(f"{error}; nothing was evaluated") from error
-    if head["wrong"] is not None:
-        raise FileError(f"{path}: {head['wrong']}; the file is damaged")
-    if head["unsupported"] is not None:
-        raise not_supported(f"{path}: this Pulseq {text.version_text} file cannot be read: {head['unsupported']}")
-    played = _played(head, arrays)
+    head = typed_head(SequenceHead, said)
+    if head.wrong is not None:
+        raise FileError(f"{path}: {head.wrong}; the file is damaged")
+    if head.unsupported is not None:
+        raise not_supported(f"{path}: this Pulseq {text.version_text} file cannot be read: {head.unsupported}")
+    played = _played(head.events, arrays)
     if len(played.blocks) != text.blocks:
         raise not_supported(f"{path}: of its {text.blocks} blocks {len(played.blocks)} were read")
-    return PlayedSequence(text, played, tuple(head["timing_errors"]), tuple(head["warnings"]))
+    return PlayedSequence(text, played, tuple(head.timing_errors), tuple(head.warnings))
 
 
-def _played(head: dict[str, Any], arrays: dict[str, Any]) -> _Played:
+def _played(events: Events, arrays: Arrays) -> _Played:
     """The answer of the child."""
     waveforms = [
         Waveform(
@@ -154,9 +156,9 @@ def _played(head: dict[str, Any], arrays: dict[str, Any]) -> _Played:
         )
         for axis in AXES
     ]
-    pulses = [PulseEvent(time_s, use, peak_hz) for time_s, use, peak_hz in head["pulses"]]
-    samplings = [Sampling(*row) for row in head["samplings"]]
-    blocks = [PlayedBlock(*row) for row in head["blocks"]]
+    pulses = [PulseEvent(*row) for row in events.pulses]
+    samplings = [Sampling(*row) for row in events.samplings]
+    blocks = [PlayedBlock(*row) for row in events.blocks]
     return _Played((waveforms[0], waveforms[1], waveforms[2]), tuple(pulses), tuple(samplings), tuple(blocks))
 
 

@@ -93,7 +93,7 @@ def _trapezoid(pp: Any, system: Any, axis: str, lobe: Lobe) -> Any:
     )
 
 
-def _definitions(plan: MriPlan, trajectory: Trajectory, protocol: Protocol) -> dict[str, Any]:
+def _definitions(plan: MriPlan, trajectory: Trajectory, protocol: Protocol) -> dict[str, str | float | list[float]]:
     pixel_mm = protocol.fov_mm / trajectory.readout
     line_mm = protocol.phase_fov / trajectory.lines
     fov_m = [size_mm * 1e-3 for size_mm in (protocol.fov_mm, protocol.phase_fov, protocol.slice_thickness_mm)]

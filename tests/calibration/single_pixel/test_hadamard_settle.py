@@ -48,7 +48,7 @@ def settled(readings: Readings, **stated: str) -> tuple[Readings, str, str]:
     side = round(readings.size**0.5)
     capture = HadamardCapture(Path("x.npz"), readings[None], ("region 0",), side)
     found = settle_readings(capture, 0, **stated)
-    return found.capture.image(0), found.record["order_status"], "; ".join(found.remarks)
+    return found.capture.image(0), found.record.order_status, "; ".join(found.remarks)
 
 
 @pytest.mark.parametrize("order", [order for order in ORDERS if order not in ("zigzag", "diagonal")])
@@ -250,7 +250,7 @@ def test_complementary_pairs(tmp_path: Path, how: str, order: str) -> None:
             f"put right: 2048 readings are complementary pairs, {how}; their differences are used",
         )
         found = settle_readings(capture, 0)
-        assert found.record["order"] == order
+        assert found.record.order == order
         assert np.corrcoef(found.capture.image(0).ravel(), letter(32).ravel())[0, 1] > 0.9
 
 
@@ -271,7 +271,7 @@ def test_a_file_with_its_own_basis_is_believed(tmp_path: Path) -> None:
     savemat(tmp_path / "x.mat", {"data": readings_of(scene)[None], "vecs": hadamard(256)})
     capture = read_hadamard_capture(tmp_path / "x.mat")
     found = settle_readings(capture, 0)
-    assert found.record["order_status"] == "of the file's own basis"
+    assert found.record.order_status == "of the file's own basis"
     assert found.capture.image(0) == pytest.approx(scene)
     with pytest.raises(InputError, match="holds its own basis"):
         settle_readings(capture, 0, order="dyadic")
@@ -293,7 +293,7 @@ def test_real_captures_are_in_natural_order(name: str) -> None:
     capture = read_hadamard_capture(REAL / name)
     for region in (0, 3, 16, 32):
         found = settle_readings(capture, region)
-        assert found.record["order_status"] == "verified"
+        assert found.record.order_status == "verified"
         assert found.remarks == ("order of the readings: natural, verified",)
         assert np.array_equal(found.capture.readings, capture.readings)
         for order in ("sequency", "dyadic", "cake-cutting"):

@@ -17,7 +17,7 @@ from cidesign.errors import CidesignError, FileError, InputError, LimitError
 from cidesign.export.aperture import writer as lithography
 from cidesign.export.aperture.files import read_code
 from cidesign.export.aperture.layout import OrderOptions
-from cidesign.export.aperture.order import is_order, read_order
+from cidesign.export.aperture.order import OrderRecord, is_order, read_order
 from cidesign.export.aperture.verify import check_mask_file, verify_aperture_export
 from cidesign.export.aperture.writer import write_aperture_export
 from cidesign.files import sha256_file
@@ -106,7 +106,7 @@ def test_the_text_of_a_name_cannot_break_the_sheet(order) -> None:
 
     record = json.loads((order / "order.json").read_text())
     record["name"] = "<script>alert(1)</script>"
-    assert "<script>" not in order_sheet(record, b"")
+    assert "<script>" not in order_sheet(OrderRecord.model_validate(record), b"")
 
 
 def test_film_orders_speak_of_emulsion(tmp_path, mask_of, letter) -> None:
