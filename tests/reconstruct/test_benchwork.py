@@ -1,7 +1,9 @@
 """The bench verbs on objects, and operators and students on arrays: the same laws for all modalities."""
 
+import importlib
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -20,6 +22,7 @@ from cidesign.modalities.mri.run import MriRun
 from cidesign.modalities.single_pixel.run import SinglePixelRun
 from cidesign.modality import modality
 from cidesign.models.optics import optics_for
+from cidesign.physics.deepinv import EncoderPhysics
 from cidesign.reconstruct.outcome import Reconstruction
 from cidesign.report.included import included_section
 from cidesign.report.shown_record import shown_record
@@ -213,23 +216,56 @@ def test_physics_for_solvers(chain: Chain) -> None:
     assert physics.noise_model(y).shape == y.shape
 
 
-def test_a_solver_of_deepinv(chain: Chain) -> None:
-    deepinv = pytest.importorskip("deepinv")
+@pytest.fixture(scope="module")
+def deepinv() -> Any:
+    """The package, where it is installed with a torchvision of the same build as torch (CONTRIBUTING.md)."""
+    try:
+        return importlib.import_module("deepinv")
+    except (ImportError, RuntimeError) as error:
+        pytest.skip(f"deepinv cannot be imported here: {error}")
+
+
+@pytest.fixture
+def problem(chain: Chain) -> tuple[EncoderPhysics, torch.Tensor, torch.Tensor]:
+    """The calibrated physics, an image of the shape it takes, and its readings."""
     run, _, calibration, _ = chain
-    physics = to_deepinv(run, calibration)
-    channels = {"single-pixel": 1, "cassi": run.operator.form.image_shape[0], "mri": 2}[run.settings.modality]
-    x = torch.rand(1, channels, *run.operator.form.image_shape[-2:])
-    y = physics.A(x)
-    model = deepinv.optim.optim_builder(
-        iteration="PGD",
-        prior=deepinv.optim.Tikhonov(),
-        data_fidelity=deepinv.optim.L2(),
-        max_iter=30,
-        params_algo={"stepsize": 1.0 / float(physics.compute_norm(x)), "lambda": 1e-3},
-    )
-    with torch.no_grad():
-        found = model(y, physics)
-    assert float((physics.A(found) - y).norm()) < 0.3 * float(y.norm())
+    physics, form = to_deepinv(run, calibration), run.operator.form
+    image = torch.rand(form.image_shape, generator=torch.Generator().manual_seed(1))
+    x = form.channels((image * (1 + 0.5j) if form.is_complex else image)[None])
+    return physics, x, physics.A(x)
+
+
+def test_deepinv_finds_the_adjoint_right(deepinv: Any, problem: Any) -> None:
+    physics, x, _ = problem
+    test = deepinv.physics.LinearPhysics.adjointness_test
+    assert abs(float(test(physics, u=x))) < 1e-4
+    wrong = SimpleNamespace(A=physics.A, A_adjoint=lambda y: 1.01 * physics.A_adjoint(y))
+    assert abs(float(test(wrong, u=x))) > 1e-3
+
+
+@pytest.mark.parametrize("iteration", ["PGD", "ADMM"])
+def test_solvers_of_deepinv_reach_the_least_squares_solution(deepinv: Any, problem: Any, iteration: str) -> None:
+    """argmin |A x - y|^2 / 2 + weight |x|^2 / 2, which conjugate gradients find in another way."""
+    physics, x, y = problem
+    largest = float(physics.compute_norm(x))
+    weight = 0.03 * largest
+    wanted = physics.prox_l2(torch.zeros_like(x), y, 1 / weight)
+
+    def solved(steps: int) -> torch.Tensor:
+        model = deepinv.optim.optim_builder(
+            iteration=iteration,
+            prior=deepinv.optim.Tikhonov(),
+            data_fidelity=deepinv.optim.L2(),
+            max_iter=steps,
+            params_algo={"stepsize": (1.0 if iteration == "PGD" else 10.0) / largest, "lambda": weight, "beta": 1.0},
+        )
+        with torch.no_grad():
+            found: torch.Tensor = model(y, physics)
+        return found
+
+    assert float((solved(300) - wanted).norm()) < 2e-3 * float(wanted.norm())
+    first, last = (float((physics.A(solved(steps)) - y).norm()) for steps in (1, 16))
+    assert last < min(first, 0.5 * float(y.norm()))
 
 
 def test_settings_are_named_and_within_their_range(chain: Chain) -> None:
