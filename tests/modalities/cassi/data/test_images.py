@@ -15,7 +15,7 @@ from cidesign.modalities.cassi.data.images import (
     resample_bands,
 )
 
-SHARED = Path(__file__).parents[2].parent / "shared" / "data" / "hsi"
+SHARED = Path(__file__).parents[4].parent / "shared" / "data" / "hsi"
 NM = np.arange(400.0, 701.0, 5.0)
 BANDS_NM = (450.0, 500.0, 560.0, 650.0)
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from cidesign.errors import CidesignError, FileError
 from cidesign.modalities.mri.data.image_files import read_volume
 
-SHARED = Path(__file__).parents[2].parent / "shared" / "data" / "mri"
+SHARED = Path(__file__).parents[4].parent / "shared" / "data" / "mri"
 RNG = np.random.default_rng(0)
 # (M, H, W) with no symmetry, a body in dark air.
 SLICES = np.zeros((3, 24, 20), dtype=np.complex64)

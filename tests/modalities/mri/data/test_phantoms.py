@@ -10,7 +10,7 @@ from cidesign.errors import InputError
 from cidesign.modalities.mri.data.images import read_slices
 from cidesign.modalities.mri.data.phantoms import coil_maps, phantom_slices
 
-REAL = Path(__file__).parents[2].parent / "shared" / "data" / "mri" / "chris_t1.nii.gz"
+REAL = Path(__file__).parents[4].parent / "shared" / "data" / "mri" / "chris_t1.nii.gz"
 
 
 def _complex(slices: np.ndarray) -> np.ndarray:

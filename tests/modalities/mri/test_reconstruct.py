@@ -43,7 +43,7 @@ from cidesign.pattern import Trajectory
 from cidesign.report.shown_record import shown_record
 from cidesign.runs import library_versions, write_record
 
-DATA = Path(__file__).parents[2].parent / "shared" / "data"
+DATA = Path(__file__).parents[3].parent / "shared" / "data"
 BART = shutil.which("bart")
 SIDE, COILS, NOISE = 32, 4, 0.01
 

@@ -8,7 +8,7 @@ import pytest
 from cidesign.errors import FileError, InputError
 from cidesign.modalities.mri.data.images import PHASE_NOTE, measure_slices, read_slice_scene, read_slices
 
-SHARED = Path(__file__).parents[2].parent / "shared" / "data" / "mri"
+SHARED = Path(__file__).parents[4].parent / "shared" / "data" / "mri"
 
 
 def _body(height: int, width: int, level: float = 1.0) -> np.ndarray:

@@ -15,7 +15,7 @@ from cidesign.modalities.single_pixel.fixed_designs import hadamard_patterns
 from cidesign.modalities.single_pixel.full_basis import measure, pattern_sets, reconstruct_hadamard, reconstruct_spas
 from cidesign.runs import Run
 
-REAL = Path(__file__).parents[2] / ".." / "shared" / "data" / "spi" / "denbo313_hologram"
+REAL = Path(__file__).parents[3] / ".." / "shared" / "data" / "spi" / "denbo313_hologram"
 MakeRun = Callable[..., Run]
 MakeScene = Callable[[int], NDArray[np.float64]]
 

@@ -14,7 +14,7 @@ from scipy.io import loadmat, savemat
 from cidesign.errors import CidesignError, FileError
 from cidesign.modalities.cassi.data.cube_files import read_cube
 
-SHARED = Path(__file__).parents[2].parent / "shared" / "data" / "hsi"
+SHARED = Path(__file__).parents[4].parent / "shared" / "data" / "hsi"
 NM = np.array([450.0, 500.0, 560.0, 650.0])
 # (L, H, W) with no symmetry: every value names its band, line and column.
 CUBE = np.arange(4)[:, None, None] * 100 + np.arange(5)[:, None] * 10 + np.arange(3.0)
