@@ -37,7 +37,7 @@ def in_one_line(check: Check) -> str:
     return f"{WORDS[check.status]}: {check.name}: {check.value}{limit}{source}"
 
 
-def entry(check: Check) -> dict[str, object]:
+def entry(check: Check) -> dict[str, float | str | None]:
     """A check for records and --json."""
     return {
         "check": check.name,
