@@ -11,7 +11,7 @@ undersampled coils do not have: S^H F^H y is not the transform of any one image'
 """
 
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 import torch
@@ -24,7 +24,9 @@ from cidesign.constraints.kspace import LineBudget
 from cidesign.modalities.mri.encoder import MriEncoder, to_complex
 from cidesign.models.system import ImagingSystem
 from cidesign.pattern import Trajectory
+from cidesign.physics.base import Encoder, ImagePrior
 from cidesign.physics.conjugate_gradients import conjugate_gradients
+from cidesign.physics.total_variation import differences, divergence
 
 CG_ITERATIONS = 30
 CG_TOLERANCE = 1e-6
@@ -83,42 +85,30 @@ def cg_sense(y: Tensor, encoder: MriEncoder, weight: float, iterations: int = CG
 def total_variation(y: Tensor, encoder: MriEncoder, weight: float, iterations: int = TV_ITERATIONS) -> Tensor:
     """argmin 1/2 |A x - y|^2 + weight sum |gradient x|, by the primal-dual steps of Condat (2013) and Vu (2013).
 
-    The gradient is isotropic, over both axes and both parts of the complex image.
+    Images (B, 2, N, n) of k-space (B, coils, N, n); the gradient is isotropic, over both axes and both parts of the
+    complex image.
     """
     bound = float(encoder.norm_squared())
     # 1 / t - s |D|^2 >= |A|^2 / 2 with |D|^2 <= 8.
     primal = 1.0 / max(bound, EMPTY)
     dual_step = bound / 16.0
     x = zero_filled(y, encoder)
-    dual = torch.zeros(2, *x.shape[1:], dtype=x.dtype)
+    down, right = torch.zeros_like(x), torch.zeros_like(x)
     for _ in range(iterations):
         gradient = encoder.A_adjoint(encoder.A(x) - y)
-        after = x - primal * (gradient + _divergence_adjoint(dual)[None])
-        moved = dual + dual_step * _differences(2 * after - x)
-        length = moved.square().sum(dim=(0, 1), keepdim=True).sqrt()
-        dual = moved / (length / max(weight, EMPTY)).clamp_min(1.0)
-        x = after
+        after = x - primal * (gradient - divergence(down, right))
+        across, along = differences(2 * after - x)
+        down, right = down + dual_step * across, right + dual_step * along
+        length = (down.square() + right.square()).sum(dim=1, keepdim=True).sqrt()
+        shrink = (length / max(weight, EMPTY)).clamp_min(1.0)
+        down, right, x = down / shrink, right / shrink, after
     return x
 
 
-def _differences(x: Tensor) -> Tensor:
-    """Forward differences (2, 2, N, n) of an image (1, 2, N, n), 0 at the last row and column."""
-    image = x[0]
-    down, right = torch.zeros_like(image), torch.zeros_like(image)
-    down[:, :-1] = image[:, 1:] - image[:, :-1]
-    right[..., :-1] = image[..., 1:] - image[..., :-1]
-    return torch.stack([down, right])
-
-
-def _divergence_adjoint(dual: Tensor) -> Tensor:
-    """The adjoint of `_differences`, (2, N, n)."""
-    down, right = dual
-    image = torch.zeros_like(down)
-    image[:, :-1] -= down[:, :-1]
-    image[:, 1:] += down[:, :-1]
-    image[..., :-1] -= right[..., :-1]
-    image[..., 1:] += right[..., :-1]
-    return image
+def designed_total_variation(y: Tensor, encoder: Encoder, prior: ImagePrior) -> Tensor:
+    """`total_variation` by the operator as designed, with the weight of its noise."""
+    scan = cast(MriEncoder, encoder)
+    return total_variation(y, scan, TV_WEIGHT_NOISES * scan.noise)
 
 
 def prior_power(system: ImagingSystem) -> float:
