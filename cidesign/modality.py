@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from cidesign.hardware_profiles.schema import HardwareProfile
     from cidesign.models.optics import Optics
     from cidesign.pattern import Design
-    from cidesign.physics.base import Encoder
+    from cidesign.physics.base import Encoder, ImagePrior
     from cidesign.physics.operator_family import OperatorFamily
     from cidesign.reconstruct.outcome import Reconstruction
     from cidesign.reconstruct.pipeline import Reconstructor
@@ -133,6 +133,18 @@ class Reader(NamedTuple):
     reconstruct: "Callable[[Any, Path, Any], Reconstruction]"
 
 
+class Classical(NamedTuple):
+    """A reconstruction without training: its name in records, its title for people, and how it is made.
+
+    `reconstruct` makes images (B, C, H, W) of measurements, the encoder that they are of, and the statistics of the
+    training images.
+    """
+
+    name: str
+    title: str
+    reconstruct: "Callable[[Tensor, Encoder, ImagePrior], Tensor]"
+
+
 class Modality(ABC):
     """One kind of measurement: its settings, optics, images, fixed designs, bench and report."""
 
@@ -221,6 +233,10 @@ class Modality(ABC):
     def image_metrics(self, x_hat: "Tensor", x: "Tensor") -> "dict[str, Tensor]":
         """Metrics beside PSNR, SSIM and the error of fine detail, each (B,)."""
         return {}
+
+    def classical(self) -> "Sequence[Classical]":
+        """Reconstructions that need no training, beside the best linear estimate: what networks are held against."""
+        return ()
 
     @abstractmethod
     def bench(self) -> "Bench[Any, Any, Any, Any, Any, Any]":

@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 
 from cidesign.data.source import TrainingImages, load_images, load_measured
 from cidesign.distill.alone import train_alone
-from cidesign.distill.evaluate import image_metrics
+from cidesign.distill.evaluate import Held, measure
 from cidesign.distill.job import SystemMaker, other_images
 from cidesign.distill.loop import StepReport
 from cidesign.errors import FileError
@@ -42,13 +42,19 @@ class Measured:
     skipped: tuple[str, ...]
     notes: tuple[str, ...]
 
+    @property
+    def scenes(self) -> int:
+        """How many independent scenes the images are of: crops of one picture are alike."""
+        return len(self.images) if self.pictures is None else self.pictures - self.left_out
+
 
 @dataclass(frozen=True)
 class Row:
-    """One system of the comparison: image metrics, and metrics of its optics."""
+    """One system of the comparison: image metrics, what needs no training beside them, and metrics of its optics."""
 
     name: str
     images: dict[str, float]
+    held_against: dict[str, Held]
     optics: dict[str, float]
 
 
@@ -127,7 +133,8 @@ class Comparison:
     def _row(self, name: str, system: ImagingSystem) -> Row:
         system = system.to(self.settings.device)
         system.decoder.training_dtype = None
-        return Row(name, image_metrics(system, self.measured, self.settings), self.kind.optics_metrics(system.encoder))
+        found = measure(system, self.measured, self.settings, self.measured_on.scenes, self.kind.classical())
+        return Row(name, found.metrics, found.held, self.kind.optics_metrics(system.encoder))
 
 
 def _measured(run: Run, own: TrainingImages, data: str | None) -> Measured:

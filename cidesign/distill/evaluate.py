@@ -1,16 +1,50 @@
-"""Measuring systems: image metrics, with the same noise for all."""
+"""Measuring systems: image metrics, with the same noise for all, and what needs no training beside them."""
+
+import math
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
 from cidesign.distill.loop import evaluation_batches, evaluation_noise
 from cidesign.distill.tasks import task_named
-from cidesign.modality import modality
+from cidesign.modality import Classical, modality
 from cidesign.models.system import ImagingSystem
 from cidesign.run_settings import TrainingSettings
 
+NETWORK, LINEAR = "network", "linear"
+LINEAR_TITLE = "linear estimate"
+# Of so many values (64 images of 64 x 64), and of so many images at least, iterative reconstructions take seconds.
+ITERATED_VALUES, LEAST_ITERATED = 2**18, 8
+# A mean difference counts beyond so many standard errors; of fewer images than these, any does.
+STANDARD_ERRORS, FEW_IMAGES = 2.0, 8
 
-@torch.no_grad()
+Winner = Literal["network", "classical", "neither"]
+
+
+class Held(NamedTuple):
+    """What a reconstruction without training makes of the same measurements, held against the network's.
+
+    `score` is its mean over `images` images; `difference` is the network's mean score over these less `score`, with its
+    `standard_error` (None of a single image).
+    """
+
+    title: str
+    score: float
+    images: int
+    difference: float
+    standard_error: float | None
+    wins: Winner
+
+
+class Measures(NamedTuple):
+    """Means of the metrics over all images, and what each reconstruction without training reaches, by its name."""
+
+    metrics: dict[str, float]
+    held: dict[str, Held]
+
+
 def image_metrics(system: ImagingSystem, images: Tensor, settings: TrainingSettings) -> dict[str, float]:
     """Means over stored images (M, C, H, W) with one fixed draw of the noise.
 
@@ -18,11 +52,74 @@ def image_metrics(system: ImagingSystem, images: Tensor, settings: TrainingSetti
     image, data range 1, averaged over images; SSIM; the error of fine detail (HFEN, dB); for cubes the spectral angle
     in degrees.  For MRI all but `complex_psnr_db` are those of the magnitude.
     """
+    return measure(system, images, settings, len(images), ()).metrics
+
+
+@torch.no_grad()
+def measure(
+    system: ImagingSystem, images: Tensor, settings: TrainingSettings, scenes: int, classical: Sequence[Classical]
+) -> Measures:
+    """`image_metrics`, and the linear estimate and all of `classical` on the same measurements.
+
+    The linear estimate is of all images, the others of at most `iterated` ones, evenly spaced.  `scenes`: how many
+    independent ones the images are of; crops of one picture are alike.
+    """
     system.encoder.explore(1.0, None)
     generator = evaluation_noise(settings)
     task, kind = task_named(settings.task), modality(settings.modality)
+    chosen = torch.zeros(len(images), dtype=torch.bool)
+    chosen[_evenly(len(images), iterated(images))] = True
     found: dict[str, list[Tensor]] = {}
+    scores: dict[str, list[Tensor]] = {}
+
+    def keep(name: str, prediction: Tensor, x: Tensor) -> None:
+        scores.setdefault(name, []).append(task.scores(prediction, x, kind).double().cpu())
+
+    first = 0
     for x in evaluation_batches(images):
-        for name, value in task.metrics(system(x, generator).prediction, x, kind).items():
+        y = system.encoder(x, generator)
+        prediction = system.decoder(y, system.encoder).prediction
+        for name, value in task.metrics(prediction, x, kind).items():
             found.setdefault(name, []).append(value)
-    return {name: float(torch.cat(values).nanmean()) for name, values in found.items()}
+        some = chosen[first : first + len(x)].to(x.device)
+        first += len(x)
+        if not task.of_images:
+            continue
+        keep(NETWORK, prediction, x)
+        keep(LINEAR, system.decoder.linear_estimate(y, system.encoder), x)
+        for one in classical if some.any() else ():
+            keep(one.name, one.reconstruct(y[some], system.encoder, system.decoder.prior), x[some])
+    metrics = {name: float(torch.cat(values).nanmean()) for name, values in found.items()}
+    titles = {LINEAR: LINEAR_TITLE, **{one.name: one.title for one in classical}}
+    network = torch.cat(scores.pop(NETWORK)) if scores else torch.empty(0)
+    held_against = {}
+    for name, values in scores.items():
+        own = network if name == LINEAR else network[chosen]
+        held_against[name] = held(titles[name], own, torch.cat(values), scenes)
+    return Measures(metrics, held_against)
+
+
+def held(title: str, network: Tensor, classical: Tensor, scenes: int) -> Held:
+    """The scores (M,) of a network held against those of a reconstruction without training of the same images.
+
+    One of them wins where the mean difference is beyond two standard errors, of few images where there is any.
+    """
+    difference = network - classical
+    independent = min(len(difference), scenes)
+    mean = float(difference.mean())
+    error = float(difference.std()) / math.sqrt(independent) if len(difference) > 1 else None
+    needed = 0.0 if error is None or independent < FEW_IMAGES else STANDARD_ERRORS * error
+    wins: Winner = "neither"
+    if abs(mean) > needed:
+        wins = "network" if mean > 0 else "classical"
+    return Held(title, float(classical.mean()), len(classical), mean, error, wins)
+
+
+def iterated(images: Tensor) -> int:
+    """Of how many of these images (M, C, H, W) reconstructions that iterate are made."""
+    return min(len(images), max(LEAST_ITERATED, ITERATED_VALUES // images[0].numel()))
+
+
+def _evenly(count: int, wanted: int) -> Tensor:
+    """`wanted` of `count` numbers, evenly spaced."""
+    return torch.linspace(0, count - 1, wanted).round().long()

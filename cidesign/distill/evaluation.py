@@ -1,13 +1,23 @@
 """What `evaluate` answers: a run beside E2E training, fixed designs and its teacher."""
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from functools import cached_property
 
 from cidesign.distill.compare import Comparison, Measured, Row
+from cidesign.distill.evaluation_record import (
+    EvaluationRecord,
+    HeldEntry,
+    RowEntry,
+    columns_of,
+    keep_evaluation,
+    shown_value,
+)
+from cidesign.distill.held_words import network_words
 from cidesign.distill.loop import StepReport
 from cidesign.distill.tasks import task_named
 from cidesign.files import JsonObject
-from cidesign.modality import modality
+from cidesign.records import now_utc
 from cidesign.runs import Run
 from cidesign.text import table
 
@@ -17,6 +27,9 @@ class EvaluationListener:
 
     def measured_on(self, measured: Measured) -> None:
         """The images are ready."""
+
+    def remark(self, text: str) -> None:
+        """Something that the user should know and need not act on."""
 
     def left_out(self, names: list[str]) -> None:
         """These are not trained yet and, as asked for, left out."""
@@ -53,31 +66,57 @@ class Evaluation:
             "skipped": list(measured.skipped),
             "notes": list(measured.notes),
             "epochs": self.epochs,
-            "rows": [asdict(row) for row in self.rows],
+            "rows": [row.model_dump(mode="json") for row in self._entries],
+            "remarks": self.remarks,
         }
+
+    def record(self) -> EvaluationRecord:
+        """What is kept of it in the run folder."""
+        measured = self.measured
+        return EvaluationRecord(
+            schema_version=1,
+            kind="evaluation",
+            created_utc=now_utc(),
+            design_digest=self.run.design.design_digest,
+            measured=measured.where,
+            count=len(measured.images),
+            skipped=len(measured.skipped),
+            held_out=measured.held_out,
+            rows=self._entries,
+            remarks=self.remarks,
+        )
+
+    @cached_property
+    def _entries(self) -> list[RowEntry]:
+        return [
+            RowEntry(
+                name=row.name,
+                images=dict(row.images),
+                held_against={name: HeldEntry(**one._asdict()) for name, one in row.held_against.items()},
+                optics=dict(row.optics),
+            )
+            for row in self.rows
+        ]
 
     def text(self) -> str:
         """The table, with what was measured above it and what it says below."""
         measured = self.measured
-        columns = [*self.rows[0].images, *self.rows[0].optics]
-        shown = [
-            (
-                row.name,
-                *(f"{v:.4g}" if abs(v) < 1 else f"{v:.2f}" for v in (*row.images.values(), *row.optics.values())),
-            )
-            for row in self.rows
-        ]
         seed = self.run.settings.seed
         head = f"{len(measured.images)} {measured.where}; equal noise for all; one seed ({seed})"
         if measured.skipped:
             head += f"\n{len(measured.skipped)} left out:\n" + "\n".join(f"  {line}" for line in measured.skipped)
-        settings = self.run.settings
-        headings = {**task_named(settings.task).headings, **modality(settings.modality).headings}
-        heading = ("system", *(headings.get(name, name) for name in columns))
-        return "\n".join([head, table(shown, heading), *self._remarks()])
+        columns = columns_of(self._entries, self.run.settings)
+        shown = [(row.name, *(shown_value(row.values[name]) for name in columns)) for row in self._entries]
+        return "\n".join([head, table(shown, ("system", *columns.values())), *self.remarks])
 
-    def _remarks(self) -> list[str]:
-        """What the table says in one line: the student against the best of the others."""
+    @property
+    def remarks(self) -> list[str]:
+        """What the table says in words: who wins, and where no network is needed."""
+        score = task_named(self.run.settings.task).score
+        return [*self._best_of_others(), *network_words(self.rows, len(self.measured.images), score)]
+
+    def _best_of_others(self) -> list[str]:
+        """The student against the best of the others."""
         if len(self.rows) < 3:
             return []
         score = task_named(self.run.settings.task).score
@@ -107,7 +146,10 @@ def evaluate_run(run: Run, data: str | None, train: bool, listener: EvaluationLi
     for name in names:
         rows.append(comparison.other(name, _shown(listener, name)))
         listener.done(name)
-    return Evaluation(run, comparison.measured_on, comparison.epochs, rows)
+    found = Evaluation(run, comparison.measured_on, comparison.epochs, rows)
+    if not keep_evaluation(run, found.record()):
+        listener.remark(f"{run.path}: may not be written, so the report will not show this")
+    return found
 
 
 def _shown(listener: EvaluationListener, name: str) -> Callable[[StepReport], None]:

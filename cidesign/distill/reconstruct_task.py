@@ -24,6 +24,7 @@ class Reconstruct(Task):
     followed = (_PSNR, _LINEAR)
     shown = (_PSNR, _SSIM, _LINEAR)
     headings: ClassVar[Mapping[str, str]] = {"psnr_db": "PSNR dB", "ssim": "SSIM", "hfen_db": "detail error dB"}
+    of_images = True
 
     def loss(self, prediction: Tensor, x: Tensor) -> Tensor:
         """Mean squared error over all channels."""

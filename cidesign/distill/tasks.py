@@ -48,6 +48,8 @@ class Task(ABC):
     shown: ClassVar[Sequence[Column]]
     # How `metrics` are called in a table.
     headings: ClassVar[Mapping[str, str]]
+    # Whether a prediction is the image, so that reconstructions without a network are held against it.
+    of_images: ClassVar[bool] = False
 
     @abstractmethod
     def loss(self, prediction: Tensor, x: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from cidesign.distill.evaluation_record import columns_of, kept_evaluation, shown_value
 from cidesign.distill.loop import as_floats
 from cidesign.distill.tasks import task_named
 from cidesign.errors import FileError
@@ -57,8 +58,9 @@ def write_report(run: Run, included: Sequence[Path], force: bool, scenes: Tensor
     # These are quick, and any of them can fail: they come before the work.
     shown_folders = [folder_section(path, run.design.design_digest) for path in included]
     training = _training(run)
+    evaluated = evaluation_sections(run)
     part = _part(run, _unseen_scenes(run) if scenes is None else scenes)
-    sections = [part.design, part.measures, training, part.reconstructions, *part.more, *shown_folders]
+    sections = [part.design, part.measures, training, part.reconstructions, *part.more, *evaluated, *shown_folders]
     written = []
     for section in sections:
         for block in section.blocks:
@@ -160,6 +162,26 @@ def _quality_table(run: Run) -> str:
         rows.append((name, *(column.text(value) for column, value in zip(columns, values, strict=True))))
     quality = modality(run.settings.modality).quality
     return html.table(("validation images", *(column.heading(" / ", quality) for column in columns)), rows)
+
+
+def evaluation_sections(run: Run) -> list[Section]:
+    """What `evaluate` found last; nothing where it was not asked."""
+    record = kept_evaluation(run)
+    if record is None:
+        return []
+    columns = columns_of(record.rows, run.settings)
+    rows = [(row.name, *(shown_value(row.values.get(name)) for name in columns)) for row in record.rows]
+    skipped = f", {record.skipped} left out" if record.skipped else ""
+    blocks: list[str | Figure] = [
+        html.paragraph(f"{record.count} {record.measured}{skipped}; equal noise for all ({record.created_utc})."),
+        html.table(("system", *columns.values()), rows),
+        *(html.paragraph(remark, "note") for remark in record.remarks),
+    ]
+    if not record.held_out:
+        blocks.append(html.paragraph("Not held out: the run was trained on these images.", "bad"))
+    if record.design_digest != run.design.design_digest:
+        blocks.append(html.paragraph("This was measured with another design than this run's.", "note"))
+    return [Section("Beside what needs no training, and other designs", blocks)]
 
 
 def _provenance(run: Run) -> Section:

@@ -8,7 +8,7 @@ from cidesign.hardware_profiles.aperture.schema import ApertureProfile
 from cidesign.hardware_profiles.schema import HardwareProfile
 from cidesign.modalities.cassi.run import CassiRun
 from cidesign.modalities.cassi.settings import CassiSettings, settings_for
-from cidesign.modality import Bench, Modality, Preset
+from cidesign.modality import Bench, Classical, Modality, Preset
 from cidesign.pattern import ApertureMask, Design
 from cidesign.run_settings import TrainingSettings
 from cidesign.runs import Run
@@ -105,6 +105,12 @@ class Cassi(Modality):
         from cidesign.physics.metrics import sam_degrees
 
         return {"sam_degrees": sam_degrees(x_hat, x)}
+
+    def classical(self) -> list[Classical]:
+        """GAP-TV."""
+        from cidesign.modalities.cassi.classical import designed_gap_tv
+
+        return [Classical("gap_tv", "GAP-TV", designed_gap_tv)]
 
     def bench(self) -> Bench[Any, Any, Any, Any, Any, Any]:
         """Dark, flat, narrow lines, white target, scenes."""

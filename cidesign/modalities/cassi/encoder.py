@@ -194,9 +194,7 @@ class SdCassiEncoder(Encoder):
         """The linear estimate by splitting, with the noise of an average scene."""
         covariance = CosinePrior(prior)
         mean = covariance.mean_image(self.size)
-        variance = 1e-6
-        if self.noise is not None:
-            variance = float(self.noise.variance(self.A(mean).detach()).mean())
+        variance = self.mean_variance(mean)
         level = float(prior.variance.mean())
         return SplittingEstimator(self.A, self.A_adjoint, self.row_energy(), covariance.shrink, mean, variance, level)
 
@@ -204,6 +202,15 @@ class SdCassiEncoder(Encoder):
         """Largest row sum of A A^T, which bounds its eigenvalues."""
         main, beside = self._products(self.mask().detach().square())
         return (main + 2 * beside).max()
+
+    def row_sums(self) -> Tensor:
+        """The sums of the rows of A A^T, (h, w): with E = diag(row sums) no eigenvalue of E^-1 A A^T is above 1."""
+        main, beside = self._products(self.mask().detach().square())
+        return main + beside + beside.roll(1, dims=0 if self.dispersion.axis == "rows" else 1)
+
+    def mean_variance(self, mean: Tensor) -> float:
+        """The mean variance of the readings of the mean image (1, L, H, W)."""
+        return 1e-6 if self.noise is None else float(self.noise.variance(self.A(mean).detach()).mean())
 
     def encoder_loss(self, teacher: Encoder, published: bool) -> Tensor:
         """Effective: scale-free distance of the true Grams, in [0, 2]; published: rank-one Gram of the latent masks.

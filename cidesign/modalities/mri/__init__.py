@@ -12,7 +12,7 @@ from cidesign.hardware_profiles.mri.schema import MriProfile
 from cidesign.hardware_profiles.schema import HardwareProfile
 from cidesign.modalities.mri.run import MriRun
 from cidesign.modalities.mri.settings import MriSettings, settings_for
-from cidesign.modality import Bench, Modality, Preset
+from cidesign.modality import Bench, Classical, Modality, Preset
 from cidesign.pattern import Design, Trajectory
 from cidesign.run_settings import TrainingSettings
 from cidesign.runs import Run
@@ -128,6 +128,12 @@ class Mri(Modality):
         from cidesign.physics.metrics import psnr_db
 
         return {"complex_psnr_db": psnr_db(x_hat, x)}
+
+    def classical(self) -> list[Classical]:
+        """Total variation with the weight that reconstructions have."""
+        from cidesign.modalities.mri.solve import designed_total_variation
+
+        return [Classical("tv", "TV", designed_total_variation)]
 
     def bench(self) -> Bench[Any, Any, Any, Any, Any, Any]:
         """Noise scan, phantom, scans."""

@@ -9,7 +9,7 @@ from cidesign.hardware_profiles.dmd.schema import DmdProfile
 from cidesign.hardware_profiles.schema import HardwareProfile
 from cidesign.modalities.single_pixel.run import SinglePixelRun, measurement_time
 from cidesign.modalities.single_pixel.settings import SinglePixelSettings, settings_for
-from cidesign.modality import Bench, Modality, Preset
+from cidesign.modality import Bench, Classical, Modality, Preset
 from cidesign.pattern import Design, PatternStack
 from cidesign.run_settings import TrainingSettings
 from cidesign.runs import Run
@@ -106,6 +106,12 @@ class SinglePixel(Modality):
 
         matrix = cast(SinglePixelEncoder, encoder).matrix()
         return {"condition_number": condition_number(matrix), "row_coherence": row_coherence(matrix)}
+
+    def classical(self) -> list[Classical]:
+        """Total variation."""
+        from cidesign.modalities.single_pixel.classical import total_variation
+
+        return [Classical("tv", "TV", total_variation)]
 
     def bench(self) -> Bench[Any, Any, Any, Any, Any, Any]:
         """Dark and white frames, calibration targets, scenes."""
