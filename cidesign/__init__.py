@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from cidesign.api import open_calibration as open_calibration
     from cidesign.api import open_capture as open_capture
     from cidesign.api import open_design as open_design
+    from cidesign.api import open_reconstruction as open_reconstruction
     from cidesign.api import open_run as open_run
     from cidesign.api import profile as profile
     from cidesign.api import profiles as profiles

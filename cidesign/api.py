@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from cidesign.export.family import Exported
     from cidesign.physics.deepinv import EncoderPhysics
     from cidesign.reconstruct.outcome import Reconstruction
+    from cidesign.reconstruct.stored import StoredReconstruction
     from cidesign.report.run_report import Report
 
 # What names a file or a folder.
@@ -326,6 +327,13 @@ def reconstruct(
     return benchwork.reconstruct(
         opened, _opened(capture), _opened(calibration), where, accept_failed=accept_failed, force=force, **settings
     )
+
+
+def open_reconstruction(folder: Place) -> "StoredReconstruction":
+    """What `reconstruct` wrote: `.images.student` is an array, beside `.maps` and the `.record`."""
+    from cidesign.reconstruct import stored
+
+    return stored.open_reconstruction(Path(folder))
 
 
 def to_deepinv(run: Run | Place, calibration: "AnyCalibration | Place | None" = None) -> "EncoderPhysics":

@@ -20,6 +20,7 @@ NAMES = frozenset(
         "open_calibration",
         "open_capture",
         "open_design",
+        "open_reconstruction",
         "open_run",
         "profile",
         "profiles",

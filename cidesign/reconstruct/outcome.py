@@ -1,4 +1,4 @@
-"""What a reconstruction leaves behind: each image as PNG, float TIFF and npz, a comparison, maps, and a record."""
+"""What a reconstruction leaves behind: each image as PNG, OME-TIFF and npz, a comparison, maps, and a record."""
 
 import io
 import math
@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
-import tifffile
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
 from cidesign.calibration.verify import Judgement
 from cidesign.files import JsonObject, replacing_folder, save_npz, write_bytes, write_json
+from cidesign.io.ome_tiff import write_ome_tiff
 from cidesign.reconstruct.record import RECORD_FILE, CutOff, ReconstructionRecord
 from cidesign.text import table
 
@@ -40,7 +40,7 @@ class NamedImage:
         return self.image
 
     def write(self, folder: Path) -> None:
-        """Write NAME.png (8 bit, 0 black to 1 white), NAME.tiff (float32, unscaled) and NAME.npz (array `image`)."""
+        """Write NAME.png (8 bit, 0 black to 1 white), NAME.tiff (OME, float32, unscaled) and NAME.npz (`image`)."""
         _write_values(folder, self.name, self.image)
         write_bytes(folder / f"{self.name}.png", grey_png(self.image))
 
@@ -67,7 +67,7 @@ class NamedMap:
         return self.image
 
     def write(self, folder: Path) -> None:
-        """Write NAME.png (in colour, with its colour bar), NAME.tiff (float32, unscaled), NAME.npz (array `image`)."""
+        """Write NAME.png (in colour, with its colour bar), NAME.tiff (OME, float32, unscaled), NAME.npz (`image`)."""
         _write_values(folder, self.name, self.image)
         write_bytes(folder / f"{self.name}.png", map_png(self))
 
@@ -186,7 +186,7 @@ def map_png(named: NamedMap) -> bytes:
 
 def _write_values(folder: Path, stem: str, image: NDArray[np.float32]) -> None:
     save_npz(folder / f"{stem}.npz", {"image": image})
-    tifffile.imwrite(folder / f"{stem}.tiff", image, photometric="minisblack", metadata=None)
+    write_ome_tiff(folder / f"{stem}.tiff", image)
 
 
 def grey_png(image: NDArray[np.float32]) -> bytes:

@@ -14,8 +14,8 @@ from cidesign.calibration.verify import BenchCheck, NotLookedAt, Verdict
 from cidesign.checks import Check
 from cidesign.errors import FileError
 from cidesign.files import read_json
-from cidesign.modality import modality
 from cidesign.reconstruct.record import RECORD_FILE, SCHEMA_VERSION
+from cidesign.reconstruct.stored import record_of
 from cidesign.records import first_problem
 
 Plain = bool | str | int | float
@@ -135,9 +135,7 @@ def shown_record(folder: Path) -> ShownRecord:
         )
     try:
         if version == SCHEMA_VERSION:
-            reader = raw.get("reader")
-            kind = modality(str(raw.get("modality"))).bench().record_type(None if reader is None else str(reader))
-            kind.model_validate(raw)
+            record_of(raw)
         return ShownRecord.model_validate(raw)
     except ValidationError as error:
         raise FileError(f"{folder / RECORD_FILE}: {first_problem(error)}; reconstruct again") from error

@@ -4,11 +4,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import tifffile
 from numpy.typing import NDArray
 
 from cidesign.files import save_npz, write_bytes
-from cidesign.modalities.cassi.pictures import NamedCube, colour_png
+from cidesign.io.envi_write import write_envi
+from cidesign.io.ome_tiff import write_ome_tiff
+from cidesign.modalities.cassi.pictures import NamedCube, colour_png, false_colour_bands
 from cidesign.reconstruct.outcome import NamedMap, map_png
 
 
@@ -29,7 +30,7 @@ class CubeMap:
         return self.cube
 
     def write(self, folder: Path) -> None:
-        """Write NAME.npz and NAME.tiff as of a cube, and NAME.png of the mean over the bands."""
+        """Write NAME.npz, NAME.tiff and NAME.hdr as of a cube, and NAME.png of the mean over the bands."""
         _write_values(folder, self.name, self.cube, self.bands_nm)
         write_bytes(folder / f"{self.name}.png", map_png(self.over_bands))
 
@@ -58,12 +59,14 @@ class CubeImage:
         return self.named.cube
 
     def write(self, folder: Path) -> None:
-        """Write NAME.npz (`cube` (L, H, W), `wavelengths_nm` (L,)), NAME.tiff (L float32 pages, unscaled) and NAME.png
-        (false colours)."""
+        """Write NAME.npz (`cube` (L, H, W), `wavelengths_nm` (L,)), NAME.tiff (OME, a float32 channel for each band),
+        NAME.hdr with NAME.raw (ENVI), all unscaled, and NAME.png (false colours)."""
         _write_values(folder, self.name, self.array, self.bands_nm)
         write_bytes(folder / f"{self.name}.png", colour_png(self.array, self.bands_nm))
 
 
 def _write_values(folder: Path, stem: str, cube: NDArray[np.float32], bands_nm: list[float]) -> None:
     save_npz(folder / f"{stem}.npz", {"cube": cube, "wavelengths_nm": np.array(bands_nm)})
-    tifffile.imwrite(folder / f"{stem}.tiff", cube, photometric="minisblack", metadata=None)
+    write_ome_tiff(folder / f"{stem}.tiff", cube, bands_nm)
+    said = f"cidesign reconstruction: {stem}"
+    write_envi(folder / f"{stem}.hdr", cube, bands_nm, false_colour_bands(bands_nm), said)

@@ -1,10 +1,12 @@
 """Pictures of an MRI reconstruction: every set of lines with its images, and below them their errors."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cidesign.io.nifti_write import write_nifti
 from cidesign.pattern import Trajectory
 from cidesign.reconstruct.outcome import NamedImage
 
@@ -30,12 +32,21 @@ class Result(NamedTuple):
     design: Trajectory
 
 
-def images_of(results: list[Result], reference: NDArray[np.float32] | None, of_what: str) -> list[NamedImage]:
+class SliceImage(NamedImage):
+    """An image of a scan, which is written as NIfTI as well."""
+
+    def write(self, folder: Path) -> None:
+        """Write what every image is written as, and NAME.nii."""
+        super().write(folder)
+        write_nifti(folder / f"{self.name}.nii", self.image)
+
+
+def images_of(results: list[Result], reference: NDArray[np.float32] | None, of_what: str) -> list[SliceImage]:
     """The images to write; those of the student's lines carry the name of their method alone."""
-    found = [] if reference is None else [NamedImage("reference", of_what, reference)]
+    found = [] if reference is None else [SliceImage("reference", of_what, reference)]
     for result in results:
         stem = result.method if result.lines == "student" else f"{result.lines.replace(' ', '_')}_{result.method}"
-        found.append(NamedImage(stem, f"{METHODS[result.method]}, {result.lines} lines", result.magnitude))
+        found.append(SliceImage(stem, f"{METHODS[result.method]}, {result.lines} lines", result.magnitude))
     return found
 
 

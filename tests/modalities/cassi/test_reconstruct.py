@@ -16,12 +16,14 @@ from cidesign.calibration.cassi.capture import CassiCapture, read_cassi_capture,
 from cidesign.calibration.cassi.record import read_cassi_calibration
 from cidesign.errors import FileError, LimitError
 from cidesign.hardware_profiles.loader import load_profile
+from cidesign.io.envi import read_envi
 from cidesign.modalities.cassi.data.dead_leaves import spectral_dead_leaves
 from cidesign.modalities.cassi.run import CassiRun
 from cidesign.modalities.cassi.score import score_cube
 from cidesign.modalities.cassi.solve import METHODS, designed_operator, encoder_of, reconstruct_with
 from cidesign.models.optics import optics_for
 from cidesign.models.system import load_student
+from cidesign.reconstruct.stored import open_reconstruction
 from cidesign.runs import library_versions, write_record
 
 SIDE = 32
@@ -119,6 +121,14 @@ def test_the_chain_with_a_simulated_bench(bench: Bench, tmp_path: Path) -> None:
     with np.load(tmp_path / "images" / "student.npz") as stored:
         assert_upright(stored["cube"])
         assert stored["wavelengths_nm"].tolist() == bench.run.profile.spectrograph.wavelengths_nm.value
+        envi = read_envi(tmp_path / "images" / "student.hdr")
+        np.testing.assert_array_equal(envi.values, stored["cube"])
+        assert list(envi.wavelengths) == stored["wavelengths_nm"].tolist()
+        again = open_reconstruction(tmp_path / "images")
+        np.testing.assert_array_equal(again.images.student, stored["cube"])
+        assert again.record.value == done.record.value
+        assert set(again.images) == {*METHODS, "truth"}
+        assert set(again.maps) == set(done.maps)
     with pytest.raises(FileError, match="exists already"):
         reconstruct(bench.run, bench.capture, bench.calibration, tmp_path / "images")
 

@@ -18,12 +18,14 @@ from cidesign.calibration.mri.record import read_kspace_calibration
 from cidesign.errors import CidesignError, FileError, InputError, LimitError
 from cidesign.export.mri.family import FAMILY
 from cidesign.hardware_profiles.loader import load_profile
+from cidesign.io.nifti import read_nifti
 from cidesign.modalities.mri.bench import MriBench
 from cidesign.modalities.mri.data.phantoms import phantom_slices
 from cidesign.modalities.mri.reconstruct import line_sets
 from cidesign.modalities.mri.record import MriRecord
 from cidesign.modalities.mri.run import MriRun
 from cidesign.models.optics import optics_for
+from cidesign.reconstruct.stored import open_reconstruction
 from cidesign.report.shown_record import shown_record
 from cidesign.runs import library_versions, write_record
 
@@ -90,6 +92,9 @@ def test_the_chain_with_a_simulated_scanner(run: MriRun, tmp_path: Path, coils: 
     assert trained_for_one == (coils != 1)
     written = {path.name for path in (tmp_path / "images").iterdir()}
     assert {"student.png", "student.npz", "reference.tiff", "comparison.png", "reconstruction.json"} <= written
+    again = open_reconstruction(tmp_path / "images")
+    for name in ("student", "reference"):
+        assert read_nifti(tmp_path / "images" / f"{name}.nii").slices[0].tolist() == again.images[name].tolist()
 
 
 def test_the_image_is_not_flipped_or_turned(run: MriRun, tmp_path: Path) -> None:

@@ -185,6 +185,7 @@ def test_files_of_an_f_read_elsewhere(make_run: MakeRun, f_scene: MakeScene, tmp
         assert likeness[0] > 0.9
     with tifffile.TiffFile(tmp_path / "out" / "student.tiff") as tiff:
         assert tiff.pages[0].photometric.name == "MINISBLACK"
+        assert tiff.series[0].axes == "YX"
     with Image.open(tmp_path / "out" / "comparison.png") as picture:
         assert picture.width > picture.height
     record = json.loads((tmp_path / "out" / "reconstruction.json").read_text())
