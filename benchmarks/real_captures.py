@@ -32,10 +32,9 @@ Scores = dict[tuple[str, str], NDArray[np.float64]]
 def scores(system: ImagingSystem, run: SinglePixelRun, path: Path) -> Scores:
     """PSNR in dB and SSIM (R, 2) of every row, for each of the R regions."""
     capture = read_hadamard_capture(path)
-    if capture.side != run.design.side:
-        sys.exit(
-            f"{path}: {capture.side} x {capture.side}, the run's patterns are {run.design.side} x {run.design.side}"
-        )
+    if capture.size != (run.design.side, run.design.side):
+        height, width = capture.size
+        sys.exit(f"{path}: {height} x {width}, the run's patterns are {run.design.side} x {run.design.side}")
     found: dict[tuple[str, str], list[list[float]]] = {row: [] for row in ROWS}
     for region in range(len(capture.labels)):
         scaled = scale_to_unit(capture, region)

@@ -28,8 +28,8 @@ FOLDER = "folder"
     "--reader",
     default=FOLDER,
     show_default=True,
-    help="What CAPTURE is: a capture folder (or a bare array, or raw k-space), a full-basis Hadamard capture (.npz, "
-    ".mat), or a SPAS acquisition (NAME_spectraldata.npz with NAME_metadata.json).",
+    help="What CAPTURE is: a capture folder (or a bare array, or raw k-space), readings of Hadamard patterns (.npz, "
+    ".mat, .npy, .csv), or a SPAS acquisition (NAME_spectraldata.npz with NAME_metadata.json).",
 )
 @click.option("--region", type=int, help="Detector region of a Hadamard capture [default: the middle one].")
 @click.option("--band-nm", type=(float, float), help="Wavelengths of a SPAS capture to add up [default: all].")
@@ -50,16 +50,18 @@ def command(
 ) -> None:
     """Reconstruct CAPTURE with the student of RUN, beside baselines and with diagnostics.
 
-    RUN is a run folder; without it the newest one below runs/ is used.  Images are written as PNG, float TIFF and
-    npz.  The decoder takes the calibrated operator.  A calibration that failed its verification is refused, and so is
-    one that does not describe this capture: of another device, exposure or region, too old, or contradicted by the
-    card, white target or phantom in the capture itself.  The last line, and `verdict` of reconstruction.json, say what
-    the images rest on: passed, or not verified with what was not looked at.
+    RUN is a run folder; without it the newest one below runs/ is used.  Images are written as PNG, OME-TIFF (float32)
+    and npz, cubes as ENVI too, slices of scans as NIfTI.  The decoder takes the calibrated operator.  A calibration
+    that failed its verification is refused, and so is one that does not describe this capture: of another device,
+    exposure or region, too old, or contradicted by the card, white target or phantom in the capture itself.  The last
+    line, and `verdict` of reconstruction.json, say what the images rest on: passed, or not verified with what was not
+    looked at.
 
     With --reader hadamard, CAPTURE holds a reading for every Hadamard pattern.  The readings that any other
     patterns would have given follow from them: the student's patterns are compared with the coarsest Hadamard
     patterns and random ones.  Needs no calibration.  The order in which the image is smooth, and the first reading,
-    say how the readings are meant; --set order=NAME and --set patterns=signed|0/1 state it.
+    say how the readings are meant; --set order=NAME and --set patterns=signed|0/1|pairs|halves state it.  Of some of
+    the patterns, or of a size (--set size=HxW) other than the run's, images are made of the rows that were shown.
     """
     if len(paths) > 2:
         raise InputError(f"{len(paths)} paths are given; name the run and the capture, or the capture alone")

@@ -1,6 +1,6 @@
-"""Full-basis Hadamard captures: one reading, or a complementary pair, for each row of the Hadamard matrix.
+"""Captures of Hadamard patterns: one reading, or a complementary pair, for each row that was shown.
 
-With the Sylvester matrix H (N x N, N = n * n) the image is H^T data / N = H data / N, row by row from the top.
+With the Sylvester matrix H (N x N, N = H W) the image is H^T data / N = H data / N, row by row from the top.
 Any other pattern is a combination of rows of H, so what it would have read follows exactly: y = phi . image.
 """
 
@@ -11,49 +11,48 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from cidesign.calibration.single_pixel.full_basis.hadamard_files import RawReadings, read_hadamard_file
+from cidesign.calibration.single_pixel.full_basis.pairs import unpaired
+from cidesign.calibration.single_pixel.full_basis.rows import HadamardRows, is_sylvester, size_text
 from cidesign.errors import FileError, InputError
-from cidesign.files import load_npz
-from cidesign.hadamard import sequency_order, sylvester_matrix, walsh_hadamard
-from cidesign.io.arrays import as_numbers
-from cidesign.io.mat import read_matrices
-from cidesign.records import shown
+from cidesign.hadamard import hadamard_order_rows
 
-MAX_CAPTURE_BYTES = 256_000_000
 MAX_SIDE = 128
-# The sums of complementary pairs vary less than that part of their differences.
-PAIR_SUM_PART = 0.5
 
 
 @dataclass(frozen=True)
 class HadamardCapture:
-    """Readings (R, N) of R detector regions in natural (Sylvester) order, for an image of `side` x `side`.
+    """Readings (R, N) of R detector regions in natural (Sylvester) order, for images of `size` (H, W).
 
-    Units are the lab's own.  `labels` name the regions.  `measured_noise` is the standard deviation of one reading,
-    where the bench told it.  `own_basis`: the file says which rows were shown; as read without it, the order and what
-    was shown are not known yet (`settle_readings` decides).  `notes`: what was decided while reading.
+    Units are the lab's own.  `labels` name the regions.  `measured_noise` are the standard deviations of a reading of
+    each, where pairs told them.  `own_basis`: the file says which rows were shown; as read without it, the order and
+    what was shown are not known yet (`settle_readings` decides).  `notes`: what was decided while reading.
     """
 
     path: Path
     readings: NDArray[np.float64]
     labels: tuple[str, ...]
-    side: int
-    measured_noise: float | None = None
+    size: tuple[int, int]
+    measured_noise: tuple[float, ...] | None = None
     own_basis: bool = False
     notes: tuple[str, ...] = ()
 
+    @property
+    def rows(self) -> HadamardRows:
+        """All rows of Sylvester's matrix."""
+        return HadamardRows(self.size, self.size, np.arange(self.readings.shape[1]))
+
     def choose_region(self, region: int | None) -> int:
         """The region to use: the one asked for, or the middle one; raises `InputError` when there is no such."""
-        count = len(self.labels)
-        if region is None:
-            return count // 2
-        if not 0 <= region < count:
-            raise InputError(f"region {region}: {self.path} holds regions 0 to {count - 1}")
-        return region
+        return choose_region(self.path, len(self.labels), region)
 
     def image(self, region: int) -> NDArray[np.float64]:
-        """The full-basis image H data / N of a region, (n, n), row 0 at the top, in the capture's units."""
-        image: NDArray[np.float64] = walsh_hadamard(self.readings[region]) / self.readings.shape[1]
-        return image.reshape(self.side, self.side)
+        """The full-basis image H data / N of a region, (H, W), row 0 at the top, in the capture's units."""
+        return self.image_of(self.readings[region])
+
+    def image_of(self, readings: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The image (H, W) of readings (N,) in natural order."""
+        return self.rows.image(readings)
 
     def corner_excess(self, region: int) -> float:
         """How far pixel (0, 0) departs from the image's mean, relative to that mean.
@@ -70,106 +69,66 @@ class HadamardCapture:
         Fine detail of the scene is in those readings too, so the true noise is smaller.
         """
         if self.measured_noise is not None:
-            return self.measured_noise
-        order = sequency_order(self.side)
+            return self.measured_noise[region]
+        order = hadamard_order_rows(*self.size)["diagonal"]
         finest = self.readings[region, order[-(order.size // 4) :]]
         return float(np.sqrt(np.mean(finest**2)))
 
 
-def read_hadamard_capture(path: Path) -> HadamardCapture:
-    """Read a full-basis capture.
+def choose_region(path: Path, count: int, region: int | None) -> int:
+    """The region to use of a capture of `count`; raises `InputError` when there is no such."""
+    if region is None:
+        return count // 2
+    if not 0 <= region < count:
+        raise InputError(f"region {region}: {path} holds regions 0 to {count - 1}")
+    return region
 
-    .npz: `data` (R, N), and where present `n` (side of the image) and `roi_px` (R,), which names the regions.
-    .mat (levels 4 to 7.3): `data` (1, N) and `vecs` (N, N), which must be the Sylvester matrix.
+
+def read_hadamard_capture(path: Path) -> HadamardCapture:
+    """Read a full basis of square patterns, whose number says their size; see `read_hadamard_file`.
+
     2 N readings are complementary pairs, one after the other or in two halves, and are subtracted.
     Raises `FileError` for anything else.
     """
-    suffix = path.suffix.lower()
-    if suffix == ".npz":
-        return _read_npz(path)
-    if suffix == ".mat":
-        return _read_mat(path)
-    raise FileError(f"{path}: Hadamard captures are read from .npz and .mat files")
+    raw = read_hadamard_file(path)
+    side = full_side(raw)
+    if side is None:
+        raise FileError(not_full(raw))
+    return full_basis_of(raw, (side, side), None)
 
 
-def _read_npz(path: Path) -> HadamardCapture:
-    arrays = load_npz(path, "Hadamard capture", MAX_CAPTURE_BYTES)
-    if "data" not in arrays:
-        raise FileError(f"{path}: this Hadamard capture holds no array `data`, only {shown(sorted(arrays))}")
-    readings, notes = _unpaired(path, _rows(as_numbers(arrays["data"], path, "data")))
-    side = _side(path, readings)
-    if "n" in arrays and (arrays["n"].size != 1 or int(as_numbers(arrays["n"], path, "n").flat[0]) != side):
-        raise FileError(f"{path}: n is {arrays['n']}, but {readings.shape[1]} readings make {side} x {side} pixels")
-    labels = tuple(f"region {index}" for index in range(len(readings)))
-    if "roi_px" in arrays:
-        widths = as_numbers(arrays["roi_px"], path, "roi_px").reshape(-1)
-        if widths.size != len(readings):
-            raise FileError(f"{path}: {widths.size} values of roi_px for {len(readings)} regions of data")
-        labels = tuple(f"{label} (roi {width:g} px)" for label, width in zip(labels, widths, strict=True))
-    return HadamardCapture(path, readings, labels, side, notes=notes)
+def full_basis_of(raw: RawReadings, size: tuple[int, int], patterns: str | None) -> HadamardCapture:
+    """The readings of a file as a full basis of patterns of `size`; raises `FileError` for another number of them."""
+    pixels = math.prod(size)
+    if raw.matrix is not None and not (raw.matrix.shape == (pixels, pixels) and is_sylvester(raw.matrix)):
+        raise FileError(f"{raw.path}: the rows of vecs are not the Hadamard matrix in natural (Sylvester) order")
+    read = unpaired(raw, size, patterns)
+    if read.readings.shape[1] != pixels:
+        raise FileError(f"{raw.path}: {read.readings.shape[1]} readings, but {size_text(size)} has {pixels} patterns")
+    noise = None if read.noise is None else tuple(read.noise.tolist())
+    return HadamardCapture(raw.path, read.readings, raw.labels, size, noise, raw.matrix is not None, read.notes)
 
 
-def _read_mat(path: Path) -> HadamardCapture:
-    variables = read_matrices(path, ("data", "vecs"))
-    readings, notes = _unpaired(path, _rows(as_numbers(variables["data"], path, "data")))
-    side = _side(path, readings)
-    basis = variables["vecs"]
-    if basis.shape != (side * side, side * side):
-        raise FileError(f"{path}: vecs has shape {basis.shape}, but data holds {side * side} readings")
-    if not np.array_equal(basis, sylvester_matrix(side * side)):
-        raise FileError(f"{path}: the rows of vecs are not the Hadamard matrix in natural (Sylvester) order")
-    labels = tuple(f"region {index}" for index in range(len(readings)))
-    return HadamardCapture(path, readings, labels, side, own_basis=True, notes=notes)
+def full_side(raw: RawReadings) -> int | None:
+    """n where a file says it, or holds as many readings as a full basis of n x n has (or pairs of them); else None."""
+    if raw.size is not None:
+        return raw.size[0] if raw.size[0] == raw.size[1] else None
+    count = raw.data.shape[1]
+    sides = [math.isqrt(count), math.isqrt(count // 2)]
+    return next((side for side in sides if side**2 in (count, count / 2) and is_side(side)), None)
 
 
-def _rows(readings: NDArray[np.float64]) -> NDArray[np.float64]:
-    """A vector, or a matrix of one column, as one row."""
-    rows = np.atleast_2d(readings)
-    return rows.T if rows.ndim == 2 and rows.shape[1] == 1 else rows
-
-
-def _is_side(side: int) -> bool:
+def is_side(side: int) -> bool:
+    """Whether patterns of Sylvester's matrix can have this side."""
     return 2 <= side <= MAX_SIDE and not side & (side - 1)
 
 
-def _unpaired(path: Path, readings: NDArray[np.float64]) -> tuple[NDArray[np.float64], tuple[str, ...]]:
-    """Readings with complementary pairs subtracted, and a note that says so; the sums of pairs are all the light.
-
-    Raises `FileError` for twice as many readings as a basis has that are no such pairs.
-    """
-    count = readings.shape[1] if readings.ndim == 2 else 0
-    half = count // 2
-    side = math.isqrt(half)
-    if count != 2 * side * side or not _is_side(side) or len(readings) == 0:
-        return readings, ()
-    parts = {
-        "one after the other": (readings[:, 0::2], readings[:, 1::2]),
-        "in two halves of the record": (readings[:, :half], readings[:, half:]),
-    }
-    sound = {}
-    for how, (positive, negative) in parts.items():
-        # Steps of the sums, because the lamp drifts.  The first pair, all on and all off, says nothing.
-        steps = np.diff((positive + negative)[:, 1:], axis=1)
-        differences = (positive - negative)[:, 1:]
-        if np.mean(steps**2) / 2 < PAIR_SUM_PART**2 * np.mean(differences**2):
-            sound[how] = positive - negative
-    if len(sound) != 1:
-        raise FileError(
-            f"{path}: {count} readings are twice {side} x {side}, but no complementary pairs: their sums vary as much "
-            "as their differences, one after the other as in two halves; give one signed reading for each pattern"
-        )
-    ((how, signed),) = sound.items()
-    return signed, (f"put right: {count} readings are complementary pairs, {how}; their differences are used",)
-
-
-def _side(path: Path, readings: NDArray[np.float64]) -> int:
-    count = readings.shape[1] if readings.ndim == 2 else 0
-    side = math.isqrt(count)
-    if side * side != count or not _is_side(side) or len(readings) == 0:
-        whole = math.isqrt(count + 1)
-        lost = "; one is missing: is it the first, with all mirrors on?" if whole**2 == count + 1 > 1 else ""
-        raise FileError(
-            f"{path}: data has shape {readings.shape}; one row per region of n * n readings is needed (or of as many "
-            f"complementary pairs), n a power of two up to {MAX_SIDE}{lost}"
-        )
-    return side
+def not_full(raw: RawReadings) -> str:
+    """What is to be said of readings that are no full basis of a square."""
+    count = raw.data.shape[1]
+    whole = math.isqrt(count + 1)
+    lost = "; one is missing: is it the first, with all mirrors on?" if whole**2 == count + 1 > 1 else ""
+    return (
+        f"{raw.path}: data has shape {raw.data.shape}; one row per region of n * n readings is needed (or of as many "
+        f"complementary pairs), n a power of two up to {MAX_SIDE}{lost}"
+    )

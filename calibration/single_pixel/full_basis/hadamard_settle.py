@@ -6,6 +6,7 @@ of 0 and 1 (half of all the light), a dark level, or nothing.  These two hold in
 """
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Literal, get_args
 
 import numpy as np
@@ -23,7 +24,7 @@ from cidesign.errors import FileError, InputError
 from cidesign.hadamard import hadamard_order_rows, walsh_hadamard
 from cidesign.records import Finite, Strict, shown
 
-Patterns = Literal["signed", "0/1"]
+Patterns = Literal["signed", "0/1", "pairs", "halves"]
 # A common part counts when pixel (0, 0) is beyond the others by as many of their ranges, and is that part of the first
 # reading: a scene may well be brightest in its corner.
 COMMON_RANGES, LEAST_COMMON = 5.0, 0.02
@@ -71,21 +72,22 @@ def settle_readings(
     """
     _check_stated(capture, order, patterns)
     readings = capture.readings[region]
+    require_varying(capture.path, readings)
     common = _common_part(readings) if patterns is None else 0.5 * float(readings[0]) if patterns == "0/1" else 0.0
     first = float(readings[0])
     signed = readings - common
     sign = -1.0 if signed[0] < 0 else 1.0
     signed = sign * signed
-    _check_first(capture, signed)
+    check_first(capture.path, signed)
     found = _order_of(capture, signed, order)
     if found.status == "refused":
         raise _undecided(capture, found)
-    every = in_natural_order(capture.readings, found.order, capture.side)
-    every[region] = in_natural_order(signed[None], found.order, capture.side)[0]
+    every = in_natural_order(capture.readings, found.order, capture.size)
+    every[region] = in_natural_order(signed[None], found.order, capture.size)[0]
     if common and patterns is None:
-        every[region] -= _corner_beyond_neighbours(every[region], capture.side)
+        every[region] -= _corner_beyond_neighbours(every[region], capture.size)
     remarks = [*_first_words(common, first, sign, patterns), *_order_words(found)]
-    remarks += _negative_words(every[region], capture.side)
+    remarks += negative_words(capture.image_of(every[region]))
     record = SettledRecord(
         order=found.order,
         order_status=found.status,
@@ -99,7 +101,7 @@ def settle_readings(
 
 
 def _check_stated(capture: HadamardCapture, order: str | None, patterns: str | None) -> None:
-    known = hadamard_order_rows(capture.side)
+    known = hadamard_order_rows(*capture.size)
     if order is not None and order not in known:
         raise InputError(f"--set order={order}: not an order that is known; known are {', '.join(known)}")
     if patterns is not None and patterns not in get_args(Patterns):
@@ -120,12 +122,22 @@ def _common_part(readings: NDArray[np.float64]) -> float:
     return beyond if stands_out else 0.0
 
 
-def _check_first(capture: HadamardCapture, signed: NDArray[np.float64]) -> None:
+def require_varying(path: Path, readings: NDArray[np.float64]) -> None:
+    """Raise `FileError` for readings that are all alike."""
+    if (readings == readings[0]).all():
+        raise FileError(
+            f"{path}: all {readings.size} readings are {readings[0]:.6g}, so the image has no positive values: a "
+            "constant is no capture; was the light off, the detector saturated or disconnected, or the sequence not "
+            "running?"
+        )
+
+
+def check_first(path: Path, signed: NDArray[np.float64]) -> None:
     """Raise `FileError` where a reading is larger than the first, that of all mirrors on."""
     largest = int(np.argmax(np.abs(signed)))
     if abs(signed[largest]) - signed[0] > FIRST_DEVIATIONS * 2**0.5 * noise_level(signed):
         raise FileError(
-            f"{capture.path}: reading 0 is {signed[0]:.6g}, but reading {largest} is {signed[largest]:.6g}: no scene "
+            f"{path}: reading 0 is {signed[0]:.6g}, but reading {largest} is {signed[largest]:.6g}: no scene "
             "gives less light to all mirrors than to some. Was the first reading lost, clipped or taken off as a mean, "
             "or does the record begin with another reading? Put what all mirrors on read into its place, or record "
             "again"
@@ -137,7 +149,7 @@ def _order_of(capture: HadamardCapture, signed: NDArray[np.float64], order: str 
         return OrderFound("natural", "of the file's own basis", (), {})
     if order is not None:
         return OrderFound(order, "stated", (), {})
-    return find_order(signed, capture.side)
+    return find_order(signed, capture.size)
 
 
 def _undecided(capture: HadamardCapture, found: OrderFound) -> FileError:
@@ -150,8 +162,8 @@ def _undecided(capture: HadamardCapture, found: OrderFound) -> FileError:
     )
 
 
-def _corner_beyond_neighbours(readings: NDArray[np.float64], side: int) -> float:
-    image = walsh_hadamard(readings).reshape(side, side) / side**2
+def _corner_beyond_neighbours(readings: NDArray[np.float64], size: tuple[int, int]) -> float:
+    image = walsh_hadamard(readings).reshape(size) / readings.size
     return float(image[0, 0] - (image[0, 1] + image[1, 0]) / 2)
 
 
@@ -192,8 +204,8 @@ def _order_words(found: OrderFound) -> list[str]:
     return [f"order of the readings: {found.order}, {found.status}"]
 
 
-def _negative_words(readings: NDArray[np.float64], side: int) -> list[str]:
-    image = walsh_hadamard(readings).reshape(side, side) / side**2
+def negative_words(image: NDArray[np.float64]) -> list[str]:
+    """What is to be said of an image (H, W) whose pixels are negative beyond noise: the first reading is too small."""
     low, high = np.percentile(image, [5, 95])
     # Scenes are flat in most places: there, noise alone bends the image.
     bends = np.diff(np.diff(image, axis=0), axis=1)

@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cidesign.calibration.single_pixel.full_basis.hadamard import HadamardCapture
+from cidesign.calibration.single_pixel.full_basis.measured_rows import MeasuredRows
+from cidesign.calibration.single_pixel.full_basis.rows import HadamardRows
 from cidesign.calibration.single_pixel.full_basis.spas_metadata import INSERTED, SpasMetadata, read_spas_metadata
 from cidesign.errors import FileError, InputError
 from cidesign.files import load_npz
@@ -54,11 +56,24 @@ class WalshReadings:
         readings[self.rows] = self.readings
         return readings
 
+    def measured(self) -> MeasuredRows:
+        """The rows and their readings, as of any capture."""
+        return MeasuredRows(
+            path=self.path,
+            rows=HadamardRows((self.side, self.side), (self.side, self.side), self.rows),
+            readings=self.readings,
+            noise=self.noise_counts,
+            noise_is_bound=False,
+            label=self.label,
+            notes=self.notes,
+        )
+
     def full_basis(self) -> HadamardCapture:
         """The full-basis capture; raises `FileError` when rows are missing."""
         if not self.complete:
             raise FileError(f"{self.path}: {self.rows.size} of {self.side**2} Hadamard rows were measured")
-        return HadamardCapture(self.path, self.natural()[None], (self.label,), self.side, self.noise_counts)
+        readings, size = self.natural()[None], (self.side, self.side)
+        return HadamardCapture(self.path, readings, (self.label,), size, (self.noise_counts,))
 
 
 @dataclass(frozen=True)

@@ -84,12 +84,13 @@ class ReadSinglePixel(VerbSettings):
 
 
 class ReadHadamard(VerbSettings):
-    """`region`: of the detector (None: the middle one); `order`, `patterns`: which rows were shown when, and as what,
-    instead of what the readings themselves say."""
+    """`region`: of the detector (None: the middle one); `order`, `patterns`, `size` (HxW): which rows were shown when,
+    as what, and of which size, instead of what the readings themselves say."""
 
     region: int | None = None
     order: Name | None = None
     patterns: Name | None = None
+    size: Name | None = None
 
 
 class ReadSpas(VerbSettings):
@@ -99,7 +100,8 @@ class ReadSpas(VerbSettings):
 
 
 def _hadamard(run: SinglePixelRun, path: Path, settings: ReadHadamard) -> "Reconstruction":
-    return reconstruct_hadamard(run, path, settings.region, order=settings.order, patterns=settings.patterns)
+    given = settings.model_dump(exclude={"region"})
+    return reconstruct_hadamard(run, path, settings.region, **given)
 
 
 def _spas(run: SinglePixelRun, path: Path, settings: ReadSpas) -> "Reconstruction":

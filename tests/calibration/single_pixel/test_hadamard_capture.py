@@ -40,7 +40,7 @@ def test_mat_and_npz_agree(tmp_path: Path, f_scene: MakeScene) -> None:
         savemat(tmp_path / "f.mat", {"data": row, "vecs": vecs}, do_compression=compressed)
         first, second = read_hadamard_capture(tmp_path / "f.mat"), read_hadamard_capture(tmp_path / "f.npz")
         assert np.array_equal(first.readings, second.readings)
-        assert first.side == second.side == 8
+        assert first.size == second.size == (8, 8)
 
 
 def test_noise_and_removed_offset() -> None:
@@ -58,7 +58,7 @@ def test_noise_and_removed_offset() -> None:
 def _capture_of(readings: NDArray[np.float64]) -> Any:
     from cidesign.calibration.single_pixel.full_basis.hadamard import HadamardCapture
 
-    return HadamardCapture(Path("x"), readings[None], ("region 0",), 32)
+    return HadamardCapture(Path("x"), readings[None], ("region 0",), (32, 32))
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ def _capture_of(readings: NDArray[np.float64]) -> Any:
         ({"readings": np.ones(16)}, "no array `data`, only readings"),
         ({"data": np.ones(15)}, r"data has shape \(1, 15\)"),
         ({"data": np.ones((2, 36))}, "n a power of two"),
-        ({"data": np.ones((2, 16)), "n": np.array(8)}, "16 readings make 4 x 4"),
+        ({"data": np.ones((2, 16)), "n": np.array(8)}, "16 readings, but 8 x 8 has 64 patterns"),
         ({"data": np.ones((2, 16)), "roi_px": np.ones(3)}, "3 values of roi_px for 2 regions"),
         ({"data": np.full(16, np.nan)}, r"data\[0\] is nan"),
         ({"data": np.zeros((0, 16))}, "data has shape"),
@@ -82,12 +82,12 @@ def test_wrong_npz(tmp_path: Path, arrays: dict[str, NDArray[np.generic]], said:
 @pytest.mark.parametrize(
     ("variables", "said"),
     [
-        ({"data": np.ones((1, 16))}, "no variable `vecs`"),
+        ({"readings": np.ones((1, 16))}, "no array `data`, only readings"),
         ({"data": np.ones((1, 16)), "vecs": np.ones((4, 4))}, r"vecs has shape \(4, 4\), but data holds 16"),
         ({"data": np.ones((1, 16)), "vecs": np.flipud(hadamard(16))}, "not the Hadamard matrix in natural"),
         ({"data": {"a": 1}, "vecs": hadamard(16)}, "`data` is a struct"),
         ({"data": 1j * np.ones((1, 16)), "vecs": hadamard(16)}, "`data` is a complex matrix"),
-        ({"data": np.ones((1, 15)), "vecs": hadamard(16)}, "data has shape"),
+        ({"data": np.ones((1, 15)), "vecs": hadamard(16)}, "but data holds 15 readings"),
     ],
 )
 def test_wrong_mat(tmp_path: Path, variables: dict[str, Any], said: str) -> None:
@@ -101,8 +101,8 @@ def test_other_files(tmp_path: Path) -> None:
         (tmp_path / "x.mat").write_bytes(content)
         with pytest.raises(FileError, match="not a sound MATLAB file"):
             read_hadamard_capture(tmp_path / "x.mat")
-    with pytest.raises(FileError, match=r"from \.npz and \.mat"):
-        read_hadamard_capture(tmp_path / "x.csv")
+    with pytest.raises(FileError, match=r"from \.npz, \.mat, \.npy and \.csv"):
+        read_hadamard_capture(tmp_path / "x.xlsx")
     with pytest.raises(FileError, match="cannot be read"):
         read_hadamard_capture(tmp_path / "absent.mat")
 

@@ -46,7 +46,7 @@ def readings_of(scene: Readings, order: str = "natural", noise: float = 0.0) -> 
 def settled(readings: Readings, **stated: str) -> tuple[Readings, str, str]:
     """The image, the status of the order, and the remarks."""
     side = round(readings.size**0.5)
-    capture = HadamardCapture(Path("x.npz"), readings[None], ("region 0",), side)
+    capture = HadamardCapture(Path("x.npz"), readings[None], ("region 0",), (side, side))
     found = settle_readings(capture, 0, **stated)
     return found.capture.image(0), found.record.order_status, "; ".join(found.remarks)
 
@@ -84,7 +84,7 @@ def test_never_a_wrong_order_of_photographs(side: int, noise: float) -> None:
     outcomes = []
     for name in ("kodim03.png", "kodim05.png", "kodim08.png", "kodim16.png"):
         for order in ORDERS:
-            found = find_order(readings_of(photograph(side, name), order, noise * 0.2), side)
+            found = find_order(readings_of(photograph(side, name), order, noise * 0.2), (side, side))
             if order == "natural":
                 assert found.order == "natural"
                 assert found.status in ("verified", "not verified")
@@ -130,7 +130,7 @@ def gratings() -> list[Readings]:
 def test_fine_gratings_in_natural_order_are_never_taken_apart(noise: float) -> None:
     """In another order a grating can be smooth: then it is refused, to be stated, and never silently another scene."""
     for scene in gratings():
-        found = find_order(readings_of(scene, noise=noise), 32)
+        found = find_order(readings_of(scene, noise=noise), (32, 32))
         assert found.status in ("verified", "not verified", "refused")
         if found.status == "refused":
             assert settled(readings_of(scene, noise=noise), order="natural")[1] == "stated"
@@ -298,5 +298,5 @@ def test_real_captures_are_in_natural_order(name: str) -> None:
         assert np.array_equal(found.capture.readings, capture.readings)
         for order in ("sequency", "dyadic", "cake-cutting"):
             again = capture.readings[region][hadamard_order_rows(32)[order]]
-            assert find_order(again.astype(float), 32).order == order
+            assert find_order(again.astype(float), (32, 32)).order == order
             assert settled(again, order=order)[0] == pytest.approx(capture.image(region))

@@ -6,13 +6,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
+from scipy.fft import dct
 from scipy.linalg import hadamard
 
+from cidesign.calibration.single_pixel.full_basis.rows import HadamardRows, known_orders
 from cidesign.errors import FileError, InputError
 from cidesign.hadamard import hadamard_order_rows
 from cidesign.modalities.single_pixel.fixed_designs import hadamard_patterns
 from cidesign.modalities.single_pixel.full_basis import measure, pattern_sets, reconstruct_hadamard, reconstruct_spas
+from cidesign.modalities.single_pixel.row_images import best_linear, shrunk
+from cidesign.physics.base import ImagePrior
 from cidesign.runs import Run
 
 REAL = Path(__file__).parents[3] / ".." / "shared" / "data" / "spi" / "denbo313_hologram"
@@ -81,9 +86,22 @@ def test_region_is_chosen_and_scale_does_not_matter(make_run: MakeRun, capture: 
         reconstruct_hadamard(run, capture, 3)
 
 
-def test_another_size_is_refused(make_run: MakeRun, capture: Path, tmp_path: Path) -> None:
-    with pytest.raises(FileError, match="is 16 x 16, the run's patterns are 8 x 8; use a run with --side 16"):
-        reconstruct_hadamard(make_run(side=8, patterns=20), capture, None)
+def test_a_full_basis_of_another_size_is_its_image(make_run: MakeRun, capture: Path, f_scene: MakeScene) -> None:
+    outcome = reconstruct_hadamard(make_run(side=8, patterns=20), capture, None)
+    images, unit = dict(outcome.images), f_scene(16) * 200 / outcome.value["scale_divisor"]
+    assert list(images) == ["measured_inverse", "measured_linear", "measured_tv"]
+    for name in ("measured_inverse", "measured_tv"):
+        assert images[name] == pytest.approx(unit, abs=0.1)
+    # Its bound of the noise is that of the fine detail.
+    assert np.corrcoef(images["measured_linear"].ravel(), unit.ravel())[0, 1] > 0.97
+    assert any(
+        "the run's patterns are 8 x 8, so neither they nor its decoder are compared" in n for n in outcome.remarks
+    )
+    assert "order of the readings: natural, verified" in outcome.remarks
+    assert outcome.value["readings"]["order"] == "natural"
+
+
+def test_a_dark_capture_is_refused(make_run: MakeRun, tmp_path: Path) -> None:
     np.savez(tmp_path / "dark.npz", data=np.zeros((1, 256)))
     with pytest.raises(FileError, match="no positive values"):
         reconstruct_hadamard(make_run(), tmp_path / "dark.npz", None)
@@ -173,6 +191,7 @@ def test_spas_some_rows(make_run: MakeRun, f_scene: MakeScene, tmp_path: Path) -
     assert errors["measured_zero_filled"] < errors["measured_linear"] < 0.1
     # The U-Net of an untrained run adds nothing.
     assert errors["measured_decoder"] == pytest.approx(errors["measured_linear"], rel=0.02)
+    assert errors["measured_tv"] < 0.1
     for turned in (scene[::-1], scene[:, ::-1], scene.T, scene[::-1, ::-1]):
         wrong = float(
             np.sqrt(np.mean((images["measured_linear"] - turned * 300 / outcome.value["scale_divisor"]) ** 2))
@@ -183,16 +202,75 @@ def test_spas_some_rows(make_run: MakeRun, f_scene: MakeScene, tmp_path: Path) -
     assert 0 < table["linear"]["chi_square_reduced"] < 2
     assert any(f"{len(rows)} of 256 Hadamard rows were measured" in note for note in outcome.remarks)
     outcome.write(tmp_path / "out")
-    assert len(list((tmp_path / "out").glob("*.tiff"))) == 3
+    assert len(list((tmp_path / "out").glob("*.tiff"))) == 4
+
+
+def test_spas_of_another_size_is_its_image(make_run: MakeRun, f_scene: MakeScene, tmp_path: Path) -> None:
+    path = write_spas(tmp_path, f_scene(16), np.arange(256), noise_counts=20)
+    outcome = reconstruct_spas(make_run(side=8, patterns=20), path, None)
+    unit = f_scene(16) * 300 / outcome.value["scale_divisor"]
+    assert outcome.images.measured_inverse == pytest.approx(unit, abs=0.05)
+
+
+LETTER = np.kron(np.array([[0, 1, 1, 1], [0, 1, 0, 0], [0, 1, 1, 0], [0, 1, 0, 0]]), np.ones((8, 8))) * 0.8 + 0.1
+
+
+@pytest.mark.parametrize("kind", ["signed", "0/1", "pairs"])
+@pytest.mark.parametrize("size", [(32, 32), (32, 16), (24, 32)])
+def test_a_letter_from_some_patterns(make_run: MakeRun, tmp_path: Path, size: tuple[int, int], kind: str) -> None:
+    """Of a third of the patterns, in an order that begins with the coarse ones where there is one; upright."""
+    scene = LETTER[:: 32 // size[0]][: size[0], :: 32 // size[1]]
+    order = "cake-cutting" if "cake-cutting" in known_orders(size) else "natural-2d"
+    rows = known_orders(size)[order]
+    y = rows.readings(scene)[: rows.count // 3 if order == "cake-cutting" else 2 * rows.count // 3]
+    shown = {"signed": y, "0/1": (y[0] + y) / 2, "pairs": np.stack([y[0] + y, y[0] - y], axis=1).ravel() / 2}[kind]
+    np.savez(tmp_path / "letter.npz", data=1000 * shown)
+    outcome = reconstruct_hadamard(
+        make_run(side=32, patterns=102), tmp_path / "letter.npz", None, order=order, size=f"{size[0]}x{size[1]}"
+    )
+    names = ["zero_filled", "linear", "decoder", "tv"] if size == (32, 32) else ["zero_filled", "linear", "tv"]
+    assert list(outcome.images) == [f"measured_{name}" for name in names]
+    found = {name: float(np.corrcoef(image.ravel(), scene.ravel())[0, 1]) for name, image in outcome.images.items()}
+    assert found["measured_tv"] > 0.9
+    assert found["measured_tv"] > found["measured_zero_filled"] - 0.02
+    flipped = [
+        float(np.corrcoef(outcome.images.measured_tv.ravel(), other.ravel())[0, 1])
+        for other in (scene[::-1], scene[:, ::-1])
+    ]
+    assert max(flipped) < 0.8
+    record = outcome.value
+    assert (record["patterns"], record["pixels"]) == (len(y), scene.size)
+    assert record["readings"]["order"] == order
+    assert any(
+        "Hadamard rows were measured; what the others would have read is not known" in n for n in outcome.remarks
+    )
 
 
 def test_spas_captures_that_cannot_be_used(make_run: MakeRun, f_scene: MakeScene, tmp_path: Path) -> None:
     path = write_spas(tmp_path, f_scene(16), np.arange(1, 60))
     with pytest.raises(FileError, match=r"first pattern .* was not read; it sets the scale"):
         reconstruct_spas(make_run(), path, None)
-    with pytest.raises(FileError, match="is 16 x 16, the run's patterns are 8 x 8"):
-        reconstruct_spas(make_run(side=8, patterns=20), path, None)
     with pytest.raises(InputError, match="no wavelength of"):
         reconstruct_spas(make_run(), path, (700.0, 800.0))
     with pytest.raises(FileError, match="no positive values"):
         reconstruct_spas(make_run(), write_spas(tmp_path, -f_scene(16), np.arange(60)), None)
+
+
+def test_the_linear_image_of_rows_is_the_full_formula() -> None:
+    """Patterns of 4 x 8, by the matrices written out; of all rows, each coefficient shrunk by itself."""
+    rng = np.random.default_rng(1)
+    rows = known_orders((4, 8))["sequency"]
+    variance = torch.from_numpy(rng.uniform(0.01, 1, (1, 4, 8)))
+    prior = ImagePrior(torch.tensor([0.4]), torch.eye(1), variance)
+    down, across = (dct(np.eye(side), axis=0, norm="ortho") for side in (4, 8))
+    basis = np.kron(down, across)
+    covariance = basis.T @ np.diag(variance.numpy().ravel()) @ basis
+    readings = rows.readings(rng.random((4, 8))) + rng.normal(0, 0.3, 32)
+    for count in (11, 32):
+        some = HadamardRows(rows.size, rows.orders, rows.numbers[:count])
+        matrix = some.signed().reshape(count, -1).astype(float) / 32**0.5
+        gain = covariance @ matrix.T @ np.linalg.inv(matrix @ covariance @ matrix.T + 0.05 * np.eye(count))
+        wanted = 0.4 + gain @ (readings[:count] / 32**0.5 - 0.4 * matrix.sum(axis=1))
+        found = best_linear(some.signed(), readings[:count], prior, 0.05)
+        np.testing.assert_allclose(found.ravel(), wanted, atol=1e-5)
+    np.testing.assert_allclose(shrunk(rows.image(readings), prior, 0.05).ravel(), wanted, atol=1e-5)
