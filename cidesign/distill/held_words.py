@@ -7,8 +7,8 @@ from cidesign.distill.evaluate import LINEAR, Held
 from cidesign.distill.tasks import Column
 
 WAYS_OUT = (
-    "take that image of `cidesign reconstruct`, which writes it beside the network's, or train on images like these "
-    "(`cidesign distill --data`)"
+    "train on images like these (`cidesign distill --data`), or take an image that needs no training (`cidesign "
+    "reconstruct` writes some beside the network's)"
 )
 
 

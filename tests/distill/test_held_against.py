@@ -110,7 +110,7 @@ def test_a_network_that_makes_it_worse_is_told(run: Run) -> None:
     row = Row("student", found.metrics, found.held, {})
     (line,) = network_words([row], len(images), _score())
     assert line.startswith(f"on these images the linear estimate wins by {-found.held['linear'].difference:.2f} dB")
-    assert "beside the network's, or train on images like these" in line
+    assert "train on images like these (`cidesign distill --data`)" in line
     assert network_words([replace(row, held_against={})], 16, _score()) == []
 
 
@@ -125,8 +125,8 @@ def test_words_of_subsets_and_of_other_systems() -> None:
     rows = [Row("student", {}, {"linear": draws, "tv": beats}, {}), Row("E2E", {}, {"linear": loses}, {})]
     assert network_words(rows, 100, _score()) == [
         "on these images TV wins by 0.90 dB (standard error 0.20): it needs no training and beats the network of "
-        "student; take that image of `cidesign reconstruct`, which writes it beside the network's, or train on images "
-        "like these (`cidesign distill --data`)",
+        "student; train on images like these (`cidesign distill --data`), or take an image that needs no training "
+        "(`cidesign reconstruct` writes some beside the network's)",
         "TV: of 20 of the 100 images, evenly spaced; network of student - TV of these: -0.90 dB",
         "the networks of these lose to their own linear estimate too: E2E (-0.42 dB)",
     ]
