@@ -16,6 +16,8 @@ from cidesign.records import shown
 MAX_CAPTURE_BYTES = 256_000_000
 READINGS, PATTERNS = "data", "vecs"
 CONVERTER_BITS = (8, 10, 12, 14, 16)
+# Squares of readings stay numbers.
+LARGEST_READING = 1e100
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,9 @@ def _checked(path: Path, arrays: dict[str, NDArray[np.generic]]) -> RawReadings:
     data = _rows(as_numbers(arrays[READINGS], path, READINGS))
     if data.ndim != 2 or data.shape[0] == 0 or data.shape[1] < 2:
         raise FileError(f"{path}: data has shape {data.shape}; one row of readings per detector region is needed")
+    largest = float(np.abs(data).max())
+    if largest > LARGEST_READING:
+        raise FileError(f"{path}: data holds {largest:.3g}; no detector reads more than {LARGEST_READING:g}")
     labels = tuple(f"region {index}" for index in range(len(data)))
     if "roi_px" in arrays:
         widths = as_numbers(arrays["roi_px"], path, "roi_px").reshape(-1)
@@ -108,7 +113,7 @@ def _rows(readings: NDArray[np.float64]) -> NDArray[np.float64]:
 def _patterns(path: Path, found: NDArray[np.float64], readings: int) -> tuple[NDArray[np.int8], bool]:
     """Patterns (M, N) of +1 and -1, and whether they stand in the file as 0 and 1."""
     flat = found.reshape(len(found), -1) if found.ndim == 3 else found
-    if flat.ndim != 2 or len(flat) not in (readings, readings / 2):
+    if flat.ndim != 2 or flat.size == 0 or len(flat) not in (readings, readings / 2):
         raise FileError(
             f"{path}: vecs has shape {found.shape}, but data holds {readings} readings: as many patterns are needed, "
             "or half as many for complementary pairs"

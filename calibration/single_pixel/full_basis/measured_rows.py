@@ -23,6 +23,7 @@ from cidesign.errors import FileError, InputError
 from cidesign.hadamard import hadamard_order_rows
 
 Array = NDArray[np.float64]
+LEAST_ROWS = 4
 # Readings of balanced patterns lie around 0, those of patterns of 0 and 1 around half of the first or, with a dark
 # level, above: medians over the first reading.
 SIGNED_BELOW, UNSIGNED_ABOVE = 0.25, 0.4
@@ -83,6 +84,8 @@ def settle_rows(
     """
     read = unpaired(raw, size, patterns)
     readings = read.readings[region]
+    if len(readings) < LEAST_ROWS:
+        raise FileError(f"{raw.path}: {len(readings)} patterns were read; at least {LEAST_ROWS} are needed")
     rows, status = _shown(raw, size, len(readings), order)
     require_varying(raw.path, readings)
     on = _all_on(raw.path, rows)

@@ -16,6 +16,8 @@ Array = NDArray[np.float64]
 PAIR_SUM_PART = 0.5
 # The sum of the first pair is less than that of the others, where all mirrors on are too bright for the detector.
 SATURATED_DEVIATIONS, SATURATED_PART, NEIGHBOURS = 5.0, 0.01, 16
+# Of fewer readings, sums tell nothing.
+LEAST_PAIRED = 8
 WAYS = {"pairs": "one after the other", "halves": "in two halves of the record"}
 
 
@@ -61,7 +63,7 @@ def _ways(raw: RawReadings, pixels: int) -> list[str]:
     """How the readings are pairs: none or one of `WAYS`."""
     count = raw.data.shape[1]
     told = raw.matrix is not None
-    if count % 2 or count > 2 * pixels or (raw.matrix is not None and len(raw.matrix) == count):
+    if count % 2 or not LEAST_PAIRED <= count <= 2 * pixels or (raw.matrix is not None and len(raw.matrix) == count):
         return []
     found = [way for way in WAYS if _steady(*_split(raw.data, way), count < 2 * pixels)]
     if count == 2 * pixels or (told and not found):

@@ -152,6 +152,9 @@ def test_what_cannot_be_known_is_asked_for(tmp_path: Path) -> None:
         settled(tmp_path, np.append(y, y[:44]), (16, 16), "natural")
     with pytest.raises(FileError, match=r"600 readings, but patterns of 16 x 16 are 256 at most \(512 readings in"):
         settled(tmp_path, np.tile(y, 3)[:600], (16, 16), "natural")
+    with pytest.raises(FileError, match="3 patterns were read; at least 4 are needed"):
+        settled(tmp_path, y[:3], (16, 16), "natural")
+    assert settled(tmp_path, y[:4], (16, 16), "sequency-2d").rows.count == 4
     with pytest.raises(FileError, match="no Hadamard patterns of 14 x 14 are known here"):
         settled(tmp_path, y[:100], (14, 14), "natural")
     with pytest.raises(FileError, match="no scene gives less light to all mirrors than to some"):
@@ -230,12 +233,20 @@ def test_a_file_with_patterns_of_its_own(tmp_path: Path) -> None:
         (sylvester_matrix(16)[:7], r"vecs has shape \(7, 16\), but data holds 16 readings"),
         (0.5 * sylvester_matrix(16), "vecs holds values such as -0.5, 0.5; Hadamard patterns are of"),
         (sylvester_matrix(16).reshape(16, 2, 2, 4), r"vecs has shape \(16, 2, 2, 4\)"),
+        (np.ones((16, 0)), r"vecs has shape \(16, 0\)"),
+        (np.float64(1), r"vecs has shape \(\)"),
     ],
 )
 def test_patterns_that_are_none(tmp_path: Path, vecs: NDArray[np.generic], said: str) -> None:
     np.savez(tmp_path / "x.npz", data=np.arange(16.0), vecs=vecs)
     with pytest.raises(FileError, match=said):
         read_hadamard_file(tmp_path / "x.npz")
+
+
+def test_numbers_that_no_detector_reads(tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", np.append(1e300, np.ones(63)))
+    with pytest.raises(FileError, match=r"data holds 1e\+300; no detector reads more than 1e\+100"):
+        read_hadamard_file(tmp_path / "x.npy")
 
 
 def test_files_of_any_kind(tmp_path: Path) -> None:
