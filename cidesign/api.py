@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from cidesign import benchwork
 from cidesign.designs.checking import check_path
 from cidesign.designs.exporting import export_run, open_exportable
-from cidesign.designs.folder import DesignFolder, write_design
+from cidesign.designs.folder import DesignFolder, is_design_folder, write_design
+from cidesign.designs.given import read_given
 from cidesign.device.bridge import EMULATOR
 from cidesign.device.controllers import BackendOptions
 from cidesign.device.link.plan import plan_upload
@@ -57,14 +58,26 @@ def profile(name: Place) -> HardwareProfile:
     return load_profile(str(name))
 
 
-def open_run(run: Run | Place | None = None) -> Run:
-    """A run folder as an object; the newest one below `runs/` when none is named."""
-    return run if isinstance(run, Run) else _open_run(None if run is None else Path(run), Run)
+def open_run(run: Run | DesignFolder | Place | None = None) -> Run:
+    """A run folder as an object; the newest one below `runs/` when none is named.
+
+    A design folder is opened as a run without training: its optics are the design, its decoder the best linear
+    estimate.
+    """
+    if isinstance(run, Run):
+        return run
+    path = run.path if isinstance(run, DesignFolder) else None if run is None else Path(run)
+    if path is not None and is_design_folder(path):
+        from cidesign.designs.untrained import untrained_run
+
+        return untrained_run(path)
+    return _open_run(path, Run)
 
 
 def distill(
-    profile: HardwareProfile | Place,
+    profile: HardwareProfile | Place | None = None,
     *,
+    design: DesignFolder | Place | None = None,
     out: Place | None = None,
     preset: str = "quick",
     force: bool = False,
@@ -73,6 +86,9 @@ def distill(
 ) -> Run:
     """Train a teacher with freer optics, then a student that the device can realise; a finished run.
 
+    With a `design` (a design folder, a run, or a file of patterns, a mask or lines with its profile) the optics are
+    that design and stay so, and only the decoder is trained; `decoder="linear"` needs no training at all.
+
     Any setting can be given by its name (`side=32, images=2000, channels=32, learning_rate=1e-3, data="photos"`); a
     wrong name lists them, a wrong value is one line.  Written to runs/PROFILE-PRESET unless `out` says where.  An
     interrupt (Ctrl-C) leaves a checkpoint, from which `resume` goes on with the same bits.
@@ -80,9 +96,16 @@ def distill(
     from cidesign.distill.job import Listener, start_run
     from cidesign.distill.presets import settings_for
 
-    device = profile if isinstance(profile, HardwareProfile) else load_profile(str(profile))
+    device = profile if profile is None or isinstance(profile, HardwareProfile) else load_profile(str(profile))
     asked = {name: str(value) if isinstance(value, PathLike) else value for name, value in settings.items()}
-    chosen = settings_for(device, preset, **asked)
+    if design is not None:
+        found = read_given(design.path if isinstance(design, DesignFolder) else Path(design), device)
+        chosen = settings_for(found.profile, preset, found.given, **asked)
+        path = Path("runs") / f"{Path(found.given.name).stem}-{chosen.preset}" if out is None else Path(out)
+        return start_run(path, chosen, found.profile, force, listener or Listener(), found.given.design)
+    if device is None:
+        raise InputError("a profile is needed: cidesign.distill('dlp4500'), or a design that exists: design=FOLDER")
+    chosen = settings_for(device, preset, None, **asked)
     path = Path("runs") / f"{device.id}-{chosen.preset}" if out is None else Path(out)
     return start_run(path, chosen, device, force, listener or Listener())
 
@@ -155,7 +178,7 @@ def check(
 
 
 def evaluate(
-    run: Run | Place,
+    run: Run | DesignFolder | Place,
     data: Place | None = None,
     *,
     train: bool = True,
@@ -258,7 +281,7 @@ def bridge(
 
 
 def simulate(
-    run: Run | Place,
+    run: Run | DesignFolder | Place,
     out: Place | None = None,
     *,
     faults: Mapping[str, float] | None = None,
@@ -279,13 +302,18 @@ def simulate(
     ).capture
 
 
-def open_capture(path: Place, run: Run | Place, **settings: Any) -> Any:
+def open_capture(path: Place, run: Run | DesignFolder | Place, **settings: Any) -> Any:
     """A capture of the bench of a run: a folder, a bare array of readings, or raw k-space of a scanner."""
     return benchwork.open_capture(Path(path), open_run(run), **settings)
 
 
 def calibrate(
-    run: Run | Place, capture: "Recorded | Place", out: Place | None = None, *, force: bool = False, **settings: Any
+    run: Run | DesignFolder | Place,
+    capture: "Recorded | Place",
+    out: Place | None = None,
+    *,
+    force: bool = False,
+    **settings: Any,
 ) -> "AnyCalibration":
     """What the bench really does, fitted to a capture and verified on data that the fit did not use.
 
@@ -296,13 +324,13 @@ def calibrate(
     return benchwork.calibrate(open_run(run), _opened(capture), where, force=force, **settings).calibration
 
 
-def open_calibration(folder: Place, run: Run | Place | None = None) -> "AnyCalibration":
+def open_calibration(folder: Place, run: Run | DesignFolder | Place | None = None) -> "AnyCalibration":
     """A stored calibration; with the run whose design it is for, its operator is known."""
     return benchwork.open_calibration(Path(folder), None if run is None else open_run(run))
 
 
 def reconstruct(
-    run: Run | Place,
+    run: Run | DesignFolder | Place,
     capture: "Recorded | Place",
     calibration: "AnyCalibration | Place | None" = None,
     out: Place | None = None,
@@ -314,6 +342,8 @@ def reconstruct(
 ) -> "Reconstruction":
     """Images of a capture, beside linear baselines and with diagnostics: `.images.student` is an array.
 
+    `run` may be a design folder: no training is needed, and `.images.linear` takes the place of the student's.  Without
+    a calibration the bench is taken to be as designed: the verdict is then `not verified`, with what would verify it.
     `reader` names another kind of capture, which takes no calibration ("hadamard", "spas").  Raises `LimitError` for a
     calibration that failed, or that the capture contradicts, unless `accept_failed`.
     """
@@ -322,10 +352,9 @@ def reconstruct(
         if calibration is not None or not isinstance(capture, str | PathLike):
             raise InputError(f"reader {reader}: takes the file of a capture, and no calibration")
         return benchwork.reconstruct_with_reader(opened, Path(capture), reader, where, force=force, **settings)
-    if calibration is None:
-        raise InputError("calibration is missing: make one with cidesign.calibrate, or name a reader of bare captures")
+    told = None if calibration is None else _opened(calibration)
     return benchwork.reconstruct(
-        opened, _opened(capture), _opened(calibration), where, accept_failed=accept_failed, force=force, **settings
+        opened, _opened(capture), told, where, accept_failed=accept_failed, force=force, **settings
     )
 
 
@@ -336,7 +365,9 @@ def open_reconstruction(folder: Place) -> "StoredReconstruction":
     return stored.open_reconstruction(Path(folder))
 
 
-def to_deepinv(run: Run | Place, calibration: "AnyCalibration | Place | None" = None) -> "EncoderPhysics":
+def to_deepinv(
+    run: Run | DesignFolder | Place, calibration: "AnyCalibration | Place | None" = None
+) -> "EncoderPhysics":
     """The measurement as a physics of deepinv (`A`, `A_adjoint`, `A_dagger`, noise), calibrated where a folder says so.
 
     deepinv itself is not needed to make it.
@@ -350,7 +381,7 @@ def _opened(what: "Place | _T") -> "Path | _T":
     return Path(what) if isinstance(what, str | PathLike) else what
 
 
-def report(run: Run | Place, include: Sequence[Place] = (), *, force: bool = False) -> "Report":
+def report(run: Run | DesignFolder | Place, include: Sequence[Place] = (), *, force: bool = False) -> "Report":
     """Write RUN/report.html, one self-contained page; `include` names calibration and reconstruction folders."""
     from cidesign.report.run_report import write_report
 

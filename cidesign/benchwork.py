@@ -131,7 +131,7 @@ def open_calibration(folder: Path, run: Run | None = None) -> AnyCalibration:
 def reconstruct(
     run: Run,
     capture: Path | Recorded,
-    calibration: Path | AnyCalibration,
+    calibration: Path | AnyCalibration | None = None,
     out: Path | None = None,
     *,
     accept_failed: bool = False,
@@ -140,6 +140,7 @@ def reconstruct(
 ) -> "Reconstruction":
     """Images of a capture with the student of a run, beside baselines and with diagnostics; written where `out` says.
 
+    Without a calibration the nominal one is used: the bench as designed, which is `not verified`.
     Raises `FileError` for a capture or a calibration that does not fit the run, and `LimitError` for a calibration that
     failed its verification, or that the capture contradicts, unless `accept_failed`.
     """
@@ -150,7 +151,10 @@ def reconstruct(
     if out is not None:
         refuse_existing(out, force)
     seen = bench.read_capture(capture, given) if isinstance(capture, Path) else capture
-    told = bench.read_calibration(calibration) if isinstance(calibration, Path) else calibration
+    if calibration is None:
+        told = bench.nominal_calibration(typed(run), seen)
+    else:
+        told = bench.read_calibration(calibration) if isinstance(calibration, Path) else calibration
     found = pipeline.reconstruct(bench.reconstructor(), typed(run), seen, told, accept_failed)
     return found if out is None else found.write(out, force)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, TypeVar
 
-from cidesign.errors import FileError
+from cidesign.errors import FileError, InputError
 from cidesign.files import JsonObject
 
 if TYPE_CHECKING:
@@ -109,6 +109,16 @@ class Bench(ABC, Generic[_RunT, _CaptureT, _CalibrationT, _SimulateT, _Calibrate
     ) -> "tuple[_CalibrationT, Written]":
         """Calibrate and verify, and write a calibration folder; its place is that of the calibration."""
 
+    def nominal_calibration(self, run: _RunT, capture: _CaptureT) -> _CalibrationT:
+        """The bench as designed, for a capture without a calibration: its verdict is `not verified`.
+
+        Raises `InputError` where nothing can be taken for granted.
+        """
+        raise InputError(
+            "calibration is missing: captures of this kind are not reconstructed without one; make one with `cidesign "
+            "calibrate CAPTURE --run RUN --out CAL` and name it with --calibration CAL"
+        )
+
     @abstractmethod
     def read_calibration(self, folder: Path) -> _CalibrationT:
         """A stored calibration; raises `FileError` for one that is missing, damaged or of another modality."""
@@ -180,6 +190,13 @@ class Modality(ABC):
 
         `typed` maps fields to the names that the user gave them.  Raises `InputError` or `LimitError` for what cannot
         be trained for the profile.
+        """
+
+    @abstractmethod
+    def settings_of(self, design: "Design") -> dict[str, Any]:
+        """The settings that follow from a design that is given, by their fields.
+
+        Raises `InputError` for a design that nothing can be reconstructed with.
         """
 
     @abstractmethod

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from cidesign.errors import InputError
 
 PositiveInt = Annotated[int, Field(ge=1, le=100_000_000)]
+Epochs = Annotated[int, Field(ge=0, le=100_000_000)]
 PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Side = Annotated[int, Field(ge=4, le=1024)]
@@ -90,13 +91,17 @@ class TrainingSettings(BaseModel):
     (operators), as they are (`fixed`) or balanced by their gradients (`gradient`).  `decoder` and `task` are names of
     their tables; `decoder_settings` are the decoder's own, which it checks itself when it is built (reading a run
     loads no network).  `precision` is that of the network during training.
+
+    `design` is None where the optics are learnt, else what was named as the design that they are (a folder or a file;
+    the run keeps a copy): then they stay as they are, and only the decoder is trained.  Such a run may do without a
+    teacher (`teacher_epochs` 0), and without any training (`student_epochs` 0 too).
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     # Fields of older records under their names of today, and fields that they do not have.
     renamed: ClassVar[Mapping[str, str]] = {}
-    added_later: ClassVar[frozenset[str]] = frozenset({"decoder_settings", "task"})
+    added_later: ClassVar[frozenset[str]] = frozenset({"decoder_settings", "task", "design"})
 
     # Which modality's settings these are: one of `cidesign.modality.FOLDERS`.
     modality: str
@@ -112,8 +117,9 @@ class TrainingSettings(BaseModel):
     decoder_settings: dict[Name, bool | int | float | str] = Field(default_factory=dict)
     task: Name = "reconstruct"
     ladder: Ladder
-    teacher_epochs: PositiveInt = 4
-    student_epochs: PositiveInt = 4
+    design: Annotated[str, Field(min_length=1)] | None = None
+    teacher_epochs: Epochs = 4
+    student_epochs: Epochs = 4
     start: Literal["teacher", "fresh"] = "teacher"
     learning_rate: PositiveFloat = 1e-3
     optics_learning_rate: PositiveFloat = 1e-2
@@ -127,8 +133,22 @@ class TrainingSettings(BaseModel):
     weight_encoder: NonNegative = 0.0
 
     @model_validator(mode="after")
+    def _check_epochs(self) -> Self:
+        for name in ("teacher_epochs", "student_epochs"):
+            if getattr(self, name) == 0 and self.design is None:
+                raise ValueError(f"{name} 0: optics that are learnt take 1 or more; 0 is for a design that is given")
+        for name in ("weight_decoder", "weight_encoder"):
+            if getattr(self, name) and self.teacher_epochs == 0:
+                raise ValueError(
+                    f"{name} {getattr(self, name):g}: there is no teacher (teacher_epochs 0); leave it out"
+                )
+        if self.weight_encoder and self.design is not None:
+            raise ValueError(f"weight_encoder {self.weight_encoder:g}: moves optics, which are given; leave it out")
+        return self
+
+    @model_validator(mode="after")
     def _check_ladder(self) -> Self:
-        if len(self.ladder) > min(self.teacher_epochs, MOST_TEACHERS):
+        if self.teacher_epochs and len(self.ladder) > min(self.teacher_epochs, MOST_TEACHERS):
             raise ValueError(
                 f"ladder {','.join(self.ladder)}: {len(self.ladder)} teachers; each needs an epoch of the "
                 f"{self.teacher_epochs} of teacher_epochs, and {MOST_TEACHERS} are the most"

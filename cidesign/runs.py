@@ -23,17 +23,22 @@ if TYPE_CHECKING:  # torch loads only where something is decoded
     from cidesign.reconstruct.student import ArrayOperator, Student
 
 SCHEMA_VERSION = 2
+DESIGN_FILE, GIVEN_FILE = "design.npz", "given_design.npz"
 RUNS_FOLDER = Path("runs")
 
 
 class RunRecord(BaseModel):
-    """The content of `run.json`."""
+    """The content of `run.json`.
+
+    `status` is `untrained` where nothing was trained at all, as for the design of a design folder.  `design_digest` is
+    None until the design is known: from the start where it is given, else at the end.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     schema_version: Literal[2]
     kind: Literal["run"]
-    status: Literal["training", "complete"]
+    status: Literal["training", "complete", "untrained"]
     created_utc: str
     cidesign_version: str
     versions: dict[str, str]
@@ -69,8 +74,8 @@ class Run:
         require_folder(path, "run folder", f"make one with `cidesign distill --profile NAME --out {path}`")
         if (path / "design.json").is_file() and not (path / "run.json").exists():
             raise FileError(
-                f"{path}: a design that was read from files, without a trained decoder; `cidesign check`, `export` and "
-                "`upload` take it, this needs a run of `cidesign distill`"
+                f"{path}: a design that was read from files, without a trained decoder, which this needs; train one "
+                f"with `cidesign distill --design {path}`"
             )
         if not (path / "run.json").exists():
             raise FileError(f"{path}: this folder is not a run (it has no run.json); name a run folder")
@@ -99,8 +104,14 @@ class Run:
 
     @property
     def complete(self) -> bool:
-        """Whether training reached its end."""
-        return self.record.status == "complete"
+        """Whether training reached its end, or there was none to do."""
+        return self.record.status != "training"
+
+    @property
+    def known_as(self) -> Path:
+        """The folder that people know: that of the run, or of the design that it was made from without training."""
+        given = self.settings.design
+        return Path(given) if self.record.status == "untrained" and given is not None else self.path
 
     @property
     def profile(self) -> HardwareProfile:
@@ -135,9 +146,16 @@ class Run:
     @cached_property
     def _design(self) -> Design:
         self.require_complete()
-        design = modality(self.settings.modality).design_type.load(self.path / "design.npz")
+        return self._stored_design(DESIGN_FILE)
+
+    def given_design(self) -> Design | None:
+        """The run's own copy of the design that was given, its digest checked; None where the optics are learnt."""
+        return None if self.settings.design is None else self._stored_design(GIVEN_FILE)
+
+    def _stored_design(self, name: str) -> Design:
+        design = modality(self.settings.modality).design_type.load(self.file(name))
         if design.design_digest != self.record.design_digest:
-            raise FileError(f"{self.path}: design.npz is not the design that run.json names (their digests differ)")
+            raise FileError(f"{self.path}: {name} is not the design that run.json names (their digests differ)")
         return design
 
     @cached_property

@@ -61,13 +61,14 @@ BENCH_HALF = _LOW | _EXPORTS | _CALIBRATIONS | {"device"}
 MAY_IMPORT["modality"] = {"errors", "files"}
 MAY_IMPORT["runs"] = _LOW | {"modality"}
 _SHARED = _LOW | {"modality", "runs"}
-# What `export` and `check` do, for any family: each is found by its name in the table of families.
-MAY_IMPORT["designs"] = _SHARED | {"export"}
 # Physics takes numbers, tensors and rules, and nothing of profiles, files or runs.
 MAY_IMPORT["physics"] = {"errors", "units", "hadamard", "pattern"} | _NUMPY_RULES
 MAY_IMPORT["data"] = _SHARED
 MAY_IMPORT["models"] = _SHARED | {"physics", "data"}
 MAY_IMPORT["distill"] = MAY_IMPORT["models"] | {"models"}
+# What `export` and `check` do, for any family: each is found by its name in the table of families; and a design as the
+# optics of a run that was never trained.
+MAY_IMPORT["designs"] = MAY_IMPORT["distill"] | {"distill", "export"}
 MAY_IMPORT["reconstruct"] = MAY_IMPORT["distill"] | {"calibration", "distill"}
 # The bench verbs: what they say, and they themselves, which know the interface only.
 MAY_IMPORT["bench_results"] = {"files", "text"}

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cidesign import benchwork
+from cidesign import api, benchwork
 from cidesign.benchwork import typed
 from cidesign.calibration.plan import plan_text
 from cidesign.calibration.verify import CHECK_HEADER, check_rows, require_passed, verdict_words
@@ -14,7 +14,7 @@ from cidesign.cli.assignments import assigned, options, set_option
 from cidesign.cli.output import force_option, json_option, next_step, note, quoted, result
 from cidesign.files import refuse_existing
 from cidesign.modality import modality
-from cidesign.runs import Run, open_run
+from cidesign.runs import Run
 from cidesign.text import table
 
 if TYPE_CHECKING:
@@ -26,7 +26,11 @@ TRAINING_SETTINGS = ("epochs", "images", "seed")
 
 @click.command("calibrate")
 @click.argument("capture", type=click.Path(path_type=Path), required=False)
-@click.option("--run", type=click.Path(path_type=Path), help="Run whose device was used [default: the newest].")
+@click.option(
+    "--run",
+    type=click.Path(path_type=Path),
+    help="Run (or design folder) whose device was used [default: the newest run].",
+)
 @click.option("--out", type=click.Path(path_type=Path), help="Calibration folder to write [default: RUN/calibration].")
 @click.option(
     "--plan", is_flag=True, help="Print what to capture, in which order and why; with --out also write what helps."
@@ -58,13 +62,13 @@ def command(
     is written and can be used, this command leaves with 0, and its last line says what was NOT LOOKED AT.  With
     --fine-tune, --set also takes epochs, images and seed of the training.
     """
-    found = open_run(run, Run)
+    found = api.open_run(run)
     if run is None:
         note(f"run: {found.path} (the newest)")
     if plan:
         _print_plan(found, out, capture, force, as_json)
         return
-    folder = out or found.path / "calibration"
+    folder = out or found.known_as / "calibration"
     named = assigned(assignments)
     if capture is None:
         if not fine_tune:
@@ -88,7 +92,7 @@ def command(
         value["fine_tune"], more = _fine_tuned(found, place, training, force)
         text += f"\n{more}"
     next_step(
-        f"cidesign reconstruct {quoted(found.path)} {quoted(capture)} --calibration {quoted(place)} "
+        f"cidesign reconstruct {quoted(found.known_as)} {quoted(capture)} --calibration {quoted(place)} "
         f"--out {quoted(place.parent / 'images')}"
     )
     # The verdict is the last line on the screen, whatever came before.

@@ -5,7 +5,7 @@ import signal
 import types
 from collections.abc import Collection
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import click
 from rich.console import Console
@@ -13,7 +13,9 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 
 from cidesign.cli.assignments import assigned_texts
 from cidesign.cli.output import force_option, json_option, next_step, note, quoted, result
+from cidesign.designs.given import read_given
 from cidesign.hardware_profiles.loader import load_profile
+from cidesign.hardware_profiles.schema import HardwareProfile
 from cidesign.modality import modality
 from cidesign.models.decoders import DECODERS
 from cidesign.runs import Run, newest_unfinished_run
@@ -26,6 +28,12 @@ MOST_NAMED = 20
 
 @click.command("distill")
 @click.option("--profile", "profile_name", help="A known profile, or your own .toml file.")
+@click.option(
+    "--design",
+    type=click.Path(path_type=Path),
+    help="A design that exists, and stays as it is: a design folder, a run, or a file with --profile.  Only the "
+    "decoder is trained; nothing with --decoder linear.",
+)
 @click.option("--out", type=click.Path(path_type=Path), help="The run folder [default: runs/PROFILE-PRESET].")
 @click.option("--data", help="Images, spectral cubes or MR slices: a file or folder [default: procedural ones].")
 @click.option("--preset", type=click.Choice(["quick", "standard", "paper"]), default="quick", show_default=True)
@@ -54,8 +62,10 @@ MOST_NAMED = 20
 )
 @click.option("--weight-decoder", type=click.FloatRange(0, 1e6), help="Guiding term on features [default: 0].")
 @click.option("--weight-encoder", type=click.FloatRange(0, 1e6), help="Guiding term on operators [default: 0].")
-@click.option("--teacher-epochs", type=click.IntRange(1, 100_000), help="[default: the preset's]")
-@click.option("--student-epochs", type=click.IntRange(1, 100_000), help="[default: the preset's]")
+@click.option(
+    "--teacher-epochs", type=click.IntRange(0, 100_000), help="[default: the preset's]; 0 with --design: no teacher."
+)
+@click.option("--student-epochs", type=click.IntRange(0, 100_000), help="[default: the preset's]")
 @click.option(
     "--photoelectrons",
     type=click.FloatRange(min=1),
@@ -100,6 +110,7 @@ MOST_NAMED = 20
 @json_option
 def command(
     profile_name: str | None,
+    design: Path | None,
     out: Path | None,
     preset: str,
     assignments: tuple[str, ...],
@@ -111,39 +122,46 @@ def command(
     """Design a measurement: train a teacher with freer optics, then a student that the device can realise.
 
     The kind of the profile decides what is designed: patterns of a micromirror device, a coded aperture, or the
-    lines of an MRI scan.
+    lines of an MRI scan.  With --design nothing is: a decoder is made for patterns, a mask or lines that exist.
     """
     if resume:
         _refuse_changes(click.get_current_context())
         _report(_resume(out), as_json)
         return
-    if profile_name is None:
+    if profile_name is None and design is None:
         raise click.UsageError(
             "--profile is needed, for example --profile dlp4500 (`cidesign profiles list` shows all)"
         )
     from cidesign.distill.presets import settings_for, values_of_texts
 
-    profile = load_profile(profile_name)
+    asked = None if profile_name is None else load_profile(profile_name)
+    found = None if design is None else read_given(design, asked)
+    for text in found.said if found else ():
+        note(f"understood: {text}")
+    profile = found.profile if found else cast(HardwareProfile, asked)
+    given = found.given if found else None
     typed = {name: value for name, value in options.items() if value is not None}
     texts = assigned_texts(assignments)
     for name in texts:
         _refuse_twice(name, typed)
     asked_decoder = {"decoder": typed["decoder"]} if "decoder" in typed else {}
     set_values = values_of_texts(profile, {**asked_decoder, **texts})
-    settings = settings_for(profile, preset, **{**set_values, **typed})
+    settings = settings_for(profile, preset, given, **{**set_values, **typed})
     described = modality(settings.modality).described(settings, profile)
-    path = out or Path("runs") / f"{profile.id}-{settings.preset}"
+    if given is not None:
+        described += f", as they are in {given.name}"
+    path = out or Path("runs") / f"{profile.id if given is None else Path(given.name).stem}-{settings.preset}"
     note(f"profile {profile.id}, preset {settings.preset}: {described}; run folder {path}")
     from cidesign.distill.job import start_run
 
     with _Display(path, settings.task) as display:
-        run = start_run(path, settings, profile, force, display.listener)
+        run = start_run(path, settings, profile, force, display.listener, given.design if given else None)
     _report(run, as_json)
 
 
 def _refuse_twice(name: str, typed: Collection[str]) -> None:
-    if name == "preset":
-        raise click.UsageError("--set preset: has an option of its own; write --preset NAME")
+    if name in ("preset", "design"):
+        raise click.UsageError(f"--set {name}: has an option of its own; write --{name} NAME")
     if name in typed:
         raise click.UsageError(f"--set {name}: given as --{name.replace('_', '-')} too; give it once")
 
@@ -264,14 +282,16 @@ def _report(run: "Run", as_json: bool) -> None:
     metrics, columns = run.record.metrics, task_named(run.settings.task).shown
     rows = [
         (name, *(column.text(metrics[f"{name}_{column.metric}"]) for column in columns))
-        for name in ("teacher", "student")
+        for name in (("teacher", "student") if run.settings.teacher_epochs else ("student",))
     ]
     kind = modality(run.settings.modality)
     timing, remarks = kind.measurement(run)
     lines = [
         f"{run.path}: {kind.described(run.settings, run.profile)}, for {run.profile.id}",
         table(rows, ("system", *(column.heading() for column in columns))),
-        "(validation images; the teacher's optics are freer than the device allows)",
+        "(validation images; the teacher's optics are freer than the device allows)"
+        if run.settings.teacher_epochs
+        else "(validation images)",
         *remarks,
     ]
     value = {"run": str(run.path), "design_digest": run.record.design_digest, "metrics": metrics, **timing}

@@ -63,4 +63,4 @@ def command(run: Path | None, data: str | None, no_training: bool, as_json: bool
 
         found = api.evaluate(opened, data, train=not no_training, listener=Shown())
     result(found.value(), found.text(), as_json)
-    next_step(f"cidesign export {quoted(opened.path)}")
+    next_step(f"cidesign export {quoted(opened.known_as)}")

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import click
 
-from cidesign import benchwork
+from cidesign import api, benchwork
 from cidesign.cli.assignments import assigned, options, set_option
 from cidesign.cli.output import force_option, json_option, next_step, note, quoted, result
 from cidesign.errors import InputError
 from cidesign.files import refuse_existing
-from cidesign.runs import Run, open_run
+from cidesign.runs import Run
 
 # Captures of other kinds have readers of their own, which the modality of the run names.
 FOLDER = "folder"
@@ -17,7 +17,16 @@ FOLDER = "folder"
 
 @click.command("reconstruct")
 @click.argument("paths", type=click.Path(path_type=Path), nargs=-1, required=True, metavar="[RUN] CAPTURE")
-@click.option("--calibration", type=click.Path(path_type=Path), help="Calibration folder of this bench.")
+@click.option(
+    "--design",
+    type=click.Path(path_type=Path),
+    help="A design folder in place of RUN: no training is needed, the images are the best linear estimate and others.",
+)
+@click.option(
+    "--calibration",
+    type=click.Path(path_type=Path),
+    help="Calibration folder of this bench [default: the bench as designed, which is not verified].",
+)
 @click.option("--out", type=click.Path(path_type=Path), help="Folder to write [default: RUN/images or RUN/READER].")
 @click.option(
     "--accept-failed",
@@ -38,6 +47,7 @@ FOLDER = "folder"
 @json_option
 def command(
     paths: tuple[Path, ...],
+    design: Path | None,
     calibration: Path | None,
     out: Path | None,
     accept_failed: bool,
@@ -50,12 +60,13 @@ def command(
 ) -> None:
     """Reconstruct CAPTURE with the student of RUN, beside baselines and with diagnostics.
 
-    RUN is a run folder; without it the newest one below runs/ is used.  Images are written as PNG, OME-TIFF (float32)
-    and npz, cubes as ENVI too, slices of scans as NIfTI.  The decoder takes the calibrated operator.  A calibration
-    that failed its verification is refused, and so is one that does not describe this capture: of another device,
-    exposure or region, too old, or contradicted by the card, white target or phantom in the capture itself.  The last
-    line, and `verdict` of reconstruction.json, say what the images rest on: passed, or not verified with what was not
-    looked at.
+    RUN is a run folder, or a design folder; without it the newest run below runs/ is used.  CAPTURE is a capture
+    folder, or a file of readings alone.  Images are written as PNG, OME-TIFF (float32) and npz, cubes as ENVI too,
+    slices of scans as NIfTI.  The decoder takes the calibrated operator; without a calibration that of the bench as it
+    was designed, which nobody has verified.  A calibration that failed its verification is refused, and so is one that
+    does not describe this capture: of another device, exposure or region, too old, or contradicted by the card, white
+    target or phantom in the capture itself.  The last line, and `verdict` of reconstruction.json, say what the images
+    rest on: passed, or not verified with what was not looked at.
 
     With --reader hadamard, CAPTURE holds a reading for every Hadamard pattern.  The readings that any other
     patterns would have given follow from them: the student's patterns are compared with the coarsest Hadamard
@@ -63,22 +74,14 @@ def command(
     say how the readings are meant; --set order=NAME and --set patterns=signed|0/1|pairs|halves state it.  Of some of
     the patterns, or of a size (--set size=HxW) other than the run's, images are made of the rows that were shown.
     """
-    if len(paths) > 2:
-        raise InputError(f"{len(paths)} paths are given; name the run and the capture, or the capture alone")
+    run = _run_of(paths, design)
     capture = paths[-1]
-    run = open_run(paths[0] if len(paths) == 2 else None, Run)
-    if len(paths) == 1:
-        note(f"run: {run.path} (the newest)")
-    folder = out or run.path / ("images" if reader == FOLDER else reader)
+    folder = out or run.known_as / ("images" if reader == FOLDER else reader)
     named = assigned(assignments)
     if reader == FOLDER:
         if region is not None or band_nm is not None:
             raise InputError("--region and --band-nm: only other readers' captures have them; add --reader")
         refuse_existing(folder, force)
-        if calibration is None:
-            raise InputError(
-                f"--calibration is missing; make one with `cidesign calibrate {capture} --run {run.path} --out CAL`"
-            )
         done = benchwork.reconstruct(
             run, capture, calibration, folder, accept_failed=accept_failed, force=force, **options(named)
         )
@@ -89,4 +92,20 @@ def command(
         named |= {name: value for name, value in typed.items() if value is not None}
         done = benchwork.reconstruct_with_reader(run, capture, reader, folder, force=force, **options(named))
     result(*done.printed, as_json)
-    next_step(f"cidesign report {quoted(run.path)} --include {quoted(folder)}")
+    next_step(f"cidesign report {quoted(run.known_as)} --include {quoted(folder)}")
+
+
+def _run_of(paths: tuple[Path, ...], design: Path | None) -> Run:
+    """The run that was named, or that of a design without training."""
+    if len(paths) > 2:
+        raise InputError(f"{len(paths)} paths are given; name the run and the capture, or the capture alone")
+    if design is not None:
+        if len(paths) == 2:
+            raise InputError(f"--design {design}: takes the place of the run {paths[0]}; name one of them")
+        from cidesign.designs.untrained import untrained_run
+
+        return untrained_run(design)
+    run = api.open_run(paths[0] if len(paths) == 2 else None)
+    if len(paths) == 1:
+        note(f"run: {run.path} (the newest)")
+    return run

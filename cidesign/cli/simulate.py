@@ -5,13 +5,12 @@ from pathlib import Path
 
 import click
 
-from cidesign import benchwork
+from cidesign import api, benchwork
 from cidesign.calibration.faults import parse_faults
 from cidesign.cli.assignments import assigned, options, set_option
 from cidesign.cli.output import force_option, json_option, next_step, note, quoted, result
 from cidesign.errors import InputError
 from cidesign.files import read_limited, refuse_existing
-from cidesign.runs import Run, open_run
 
 
 @click.command("simulate")
@@ -56,12 +55,12 @@ def command(
     dark, flat, narrow lines and a white target (SD-CASSI); a noise scan and a phantom (MRI).  Faults are those of the
     whole bench: all captures of the folder show them.
 
-    RUN is a run folder; without it the newest one below runs/ is used.
+    RUN is a run folder, or a design folder; without it the newest run below runs/ is used.
     """
-    found = open_run(run, Run)
+    found = api.open_run(run)
     if run is None:
         note(f"run: {found.path} (the newest)")
-    folder = out or found.path / "capture"
+    folder = out or found.known_as / "capture"
     refuse_existing(folder, force)
     settings, stored_faults = read_bench_file(bench)
     # What is typed counts more than what stands in the file.
@@ -73,7 +72,7 @@ def command(
     )
     result(*done.printed, as_json)
     calibration = folder.parent / "calibration"
-    next_step(f"cidesign calibrate {quoted(folder)} --run {quoted(found.path)} --out {quoted(calibration)}")
+    next_step(f"cidesign calibrate {quoted(folder)} --run {quoted(found.known_as)} --out {quoted(calibration)}")
 
 
 def read_bench_file(path: Path | None) -> tuple[dict[str, object], dict[str, float]]:

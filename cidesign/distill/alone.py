@@ -26,8 +26,7 @@ def train_alone(
     settings = maker.settings.changed(student_epochs=epochs)
     system = maker.system("student")
     if design is not None:
-        maker.optics.place(system.encoder, design)
-        system.encoder.weight.requires_grad_(False)
+        maker.place(system, design)
     progress = Progress("student")
     for _ in train_phase(system, None, make_optimiser(system, settings), train, settings, progress, on_step):
         pass

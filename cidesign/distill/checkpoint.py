@@ -83,9 +83,11 @@ def load_checkpoint(run: Run) -> tuple[Progress, dict[str, Tensor]] | None:
 
 
 def _identity(run: Run) -> str:
-    """What decides the bits of a run, in one digest."""
+    """What decides the bits of a run, in one digest; a design that is given by its name and its content."""
     record = run.record
-    parts = (run.settings_text, record.profile_digest, record.data_digest)
+    parts = [run.settings_text, record.profile_digest, record.data_digest]
+    if run.settings.design is not None:
+        parts.append(str(record.design_digest))
     return sha256_bytes(*(part.encode() for part in parts))
 
 

@@ -87,22 +87,21 @@ class Comparison:
         return self.settings.teacher_epochs + self.settings.student_epochs
 
     def own(self) -> list[Row]:
-        """The student and its teacher."""
-        return [
-            self._row("student", load_student(self.run)),
-            self._row(f"teacher ({self.settings.ladder[-1]})", load_teacher(self.run)),
-        ]
+        """The student and its teacher, where it has one."""
+        student, teacher = load_student(self.run), load_teacher(self.run)
+        rows = [self._row(student.decoder.column, student)]
+        return rows if teacher is None else [*rows, self._row(f"teacher ({self.settings.ladder[-1]})", teacher)]
 
     def others(self) -> list[str]:
-        """The names of E2E and of the fixed designs."""
-        return ["E2E", *self.designs]
+        """The names of E2E and of the fixed designs; nothing is learnt end to end where nothing is trained."""
+        return ["E2E", *self.designs] if self.epochs else list(self.designs)
 
     def other(self, name: str, on_step: Callable[[StepReport], None]) -> Row:
         """E2E or a fixed design; trained when it is not in the folder yet."""
         design = self.designs.get(name)
         path = self._path(name)
         if not path.is_file():
-            with FolderLock(self.run.path, "cidesign evaluate"):
+            with FolderLock(self.run.known_as, "cidesign evaluate"):
                 for left in partials_of(path):
                     left.unlink()
                 if not path.is_file():  # nor has the last holder trained it
@@ -121,7 +120,7 @@ class Comparison:
         return self._path(name).is_file()
 
     def _path(self, name: str) -> Path:
-        return self.run.path / FOLDER / f"{self._key(name, self.designs.get(name))}.safetensors"
+        return self.run.known_as / FOLDER / f"{self._key(name, self.designs.get(name))}.safetensors"
 
     def _key(self, name: str, design: Design | None) -> str:
         """A file name that stands for the system and everything that decides it."""

@@ -57,7 +57,7 @@ class Evaluation:
         """The evaluation for programs."""
         measured = self.measured
         return {
-            "run": str(self.run.path),
+            "run": str(self.run.known_as),
             "images": measured.where,
             "count": len(measured.images),
             "pictures": measured.pictures,
@@ -117,17 +117,19 @@ class Evaluation:
 
     def _best_of_others(self) -> list[str]:
         """The student against the best of the others."""
-        if len(self.rows) < 3:
+        settings = self.run.settings
+        others = self.rows[2 if settings.teacher_epochs else 1 :]
+        if not others:
             return []
-        score = task_named(self.run.settings.task).score
-        best = max(self.rows[2:], key=lambda row: row.images[score.metric])
+        score = task_named(settings.task).score
+        best = max(others, key=lambda row: row.images[score.metric])
         gain = (
             f"{self.rows[0].images[score.metric] - best.images[score.metric]:+.{score.digits}f} {score.unit}".rstrip()
         )
         tenths = f"a few tenths of a {score.unit}" if score.unit else "a few tenths"
         return [
-            f"student - {best.name} (the best of the others, with the same number of epochs in total): {gain}; "
-            f"differences of {tenths} vary from seed to seed"
+            f"{self.rows[0].name} - {best.name} (the best of the others, with the same number of epochs in total): "
+            f"{gain}; differences of {tenths} vary from seed to seed"
         ]
 
 

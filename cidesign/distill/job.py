@@ -33,15 +33,16 @@ from cidesign.distill.run_folder import (
 )
 from cidesign.distill.streams import Stream
 from cidesign.distill.tasks import task_named
-from cidesign.errors import CidesignError, FileError
+from cidesign.errors import CidesignError, FileError, InputError
 from cidesign.files import canonical_json, disk_errors, refuse_existing, sha256_bytes
 from cidesign.hardware_profiles.schema import HardwareProfile
 from cidesign.locks import FolderLock, refuse_held
 from cidesign.models.optics import Optics, optics_for
 from cidesign.models.system import ImagingSystem, build_decoder, require_decoder
+from cidesign.pattern import Design
 from cidesign.records import now_utc
 from cidesign.run_settings import TrainingSettings
-from cidesign.runs import Run, RunRecord, library_versions, write_record
+from cidesign.runs import DESIGN_FILE, Run, RunRecord, library_versions, write_record
 
 START = "cidesign distill"
 PRIOR_IMAGES = 10_000
@@ -67,8 +68,20 @@ class Listener:
         """An epoch is done."""
 
 
-def start_run(path: Path, settings: TrainingSettings, profile: HardwareProfile, force: bool, listener: Listener) -> Run:
-    """Train a new run in folder `path`; an old one is replaced only with `force`, after reading the images."""
+def start_run(
+    path: Path,
+    settings: TrainingSettings,
+    profile: HardwareProfile,
+    force: bool,
+    listener: Listener,
+    design: Design | None = None,
+) -> Run:
+    """Train a new run in folder `path`; an old one is replaced only with `force`, after reading the images.
+
+    `design` is the one that `settings.design` names, where it does.
+    """
+    if (design is None) != (settings.design is None):
+        raise InputError(f"design {settings.design}: the settings and the design itself go together; give both")
     if (path / "run.json").is_file() and not force and not Run(path).complete:
         refuse_held(path)
         raise FileError(
@@ -86,23 +99,29 @@ def start_run(path: Path, settings: TrainingSettings, profile: HardwareProfile, 
             old = held.enter_context(FolderLock(path, f"{START} --force"))
         images = load_images(settings, profile)
         listener.images(images)
-        record = RunRecord(
-            schema_version=2,
-            kind="run",
-            status="training",
-            created_utc=now_utc(),
-            cidesign_version=__version__,
-            versions=library_versions(),
-            settings=settings,
-            profile=profile.model_dump(mode="json"),
-            profile_digest=profile.digest,
-            data_digest=images.digest,
-            teacher_digest=None,
-            design_digest=None,
-            metrics={},
-        )
-        held.enter_context(placed(path, record, old))
+        held.enter_context(placed(path, new_record(settings, profile, images, design), design, old))
         return _train(Run(path), images, listener)
+
+
+def new_record(
+    settings: TrainingSettings, profile: HardwareProfile, images: TrainingImages, design: Design | None
+) -> RunRecord:
+    """The record of a run that begins; `design` is the one that is given, None where the optics are learnt."""
+    return RunRecord(
+        schema_version=2,
+        kind="run",
+        status="training",
+        created_utc=now_utc(),
+        cidesign_version=__version__,
+        versions=library_versions(),
+        settings=settings,
+        profile=profile.model_dump(mode="json"),
+        profile_digest=profile.digest,
+        data_digest=images.digest,
+        teacher_digest=None,
+        design_digest=None if design is None else design.design_digest,
+        metrics={},
+    )
 
 
 def resume_run(path: Path, listener: Listener) -> Run:
@@ -143,7 +162,7 @@ def _train(run: Run, images: TrainingImages, listener: Listener) -> Run:
     torch.use_deterministic_algorithms(True, warn_only=settings.device != "cpu")
     stored = tuple(torch.from_numpy(part).to(settings.device) for part in (images.train, images.validation))
     torch.manual_seed(settings.seed)
-    maker = SystemMaker(settings, run.profile, stored[0])
+    maker = SystemMaker(settings, run.profile, stored[0], run.given_design())
     found = load_checkpoint(run)
     phases = phases_of(settings)
     progress, tensors = found if found else (Progress(phases[0]), {})
@@ -156,28 +175,31 @@ def _train(run: Run, images: TrainingImages, listener: Listener) -> Run:
                 maker.warm_start(system, teacher)
             progress = Progress(phase, metrics_bytes=progress.metrics_bytes, seconds=progress.seconds)
             save_checkpoint(run, progress, system, teacher, make_optimiser(system, settings))
-        elif phase == "student":
+        elif phase == "student" and len(phases) > 1:
             teacher = maker.system(phases[-2])
             restore(tensors, system, teacher, make_optimiser(system, settings))
         guide = teacher.eval().requires_grad_(False) if teacher is not None and phase == "student" else None
         guide_digest = _weights_digest(guide) if guide is not None else None
         _run_phase(run, system, guide, stored, progress, tensors, listener)
         tensors = {}
-        if guide is not None and guide_digest is not None:
-            if _weights_digest(guide) != guide_digest:
-                raise CidesignError(
-                    f"{run.path}: the frozen teacher changed while the student trained; please report this"
-                )
+        if guide is not None and _weights_digest(guide) != guide_digest:
+            raise CidesignError(f"{run.path}: the frozen teacher changed while the student trained; please report this")
+        if phase == "student":
             return _finish(run, guide, system, stored[1], progress, guide_digest)
         teacher = system
     raise CidesignError(f"{run.path}: training ended without a student; please report this")
 
 
 class SystemMaker:
-    """New systems of a run, from its seed and its training images alone."""
+    """New systems of a run, from its seed and its training images alone.
 
-    def __init__(self, settings: TrainingSettings, profile: HardwareProfile, train: Tensor) -> None:
-        self.settings = settings
+    With a `design` the optics of every student are that design, and training does not move them.
+    """
+
+    def __init__(
+        self, settings: TrainingSettings, profile: HardwareProfile, train: Tensor, design: Design | None = None
+    ) -> None:
+        self.settings, self.given = settings, design
         self.optics: Optics = optics_for(settings, profile)
         self.sample = as_floats(train[:PRIOR_IMAGES])
         self.prior = self.optics.prior(self.sample)
@@ -192,17 +214,26 @@ class SystemMaker:
         torch.manual_seed(settings.seed)
         decoder = build_decoder(settings, self.optics.bands, self.optics.size)
         system = ImagingSystem(self.optics.encoder(relaxation), decoder).to(settings.device)
-        with torch.no_grad():
-            system.encoder.weight.copy_(self.optics.start(relaxation, self.sample))
+        if relaxation is None and self.given is not None:
+            self.place(system, self.given)
+        else:
+            with torch.no_grad():
+                system.encoder.weight.copy_(self.optics.start(relaxation, self.sample))
         system.decoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         system.decoder.set_prior(self.prior)
         if settings.precision == "bfloat16":
             system.decoder.training_dtype = torch.bfloat16
         return system
 
+    def place(self, system: ImagingSystem, design: Design) -> None:
+        """Make a design the optics of a student, and hold it."""
+        self.optics.place(system.encoder, design)
+        system.encoder.weight.requires_grad_(False)
+
     def warm_start(self, system: ImagingSystem, teacher: ImagingSystem) -> None:
-        """Start from a teacher's optics and from its decoder."""
-        self.optics.inherit(system.encoder, teacher.encoder)
+        """Start from a teacher's optics, where they are not given, and from its decoder."""
+        if system.encoder.weight.requires_grad:
+            self.optics.inherit(system.encoder, teacher.encoder)
         system.decoder.load_state_dict(teacher.decoder.state_dict())
 
 
@@ -240,7 +271,7 @@ def _gradients(
     system: ImagingSystem, teacher: ImagingSystem | None, images: Tensor, settings: TrainingSettings, progress: Progress
 ) -> dict[str, float]:
     """How strongly each term of the student's loss pulls on the optics, on one batch of validation images."""
-    if teacher is None:
+    if teacher is None or not system.encoder.weight.requires_grad:
         return {}
     draws = generator_for(settings, Stream.GRADIENTS, progress.phase, progress.step)
     system.encoder.explore(0.0, draws)
@@ -249,23 +280,25 @@ def _gradients(
 
 def _finish(
     run: Run,
-    teacher: ImagingSystem,
+    teacher: ImagingSystem | None,
     student: ImagingSystem,
     validation: Tensor,
     progress: Progress,
-    teacher_digest: str,
+    teacher_digest: str | None,
 ) -> Run:
     """Write weights, design and the final record; the record comes last, so a finished run is a whole one."""
     settings = run.settings
     metrics = {"training_seconds": round(progress.seconds, 3)}
     for name, system in (("teacher", teacher), ("student", student)):
+        if system is None:
+            continue
         with _exact(system):
             values = evaluate(system, validation, settings, task_named(settings.task).shown)
             metrics |= {f"{name}_{key}": value for key, value in values.items()}
         system.save(run.path / f"{name}.safetensors")
     student.encoder.explore(1.0, None)
-    design = optics_for(settings, run.profile).design(student.encoder)
-    design.save(run.path / "design.npz")
+    design = run.given_design() or optics_for(settings, run.profile).design(student.encoder)
+    design.save(run.path / DESIGN_FILE)
     changes = {
         "status": "complete",
         "teacher_digest": teacher_digest,
@@ -274,7 +307,8 @@ def _finish(
     }
     write_record(run.path, run.record.model_copy(update=changes))
     with disk_errors(run.path):
-        shutil.rmtree(run.path / CHECKPOINT_FILE.parent)
+        if (run.path / CHECKPOINT_FILE.parent).exists():  # without any training there is none
+            shutil.rmtree(run.path / CHECKPOINT_FILE.parent)
     return Run(run.path)
 
 

@@ -34,7 +34,9 @@ class StepReport:
 
 
 def phases_of(settings: TrainingSettings) -> list[str]:
-    """The names of the phases: the teacher, or the teachers of a ladder, and the student."""
+    """The names of the phases: the teacher, or the teachers of a ladder, if there are any, and the student."""
+    if settings.teacher_epochs == 0:
+        return ["student"]
     count = len(settings.ladder)
     teachers = ["teacher"] if count == 1 else [f"teacher-{number}" for number in range(1, count + 1)]
     return [*teachers, "student"]
@@ -118,7 +120,8 @@ def train_phase(
 ) -> Iterator[tuple[int, float]]:
     """Train one phase from `progress.step` on; yields number and mean loss of each epoch at its end.
 
-    The rates follow half a cosine to zero over the phase.  `teacher` is None in the teacher's own phase.
+    The rates follow half a cosine to zero over the phase.  `teacher` is None in the teacher's own phase, and where
+    there is none.
     """
     per_epoch = len(images) // settings.batch
     total = per_epoch * epochs_of(settings, progress.phase)

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from pydantic.fields import FieldInfo
 
+from cidesign.distill.given import GivenDesign
 from cidesign.distill.tasks import task_named
 from cidesign.errors import InputError
 from cidesign.hardware_profiles.schema import HardwareProfile
@@ -15,36 +16,64 @@ from cidesign.models.decoders import decoder_class
 from cidesign.run_settings import TrainingSettings, plain, shown_value, unknown, validated
 
 # What decides the others of these has an argument of its own, or follows from the profile.
-NOT_BY_NAME = ("modality", "preset")
+NOT_BY_NAME = ("modality", "preset", "design")
 SMALLEST_SIDE, LARGEST_SIDE = 8, 512
 
 
-def settings_for(profile: HardwareProfile, preset: str = "quick", **by_name: Any) -> TrainingSettings:
+def settings_for(
+    profile: HardwareProfile, preset: str = "quick", given: GivenDesign | None = None, **by_name: Any
+) -> TrainingSettings:
     """All settings of a run: those of the preset, and any setting by its name (`images=2000, channels=32`).
 
     Names are the fields of the modality's settings, their shorter words (`photoelectrons`, `lines`) and the decoder's
-    own settings; None leaves what the preset or the device says.  Raises `InputError` or `LimitError`, one line, for
+    own settings; None leaves what the preset or the device says.  What follows from a design that is `given` is taken
+    from it, and refused where it is given otherwise too.  Raises `InputError` or `LimitError`, one line, for
     what there is not, what is out of range, and what cannot be trained for the profile.
     """
     kind = modality_for(profile)
     if preset not in kind.presets:
         raise InputError(f"preset {shown_value(preset)}: use {', '.join(kind.presets)}")
-    given = {name: plain(value) for name, value in by_name.items() if value is not None}
-    known = _known(kind, given.get("decoder"))
-    for name in given:
+    asked = {name: plain(value) for name, value in by_name.items() if value is not None}
+    known = _known(kind, asked.get("decoder"))
+    for name in asked:
         if name not in known:
             raise InputError(_foreign(name, kind, profile) or unknown(name, list(known)))
-    values, typed = _fields(given, kind)
+    values, typed = _fields(asked, kind)
     own = _decoder_values(values, kind, kind.presets[preset].channels)
+    if given is not None:
+        values = _of_design(values, typed, given, kind)
     values = {**_preset_values(kind.presets[preset]), **values, "preset": preset, "decoder_settings": own}
-    _complete(values)
+    _complete(values, given)
     settings = kind.settings(values, profile, typed)
     task_named(settings.task)
     optics = kind.optics(settings, profile)
     with torch.device("meta"):  # shapes only: a teacher's patterns could be gigabytes
-        for relaxation in settings.ladder:
+        for relaxation in settings.ladder if settings.teacher_epochs else ():
             optics.encoder(relaxation)
     return settings
+
+
+def _of_design(
+    values: Mapping[str, object], typed: Mapping[str, str], given: GivenDesign, kind: Modality
+) -> dict[str, object]:
+    """The values with those that follow from the design; without a decoder that learns, nothing is trained."""
+    follow = kind.settings_of(given.design)
+    for field, value in follow.items():
+        if field in values and values[field] != value:
+            raise InputError(
+                f"{typed[field]} {shown_value(values[field])}: the design {given.name} has {shown_value(value)}; "
+                "leave it out"
+            )
+    decoder = str(values.get("decoder", kind.settings_type.model_fields["decoder"].default))
+    if not decoder_class(decoder).learns:
+        for name in ("teacher_epochs", "student_epochs"):
+            if values.get(name, 0) != 0:
+                raise InputError(
+                    f"{typed[name]} {shown_value(values[name])}: the decoder {decoder} learns nothing, and the optics "
+                    "are given; leave it out"
+                )
+            follow[name] = 0
+    return {**values, **follow, "design": given.name}
 
 
 def values_of_texts(profile: HardwareProfile, texts: Mapping[str, str]) -> dict[str, object]:
@@ -124,10 +153,11 @@ def _preset_values(preset: Preset) -> dict[str, int]:
     return {name: getattr(preset, name) for name in names}
 
 
-def _complete(values: dict[str, object]) -> None:
+def _complete(values: dict[str, object], given: GivenDesign | None) -> None:
     """What depends on other settings and on this machine."""
     side, ladder = values["side"], values.get("ladder")
-    if isinstance(side, bool) or not isinstance(side, int) or not SMALLEST_SIDE <= side <= LARGEST_SIDE:
+    # A design that exists has the size that it has.
+    if given is None and _untrainable(side):
         raise InputError(
             f"side {shown_value(side)}: between {SMALLEST_SIDE} and {LARGEST_SIDE} pixels a side can be trained"
         )
@@ -138,6 +168,10 @@ def _complete(values: dict[str, object]) -> None:
     if values.get("losses") == "published":  # the weights of the authors' code for single-pixel cameras
         for name, weight in (("weight_task", 0.1), ("weight_decoder", 0.1), ("weight_encoder", 0.8)):
             values.setdefault(name, weight)
+
+
+def _untrainable(side: object) -> bool:
+    return isinstance(side, bool) or not isinstance(side, int) or not SMALLEST_SIDE <= side <= LARGEST_SIDE
 
 
 def pick_device(name: object) -> str:

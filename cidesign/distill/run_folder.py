@@ -13,19 +13,22 @@ from cidesign.distill.checkpoint import FILE as CHECKPOINT_FILE
 from cidesign.errors import FileError
 from cidesign.files import JsonObject, disk_errors, partial_name, partials_of
 from cidesign.locks import FolderLock
-from cidesign.runs import RunRecord, write_record
+from cidesign.pattern import Design
+from cidesign.runs import DESIGN_FILE, GIVEN_FILE, RunRecord, write_record
 
 METRICS_FILE = "metrics.jsonl"
 # What training writes, each in one step.
-WRITTEN = ("run.json", "teacher.safetensors", "student.safetensors", "design.npz", str(CHECKPOINT_FILE))
+WRITTEN = (
+    "run.json", GIVEN_FILE, "teacher.safetensors", "student.safetensors", DESIGN_FILE, str(CHECKPOINT_FILE),
+)  # fmt: skip
 
 
 @contextlib.contextmanager
-def placed(path: Path, record: RunRecord, old: FolderLock | None) -> Iterator[None]:
+def placed(path: Path, record: RunRecord, design: Design | None, old: FolderLock | None) -> Iterator[None]:
     """Make the folder of a new run, in one step and with its lock, which is held until the end.
 
-    `old` is the lock of the run that is replaced, None where there is none.  The old run goes only when the disk has
-    taken the new one.
+    `design` is the one that is given, None where the optics are learnt.  `old` is the lock of the run that is
+    replaced, None where there is none.  The old run goes only when the disk has taken the new one.
     """
     for left in partials_of(path):
         _remove_dead(left)
@@ -35,6 +38,8 @@ def placed(path: Path, record: RunRecord, old: FolderLock | None) -> Iterator[No
             with disk_errors(path):
                 fresh.mkdir(parents=True)
                 lock = held.enter_context(FolderLock(fresh, "cidesign distill"))
+                if design is not None:
+                    design.save(fresh / GIVEN_FILE)
                 write_record(fresh, record)
                 if old is not None:
                     os.replace(path, aside)

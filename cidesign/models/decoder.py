@@ -34,6 +34,10 @@ class Decoder(nn.Module, ABC):
     """
 
     settings_type: ClassVar[type[DecoderSettings]] = DecoderSettings
+    # Whether there is anything to train.
+    learns: ClassVar[bool] = True
+    # What the images that it makes are called, in files and tables.
+    column: ClassVar[str] = "student"
     prior_mean: Tensor
     prior_basis: Tensor
     prior_variance: Tensor

@@ -13,6 +13,7 @@ if TYPE_CHECKING:  # torch loads only where a decoder is built
 DECODERS = {
     "unet": "cidesign.models.unet:LinearThenUNet",
     "unrolled": "cidesign.models.unrolled:Unrolled",
+    "linear": "cidesign.models.linear:Linear",
 }
 # Packages name theirs in this group of entry points: `toy = toy_decoder:ToyDecoder`.
 ENTRY_POINTS = "cidesign.decoders"

@@ -60,9 +60,11 @@ def load_student(run: Run) -> ImagingSystem:
     return _load(run, "student.safetensors", None)
 
 
-def load_teacher(run: Run) -> ImagingSystem:
-    """The teacher of a finished run (the last one of a ladder), in eval mode."""
+def load_teacher(run: Run) -> ImagingSystem | None:
+    """The teacher of a finished run (the last one of a ladder), in eval mode; None where it had none."""
     run.require_complete()
+    if run.settings.teacher_epochs == 0:
+        return None
     return _load(run, "teacher.safetensors", run.settings.ladder[-1])
 
 
@@ -71,6 +73,9 @@ def _load(run: Run, name: str, relaxation: str | None) -> ImagingSystem:
     require_decoder(run)
     optics = optics_for(run.settings, run.profile)
     system = ImagingSystem(optics.encoder(relaxation), build_decoder(run.settings, optics.bands, optics.size))
+    if relaxation is None and run.settings.design is not None:
+        # A design that no weights can express is held beside them.
+        optics.place(system.encoder, run.design)
     try:
         system.load_state_dict(load_file(path))
     except (SafetensorError, RuntimeError) as error:

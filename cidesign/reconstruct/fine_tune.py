@@ -13,9 +13,11 @@ from cidesign.calibration.verify import require_passed
 from cidesign.data.source import load_images
 from cidesign.distill.fine_tune import FineTuneSettings, fine_tune, fine_tune_settings
 from cidesign.distill.presets import pick_device
+from cidesign.errors import InputError
 from cidesign.files import JsonObject, refuse_existing
 from cidesign.locks import FolderLock
 from cidesign.modality import modality
+from cidesign.models.decoders import decoder_class
 from cidesign.models.system import ImagingSystem, load_student, load_teacher
 from cidesign.reconstruct.fine_tuned import (
     RECORD_FILE,
@@ -71,9 +73,15 @@ def fine_tune_for(
     """Fine-tune the decoder of a run for a calibration that passed its verification; see `FineTuning`.
 
     `say` is told what happens meanwhile.  Raises `LimitError` for a calibration that failed, `FileError` where a
-    fine-tuned decoder is there already and `force` is not set, and `InputError` for settings out of range.
+    fine-tuned decoder is there already and `force` is not set, and `InputError` for settings out of range, or a
+    decoder that learns nothing.
     """
     run.require_complete()
+    if not decoder_class(run.settings.decoder).learns:
+        raise InputError(
+            f"{run.known_as}: its decoder {run.settings.decoder} learns nothing, so it cannot be fine-tuned; it takes "
+            "the calibrated operator as it is. Train one with `cidesign distill --design`"
+        )
     asked = FineTuning(**settings)
     digests(run, calibration_folder)
     # An operator that is wrong trains a decoder to be wrong, so there is no way round this.
@@ -145,7 +153,8 @@ def _images(run: Run, settings: FineTuneSettings, say: Say) -> tuple[torch.Tenso
 
 def _guide(run: Run, settings: FineTuneSettings) -> ImagingSystem | None:
     """The teacher, where its features had weight in the student's training."""
-    return load_teacher(run).to(settings.device) if run.settings.weight_decoder else None
+    teacher = load_teacher(run) if run.settings.weight_decoder else None
+    return None if teacher is None else teacher.to(settings.device)
 
 
 def _summary(record: FineTuneRecord) -> str:

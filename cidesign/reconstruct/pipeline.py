@@ -127,7 +127,7 @@ def common_entries(run: Run, capture: str, notes: Sequence[str]) -> dict[str, ob
         "modality": run.settings.modality,
         "cidesign_version": __version__,
         "created_utc": now_utc(),
-        "run": str(run.path),
+        "run": str(run.known_as),
         "design_digest": run.design.design_digest,
         "capture": capture,
         "notes": list(dict.fromkeys(notes)),

@@ -51,7 +51,7 @@ def training_curves(epochs: Sequence[Epoch], labels: Mapping[str, str], names: S
     figure = new_figure(3.4)
     axis = figure.subplots()
     phases = list(dict.fromkeys(epoch.phase for epoch in epochs))
-    colours = [*teacher_colours(len(phases) - 1), STUDENT]
+    colours = [*(teacher_colours(len(phases) - 1) if phases[1:] else ()), STUDENT]
     for phase, colour in zip(phases, colours, strict=True):
         at = [number for number, epoch in enumerate(epochs, start=1) if epoch.phase == phase]
         part = [epoch for epoch in epochs if epoch.phase == phase]

@@ -44,12 +44,17 @@ class Part:
 class Reconstructions:
     """Scenes (M, C, H, W), the student's noisy measurement of them, and the images that were made of it, by name.
 
-    The teacher's image is of its own measurement.
+    The first image is the student's; the teacher's, where there is one, is of its own measurement.
     """
 
     truth: Tensor
     measured: Tensor
     images: dict[str, Tensor]
+
+    @property
+    def own(self) -> str:
+        """The name of the images that the run's own decoder made."""
+        return next(iter(self.images))
 
     def psnr_captions(self) -> dict[str, list[str]]:
         """The PSNR of every image, over all its channels."""
@@ -58,25 +63,26 @@ class Reconstructions:
 
 @dataclass(frozen=True)
 class Shown:
-    """What every part draws from: both systems, the teacher's name, and what they make of unseen scenes."""
+    """What every part draws from: both systems (a run may have no teacher), the teacher's name, and what they make of
+    unseen scenes."""
 
     student: ImagingSystem
-    teacher: ImagingSystem
+    teacher: ImagingSystem | None
     teacher_name: str
     scenes: Reconstructions
 
 
 @torch.no_grad()
 def reconstruct_scenes(
-    student: ImagingSystem, teacher: ImagingSystem, teacher_name: str, scenes: Tensor
+    student: ImagingSystem, teacher: ImagingSystem | None, teacher_name: str, scenes: Tensor
 ) -> Reconstructions:
     """Measure scenes (M, C, H, W) with one fixed draw of the noise, and decode them."""
     y = student.encoder(scenes, torch.Generator().manual_seed(0))
-    images = {
-        "student": student.decoder(y, student.encoder).prediction,
-        "linear estimate": student.decoder.linear_estimate(y, student.encoder),
-        teacher_name: teacher(scenes, torch.Generator().manual_seed(0)).prediction,
-    }
+    images = {student.decoder.column: student.decoder(y, student.encoder).prediction}
+    if student.decoder.learns:
+        images["linear estimate"] = student.decoder.linear_estimate(y, student.encoder)
+    if teacher is not None:
+        images[teacher_name] = teacher(scenes, torch.Generator().manual_seed(0)).prediction
     return Reconstructions(scenes, y, images)
 
 
@@ -93,6 +99,6 @@ def reconstruction_note(data: str) -> str:
         else f"The scenes are procedural, while the run was trained on {data}."
     )
     return html.paragraph(
-        "Student: what the device will give. Linear estimate: the best linear estimate from the student's "
-        f"measurement, before its network. Teacher: from its own measurement, whose optics cannot be built. {scenes}"
+        "Student: what the device will give. Linear, linear estimate: the best linear estimate from the student's "
+        f"measurement, before any network. Teacher: from its own measurement, whose optics cannot be built. {scenes}"
     )

@@ -43,8 +43,8 @@ def refuse_report(run: Run, force: bool) -> None:
     run.require_complete()
     for name in (PAGE_FILE, FIGURES_FOLDER):
         # The names are fixed, so the way out is not another one.
-        if (run.path / name).exists() and not force:
-            raise FileError(f"{run.path / name}: exists already; repeat with --force to replace the report")
+        if (run.known_as / name).exists() and not force:
+            raise FileError(f"{run.known_as / name}: exists already; repeat with --force to replace the report")
 
 
 def write_report(run: Run, included: Sequence[Path], force: bool, scenes: Tensor | None = None) -> Report:
@@ -54,13 +54,13 @@ def write_report(run: Run, included: Sequence[Path], force: bool, scenes: Tensor
     Raises `FileError` when a report is there already and `force` is not set, and for an unfinished or damaged run.
     """
     refuse_report(run, force)
-    page, folder = run.path / PAGE_FILE, run.path / FIGURES_FOLDER
+    page, folder = run.known_as / PAGE_FILE, run.known_as / FIGURES_FOLDER
     # These are quick, and any of them can fail: they come before the work.
     shown_folders = [folder_section(path, run.design.design_digest) for path in included]
-    training = _training(run)
+    training = [_training(run)] if run.settings.student_epochs else []
     evaluated = evaluation_sections(run)
     part = _part(run, _unseen_scenes(run) if scenes is None else scenes)
-    sections = [part.design, part.measures, training, part.reconstructions, *part.more, *evaluated, *shown_folders]
+    sections = [part.design, part.measures, *training, part.reconstructions, *part.more, *evaluated, *shown_folders]
     written = []
     for section in sections:
         for block in section.blocks:
@@ -69,7 +69,7 @@ def write_report(run: Run, included: Sequence[Path], force: bool, scenes: Tensor
                 written.append(folder / f"{block.name}.png")
     content = [(section.title, _html(section)) for section in [*sections, _provenance(run)]]
     # Last: where the page is, all of it is.
-    write_bytes(page, html.page(f"{run.path.resolve().name}: {part.headline}", content).encode())
+    write_bytes(page, html.page(f"{run.known_as.resolve().name}: {part.headline}", content).encode())
     return Report(page, written)
 
 
@@ -103,12 +103,13 @@ def _training(run: Run) -> Section:
     axis_title = score.heading(" / ", quality)
     phases = list(dict.fromkeys(epoch.phase for epoch in epochs))
     teachers = [phase for phase in phases if phase != "student"]
-    if phases != [*teachers, "student"] or len(teachers) != len(settings.ladder):
+    ladder = settings.ladder if settings.teacher_epochs else ()
+    if phases != [*teachers, "student"] or len(teachers) != len(ladder):
         raise FileError(
             f"{run.path / 'metrics.jsonl'}: this metrics file is damaged (it should hold the epochs of "
-            f"{len(settings.ladder)} teachers, then of the student; it holds {', '.join(phases) or 'none'})"
+            f"{len(ladder)} teachers, then of the student; it holds {', '.join(phases) or 'none'})"
         )
-    labels = {phase: f"{phase} ({word})" for phase, word in zip(teachers, settings.ladder, strict=True)}
+    labels = {phase: f"{phase} ({word})" for phase, word in zip(teachers, ladder, strict=True)}
     rows = [
         (labels.get(phase, phase), str(sum(epoch.phase == phase for epoch in epochs)), _began(run, number, phases))
         for number, phase in enumerate(phases)
@@ -123,6 +124,8 @@ def _training(run: Run) -> Section:
         [
             html.paragraph(
                 "The teachers' optics are freer than the device allows; the student's obey every rule of the profile."
+                if settings.design is None
+                else f"The optics are a design that was given ({settings.design}): only the decoder was trained."
             ),
             html.table(("phase", "epochs", "began with"), rows),
             _quality_table(run),
@@ -133,6 +136,9 @@ def _training(run: Run) -> Section:
 
 def _began(run: Run, number: int, phases: list[str]) -> str:
     """Where a phase took its optics and its decoder from."""
+    if phases[number] == "student" and run.settings.design is not None:
+        anew = number == 0 or run.settings.start == "fresh"
+        return f"the given design, {'new decoder' if anew else f'decoder of {phases[number - 1]}'}"
     if number == 0:
         return "a fixed design, new decoder"
     if phases[number] == "student" and run.settings.start == "fresh":
@@ -155,7 +161,7 @@ def read_epochs(run: Run) -> list[Epoch]:
 def _quality_table(run: Run) -> str:
     metrics, columns = run.record.metrics, task_named(run.settings.task).shown
     rows = []
-    for name in ("teacher", "student"):
+    for name in ("teacher", "student") if run.settings.teacher_epochs else ("student",):
         values = [metrics.get(f"{name}_{column.metric}", math.nan) for column in columns]
         if any(map(math.isnan, values)):
             raise FileError(f"{run.path}: run.json does not hold the {name}'s quality; this record is damaged")

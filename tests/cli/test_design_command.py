@@ -36,9 +36,9 @@ def test_patterns_of_ones_own_are_exported_as_they_are(cidesign: Callable[..., A
     assert "equal the design bit for bit" in done.out
     assert "understood:" in done.out
     assert list(verified(out / "export"))
-    done = cidesign("simulate", out)
+    done = cidesign("distill", "--resume", "--out", out)
     assert done.code == 5
-    assert "without a trained decoder" in done.err
+    assert f"train one with `cidesign distill --design {out}`" in done.err
 
 
 def test_lines_and_a_mask_from_python(tmp_path: Path) -> None:

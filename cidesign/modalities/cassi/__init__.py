@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
+from cidesign.errors import InputError
 from cidesign.hardware_profiles.aperture.schema import ApertureProfile
 from cidesign.hardware_profiles.schema import HardwareProfile
 from cidesign.modalities.cassi.run import CassiRun
@@ -50,6 +51,13 @@ class Cassi(Modality):
     def settings(self, values: dict[str, object], profile: HardwareProfile, typed: Mapping[str, str]) -> CassiSettings:
         """All settings of a run."""
         return settings_for(values, cast(ApertureProfile, profile), typed)
+
+    def settings_of(self, design: Design) -> dict[str, Any]:
+        """The size of the mask; raises `InputError` for one that is not square."""
+        height, width = cast(ApertureMask, design).levels.shape
+        if height != width:
+            raise InputError(f"mask: {height} x {width} code pixels; a decoder is made for a square mask")
+        return {"side": height}
 
     def described(self, settings: TrainingSettings, profile: HardwareProfile) -> str:
         """The size of the mask, and for how many bands."""

@@ -95,7 +95,7 @@ class CassiBench(Bench[CassiRun, CassiCapture, StoredCassiCalibration, SimulateC
         name = str(scene) if scene else f"procedural, seed {seed}, of {SCENE_CANDIDATES} the one with most contrast"
         record = twin.record(now_utc(), name)
         write_cassi_capture(folder, record, twin.arrays(cube), force)
-        value = {"capture": str(folder), "run": str(run.path), **record.model_dump(mode="json", include={"bench"})}
+        value = {"capture": str(folder), "run": str(run.known_as), **record.model_dump(mode="json", include={"bench"})}
         value["notes"] = remarks
         return Written(folder, value, "simulated bench", _bench_table(record, twin.size), remarks)
 

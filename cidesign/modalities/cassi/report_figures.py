@@ -157,7 +157,9 @@ def spectra(
         for (name, values), style in zip(lines.items(), _styles(lines), strict=True):
             axis.plot(bands_nm, values, style[0], color=style[1], label=name, markersize=3.5, linewidth=1.3)
         angles = _angles(list(lines.values())[1:], next(iter(lines.values())))
-        axis.set_title(f"{number}: row {row}, column {column}\nstudent {angles[0]}, teacher {angles[-1]}", fontsize=8)
+        shown = {name: angle for name, angle in zip(list(lines)[1:], angles, strict=True) if name != "linear estimate"}
+        words = ", ".join(f"{name.partition(' (')[0]} {angle}" for name, angle in shown.items())
+        axis.set_title(f"{number}: row {row}, column {column}\n{words}", fontsize=8)
         axis.grid(alpha=0.3)
         axis.tick_params(labelsize=8)
     _same_scale(axes)
@@ -190,7 +192,7 @@ def _mark(place: Axes, number: int, row: int, column: int) -> None:
 
 
 def _styles(lines: Mapping[str, object]) -> list[tuple[str, str]]:
-    """Line and colour of truth, student, linear estimate, teacher."""
+    """Line and colour of truth, student, and what else there is of linear estimate and teacher."""
     return [("s-", TRUTH), ("o-", STUDENT), ("x:", LINEAR), ("^--", TEACHER)][: len(lines)]
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from cidesign.checks import Check
 from cidesign.constraints.kspace import LineBudget
+from cidesign.errors import InputError
 from cidesign.hardware_profiles.mri.schema import MriProfile
 from cidesign.hardware_profiles.schema import HardwareProfile
 from cidesign.modalities.mri.run import MriRun
@@ -56,6 +57,15 @@ class Mri(Modality):
     def settings(self, values: dict[str, object], profile: HardwareProfile, typed: Mapping[str, str]) -> MriSettings:
         """All settings of a run."""
         return settings_for(values, typed)
+
+    def settings_of(self, design: Design) -> dict[str, Any]:
+        """The matrix, and how many lines of it; raises `InputError` for one that is not square."""
+        found = cast(Trajectory, design)
+        if found.lines != found.readout:
+            raise InputError(
+                f"lines: {found.lines} lines of {found.readout} samples; a decoder is made for a square matrix"
+            )
+        return {"side": found.lines, "acquired": len(found.acquired), "acs_lines": found.calibration_lines}
 
     def described(self, settings: TrainingSettings, profile: HardwareProfile) -> str:
         """How many lines, and of which."""

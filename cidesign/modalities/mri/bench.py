@@ -138,7 +138,7 @@ class MriBench(Bench[MriRun, RawKspace, StoredKspaceCalibration, SimulateMri, Ca
         write_kspace_capture(folder, capture_record(design, scanner, now_utc()), arrays, force)
         value: JsonObject = {
             "capture": str(folder),
-            "run": str(run.path),
+            "run": str(run.known_as),
             "lines": [int(line) for line in lines],
             "scanner": scanner.model_dump(mode="json"),
             "notes": remarks,

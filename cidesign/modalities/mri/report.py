@@ -91,12 +91,10 @@ def line_energy(x: Tensor) -> NDArray[np.float64]:
 def _measures(run: MriRun, shown: Shown) -> Section:
     design = run.design
     spread = line_spread(design.mask)
-    teacher = cast(MriEncoder, shown.teacher.encoder)
-    weights = {
-        "student": design.mask.astype(np.float64),
+    weights = {shown.scenes.own: design.mask.astype(np.float64)}
+    if shown.teacher is not None:
         # What is measured with an amplitude comes back with its square.
-        shown.teacher_name: teacher.lines().square().double().numpy(),
-    }
+        weights[shown.teacher_name] = cast(MriEncoder, shown.teacher.encoder).lines().square().double().numpy()
     rows = [
         ("largest side lobe", mri_figures.lobe_text(spread.side_lobe)),
         (
@@ -174,10 +172,10 @@ def _reconstructions(run: MriRun, shown: Shown) -> Section:
 def _errors(run: MriRun, shown: Shown) -> Section:
     truth = magnitude(shown.scenes.truth)[:SHOWN_SCENES, 0]
     errors = {name: (magnitude(x)[:SHOWN_SCENES, 0] - truth).abs().numpy() for name, x in _images(shown).items()}
-    top = max(float(errors["student"].max()), 1e-6)
+    top = max(float(errors[shown.scenes.own].max()), 1e-6)
     caption = (
         "Absolute error of the magnitude, | |x_hat| - |x| |, in units of the brightest pixel, all on one scale that "
-        "ends at the student's largest error; what is above is drawn in the last colour."
+        f"ends at the largest error of the {shown.scenes.own} images; what is above is drawn in the last colour."
     )
     picture = figures.image_grid(errors, {}, (top, "error of the magnitude / brightest pixel"))
     return Section("Where the errors are", [Figure("errors", picture, caption)])

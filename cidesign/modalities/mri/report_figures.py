@@ -58,13 +58,13 @@ def point_spread(weights: Mapping[str, NDArray[np.float64]], side_lobe: float) -
     """|p| = |F^H w| of weights (lines,) >= 0 by name, in dB of the centre; the first of them is the student's."""
     figure = new_figure(3.4)
     axis = figure.subplots()
-    for (name, weight), style in zip(weights.items(), (("o-", STUDENT), ("-", TEACHER)), strict=True):
+    for (name, weight), style in zip(weights.items(), (("o-", STUDENT), ("-", TEACHER)), strict=False):
         spread = np.abs(np.fft.fftshift(np.fft.ifft(np.fft.ifftshift(weight))))
         level_db = 20 * np.log10(np.maximum(spread / spread[len(weight) // 2], 1e-9))
         at = np.arange(len(weight)) - len(weight) // 2
         axis.plot(at, level_db, style[0], color=style[1], label=name, markersize=3.5, linewidth=1)
     if side_lobe > 0:
-        label = f"largest side lobe of the student, {20 * math.log10(side_lobe):.1f} dB"
+        label = f"largest side lobe of the lines, {20 * math.log10(side_lobe):.1f} dB"
         axis.axhline(20 * math.log10(side_lobe), color=STUDENT, linestyle="--", linewidth=0.9, label=label)
     axis.set_ylim(LOWEST_DB, 2)
     axis.set_xlabel("distance along the phase-encode direction / pixel")

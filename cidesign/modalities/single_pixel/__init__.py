@@ -51,6 +51,16 @@ class SinglePixel(Modality):
         """All settings of a run."""
         return settings_for(values, cast(DmdProfile, profile), typed)
 
+    def settings_of(self, design: Design) -> dict[str, Any]:
+        """Size, number, depth and encoding of the patterns."""
+        stack = cast(PatternStack, design)
+        return {
+            "side": stack.side,
+            "patterns": stack.count,
+            "bit_depth": stack.bit_depth,
+            "encoding": stack.encoding,
+        }
+
     def described(self, settings: TrainingSettings, profile: HardwareProfile) -> str:
         """How many patterns of which size and depth."""
         camera = cast(SinglePixelSettings, settings)

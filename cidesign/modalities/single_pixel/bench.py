@@ -165,7 +165,7 @@ class SinglePixelBench(
         write_capture(folder, record, readings, force, pictures)
         value: JsonObject = {
             "capture": str(folder),
-            "run": str(run.path),
+            "run": str(run.known_as),
             "bench": bench.model_dump(mode="json"),
             "notes": remarks,
         }

@@ -46,14 +46,18 @@ class SinglePixelEncoder(Encoder):
     """y_k = sum_ij phi_k,ij x_ij / n, for K patterns phi of n x n super-pixels with values in [-1, 1].
 
     `weight` (K, n, n) is what training moves.  With a rule the patterns are its quantised levels (student);
-    without one they are the weights themselves, limited to [-1, 1] (teacher).
+    without one they are the weights themselves, limited to [-1, 1] (teacher).  `as_shown`: nothing is subtracted from
+    what the device shows, and phi = (1 + pattern) / 2 in [0, 1].
     """
 
-    def __init__(self, weight: Tensor, rule: BitDepth | None, noise: DetectorNoise | None) -> None:
+    def __init__(
+        self, weight: Tensor, rule: BitDepth | None, noise: DetectorNoise | None, as_shown: bool = False
+    ) -> None:
         super().__init__()
         self.weight = nn.Parameter(weight.clone())
         self.rule = rule
         self.noise = noise
+        self.as_shown = as_shown
 
     @classmethod
     def fixed(cls, signed: NDArray[np.float32] | Tensor, noise: DetectorNoise | None = None) -> "SinglePixelEncoder":
@@ -68,7 +72,8 @@ class SinglePixelEncoder(Encoder):
 
     def signed(self) -> Tensor:
         """The patterns as built, (K, n, n) in [-1, 1]; the gradient reaches `weight`."""
-        return self.weight.clamp(-1, 1) if self.rule is None else quantise(self.rule, self.weight)
+        built = self.weight.clamp(-1, 1) if self.rule is None else quantise(self.rule, self.weight)
+        return 0.5 * (1 + built) if self.as_shown else built
 
     def matrix(self) -> Tensor:
         """A = phi / n as a (K, n*n) matrix."""

@@ -74,8 +74,13 @@ def _check_count(side: int, count: int) -> None:
 
 
 def fixed_designs(settings: SinglePixelSettings, profile: HardwareProfile) -> dict[str, Design]:
-    """The pattern sets that stand beside a learned one, at its bit depth and encoding."""
+    """The pattern sets that stand beside a learned one, at its bit depth and encoding.
+
+    There are none beside a design of more patterns than pixels.
+    """
     side, count = settings.side, settings.patterns
+    if count > side**2:
+        return {}
     signed = {
         "random": random_patterns(side, count, settings.seed),
         "low-pass cosines": low_frequency_cosines(side, count),

@@ -44,7 +44,8 @@ class SinglePixelOptics(Optics):
         settings = self.settings
         noise = DetectorNoise(settings.photoelectrons_per_frame, settings.read_noise_photoelectrons, settings.encoding)
         rule = None if bits is None else bit_depth_rule(self.profile, bits)
-        return SinglePixelEncoder(torch.zeros(patterns, *self.size), rule, noise)
+        blank = torch.zeros(patterns, *self.size)
+        return SinglePixelEncoder(blank, rule, noise, settings.encoding == "as-shown")
 
     def start(self, relaxation: str | None, images: Tensor) -> Tensor:
         """Signs of the lowest cosines: low-pass designs are hard to beat on photographs."""
@@ -66,9 +67,10 @@ class SinglePixelOptics(Optics):
         return stack.pattern(self.settings.encoding, self.profile.id, self.profile.digest)
 
     def place(self, encoder: Encoder, design: Design) -> None:
-        """The signed weights of the patterns."""
+        """The levels of the patterns, from -1 (off) to 1 (on)."""
+        stack = cast(PatternStack, design)
         with torch.no_grad():
-            encoder.weight.copy_(torch.from_numpy(cast(PatternStack, design).signed()))
+            encoder.weight.copy_(torch.from_numpy(2.0 * stack.levels / stack.max_level - 1.0))
 
 
 def _bits(relaxation: str, word: str) -> int | None:

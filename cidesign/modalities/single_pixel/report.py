@@ -85,19 +85,19 @@ def pattern_grid(levels: NDArray[np.uint8], max_level: int) -> bytes:
 def _measures(run: SinglePixelRun, shown: Shown) -> Section:
     title = "What the patterns measure"
     side, count = run.settings.side, run.settings.patterns
-    student, teacher = (
-        cast(SinglePixelEncoder, system.encoder).matrix().numpy().astype(np.float64)
-        for system in (shown.student, shown.teacher)
-    )
-    if max(len(matrix) ** 2 * matrix.shape[1] for matrix in (student, teacher)) > MAX_SVD_OPERATIONS:
-        text = f"Singular values are left out: {len(teacher)} patterns of {side**2} unknowns would take minutes."
-        return Section(title, [html.paragraph(text, "note")])
-    start = low_frequency_cosines(side, count).reshape(count, -1).astype(np.float64) / side
+    systems = {shown.teacher_name: (shown.teacher, TEACHER), shown.scenes.own: (shown.student, STUDENT)}
     operators = {
-        shown.teacher_name: (teacher, TEACHER),
-        "student": (student, STUDENT),
-        "starting design": (start, figures.REFERENCE),
+        name: (cast(SinglePixelEncoder, system.encoder).matrix().numpy().astype(np.float64), colour)
+        for name, (system, colour) in systems.items()
+        if system is not None
     }
+    most = max((len(matrix) for matrix, _ in operators.values()))
+    if most**2 * side**2 > MAX_SVD_OPERATIONS:
+        text = f"Singular values are left out: {most} patterns of {side**2} unknowns would take minutes."
+        return Section(title, [html.paragraph(text, "note")])
+    if run.settings.design is None:
+        start = low_frequency_cosines(side, count).reshape(count, -1).astype(np.float64) / side
+        operators["starting design"] = start, figures.REFERENCE
     caption = (
         "Singular values of the operators y = A x, largest first. The flatter the curve, the more evenly light is "
         "spent on what is measured; the teacher's cannot be built."

@@ -38,7 +38,8 @@ class SinglePixelSettings(TrainingSettings):
     @model_validator(mode="after")
     def _check_patterns(self) -> Self:
         pixels = self.side**2
-        if self.patterns > pixels:
+        # Patterns that exist may be more than their pixels (a pattern and its complement, repetitions).
+        if self.patterns > pixels and self.design is None:
             raise ValueError(
                 f"patterns {self.patterns}: an image of {self.side} x {self.side} has {pixels} unknowns; use 1 to "
                 f"{pixels}"
@@ -50,7 +51,7 @@ def settings_for(values: dict[str, object], profile: DmdProfile, typed: Mapping[
     """All settings; raises `InputError` for what cannot be, `LimitError` for what the device cannot show."""
     values.setdefault("patterns", round(PATTERN_RATIO * whole(values, "side") ** 2))
     settings = validated(SinglePixelSettings, values, typed)
-    if settings.encoding == "as-shown":
+    if settings.encoding == "as-shown" and settings.design is None:
         raise InputError(
             "encoding as-shown: trained patterns have signed weights, which light alone does not show; use "
             "complementary or offset"
@@ -64,6 +65,7 @@ def _check_sequence(settings: SinglePixelSettings, profile: DmdProfile) -> None:
     # The rules look at one pattern like at all of them; all could be gigabytes, before the device has refused them.
     blank = np.zeros((1, settings.side, settings.side), dtype=np.uint8)
     stack = PatternStack(blank, settings.bit_depth, settings.encoding, profile.id, profile.digest)
-    frames = 2 * settings.patterns if settings.encoding == "complementary" else settings.patterns + 1
+    more = {"complementary": settings.patterns, "offset": 1, "as-shown": 0}
+    frames = settings.patterns + more[settings.encoding]
     plan = plan_sequence(profile, frames, settings.bit_depth, settings.exposure_us)
     require(check_design(stack, plan, profile))
