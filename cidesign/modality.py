@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from cidesign.bench_results import Written
+    from cidesign.calibration.base import AnyCalibration
     from cidesign.calibration.plan import PlanStep
     from cidesign.checks import Check, FaultName
     from cidesign.data.image_sets import MeasuredSet
@@ -109,7 +110,7 @@ class Bench(ABC, Generic[_RunT, _CaptureT, _CalibrationT, _SimulateT, _Calibrate
     ) -> "tuple[_CalibrationT, Written]":
         """Calibrate and verify, and write a calibration folder; its place is that of the calibration."""
 
-    def nominal_calibration(self, run: _RunT, capture: _CaptureT) -> _CalibrationT:
+    def nominal_calibration(self, run: _RunT, capture: _CaptureT) -> "AnyCalibration":
         """The bench as designed, for a capture without a calibration: its verdict is `not verified`.
 
         Raises `InputError` where nothing can be taken for granted.

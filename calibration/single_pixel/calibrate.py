@@ -139,7 +139,8 @@ def verify_on(response: Response, operator: SpcOperator, capture: Capture, desig
     picture = capture.arrays["card_picture"]
     require_picture(picture, design.side)
     signed = design.signed().astype(np.float64)[measured.kept]
-    relative_residual = compared(operator, signed, measured.y, picture, noise_of(measured)).relative_residual
+    found = compared(operator, signed, design.encoding, measured.y, picture, noise_of(measured))
+    relative_residual = found.relative_residual
     checks = [check for check in sequence_checks("card", frames, measured) if check.status != "passed"]
     if relative_residual <= RESIDUAL_WARN:
         return [*checks, held_out_check(relative_residual)]

@@ -89,7 +89,9 @@ def sequence_checks(name: SequenceName, frames: Frames, measured: Measurements) 
     )
     lamp = measured.lamp
     if lamp is None:
-        text = "offset encoding has no pair sums to see the lamp in; record a lamp reference"
+        text = (
+            "patterns shown once have no pair sums to see the lamp in; record a lamp reference, or export sync frames"
+        )
         return [triggers, Check(name=f"lamp ({name})", status="not checked", text=text)]
     ratio = measured.scatter_ratio or 0.0
     return [

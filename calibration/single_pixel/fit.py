@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from scipy.optimize import least_squares
 
 from cidesign.calibration.single_pixel.measurement import Measurements
-from cidesign.calibration.single_pixel.operator import Placement, SpcOperator, light_basis
+from cidesign.calibration.single_pixel.operator import Placement, SpcOperator, light_basis, of_polarity
 from cidesign.errors import FileError
 from cidesign.orientation import ORIENTATIONS, Orientation
-from cidesign.pattern import PatternStack
+from cidesign.pattern import Encoding, PatternStack
 
 Vector = NDArray[np.float64]
 HELD_OUT_EVERY, HELD_OUT_FIRST = 5, 2
@@ -85,9 +85,11 @@ class HeldOut:
 class _Targets:
     """What was measured, for the fit and for the test: y (K,), levels, the card's picture (n, n), and noise (K,).
 
-    The noise is that of the card, of the white reference where there is no other.
+    The noise is that of the card, of the white reference where there is no other.  `encoding`: that of the patterns; of
+    what is measured as shown, no level is known but that of the readings themselves.
     """
 
+    encoding: Encoding
     signed: NDArray[np.float64]
     flat: Vector | None
     flat_level: float
@@ -98,6 +100,7 @@ class _Targets:
 
     def part(self, chosen: NDArray[np.bool_]) -> "_Targets":
         return _Targets(
+            self.encoding,
             self.signed[chosen],
             None if self.flat is None else self.flat[chosen],
             self.flat_level,
@@ -106,6 +109,15 @@ class _Targets:
             self.picture,
             self.noise[chosen],
         )
+
+    def shown(self, sign: int) -> NDArray[np.float64]:
+        """The weights of one polarity."""
+        return of_polarity(self.signed, sign, self.encoding)
+
+    @property
+    def level_weight(self) -> float:
+        """What the total light of a card weighs; nothing where it was not measured beside the patterns."""
+        return 0.0 if self.encoding == "as-shown" else LEVEL_WEIGHT
 
 
 def fit_targets(
@@ -166,6 +178,7 @@ def _gather(
         return None if one is None else one.y[np.searchsorted(one.kept, kept)]
 
     return _Targets(
+        design.encoding,
         design.signed().astype(np.float64)[kept],
         values(flat),
         flat.light_level.value if flat is not None else 0.0,
@@ -201,11 +214,15 @@ def _ranked(targets: _Targets) -> list[tuple[Orientation, int]]:
     if targets.card is None or targets.picture is None:
         raise FileError("calibration targets: no known card was captured")
     common = np.mean([orientation.apply(targets.picture) for orientation in ORIENTATIONS], axis=0)
-    alike = _project(targets.signed, Placement(), common[None])[:, 0]
+    weights = {sign: targets.shown(sign) for sign in (1, -1)}
+    rest = {sign: targets.card - _project(weights[sign], Placement(), common[None])[:, 0] for sign in (1, -1)}
     found = []
     for orientation in ORIENTATIONS:
-        expected = _project(targets.signed, Placement(orientation=orientation), (targets.picture - common)[None])[:, 0]
-        both = [(float(np.corrcoef(expected, sign * targets.card - alike)[0, 1]), sign) for sign in (1, -1)]
+        both = []
+        for sign in (1, -1):
+            placed = Placement(orientation=orientation)
+            expected = _project(weights[sign], placed, (targets.picture - common)[None])[:, 0]
+            both.append((float(np.corrcoef(expected, rest[sign])[0, 1]), sign))
         found.append((*max(both), orientation))
     return [(orientation, sign) for _, sign, orientation in sorted(found, key=lambda one: -one[0])]
 
@@ -234,11 +251,11 @@ def _system(
         if y is None or picture is None:
             continue
         scale = max(float(np.std(y)), 1e-12) * y.size**0.5
-        rows.append(gain * sign * _project(targets.signed, placement, basis * picture) / scale)
+        rows.append(gain * _project(targets.shown(sign), placement, basis * picture) / scale)
         wanted.append(y / scale)
         total = np.sum(basis * picture * field, axis=(1, 2)) / side
-        rows.append(gain * total[None] * LEVEL_WEIGHT / scale)
-        wanted.append(np.array([light * side * LEVEL_WEIGHT / scale]))
+        rows.append(gain * total[None] * targets.level_weight / scale)
+        wanted.append(np.array([light * side * targets.level_weight / scale]))
     prior = np.full(len(basis), PRIOR_WEIGHT / LIGHT_PRIOR)
     prior[0] = 0.0
     rows.append(np.diag(prior))
@@ -283,8 +300,8 @@ def _coarse(
     for (orientation, sign), turn in product(orientations, COARSE_TURNS_DEG):
         for down, right in product(shifts, shifts):
             placement = Placement(turn, down, right, orientation)
-            expected = _project(targets.signed, placement, targets.picture[None])[:, 0]
-            correlation = sign * float(np.corrcoef(expected, targets.card)[0, 1])
+            expected = _project(targets.shown(sign), placement, targets.picture[None])[:, 0]
+            correlation = float(np.corrcoef(expected, targets.card)[0, 1])
             found.append((correlation, orientation, sign, (float(turn), float(down), float(right))))
     best = sorted(found, key=lambda one: -one[0])[:COARSE_CANDIDATES]
     return [(orientation, sign, start) for _, orientation, sign, start in best]
@@ -325,24 +342,31 @@ def placement_of(values: Vector, orientation: Orientation) -> Placement:
     return Placement(float(values[0]), float(values[1]), float(values[2]), orientation)
 
 
-def predicted(operator: SpcOperator, signed: NDArray[np.float64], picture: NDArray[np.float64]) -> Vector:
+def predicted(
+    operator: SpcOperator, signed: NDArray[np.float64], encoding: Encoding, picture: NDArray[np.float64]
+) -> Vector:
     """What the patterns (K, n, n) of the design read on a card, up to a factor, (K,)."""
     images = (operator.illumination * picture)[None]
-    return operator.polarity * _project(signed, operator.placement, images)[:, 0]
+    return _project(of_polarity(signed, operator.polarity, encoding), operator.placement, images)[:, 0]
 
 
 def compared(
-    operator: SpcOperator, signed: NDArray[np.float64], y: Vector, picture: NDArray[np.float64], noise: Vector
+    operator: SpcOperator,
+    signed: NDArray[np.float64],
+    encoding: Encoding,
+    y: Vector,
+    picture: NDArray[np.float64],
+    noise: Vector,
 ) -> HeldOut:
     """Readings y (K,) of a card beside what the operator predicts for them, with the best common factor >= 0."""
-    expected = predicted(operator, signed, picture)
+    expected = predicted(operator, signed, encoding, picture)
     factor = max(float(y @ expected) / max(float(expected @ expected), 1e-30), 0.0)
     return HeldOut(y, factor * expected, noise)
 
 
 def _held_out(operator: SpcOperator, targets: _Targets) -> HeldOut:
     if targets.card is not None and targets.picture is not None:
-        return compared(operator, targets.signed, targets.card, targets.picture, targets.noise)
+        return compared(operator, targets.signed, targets.encoding, targets.card, targets.picture, targets.noise)
     side = targets.signed.shape[-1]
     flat = targets.flat if targets.flat is not None else np.zeros(len(targets.signed))
-    return compared(operator, targets.signed, flat, np.ones((side, side)), targets.noise)
+    return compared(operator, targets.signed, targets.encoding, flat, np.ones((side, side)), targets.noise)

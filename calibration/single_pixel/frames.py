@@ -10,7 +10,7 @@ from cidesign.calibration.single_pixel.readings.sync import check_sync, cut_stre
 from cidesign.calibration.single_pixel.readings.triggers import MOST_EVENTS, RecordShift, TriggerEvent, align_pairs
 from cidesign.calibration.single_pixel.response import Response, converter_step
 from cidesign.checks import FaultName
-from cidesign.errors import FileError, InputError
+from cidesign.errors import FileError
 from cidesign.pattern import PatternStack
 from cidesign.records import shown
 
@@ -139,18 +139,8 @@ def _repairable(whole: Frames, design: PatternStack) -> bool:
     return design.encoding == "complementary" and len(whole.readings) == 1 and off <= MOST_EVENTS
 
 
-def require_signed(design: PatternStack) -> None:
-    """Raise `InputError` for patterns that are shown once with nothing beside them that shows the lamp."""
-    if design.encoding == "as-shown":
-        raise InputError(
-            "calibration: patterns that are shown once with nothing added (as-shown) hold no all-on frame and no pairs "
-            "to take the lamp's level from; make the design with `encoding=offset` or `encoding=complementary`"
-        )
-
-
 def require_design(capture: Capture, design: PatternStack) -> None:
-    """Raise `FileError` for a capture that was recorded with other patterns, `InputError` as `require_signed` does."""
-    require_signed(design)
+    """Raise `FileError` for a capture that was recorded with other patterns."""
     record = capture.record
     if record is None:
         return

@@ -32,8 +32,9 @@ class Measurements:
     `y` (K,), y_k = sum(phi_k x) / n with x in reflectance of the white reference and phi = `signed` (K, n, n) as it
     lies on the scene; mean of `repeats` sequences.  `kept` (K,): the number of each pattern in the design, as some can
     be lost.  `light_level`: sum(w x) / n^2 with w = `light_weights` (n, n), from the pair sums (complementary) or the
-    all-on frame (offset).  `lamp` is None for offset encoding, which shows nothing of it; `scatter_ratio` compares
-    the pair sums' scatter with the noise predicted, 1 when all is well.
+    all-on frame (offset), or the readings themselves, which then leave it open (as-shown).  `lamp` is None where
+    nothing shows it (offset and as-shown without sync frames); `scatter_ratio` compares the pair sums' scatter with the
+    noise predicted, 1 when all is well.
     """
 
     y: NDArray[np.float64]
@@ -80,7 +81,8 @@ def measurements_from_counts(
 
     With n x n super-pixels, S = scale_counts of a scene that is lit everywhere as its brightest pixel is:
     complementary: y_k = n (c+ - c-) / S, each reading first divided by the lamp's brightness;
-    offset:        y_k = n (2 (c_k - dark) - (c_on - dark)) / S.
+    offset:        y_k = n (2 (c_k - dark) - (c_on - dark)) / S;
+    as-shown:      y_k = n (c_k - dark) / S.
     Variances: gain * light + read noise^2 for each reading.  `reference` (R, F): a lamp monitor, which divides the
     readings first.  Raises `FileError` when the readings are not above dark.
     """
@@ -96,6 +98,8 @@ def measurements_from_counts(
         notes = ("each reading was divided by that of the lamp's reference detector",)
     if design.encoding == "complementary":
         return _from_pairs(light, per_reading, frames, design, peak, operator, notes)
+    if design.encoding == "as-shown":
+        return _from_shown(light, per_reading, frames, design, peak, operator, notes)
     return _from_offset(light, per_reading, frames, design, peak, operator, notes)
 
 
@@ -255,14 +259,7 @@ def _from_offset(
     scale, side = response.scale_counts, design.side
     repeats = light.shape[0]
     _require_all_on(light, per_reading)
-    lamp = _lamp_from_on(light, _on(frames, response), frames)
-    if lamp is None:
-        unseen = "lamp drift: offset encoding has no pair sums to see it in; nothing was corrected"
-        notes = notes or (unseen,)
-    else:
-        factor = lamp.factor.reshape(repeats, -1)[:, : light.shape[1]]
-        light, per_reading = light / factor, per_reading / factor**2
-        notes = (*notes, *_lamp_notes(lamp, "frames with all mirrors on"))
+    light, per_reading, lamp, notes = _steadied(light, per_reading, frames, response, notes, own_on=True)
     mean, variance = light.mean(axis=0), per_reading.mean(axis=0) / repeats
     per_count = side / scale.value
     level = float(mean[-1]) / scale.value
@@ -282,6 +279,58 @@ def _from_offset(
     )
 
 
+def _from_shown(
+    light: NDArray[np.float64],
+    per_reading: NDArray[np.float64],
+    frames: Frames,
+    design: PatternStack,
+    response: Response,
+    operator: SpcOperator,
+    notes: tuple[str, ...],
+) -> Measurements:
+    """Nothing is subtracted but the dark level, whose error is common to all readings."""
+    scale, side = response.scale_counts, design.side
+    repeats = light.shape[0]
+    light, per_reading, lamp, notes = _steadied(light, per_reading, frames, response, notes, own_on=False)
+    mean, variance = light.mean(axis=0), per_reading.mean(axis=0) / repeats
+    per_count = side / scale.value
+    signed, weights = operator.signed(design), operator.all_on / operator.all_on.max()
+    # The level of an even scene that would read like this; readings know it, so it tells them nothing more.
+    shares = signed.mean(axis=(1, 2), dtype=np.float64)
+    level = float(mean @ shares / max(float(shares @ shares), 1e-30)) / scale.value * float(weights.mean())
+    return Measurements(
+        y=per_count * mean,
+        own_variance=per_count**2 * variance,
+        shared_variance=float((per_count * response.dark_counts.standard_error) ** 2),
+        signed=signed,
+        kept=np.arange(design.count),
+        light_level=Estimate(level, abs(level) + 1.0),
+        light_weights=weights,
+        repeats=repeats,
+        lamp=lamp,
+        scatter_ratio=None,
+        notes=notes,
+    )
+
+
+def _steadied(
+    light: NDArray[np.float64],
+    per_reading: NDArray[np.float64],
+    frames: Frames,
+    response: Response,
+    notes: tuple[str, ...],
+    own_on: bool,
+) -> tuple[NDArray[np.float64], NDArray[np.float64], LampFit | None, tuple[str, ...]]:
+    """Readings and their variances divided by the lamp, where frames with all mirrors on show it."""
+    lamp = _lamp_from_on(light, _on(frames, response), frames, own_on)
+    if lamp is None:
+        unseen = "lamp drift: patterns shown once have no pair sums to see it in; nothing was corrected"
+        return light, per_reading, None, notes or (unseen,)
+    factor = lamp.factor.reshape(light.shape[0], -1)[:, : light.shape[1]]
+    told = (*notes, *_lamp_notes(lamp, "frames with all mirrors on"))
+    return light / factor, per_reading / factor**2, lamp, told
+
+
 def _require_all_on(light: NDArray[np.float64], per_reading: NDArray[np.float64]) -> None:
     """All mirrors on give more light than any pattern; where they give less than the mean one, on and off changed."""
     on, patterns = float(light[:, -1].mean()), float(light[:, :-1].mean())
@@ -294,14 +343,15 @@ def _require_all_on(light: NDArray[np.float64], per_reading: NDArray[np.float64]
         )
 
 
-def _lamp_from_on(light: NDArray[np.float64], on: NDArray[np.float64], frames: Frames) -> LampFit | None:
-    """The lamp from sync frames and the design's own all-on frame, its last; None without sync frames."""
+def _lamp_from_on(light: NDArray[np.float64], on: NDArray[np.float64], frames: Frames, own_on: bool) -> LampFit | None:
+    """The lamp from sync frames and, with `own_on`, the design's own all-on frame, its last; None without sync."""
     if on.shape[1] == 0:
         return None
     seen = []
     for row, lit in zip(light, on, strict=True):
-        number = np.concatenate([[row.size - 1], row.size + np.arange(lit.size)])
-        first = np.concatenate([row[-1:], lit])
+        own = np.array([row.size - 1] if own_on else [], dtype=np.int64)
+        number = np.concatenate([own, row.size + np.arange(lit.size)])
+        first = np.concatenate([row[own], lit])
         at = np.stack([number, number], axis=1)
         seen.append(Observations(first, np.zeros(first.size), at, frames.times - frames.times.min(), frames.timed))
     return _lamp(seen)

@@ -17,7 +17,7 @@ from scipy.sparse import csr_matrix
 from cidesign.calibration.interpolation import bilinear
 from cidesign.calibration.polynomials import smooth_fields
 from cidesign.orientation import Orientation
-from cidesign.pattern import PatternStack
+from cidesign.pattern import Encoding, PatternStack
 
 AS_DESIGNED = Orientation()
 # Illuminations are smooth: polynomials of this total degree in x and y, in [-1, 1] over the field.
@@ -57,6 +57,16 @@ class Placement:
         taken: NDArray[np.float64] = (self.sampling(side).T @ flat.T).T.reshape(-1, side, side)
         back = self.orientation.inverse.apply(taken)
         return back.reshape(images.shape)
+
+
+def of_polarity(signed: NDArray[np.float64], polarity: int, encoding: Encoding) -> NDArray[np.float64]:
+    """The weights (K, n, n) of patterns whose on and off mirrors are exchanged where `polarity` is -1.
+
+    Of patterns that are measured as shown, 1 less the weight is left; what is a difference changes its sign.
+    """
+    if polarity > 0:
+        return signed
+    return 1.0 - signed if encoding == "as-shown" else -signed
 
 
 def light_basis(side: int) -> NDArray[np.float64]:
@@ -101,8 +111,10 @@ class SpcOperator:
 
     def signed(self, design: PatternStack) -> NDArray[np.float32]:
         """The patterns (K, n, n) that the scene is multiplied with, within [-1, 1]: W phi g / max(W 1 g)."""
-        seen = self.placement.seen(design.signed().astype(np.float64)) * self.illumination
-        signed: NDArray[np.float32] = (self.polarity * seen / self.all_on.max()).astype(np.float32)
+        weights = of_polarity(design.signed().astype(np.float64), self.polarity, design.encoding)
+        signed: NDArray[np.float32] = (self.placement.seen(weights) * self.illumination / self.all_on.max()).astype(
+            np.float32
+        )
         return signed
 
     def draw(self, rng: np.random.Generator) -> "SpcOperator":

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Generic, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -83,8 +83,11 @@ class CalibrationRecord(CommonRecord):
     simulated_bench: SimulatedBench | None
 
 
+_Record = TypeVar("_Record", bound=CommonRecord)
+
+
 @dataclass(frozen=True)
-class SinglePixelCalibration(Calibration[CalibrationRecord, Capture, PatternStack, Measurements]):
+class PatternCalibration(Calibration[_Record, Capture, PatternStack, Measurements], Generic[_Record]):
     """The detector's response, and how patterns lie on the scene."""
 
     response: Response
@@ -104,6 +107,15 @@ class SinglePixelCalibration(Calibration[CalibrationRecord, Capture, PatternStac
     def size_of(self, design: PatternStack) -> tuple[int, ...]:
         """Super-pixels (n, n) of the patterns."""
         return design.side, design.side
+
+    def operator_for(self, design: PatternStack) -> "PatternOperator":
+        """The patterns as they lie on the scene, within [-1, 1]."""
+        return PatternOperator(self.optics.signed(design))
+
+
+@dataclass(frozen=True)
+class SinglePixelCalibration(PatternCalibration[CalibrationRecord]):
+    """A calibration that was made from a capture."""
 
     def examine(self, capture: Capture, design: PatternStack) -> Examined[Measurements]:
         """Circumstances, the known card, and the order of the readings."""
@@ -132,10 +144,6 @@ class SinglePixelCalibration(Calibration[CalibrationRecord, Capture, PatternStac
 
     def _place(self, capture: Capture, design: PatternStack) -> list[Check]:
         return verify_on(self.response, self.optics, capture, design) or [place_unseen()]
-
-    def operator_for(self, design: PatternStack) -> "PatternOperator":
-        """The patterns as they lie on the scene, within [-1, 1]."""
-        return PatternOperator(self.optics.signed(design))
 
 
 class PatternOperator(LinearOperator):

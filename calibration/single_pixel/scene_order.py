@@ -128,7 +128,9 @@ class _Rows:
     ) -> "_Rows":
         signed = operator.signed(design).astype(np.float64)
         lit = (operator.all_on / operator.all_on.max())[None]
-        structured = np.ptp(design.levels.reshape(design.count, -1), axis=1) > 0
+        structured = _structured(design)
+        if design.encoding == "as-shown":
+            return cls(design, OrderModel(signed), structured, frames, response, reference)
         if design.encoding == "offset":
             signed, structured = 0.5 * (signed + lit), np.append(structured, False)
         return cls(design, OrderModel(np.concatenate([signed, lit])), structured, frames, response, reference)
@@ -154,7 +156,7 @@ class _Rows:
         variance = self.response.gain_for_noise * np.maximum(light, 0.0) + self.response.noise_variance_counts2
         if self.reference is not None:
             light = light / (self.reference[number] / self.reference[number].mean())
-        if self.design.encoding == "offset":
+        if self.design.encoding != "complementary":
             mean = float(light.mean())
             return Sequence(self.model, light / mean, _NONE, self.structured, float(variance.mean()) / mean**2, False)
         # A pair's difference over its own sum: whatever the lamp does, it does to both.
@@ -169,6 +171,26 @@ class _Rows:
 
 
 _NONE = np.zeros(0)
+
+
+def _structured(design: PatternStack) -> NDArray[np.bool_]:
+    """Which patterns are not the same everywhere, (K,)."""
+    structured: NDArray[np.bool_] = np.ptp(design.levels.reshape(design.count, -1), axis=1) > 0
+    return structured
+
+
+def differences_order(differences: NDArray[np.float64], design: PatternStack, noise: float) -> Check:
+    """The check of the order of readings (R, K) that are differences of pairs already, NaN where there is none, with
+    their noise in counts."""
+    if design.count > MOST_READINGS or design.levels.size > MOST_VALUES:
+        return Check(name=NAME, status="not checked", text=MANY)
+    model = OrderModel(design.signed().astype(np.float64))
+    scale = float(np.nanstd(differences))
+    found = [
+        judge_order(Sequence(model, row / scale, _NONE, _structured(design), (noise / scale) ** 2, False))
+        for row in differences
+    ]
+    return _check(found, SpcOperator.as_designed(design.side))
 
 
 def _check(found: list[OrderFinding], operator: SpcOperator) -> Check:

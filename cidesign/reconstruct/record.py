@@ -48,7 +48,7 @@ class Uncertainty(Entry):
     """How much images scatter when readings are redrawn `draws` times, root mean square."""
 
     draws: Count
-    student_rms: NotNegative
+    student_rms: NotNegative | None = None
     lmmse_rms: NotNegative | None = None
     lmmse_posterior_rms: NotNegative | None = None
 
@@ -57,7 +57,7 @@ class Uncertainty(Entry):
 class Trust:
     """How far the student's images can be trusted, with the captions of the maps; the truth is known of simulations."""
 
-    disagreement: Disagreement
+    disagreement: Disagreement | None
     uncertainty: Uncertainty
     maps: dict[str, str]
     error_over_uncertainty: dict[str, float] | None = None

@@ -203,7 +203,6 @@ def test_scanner_to_image(run_of: Callable[[str], Path], cidesign: Command) -> N
         ),
         ("simulate", ["--set", "coilz=2"], "no such setting here; known are coils"),
         ("simulate", ["--set", "coils=two"], "a value of the kind int is needed"),
-        ("reconstruct", ["nowhere"], "--calibration is missing"),
         (
             "reconstruct",
             ["nowhere", "--reader", "hadamard"],

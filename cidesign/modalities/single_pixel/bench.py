@@ -15,6 +15,7 @@ from cidesign.calibration.camera.view import simulated_pictures, view_of
 from cidesign.calibration.estimate import Estimate
 from cidesign.calibration.single_pixel.calibrate import calibrate_spc
 from cidesign.calibration.single_pixel.capture import Capture, read_capture, write_capture
+from cidesign.calibration.single_pixel.nominal import NominalCalibration, SceneStatistics, nominal_calibration
 from cidesign.calibration.single_pixel.plan import plan_spc, write_plan_files
 from cidesign.calibration.single_pixel.record import SinglePixelCalibration, read_calibration, write_calibration
 from cidesign.calibration.single_pixel.twin import bench_settings, capture_record, simulate_readings
@@ -201,6 +202,15 @@ class SinglePixelBench(
         value = {"calibration": str(stored.path), **stored.record.model_dump(mode="json")}
         notes = [*capture.notes, *found.response.notes]
         return stored, Written(stored.path, value, heading, estimates_table(_estimates(stored)), notes)
+
+    def nominal_calibration(self, run: SinglePixelRun, capture: Capture) -> NominalCalibration:
+        """Patterns as designed, in even light; the unit and the noise of readings as they say themselves."""
+        # Torch loads only where something is decoded.
+        from cidesign.modalities.single_pixel.solve import image_statistics
+        from cidesign.models.system import load_student
+
+        prior = image_statistics(load_student(run))
+        return nominal_calibration(capture, run.design, SceneStatistics(prior.level, prior.variance))
 
     def read_calibration(self, folder: Path) -> SinglePixelCalibration:
         """A calibration folder."""

@@ -71,7 +71,7 @@ def held_out_record(maps: SpcMaps) -> HeldOutRecord:
     return HeldOutRecord(
         meaning=HELD_OUT_MEANING,
         folds=maps.folds,
-        readings=int(maps.held_out["student"].error.size),
+        readings=int(maps.held_out[maps.first].error.size),
         images={name: _held_out_entry(one) for name, one in maps.held_out.items()},
         error_over_wrong_order=maps.order,
     )
@@ -88,22 +88,22 @@ def _held_out_entry(found: HeldOut) -> HeldOutEntry:
 def trust(maps: SpcMaps, truth: Image | None, images: dict[str, Image]) -> Trust:
     """The numbers of the maps; with the truth, the errors of the images over what the maps expect of them."""
     apart = maps.disagreement
-    errors = {} if truth is None else {name: images[name] - truth for name in ("student", "lmmse")}
-    return Trust(
-        Disagreement(
+    errors = {} if truth is None else {name: images[name] - truth for name in maps.scatter}
+    uncertainty: dict[str, float] = {"lmmse_rms": _rms(maps.scatter[maps.linear])}
+    disagreement = None
+    if apart is not None:
+        uncertainty["student_rms"] = _rms(maps.scatter["student"])
+        disagreement = Disagreement(
             rms=apart.rms,
             rms_over_posterior=error_over(apart.difference, maps.posterior),
             row=apart.place[0],
             column=apart.place[1],
             largest=apart.largest,
-        ),
-        Uncertainty(
-            draws=DRAWS,
-            student_rms=_rms(maps.scatter["student"]),
-            lmmse_rms=_rms(maps.scatter["lmmse"]),
-            lmmse_posterior_rms=_rms(maps.posterior),
-        ),
-        {name: text for name, (_, text) in MAPS.items()},
+        )
+    return Trust(
+        disagreement,
+        Uncertainty(draws=DRAWS, lmmse_posterior_rms=_rms(maps.posterior), **uncertainty),
+        {one.name: one.text for one in named_maps(maps)},
         {
             **{name: error_over(error, maps.scatter[name]) for name, error in errors.items()},
             **{f"{name}_posterior": error_over(error, maps.posterior) for name, error in errors.items()},
@@ -114,10 +114,8 @@ def trust(maps: SpcMaps, truth: Image | None, images: dict[str, Image]) -> Trust
 
 def map_notes(maps: SpcMaps) -> list[str]:
     """What the maps say, in plain words."""
-    apart, held = maps.disagreement, maps.held_out
-    row, column = apart.place
-    times = abs(apart.largest) / max(float(maps.posterior[row, column]), 1e-9)
-    worse = max(held["student"].chi_square_expected, held["lmmse"].chi_square_expected)
+    held = maps.held_out
+    worse = max(held[maps.first].chi_square_expected, held[maps.linear].chi_square_expected)
     better = f"{maps.order:.0%} of the error with readings moved by one to three patterns"
     if maps.order > ORDER_LIMIT:
         verdict = (
@@ -131,17 +129,30 @@ def map_notes(maps: SpcMaps) -> list[str]:
         )
     else:
         verdict = f"{better}, as expected of scenes like the training images"
-    scatter, posterior = _rms(maps.scatter["student"]), _rms(maps.posterior)
+    scatter, posterior = _rms(maps.scatter[maps.first]), _rms(maps.posterior)
+    both = dict.fromkeys((maps.first, maps.linear))
+    told = " and ".join(f"{held[name].relative:.1%} ({'linear' if name == maps.linear else name})" for name in both)
     return [
-        f"held-out readings: an image made without every tenth reading predicts it to {held['student'].relative:.1%} "
-        f"of the readings' variation (student) and {held['lmmse'].relative:.1%} (linear). That is {verdict}. This "
-        "tests the order of the readings and the patterns, not their place on the scene, which only a known card shows",
+        f"held-out readings: an image made without every tenth reading predicts it to {told} of the readings' "
+        f"variation. That is {verdict}. This tests the order of the readings and the patterns, not their place on the "
+        "scene, which only a known card shows",
+        *_disagreement_notes(maps),
+        f"uncertainty: noise and calibration alone make the {'student' if maps.disagreement else 'linear'} image "
+        f"scatter by {scatter:.4f} (root mean square); with what the patterns cannot see, scenes like the training "
+        f"images lie {posterior:.3f} from the linear estimate",
+    ]
+
+
+def _disagreement_notes(maps: SpcMaps) -> list[str]:
+    apart = maps.disagreement
+    if apart is None:
+        return []
+    row, column = apart.place
+    times = abs(apart.largest) / max(float(maps.posterior[row, column]), 1e-9)
+    return [
         f"the student and the linear estimate differ most at row {row}, column {column} (counted from 0), by "
         f"{apart.largest:+.3f}, {times:.1f} times the linear estimate's uncertainty there: treat detail there with "
-        "care",
-        f"uncertainty: noise and calibration alone make the student's image scatter by {scatter:.4f} (root mean "
-        f"square); with what the patterns cannot see, scenes like the training images lie {posterior:.3f} from the "
-        "linear estimate",
+        "care"
     ]
 
 
@@ -149,12 +160,14 @@ def named_maps(maps: SpcMaps) -> list[NamedMap]:
     """The maps to write and draw; both scatters on one scale."""
     apart = maps.disagreement
     top = float(max(scatter.max() for scatter in maps.scatter.values()))
-    drawn: dict[str, tuple[Image, str]] = {
-        "disagreement": (apart.difference, f"r.m.s. {apart.rms:.3f}, most at {apart.place[0]}, {apart.place[1]}"),
-        "uncertainty": (maps.scatter["student"], f"r.m.s. {_rms(maps.scatter['student']):.4f}"),
-        "uncertainty_lmmse": (maps.scatter["lmmse"], f"r.m.s. {_rms(maps.scatter['lmmse']):.4f}"),
-        "posterior_lmmse": (maps.posterior, f"r.m.s. {_rms(maps.posterior):.3f}"),
-    }
+    linear = maps.scatter[maps.linear]
+    drawn: dict[str, tuple[Image, str]] = {}
+    if apart is not None:
+        place = f"most at {apart.place[0]}, {apart.place[1]}"
+        drawn["disagreement"] = apart.difference, f"r.m.s. {apart.rms:.3f}, {place}"
+        drawn["uncertainty"] = maps.scatter["student"], f"r.m.s. {_rms(maps.scatter['student']):.4f}"
+    drawn["uncertainty_lmmse"] = linear, f"r.m.s. {_rms(linear):.4f}"
+    drawn["posterior_lmmse"] = maps.posterior, f"r.m.s. {_rms(maps.posterior):.3f}"
     return [
         NamedMap(
             name, MAPS[name][0], image, MAPS[name][1], caption,
@@ -173,10 +186,10 @@ def draw_residuals(images: list[NamedImage], found: dict[str, Residuals], maps: 
         axis.axhline(0.0, color="grey", linewidth=0.8)
         for number in sorted(set(range(count)) - set(first.numbers.tolist())):
             axis.axvline(number, color="0.8", linewidth=3)
-    for named, marker in zip(images, ("o", "x", "+"), strict=True):
+    for named, marker in zip(images, ("o", "x", "+", "."), strict=False):
         one = found[named.name]
         axes[0].plot(one.numbers, one.normalised, marker, markersize=3, label=named.title)
-        if maps is not None:
+        if maps is not None and named.name in maps.held_out:
             held = maps.held_out[named.name]
             at = first.numbers[held_positions(first.numbers.size, maps.folds)]
             axes[1].plot(at, held.error / held.expected, marker, markersize=3, label=named.title)

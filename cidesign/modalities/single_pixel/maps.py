@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,8 +28,8 @@ FOLDS = 10
 MOVED = (1, 2, 3)
 # K^2 N of K measurements and N pixels: some seconds for each image that is made without a part of the measurements.
 FOLD_OPERATIONS = 5e10
-# Beyond this, minutes.
-MAX_OPERATIONS = 4e11
+# Beyond this, minutes; without a student the linear estimate is there at once, and should be.
+MAX_OPERATIONS, MAX_OPERATIONS_AT_ONCE = 4e11, 2e10
 # Pixels of the images that are decoded at once.
 PIXELS_AT_ONCE = 2**18
 
@@ -67,9 +68,9 @@ class Bench:
         signed, image = self.signed, scene.astype(np.float64)
         level_error = max(found.light_level.standard_error**2 - (relative * found.light_level.value) ** 2, 0.0) ** 0.5
         level = float(np.mean(bench.all_on * image)) * unit + level_error * rng.normal()
-        return read_on(bench, signed, image) * unit + own + shared, level
+        return read_on(bench, signed, self.design.encoding, image) * unit + own + shared, level
 
-    @property
+    @cached_property
     def signed(self) -> Vector:
         """The designed patterns (K, n, n) that were kept."""
         return self.design.signed()[self.measurements.kept].astype(np.float64)
@@ -81,40 +82,52 @@ class SpcMaps:
 
     The scatter says nothing of what the patterns cannot see, and is much smaller than the error where there are fewer
     patterns than pixels.  `posterior` holds noise and what is not seen, for scenes with the statistics of the training
-    images, and takes the operator as exact.  `folds`: how many of `FOLDS` parts were held out.  `order`: the error of
-    the linear estimate on held-out readings, over its error when they are moved by a few patterns against them.
+    images, and takes the operator as exact.  `disagreement` is None where nothing was learnt.  `linear`: the
+    name of the best linear estimate.  `folds`: how many of `FOLDS` parts were held out.  `order`: the error of the
+    linear estimate on held-out readings, over its error when they are moved by a few patterns against them.
     """
 
-    disagreement: Disagreement
+    disagreement: Disagreement | None
     scatter: dict[str, Image]
     posterior: Image
     held_out: dict[str, HeldOut]
     folds: int
     order: float
+    linear: str = "lmmse"
+
+    @property
+    def first(self) -> str:
+        """The name of the image that the decoder made."""
+        return next(iter(self.held_out))
 
 
-def make_maps(bench: Bench, prior: Prior, decode: Decode, images: dict[str, Image]) -> SpcMaps | None:
-    """The maps for the images `student`, `lmmse` and `tikhonov`; None where they would take minutes."""
+def make_maps(
+    bench: Bench, prior: Prior, decode: Decode | None, images: dict[str, Image], linear_name: str = "lmmse"
+) -> SpcMaps | None:
+    """The maps for the images `student`, of the name `linear_name`, and `tikhonov`; None where they would take minutes.
+
+    `decode` is None where there is no student.
+    """
     found = bench.measurements
     count, side = found.y.size, found.signed.shape[-1]
     operations = float(count) ** 2 * side**2
-    if operations > MAX_OPERATIONS or count < FEWEST:
+    if operations > (MAX_OPERATIONS if decode else MAX_OPERATIONS_AT_ONCE) or count < FEWEST:
         return None
     linear = lmmse_model(found, prior)
-    draws = [bench.drawn(images["student"], rng) for rng in generators(DRAWS, SEED)]
+    draws = [bench.drawn(images["student" if decode else linear_name], rng) for rng in generators(DRAWS, SEED)]
     y = np.stack([reading for reading, _ in draws])
     with_level = np.column_stack([y, [side * level for _, level in draws]])
     used = int(np.clip(FOLD_OPERATIONS / operations, 1, FOLDS))
+    scatter = {} if decode is None else {"student": deviation_of(_decoded(decode, y, found.signed))}
+    scatter[linear_name] = deviation_of(linear.estimate(with_level)).reshape(side, side)
     return SpcMaps(
-        disagreement=disagreement(images["student"], images["lmmse"]),
-        scatter={
-            "student": deviation_of(_decoded(decode, y, found.signed)),
-            "lmmse": deviation_of(linear.estimate(with_level)).reshape(side, side),
-        },
+        disagreement=disagreement(images["student"], images[linear_name]) if decode else None,
+        scatter=scatter,
         posterior=linear.posterior_deviation().reshape(side, side).astype(np.float32),
-        held_out=held_out(found, prior, linear, decode, used),
+        held_out=held_out(found, prior, linear, decode, used, linear_name),
         folds=used,
         order=order_ratio(found, linear),
+        linear=linear_name,
     )
 
 
@@ -128,7 +141,9 @@ def lmmse_model(found: Measurements, prior: Prior) -> LinearModel:
     return LinearModel(np.concatenate([_rows(found), level_row]), noise, prior.level, prior.variance)
 
 
-def held_out(found: Measurements, prior: Prior, linear: LinearModel, decode: Decode, used: int) -> dict[str, HeldOut]:
+def held_out(
+    found: Measurements, prior: Prior, linear: LinearModel, decode: Decode | None, used: int, linear_name: str = "lmmse"
+) -> dict[str, HeldOut]:
     """The errors of all measurements in the first `used` of `FOLDS` parts, each from an image made without its part.
 
     The light level is held out of all of them, since the student does not get it.
@@ -137,13 +152,16 @@ def held_out(found: Measurements, prior: Prior, linear: LinearModel, decode: Dec
     level = found.light_level.value
     even = level / float(found.light_weights.mean())
     plain = LinearModel(_rows(found), found.covariance(), even, np.full((side, side), float(prior.variance.mean())))
-    errors: dict[str, list[Vector]] = {"student": [], "lmmse": [], "tikhonov": []}
+    names = (linear_name, "tikhonov") if decode is None else ("student", linear_name, "tikhonov")
+    errors: dict[str, list[Vector]] = {name: [] for name in names}
     parts, expected = folds(count, FOLDS)[:used], []
     for part in parts:
         error, deviation = linear.held_out(np.append(found.y, side * level), np.append(part, count))
         expected.append(deviation[:-1])
-        errors["lmmse"].append(error[:-1])
+        errors[linear_name].append(error[:-1])
         errors["tikhonov"].append(plain.held_out(found.y, part)[0])
+        if decode is None:
+            continue
         rest = np.setdiff1d(np.arange(count), part)
         image = decode(found.y[rest][None], found.signed[rest])[0]
         errors["student"].append(predicted(image, found.signed[part]) - found.y[part])

@@ -1,14 +1,15 @@
 """A capture of the designed patterns, with a calibration: images, baselines, diagnostics."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cidesign.calibration.single_pixel.capture import Capture
 from cidesign.calibration.single_pixel.measurement import Measurements
-from cidesign.calibration.single_pixel.record import SinglePixelCalibration
+from cidesign.calibration.single_pixel.nominal import NominalCalibration
+from cidesign.calibration.single_pixel.record import PatternCalibration
 from cidesign.checks import Check
 from cidesign.modalities.single_pixel import diagnostics as spc_diagnostics
 from cidesign.modalities.single_pixel import solve
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from cidesign.physics.noise import DetectorNoise
 
 UNITS = "reflectance of the white reference (0 no light, 1 white)"
+ARBITRARY = "arbitrary: the scene has the contrast of the training images"
+# The factor of larger ones takes minutes.
+MOST_TV_ENTRIES = 2**25
 # Outside this range of mean levels the student sees scenes unlike those it was trained on.
 LIGHT_RATIO = (0.5, 2.0)
 CHI_SQUARE_MEANING = (
@@ -33,19 +37,22 @@ CHI_SQUARE_MEANING = (
 )
 HEADER = ("image", "chi2/K", "held out", "largest residual", "range", "PSNR dB", "SSIM", "correlation")
 
-SpcScene = Scene[SinglePixelRun, Capture, SinglePixelCalibration, Measurements]
+SpcScene = Scene[SinglePixelRun, Capture, PatternCalibration[Any], Measurements]
 
 
 @dataclass(frozen=True)
 class Solved:
-    """The images, and the noise that the decoder was told."""
+    """The images, the first of which is the decoder's, and the noise that it was told; `linear` names the best linear
+    estimate among them."""
 
     images: list[NamedImage]
     noise: "DetectorNoise"
+    linear: str
+    notes: list[str]
 
 
-class SinglePixelReconstructor(Reconstructor[SinglePixelRun, Capture, SinglePixelCalibration, Measurements, Solved]):
-    """The student, the best linear estimate and least squares, with maps of what can be said of them."""
+class SinglePixelReconstructor(Reconstructor[SinglePixelRun, Capture, PatternCalibration[Any], Measurements, Solved]):
+    """The student, the best linear estimate, least squares and TV, with maps of what can be said of them."""
 
     record = SinglePixelRecord
     remarked = ("corrected",)
@@ -55,12 +62,20 @@ class SinglePixelReconstructor(Reconstructor[SinglePixelRun, Capture, SinglePixe
         measured, calibration = scene.measured, scene.calibration
         peak = calibration.response.with_peak(calibration.optics.peak_over_mean)
         noise = solve.calibrated_noise(peak, scene.run.design.encoding)
-        images = [
-            NamedImage("student", "student", solve.decode(system, measured.y, measured.signed, noise)),
-            NamedImage("lmmse", "best linear (LMMSE)", solve.best_linear_calibrated(system, measured)),
-            NamedImage("tikhonov", "least squares (Tikhonov)", solve.tikhonov_calibrated(system, measured)),
-        ]
-        return Solved(images, noise), []
+        # What learns nothing is the best linear estimate itself.
+        name = "lmmse" if system.decoder.learns else system.decoder.column
+        linear = NamedImage(name, "best linear (LMMSE)", solve.best_linear_calibrated(system, measured))
+        images = [linear]
+        if system.decoder.learns:
+            decoded = solve.decode(system, measured.y, measured.signed, noise)
+            images.insert(0, NamedImage(system.decoder.column, system.decoder.column, decoded))
+        images.append(NamedImage("tikhonov", "least squares (Tikhonov)", solve.tikhonov_calibrated(system, measured)))
+        notes = []
+        if measured.signed.size <= MOST_TV_ENTRIES:
+            images.append(NamedImage("tv", "least variation (TV)", solve.least_variation(measured, linear.image)))
+        else:
+            notes = [f"TV is left out: {len(measured.kept)} patterns of {linear.image.size} pixels take minutes"]
+        return Solved(images, noise, name, notes), []
 
     def diagnose(self, scene: SpcScene, system: "ImagingSystem", solved: Solved) -> Findings:
         """Residuals, held-out readings, disagreement and scatter."""
@@ -68,7 +83,8 @@ class SinglePixelReconstructor(Reconstructor[SinglePixelRun, Capture, SinglePixe
         prior = solve.image_statistics(system)
         bench = Bench(design, scene.calibration.response, scene.calibration.optics, measured)
         by_name = {image.name: image.image for image in images}
-        maps = make_maps(bench, prior, solve.decoder_of(system, solved.noise), by_name)
+        decode = solve.decoder_of(system, solved.noise) if system.decoder.learns else None
+        maps = make_maps(bench, prior, decode, by_name, solved.linear)
         truth = None if scene.capture.truth is None else scene.capture.truth.astype(np.float32)
         found = {image.name: residuals(image.image, measured) for image in images}
         entries = {image.name: _entry(image, found[image.name], truth) for image in images}
@@ -79,15 +95,18 @@ class SinglePixelReconstructor(Reconstructor[SinglePixelRun, Capture, SinglePixe
         panels = [NamedImage(i.name, i.title, i.image, _caption(entries[i.name])) for i in images]
         if truth is not None:
             panels.insert(0, NamedImage("truth", "truth (simulated)", truth))
-        heading = f"{design.count} patterns of {design.side} x {design.side}; grey: 0 to 1, {UNITS.split(' (')[0]}"
+        units = _units(scene).partition(" (")[0]
+        heading = f"{design.count} patterns of {design.side} x {design.side}; grey: 0 to 1, {units}"
         drawn_maps = [] if maps is None else spc_diagnostics.named_maps(maps)
         return Findings(
             leaves=images,
             heading=heading,
-            rows=[_row(image, entries[image.name], maps.held_out[image.name] if maps else None) for image in images],
+            rows=[
+                _row(image, entries[image.name], maps.held_out.get(image.name) if maps else None) for image in images
+            ],
             header=HEADER,
             entries=record,
-            notes=_notes(measured, prior, design.count, found["lmmse"], maps),
+            notes=[*_notes(scene, prior, design.count, found[solved.linear], maps), *solved.notes],
             pictures={
                 COMPARISON: lambda: draw_panels(panels, len(panels), heading, drawn_maps),
                 "residuals": lambda: spc_diagnostics.draw_residuals(images, found, maps, design.count),
@@ -96,10 +115,13 @@ class SinglePixelReconstructor(Reconstructor[SinglePixelRun, Capture, SinglePixe
         )
 
 
-def _notes(measured: Measurements, prior: Prior, count: int, linear: Residuals, maps: SpcMaps | None) -> list[str]:
+def _notes(scene: SpcScene, prior: Prior, count: int, linear: Residuals, maps: SpcMaps | None) -> list[str]:
+    measured = scene.measured
+    # Light that nobody measured is nothing to remark on.
+    known = measured.light_level.standard_error < measured.light_level.value
     return [
         *measured.notes,
-        *_light_notes(measured, prior.level),
+        *(_light_notes(measured, prior.level) if known else ()),
         *spc_diagnostics.left_out_words(measured, count),
         *spc_diagnostics.time_notes(linear),
         *_map_notes(maps, measured),
@@ -112,7 +134,7 @@ def _record(scene: SpcScene) -> dict[str, object]:
     measured = scene.measured
     return {
         "simulated": scene.capture.bench is not None,
-        "units": UNITS,
+        "units": _units(scene),
         "patterns": len(measured.kept),
         "patterns_left_out": sorted(set(range(scene.run.design.count)) - set(measured.kept.tolist())),
         "repeats": measured.repeats,
@@ -122,13 +144,18 @@ def _record(scene: SpcScene) -> dict[str, object]:
     }
 
 
+def _units(scene: SpcScene) -> str:
+    nominal = scene.calibration
+    return ARBITRARY if isinstance(nominal, NominalCalibration) and not nominal.measured else UNITS
+
+
 def _map_notes(maps: SpcMaps | None, measurements: Measurements) -> list[str]:
     if maps is not None:
         return spc_diagnostics.map_notes(maps)
     count, side = measurements.signed.shape[:2]
     return [
-        f"held-out readings and uncertainty are left out: with {count} patterns of {side} x {side} they take minutes, "
-        "or a single one leaves nothing to hold out"
+        f"held-out readings and uncertainty are left out: with {count} patterns of {side} x {side} they take too "
+        "long, or a single one leaves nothing to hold out"
     ]
 
 

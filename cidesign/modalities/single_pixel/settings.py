@@ -56,7 +56,9 @@ def settings_for(values: dict[str, object], profile: DmdProfile, typed: Mapping[
             "encoding as-shown: trained patterns have signed weights, which light alone does not show; use "
             "complementary or offset"
         )
-    _check_sequence(settings, profile)
+    # What exists may have been shown in parts, or by another device; `check` and `export` say what this one can show.
+    if settings.design is None:
+        _check_sequence(settings, profile)
     return settings
 
 

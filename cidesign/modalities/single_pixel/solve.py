@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 
 from cidesign.calibration.single_pixel.measurement import Measurements
 from cidesign.calibration.single_pixel.response import Response
+from cidesign.modalities.single_pixel import total_variation
 from cidesign.modalities.single_pixel.encoder import SinglePixelEncoder, single_band
 from cidesign.modalities.single_pixel.maps import Decode, Prior
 from cidesign.models.system import ImagingSystem
@@ -90,6 +91,15 @@ def tikhonov_calibrated(system: ImagingSystem, measurements: Measurements) -> Im
     level = measurements.light_level.value / float(measurements.light_weights.mean())
     weight = 1.0 / float(system.decoder.prior.variance.mean())
     return _image(level + tikhonov(y - level * matrix.sum(dim=1), matrix, weight))
+
+
+def least_variation(measurements: Measurements, linear: Image) -> Image:
+    """The image of least total variation that explains the readings as noise lets expect, or as `linear` does."""
+    rows = measurements.signed.reshape(len(measurements.signed), -1) / measurements.signed.shape[-1]
+    matrix, y = measurements.whiten(rows), measurements.whiten(measurements.y).astype(np.float32)
+    rest = matrix @ linear.reshape(-1) - y
+    # Where no image explains the readings to their noise, one further away is all that can be asked for.
+    return total_variation.least_variation(matrix, y, linear, max(float(y.size), float(rest @ rest)))
 
 
 def _whitened(measurements: Measurements) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:

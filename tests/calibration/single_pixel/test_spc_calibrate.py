@@ -13,10 +13,9 @@ from numpy.typing import NDArray
 from cidesign.calibration.faults import FAULTS
 from cidesign.calibration.single_pixel.calibrate import SpcCalibration, calibrate_spc, verify_on
 from cidesign.calibration.single_pixel.capture import Capture
-from cidesign.calibration.single_pixel.plan import plan_spc
 from cidesign.calibration.single_pixel.twin_faults import illumination
 from cidesign.checks import Check, FaultName
-from cidesign.errors import FileError, InputError
+from cidesign.errors import FileError
 from cidesign.pattern import PatternStack
 
 Take = Callable[..., Capture]
@@ -330,14 +329,3 @@ def test_the_fault_does_not_hang_on_the_name_of_the_folder(
         (failed,) = calibrate_spc(changed(capture, scene=readings), card_design).verification.failed
         assert (failed.name, failed.fault) == ("scene", fault)
         assert folder in failed.text
-
-
-def test_patterns_that_are_shown_once_are_not_calibrated_in_silence(
-    make_design: Callable[..., PatternStack], take: Take
-) -> None:
-    """Without pairs or an all-on frame, the rule of offset encoding would give a wrong image."""
-    design = make_design(16, 40, encoding="as-shown")
-    with pytest.raises(InputError, match="as-shown"):
-        calibrate_spc(take(design), design)
-    with pytest.raises(InputError, match="encoding=offset"):
-        plan_spc(design, 235.0)

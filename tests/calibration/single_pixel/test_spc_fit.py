@@ -78,16 +78,20 @@ def test_the_comparison_by_hand(card_design: PatternStack) -> None:
     signed = card_design.signed().astype(np.float64)
     operator = SpcOperator.as_designed(16)
     truth = (signed * CARD).sum(axis=(1, 2)) / 16
-    assert predicted(operator, signed, CARD) == pytest.approx(truth)
+    assert predicted(operator, signed, "complementary", CARD) == pytest.approx(truth)
     assert (
-        compared(operator, signed, 3 * truth, CARD, np.zeros(80)).relative_residual < 1e-12
+        compared(operator, signed, "complementary", 3 * truth, CARD, np.zeros(80)).relative_residual < 1e-12
     )  # a common factor is no error
-    assert compared(operator, signed, -truth, CARD, np.zeros(80)).relative_residual >= 1  # an exchanged polarity is
+    assert (
+        compared(operator, signed, "complementary", -truth, CARD, np.zeros(80)).relative_residual >= 1
+    )  # an exchanged polarity is
     # Noise that the readings are known to have is no misfit.
     noisy = truth + np.random.default_rng(2).normal(0, 0.1, 80)
-    assert compared(operator, signed, noisy, CARD, np.full(80, 0.1)).relative_residual == 0
-    assert compared(operator, signed, noisy, CARD, np.full(80, 0.02)).relative_residual > 0
-    knows_nothing = compared(operator, signed, np.random.default_rng(1).normal(size=80), CARD, np.zeros(80))
+    assert compared(operator, signed, "complementary", noisy, CARD, np.full(80, 0.1)).relative_residual == 0
+    assert compared(operator, signed, "complementary", noisy, CARD, np.full(80, 0.02)).relative_residual > 0
+    knows_nothing = compared(
+        operator, signed, "complementary", np.random.default_rng(1).normal(size=80), CARD, np.zeros(80)
+    )
     assert knows_nothing.relative_residual > 0.9
 
 
