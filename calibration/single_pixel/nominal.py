@@ -105,7 +105,7 @@ class NominalCalibration(PatternCalibration[CommonRecord]):
             check = differences_order(told, design, noise)
             found = Verification(score=None, score_meaning="checks of this capture", checks=[check])
             return Examined(found, lambda: (self._from_differences(rows, design), []))
-        scene = scene_in_order(_in_rows(capture), design, self.response, self.optics)
+        scene = scene_in_order(_in_rows(capture), design, self.response, self.optics, self.dark_known)
 
         def measure() -> tuple[Measurements, list[Check]]:
             reference = reference_of(capture, design)

@@ -52,16 +52,19 @@ class SceneInOrder:
     check: Check
 
 
-def scene_in_order(capture: Capture, design: PatternStack, response: Response, operator: SpcOperator) -> SceneInOrder:
+def scene_in_order(
+    capture: Capture, design: PatternStack, response: Response, operator: SpcOperator, dark_known: bool = True
+) -> SceneInOrder:
     """The scene of a capture, frame by frame, with a record that begins late or early put right.
 
+    `dark_known`: whether the response's dark level is the bench's.
     Raises `FileError` where `frames_of` does.
     """
     frames = frames_of(capture, "scene", design, response)
     if design.count > MOST_READINGS or design.levels.size > MOST_VALUES:
         check = _odd_check(0) if any(frames.odd) else Check(name=NAME, status="not checked", text=MANY)
         return SceneInOrder(frames, check)
-    rows = _Rows.of(design, operator, response, frames, reference_of(capture, design))
+    rows = _Rows.of(design, operator, response, frames, reference_of(capture, design), not dark_known)
     found = [rows.finding(number) for number in range(len(frames.readings))]
     early = [rows.early(number, one) for number, one in enumerate(found)]
     untold = any(odd and not by for odd, by in zip(frames.odd, early, strict=True)) if frames.odd else False
@@ -125,15 +128,18 @@ class _Rows:
         response: Response,
         frames: Frames,
         reference: NDArray[np.float64] | None,
+        free_level: bool,
     ) -> "_Rows":
         signed = operator.signed(design).astype(np.float64)
         lit = (operator.all_on / operator.all_on.max())[None]
         structured = _structured(design)
         if design.encoding == "as-shown":
-            return cls(design, OrderModel(signed), structured, frames, response, reference)
+            return cls(design, OrderModel(signed, free_level), structured, frames, response, reference)
         if design.encoding == "offset":
             signed, structured = 0.5 * (signed + lit), np.append(structured, False)
-        return cls(design, OrderModel(np.concatenate([signed, lit])), structured, frames, response, reference)
+        # The differences of pairs have nothing in common.
+        free = free_level and design.encoding == "offset"
+        return cls(design, OrderModel(np.concatenate([signed, lit]), free), structured, frames, response, reference)
 
     def finding(self, number: int) -> OrderFinding:
         """What the readings of one row say."""

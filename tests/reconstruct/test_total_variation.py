@@ -21,8 +21,12 @@ def _variation(image: NDArray[np.floating]) -> float:
     return float(np.sum(np.sqrt(np.sum(_gradient(image.astype(np.float32)) ** 2, axis=0))))
 
 
-def _measured(count: int, noise: float, seed: int = 0) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    matrix = (hadamard_patterns(SIDE, count, "sequency").reshape(count, -1) / SIDE / noise).astype(np.float32)
+def _measured(
+    count: int, noise: float, seed: int = 0, as_shown: bool = False
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    patterns = hadamard_patterns(SIDE, count, "sequency")
+    patterns = 0.5 * (1 + patterns) if as_shown else patterns
+    matrix = (patterns.reshape(count, -1) / SIDE / noise).astype(np.float32)
     rng = np.random.default_rng(seed)
     return matrix, (matrix @ _blocks().reshape(-1) + rng.normal(size=count)).astype(np.float32)
 
@@ -34,9 +38,12 @@ def test_the_divergence_is_the_adjoint_of_the_gradient() -> None:
     assert _variation(np.full((SIDE, SIDE), 3.0)) == 0
 
 
+@pytest.mark.parametrize("as_shown", [False, True])
 @pytest.mark.parametrize(("count", "noise"), [(40, 0.01), (100, 0.02), (256, 0.05)])
-def test_it_explains_the_readings_to_their_noise_with_the_least_variation(count: int, noise: float) -> None:
-    matrix, y = _measured(count, noise)
+def test_it_explains_the_readings_to_their_noise_with_the_least_variation(
+    count: int, noise: float, as_shown: bool
+) -> None:
+    matrix, y = _measured(count, noise, 0, as_shown)
     x = least_variation(matrix, y, np.full((SIDE, SIDE), 0.4, dtype=np.float32), float(count))
     rest = matrix @ x.reshape(-1) - y
     assert float(rest @ rest) / count == pytest.approx(1.0, abs=0.1)

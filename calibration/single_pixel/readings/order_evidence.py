@@ -22,6 +22,8 @@ Vector = NDArray[np.float64]
 Indices = NDArray[np.int64]
 # Standard deviation of a scene's mean level, in units of that of its pixels around it: any level is likely.
 LEVEL_SPREAD = 3.0
+# Variance of what all readings may have in common, over their mean variance under the model.
+FREE_SPREAD = 10.0
 # Noise, and what else the model leaves open, over the readings' mean variance under the model.
 NOISE_RATIOS = tuple(10.0**power for power in (-4, -3, -2, -1, 0, 1))
 NOTHING = np.zeros(0, dtype=np.int64)
@@ -29,9 +31,13 @@ NOTHING = np.zeros(0, dtype=np.int64)
 
 @dataclass(frozen=True)
 class OrderModel:
-    """The weights A of each frame on the scene, `rows` (K, n, n), in the order of display."""
+    """The weights A of each frame on the scene, `rows` (K, n, n), in the order of display.
+
+    `free_level`: all readings may have something in common that no scene gives, as a dark level that is not known.
+    """
 
     rows: Vector
+    free_level: bool = False
 
     @cached_property
     def _spread(self) -> tuple[Vector, Vector]:
@@ -43,6 +49,8 @@ class OrderModel:
         variance[0, 0] = (LEVEL_SPREAD * side) ** 2 * variance.sum() / side**2
         spectra = dctn(self.rows, axes=(1, 2), norm="ortho").reshape(count, -1)
         spread = (spectra * variance.reshape(-1)) @ spectra.T
+        if self.free_level:
+            spread += FREE_SPREAD * np.mean(spread.diagonal())
         values, vectors = np.linalg.eigh(spread / np.mean(spread.diagonal()))
         return np.maximum(values, 0.0), vectors
 

@@ -21,8 +21,8 @@ STEPS = 200
 SETTLED, IN_A_ROW = 5e-4, 3
 # Readings per unit of an edge: how fast edges and readings are approached does not change where they end.
 EDGE_PENALTY = 20.0
-# The mean level costs no variation; this keeps the system solvable where no reading tells it.
-LEVEL_CURVATURE = 1e-4
+# The mean level costs no variation; each step may move it only so far, which changes nothing of where it ends.
+LEVEL_CURVATURE = 1.0
 
 
 def least_variation(matrix: Array, y: Array, start: Array, radius_squared: float) -> Array:
@@ -40,7 +40,7 @@ def least_variation(matrix: Array, y: Array, start: Array, radius_squared: float
         before = x
         edges = _shrunk(_gradient(x) + edge_dual, np.float32(1 / EDGE_PENALTY))
         fit = _near(matrix @ x.reshape(-1) + fit_dual, y, radius)
-        x = solver.solve(_divergence(edges - edge_dual), fit - fit_dual)
+        x = solver.solve(_divergence(edges - edge_dual) + LEVEL_CURVATURE * x.mean(), fit - fit_dual)
         edge_dual += _gradient(x) - edges
         fit_dual += matrix @ x.reshape(-1) - fit
         change = float(np.abs(x - before).max())
@@ -51,7 +51,10 @@ def least_variation(matrix: Array, y: Array, start: Array, radius_squared: float
 
 
 class _Quadratic:
-    """(D^T D + w A^T A) x = D^T e + w A^T f, with w so that both sides weigh alike; by the identity of Woodbury."""
+    """(D^T D + c + w A^T A) x = D^T e + w A^T f, with w so that both sides weigh alike; by the identity of Woodbury.
+
+    c is the curvature of the mean level.
+    """
 
     def __init__(self, matrix: Array, side: int) -> None:
         curve = 2 - 2 * np.cos(np.pi * np.arange(side) / side)
@@ -63,7 +66,9 @@ class _Quadratic:
         spectra = dctn(matrix.reshape(count, side, side), axes=(1, 2), norm="ortho").reshape(count, -1)
         weighted = spectra * self.inverse.reshape(-1)
         gram = weighted @ spectra.T
-        self.weight = np.float32(1 / max(float(np.median(gram.diagonal())), 1e-30))
+        # Of the mean level nothing is said by variation, so it must not weigh either.
+        varied = gram.diagonal() - weighted[:, 0] * spectra[:, 0]
+        self.weight = np.float32(1 / max(float(np.median(varied)), 1e-30))
         system = self.weight * gram.astype(np.float64)
         system[np.diag_indices_from(system)] += 1.0
         self.factor = cho_factor(system.astype(np.float32) if count > 1024 else system, lower=True)
