@@ -37,7 +37,7 @@ def test_readings_are_counts_less_dark(
     frame_means: Callable[..., NDArray[np.float64]],
     f_scene: Callable[[int], NDArray[np.float64]],
 ) -> None:
-    """y_k = n (c_k - dark) / S = sum(P_k x) / n, its noise that of a reading, the dark level's error common to all."""
+    """y_k = n (c_k - dark) / S = sum(P_k x) / n; own noise of a reading, the error of the dark level in all alike."""
     design = make_design(16, 30, bits, "as-shown")
     capture = take(design)
     bench = capture.bench
