@@ -167,7 +167,7 @@ def nominal_calibration(capture: Capture, design: PatternStack, scenes: SceneSta
         record = _record(capture, design, notes, checks)
         return NominalCalibration(AS_DESIGNED, record, response, optics, dark_known=True, measured=True, kind="frames")
     rows = _rows(capture, design)
-    kind: Kind = "differences" if _are_differences(rows, design) else "frames"
+    kind: Kind = "differences" if _are_differences(rows, design, capture.path) else "frames"
     dark = capture.arrays.get("dark")
     level = 0.0 if dark is None else float(dark.mean())
     values = rows if kind == "differences" else _values(rows - level, design)
@@ -280,14 +280,14 @@ def _how(design: PatternStack) -> str:
     }[design.encoding]
 
 
-def _are_differences(rows: Vector, design: PatternStack) -> bool:
+def _are_differences(rows: Vector, design: PatternStack, where: Path) -> bool:
     """Whether each reading is that of a pair already; raises `FileError` where it may be that of a pattern alone."""
     if design.encoding != "complementary" or rows.shape[1] != design.count:
         return False
     if rows.min() >= 0:
         raise FileError(
-            f"scene: {rows.shape[1]} readings for {design.count} patterns, none below 0: differences of a pattern and "
-            "its complement would have both signs. Where each pattern was shown once, alone, make the design again "
+            f"{where}: scene: {rows.shape[1]} readings for {design.count} patterns, none below 0: differences of a pattern "
+            "and its complement would have both signs. Where each pattern was shown once, alone, make the design again "
             "with `--set encoding=as-shown`"
         )
     return True
