@@ -48,6 +48,8 @@ def make_settings() -> Callable[..., TrainingSettings]:
         values = {**COMMON, **OWN[modality], **changes}
         if values["decoder"] == "unet":
             del knobs["stages"]
+        if values["decoder"] == "linear":
+            knobs = {}
         return modality_named(modality).settings_type(**{"decoder_settings": knobs, **values})
 
     return make

@@ -286,9 +286,9 @@ def _are_differences(rows: Vector, design: PatternStack, where: Path) -> bool:
         return False
     if rows.min() >= 0:
         raise FileError(
-            f"{where}: scene: {rows.shape[1]} readings for {design.count} patterns, none below 0: differences of a pattern "
-            "and its complement would have both signs. Where each pattern was shown once, alone, make the design again "
-            "with `--set encoding=as-shown`"
+            f"{where}: scene: {rows.shape[1]} readings for {design.count} patterns, none below 0: differences of a "
+            "pattern and its complement would have both signs. Where each pattern was shown once, alone, make the "
+            "design again with `--set encoding=as-shown`"
         )
     return True
 

@@ -83,6 +83,8 @@ def gradient_reaches_optics_and_weights(kind: type[Decoder], encoder: Encoder, i
     decoder = built(kind, images)
     encoder.zero_grad()
     learnt = encoder.weight.requires_grad
+    if not learnt and not any(True for _ in decoder.parameters()):
+        return  # nothing is there to move
     if learnt:
         exploring(encoder, images)
     (decoder(encoder.A(images), encoder).prediction - images).square().sum().backward()
