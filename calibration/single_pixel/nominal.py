@@ -359,7 +359,7 @@ def _record(capture: Capture, design: PatternStack, notes: list[str], checks: li
         profile_digest=design.profile_digest,
         exposure_us=record.exposure_us if record else None,
         bench=record.bench_state if record else BenchState(),
-        notes=notes,
+        notes=tuple(notes),
         verification=Verification(
             score=None, score_meaning="none: the bench is taken to be as it was designed", checks=checks
         ),

@@ -124,7 +124,7 @@ def test_what_is_wrong_is_said(cidesign: Command, run: Path) -> None:
     assert "at or above the saturation level of 65535" in _error(cidesign("calibrate", "bright"), 5)
     cidesign("simulate", run, "--out", "cap")
     # Without a calibration the bench is taken as designed, which is said.
-    done = cidesign("reconstruct", run, "cap")
+    done = cidesign("reconstruct", run, "cap", "--out", "nominal")
     assert done.code == 0, done.err
     assert "verification: not verified; NOT LOOKED AT:" in done.out
     assert "makes a calibration of all of them" in done.out
