@@ -309,19 +309,22 @@ def open_capture(path: Place, run: Run | DesignFolder | Place, **settings: Any) 
 
 def calibrate(
     run: Run | DesignFolder | Place,
-    capture: "Recorded | Place",
+    capture: "Recorded | Place | None" = None,
     out: Place | None = None,
     *,
+    instrument: Place | None = None,
     force: bool = False,
     **settings: Any,
 ) -> "AnyCalibration":
     """What the bench really does, fitted to a capture and verified on data that the fit did not use.
 
     Look at `.verification.verdict` (passed, failed, not verified), its `.checks` and `.not_looked_at`: a calibration
-    that failed is returned too, and `reconstruct` refuses it.  `.operator` works on arrays.
+    that failed is returned too, and `reconstruct` refuses it.  `.operator` works on arrays.  `instrument` is a file
+    that describes a coded-aperture camera, against which the capture, if any, is held.
     """
-    where = None if out is None else Path(out)
-    return benchwork.calibrate(open_run(run), _opened(capture), where, force=force, **settings).calibration
+    where, told = (None if one is None else Path(one) for one in (out, instrument))
+    done = benchwork.calibrate(open_run(run), _opened(capture), where, instrument=told, force=force, **settings)
+    return done.calibration
 
 
 def open_calibration(folder: Place, run: Run | DesignFolder | Place | None = None) -> "AnyCalibration":

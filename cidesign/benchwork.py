@@ -98,19 +98,32 @@ def open_capture(path: Path, run: Run, **settings: Any) -> Any:
 
 
 def calibrate(
-    run: Run, capture: Path | Recorded, out: Path | None = None, *, force: bool = False, **settings: Any
+    run: Run,
+    capture: Path | Recorded | None,
+    out: Path | None = None,
+    *,
+    instrument: Path | None = None,
+    force: bool = False,
+    **settings: Any,
 ) -> Calibrated:
     """Calibrate the bench of a run from a capture, and verify on data that the fit did not use.
 
-    A calibration that failed is returned as well (see `verification`), and never takes the place of an earlier one.
+    `instrument`: a file that describes what cannot be measured any more; a capture is then held against it, where there
+    is one.  A calibration that failed is returned as well (see `verification`), and never takes the place of an earlier
+    one.
     """
     bench = modality(run.settings.modality).bench()
     given = bench.calibrate_settings(**settings)
+    if capture is None and instrument is None:
+        raise InputError("capture is missing: name what to calibrate from, or a file that describes the instrument")
     if out is not None:
         refuse_existing(out, force)
     seen = bench.read_capture(capture, given) if isinstance(capture, Path) else capture
     with _folder(out, force) as folder:
-        calibration, written = bench.calibrate(typed(run), seen, folder, given, force)
+        if instrument is not None:
+            calibration, written = bench.calibrate_described(typed(run), instrument, seen, folder, force)
+        else:
+            calibration, written = bench.calibrate(typed(run), seen, folder, given, force)
     place = calibration.path if out else IN_MEMORY
     return Calibrated(replace(calibration, path=place, design=run.design), written)
 

@@ -120,6 +120,17 @@ class Bench(ABC, Generic[_RunT, _CaptureT, _CalibrationT, _SimulateT, _Calibrate
             "calibrate CAPTURE --run RUN --out CAL` and name it with --calibration CAL"
         )
 
+    def calibrate_described(
+        self, run: _RunT, file: Path, capture: _CaptureT | None, folder: Path, force: bool
+    ) -> "tuple[_CalibrationT, Written]":
+        """Write the calibration of an instrument that a file describes, held against a capture where there is one.
+
+        Raises `InputError` where instruments are not described.
+        """
+        raise InputError(
+            f"instrument {file}: benches of this kind are calibrated from captures, not described; leave it out"
+        )
+
     @abstractmethod
     def read_calibration(self, folder: Path) -> _CalibrationT:
         """A stored calibration; raises `FileError` for one that is missing, damaged or of another modality."""

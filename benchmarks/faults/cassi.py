@@ -59,7 +59,7 @@ def _system(path: Path) -> ImagingSystem:
 def cassi_case(run: CassiRun, faults: dict[FaultName, float], seed: int, images: bool) -> Result:
     """Simulate, calibrate and, where `images`, reconstruct one bench, all in memory."""
     capture, twin, scene = _bench(run, faults, seed)
-    record = capture.record
+    record = capture.known
     try:
         outcome = calibrate_bench(capture, run.design, run.profile)
     except FileError as error:

@@ -54,10 +54,10 @@ def calibrate_bench(capture: CassiCapture, design: ApertureMask, profile: Apertu
     lines = fit_lines(capture, detector, design)
     reference_nm = float(layout.wavelengths_nm.mean())
     check = None
-    if lines.check_centre is not None and capture.record.check_line_nm is not None:
-        check = (capture.record.check_line_nm, lines.check_centre)
+    if lines.check_centre is not None and capture.known.check_line_nm is not None:
+        check = (capture.known.check_line_nm, lines.check_centre)
     dispersion = fit_dispersion(lines.lines_nm, lines.centres, check, reference_nm)
-    binning = capture.record.detector_px_per_code_px
+    binning = capture.known.detector_px_per_code_px
     operator = _operator(lines, detector, dispersion, layout, response, binning)
     # The rim is no fault of the detector, but its readings mean as little to the operator as those of a dead pixel.
     rim = np.kron(beyond_rim(operator, layout.axis), np.ones((binning, binning), dtype=bool))
@@ -71,10 +71,10 @@ def calibrate_bench(capture: CassiCapture, design: ApertureMask, profile: Apertu
         pixel_uncertainty_px=float(np.hypot(dispersion.uncertainty_px, np.mean([fit.error_px for fit in lines.fits]))),
         shift_px=shift_px(dispersion, layout),
         notes=tuple(_notes(lines, detector, source)),
-        saturation_counts=capture.record.saturation_counts,
+        saturation_counts=capture.known.saturation_counts,
         usable=detector.usable & ~rim,
     )
-    placement = placement_of(lines, dispersion, layout, capture.record.code_origin_px, design.pitch_um)
+    placement = placement_of(lines, dispersion, layout, capture.known.code_origin_px, design.pitch_um)
     of_frames = [
         *detector_checks(capture, detector, binning),
         _stray_in_lines(capture, detector, lines, dispersion),
@@ -95,19 +95,19 @@ def calibrate_bench(capture: CassiCapture, design: ApertureMask, profile: Apertu
 
 def _require_fitting(capture: CassiCapture, design: ApertureMask, profile: ApertureProfile) -> None:
     capture.require_design(design)
-    if capture.record.profile_digest != profile.digest:
+    if capture.known.profile_digest != profile.digest:
         raise FileError(
-            f"{capture.path}: was recorded with profile {capture.record.profile_digest[:12]}, the run is for "
+            f"{capture.path}: was recorded with profile {capture.known.profile_digest[:12]}, the run is for "
             f"{profile.digest[:12]}; name the run of this bench with --run"
         )
     for name in ("lines", "flat"):
         capture.frames(name)
     for name in ("flat", "white", "scene"):
         if name in capture.arrays:
-            if capture.record.exposure_of(name) != capture.record.exposure_us:
+            if capture.known.exposure_of(name) != capture.known.exposure_us:
                 raise FileError(
-                    f"{capture.path}: {name} was exposed {capture.record.exposure_of(name):g} us, the capture "
-                    f"{capture.record.exposure_us:g} us; flat, white target and scene need one exposure"
+                    f"{capture.path}: {name} was exposed {capture.known.exposure_of(name):g} us, the capture "
+                    f"{capture.known.exposure_us:g} us; flat, white target and scene need one exposure"
                 )
             dark_of(capture, name)
 
@@ -139,7 +139,7 @@ def _notes(lines: FittedLines, detector: Detector, source: str) -> list[str]:
 
 def _stray_in_lines(capture: CassiCapture, detector: Detector, lines: FittedLines, dispersion: DispersionFit) -> Check:
     """Light beside the code's image in the lines, where the plate is opaque."""
-    binning = capture.record.detector_px_per_code_px
+    binning = capture.known.detector_px_per_code_px
     raw = detector.dark_counts.shape
     rows, columns = raw_centres((raw[0] // binning, raw[1] // binning), binning)
     dark = dark_of(capture, "lines").mean(axis=0)

@@ -13,6 +13,8 @@ Images lie in one npz, or in files of their own (.npy, .mat, TIFF or PNG stacks)
     truth       (L, H, W)  reflectance of the scene on the mask's grid; only a simulation can know it
 
 Images are in raw detector pixels, row 0 at the top; h and w are multiples of `detector_px_per_code_px`.
+
+A file of images alone (or a folder of numbered pictures) is a capture of the scene, of which nothing else is known.
 """
 
 from dataclasses import dataclass
@@ -29,6 +31,7 @@ from cidesign.calibration.circumstances import BenchState, Circumstances
 from cidesign.errors import FileError
 from cidesign.files import inside, load_npz, replacing_folder, require_folder, save_npz, write_json
 from cidesign.io.arrays import as_numbers, read_array
+from cidesign.io.pictures import STACK_SUFFIXES
 from cidesign.pattern import ApertureMask
 from cidesign.records import Digest, Finite, NotNegative, Positive, Strict, shown
 
@@ -164,11 +167,30 @@ class CassiCaptureRecord(Strict):
 
 @dataclass(frozen=True)
 class CassiCapture:
-    """Images in counts with what is known of them."""
+    """Images in counts with what is known of them.
+
+    `record` is None for images alone; `notes` say how those were understood.
+    """
 
     path: Path
-    record: CassiCaptureRecord
+    record: CassiCaptureRecord | None
     arrays: dict[str, NDArray[np.float64]]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def known(self) -> CassiCaptureRecord:
+        """What was written down with the images; raises `FileError` where nothing was."""
+        if self.record is None:
+            raise FileError(
+                f"{self.path}: images alone say nothing of the bench; calibrate from a capture folder with what "
+                "`cidesign calibrate --plan` lists, or from a description of the instrument (--instrument FILE.toml)"
+            )
+        return self.record
+
+    @property
+    def saturation_counts(self) -> float | None:
+        """Where the converter clips, where it was written down."""
+        return None if self.record is None else self.record.saturation_counts
 
     @property
     def scene(self) -> NDArray[np.float64]:
@@ -188,7 +210,7 @@ class CassiCapture:
     @property
     def bench(self) -> SimulatedCassiBench | None:
         """The digital twin's settings, when simulated."""
-        return self.record.bench
+        return None if self.record is None else self.record.bench
 
     def frames(self, name: str) -> NDArray[np.float64]:
         """An array as frames (R, h, w); raises `FileError` when it was not captured."""
@@ -198,20 +220,26 @@ class CassiCapture:
         return array[None] if array.ndim == 2 else array
 
     def require_design(self, design: ApertureMask) -> None:
-        """Raise `FileError` when the capture was taken with another mask."""
-        if self.record.design_digest != design.design_digest:
+        """Raise `FileError` when the capture was taken with another mask, as far as is known."""
+        if self.record is not None and self.record.design_digest != design.design_digest:
             raise FileError(
                 f"{self.path}: was recorded with mask {self.record.design_digest[:12]}, not with this run's "
                 f"{design.design_digest[:12]}; name the run whose mask was in the bench"
             )
 
 
-def read_cassi_capture(folder: Path) -> CassiCapture:
-    """Read a capture folder; every array is checked for its shape and for numbers that are not finite.
+def read_cassi_capture(path: Path, array: str = "scene") -> CassiCapture:
+    """Read a capture folder, or images of a scene alone (`read_array`; `array` names them in a file of several).
 
-    Raises `FileError` for one that is missing, damaged, of a newer version or of another modality.
+    Every array is checked for its shape and for numbers that are not finite.  Raises `FileError` for one that is
+    missing, damaged, of a newer version or of another modality.
     """
+    if path.is_file() and path.name != RECORD_FILE:
+        return _images_alone(path, array)
+    folder = path.parent if path.is_file() else path
     require_folder(folder, "capture", f"make one with `cidesign simulate --out {folder}`, or record one")
+    if not (folder / RECORD_FILE).is_file() and any(one.suffix.lower() in STACK_SUFFIXES for one in folder.iterdir()):
+        return _images_alone(folder, array)
     if not (folder / RECORD_FILE).is_file():
         raise FileError(f"{folder}: {RECORD_FILE} is missing; this is no capture folder, or one that is half written")
     record = _record(folder)
@@ -219,6 +247,21 @@ def read_cassi_capture(folder: Path) -> CassiCapture:
     arrays = {str(name): _array(folder, name, stored.file, archives) for name, stored in record.arrays.items()}
     _check_shapes(folder, record, arrays)
     return CassiCapture(folder, record, arrays)
+
+
+def _images_alone(path: Path, array: str) -> CassiCapture:
+    """The scene (h, w) or (R, h, w) of a file; of three axes, the shortest counts the images."""
+    images = read_array(path, array)
+    notes = [f"{path.name} holds images alone: mask, device and exposure they were recorded with are not known"]
+    if images.ndim == 3 and images.shape[-1] < min(images.shape[:2]):
+        images = np.ascontiguousarray(np.moveaxis(images, -1, 0))
+        notes.append(f"{path.name}: its last axis counts {len(images)} images")
+    if images.ndim not in (2, 3) or 0 in images.shape:
+        raise FileError(
+            f"{path}: {array} has shape {images.shape}; the detector's image of a scene is (rows, columns), or several "
+            "of them: (images, rows, columns)"
+        )
+    return CassiCapture(path, None, {"scene": images}, tuple(notes))
 
 
 def write_cassi_capture(

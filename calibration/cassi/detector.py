@@ -52,11 +52,11 @@ class Detector:
 
 def dark_of(capture: CassiCapture, name: str) -> Array:
     """Dark frames (M, h, w) with the exposure of the array `name`; raises `FileError` where there are none."""
-    exposure_us = capture.record.exposure_of(name)
+    exposure_us = capture.known.exposure_of(name)
     found = []
     for dark in ("dark", "dark_lines"):
         if dark in capture.arrays:
-            own_us = capture.record.exposure_of(dark)
+            own_us = capture.known.exposure_of(dark)
             if abs(own_us - exposure_us) <= EXPOSURE_TOLERANCE * exposure_us:
                 return capture.frames(dark)
             found.append(f"{dark} {own_us:g} us")
@@ -160,7 +160,7 @@ def _dark_check(capture: CassiCapture, detector: Detector) -> Check:
 
 def saturation_checks(capture: CassiCapture, names: tuple[str, ...]) -> list[Check]:
     """The share of saturated readings in the worst of the arrays `names` that were captured."""
-    limit = capture.record.saturation_counts
+    limit = capture.saturation_counts
     if limit is None:
         return [Check(name="saturation", status="not checked", text="the capture gives no saturation_counts")]
     shares = {
@@ -220,7 +220,7 @@ def _rows_check(capture: CassiCapture, detector: Detector) -> Check:
     stuck = 0
     noisy = detector.read_noise_counts > 0.5 * detector.step_counts
     names = ("flat", "lines", "white", "scene") if noisy else ("flat",)
-    saturated = capture.record.saturation_counts
+    saturated = capture.saturation_counts
     for name in names:
         if name in capture.arrays:
             frames = capture.frames(name)

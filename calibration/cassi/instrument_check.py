@@ -8,24 +8,31 @@ over otherwise at most 0.007, a step that is 20 % wrong at most 0.7 of the right
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import product
-from math import floor
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 from scipy.optimize import nnls
 
+from cidesign.calibration.cassi.calibrate import NOTHING_HELD, SCORE_MEANING
 from cidesign.calibration.cassi.calibration import CassiCalibration
+from cidesign.calibration.cassi.capture import CassiCapture
+from cidesign.calibration.cassi.detector import saturation_checks
+from cidesign.calibration.cassi.instrument import Instrument
 from cidesign.calibration.cassi.operator import CassiOperator
 from cidesign.calibration.cassi.place.orient import Mounting
 from cidesign.calibration.cassi.scene import FREE, Stand, hats, moved, stand_of
+from cidesign.calibration.cassi.verify import check_white
 from cidesign.calibration.verify import Verification
 from cidesign.checks import Check
 from cidesign.orientation import ORIENTATIONS, Orientation
+from cidesign.pattern import ApertureMask
 
 # Not the name of the check of a calibrated bench, which may stand for a white target: this one may not.
-NAME = "mask in the capture"
+NAME, LIGHT = "mask in the capture", "light of the bands"
+# Less alike than this, in their fine structure, two masks are not one.
+LEAST_ALIKE = 0.05
 FUNCTIONS = 4
 LOCAL_PX, CONTRAST_PX = 1.5, 8.0
 TILE_PX, LEAST_TILE_PX = 66, 16
@@ -61,7 +68,7 @@ class _Capture:
 
     def explained(self, operator: CassiOperator, functions: int = FUNCTIONS) -> tuple[float, float]:
         """The part that a mask explains, and the part that its inverse does."""
-        bands = _band_images(operator)
+        bands = operator.band_images()
         mixed = np.tensordot(hats(len(bands), min(functions, len(bands))), bands, 1).astype(np.float32)
         columns = np.stack([_fine(image) for image in mixed]) * self.valid
         parts, energy = [0.0, 0.0], 1e-30
@@ -94,22 +101,65 @@ class _Capture:
         return max(LEAST_EXPLAINED, OVER_CHANCE * FUNCTIONS / self.tile_px**2)
 
 
-def instrument_verification(calibration: CassiCalibration, frames: NDArray[np.float64] | None) -> Verification:
-    """What is known of a calibration that was made from an instrument file: never more than *not verified*.
+def described_verification(instrument: Instrument, calibration: CassiCalibration) -> Verification:
+    """What is known of a calibration that was made from a description of the instrument, and its capture, if any.
 
-    `frames` (h, w) or (R, h, w): a capture of any scene, None where there is none yet.
+    Without an even white target in the capture it is never more than *not verified*.
     """
-    white = Check(
-        name="white target",
+    capture, checks = instrument.capture, []
+    if instrument.told.file.mask is not None:
+        checks.append(_file_check(calibration.operator.masks.mean(axis=0), instrument.told.design))
+    if capture is not None:
+        checks += saturation_checks(capture, ("white", "scene"))
+    found = seen_checks(calibration, capture)
+    meaning = NOTHING_HELD if found.score is None else SCORE_MEANING
+    return Verification(score=found.score, score_meaning=meaning, checks=[*checks, *found.checks])
+
+
+class SeenChecks(NamedTuple):
+    """What a capture says of a described instrument; `score`: what its white target leaves as relative residual."""
+
+    checks: list[Check]
+    score: float | None
+
+
+def seen_checks(calibration: CassiCalibration, capture: CassiCapture | None) -> SeenChecks:
+    """Hold a description against the white target of a capture, or else against the mask in its scene."""
+    if capture is not None and capture.white is not None:
+        white = check_white(calibration, capture.white)
+        return SeenChecks(white.checks, white.relative_residual if np.isfinite(white.relative_residual) else None)
+    light = Check(
+        name=LIGHT,
         status="not checked",
-        text="the instrument is described in a file; an even white target through it would verify mask, step and scale",
+        text="mask, dispersion and light of the bands are described, and no capture of a white target tells the light",
     )
-    if frames is None:
-        seen = Check(name=NAME, status="not checked", text=f"no capture was given; {UNSEEN}")
+    if capture is None or "scene" not in capture.arrays:
+        seen = Check(name=NAME, status="not checked", text=f"no capture of a scene was given; {UNSEEN}")
     else:
-        seen = mask_check(calibration, frames)
-    meaning = "none: an instrument that is described in a file"
-    return Verification(score=None, score_meaning=meaning, checks=[white, seen])
+        seen = mask_check(calibration, capture.scene)
+    return SeenChecks([light, seen], None)
+
+
+def _file_check(mask: NDArray[np.float32], design: ApertureMask) -> Check:
+    """Whether the mask of a file is that of the design, and how it stands against it; the file's is used."""
+    fine = _fine(mask.astype(np.float32))
+    found = {}
+    for one in ORIENTATIONS:
+        drawn = one.apply(design.levels.astype(np.float32))
+        if drawn.shape == fine.shape:
+            found[one] = float(np.corrcoef(fine.ravel(), _fine(drawn).ravel())[0, 1])
+    best = max(found, key=lambda one: abs(found[one]))
+    mounting = Mounting(best, inverted=found[best] < 0)
+    value, least = abs(found[best]), max(LEAST_ALIKE, 6 / fine.size**0.5)
+    text = f"it correlates {value:.2f} with the design's"
+    of_design = {"name": "mask of the file", "value": value, "limit": least, "unit": "correlation"}
+    if not value > least:
+        wrong = f"{text}: another mask; name the design of this one"
+        return Check.model_validate({**of_design, "status": "failed", "text": wrong})
+    if mounting.as_drawn:
+        return Check.model_validate({**of_design, "status": "passed", "text": text})
+    stands = f"{text}, {mounting.text} against it; the mask is taken as the file has it"
+    return Check.model_validate({**of_design, "status": "corrected", "text": stands, "fault": mounting.fault})
 
 
 def mask_check(calibration: CassiCalibration, frames: NDArray[np.float64]) -> Check:
@@ -210,29 +260,3 @@ def _stretched(operator: CassiOperator, percent: float, pivot: float) -> CassiOp
 
 def _fine(image: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(image - gaussian_filter(image, LOCAL_PX, mode="nearest"), dtype=np.float32)
-
-
-def _band_images(operator: CassiOperator) -> NDArray[np.float32]:
-    """The mask as each band of a white scene shows it (L, h, w); instruments shift bands, and do nothing else."""
-    images = np.zeros((len(operator.masks), *operator.size), dtype=np.float32)
-    for image, mask, matrix, light in zip(images, operator.masks, operator.to_code, operator.response, strict=True):
-        taps = [_taps(-float(place)) for place in matrix[:, 2]]
-        for (row, down), (column, right) in product(*taps):
-            (rows, down_to), (columns, right_to) = (
-                _overlap(first, length, size)
-                for first, length, size in zip((row, column), mask.shape, operator.size, strict=True)
-            )
-            image[down_to, right_to] += np.float32(light * down * right) * mask[rows, columns]
-    return images
-
-
-def _taps(offset: float) -> list[tuple[int, float]]:
-    """(first pixel, weight) of the one or two copies that a shift makes of an image."""
-    whole = floor(offset)
-    return [(whole, 1 - offset + whole), (whole + 1, offset - whole)] if offset > whole else [(whole, 1.0)]
-
-
-def _overlap(first: int, length: int, size: int) -> tuple[slice, slice]:
-    """What of `length` pixels that start at `first` lies within 0 .. size: on themselves, and on the whole."""
-    low, high = max(first, 0), max(min(first + length, size), max(first, 0))
-    return slice(low - first, high - first), slice(low, high)

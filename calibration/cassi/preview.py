@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.figure import Figure
 
+from cidesign.calibration.cassi.calibration import CassiCalibration
+from cidesign.calibration.cassi.capture import CassiCapture
 from cidesign.calibration.cassi.optics import Array
 from cidesign.calibration.cassi.verify import WhiteResult
 
@@ -63,6 +65,22 @@ def draw_dispersion(outcome: "CassiOutcome") -> bytes:
         ylim=(-largest, largest),
     )
     rest.legend(frameon=False, fontsize=SMALL)
+    return _png(figure)
+
+
+def draw_instrument(calibration: CassiCalibration, capture: CassiCapture | None) -> bytes:
+    """A PNG: the mask as the detector should see it in the first and in the last band, and the capture beside them."""
+    images, scene = calibration.operator.band_images(), None
+    if capture is not None and "scene" in capture.arrays:
+        scene = calibration.measurements(capture.scene)[0]
+    figure = Figure(figsize=(10.5, 3.6), layout="constrained")
+    panels = figure.subplots(1, 2 if scene is None else 3)
+    for axes, band, name in zip(panels, (0, -1), ("first", "last"), strict=False):
+        _image(figure, axes, images[band].astype(np.float64), f"the mask in the {name} band", "gray", (0.0, 1.0))
+    if scene is not None:
+        _image(figure, panels[2], scene, "captured", "gray", (0.0, float(np.percentile(scene, 99.9)) or 1.0))
+    for axes in panels:
+        axes.set(xlabel="column", ylabel="row")
     return _png(figure)
 
 

@@ -17,7 +17,7 @@ from cidesign.errors import FileError
 
 def spectral_response(capture: CassiCapture, wavelengths_nm: Array) -> tuple[Array, str]:
     """Relative light of every band (L,), mean 1, and its source; raises `FileError` without a lamp spectrum."""
-    record = capture.record
+    record = capture.known
     if record.lamp is None:
         raise FileError(
             f"{capture.path}: capture.json gives no `lamp` spectrum; measure the lamp with a spectrometer and write "

@@ -19,10 +19,10 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter, map_coordinates
+from scipy.ndimage import gaussian_filter
 from scipy.optimize import nnls
 
-from cidesign.calibration.cassi.operator import CassiOperator, code_coordinates
+from cidesign.calibration.cassi.operator import CassiOperator
 from cidesign.calibration.cassi.optics import Array, turn_scale
 from cidesign.calibration.cassi.place.orient import Mounting
 from cidesign.checks import FaultName
@@ -145,7 +145,7 @@ class SceneImage:
         """The likeliest whole shifts: where the image correlates best with that of a grey scene."""
         structure = np.zeros(self.y.shape)
         structure[self.lit] = self._structure
-        grey = _band_images(operator).sum(axis=0)
+        grey = operator.band_images().sum(axis=0)
         seen = self._fine(grey[None])[0]
         height, width = self.y.shape
         size = (2 * height, 2 * width)
@@ -179,7 +179,7 @@ class SceneImage:
 
     def _columns(self, operator: CassiOperator, functions: int) -> Array:
         """What each function of the wavelength adds in each cell, (J C, h, w)."""
-        bands = _band_images(operator)
+        bands = operator.band_images()
         mixed = np.tensordot(hats(len(bands), min(functions, len(bands))), bands, 1)
         cells = [self._cells(axis) for axis in (0, 1)]
         return np.asarray(np.einsum("jhw,ah,bw->jabhw", mixed, *cells).reshape(-1, *self.y.shape))
@@ -197,17 +197,6 @@ def hats(length: int, count: int) -> Array:
     """Piecewise linear functions (count, length) that add up to 1."""
     place = np.linspace(0, count - 1, length)
     return np.asarray(np.maximum(1 - np.abs(place - np.arange(count)[:, None]), 0.0))
-
-
-def _band_images(operator: CassiOperator) -> Array:
-    """The mask as each band of a white scene shows it, (L, h, w)."""
-    return np.stack(
-        [
-            weight * map_coordinates(mask.astype(np.float64), code_coordinates(matrix, operator.size), order=1,
-                                     mode="grid-constant", cval=0.0)
-            for mask, matrix, weight in zip(operator.masks, operator.to_code, operator.response, strict=True)
-        ]
-    )  # fmt: skip
 
 
 def stand_of(mounting: Mounting, explained: float) -> Stand:

@@ -33,6 +33,12 @@ TRAINING_SETTINGS = ("epochs", "images", "seed")
 )
 @click.option("--out", type=click.Path(path_type=Path), help="Calibration folder to write [default: RUN/calibration].")
 @click.option(
+    "--instrument",
+    type=click.Path(path_type=Path),
+    help="A TOML file that describes the instrument, instead of captures of its calibration; CAPTURE, a scene, is then "
+    "held against it and may be left out.",
+)
+@click.option(
     "--plan", is_flag=True, help="Print what to capture, in which order and why; with --out also write what helps."
 )
 @click.option(
@@ -47,6 +53,7 @@ def command(
     capture: Path | None,
     run: Path | None,
     out: Path | None,
+    instrument: Path | None,
     plan: bool,
     fine_tune: bool,
     assignments: tuple[str, ...],
@@ -61,6 +68,10 @@ def command(
     with 3.  One whose captures lack what it takes to judge it (known card, white target, phantom) is not verified: it
     is written and can be used, this command leaves with 0, and its last line says what was NOT LOOKED AT.  With
     --fine-tune, --set also takes epochs, images and seed of the training.
+
+    With --instrument the bench of a coded-aperture camera is described: its mask as an image or a cube, the step from
+    band to band, the lamp; what the file leaves out is as designed.  A white target in CAPTURE verifies it; without
+    one it is not verified, and a scene in which the mask shows otherwise than described is refused.
     """
     found = api.open_run(run)
     if run is None:
@@ -70,14 +81,14 @@ def command(
         return
     folder = out or found.known_as / "calibration"
     named = assigned(assignments)
-    if capture is None:
+    if capture is None and instrument is None:
         if not fine_tune:
             raise click.UsageError("name the CAPTURE to calibrate from, or ask for --plan or --fine-tune")
         result(*_fine_tuned(found, folder, named, force), as_json)
         return
     refuse_existing(folder, force)
     training = {name: named.pop(name) for name in TRAINING_SETTINGS if fine_tune and name in named}
-    done = benchwork.calibrate(found, capture, folder, force=force, **options(named))
+    done = benchwork.calibrate(found, capture, folder, instrument=instrument, force=force, **options(named))
     verification, place = done.verification, done.calibration.path
     text = f"{done.written.text}\n\n{table(check_rows(verification.checks), CHECK_HEADER)}"
     value: dict[str, Json] = {
@@ -91,8 +102,9 @@ def command(
     if fine_tune:
         value["fine_tune"], more = _fine_tuned(found, place, training, force)
         text += f"\n{more}"
+    scene = "CAPTURE" if capture is None else quoted(capture)
     next_step(
-        f"cidesign reconstruct {quoted(found.known_as)} {quoted(capture)} --calibration {quoted(place)} "
+        f"cidesign reconstruct {quoted(found.known_as)} {scene} --calibration {quoted(place)} "
         f"--out {quoted(place.parent / 'images')}"
     )
     # The verdict is the last line on the screen, whatever came before.

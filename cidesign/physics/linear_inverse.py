@@ -43,6 +43,26 @@ def fit_prior(images: Tensor) -> ImagePrior:
     return ImagePrior(mean, basis, variance.clamp_min(max(1e-6 * float(variance.mean()), 1e-12)))
 
 
+def resized_prior(prior: ImagePrior, size: tuple[int, int]) -> ImagePrior:
+    """The prior that images of `size` (H, W) have whose pieces are like those that `prior` was fitted to.
+
+    The variance of a coefficient of the orthonormal DCT of a stationary image is its spectral density at that
+    frequency, whatever the size: it is read between the frequencies of the smaller images (logarithm, linear along each
+    axis), and below the lowest of them kept as it is.
+    """
+    variance = prior.variance.log()
+    for axis, wanted in ((1, size[0]), (2, size[1])):
+        count = variance.shape[axis]
+        if count == wanted:
+            continue
+        place = torch.arange(wanted, dtype=torch.float64) * (count / wanted)
+        low = place.floor().long().clamp(max=count - 1)
+        high = (low + 1).clamp(max=count - 1)
+        part = (place - low).to(variance).reshape([-1 if number == axis else 1 for number in range(3)])
+        variance = (1 - part) * variance.index_select(axis, low) + part * variance.index_select(axis, high)
+    return ImagePrior(prior.mean, prior.basis, variance.exp())
+
+
 class CosinePrior:
     """The covariance C = B^T D^T diag(variance) D B of an `ImagePrior` for real images, as an operator."""
 

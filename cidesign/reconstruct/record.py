@@ -58,7 +58,7 @@ class Trust:
     """How far the student's images can be trusted, with the captions of the maps; the truth is known of simulations."""
 
     disagreement: Disagreement | None
-    uncertainty: Uncertainty
+    uncertainty: Uncertainty | None
     maps: dict[str, str]
     error_over_uncertainty: dict[str, float] | None = None
 

@@ -4,9 +4,19 @@ import numpy as np
 import pytest
 import scipy.fft
 import torch
+from torch import Tensor
 
 from cidesign.modalities.single_pixel.encoder import single_band
-from cidesign.physics.linear_inverse import CosinePrior, SpectralPrior, dct_matrix, fit_prior, lmmse, tikhonov
+from cidesign.physics.base import ImagePrior
+from cidesign.physics.linear_inverse import (
+    CosinePrior,
+    SpectralPrior,
+    dct_matrix,
+    fit_prior,
+    lmmse,
+    resized_prior,
+    tikhonov,
+)
 
 
 def test_dct_is_scipys() -> None:
@@ -105,3 +115,31 @@ def test_shrinking_is_the_full_formula() -> None:
     found = CosinePrior(prior).shrink(torch.from_numpy(x).float(), 0.3)
     np.testing.assert_allclose(found.flatten(1), wanted, rtol=1e-4, atol=1e-5)
     assert CosinePrior(prior).mean_image((3, 4)).shape == (1, 2, 3, 4)
+
+
+def test_a_prior_of_smaller_images_is_read_at_the_frequencies_of_larger_ones() -> None:
+    """A density that falls exponentially along each axis is met exactly, above the lowest frequency too."""
+
+    def of(height: int, width: int) -> Tensor:
+        down, across = torch.arange(height) / height, torch.arange(width) / width
+        return torch.exp(-3 * down[:, None] - 5 * across[None]).expand(2, -1, -1)
+
+    mean, basis = torch.tensor([0.3, 0.4]), torch.eye(2)
+    small = ImagePrior(mean, basis, of(8, 8))
+    found = resized_prior(small, (24, 40))
+    assert found.variance.shape == (2, 24, 40)
+    # Above the highest frequency of the smaller images nothing is known, and the last one stands for it.
+    torch.testing.assert_close(found.variance[:, :22, :36], of(24, 40)[:, :22, :36], atol=1e-5, rtol=0)
+    assert bool((found.variance[:, -1] <= found.variance[:, 0]).all())
+    assert resized_prior(small, (8, 8)).variance.equal(small.variance.log().exp())
+
+
+def test_tiles_tell_the_prior_of_a_stationary_image() -> None:
+    """Smooth noise: the variances that 16 pixels predict for 48 are those of images of 48, but for the coarsest."""
+    draws = torch.Generator().manual_seed(1)
+    noise = torch.randn(600, 1, 56, 56, generator=draws)
+    images = torch.nn.functional.avg_pool2d(noise, 3, stride=1)[..., :48, :48]
+    tiles = images.unfold(2, 16, 16).unfold(3, 16, 16).permute(0, 2, 3, 1, 4, 5).flatten(0, 2)
+    predicted, fitted = resized_prior(fit_prior(tiles), (48, 48)).variance[0], fit_prior(images).variance[0]
+    ratio = (predicted / fitted)[3:24, 3:24].log()
+    assert float(ratio.abs().mean()) < 0.15

@@ -47,7 +47,7 @@ class FittedLines:
 
 def fit_lines(capture: CassiCapture, detector: Detector, design: ApertureMask) -> FittedLines:
     """Find the mask in all lines; raises `FileError` where lines are missing or the code does not fit."""
-    record = capture.record
+    record = capture.known
     binning = record.detector_px_per_code_px
     lines = capture.frames("lines")
     if not len(record.line_nm):
@@ -96,10 +96,10 @@ def line_images(capture: CassiCapture, detector: Detector, images: Array, name: 
     if name != "lines" or "flat_lines" not in capture.arrays:
         return np.asarray(light / detector.flat_counts)
     flats = (capture.frames("flat_lines") - dark_of(capture, "flat_lines").mean(axis=0)) / detector.response
-    smooth = FLAT_SMOOTHING_PX * capture.record.detector_px_per_code_px
+    smooth = FLAT_SMOOTHING_PX * capture.known.detector_px_per_code_px
     levels = np.stack([_smoothed(flat, detector.usable, smooth) for flat in flats])
     if not (levels > 0).all():
-        worst = capture.record.line_nm[int(levels.min(axis=(1, 2)).argmin())]
+        worst = capture.known.line_nm[int(levels.min(axis=(1, 2)).argmin())]
         raise FileError(
             f"{capture.path}: flat_lines at {worst:g} nm is darker than the dark frames; was the line switched on?"
         )
@@ -125,7 +125,7 @@ def require_room(capture: CassiCapture, design: ApertureMask, size: tuple[int, i
     if size[0] < height or size[1] < width:
         raise FileError(
             f"{capture.path}: images of {size[0]} x {size[1]} pixels of the code's size cannot hold a code of {height} "
-            f"x {width}; is detector_px_per_code_px ({capture.record.detector_px_per_code_px}) right?"
+            f"x {width}; is detector_px_per_code_px ({capture.known.detector_px_per_code_px}) right?"
         )
 
 

@@ -1,10 +1,10 @@
 """The coded-aperture spectral camera with one disperser (SD-CASSI)."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
-from cidesign.errors import InputError
 from cidesign.hardware_profiles.aperture.schema import ApertureProfile
 from cidesign.hardware_profiles.schema import HardwareProfile
 from cidesign.modalities.cassi.run import CassiRun
@@ -53,16 +53,15 @@ class Cassi(Modality):
         return settings_for(values, cast(ApertureProfile, profile), typed)
 
     def settings_of(self, design: Design) -> dict[str, Any]:
-        """The size of the mask; raises `InputError` for one that is not square."""
+        """The size of the mask."""
         height, width = cast(ApertureMask, design).levels.shape
-        if height != width:
-            raise InputError(f"mask: {height} x {width} code pixels; a decoder is made for a square mask")
-        return {"side": height}
+        return {"side": height, "columns": None if width == height else width}
 
     def described(self, settings: TrainingSettings, profile: HardwareProfile) -> str:
         """The size of the mask, and for how many bands."""
         bands = len(cast(ApertureProfile, profile).spectrograph.wavelengths_nm.value)
-        return f"one mask of {settings.side} x {settings.side} code pixels for {bands} bands"
+        rows, columns = cast(CassiSettings, settings).mask_size
+        return f"one mask of {rows} x {columns} code pixels for {bands} bands"
 
     def optics(self, settings: TrainingSettings, profile: HardwareProfile) -> "Optics":
         """One mask."""
@@ -77,13 +76,15 @@ class Cassi(Modality):
         from cidesign.modalities.cassi.data.dead_leaves import spectral_dead_leaves
 
         wavelengths_nm = cast(ApertureProfile, profile).spectrograph.wavelengths_nm.value
-        return spectral_dead_leaves(count, settings.side, wavelengths_nm, seed)
+        rows, columns = cast(CassiSettings, settings).mask_size
+        cubes = spectral_dead_leaves(count, max(rows, columns), wavelengths_nm, seed)
+        return cubes[:, :, :rows, :columns]
 
     def images(self, settings: TrainingSettings, profile: HardwareProfile) -> "TrainingImages":
         """Crops of cubes, in the bands of the profile."""
         from cidesign.modalities.cassi.data.images import training_cubes
 
-        return training_cubes(settings, cast(ApertureProfile, profile))
+        return training_cubes(cast(CassiSettings, settings), cast(ApertureProfile, profile))
 
     def measured_images(
         self, settings: TrainingSettings, profile: HardwareProfile, path: Path, trained: frozenset[str]
@@ -93,7 +94,9 @@ class Cassi(Modality):
 
         wavelengths_nm = cast(ApertureProfile, profile).spectrograph.wavelengths_nm.value
         count, seed = settings.validation_images, settings.seed
-        return measure_cubes(path, settings.side, wavelengths_nm, count, seed, trained)
+        size = cast(CassiSettings, settings).mask_size
+        found = measure_cubes(path, max(size), wavelengths_nm, count, seed, trained)
+        return replace(found, images=found.images[:, :, : size[0], : size[1]])
 
     def fixed_designs(self, maker: "SystemMaker", profile: HardwareProfile) -> dict[str, Design]:
         """Random and blue-noise masks."""

@@ -1,19 +1,24 @@
 """An SD-CASSI bench: its twin, its calibration, the plan of captures, and how its captures become cubes."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
+from pydantic import Field
 
 from cidesign.bench_results import Row, Written, estimates_table
 from cidesign.calibration.cassi.calibrate import calibrate_bench
 from cidesign.calibration.cassi.capture import CassiCapture, read_cassi_capture, write_cassi_capture
+from cidesign.calibration.cassi.instrument import nominal_instrument, read_instrument
 from cidesign.calibration.cassi.optics import inverted, moved
 from cidesign.calibration.cassi.plan import cassi_plan
 from cidesign.calibration.cassi.record import (
     StoredCassiCalibration,
+    described_calibration,
+    measured_calibration,
     read_cassi_calibration,
     write_cassi_calibration,
+    write_described_calibration,
 )
 from cidesign.calibration.cassi.twin import BenchSettings, CassiTwin, Photoelectrons, ReadNoise, TwinSettings
 from cidesign.errors import InputError
@@ -40,7 +45,9 @@ if TYPE_CHECKING:
 
 # Training cubes come from seeds below this (validation: seed + 2**32), so the scene is never one of them.
 SCENE_SEED_OFFSET = 2**33
-SCENE_CANDIDATES = 32
+SCENE_CANDIDATES, MOST_SCENE_VALUES = 32, 2**25
+# Without these a bench cannot be calibrated.
+CALIBRATED_FROM = {"dark", "flat", "lines"}
 
 
 class SimulateCassi(BenchSettings):
@@ -50,12 +57,14 @@ class SimulateCassi(BenchSettings):
     read_noise_photoelectrons: ReadNoise | None = None
 
 
-class CalibrateCassi(VerbSettings):
-    """Nothing can be set."""
-
-
 class ReadCassi(VerbSettings):
-    """Nothing can be set."""
+    """`array`: what the images of the scene are called, in a file that holds more than them."""
+
+    array: Annotated[str, Field(min_length=1)] = "scene"
+
+
+class CalibrateCassi(ReadCassi):
+    """What of a capture is read."""
 
 
 class CassiBench(Bench[CassiRun, CassiCapture, StoredCassiCalibration, SimulateCassi, CalibrateCassi, ReadCassi]):
@@ -100,8 +109,8 @@ class CassiBench(Bench[CassiRun, CassiCapture, StoredCassiCalibration, SimulateC
         return Written(folder, value, "simulated bench", _bench_table(record, twin.size), remarks)
 
     def read_capture(self, path: Path, settings: ReadCassi | CalibrateCassi) -> CassiCapture:
-        """A capture folder."""
-        return read_cassi_capture(path)
+        """A capture folder, or images of a scene alone."""
+        return read_cassi_capture(path, settings.array)
 
     def calibrate(
         self, run: CassiRun, capture: CassiCapture, folder: Path, settings: CalibrateCassi, force: bool
@@ -113,6 +122,23 @@ class CassiBench(Bench[CassiRun, CassiCapture, StoredCassiCalibration, SimulateC
         heading = f"{len(outcome.lines.lines_nm)} lines, {len(outcome.layout.shift_px)} bands"
         shown = estimates_table(_estimates(outcome, capture.bench))
         return stored, Written(stored.path, value, heading, shown, list(outcome.calibration.notes))
+
+    def calibrate_described(
+        self, run: CassiRun, file: Path, capture: CassiCapture | None, folder: Path, force: bool
+    ) -> tuple[StoredCassiCalibration, Written]:
+        """From a file that describes the instrument, held against a capture where there is one."""
+        instrument = read_instrument(file, run.design, run.profile, capture)
+        stored = write_described_calibration(folder, instrument, now_utc(), force)
+        value = {"calibration": str(stored.path), **stored.record.model_dump(mode="json")}
+        rows = [(f"{number}", note) for number, note in enumerate(stored.calibration.notes, start=1)]
+        return stored, Written(stored.path, value, "described instrument", table(rows), [])
+
+    def nominal_calibration(self, run: CassiRun, capture: CassiCapture) -> StoredCassiCalibration:
+        """Of a capture with all that a calibration takes, that calibration; else the mask and the dispersion as
+        designed, held against the capture itself."""
+        if set(capture.arrays) >= CALIBRATED_FROM:
+            return measured_calibration(capture, calibrate_bench(capture, run.design, run.profile), now_utc())
+        return described_calibration(nominal_instrument(run.design, run.profile, capture), now_utc())
 
     def read_calibration(self, folder: Path) -> StoredCassiCalibration:
         """A calibration folder."""
@@ -157,11 +183,12 @@ def _scene(
     if path is None:
         from cidesign.modalities.cassi.data.dead_leaves import spectral_dead_leaves
 
-        if shape[1] == shape[2]:
-            cubes = spectral_dead_leaves(SCENE_CANDIDATES, shape[1], bands_nm, seed + SCENE_SEED_OFFSET) / 255.0
-            # Many crops are nearly flat or dark; the one with most contrast shows most, and is among the hardest.
-            return np.asarray(cubes[cubes.std(axis=(1, 2, 3)).argmax()]), []
-        raise InputError(f"the mask has {shape[1]} x {shape[2]} pixels; give a cube of that size with --scene")
+        bands, rows, columns = shape
+        side = max(rows, columns)
+        count = max(min(SCENE_CANDIDATES, MOST_SCENE_VALUES // (bands * side**2)), 1)
+        cubes = spectral_dead_leaves(count, side, bands_nm, seed + SCENE_SEED_OFFSET)[:, :, :rows, :columns]
+        # Many crops are nearly flat or dark; the one with most contrast shows most, and is among the hardest.
+        return cubes[np.array([cube.std() for cube in cubes]).argmax()] / 255.0, []
     # An array of the mask's size in the bands of the camera is the scene itself; a cube says which bands it has.
     if path.suffix.lower() == ".npy" and not path.with_suffix(".json").is_file():
         return _reflectances(path, shape), []

@@ -6,13 +6,10 @@ import torch
 from torch import Tensor
 
 from cidesign.modalities.cassi.encoder import SdCassiEncoder
-from cidesign.modalities.cassi.solve import TV_ITERATIONS, TV_WEIGHT
+from cidesign.modalities.cassi.gap_tv import MOST_ITERATIONS, NOISE_LEFT, TV_WEIGHT
 from cidesign.physics.base import Encoder, ImagePrior
 from cidesign.physics.linear_inverse import CosinePrior
 from cidesign.physics.total_variation import gap_tv
-
-# The steps end when they leave this part of the noise: more of them fit it.
-NOISE_LEFT = 0.1
 
 
 @torch.no_grad()
@@ -22,5 +19,5 @@ def designed_gap_tv(y: Tensor, encoder: Encoder, prior: ImagePrior) -> Tensor:
     variance = camera.mean_variance(CosinePrior(prior).mean_image(camera.size))
     scale = camera.row_sums() + variance / float(prior.variance.mean())
     start = torch.zeros(len(y), len(prior.mean), *camera.size, dtype=y.dtype, device=y.device)
-    strengths = [TV_WEIGHT] * TV_ITERATIONS
+    strengths = [TV_WEIGHT] * MOST_ITERATIONS
     return gap_tv(y, camera.A, lambda left: camera.A_adjoint(left / scale), start, strengths, NOISE_LEFT * variance)

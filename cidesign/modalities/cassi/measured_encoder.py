@@ -1,11 +1,10 @@
 """SD-CASSI as a calibration finds it: every band has its own mask, and its own affine way to the detector."""
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 
 from cidesign.modalities.cassi.encoder import PixelNoise
+from cidesign.modalities.cassi.sampling import sampling_of
 from cidesign.physics.base import Encoder, ImagePrior
 from cidesign.physics.linear_inverse import CosinePrior
 from cidesign.physics.splitting import LongSplittingEstimator, SplittingEstimator
@@ -24,8 +23,6 @@ class MeasuredCassiEncoder(Encoder):
     estimate takes more steps; `variance` (h, w) is that of each reading, where it is known.
     """
 
-    to_response: Tensor
-    corner: Tensor
     valid: Tensor
     variance: Tensor | None
 
@@ -57,12 +54,9 @@ class MeasuredCassiEncoder(Encoder):
         self.size, self.detector = (int(masks.shape[1]), int(masks.shape[2])), size
         self.noise, self.thorough = noise, thorough
         seeing = torch.ones(size, dtype=torch.bool) if valid is None else valid.bool()
-        corner, weights = _bilinear(to_code.double(), size, self.size)
-        weights = weights * (response.double()[:, None] * seeing.flatten())
         self.register_buffer("valid", seeing, persistent=False)
         self.register_buffer("variance", None if variance is None else variance.to(masks.dtype), persistent=False)
-        self.register_buffer("corner", corner.flatten(), persistent=False)
-        self.register_buffer("to_response", weights.flatten(1).to(masks.dtype), persistent=False)
+        self.sampling = sampling_of(to_code, response, (bands, *self.size), seeing, masks.dtype)
 
     @property
     def bands(self) -> int:
@@ -71,29 +65,24 @@ class MeasuredCassiEncoder(Encoder):
 
     def A(self, x: Tensor) -> Tensor:
         """Cubes (B, L, H, W) -> detector images (B, h, w)."""
-        seen: Tensor = _Gather.apply(self.weight * x, self.corner, self.to_response)  # type: ignore[no-untyped-call]
-        return seen.reshape(len(x), *self.detector)
+        seen: Tensor = self.sampling(self.weight * x)
+        return seen
 
     def A_adjoint(self, y: Tensor) -> Tensor:
         """Detector images -> cubes (B, L, H, W)."""
-        y, shape = y.flatten(1), self.weight.shape
-        spread: Tensor = _Scatter.apply(y, self.corner, self.to_response, shape)  # type: ignore[no-untyped-call]
-        return self.weight * spread
+        return self.weight * self.sampling.adjoint(y)
 
     def row_energy(self) -> Tensor:
         """The diagonal of A A^T (h, w): the squared light that reaches each detector pixel."""
-        energy = _gather(self.weight.square()[None], self.corner, self.to_response.square())
-        return energy.reshape(self.detector)
+        return self.sampling.gather(self.weight.square()[None], squared=True)[0]
 
     def row_sums(self) -> Tensor:
         """The sums of the rows of |A| |A|^T, (h, w): where bands are interpolated, more than `row_energy`.
 
         With E = diag(row sums), no eigenvalue of E^-1 A A^T is above 1.
         """
-        weights, masks = self.to_response.abs(), self.weight.abs()
-        ones = torch.ones(1, self.detector[0] * self.detector[1], dtype=masks.dtype, device=masks.device)
-        spread = masks.square() * _scatter(ones, self.corner, weights, self.weight.shape)
-        return _gather(spread, self.corner, weights).reshape(self.detector)
+        ones = torch.ones(1, *self.detector, dtype=self.weight.dtype, device=self.weight.device)
+        return self.sampling.gather(self.weight.square() * self.sampling.scatter(ones))[0]
 
     def forward(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Noisy detector images of cubes (B, L, H, W); pixels that are not valid read 0."""
@@ -132,80 +121,3 @@ class MeasuredCassiEncoder(Encoder):
     def encoder_loss(self, teacher: Encoder, published: bool) -> Tensor:
         """Not defined: a measured operator is a fact about a bench; raises `TypeError`."""
         raise TypeError("a measured operator is not trained, so it has no distance to a teacher")
-
-
-def _bilinear(to_code: Tensor, size: tuple[int, int], code: tuple[int, int]) -> tuple[Tensor, Tensor]:
-    """Where each band is read for each detector pixel, on codes with a border of one zero pixel.
-
-    Returns the flat index of the upper left of four pixels (L, h w), and the weights of the four (4, L, h w) from
-    left to right, upper ones first; all weights are 0 where the point is a pixel or more beside the code.
-    """
-    rows, columns = torch.meshgrid(
-        torch.arange(size[0], dtype=torch.float64), torch.arange(size[1], dtype=torch.float64), indexing="ij"
-    )
-    places = torch.stack([rows.flatten(), columns.flatten(), torch.ones(rows.numel(), dtype=torch.float64)])
-    row, column = (to_code @ places).unbind(1)
-    height, width = code
-    inside = (row > -1) & (row < height) & (column > -1) & (column < width)
-    top, left = row.floor().clamp(-1, height - 1), column.floor().clamp(-1, width - 1)
-    down, right = (row - top).clamp(0, 1), (column - left).clamp(0, 1)
-    weights = torch.stack([(1 - down) * (1 - right), (1 - down) * right, down * (1 - right), down * right])
-    planes = torch.arange(len(to_code))[:, None] * (height + 2)
-    corner = (planes + top.long() + 1) * (width + 2) + left.long() + 1
-    return corner, weights * inside
-
-
-def _gather(cube: Tensor, corner: Tensor, weights: Tensor) -> Tensor:
-    """Cubes (B, L, H, W) -> (B, h w): weighted sums of four pixels of each band."""
-    bands, width = cube.shape[1], cube.shape[-1] + 2
-    flat = nn.functional.pad(cube, (1, 1, 1, 1)).flatten(1)
-    total = sum(
-        (flat.index_select(1, corner + step) * weight for step, weight in zip(_steps(width), weights, strict=True)),
-        torch.zeros((), dtype=cube.dtype, device=cube.device),
-    )
-    return total.reshape(len(cube), bands, -1).sum(dim=1)
-
-
-def _scatter(y: Tensor, corner: Tensor, weights: Tensor, shape: torch.Size) -> Tensor:
-    """The adjoint of `_gather`, (B, h w) -> (B, L, H, W) with `shape` (L, H, W)."""
-    bands, height, width = shape
-    padded = torch.zeros(len(y), bands * (height + 2) * (width + 2), dtype=y.dtype, device=y.device)
-    for step, weight in zip(_steps(width + 2), weights, strict=True):
-        values = (y[:, None] * weight.reshape(bands, -1)).flatten(1)
-        padded.scatter_add_(1, (corner + step).expand(len(y), -1), values)
-    return padded.reshape(len(y), bands, height + 2, width + 2)[..., 1:-1, 1:-1]
-
-
-def _steps(width: int) -> tuple[int, int, int, int]:
-    return 0, 1, width, width + 1
-
-
-class _Gather(torch.autograd.Function):
-    """`_gather` with `_scatter` as its derivative: autograd's own would add up pixel by pixel."""
-
-    @staticmethod
-    def forward(ctx: Any, cube: Tensor, corner: Tensor, weights: Tensor) -> Tensor:
-        ctx.save_for_backward(corner, weights)
-        ctx.shape = cube.shape[1:]
-        return _gather(cube, corner, weights)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
-        corner, weights = ctx.saved_tensors
-        spread: Tensor = _Scatter.apply(gradients[0], corner, weights, ctx.shape)  # type: ignore[no-untyped-call]
-        return spread, None, None
-
-
-class _Scatter(torch.autograd.Function):
-    """`_scatter` with `_gather` as its derivative."""
-
-    @staticmethod
-    def forward(ctx: Any, y: Tensor, corner: Tensor, weights: Tensor, shape: torch.Size) -> Tensor:
-        ctx.save_for_backward(corner, weights)
-        return _scatter(y, corner, weights, shape)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
-        corner, weights = ctx.saved_tensors
-        seen: Tensor = _Gather.apply(gradients[0], corner, weights)  # type: ignore[no-untyped-call]
-        return seen, None, None, None

@@ -15,7 +15,10 @@ from cidesign.modalities.cassi.settings import CassiSettings
 from cidesign.models.optics import START_MAGNITUDE, Optics
 from cidesign.pattern import ApertureMask, Design
 from cidesign.physics.base import Encoder, ImagePrior
-from cidesign.physics.linear_inverse import fit_prior
+from cidesign.physics.linear_inverse import fit_prior, resized_prior
+
+# With fewer large images than this, each variance of the prior would be that of a handful of numbers.
+FEW_IMAGES, TILE_PX = 64, 64
 
 
 class CassiOptics(Optics):
@@ -24,7 +27,7 @@ class CassiOptics(Optics):
     def __init__(self, settings: CassiSettings, profile: ApertureProfile) -> None:
         self.settings, self.profile = settings, profile
         instrument = profile.spectrograph
-        self.bands, self.size = len(instrument.wavelengths_nm.value), (settings.side, settings.side)
+        self.bands, self.size = len(instrument.wavelengths_nm.value), settings.mask_size
         self.rule = feature_rule(profile)
         self.dispersion = Dispersion.from_shifts(instrument.shift_px.value, instrument.axis.value)
 
@@ -55,8 +58,11 @@ class CassiOptics(Optics):
             encoder.weight.copy_(torch.nn.functional.avg_pool2d(whole, cell)[0, 0])
 
     def prior(self, images: Tensor) -> ImagePrior:
-        """Mean spectrum, principal spectra and their DCT variances."""
-        return fit_prior(images)
+        """Mean spectrum, principal spectra and their DCT variances; of few images, what their tiles predict."""
+        if len(images) >= FEW_IMAGES or min(self.size) <= TILE_PX:
+            return fit_prior(images)
+        tiles = images.unfold(2, TILE_PX, TILE_PX).unfold(3, TILE_PX, TILE_PX).permute(0, 2, 3, 1, 4, 5)
+        return resized_prior(fit_prior(tiles.flatten(0, 2)), self.size)
 
     def design(self, encoder: Encoder) -> ApertureMask:
         """The mask for the plate."""

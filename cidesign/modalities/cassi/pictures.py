@@ -114,7 +114,7 @@ def draw_spectra(cubes: Sequence[NamedCube], bands_nm: Sequence[float]) -> bytes
         place.plot(column, row, "o", markersize=11, color="white")
         place.text(column, row, str(number), ha="center", va="center", fontsize=7)
         for named in cubes:
-            marker, colour = STYLES[named.name]
+            marker, colour = STYLES.get(named.name, STYLES["student"])
             axis.plot(
                 bands_nm, named.cube[:, row, column], marker, color=colour, label=named.title, markersize=3, linewidth=1
             )

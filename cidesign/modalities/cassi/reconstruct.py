@@ -12,7 +12,7 @@ from cidesign.calibration.cassi.readings import CassiReadings
 from cidesign.calibration.cassi.record import StoredCassiCalibration
 from cidesign.checks import Check, Status
 from cidesign.modalities.cassi import solve
-from cidesign.modalities.cassi.diagnostics import diagnose, redrawn
+from cidesign.modalities.cassi.diagnostics import WORDS, Compared, diagnose, redrawn
 from cidesign.modalities.cassi.measured_encoder import MeasuredCassiEncoder
 from cidesign.modalities.cassi.outcome import CubeImage
 from cidesign.modalities.cassi.pictures import NamedCube, draw_cubes, draw_residuals, draw_spectra
@@ -42,6 +42,8 @@ FIT = "fit of the scene"
 # Methods that know what scenes are like; others fit whatever they are told.
 LIKE_TRAINING = ("student", "linear")
 MOST_CHI_SQUARE = 1.2
+# The linear estimate of a larger cube takes seconds, and its scatter as many times more as there are draws.
+MOST_DRAWN = 2**19
 HEADER = ("cube", "chi2", "neighbours", "range", "PSNR dB", "SSIM", "angle deg")
 PICTURES = {
     "spectra": "Spectra of some pixels in all cubes",
@@ -56,15 +58,19 @@ CassiScene = Scene[CassiRun, CassiCapture, StoredCassiCalibration, CassiReadings
 
 @dataclass(frozen=True)
 class Solved:
-    """The cubes (L, H, W) by method, what they leave of the readings, and the operator they were made with."""
+    """The cubes (L, H, W) by method, what they leave of the readings, and the operator they were made with.
 
+    `own` is the method of the decoder.
+    """
+
+    own: str
     cubes: dict[str, NDArray[np.float32]]
     residuals: dict[str, CubeResidual]
     encoder: MeasuredCassiEncoder
 
 
 class CassiReconstructor(Reconstructor[CassiRun, CassiCapture, StoredCassiCalibration, CassiReadings, Solved]):
-    """The student, the best linear estimate, GAP-TV and least squares."""
+    """The student, where there is one, the best linear estimate, GAP-TV and least squares."""
 
     record = CassiRecord
     # A check that could not be made is no reason to refuse, but one to say so.
@@ -80,24 +86,34 @@ class CassiReconstructor(Reconstructor[CassiRun, CassiCapture, StoredCassiCalibr
             for name, cube in cubes.items()
         }
         score = scene.calibration.verification.score
-        return Solved(cubes, left, encoder), [fit_check(left, score, white=scene.capture.white is not None)]
+        return Solved(system.decoder.column, cubes, left, encoder), [
+            fit_check(left, score, white=scene.capture.white is not None)
+        ]
 
     def diagnose(self, scene: CassiScene, system: "ImagingSystem", solved: Solved) -> Findings:
-        """Disagreement and scatter of the student's cube."""
+        """Disagreement and scatter of the decoder's cube."""
         readings, calibration, cubes = scene.measured, scene.calibration.calibration, solved.cubes
         bands_nm = [float(nm) for nm in scene.run.profile.spectrograph.wavelengths_nm.value]
         ratio = light_ratio(system.decoder.prior.mean.numpy(), calibration, readings)
-        student, uncertainty_px = cubes["student"], calibration.pixel_uncertainty_px
-        drawn = redrawn(readings.y, readings.variance, calibration.operator, student, uncertainty_px)
-        deviation = deviation_of(solve.student_cubes(system, drawn, solved.encoder))
+        own, uncertainty_px = cubes[solved.own], calibration.pixel_uncertainty_px
+        deviation = None
+        if system.decoder.learns or own.size <= MOST_DRAWN:
+            drawn = redrawn(readings.y, readings.variance, calibration.operator, own, uncertainty_px)
+            deviation = deviation_of(solve.student_cubes(system, drawn, solved.encoder))
         truth = None if scene.capture.truth is None else scene.capture.truth.astype(np.float32)
-        found = diagnose(student, cubes["gap_tv"], deviation, truth, bands_nm)
-        entries = {name: _entry(METHODS[name], cube, solved.residuals[name], truth) for name, cube in cubes.items()}
-        named = [NamedCube(name, METHODS[name], cube, _caption(entries[name])) for name, cube in cubes.items()]
+        found = diagnose(
+            Compared(WORDS.get(solved.own, f"the {solved.own}"), own, cubes["gap_tv"], deviation, truth), bands_nm
+        )
+        entries = {
+            name: _entry(METHODS.get(name, name), cube, solved.residuals[name], truth) for name, cube in cubes.items()
+        }
+        named = [
+            NamedCube(name, METHODS.get(name, name), cube, _caption(entries[name])) for name, cube in cubes.items()
+        ]
         if truth is not None:
             named.insert(0, NamedCube("truth", "truth (simulated)", truth))
         heading = _heading(scene, bands_nm)
-        left = {METHODS[name]: solved.residuals[name].normalised for name in ("student", "gap_tv")}
+        left = {METHODS.get(name, name): solved.residuals[name].normalised for name in (solved.own, "gap_tv")}
         return Findings(
             leaves=[CubeImage(one, bands_nm) for one in named],
             heading=heading,
@@ -122,10 +138,9 @@ class CassiReconstructor(Reconstructor[CassiRun, CassiCapture, StoredCassiCalibr
 
 def _heading(scene: CassiScene, bands_nm: list[float]) -> str:
     height, width = scene.measured.y.shape
-    side = scene.run.settings.side
-    return (
-        f"{len(bands_nm)} bands of {side} x {side} from one image of {height} x {width}; 0 to 1, {UNITS.split(' (')[0]}"
-    )
+    rows, columns = scene.run.design.levels.shape
+    units = UNITS.split(" (")[0]
+    return f"{len(bands_nm)} bands of {rows} x {columns} from one image of {height} x {width}; 0 to 1, {units}"
 
 
 def _record(scene: CassiScene, bands_nm: list[float], ratio: float) -> dict[str, object]:
@@ -154,7 +169,7 @@ def fit_check(residuals: dict[str, CubeResidual], operator_error: float | None, 
     if operator_error is None:
         text = "without a white target at the calibration the operator's error is not known"
         return Check(name=FIT, status="not checked", text=text)
-    least = min(residuals[name].chi_square_reduced for name in LIKE_TRAINING)
+    least = min(residuals[name].chi_square_reduced for name in LIKE_TRAINING if name in residuals)
     status: Status = "passed"
     text = "a cube like those of the training explains the readings"
     if least > MOST_CHI_SQUARE:
@@ -187,8 +202,8 @@ def _light_notes(ratio: float) -> list[str]:
     if LIGHT_RATIO[0] <= ratio <= LIGHT_RATIO[1]:
         return []
     return [
-        f"the scene sends {ratio:.2f} times the light of the mean training scene; the student may be less accurate, "
-        "adjust the light or the white target"
+        f"the scene sends {ratio:.2f} times the light of the mean training scene; what knows scenes by those may be "
+        "less accurate, adjust the light or the white target"
     ]
 
 

@@ -11,6 +11,7 @@ from cidesign.calibration.cassi.calibration import CassiCalibration
 from cidesign.calibration.cassi.operator import CassiOperator
 from cidesign.hardware_profiles.aperture.schema import ApertureProfile
 from cidesign.modalities.cassi.encoder import PixelNoise
+from cidesign.modalities.cassi.gap_tv import gap_tv
 from cidesign.modalities.cassi.measured_encoder import MeasuredCassiEncoder
 from cidesign.models.system import ImagingSystem
 from cidesign.pattern import ApertureMask
@@ -27,11 +28,6 @@ METHODS = {
     "gap_tv": "GAP-TV",
     "tikhonov": "least squares (Tikhonov)",
 }
-# Of 15 to 60 steps and strengths of 0.1 to 0.3, those that came nearest on simulated captures of procedural scenes.
-TV_ITERATIONS, TV_INNER_ITERATIONS = 30, 5
-TV_WEIGHT = 0.15
-# Chambolle (2004): dual steps of at most 1/4 settle; 1/8 is what the proof allows.
-TV_DUAL_STEP = 0.25
 # Values of cubes that are decoded at once.
 VALUES_AT_ONCE = 2**21
 # Photon noise counts as nothing below this part of the total variance.
@@ -97,7 +93,9 @@ def encoder_of(
 def reconstruct_with(
     system: ImagingSystem, y: Plane, variance: Plane, encoder: MeasuredCassiEncoder
 ) -> dict[str, Cube]:
-    """The cubes (L, H, W) of all `METHODS` from readings y (h, w) of the given variances, by any operator.
+    """The cubes (L, H, W) by name (see `METHODS`) from readings y (h, w) of the given variances, by any operator.
+
+    That of the decoder is the first, under the name of its column: one that learns nothing is the linear estimate.
 
     The encoder's valid pixels are used; with an operator that is not the bench's, the student and all baselines are
     wrong alike.
@@ -105,11 +103,11 @@ def reconstruct_with(
     prior = system.decoder.prior
     readings = torch.from_numpy(np.where(encoder.valid.numpy(), y, 0.0).astype(np.float32))[None]
     spread = torch.from_numpy(np.where(encoder.valid.numpy(), variance, 1.0).astype(np.float32))
-    image: Tensor = system.decoder(readings, encoder).prediction
-    cubes = {
-        "student": image,
-        "linear": encoder.estimator(prior).estimate(readings),
-        "gap_tv": gap_tv(readings, encoder, spread / float(prior.variance.mean())),
+    cubes: dict[str, Tensor] = {system.decoder.column: system.decoder(readings, encoder).prediction}
+    if "linear" not in cubes:
+        cubes["linear"] = system.decoder.linear_estimate(readings, encoder)
+    cubes |= {
+        "gap_tv": gap_tv(readings, encoder, spread, float(prior.variance.mean())),
         "tikhonov": tikhonov(readings, encoder, prior, spread),
     }
     return {name: cube[0].numpy().astype(np.float32) for name, cube in cubes.items()}
@@ -135,60 +133,3 @@ def tikhonov(y: Tensor, encoder: MeasuredCassiEncoder, prior: ImagePrior, varian
         return encoder.A(encoder.A_adjoint(z)) + weight * z
 
     return mean + encoder.A_adjoint(conjugate_gradients(system, lambda r: r / scale, y - encoder.A(mean)))
-
-
-@torch.no_grad()
-def gap_tv(
-    y: Tensor,
-    encoder: MeasuredCassiEncoder,
-    weight: Tensor,
-    strength: float = TV_WEIGHT,
-    iterations: int = TV_ITERATIONS,
-) -> Tensor:
-    """Accelerated generalised alternating projection with 2-D total variation of each band (X. Yuan, ICIP 2016).
-
-        r <- r + (y - A v),   x <- v + A^T (r - A v) / (E + weight),   v <- TV(x, strength)
-
-    E are the row sums of A A^T, because a calibrated operator has neighbours that share light; `weight` (h, w), the
-    noise variance over that of an image, keeps dark pixels from amplifying their noise.  Always `iterations` steps.
-    """
-    scale = encoder.row_sums() + weight
-    v = torch.zeros(len(y), encoder.bands, *encoder.size, dtype=y.dtype)
-    total = torch.zeros_like(y)
-    for _ in range(iterations):
-        predicted = encoder.A(v)
-        total = total + (y - predicted)
-        v = denoise_tv(v + encoder.A_adjoint((total - predicted) / scale), strength)
-    return v
-
-
-def denoise_tv(cube: Tensor, strength: float, iterations: int = TV_INNER_ITERATIONS) -> Tensor:
-    """argmin 1/2 |v - x|^2 + strength TV(v) for each band of cubes (B, L, H, W); projection of Chambolle (2004).
-
-    TV is the isotropic sum of |gradient v| over both axes; bands do not see each other.
-    """
-    down, right = torch.zeros_like(cube), torch.zeros_like(cube)
-    for _ in range(iterations):
-        slope = _divergence(down, right) - cube / strength
-        across, along = _differences(slope)
-        length = 1 + TV_DUAL_STEP * (across.square() + along.square()).sqrt()
-        down, right = (down + TV_DUAL_STEP * across) / length, (right + TV_DUAL_STEP * along) / length
-    return cube - strength * _divergence(down, right)
-
-
-def _differences(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Forward differences down and to the right, 0 at the last row and column."""
-    down, right = torch.zeros_like(x), torch.zeros_like(x)
-    down[..., :-1, :] = x[..., 1:, :] - x[..., :-1, :]
-    right[..., :-1] = x[..., 1:] - x[..., :-1]
-    return down, right
-
-
-def _divergence(down: Tensor, right: Tensor) -> Tensor:
-    """Minus the adjoint of `_differences`."""
-    total = torch.zeros_like(down)
-    total[..., :-1, :] += down[..., :-1, :]
-    total[..., 1:, :] -= down[..., :-1, :]
-    total[..., :-1] += right[..., :-1]
-    total[..., 1:] -= right[..., :-1]
-    return total

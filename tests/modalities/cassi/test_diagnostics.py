@@ -19,7 +19,7 @@ from cidesign.calibration.cassi.readings import readings_of
 from cidesign.calibration.cassi.record import read_cassi_calibration
 from cidesign.hardware_profiles.loader import load_profile
 from cidesign.modalities.cassi.data.dead_leaves import spectral_dead_leaves
-from cidesign.modalities.cassi.diagnostics import DRAWS, diagnose, redrawn
+from cidesign.modalities.cassi.diagnostics import DRAWS, Compared, diagnose, redrawn
 from cidesign.modalities.cassi.outcome import CubeMap
 from cidesign.modalities.cassi.run import CassiRun
 from cidesign.modalities.cassi.solve import encoder_of, student_cubes
@@ -136,7 +136,9 @@ def test_cubes_come_alike_one_by_one_and_together(small: Small, monkeypatch: pyt
 def test_disagreement_names_band_and_pixel() -> None:
     student, baseline = cube(), cube()
     baseline[1, 4, 7] += 2.0
-    found = diagnose(student, baseline, np.full_like(student, 0.01), None, [450.0, 550.0, 650.0])
+    bands_nm, deviation = [450.0, 550.0, 650.0], np.full_like(student, 0.01)
+    found = diagnose(Compared("the student", student, baseline, deviation, None), bands_nm)
+    assert found.trust.disagreement is not None
     assert found.trust.disagreement.model_dump() == {
         "baseline": "GAP-TV", "rms": pytest.approx(2 / student.size**0.5), "wavelength_nm": 550.0, "row": 4,
         "column": 7, "largest": pytest.approx(-2.0),
@@ -144,8 +146,12 @@ def test_disagreement_names_band_and_pixel() -> None:
     assert "most at 550 nm in row 4, column 7 (counted from 0), by -2.000" in found.notes[0]
     assert "error_over_uncertainty" not in found.trust.entries
     assert "true error" not in found.notes[1]
-    known = diagnose(student, baseline, np.full_like(student, 0.01), student + np.float32(0.05), [450.0, 550.0, 650.0])
+    known = diagnose(Compared("the student", student, baseline, deviation, student + np.float32(0.05)), bands_nm)
     assert known.trust.error_over_uncertainty == {"student": pytest.approx(5, rel=1e-3)}
+    undrawn = diagnose(Compared("the linear estimate", student, baseline, None, None), bands_nm)
+    assert [one.name for one in undrawn.maps] == list(undrawn.trust.maps) == ["disagreement"]
+    assert undrawn.trust.uncertainty is None
+    assert "uncertainty: not evaluated: the linear estimate of" in undrawn.notes[1]
 
 
 def test_a_map_shows_the_root_mean_square_over_the_bands() -> None:

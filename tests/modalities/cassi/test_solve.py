@@ -13,12 +13,14 @@ from PIL import Image
 
 from cidesign.calibration.cassi.calibration import CassiCalibration
 from cidesign.calibration.cassi.operator import CassiOperator
+from cidesign.modalities.cassi.gap_tv import NOISE_LEFT, gap_tv
 from cidesign.modalities.cassi.outcome import CubeImage
 from cidesign.modalities.cassi.pictures import NamedCube, colour_png, draw_residuals, false_colours
 from cidesign.modalities.cassi.score import residual_of, score_cube
-from cidesign.modalities.cassi.solve import calibrated_noise, denoise_tv, encoder_of, gap_tv, tikhonov
+from cidesign.modalities.cassi.solve import calibrated_noise, encoder_of, tikhonov
 from cidesign.physics.base import ImagePrior
 from cidesign.physics.conjugate_gradients import conjugate_gradients
+from cidesign.physics.total_variation import denoise_tv
 
 BANDS, SIDE, DETECTOR = 3, 16, (22, 26)
 
@@ -92,7 +94,7 @@ def test_gap_tv_brings_an_f_back_upright(mirrored: bool) -> None:
     """The detector sees it turned or mirrored, and blurred by interpolation; the operator knows."""
     truth, seen = letter(), operator(mirrored)
     y = torch.from_numpy(seen.predict(truth)).float()[None]
-    cube = gap_tv(y, encoder_of(seen), torch.full(DETECTOR, 1e-4), strength=0.02)[0].numpy()
+    cube = gap_tv(y, encoder_of(seen), torch.full(DETECTOR, 1e-7), 1e-3)[0].numpy()
     score = score_cube(cube, truth)
     assert score.psnr_db is not None
     assert score.psnr_db > 18
@@ -106,8 +108,29 @@ def test_gap_tv_brings_an_f_back_upright(mirrored: bool) -> None:
     assert alike(cube[0]) > 0.85
     assert max(alike(cube[0][::-1]), alike(cube[0][:, ::-1]), alike(cube[0].T), alike(cube[0][::-1, ::-1])) < 0.7
     # Told the other one, the F does not come out: the operator decides, not the picture.
-    wrong = gap_tv(y, encoder_of(operator(not mirrored)), torch.full(DETECTOR, 1e-4), strength=0.02)[0].numpy()
+    wrong = gap_tv(y, encoder_of(operator(not mirrored)), torch.full(DETECTOR, 1e-7), 1e-3)[0].numpy()
     assert alike(wrong[0]) < 0.8
+
+
+def test_gap_tv_ends_at_the_noise_and_not_at_the_truth() -> None:
+    """The more noise, the fewer steps; pixels that no light reaches have no say in it."""
+    truth, left = letter(), []
+    to_code = np.stack([np.array([[1.0, 0.0, 0.0], [0.0, 1.0, -2.0 * k]]) for k in range(BANDS)])
+    seen = CassiOperator(operator().masks, to_code, np.array([0.8, 1.0, 1.2]), (SIDE, SIDE + 4))
+    encoder = encoder_of(seen)
+    lit = torch.from_numpy(seen.row_energy() > 0)
+    assert 0.5 < float(lit.double().mean()) < 0.9
+    clean = torch.from_numpy(seen.predict(truth)).float()[None]
+    for noise in (0.02, 0.1):
+        y = clean + noise * torch.randn(clean.shape, generator=torch.Generator().manual_seed(3))
+        variance = torch.full(seen.size, noise**2)
+        cube = gap_tv(y, encoder, variance, 0.05)
+        relative = ((encoder.A(cube) - y).square() / variance)[0][lit]
+        assert float(relative.mean()) <= NOISE_LEFT
+        left.append(float((encoder.A(cube) - clean).square().mean()))
+        # One step fewer would have been too few.
+        assert not torch.equal(cube, gap_tv(y, encoder, variance, 0.05, most_iterations=4))
+    assert left[0] < left[1]
 
 
 def calibration(gain: float = 0.5, binning: int = 2) -> CassiCalibration:

@@ -24,8 +24,8 @@ from cidesign.hardware_profiles.aperture.schema import ApertureProfile
 from cidesign.io.envi import is_envi
 from cidesign.io.npy import find_data, reason
 from cidesign.modalities.cassi.data.cube_files import SUFFIXES, SpectralCube, read_cube
+from cidesign.modalities.cassi.settings import CassiSettings
 from cidesign.records import shown
-from cidesign.run_settings import TrainingSettings
 
 # Glints and hot pixels are brighter than anything white: the brightest thousandth of the values does not set the scale.
 WHITE_PERCENTILE = 99.9
@@ -287,10 +287,13 @@ def _crops(
     return crops
 
 
-def training_cubes(settings: TrainingSettings, profile: ApertureProfile) -> TrainingImages:
+def training_cubes(settings: CassiSettings, profile: ApertureProfile) -> TrainingImages:
     """Crops of the cubes below `settings.data`, in the bands of the profile."""
     counts = settings.images, settings.validation_images
     wavelengths_nm = profile.spectrograph.wavelengths_nm.value
-    found = read_cubes(Path(settings.data), settings.side, wavelengths_nm, *counts, settings.seed)
+    found = read_cubes(Path(settings.data), max(settings.mask_size), wavelengths_nm, *counts, settings.seed)
     description = f"{settings.images} crops of {found.pictures} cubes below {settings.data}"
-    return TrainingImages(found.train, found.validation, description, found.skipped, found.notes, found.trained)
+    train, validation = (
+        cubes[:, :, : settings.side, : settings.mask_size[1]] for cubes in (found.train, found.validation)
+    )
+    return TrainingImages(train, validation, description, found.skipped, found.notes, found.trained)
