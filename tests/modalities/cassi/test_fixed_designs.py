@@ -91,7 +91,7 @@ def test_feasible_random_mask_is_about_half_open() -> None:
     assert all(mask.mean() == pytest.approx(0.5, abs=0.03) for mask in masks)
     assert len({mask.tobytes() for mask in masks}) == 4
     unrepaired = ApertureMask(random_mask(64, 64, 0), 10.0, "test", "0" * 64)
-    assert [found.rule for found in _rule().check(unrepaired)] == ["corner contacts"]
+    assert [found.name for found in _rule().check(unrepaired)] == ["corner contacts"]
 
 
 def test_feasible_blue_noise_keeps_half_open_and_few_low_frequencies() -> None:
