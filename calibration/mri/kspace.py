@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cidesign.calibration.circumstances import BenchState
+from cidesign.calibration.mri.place import ImagePlace
 from cidesign.errors import FileError
 from cidesign.pattern import Trajectory
 
@@ -39,7 +40,7 @@ class RawKspace:
     `truth` (N, n), `gain` and `scanner` are known of a simulation: k is gain times that of the truth.  `order` (L,):
     when each of `lines` was measured (0: first), None where the file does not say.  `at_limit`: how many samples share
     the largest real or imaginary part, as a converter leaves them that is driven too far.  `noise` was multiplied by
-    `noise_factor` to have the image's bandwidth.
+    `noise_factor` to have the image's bandwidth.  `place`: in the patient, None where the file does not say it.
     """
 
     path: Path
@@ -64,6 +65,7 @@ class RawKspace:
     scanner: "SimulatedScanner | None" = None
     created_utc: str = ""
     bench: BenchState = field(default_factory=BenchState)
+    place: ImagePlace | None = None
 
     def __post_init__(self) -> None:
         if self.k.ndim != 3 or not self.k.size or self.k.shape[1] != len(self.lines):

@@ -1,4 +1,4 @@
-"""NIfTI-1 and NIfTI-2 images (.nii, .nii.gz), read by nibabel in the bounded child process."""
+"""NIfTI-1 and NIfTI-2 images (.nii, .nii.gz), read by nibabel in the bounded child process, and written by it."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from cidesign.files import MAX_ARRAY_BYTES
+from cidesign.files import MAX_ARRAY_BYTES, write_bytes
 from cidesign.io.child import SPARE_BYTES, ask, typed_head
 
 NIFTI_SUFFIXES = (".nii", ".nii.gz")
@@ -49,3 +49,18 @@ def read_nifti(path: Path) -> NiftiVolume:
     head, arrays = ask(path, READER, request, "NIfTI file", LONGEST_READ_S, SPARE_BYTES + 4 * MAX_ARRAY_BYTES)
     said = typed_head(NiftiHead, head)
     return NiftiVolume(arrays["slices"], said.plane, said.volumes)
+
+
+def write_nifti(path: Path, volume: NDArray[np.float32], affine: NDArray[np.float64] | None) -> None:
+    """Write a volume (x, y, z) as NIfTI-1 (.nii); `affine` (4, 4): voxel to mm to the right, front and head.
+
+    None: the codes of the header say that the place is not known.
+    """
+    import nibabel
+
+    image = nibabel.Nifti1Image(volume, np.eye(4) if affine is None else affine)
+    code = "unknown" if affine is None else "scanner"
+    image.header.set_xyzt_units("unknown" if affine is None else "mm")
+    image.set_sform(image.affine, code=code)
+    image.set_qform(image.affine, code=code)
+    write_bytes(path, image.to_bytes())

@@ -45,7 +45,10 @@ class Measurement:
 
 @dataclass(frozen=True)
 class TwixProtocol:
-    """What Siemens' protocol says of a scan (MeasYaps.sKSpace, sSliceAcceleration, Meas); 0 where it says nothing."""
+    """What Siemens' protocol says of a scan (MeasYaps, Meas); 0 where it says nothing.
+
+    `gradient_us`: ramp up, flat top, ramp down of the readout gradient, when sampling begins, and for how long.
+    """
 
     base_resolution: int
     phase_encoding_lines: int
@@ -53,6 +56,8 @@ class TwixProtocol:
     trajectory: int
     multi_band_factor: int
     regrid_mode: int
+    gradient_us: list[float] | None = None
+    reference_scan_mode: int = 0
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,12 @@ from cidesign.calibration.mri.raw.child import (
 from cidesign.calibration.mri.raw.flags import SIEMENS_FLAGS
 from cidesign.io.child import Arrays, Refused
 
+# Ramp up, flat top, ramp down of the readout gradient, when sampling begins, and for how long.
+REGRID_TIMES = (
+    "alRegridRampupTime", "alRegridFlattopTime", "alRegridRampdownTime", "alRegridDelaySamplesTime",
+    "aflRegridADCDuration",
+)  # fmt: skip
+
 
 def read_twix(path: str, max_bytes: int, measurement: str | None) -> tuple[RawHead, Arrays]:
     """The readouts of one scan of the file, the last with an image unless `measurement` (1, 2 ...) names another.
@@ -81,15 +87,25 @@ def _described(name: str, scan: Any, blocks: list[Any]) -> Measurement:
 def _protocol(scan: Any) -> TwixProtocol:
     yaps = scan["hdr"]["MeasYaps"]
     space = yaps["sKSpace"]
-    regridded = scan["hdr"].get("Meas", {}).get("alRegridMode", 0)
+    times = [time for name in REGRID_TIMES if (time := _first(scan, name)) is not None]
     return TwixProtocol(
         base_resolution=int(space["lBaseResolution"]),
         phase_encoding_lines=int(space["lPhaseEncodingLines"]),
         dimension=int(space.get("ucDimension", 0) or 0),
         trajectory=int(space.get("ucTrajectory", 0) or 0),
         multi_band_factor=int(yaps.get("sSliceAcceleration", {}).get("lMultiBandFactor", 0) or 0),
-        regrid_mode=int(regridded[0] if isinstance(regridded, list) and regridded else regridded or 0),
+        regrid_mode=int(_first(scan, "alRegridMode") or 0),
+        gradient_us=times if len(times) == len(REGRID_TIMES) else None,
+        # As a number or as hexadecimal text, by the version of the scanner.
+        reference_scan_mode=int(str(yaps.get("sPat", {}).get("ucRefScanMode", 0) or 0), 0),
     )
+
+
+def _first(scan: Any, name: str) -> float | None:
+    """A number of the protocol's `Meas`, the first of several; None where there is none."""
+    value = scan["hdr"].get("Meas", {}).get(name)
+    value = value[0] if isinstance(value, list) and value else value
+    return float(value) if isinstance(value, int | float) else None
 
 
 def _row(scan: Any, block: Any) -> tuple[int, ...]:

@@ -6,13 +6,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cidesign.calibration.mri.kspace import RawKspace, listed, remove_oversampling
+from cidesign.calibration.mri.raw.assemble import assemble
 from cidesign.calibration.mri.raw.child import PLACE, RawHead, TwixProtocol
 from cidesign.calibration.mri.raw.flags import ISMRMRD_FLAGS, SIEMENS_FLAGS, FlagTable
 from cidesign.calibration.mri.raw.header import MAX_LINES, EncodedMatrix, MrdHeader, parse_header
 from cidesign.calibration.mri.raw.matrices import from_full_array
-from cidesign.calibration.mri.raw.readouts import Matrix, Readouts, assemble
+from cidesign.calibration.mri.raw.ramps import ReadoutGradient
+from cidesign.calibration.mri.raw.readouts import Matrix, Readouts
 from cidesign.errors import FileError, InputError
 from cidesign.files import MAX_ARRAY_BYTES
 from cidesign.io.child import SPARE_BYTES, Arrays, ask, typed_head
@@ -29,6 +32,7 @@ MRD_FIELDS = {
     "centre": "encoding.encodingLimits.kspace_encoding_step_1.center",
     "coils": "AcquisitionHeader.active_channels",
     "number_of_samples": "AcquisitionHeader.number_of_samples",
+    "centre_sample": "AcquisitionHeader.center_sample",
     "discard": "AcquisitionHeader.discard_pre, discard_post",
     "dwell_ps": "AcquisitionHeader.sample_time_us",
     "measurement": "AcquisitionHeader.measurement_uid",
@@ -41,12 +45,17 @@ TWIX_FIELDS = {
     "centre": "mdh.CenterLin",
     "coils": "mdh.UsedChannels",
     "number_of_samples": "mdh.SamplesInScan",
+    "centre_sample": "mdh.CenterCol",
     "discard": "mdh.CutOff.Pre, Post",
     "dwell_ps": "MeasYaps.sRXSPEC.alDwellTime",
     "measurement": "mdh.MeasUID",
     "channel_mask": "ChannelHeader.ChannelId",
     "centre_line": "mdh.CenterLin",
 }
+# MeasYaps.sPat.ucRefScanMode of calibration lines within the scan.
+TWIX_EMBEDDED = 2
+# Meas.alRegridMode -> whether the ramps are rounded.
+REGRID_MODES = {2: False, 4: True}
 # Versions of the acquisition header whose fields are known.
 MRD_VERSIONS = (0, 1)
 
@@ -71,8 +80,19 @@ def read_hdf5_kspace(
         raise FileError(f"{path}: acquisition headers of version {listed(versions)} (AcquisitionHeader.version)")
     readouts, number, more = _one_encoding(readouts, header, encoding)
     more += header.require_cartesian(number)
+    if header.embeds_calibration(number):
+        readouts, told = _embedded(readouts, readouts.column("encoding") == number, "parallelImaging.calibrationMode")
+        more += told
     found = header.matrix(number)
-    matrix = Matrix(found.lines, found.centre, found.recon_x, MRD_FIELDS, found.encoded_x)
+    matrix = Matrix(
+        found.lines,
+        found.centre,
+        found.recon_x,
+        MRD_FIELDS,
+        found.encoded_x,
+        found.fov_mm,
+        header.gradient(number, found.encoded_x),
+    )
     raw = assemble(readouts, matrix, slice_index)
     several = slice_index if readouts.slices > 1 else None
     return replace(raw, digest=_digest(raw, head, several, number), notes=(*notes, *more, *raw.notes))
@@ -161,6 +181,10 @@ def read_twix(
     protocol = head.protocol
     _require_plain_protocol(path, protocol)
     readouts = _readouts(path, "Siemens twix", arrays, SIEMENS_FLAGS)
+    if protocol.reference_scan_mode == TWIX_EMBEDDED:
+        every = np.ones(len(readouts.flags), dtype=np.bool_)
+        readouts, told = _embedded(readouts, every, "MeasYaps.sPat.ucRefScanMode")
+        notes += told
     lines, fields = protocol.phase_encoding_lines, TWIX_FIELDS
     centres = sorted(set(readouts.column("centre_line")[readouts.imaging].tolist()))
     if len(centres) > 1:
@@ -171,9 +195,17 @@ def read_twix(
         fields = {**fields, "lines": "--set matrix_lines", "centre": "--set matrix_lines"}
     if not (1 <= lines <= MAX_LINES and 1 <= protocol.base_resolution <= MAX_LINES):
         raise FileError(f"{path}: a matrix of {lines} x {protocol.base_resolution} (MeasYaps.sKSpace) cannot be")
-    raw = assemble(readouts, Matrix(lines, centre, protocol.base_resolution, fields, None), slice_index)
+    gradient = _twix_gradient(path, protocol, readouts)
+    matrix = Matrix(lines, centre, protocol.base_resolution, fields, gradient=gradient)
+    raw = assemble(readouts, matrix, slice_index)
     several = slice_index if readouts.slices > 1 else None
     return replace(raw, digest=_digest(raw, head, several), notes=(*notes, *raw.notes))
+
+
+def _embedded(readouts: Readouts, chosen: NDArray[np.bool_], field: str) -> tuple[Readouts, list[str]]:
+    """The readouts with their calibration lines as lines of the image, as `field` says they are."""
+    found, count = readouts.with_embedded(chosen)
+    return found, [f"{count} calibration lines are lines of the image as well ({field})"] if count else []
 
 
 def _require_plain_protocol(path: Path, protocol: TwixProtocol) -> None:
@@ -182,10 +214,26 @@ def _require_plain_protocol(path: Path, protocol: TwixProtocol) -> None:
         ("ucDimension", protocol.dimension, 2, "a 3-D scan"),
         ("ucTrajectory", protocol.trajectory, 1, "no Cartesian trajectory"),
         ("lMultiBandFactor", protocol.multi_band_factor, 1, "slices that were excited at once"),
-        ("alRegridMode", protocol.regrid_mode, 1, "samples taken while the gradient ramps, which want regridding"),
     ):
         if value > most:
             raise FileError(f"{path}: {what} (protocol: {name} = {value}), which is not read")
+
+
+def _twix_gradient(path: Path, protocol: TwixProtocol, readouts: Readouts) -> ReadoutGradient | None:
+    """The readout gradient of the protocol where samples are taken on its ramps; `FileError` for other shapes."""
+    mode = protocol.regrid_mode
+    if mode <= 1:
+        return None
+    if mode not in REGRID_MODES or protocol.gradient_us is None:
+        raise FileError(
+            f"{path}: samples taken while the gradient ramps (protocol: alRegridMode = {mode}), by a shape that is not "
+            "known; not read"
+        )
+    up_us, flat_us, down_us, delay_us, window_us = protocol.gradient_us
+    found = ReadoutGradient(up_us, flat_us, down_us, delay_us, window_us, REGRID_MODES[mode])
+    found.require_sound(path, "Meas.alRegrid...Time")
+    samples = readouts.column("samples")[readouts.imaging]
+    return found if samples.size and found.on_ramps(int(samples[0])) else None
 
 
 def _readouts(path: Path, source: str, arrays: Arrays, table: FlagTable) -> Readouts:

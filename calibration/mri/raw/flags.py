@@ -1,5 +1,6 @@
 """What the flags of a readout say of its samples, format by format: the whole 64 bits of ISMRMRD and of Siemens."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -10,25 +11,31 @@ Flags = NDArray[np.bool_]
 
 
 class Kinds(NamedTuple):
-    """Of readouts (R,): noise scans, those that are no image, and those that were sampled backwards."""
+    """Of readouts (R,): noise scans, those that are no image, and those that were sampled backwards.
+
+    `phase_correction`: those without phase encoding, in both directions, that belong to the image; among `skip`.
+    """
 
     noise: Flags
     skip: Flags
     reverse: Flags
+    phase_correction: Flags
 
 
 @dataclass(frozen=True)
 class FlagTable:
     """Names of flags by the number of their bit (from 0).
 
-    `noise`, `reverse`: of these kinds.  `skip`: no image.  `calibration`: no image unless `calibration_and_imaging` is
-    set as well.  `refused`: they change what a sample means, in a way that is not undone here.  `remarked`: they may
-    change it, by a convention of the site; and so may bits that no list has.  `harmless`: the rest.
+    `noise`, `reverse`: of these kinds, and `phase_correction`, which is in `skip` too.  `skip`: no image.
+    `calibration`: no image unless `calibration_and_imaging` is set as well.  `refused`: they change what a sample
+    means, in a way that is not undone here.  `remarked`: they may change it, by a convention of the site; and so may
+    bits that no list has.  `harmless`: the rest.
     """
 
     field: str
     noise: int
     reverse: int
+    phase_correction: int
     calibration: int
     calibration_and_imaging: int
     skip: dict[int, str]
@@ -40,7 +47,13 @@ class FlagTable:
         """What each readout (R,) is."""
         skip = _any(flags, self.skip) | (_any(flags, [self.calibration]) & ~_any(flags, [self.calibration_and_imaging]))
         noise = _any(flags, [self.noise])
-        return Kinds(noise, skip & ~noise, _any(flags, [self.reverse]))
+        # Those of a reference scan are of other readouts.
+        correction = _any(flags, [self.phase_correction]) & ~_any(flags, [self.calibration]) & ~noise
+        return Kinds(noise, skip & ~noise, _any(flags, [self.reverse]), correction)
+
+    def calibration_only(self, flags: NDArray[np.uint64]) -> Flags:
+        """Which readouts (R,) are calibration lines and, by their flags, no lines of the image."""
+        return _any(flags, [self.calibration]) & ~_any(flags, [self.calibration_and_imaging, *self.skip])
 
     def refusal(self, flags: NDArray[np.uint64]) -> str | None:
         """Why imaging readouts with these flags are not read: `SIGNREV (sign reversal)`; None where they are."""
@@ -57,7 +70,7 @@ class FlagTable:
         return f"flags whose meaning is the site's are ignored: {names} ({self.field})"
 
 
-def _any(flags: NDArray[np.uint64], bits: "dict[int, str] | list[int]") -> Flags:
+def _any(flags: NDArray[np.uint64], bits: Iterable[int]) -> Flags:
     mask = np.uint64(sum(1 << bit for bit in bits))
     found: Flags = (flags & mask) != 0
     return found
@@ -68,6 +81,7 @@ ISMRMRD_FLAGS = FlagTable(
     field="AcquisitionHeader.flags",
     noise=18,
     reverse=21,
+    phase_correction=23,
     calibration=19,
     calibration_and_imaging=20,
     skip={
@@ -84,6 +98,7 @@ SIEMENS_FLAGS = FlagTable(
     field="mdh.EvalInfoMask",
     noise=25,
     reverse=24,
+    phase_correction=21,
     calibration=22,
     calibration_and_imaging=23,
     skip={

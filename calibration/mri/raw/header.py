@@ -5,13 +5,16 @@ import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass
 from pathlib import Path
 
+from cidesign.calibration.mri.raw.ramps import ReadoutGradient
 from cidesign.errors import FileError
 
 MAX_XML_BYTES = 4_000_000
 MAX_LINES = 100_000
 # Fields of view that differ by less than this part belong to one resolution.
 FOV_TOLERANCE = 0.01
-CARTESIAN = "cartesian"
+CARTESIAN, ECHO_PLANAR = "cartesian", "epi"
+# Of the description "ConventionalEPI": from the start of the gradient's ramp, in us.
+EPI_TIMES = ("rampUpTime", "flatTopTime", "rampDownTime", "acqDelayTime", "dwellTime", "numSamples")
 NUMBERS = {
     "encoded_x": "encodedSpace/matrixSize/x",
     "recon_x": "reconSpace/matrixSize/x",
@@ -24,12 +27,16 @@ NUMBERS = {
 
 @dataclass(frozen=True)
 class EncodedMatrix:
-    """Samples as recorded and without oversampling, lines, and the line of the centre of k-space."""
+    """Samples as recorded and without oversampling, lines, the line of the centre of k-space, and the field of view.
+
+    `fov_mm`: along readout (without oversampling), phase encoding and slice, None where the header does not say it.
+    """
 
     encoded_x: int
     recon_x: int
     lines: int
     centre: int
+    fov_mm: tuple[float, float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -75,7 +82,13 @@ class MrdHeader:
                 f"{self.path}: {encoded_x:g} samples for {recon_x:g} pixels (encodedSpace, reconSpace), but its fields "
                 f"of view are {wider:g} to 1; only readout oversampling is removed, other resolutions are not read"
             )
-        return EncodedMatrix(int(encoded_x), int(recon_x), int(lines), int(read["centre"]))
+        across = [self.number(encoding, f"encodedSpace/fieldOfView_mm/{axis}") for axis in ("y", "z")]
+        fov_mm = None if None in across else (read["recon_fov"], across[0] or 0.0, across[1] or 0.0)
+        return EncodedMatrix(int(encoded_x), int(recon_x), int(lines), int(read["centre"]), fov_mm)
+
+    def embeds_calibration(self, encoding: int) -> bool:
+        """Whether calibration lines are lines of the image (parallelImaging.calibrationMode embedded)."""
+        return (self.value(encoding, "parallelImaging/calibrationMode") or "").lower() == "embedded"
 
     def require_cartesian(self, encoding: int) -> list[str]:
         """Refuse encodings that are no 2-D Cartesian image of one slice; returns remarks.
@@ -83,9 +96,10 @@ class MrdHeader:
         Raises `FileError` that names the field.
         """
         trajectory = self.value(encoding, "trajectory")
-        if trajectory and trajectory.lower() != CARTESIAN:
+        kind = (trajectory or "").lower()
+        if kind not in ("", CARTESIAN, ECHO_PLANAR):
             raise FileError(
-                f"{self.path}: its trajectory is {trajectory[:40]} (encoding.trajectory); only Cartesian lines are read"
+                f"{self.path}: its trajectory is {kind[:40]} (encoding.trajectory); only Cartesian lines are read"
             )
         bands = self.number(encoding, "parallelImaging/multiband/multiband_factor") or 1
         if bands > 1:
@@ -102,7 +116,38 @@ class MrdHeader:
                 f"{self.path}: partitions {first:g} to {last:g} (encodingLimits.kspace_encoding_step_2) are a 3-D "
                 "scan, which is not read"
             )
+        if kind == ECHO_PLANAR and not set(EPI_TIMES) <= set(self._described_trajectory(encoding)):
+            return [
+                "the header does not say whether samples were taken while the gradient ramps "
+                f"(encoding.trajectoryDescription: {', '.join(EPI_TIMES)}); evenly spaced samples assumed"
+            ]
         return [] if trajectory else ["the header names no trajectory (encoding.trajectory); Cartesian lines assumed"]
+
+    def gradient(self, encoding: int, samples: int) -> ReadoutGradient | None:
+        """The readout gradient of an echo-planar encoding, where `samples` are taken on its ramps; else None."""
+        values = self._described_trajectory(encoding)
+        if (self.value(encoding, "trajectory") or "").lower() != ECHO_PLANAR or not set(EPI_TIMES) <= set(values):
+            return None
+        up_us, flat_us, down_us, delay_us, dwell_us, count = (values[name] for name in EPI_TIMES)
+        found = ReadoutGradient(up_us, flat_us, down_us, delay_us, count * dwell_us)
+        found.require_sound(self.path, "encoding.trajectoryDescription")
+        return found if found.on_ramps(samples) else None
+
+    def _described_trajectory(self, encoding: int) -> dict[str, float]:
+        """The numbers of the trajectory's description by their names; those that are none are left out."""
+        found = {}
+        described = self.root.findall("./{*}encoding")[encoding].find("{*}trajectoryDescription")
+        for one in [] if described is None else described:
+            name, value = one.find("{*}name"), one.find("{*}value")
+            if name is None or value is None:
+                continue
+            try:
+                number = float(value.text or "")
+            except ValueError:
+                continue
+            if math.isfinite(number) and number >= 0:
+                found[(name.text or "").strip()] = number
+        return found
 
 
 def parse_header(path: Path, text: str) -> MrdHeader:

@@ -11,10 +11,12 @@ from cidesign.calibration.mri.kspace import RawKspace, require_coils
 from cidesign.calibration.mri.phantom import PhantomScan
 from cidesign.calibration.mri.raw.files import read_hdf5_kspace, read_twix
 from cidesign.calibration.mri.raw.matrices import read_cfl_kspace, read_numpy_kspace
+from cidesign.calibration.mri.raw.vendors import refuse_other_vendors
 from cidesign.errors import FileError, InputError
 from cidesign.io.npy import read_npy
 
 SUFFIXES = (".h5", ".hdf5", ".mrd", ".dat", ".cfl", ".hdr", ".npy", ".npz")
+READABLE = "ISMRMRD and fastMRI (.h5, .mrd), Siemens twix (.dat), BART (.cfl, .hdr), arrays (.npy, .npz)"
 
 
 def read_kspace(
@@ -29,9 +31,11 @@ def read_kspace(
     .h5, .hdf5, .mrd: ISMRMRD or fastMRI's layout; .dat: Siemens twix; .cfl, .hdr: BART; .npy, .npz: arrays; a folder:
     a simulated capture.  `slice_index` is needed where there are several, and so may `measurement` (of an ISMRMRD or
     Siemens file) and `encoding` (of an ISMRMRD file) be; `matrix_lines` overrules the phase-encode lines of a Siemens
-    protocol.  Raises `FileError` for damaged files and other formats, `InputError` for options that the file has no
-    use for.
+    protocol.  Raises `FileError` for damaged files and those of other vendors, `InputError` for options that the file
+    has no use for.
     """
+    if path.exists():
+        refuse_other_vendors(path, READABLE)
     suffix = path.suffix.lower()
     hdf5, twix = suffix in (".h5", ".hdf5", ".mrd"), suffix == ".dat"
     if matrix_lines is not None and not twix:

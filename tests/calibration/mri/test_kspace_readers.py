@@ -137,7 +137,7 @@ def test_mrd_averages(write_mrd: Callable[..., Path]) -> None:
         ([*SHUFFLED, (5, {"average": 1})], {}, "of 2 averages, some are missing at lines 1, 4, 6, 7, 10"),
         ([(11, {}), (12, {})], {}, r"unexpected lines 12 outside 0 .. 11 \(encoding.encodedSpace.matrixSize.y"),
         ([(1, {"repetition": 0}), (2, {"repetition": 1})], {}, r"2 images by its repetition counter \(0, 1\)"),
-        ([(1, {"flags": [REVERSE_FLAG]})], {}, "reversed readouts"),
+        ([(1, {}), (2, {"flags": [REVERSE_FLAG]})], {}, "reversed readouts"),
         ([(1, {"centre": 4})], {}, "echo lies on sample 4 of 20 by the header of the readout, 10 is expected"),
         ([(1, {"flags": [NOISE_FLAG]})], {}, "holds no imaging readouts among 1"),
         ([(1, {"data": np.ones((COILS, 16), np.complex64)})], {}, r"readouts of 16 samples .* the header says 20"),
