@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from cidesign.data.image_sets import MeasuredSet
     from cidesign.data.source import TrainingImages
     from cidesign.distill.job import SystemMaker
+    from cidesign.export.own_design import OwnDesign
     from cidesign.hardware_profiles.schema import HardwareProfile
     from cidesign.models.optics import Optics
     from cidesign.pattern import Design
@@ -226,6 +227,12 @@ class Modality(ABC):
     def broken_requests(self, run: "Run") -> "list[Check]":
         """Where the design is not what the run asked for, beside the limits of its device."""
         return []
+
+    def scanned_design(
+        self, files: "Sequence[Path]", profile: "HardwareProfile", settings: Mapping[str, Any]
+    ) -> "OwnDesign | None":
+        """The design that a capture of somebody's was made with; None where the files hold none that says it."""
+        return None
 
     @abstractmethod
     def optics(self, settings: "TrainingSettings", profile: "HardwareProfile") -> "Optics":

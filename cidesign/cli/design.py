@@ -28,9 +28,9 @@ def command(
     """Take patterns, a mask or k-space lines that exist already as a design for a device.
 
     Patterns: .npy, .npz, .mat, BMP, PNG, TIFF, a folder of frames, 24-bit images of 24 planes.  A mask: an array, a
-    picture (grey too), GDSII, OASIS.  Lines: a list, a mask, a pattern of BART.  What the files leave open is asked
-    for, never guessed; how they were understood is said, and drawn in preview.png.  `check`, `export` and `upload` go
-    on with the folder as with a run.
+    picture (grey too), GDSII, OASIS.  Lines: a list, a mask, a pattern of BART, or a scan (ISMRMRD, twix), whose own
+    lines are taken.  What the files leave open is asked for, never guessed; how they were understood is said, and
+    drawn in preview.png.  `check`, `export` and `upload` go on with the folder as with a run.
     """
     folder = api.design(files, profile_name, out, force=force, **assigned(assignments))
     record = folder.record

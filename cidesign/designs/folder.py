@@ -15,9 +15,11 @@ from pydantic import JsonValue, ValidationError
 from cidesign import __version__
 from cidesign.errors import FileError, InputError
 from cidesign.export.family import family_for
+from cidesign.export.own_design import OwnDesign
 from cidesign.files import read_json, refuse_existing, replacing_folder, require_folder, write_bytes, write_json
 from cidesign.hardware_profiles.loader import validate_profile
 from cidesign.hardware_profiles.schema import HardwareProfile
+from cidesign.modality import modality_for
 from cidesign.pattern import Design
 from cidesign.records import Digest, Strict, first_problem, now_utc
 
@@ -89,6 +91,15 @@ def is_design_folder(path: Path) -> bool:
     return (path / RECORD_FILE).is_file()
 
 
+def read_files(files: Sequence[Path], profile: HardwareProfile, options: Mapping[str, Any] = {}) -> OwnDesign:
+    """The design in files of a device's patterns, mask or lines, or the one that a scan was made with.
+
+    Raises as `write_design` does.
+    """
+    found = modality_for(profile).scanned_design(files, profile, options)
+    return family_for(profile).read_own(files, profile, options) if found is None else found
+
+
 def write_design(
     files: Sequence[Path],
     profile: HardwareProfile,
@@ -96,7 +107,9 @@ def write_design(
     options: Mapping[str, Any] = {},
     force: bool = False,
 ) -> DesignFolder:
-    """Read somebody's files as a design for a device, and write it as a design folder; nothing is left of a failure.
+    """Read somebody's files, or a scan's own sampling, as a design for a device, and write it as a design folder.
+
+    Nothing is left of a failure.
 
     `options` say what the files leave open.  Raises `InputError` where they can be read in several ways, naming them
     and the option that decides, `LimitError` for what the device cannot do, and `FileError` for damage.
@@ -104,7 +117,7 @@ def write_design(
     if not files:
         raise InputError("no file of a design is named")
     refuse_existing(out, force)
-    found = family_for(profile).read_own(files, profile, options)
+    found = read_files(files, profile, options)
     record = DesignRecord(
         schema_version=1,
         kind="design",

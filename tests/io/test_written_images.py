@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 from cidesign.errors import InputError
 from cidesign.io.envi import read_envi
 from cidesign.io.envi_write import write_envi
-from cidesign.io.nifti import read_nifti
-from cidesign.io.nifti_write import write_nifti
+from cidesign.io.nifti import read_nifti, write_nifti
 from cidesign.io.ome_tiff import write_ome_tiff
 
 NM = [450.0, 512.5, 650.25]
@@ -73,7 +72,7 @@ def test_a_cube_is_envi_for_spectral_python(tmp_path: Path) -> None:
 
 def test_a_slice_is_nifti_the_right_way_round(tmp_path: Path) -> None:
     image = _image(5, 7)
-    write_nifti(tmp_path / "a.nii", image)
+    write_nifti(tmp_path / "a.nii", np.ascontiguousarray(image.T[:, :, None]), None)
     stored = nibabel.load(tmp_path / "a.nii")
     assert stored.shape == (7, 5, 1)
     assert (int(stored.header["qform_code"]), int(stored.header["sform_code"])) == (0, 0)

@@ -1,10 +1,8 @@
 """The 2-D Cartesian MRI scan."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
-
-import numpy as np
 
 from cidesign.checks import Check
 from cidesign.constraints.kspace import LineBudget
@@ -25,6 +23,7 @@ if TYPE_CHECKING:  # torch loads only where something is trained or measured
     from cidesign.data.image_sets import MeasuredSet
     from cidesign.data.source import TrainingImages
     from cidesign.distill.job import SystemMaker
+    from cidesign.export.own_design import OwnDesign
     from cidesign.models.optics import Optics
     from cidesign.physics.base import Encoder
     from cidesign.physics.operator_family import OperatorFamily
@@ -81,6 +80,14 @@ class Mri(Modality):
         asked = cast(MriSettings, run.settings)
         return LineBudget(asked.side, asked.acquired, asked.acs_lines).check(cast(Trajectory, run.design))
 
+    def scanned_design(
+        self, files: Sequence[Path], profile: HardwareProfile, settings: Mapping[str, Any]
+    ) -> "OwnDesign | None":
+        """The lines that a scan measured."""
+        from cidesign.modalities.mri.own_lines import scanned_design
+
+        return scanned_design(files, cast(MriProfile, profile), settings)
+
     def optics(self, settings: TrainingSettings, profile: HardwareProfile) -> "Optics":
         """Which lines are measured."""
         from cidesign.modalities.mri.optics import MriOptics
@@ -91,15 +98,17 @@ class Mri(Modality):
         self, settings: TrainingSettings, profile: HardwareProfile, count: int, seed: int
     ) -> "NDArray[Any]":
         """Slices of phantoms with smooth phase."""
+        from cidesign.modalities.mri.data.matrix import largest_side, on_matrix
         from cidesign.modalities.mri.data.phantoms import phantom_slices
 
-        return phantom_slices(count, settings.side, seed).astype(np.float16)
+        matrix = cast(MriSettings, settings).matrix
+        return on_matrix(phantom_slices(count, largest_side(matrix), seed), matrix)
 
     def images(self, settings: TrainingSettings, profile: HardwareProfile) -> "TrainingImages":
         """Slices of volumes and of k-space."""
         from cidesign.modalities.mri.data.images import training_slices
 
-        return training_slices(settings)
+        return training_slices(cast(MriSettings, settings))
 
     def measured_images(
         self, settings: TrainingSettings, profile: HardwareProfile, path: Path, trained: frozenset[str]
@@ -107,7 +116,7 @@ class Mri(Modality):
         """Slices of volumes and of k-space."""
         from cidesign.modalities.mri.data.images import measure_slices
 
-        return measure_slices(path, settings.side, settings.seed, trained)
+        return measure_slices(path, cast(MriSettings, settings).matrix, settings.seed, trained)
 
     def fixed_designs(self, maker: "SystemMaker", profile: HardwareProfile) -> dict[str, Design]:
         """Centre block, variable density, equispaced, partial Fourier."""

@@ -24,6 +24,7 @@ from cidesign.errors import InputError
 from cidesign.files import JsonObject
 from cidesign.io.npy import read_npy
 from cidesign.modalities.mri.data.images import read_slice_scene
+from cidesign.modalities.mri.data.matrix import largest_side, on_matrix
 from cidesign.modalities.mri.data.phantoms import coil_maps
 from cidesign.modalities.mri.family import kspace_family
 from cidesign.modalities.mri.reconstruct import MriReconstructor
@@ -131,7 +132,8 @@ class MriBench(Bench[MriRun, RawKspace, StoredKspaceCalibration, SimulateMri, Ca
         image, remarks = _scene(scene, design.lines, design.readout, seed)
         # Other coils than the run's simulated ones: a calibration has to find them.
         one = scanner.coils == 1
-        maps = np.ones((1, *image.shape), np.complex64) if one else coil_maps(scanner.coils, design.lines, seed + 1)
+        shape = design.lines, design.readout
+        maps = np.ones((1, *shape), np.complex64) if one else coil_maps(scanner.coils, shape[0], seed + 1, shape[1])
         lines = np.arange(design.lines) if settings.all_lines else design.acquired
         drawing = draw_phantom(design.lines, design.readout) if settings.phantom else None
         arrays = simulate_kspace(lines, image, maps, scanner, drawing)
@@ -205,7 +207,8 @@ def _scene(path: Path | None, lines: int, samples: int, seed: int) -> "tuple[NDA
     if path is None:
         from cidesign.modalities.mri.data.phantoms import phantom_slices
 
-        real, imaginary = phantom_slices(1, lines, seed + PHANTOM_SEED_OFFSET)[0].astype(np.float32)
+        drawn = phantom_slices(1, largest_side((lines, samples)), seed + PHANTOM_SEED_OFFSET)
+        real, imaginary = on_matrix(drawn, (lines, samples))[0].astype(np.float32)
         return np.asarray(real + 1j * imaginary, dtype=np.complex64), []
 
     if path.suffix.lower() == ".npy":
@@ -215,13 +218,7 @@ def _scene(path: Path | None, lines: int, samples: int, seed: int) -> "tuple[NDA
             if not largest > 0:
                 raise InputError(f"{path}: the scene holds nothing but zeros")
             return np.asarray(image.astype(np.complex128) / largest, dtype=np.complex64), []
-        said = f"{path}: {image.dtype} of shape {image.shape}; "
-    else:
-        said = f"{path}: "
-    if lines != samples:
-        raise InputError(f"{said}a scene is a finite image of {lines} x {samples}, as .npy")
-
-    return read_slice_scene(path, lines, seed)
+    return read_slice_scene(path, (lines, samples), seed)
 
 
 def _orientation(transpose: bool | None, vertical: bool | None, horizontal: bool | None) -> "Orientation | None":

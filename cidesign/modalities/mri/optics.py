@@ -22,7 +22,7 @@ class MriOptics(Optics):
 
     def __init__(self, settings: MriSettings, profile: MriProfile) -> None:
         self.settings, self.profile = settings, profile
-        self.bands, self.size = 2, (settings.side, settings.side)
+        self.bands, self.size = 2, settings.matrix
         self.rule = LineBudget(settings.side, settings.acquired, settings.acs_lines)
 
     def _rule(self, relaxation: str | None) -> LineBudget:
@@ -41,8 +41,8 @@ class MriOptics(Optics):
 
     def encoder(self, relaxation: str | None) -> MriEncoder:
         """A new encoder with the coils and the noise of the settings."""
-        coils, side = self.settings.coils, self.settings.side
-        maps = torch.ones(1, side, side) if coils == 1 else torch.from_numpy(coil_maps(coils, side, 0))
+        coils, (side, readout) = self.settings.coils, self.size
+        maps = torch.ones(1, side, readout) if coils == 1 else torch.from_numpy(coil_maps(coils, side, 0, readout))
         rule = self._rule(relaxation)
         kind = SharedTimeEncoder if relaxation == "soft" else MriEncoder
         return kind(torch.zeros(side), rule, maps.to(torch.complex64), self.settings.noise)

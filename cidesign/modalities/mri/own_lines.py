@@ -1,27 +1,47 @@
-"""Lines of one's own as a design: files of lines, and the sampling of somebody's scan."""
+"""The lines that somebody's scan measured, as a design."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from cidesign.calibration.mri.raw.readers import read_kspace
+import numpy as np
+
+from cidesign.calibration.capture_record import RECORD_FILE
+from cidesign.calibration.mri.raw.matrices import KSPACE
+from cidesign.calibration.mri.raw.readers import READABLE, read_kspace
+from cidesign.calibration.mri.raw.vendors import refuse_other_vendors
 from cidesign.errors import InputError
-from cidesign.export.mri.own import LineOptions, own_design, read_own
+from cidesign.export.mri.own import LineOptions, own_design
 from cidesign.export.mri.own.lines import Lines
+from cidesign.export.options import read_options
 from cidesign.export.own_design import OwnDesign
-from cidesign.files import sha256_file
+from cidesign.files import load_npz, sha256_file
 from cidesign.hardware_profiles.mri.schema import MriProfile
+from cidesign.io.bart import read_cfl
+from cidesign.io.npy import read_npy
 
 SCANS = (".h5", ".hdf5", ".mrd", ".dat")
+BART = (".cfl", ".hdr")
+# What BART and NumPy hold is lines, or k-space itself.
+_BART_AXES = 16
 
 
-def read_own_lines(files: Sequence[Path], profile: MriProfile, options: LineOptions) -> OwnDesign:
-    """As `read_own`, and of .h5, .mrd (ISMRMRD, fastMRI) and .dat (Siemens) the lines that the scan itself measured."""
-    scans = [path for path in files if path.suffix.lower() in SCANS]
-    if not scans:
-        return read_own(files, profile, options)
-    if len(files) > 1:
-        raise InputError(f"lines are one file, {len(files)} are named; name the scan alone")
-    path = scans[0]
+def scanned_design(files: Sequence[Path], profile: MriProfile, settings: Mapping[str, Any]) -> OwnDesign | None:
+    """The lines of a scan: of .h5, .mrd (ISMRMRD, fastMRI), .dat (Siemens), of k-space as an array, or of a capture.
+
+    None where the files hold no scan.  Raises `FileError` for raw data that are not read, `InputError` for options that
+    a scan has no use for.
+    """
+    if len(files) != 1:
+        if any(path.suffix.lower() in SCANS for path in files):
+            raise InputError(f"lines are one file, {len(files)} are named; name the scan alone")
+        return None
+    (path,) = files
+    if path.exists():
+        refuse_other_vendors(path, f"{READABLE}, and lists and masks of lines")
+    if not _is_scan(path):
+        return None
+    options = read_options(LineOptions, settings, "a scan")
     for name in ("lines", "first", "axis", "centre"):
         if getattr(options, name) is not None:
             raise InputError(f"--set {name}: {path} says it itself; leave it out")
@@ -31,4 +51,18 @@ def read_own_lines(files: Sequence[Path], profile: MriProfile, options: LineOpti
         raise InputError(f"--set readout={options.readout}: the scan {path} has {readout} samples; leave it out")
     text = f"the lines that the scan measured ({raw.source}), samples {readout} without oversampling"
     found = Lines(raw.lines, raw.matrix_lines, readout, (text, *raw.notes))
-    return own_design(found, str(path), [(path.name, sha256_file(path))], profile, options)
+    read = path / RECORD_FILE if path.is_dir() else path
+    return own_design(found, str(path), [(read.name, sha256_file(read))], profile, options)
+
+
+def _is_scan(path: Path) -> bool:
+    suffix = path.suffix.lower()
+    if suffix in SCANS or (path / RECORD_FILE).is_file():
+        return True
+    if not path.is_file() or suffix not in (".npy", ".npz", *BART):
+        return False
+    if suffix == ".npz":
+        array = load_npz(path, "lines").get(KSPACE, np.zeros(1))
+    else:
+        array = read_npy(path, "lines") if suffix == ".npy" else read_cfl(path, _BART_AXES)
+    return array.dtype.kind == "c" and bool(np.any(array.imag != 0))

@@ -1,12 +1,13 @@
 """Pictures of an MRI reconstruction: every set of lines with its images, and below them their errors."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cidesign.io.nifti_write import write_nifti
+from cidesign.io.nifti import write_nifti
 from cidesign.pattern import Trajectory
 from cidesign.reconstruct.outcome import NamedImage
 
@@ -22,6 +23,18 @@ METHODS = {
 ERROR_GAIN = 5.0
 
 
+@dataclass(frozen=True)
+class NamedSlice(NamedImage):
+    """An image that is written as NAME.nii too, at its place in the patient: `affine` (4, 4), None where unknown."""
+
+    affine: NDArray[np.float64] | None = None
+
+    def write(self, folder: Path) -> None:
+        """Write what every image leaves, and NAME.nii (float32; x along the readout, y along phase encoding)."""
+        super().write(folder)
+        write_nifti(folder / f"{self.name}.nii", np.ascontiguousarray(self.image.T[:, :, None]), self.affine)
+
+
 class Result(NamedTuple):
     """One reconstruction: magnitude (N, n) of `method` from the set of lines `lines`."""
 
@@ -32,21 +45,18 @@ class Result(NamedTuple):
     design: Trajectory
 
 
-class SliceImage(NamedImage):
-    """An image of a scan, which is written as NIfTI as well."""
-
-    def write(self, folder: Path) -> None:
-        """Write what every image is written as, and NAME.nii."""
-        super().write(folder)
-        write_nifti(folder / f"{self.name}.nii", self.image)
-
-
-def images_of(results: list[Result], reference: NDArray[np.float32] | None, of_what: str) -> list[SliceImage]:
+def images_of(
+    results: list[Result],
+    reference: NDArray[np.float32] | None,
+    of_what: str,
+    affine: NDArray[np.float64] | None,
+) -> list[NamedSlice]:
     """The images to write; those of the student's lines carry the name of their method alone."""
-    found = [] if reference is None else [SliceImage("reference", of_what, reference)]
+    found = [] if reference is None else [NamedSlice("reference", of_what, reference, affine=affine)]
     for result in results:
         stem = result.method if result.lines == "student" else f"{result.lines.replace(' ', '_')}_{result.method}"
-        found.append(SliceImage(stem, f"{METHODS[result.method]}, {result.lines} lines", result.magnitude))
+        title = f"{METHODS[result.method]}, {result.lines} lines"
+        found.append(NamedSlice(stem, title, result.magnitude, affine=affine))
     return found
 
 

@@ -103,8 +103,11 @@ class MriReconstructor(Reconstructor[MriRun, RawKspace, StoredKspaceCalibration,
         shown_reference = None if reference is None else orientation.apply(reference / np.float32(peak))
         panels, columns = comparison(oriented, shown_reference, of_what, [_caption(entry) for entry in entries])
         heading = _heading(scene, use)
+        affine = None if raw.place is None else raw.place.affine(raw.matrix_lines, raw.k.shape[2], orientation)
+        if affine is None:
+            notes.append("the NIfTI files hold no place in the patient: the capture does not say it, or it is turned")
         return Findings(
-            leaves=images_of(oriented, shown_reference, of_what),
+            leaves=images_of(oriented, shown_reference, of_what, affine),
             heading=heading,
             rows=[_row(entry) for entry in entries],
             header=HEADER,

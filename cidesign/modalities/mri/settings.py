@@ -8,7 +8,16 @@ from pydantic import Field, model_validator
 
 from cidesign.constraints.kspace import LineBudget, lines_for
 from cidesign.errors import InputError
-from cidesign.run_settings import Ladder, PositiveFloat, PositiveInt, TrainingSettings, shown_value, validated, whole
+from cidesign.run_settings import (
+    Ladder,
+    PositiveFloat,
+    PositiveInt,
+    Side,
+    TrainingSettings,
+    shown_value,
+    validated,
+    whole,
+)
 
 ACCELERATION = 4.0
 # A sixteenth of the matrix, as in the fixed designs of the field (8 % at R = 4 and 4 % at R = 8).
@@ -18,19 +27,27 @@ ACS_FRACTION = 1 / 16
 class MriSettings(TrainingSettings):
     """A 2-D Cartesian scan: `acquired` of `side` phase-encode lines, `acs_lines` of them the fixed centre.
 
+    A line has `readout` samples without oversampling (None: `side`, a square matrix); the field of view is square.
     `noise` is the standard deviation of real and imaginary part of a sample of orthonormal k-space, for images
     whose largest magnitude is 1.  `coils` is 1, or the number of simulated receive coils.
     """
 
     renamed = MappingProxyType({"calibration": "acs_lines"})
+    added_later = TrainingSettings.added_later | {"readout"}
 
     modality: Literal["mri"] = "mri"
     ladder: Ladder = ("R2",)
     acquired: PositiveInt
+    readout: Side | None = None
     acs_lines: Annotated[int, Field(ge=0, le=1024)]
     coils: Annotated[int, Field(ge=1, le=64)] = 1
     # 1 % of the brightest pixel, a good clinical scan; the noise of one-channel phantom scans is 2.5 %.
     noise: PositiveFloat = 0.01
+
+    @property
+    def matrix(self) -> tuple[int, int]:
+        """Lines, and samples of a line."""
+        return self.side, self.side if self.readout is None else self.readout
 
     @model_validator(mode="after")
     def _check_lines(self) -> Self:

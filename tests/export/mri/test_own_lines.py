@@ -8,13 +8,14 @@ import pytest
 from PIL import Image
 from scipy.io import savemat
 
+from cidesign.calibration.mri.raw.readers import read_kspace
+from cidesign.designs.folder import read_files
 from cidesign.errors import CidesignError, FileError, InputError
 from cidesign.export.mri.own import LineOptions, read_own
 from cidesign.export.own_design import OwnDesign
 from cidesign.hardware_profiles.loader import load_profile
 from cidesign.hardware_profiles.mri.schema import MriProfile
 from cidesign.io.bart import bart_mask, write_cfl
-from cidesign.modalities.mri.own_lines import read_own_lines
 from cidesign.pattern import Trajectory
 
 PROFILE = load_profile("mri-generic-3t")
@@ -190,12 +191,12 @@ def test_options_of_scans_mean_nothing_for_lists(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not REAL.is_file(), reason="real raw data are not here")
 def test_the_sampling_of_a_real_scan() -> None:
-    found = read_own_lines([REAL], PROFILE, LineOptions())
+    found = read_files([REAL], PROFILE)
     assert isinstance(found.design, Trajectory)
     assert found.design.acceleration == 1
     assert (found.design.lines, found.design.readout) == (160, 160)
     with pytest.raises(InputError, match="has 160 samples; leave it out"):
-        read_own_lines([REAL], PROFILE, LineOptions(readout=320))
+        read_files([REAL], PROFILE, {"readout": 320})
 
 
 def test_the_sampling_of_an_undersampled_scan(tmp_path: Path) -> None:
@@ -207,8 +208,58 @@ def test_the_sampling_of_an_undersampled_scan(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file["kspace"] = k
         file["mask"] = MASK.astype(np.float32)
-    found = read_own_lines([tmp_path / "a.h5"], PROFILE, LineOptions())
+    found = read_files([tmp_path / "a.h5"], PROFILE)
     assert isinstance(found.design, Trajectory)
     require_lines(found.design, found.design.readout)
     with pytest.raises(InputError, match="says it itself"):
-        read_own_lines([tmp_path / "a.h5"], PROFILE, LineOptions(first=0))
+        read_files([tmp_path / "a.h5"], PROFILE, {"first": 0})
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".npz", ".cfl"])
+def test_the_sampling_of_k_space_in_an_array(tmp_path: Path, suffix: str) -> None:
+    """Complex numbers are k-space, whose own lines are taken; 0 and 1 are lines."""
+    k = np.zeros((2, 16, 20), dtype=np.complex64)
+    k[:, LINES] = np.random.default_rng(0).normal(size=(2, len(LINES), 20)) + 1j
+    path = tmp_path / f"a{suffix}"
+    if suffix == ".npy":
+        np.save(path, k)
+    elif suffix == ".npz":
+        np.savez(path, kspace=k)
+    else:
+        write_cfl(path.with_suffix(""), k.transpose(2, 1, 0)[:, :, None])
+    found = read_files([path], PROFILE)
+    assert isinstance(found.design, Trajectory)
+    require_lines(found.design, 20)
+    assert "the lines that the scan measured" in found.said[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "what"),
+    [
+        ("P12345.7", "a GE P-file"),
+        ("ScanArchive_1234_20260101.h5", "a GE ScanArchive"),
+        ("raw_001.list", r"Philips raw data \(.data, .list\)"),
+        ("raw_001.data", r"Philips raw data \(.data, .list\)"),
+        ("scan.RAW", "Philips raw data"),
+        ("scan.lab", "Philips raw data"),
+        ("scan.sin", "Philips raw data"),
+        ("scan.PAR", r"Philips images \(PAR/REC\): these are images|Philips images"),
+        ("scan.rec", "Philips images"),
+        ("fid", "Bruker raw data"),
+        ("rawdata.job0", "Bruker raw data"),
+        ("IM0001.dcm", "DICOM images"),
+        ("brain.nii.gz", "NIfTI images"),
+    ],
+)
+def test_raw_data_and_images_of_other_vendors_are_named(tmp_path: Path, name: str, what: str) -> None:
+    path = tmp_path / name
+    path.write_bytes(b"\0" * 64)
+    for read_it in (lambda: read_files([path], PROFILE), lambda: read_kspace(path)):
+        with pytest.raises(FileError, match=f"{what}.*read are ISMRMRD"):
+            read_it()
+
+
+def test_a_folder_of_another_vendor_is_named(tmp_path: Path) -> None:
+    (tmp_path / "acqp").write_text("##TITLE")
+    with pytest.raises(FileError, match="a folder of Bruker raw data, not read"):
+        read_kspace(tmp_path)

@@ -26,8 +26,9 @@ from cidesign.data.source import TrainingImages
 from cidesign.errors import CidesignError, FileError, InputError
 from cidesign.io.npy import find_data, reason
 from cidesign.modalities.mri.data.image_files import SUFFIXES, MriVolume, joined, read_volume
+from cidesign.modalities.mri.data.matrix import largest_side, on_matrix, resolved
 from cidesign.modalities.mri.data.phantoms import ROUNDING_MARGIN, SyntheticPhase
-from cidesign.run_settings import TrainingSettings
+from cidesign.modalities.mri.settings import MriSettings
 
 MAX_SLICES_BYTES = 4_000_000_000
 # A slice with less than this part of the strongest slice's root mean square shows no body.
@@ -90,16 +91,17 @@ def read_slices(path: Path, side: int, count: int, validation_count: int, seed: 
     )
 
 
-def measure_slices(path: Path, side: int, seed: int, trained: frozenset[str]) -> MeasuredSet:
-    """Every slice that shows something of the files at or below `path`, once, as in training.
+def measure_slices(path: Path, matrix: tuple[int, int], seed: int, trained: frozenset[str]) -> MeasuredSet:
+    """Every slice that shows something of the files at or below `path`, once, as in training: (M, 2, *matrix).
 
     Slices whose digests are in `trained` are left out, unless all are.
     """
+    side = largest_side(matrix)
     volumes, skipped, notes = _survey(path, side)
     slices = _joined(volumes)
     chosen, held_out = not_trained_on(slices.digests, trained)
     images_of_each(len(chosen), len(chosen), 4 * side * side)
-    images = _drawn(slices[chosen], len(chosen), seed, 2)
+    images = on_matrix(_drawn(slices[chosen], len(chosen), seed, 2), matrix)
     left_out = len(slices) - len(chosen)
     return MeasuredSet(images, len(slices), left_out, held_out, tuple(skipped), tuple(sorted(notes)))
 
@@ -243,11 +245,12 @@ def _drawn(slices: _Slices, count: int, seed: int, part: int) -> NDArray[np.floa
     return drawn
 
 
-def read_slice_scene(path: Path, side: int, seed: int) -> tuple[NDArray[np.complex64], list[str]]:
-    """The middle slice with signal of the first usable file at or below `path` (side, side), with remarks.
+def read_slice_scene(path: Path, matrix: tuple[int, int], seed: int) -> tuple[NDArray[np.complex64], list[str]]:
+    """The middle slice with signal of the first usable file at or below `path`, on `matrix` (N, n), with remarks.
 
-    As in training: padded or averaged down to `side`, the largest magnitude 1, magnitudes with a synthetic phase.
+    As in training: padded or averaged down, the largest magnitude 1, magnitudes with a synthetic phase.
     """
+    side = largest_side(matrix)
     volumes, skipped, notes = _survey(path, side)
     middle = len(volumes[0]) // 2
     if len(volumes[0]) > 1:
@@ -258,11 +261,16 @@ def read_slice_scene(path: Path, side: int, seed: int) -> tuple[NDArray[np.compl
     image = one.values[0]
     if one.magnitude[0]:
         image = image * SyntheticPhase(side, seed).of(one.digests[0])
+    if matrix != (side, side):
+        image = resolved(image, matrix)
+        image /= np.abs(image).max()
     return image, [f"scene: {text}" for text in (*(f"left out: {why}" for why in skipped), *sorted(notes))]
 
 
-def training_slices(settings: TrainingSettings) -> TrainingImages:
+def training_slices(settings: MriSettings) -> TrainingImages:
     """Slices of the volumes and the k-space below `settings.data`."""
-    found = read_slices(Path(settings.data), settings.side, settings.images, settings.validation_images, settings.seed)
+    side = largest_side(settings.matrix)
+    found = read_slices(Path(settings.data), side, settings.images, settings.validation_images, settings.seed)
     description = f"{settings.images} of {found.pictures} slices below {settings.data}"
-    return TrainingImages(found.train, found.validation, description, found.skipped, found.notes, found.trained)
+    train, validation = (on_matrix(one, settings.matrix) for one in (found.train, found.validation))
+    return TrainingImages(train, validation, description, found.skipped, found.notes, found.trained)

@@ -68,8 +68,8 @@ def phantom_slices(count: int, side: int, seed: int) -> NDArray[np.float16]:
     return slices
 
 
-def coil_maps(coils: int, side: int, seed: int) -> NDArray[np.complex64]:
-    """Receive sensitivities (coils, side, side) of loops around the field of view, sum |s|^2 = 1 at every pixel.
+def coil_maps(coils: int, side: int, seed: int, readout: int | None = None) -> NDArray[np.complex64]:
+    """Receive sensitivities (coils, side, readout; None: as many) of loops around a field of view, sum |s|^2 = 1.
 
     The transverse field Bx - i By of a circular loop by the law of Biot and Savart, which is what a receive coil sees
     (Hoult, "The principle of reciprocity in signal strength calculations", Concepts Magn. Reson. 12, 2000).  The
@@ -81,10 +81,13 @@ def coil_maps(coils: int, side: int, seed: int) -> NDArray[np.complex64]:
     rng = np.random.default_rng([seed, side, coils, 7])
     cylinder = rng.uniform(1.2, 1.4)
     loop_radius = float(np.clip(np.pi * cylinder / coils * 1.3, 0.25, 0.8))
-    at = (np.arange(side, dtype=np.float32) + np.float32(0.5)) * np.float32(2 / side) - 1
-    y, x = at.reshape(-1, 1), at.reshape(1, -1)
+    width = side if readout is None else readout
+    at, across = (
+        (np.arange(count, dtype=np.float32) + np.float32(0.5)) * np.float32(2 / count) - 1 for count in (side, width)
+    )
+    y, x = at.reshape(-1, 1), across.reshape(1, -1)
     angles = 2 * np.pi * (np.arange(coils) + rng.uniform(0, 1)) / coils + rng.normal(0, 0.15, coils) / coils
-    maps = np.empty((coils, side, side), dtype=np.complex64)
+    maps = np.empty((coils, side, width), dtype=np.complex64)
     for coil, angle in enumerate(angles):
         reach = cylinder * rng.uniform(0.95, 1.05)
         along = rng.choice([-1.0, 1.0]) * rng.uniform(0.2, 0.4)

@@ -122,15 +122,17 @@ def test_every_slice_is_measured_once(tmp_path: Path) -> None:
     slices[:, 8, 8] = 100 + 20 * np.arange(30)
     np.save(tmp_path / "a.npy", slices)
     (tmp_path / "broken.nii").write_bytes(b"")
-    found = measure_slices(tmp_path, 16, 1, frozenset())
+    found = measure_slices(tmp_path, (16, 16), 1, frozenset())
     assert (found.images.shape, found.pictures, found.held_out) == ((30, 2, 16, 16), 30, True)
     assert len({one.tobytes() for one in found.images}) == 30
     assert [line.split(":")[0] for line in found.skipped] == ["broken.nii"]
     trained = read_slices(tmp_path / "a.npy", 16, 25, 3, 1).trained
-    again = measure_slices(tmp_path / "a.npy", 16, 1, trained)  # neighbours of those for validation are not, either
+    again = measure_slices(
+        tmp_path / "a.npy", (16, 16), 1, trained
+    )  # neighbours of those for validation are not, either
     assert (len(again.images), again.left_out, again.held_out) == (3, 27, True)
     np.save(tmp_path / "one.npy", slices[0])
-    single = measure_slices(tmp_path / "one.npy", 16, 1, trained)
+    single = measure_slices(tmp_path / "one.npy", (16, 16), 1, trained)
     assert (len(single.images), single.held_out) == (1, False)
 
 
@@ -197,10 +199,10 @@ def test_magnitudes_get_a_smooth_phase_that_is_their_own(tmp_path: Path) -> None
     assert abs(np.angle(inside[0] * inside[1].conj()).std()) > 0.1
     # The same for the same seed and content, in another order and in another file too.
     np.save(tmp_path / "b.npy", slices[::-1])
-    measured = [measure_slices(tmp_path / name, 32, 1, frozenset()).images for name in ("a.npy", "b.npy")]
+    measured = [measure_slices(tmp_path / name, (32, 32), 1, frozenset()).images for name in ("a.npy", "b.npy")]
     assert {one.tobytes() for one in measured[0]} == {one.tobytes() for one in measured[1]}
     assert {one.tobytes() for one in found.validation} <= {one.tobytes() for one in measured[0]}
-    other = measure_slices(tmp_path / "a.npy", 32, 2, frozenset()).images
+    other = measure_slices(tmp_path / "a.npy", (32, 32), 2, frozenset()).images
     assert not {one.tobytes() for one in other} & {one.tobytes() for one in measured[0]}
 
 
@@ -221,18 +223,18 @@ def test_what_was_trained_on_is_known_whatever_its_phase(tmp_path: Path) -> None
     slices[:, 8, 8] = 200 + 20 * np.arange(12)
     np.save(tmp_path / "a.npy", slices)
     trained = read_slices(tmp_path / "a.npy", 16, 9, 1, 1).trained
-    assert measure_slices(tmp_path / "a.npy", 16, 5, trained).left_out == len(trained) == 11
+    assert measure_slices(tmp_path / "a.npy", (16, 16), 5, trained).left_out == len(trained) == 11
 
 
 def test_a_slice_as_a_scene(tmp_path: Path) -> None:
     slices = np.stack([_body(32, 32) * np.exp(1j * number) for number in range(5)])
     np.savez(tmp_path / "a.npz", images=slices, labels=np.arange(5)[:, None])
-    image, remarks = read_slice_scene(tmp_path / "a.npz", 32, 1)
+    image, remarks = read_slice_scene(tmp_path / "a.npz", (32, 32), 1)
     np.testing.assert_allclose(image, slices[2] / abs(slices[2]).max(), atol=1e-6)
     assert any("slice 2 of 5 slices with signal is taken" in remark for remark in remarks)
     assert any("left out: `labels` (5, 1)" in remark for remark in remarks)
     np.save(tmp_path / "b.npy", _body(40, 40))
-    image, remarks = read_slice_scene(tmp_path / "b.npy", 32, 1)
+    image, remarks = read_slice_scene(tmp_path / "b.npy", (32, 32), 1)
     assert image.shape == (32, 32)
     assert abs(image).max() == pytest.approx(1)
     assert np.angle(image[abs(image) > 0.1]).std() > 0.1
