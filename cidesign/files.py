@@ -32,7 +32,7 @@ Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json
 JsonObject: TypeAlias = "Mapping[str, Json]"
 
 # One of these is in every folder that `replacing_folder` writes.
-RECORD_NAMES = ("manifest.json", "capture.json", "calibration.json", "reconstruction.json")
+RECORD_NAMES = ("manifest.json", "capture.json", "calibration.json", "reconstruction.json", "design.json")
 MAX_JSON_BYTES = 64_000_000
 MAX_ARRAY_BYTES = 2_000_000_000
 # What zipfile, its decompressors and numpy raise for damaged content; the last four come from npy headers that are not

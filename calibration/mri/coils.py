@@ -32,8 +32,8 @@ def choose_kernel(acs_lines: int, kernel: int | None, path: Path) -> int:
     needed = 2 * candidates[-1] - 1
     raise FileError(
         f"{path}: {acs_lines} contiguous lines around the centre of k-space are too few for coil maps with a kernel of "
-        f"{candidates[-1]} x {candidates[-1]}, which calls for {needed}; design with --acs-lines {needed} or "
-        "more"
+        f"{candidates[-1]} x {candidates[-1]}, which calls for {needed}; scan {needed} or more "
+        f"(design with --acs-lines {needed})"
     )
 
 

@@ -204,7 +204,8 @@ def _calibration_block(raw: RawKspace, design: Trajectory, acs_lines: int | None
     if not 1 <= wanted <= count:
         raise FileError(
             f"{raw.path}: {count} contiguous lines around line {centre} (the centre of k-space) are in both the design "
-            f"and the capture; {max(wanted, 1)} are asked for. Design with --acs-lines"
+            f"and the capture; {max(wanted, 1)} are asked for. Scan more, or "
+            "design with --acs-lines"
         )
     return centre_block(design.lines, wanted)
 

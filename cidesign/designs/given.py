@@ -3,10 +3,9 @@
 from pathlib import Path
 from typing import NamedTuple
 
-from cidesign.designs.folder import DesignFolder, is_design_folder
+from cidesign.designs.folder import DesignFolder, is_design_folder, read_files
 from cidesign.distill.given import GivenDesign
 from cidesign.errors import FileError, InputError
-from cidesign.export.family import family_for
 from cidesign.hardware_profiles.schema import HardwareProfile
 from cidesign.runs import Run
 
@@ -40,5 +39,5 @@ def read_given(path: Path, profile: HardwareProfile | None = None) -> Given:
             f"{path}: a file does not say what device it is for; make a design of it, `cidesign design {path} "
             "--profile NAME --out DESIGN`, and name that (`cidesign distill` takes the file, with --profile NAME)"
         )
-    found = family_for(profile).read_own([path], profile)
+    found = read_files([path], profile)
     return Given(GivenDesign(str(path), found.design), profile, found.said)

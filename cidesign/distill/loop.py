@@ -95,11 +95,11 @@ def as_floats(images: Tensor) -> Tensor:
 
 
 def _turn(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Flip left-right, flip up-down and transpose, each with probability 1/2 for each image; all at once."""
+    """Flip left-right, flip up-down and, where they are square, transpose, each with probability 1/2 for each image."""
     choice = torch.rand(3, len(images), 1, 1, 1, generator=generator, device=images.device) < 0.5
     images = torch.where(choice[0], images.flip(3), images)
     images = torch.where(choice[1], images.flip(2), images)
-    return torch.where(choice[2], images.mT, images)
+    return torch.where(choice[2], images.mT, images) if images.shape[2] == images.shape[3] else images
 
 
 def evaluation_batches(images: Tensor) -> Iterator[Tensor]:

@@ -41,6 +41,16 @@ def test_patterns_of_ones_own_are_exported_as_they_are(cidesign: Callable[..., A
     assert f"train one with `cidesign distill --design {out}`" in done.err
 
 
+def test_a_design_takes_the_place_of_another_when_it_is_asked_to(tmp_path: Path) -> None:
+    for name in ("a.npy", "b.npy"):
+        _patterns(tmp_path / name, 5 + len(name))
+    ci.design(tmp_path / "a.npy", "dlp4500", tmp_path / "design")
+    with pytest.raises(FileError, match="exists"):
+        ci.design(tmp_path / "b.npy", "dlp4500", tmp_path / "design")
+    found = ci.design(tmp_path / "b.npy", "dlp4500", tmp_path / "design", force=True)
+    assert found.record.sources[0].name == "b.npy"
+
+
 def test_lines_and_a_mask_from_python(tmp_path: Path) -> None:
     mask = np.zeros(32, dtype=np.uint8)
     mask[[2, 9, 14, 15, 16, 17, 25]] = 1

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from cidesign.checks import Check
 from cidesign.constraints.kspace import LineBudget
-from cidesign.errors import InputError
 from cidesign.hardware_profiles.mri.schema import MriProfile
 from cidesign.hardware_profiles.schema import HardwareProfile
 from cidesign.modalities.mri.run import MriRun
@@ -58,13 +57,14 @@ class Mri(Modality):
         return settings_for(values, typed)
 
     def settings_of(self, design: Design) -> dict[str, Any]:
-        """The matrix, and how many lines of it; raises `InputError` for one that is not square."""
+        """The matrix, and how many lines of it."""
         found = cast(Trajectory, design)
-        if found.lines != found.readout:
-            raise InputError(
-                f"lines: {found.lines} lines of {found.readout} samples; a decoder is made for a square matrix"
-            )
-        return {"side": found.lines, "acquired": len(found.acquired), "acs_lines": found.calibration_lines}
+        return {
+            "side": found.lines,
+            "readout": found.readout,
+            "acquired": len(found.acquired),
+            "acs_lines": found.calibration_lines,
+        }
 
     def described(self, settings: TrainingSettings, profile: HardwareProfile) -> str:
         """How many lines, and of which."""

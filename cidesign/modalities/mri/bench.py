@@ -1,5 +1,7 @@
 """A scanner: its twin, its calibration, the plan of scans, and how raw k-space becomes images."""
 
+import tempfile
+from dataclasses import replace
 from math import degrees
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -46,6 +48,7 @@ if TYPE_CHECKING:
     from cidesign.pattern import Trajectory
     from cidesign.reconstruct.student import Student
 
+SELF_CALIBRATED = "no calibration was named: noise, coil maps and scale are those of the capture's own central lines"
 # Training slices come from seeds below this (validation: seed + 2**32), so the phantom is never one of them.
 PHANTOM_SEED_OFFSET = 2**33
 
@@ -171,6 +174,16 @@ class MriBench(Bench[MriRun, RawKspace, StoredKspaceCalibration, SimulateMri, Ca
         value = {"calibration": str(stored.path), **stored.record.model_dump(mode="json")}
         shown = estimates_table(_estimates(stored))
         return stored, Written(stored.path, value, _captured(capture), shown, list(calibration.notes))
+
+    def nominal_calibration(self, run: MriRun, capture: RawKspace) -> StoredKspaceCalibration:
+        """Noise, coil maps and scale of the capture itself, by the central lines that the design measures anyway.
+
+        Raises `FileError` where they are too few for the maps of several coils.
+        """
+        with tempfile.TemporaryDirectory() as temporary:
+            stored, _ = self.calibrate(run, capture, Path(temporary) / "calibration", CalibrateMri(), False)
+        notes = (*stored.calibration.notes, SELF_CALIBRATED)
+        return replace(stored, path=capture.path, calibration=replace(stored.calibration, notes=notes))
 
     def read_calibration(self, folder: Path) -> StoredKspaceCalibration:
         """A calibration folder."""

@@ -11,16 +11,17 @@ from cidesign.reconstruct.record import Disagreement, Trust, Uncertainty
 from cidesign.reconstruct.uncertainty import Image, disagreement, generators
 
 DRAWS, SEED = 16, 0
+STUDENT = "student"
 MAPS = {
     "disagreement": (
-        "student less CG-SENSE",
-        "The student's magnitude less that of CG-SENSE from the same lines. Where it is near 0 the readings themselves "
-        "show the detail; where it is not, the student adds what it learned from its training images, or CG-SENSE "
-        "leaves what it cannot unfold",
+        "{who} less CG-SENSE",
+        "The magnitude of the {who} less that of CG-SENSE from the same lines. Where it is near 0 the readings "
+        "themselves show the detail; where it is not, the {who} adds what its training images or its prior say, or "
+        "CG-SENSE leaves what it cannot unfold",
     ),
     "uncertainty": (
-        "student: scatter",
-        "How much the student's magnitude would vary, pixel by pixel, were the lines measured again: noise of the "
+        "{who}: scatter",
+        "How much the magnitude of the {who} would vary, pixel by pixel, were the lines measured again: noise of the "
         f"receiver alone, from {DRAWS} draws. It does not hold what the lines cannot see, nor errors of the coil maps, "
         "so the error is larger",
     ),
@@ -46,9 +47,12 @@ def redrawn(k: Samples, noise: float, draws: int = DRAWS) -> Iterator[Samples]:
         yield (k + noise * (rng.standard_normal(k.shape) + 1j * rng.standard_normal(k.shape))).astype(np.complex64)
 
 
-def diagnose(student: Image, baseline: Image, scatter: Image, error_over_scatter: float | None) -> Diagnosis:
+def diagnose(
+    student: Image, baseline: Image, scatter: Image, error_over_scatter: float | None, who: str = STUDENT
+) -> Diagnosis:
     """What the images of student and CG-SENSE and the student's scatter, all (N, n) as they are looked at, say.
 
+    `who`: what is said for the student, where another decoder stands in its place.
     `error_over_scatter`: root mean square of the true error in units of the scatter, None where no truth is known.
     """
     apart = disagreement(student, baseline)
@@ -62,22 +66,29 @@ def diagnose(student: Image, baseline: Image, scatter: Image, error_over_scatter
     trust = Trust(
         Disagreement(baseline="CG-SENSE", rms=apart.rms, row=row, column=column, largest=apart.largest),
         Uncertainty(draws=DRAWS, student_rms=rms),
-        {name: text for name, (_, text) in MAPS.items()},
+        {name: text.format(who=who) for name, (_, text) in MAPS.items()},
         None if error_over_scatter is None else {"student": error_over_scatter},
     )
     known = ""
     if error_over_scatter is not None:
         known = f"; the true error of this simulated scan is {error_over_scatter:.1f} times the scatter"
     notes = [
-        f"the student and CG-SENSE differ by {apart.rms:.3f} (root mean square; 1 is the brightest pixel), most at row "
+        f"the {who} and CG-SENSE differ by {apart.rms:.3f} (root mean square; 1 is the brightest pixel), most at row "
         f"{row}, column {column} (counted from 0), by {apart.largest:+.3f}: detail there is not given by the readings "
         "alone; treat it with care",
-        f"uncertainty: noise alone makes the student's image scatter by {rms:.4f} (root mean square, {DRAWS} draws of "
-        "the receiver's noise on the measured lines). This holds neither what the lines cannot see nor errors of the "
-        f"coil maps, so the error is larger{known}",
+        f"uncertainty: noise alone makes the image of the {who} scatter by {rms:.4f} (root mean square, {DRAWS} draws "
+        "of the receiver's noise on the measured lines). This holds neither what the lines cannot see nor errors of "
+        f"the coil maps, so the error is larger{known}",
     ]
     maps = [
-        NamedMap(name, title, images[name], text, captions[name], signed=name == "disagreement")
+        NamedMap(
+            name,
+            title.format(who=who),
+            images[name],
+            text.format(who=who),
+            captions[name],
+            signed=name == "disagreement",
+        )
         for name, (title, text) in MAPS.items()
     ]
     return Diagnosis(maps, trust, notes)

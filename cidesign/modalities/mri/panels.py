@@ -19,6 +19,7 @@ METHODS = {
     "cg_sense": "CG-SENSE",
     "total_variation": "total variation",
     "student": "student decoder",
+    "linear": "linear estimate",
 }
 ERROR_GAIN = 5.0
 
@@ -36,13 +37,14 @@ class NamedSlice(NamedImage):
 
 
 class Result(NamedTuple):
-    """One reconstruction: magnitude (N, n) of `method` from the set of lines `lines`."""
+    """One reconstruction: magnitude (N, n) of `method` from the set of lines `lines`; `own`: those of the run."""
 
     lines: str
     method: str
     magnitude: NDArray[np.float32]
     residual: "Residual"
     design: Trajectory
+    own: bool
 
 
 def images_of(
@@ -51,10 +53,10 @@ def images_of(
     of_what: str,
     affine: NDArray[np.float64] | None,
 ) -> list[NamedSlice]:
-    """The images to write; those of the student's lines carry the name of their method alone."""
+    """The images to write; those of the run's own lines carry the name of their method alone."""
     found = [] if reference is None else [NamedSlice("reference", of_what, reference, affine=affine)]
     for result in results:
-        stem = result.method if result.lines == "student" else f"{result.lines.replace(' ', '_')}_{result.method}"
+        stem = result.method if result.own else f"{result.lines.replace(' ', '_')}_{result.method}"
         title = f"{METHODS[result.method]}, {result.lines} lines"
         found.append(NamedSlice(stem, title, result.magnitude, affine=affine))
     return found
@@ -84,7 +86,7 @@ def comparison(
             )
             for one in of_set
         ]
-    return panels, 1 + len(METHODS)
+    return panels, 1 + len(dict.fromkeys(result.method for result in results))
 
 
 def _picture_of_lines(design: Trajectory) -> NDArray[np.float32]:

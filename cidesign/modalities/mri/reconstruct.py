@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 UNITS = "magnitude as root of the sum of squares over the coils; 1 is the brightest pixel of the object"
 HEADER = ("lines", "reconstruction", "PSNR dB", "SSIM", "HFEN dB", "residual", "chi2")
+# What the lines of a run are called: learnt, or given.
+OWN_LINES, GIVEN_LINES = "student", "design"
 # Of the powers 2, 4 and 8 tried on phantoms, the one whose reconstructions came nearest.
 DENSITY_POWER = 4.0
 DENSITY_SEED = 0
@@ -72,12 +74,13 @@ class MriReconstructor(Reconstructor[MriRun, RawKspace, StoredKspaceCalibration,
         above = calibration.corrections.offset_lines
         if above and use == "retrospective":
             notes.append(f"all lines are moved by {-above:+d}: the centre of k-space was calibrated off the middle one")
-        sets = {"student": design}
+        own = OWN_LINES if scene.run.settings.design is None else GIVEN_LINES
+        sets = {own: design}
         if use == "retrospective":
-            sets = line_sets(design)
+            sets = line_sets(design, own)
             notes += _only_measured(sets, corrected)
         results = [
-            Result(lines, name, np.abs(image).astype(np.float32), residual, one)
+            Result(lines, name, np.abs(image).astype(np.float32), residual, one, lines == own)
             for lines, one in sets.items()
             for name, (image, residual) in solve.reconstructions(system, k, one, calibration).items()
         ]
@@ -94,7 +97,7 @@ class MriReconstructor(Reconstructor[MriRun, RawKspace, StoredKspaceCalibration,
         entries = _entries(results, reference, mask)
         # A scan's own full reconstruction shares the noise of the lines, so only a truth shows the error.
         truth = None if raw.truth is None else reference
-        found = _diagnosis(results, solved.scatter, orientation, peak, truth, mask)
+        found = _diagnosis(results, system.decoder.column, solved.scatter, orientation, peak, truth, mask)
         notes = [*solved.notes, *_training_notes(scene, system, results), MEANING]
         notes += [*_reference_notes(scene, use, reference, peak), *found.notes]
         oriented = [
@@ -148,7 +151,7 @@ def _record(scene: KspaceScene, use: Use, of_what: str) -> dict[str, object]:
 def _training_notes(scene: KspaceScene, system: "ImagingSystem", results: list[Result]) -> list[str]:
     """Where the scan differs from what the student was trained on."""
     settings, calibration, notes = scene.run.settings, scene.calibration.calibration, list[str]()
-    if scene.capture.coils != settings.coils:
+    if scene.capture.coils != settings.coils and system.decoder.learns:
         notes.append(
             f"the student was trained with {settings.coils} simulated coil(s), the capture has {scene.capture.coils}: "
             "its decoder is given the measured operator of all of them"
@@ -156,12 +159,14 @@ def _training_notes(scene: KspaceScene, system: "ImagingSystem", results: list[R
     power = float((np.abs(results[0].magnitude) ** 2).mean()) / solve.prior_power(system)
     if not ENERGY_RATIO[0] <= power <= ENERGY_RATIO[1]:
         notes.append(
-            f"the image has {power:.2g} times the energy of the student's training images; it may be less accurate"
+            f"the image has {power:.2g} times the energy of the images that the {METHODS[system.decoder.column]} was "
+            "made for; it may be less accurate"
         )
     ratio = calibration.noise_deviation / settings.noise
-    notes.append(
-        f"noise is {ratio:.2g} times that of the training ({calibration.noise_deviation:.3g} of a full scale of 1)"
-    )
+    if system.decoder.learns:
+        notes.append(
+            f"noise is {ratio:.2g} times that of the training ({calibration.noise_deviation:.3g} of a full scale of 1)"
+        )
     return notes
 
 
@@ -185,7 +190,7 @@ def _reference_notes(scene: KspaceScene, use: Use, reference: Image | None, peak
     return notes
 
 
-def line_sets(design: Trajectory) -> dict[str, Trajectory]:
+def line_sets(design: Trajectory, own: str = OWN_LINES) -> dict[str, Trajectory]:
     """The design and fixed sets of as many lines: a centre block (low-pass) and a variable density."""
     rule = LineBudget(design.lines, len(design.acquired), design.calibration_lines)
 
@@ -195,7 +200,7 @@ def line_sets(design: Trajectory) -> dict[str, Trajectory]:
         )
 
     return {
-        "student": design,
+        own: design,
         "centre block": like(centre_lines(rule)),
         "variable density": like(variable_density_lines(rule, DENSITY_SEED, DENSITY_POWER)),
     }
@@ -235,6 +240,7 @@ def _reference(raw: RawKspace, stored: StoredKspaceCalibration, use: Use) -> tup
 
 def _diagnosis(
     results: list[Result],
+    column: str,
     scatter: Image,
     orientation: Orientation,
     peak: float,
@@ -242,17 +248,17 @@ def _diagnosis(
     mask: NDArray[np.bool_] | None,
 ) -> Diagnosis:
     """What the maps of the student's lines say, as the pictures are turned and scaled; the truth as it was scanned."""
-    magnitudes = {result.method: result.magnitude for result in results if result.lines == "student"}
+    magnitudes = {result.method: result.magnitude for result in results if result.own}
+    decoded = magnitudes[column]
     over = None
     if truth is not None and mask is not None:
         # Without maps there is no image, and nothing that scatters.
         seen = mask & (scatter > 0)
-        over = error_over((magnitudes["student"] - truth)[seen], scatter[seen])
+        over = error_over((decoded - truth)[seen], scatter[seen])
     student, baseline, turned = (
-        orientation.apply(image / np.float32(peak))
-        for image in (magnitudes["student"], magnitudes["cg_sense"], scatter)
+        orientation.apply(image / np.float32(peak)) for image in (decoded, magnitudes["cg_sense"], scatter)
     )
-    return diagnose(student, baseline, turned, over)
+    return diagnose(student, baseline, turned, over, METHODS[column])
 
 
 def _scale(reference: NDArray[np.float32] | None, results: list[Result]) -> tuple[float, NDArray[np.bool_] | None]:

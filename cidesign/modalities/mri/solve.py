@@ -128,7 +128,7 @@ def reconstructions(
         "zero_filled": zero_filled(y, encoder),
         "cg_sense": cg_sense(y, encoder, 2 * noise**2 / prior_power(system)),
         "total_variation": total_variation(y, encoder, TV_WEIGHT_NOISES * noise),
-        "student": decode(system, y, encoder),
+        system.decoder.column: decode(system, y, encoder),
     }
     weight = _weight(norm)
     return {name: (to_numpy(image) * weight, residual(image, y, encoder)) for name, image in images.items()}

@@ -5,9 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from cidesign.calibration.mri.kspace import centred_fft
 from cidesign.data.source import VALIDATION_SEED_OFFSET
 from cidesign.errors import InputError
 from cidesign.modalities.mri.data.images import read_slices
+from cidesign.modalities.mri.data.matrix import on_matrix
 from cidesign.modalities.mri.data.phantoms import coil_maps, phantom_slices
 
 REAL = Path(__file__).parents[4].parent / "shared" / "data" / "mri" / "chris_t1.nii.gz"
@@ -112,3 +114,26 @@ def test_coils_same_seed_same_maps() -> None:
 def test_impossible_numbers_of_coils(coils: int) -> None:
     with pytest.raises(InputError, match="1 to 128"):
         coil_maps(coils, 16, 1)
+
+
+@pytest.mark.parametrize("size", [(24, 16), (16, 24), (15, 24)])
+def test_slices_on_a_matrix_that_is_not_square(size: tuple[int, int]) -> None:
+    """The middle of k-space is that of the square slice, all of whose lines and samples the larger axis keeps."""
+    square = phantom_slices(3, 24, 5)
+    found = on_matrix(square, size).astype(np.float64)
+    whole, cut = (values[:, 0] + 1j * values[:, 1] for values in (square.astype(np.float64), found))
+    k, wanted = centred_fft(cut, (-2, -1)), centred_fft(whole, (-2, -1))
+    top, left = 12 - size[0] // 2, 12 - size[1] // 2
+    wanted = wanted[:, top : top + size[0], left : left + size[1]]
+    factor = np.vdot(wanted[0], k[0]) / np.vdot(wanted[0], wanted[0])
+    np.testing.assert_allclose(k[0], factor * wanted[0], atol=2e-2)
+    assert abs(factor.imag) < 1e-3
+    assert np.abs(cut).max() <= 1
+    np.testing.assert_array_equal(on_matrix(square, (24, 24)), square)
+
+
+def test_coil_maps_on_a_matrix_that_is_not_square() -> None:
+    maps, square = coil_maps(4, 16, 3, 48), coil_maps(4, 16, 3)
+    np.testing.assert_allclose((np.abs(maps) ** 2).sum(axis=0), 1, atol=1e-5)
+    # Every third column of three times as many lies where one of the square maps does.
+    np.testing.assert_allclose(maps[:, :, 1::3], square, atol=1e-5)
