@@ -37,8 +37,11 @@ def assemble(readouts: Readouts, matrix: Matrix, slice_index: int | None) -> Raw
         raise FileError(f"{path}: holds no imaging readouts among {len(imaging)}")
     imaging &= _slice_chosen(readouts, imaging, slice_index)
     notes = _require_alike(readouts, imaging, matrix.fields)
-    if kinds.skip.any():
-        notes.append(f"{int(kinds.skip.sum())} readouts that are no image (navigators ...) left out")
+    left_out = kinds.skip & ~kinds.phase_correction if kinds.reverse[imaging].any() else kinds.skip
+    if left_out.any():
+        own = int((left_out & readouts.kinds_of.calibration_only(readouts.flags)).sum())
+        apart = f"; {own} are calibration lines, which the header does not call lines of the image" if own else ""
+        notes.append(f"{int(left_out.sum())} readouts that are no image (navigators ...) left out{apart}")
     k = image_rows(readouts, imaging, matrix, notes)
     shared = at_limit(k)
     k = alike_in_direction(readouts, imaging, matrix, k, notes)

@@ -344,7 +344,41 @@ def test_readouts_that_are_no_image_are_left_out(mrd: Callable[..., Path], flag:
     other = readout(3, np.full((COILS, RECORDED), 99, np.complex64), (flag,), sample_time_us=1.0)
     raw = read_kspace(mrd([*scan(), other]))
     np.testing.assert_allclose(raw.k, plain(kspace()), atol=2e-6)
-    assert "1 readouts that are no image (navigators ...) left out" in raw.notes
+    said = raw.notes[0]
+    assert said.startswith("1 readouts that are no image (navigators ...) left out")
+    assert ("calibration lines" in said) == (flag == 20)
+
+
+class TestCalibrationLines:
+    """Those of parallel imaging: lines of the image too where the header says so."""
+
+    EMBEDDED = (
+        "<parallelImaging><accelerationFactor><kspace_encoding_step_1>2</kspace_encoding_step_1>"
+        "</accelerationFactor><calibrationMode>{mode}</calibrationMode></parallelImaging>"
+    )
+
+    def lines(self, k: Complex) -> list[tuple[Any, Complex]]:
+        """Every second line, and 3 and 5, which are for calibration alone; 4 is both."""
+        kinds: dict[int, tuple[int, ...]] = {4: (21,), 3: (20,), 5: (20,)}
+        return [readout(line, k[:, line], kinds.get(line, ())) for line in (0, 2, 3, 4, 5, 6)]
+
+    @pytest.mark.parametrize(("mode", "wanted"), [("embedded", [0, 2, 3, 4, 5, 6]), ("separate", [0, 2, 4, 6])])
+    def test_are_lines_of_the_image_where_they_are_embedded(
+        self, mrd: Callable[..., Path], mode: str, wanted: list[int]
+    ) -> None:
+        k = kspace()
+        raw = read_kspace(mrd(self.lines(k), encoding(more=self.EMBEDDED.format(mode=mode))))
+        assert raw.lines.tolist() == wanted
+        np.testing.assert_allclose(raw.k, plain(k)[:, wanted], atol=2e-6)
+        assert (
+            "2 calibration lines are lines of the image as well (parallelImaging.calibrationMode)" in raw.notes
+        ) == (mode == "embedded")
+
+    def test_a_line_that_the_image_has_measured_is_not_taken_twice(self, mrd: Callable[..., Path]) -> None:
+        k = kspace()
+        again = readout(2, np.full((COILS, RECORDED), 9, np.complex64), (20,))
+        raw = read_kspace(mrd([*self.lines(k), again], encoding(more=self.EMBEDDED.format(mode="embedded"))))
+        np.testing.assert_allclose(raw.k, plain(k)[:, [0, 2, 3, 4, 5, 6]], atol=2e-6)
 
 
 def test_flags_of_the_site_are_remarked(mrd: Callable[..., Path]) -> None:
