@@ -349,6 +349,33 @@ def test_readouts_that_are_no_image_are_left_out(mrd: Callable[..., Path], flag:
     assert ("calibration lines" in said) == (flag == 20)
 
 
+def test_an_echo_planar_file_is_put_right_by_its_own_readouts(mrd: Callable[..., Path]) -> None:
+    """Two slices, each with its own delay between the directions."""
+    k = kspace()
+    places = np.arange(RECORDED) - RECORDED // 2
+
+    def turned(row: Complex, delay: float) -> Complex:
+        ramp = np.exp(1j * (0.6 + 2 * np.pi * delay * places / RECORDED)).astype(np.complex64)
+        return centred_fft(centred_ifft(row, (-1,)) * ramp, (-1,))[:, ::-1]
+
+    acquisitions = []
+    for number, delay in enumerate((0.3, -0.8)):
+        middle = k[:, LINES // 2]
+        rows: list[tuple[int, Complex, tuple[int, ...]]] = [
+            (0, middle, (24,)), (0, turned(middle, delay), (24, 22)), (0, middle, (24,)),
+        ]  # fmt: skip
+        for line in range(LINES):
+            rows.append((line, turned(k[:, line], delay), (22,)) if line % 2 else (line, k[:, line], ()))
+        acquisitions += [
+            readout(line, row, flags, slice=number, scan_counter=20 * number + count + 1)
+            for count, (line, row, flags) in enumerate(rows)
+        ]
+    for number, said in enumerate(("+0.300 samples and +34.38 degrees", "-0.800 samples and +34.38 degrees")):
+        raw = read_kspace(mrd(acquisitions, encoding(trajectory="epi")), number)
+        np.testing.assert_allclose(raw.k, plain(k), atol=1e-4)
+        assert said in " ".join(raw.notes)
+
+
 class TestCalibrationLines:
     """Those of parallel imaging: lines of the image too where the header says so."""
 

@@ -114,7 +114,8 @@ def test_mrd_lines_are_placed_by_their_counters(write_mrd: Callable[..., Path]) 
     # The noise was read out four times as slowly: half the deviation of the image's noise.
     assert raw.noise is not None
     np.testing.assert_allclose(raw.noise, 2 * noise)
-    assert any(note.startswith("2 readouts that are no image (navigators ...) left out; 1 are cal") for note in raw.notes)
+    left_out = "2 readouts that are no image (navigators ...) left out; 1 are calibration lines"
+    assert any(note.startswith(left_out) for note in raw.notes)
 
 
 def test_mrd_centre_of_the_header_moves_the_lines(write_mrd: Callable[..., Path]) -> None:

@@ -198,7 +198,7 @@ def test_the_report_shows_the_maps(scan: Scan, tmp_path: Path) -> None:
     text = "".join(block for block in blocks if isinstance(block, str))
     assert "<td>disagreement: baseline</td><td>CG-SENSE</td>" in text
     assert f"<td>uncertainty: student rms</td><td>{value['uncertainty']['student_rms']:.4g}</td>" in text
-    assert "makes the student&#x27;s image scatter" in text
+    assert "makes the image of the student decoder scatter" in text
 
 
 def test_maps_are_turned_with_the_pictures(run: MriRun, tmp_path: Path) -> None:
