@@ -5,8 +5,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from cidesign.orientation import Orientation
-
 # Directions of unit length, at right angles, within this.
 _SQUARE = 1e-2
 Vector = NDArray[np.float64]
@@ -26,20 +24,17 @@ class ImagePlace:
     normal: Vector
     fov_mm: tuple[float, float, float]
 
-    def affine(self, lines: int, samples: int, turn: Orientation) -> NDArray[np.float64] | None:
+    def affine(
+        self, lines: int, samples: int, flip_vertical: bool = False, flip_horizontal: bool = False
+    ) -> NDArray[np.float64]:
         """(4, 4): (column, row, slice) of an image (lines, samples) to mm to the right, front and head (as in NIfTI).
 
-        The transform of k-space has the middle of the field of view on pixel (lines // 2, samples // 2).  A `turn` is
-        made because gradients run against their names: the directions are those of the image as it lies after it.
-        None where it exchanges rows and columns, which no name of a direction survives.
+        The transform of k-space has the middle of the field of view on pixel (lines // 2, samples // 2).  An image is
+        flipped because gradients run against their names: the directions are those of the image as it then lies.
         """
-        if turn.transpose:
-            return None
         row, column = lines // 2, samples // 2
-        row, column = (
-            lines - 1 - row if turn.flip_vertical else row,
-            samples - 1 - column if turn.flip_horizontal else column,
-        )
+        row = lines - 1 - row if flip_vertical else row
+        column = samples - 1 - column if flip_horizontal else column
         read_mm, phase_mm, slice_mm = self.fov_mm
         axes = np.stack([self.read * read_mm / samples, self.phase * phase_mm / lines, self.normal * slice_mm], axis=1)
         matrix = np.eye(4)

@@ -106,7 +106,7 @@ class MriReconstructor(Reconstructor[MriRun, RawKspace, StoredKspaceCalibration,
         shown_reference = None if reference is None else orientation.apply(reference / np.float32(peak))
         panels, columns = comparison(oriented, shown_reference, of_what, [_caption(entry) for entry in entries])
         heading = _heading(scene, use)
-        affine = None if raw.place is None else raw.place.affine(raw.matrix_lines, raw.k.shape[2], orientation)
+        affine = _affine(raw, orientation)
         if affine is None:
             notes.append("the NIfTI files hold no place in the patient: the capture does not say it, or it is turned")
         return Findings(
@@ -119,6 +119,14 @@ class MriReconstructor(Reconstructor[MriRun, RawKspace, StoredKspaceCalibration,
             pictures={COMPARISON: lambda: draw_panels(panels, columns, heading, found.maps)},
             map_leaves=found.maps,
         )
+
+
+def _affine(raw: RawKspace, orientation: Orientation) -> NDArray[np.float64] | None:
+    """From pixels of the oriented images to the patient; with rows and columns exchanged no direction is known."""
+    if raw.place is None or orientation.transpose:
+        return None
+    flips = orientation.flip_vertical, orientation.flip_horizontal
+    return raw.place.affine(raw.matrix_lines, raw.k.shape[2], *flips)
 
 
 def _heading(scene: KspaceScene, use: Use) -> str:
