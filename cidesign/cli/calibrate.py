@@ -2,7 +2,6 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
@@ -12,13 +11,10 @@ from cidesign.calibration.plan import plan_text
 from cidesign.calibration.verify import CHECK_HEADER, check_rows, require_passed, verdict_words
 from cidesign.cli.assignments import assigned, options, set_option
 from cidesign.cli.output import force_option, json_option, next_step, note, quoted, result
-from cidesign.files import refuse_existing
+from cidesign.files import Json, JsonObject, refuse_existing
 from cidesign.modality import modality
 from cidesign.runs import Run
 from cidesign.text import table
-
-if TYPE_CHECKING:
-    from cidesign.files import Json, JsonObject
 
 # With --fine-tune these belong to the training: passes over the images, how many there are, and their seed.
 TRAINING_SETTINGS = ("epochs", "images", "seed")

@@ -82,9 +82,9 @@ def test_a_clean_bench_is_found_clean(seed: int, shown: PatternStack, take: Take
     [
         ({"mirror": 1.0}, "left and right exchanged"),
         ({"mirror": 2.0, "inversion": 1.0}, "top and bottom exchanged"),
-        ({"inversion": 1.0}, "the right way round"),
-        ({"rotation": 3.0}, "the right way round"),
-        ({"shift": -1.2}, "the right way round"),
+        ({"inversion": 1.0}, "upright"),
+        ({"rotation": 3.0}, "upright"),
+        ({"shift": -1.2}, "upright"),
     ],
 )
 def test_how_the_patterns_lie_is_found(
@@ -93,7 +93,7 @@ def test_how_the_patterns_lie_is_found(
     found = calibrate_spc(take(shown, faults=faults), shown)
     assert found.verification.verdict == "passed"
     assert set(found.verification.faults) == set(faults)
-    assert found.operator.placement.orientation.words == words
+    assert found.operator.placement.orientation.text == words
     assert found.operator.polarity == (-1 if "inversion" in faults else 1)
     assert found.operator.placement.rotation_deg == pytest.approx(faults.get("rotation", 0.0), abs=0.2)
     assert found.operator.placement.right_px == pytest.approx(faults.get("shift", 0.0), abs=0.05)
