@@ -1,12 +1,19 @@
 """Linear reconstruction: Tikhonov, and the best linear estimate under a stationary prior of images."""
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from cidesign.physics.base import ImagePrior
+
+# How many of an image's cosines are added up in double precision, and how many rows of a Gram at once.
+STRONGEST = 256
+ROWS = 256
+# Of the Gram's own diagonal: more than rounding to 24 bits takes from it.
+SINGLE_PRECISION = 1e-6
 
 
 class SpectralPrior(NamedTuple):
@@ -84,7 +91,7 @@ class CosinePrior:
 
 
 class LinearEstimator:
-    """The gain G = C A^T (A C A^T + s^2 I)^-1 of the best linear estimate for one operator.
+    """The best linear estimate for one operator: x = m + G (y - A m), G = C A^T (A C A^T + s^2 I)^-1.
 
     `matrix` A (K, n*n), the prior N(m, C), and the noise variance s^2 of one measurement.  C is applied in the DCT
     domain, so no n*n x n*n array is ever made.  Differentiable in A (the optics see through it).
@@ -92,26 +99,85 @@ class LinearEstimator:
 
     def __init__(self, matrix: Tensor, prior: SpectralPrior, noise_variance: float) -> None:
         self.matrix, self.prior = matrix, prior
-        side = prior.variance.shape[-1]
-        self.dct = dct_matrix(side).to(matrix)
-        spectra = (self.dct @ matrix.reshape(-1, side, side) @ self.dct.T).flatten(1)
-        self.weighted = spectra * prior.variance.flatten()
-        self.factor = _cholesky(self.weighted.double() @ spectra.double().T, noise_variance)
+        self.dct = dct_matrix(prior.variance.shape[-1]).to(matrix)
+        with torch.no_grad():  # `_Update` knows the derivative, which needs no K x K array of its own
+            self.factor = _cholesky(self._gram(), noise_variance)
 
-    def gain(self, innovation: Tensor) -> Tensor:
-        """G r for measurements r (B, K); returns images (B, n*n)."""
+    def _gram(self) -> Tensor:
+        """The lower triangle of A C A^T (K, K), in double precision.
+
+        The coefficients with the largest variances carry nearly all of it, and span the decades that a single
+        precision cannot: they are added up in double precision, the many others in that of A.
+        """
+        side, matrix = self.dct.shape[0], self.matrix
+        variance = self.prior.variance.flatten().to(matrix)
+        strongest = variance.topk(min(STRONGEST, len(variance))).indices
+        others = variance.sqrt()
+        others[strongest] = 0
+        head, rest = matrix.new_empty(len(matrix), len(strongest)), torch.empty_like(matrix)
+        gram = matrix.new_empty(len(matrix), len(matrix), dtype=torch.float64)
+        for first in range(0, len(matrix), ROWS):
+            rows, last = slice(first, first + ROWS), min(first + ROWS, len(matrix))
+            spectra = (self.dct @ matrix[rows].reshape(-1, side, side) @ self.dct.T).flatten(1)
+            head[rows] = spectra[:, strongest]
+            torch.mul(spectra, others, out=rest[rows])
+            gram[rows, :last] = rest[rows] @ rest[:last].T
+        exact = head.double()
+        gram += (exact * variance[strongest].double()) @ exact.T
+        return gram
+
+    def covariance(self, images: Tensor) -> Tensor:
+        """C x for images (B, n*n)."""
         side = self.dct.shape[0]
-        solved = torch.cholesky_solve(innovation.T.double(), self.factor).T.to(innovation)
-        coefficients = (solved @ self.weighted).reshape(-1, side, side)
+        coefficients = self.dct @ images.reshape(-1, side, side) @ self.dct.T * self.prior.variance.to(images)
         return (self.dct.T @ coefficients @ self.dct).flatten(1)
+
+    def solve(self, right: Tensor) -> Tensor:
+        """(A C A^T + s^2 I)^-1 r for r (B, K)."""
+        return torch.cholesky_solve(right.T.double(), self.factor).T.to(right)
 
     def estimate(self, y: Tensor) -> Tensor:
         """x = m + G (y - A m) for measurements y (B, K); returns (B, n*n)."""
-        return self.prior.mean_level + self.gain(y - self.prior.mean_level * self.matrix.sum(dim=1))
+        mean = self.prior.mean_level.to(self.matrix).expand(1, self.matrix.shape[1])
+        return self._update(y, mean)
 
     def unseen(self, x: Tensor) -> Tensor:
         """(I - G A) x: the part of images (B, n*n) on which the measurements have no say."""
-        return x - self.gain(x @ self.matrix.T)
+        return self._update(torch.zeros(1, len(self.matrix)).to(self.matrix), x)
+
+    def _update(self, y: Tensor, mean: Tensor) -> Tensor:
+        updated: Tensor = _Update.apply(y, mean, self.matrix, self)  # type: ignore[no-untyped-call]
+        return updated
+
+
+class _Update(torch.autograd.Function):
+    """x = m + G (y - A m) for y (B, K) and means m (B, N), or one of either for all.
+
+    With z = (A C A^T + s^2 I)^-1 (y - A m), a gradient g on x is w = G^T g on y, p = g - A^T w on m, and
+    z^T C p - w^T x on A: products of B images, where the graph of the inverse would multiply K x K by K x N.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, y: Tensor, mean: Tensor, matrix: Tensor, estimator: LinearEstimator) -> Tensor:
+        solved = estimator.solve(y - mean @ matrix.T)
+        x = mean + estimator.covariance(solved @ matrix)
+        ctx.estimator, ctx.shapes = estimator, (y.shape, mean.shape)
+        ctx.save_for_backward(solved, x, matrix)
+        return x
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        solved, x, matrix = ctx.saved_tensors
+        (gradient,) = gradients
+        estimator: LinearEstimator = ctx.estimator
+        weight = estimator.solve(estimator.covariance(gradient) @ matrix.T)
+        left = gradient - weight @ matrix
+        on_matrix = None
+        if ctx.needs_input_grad[2]:
+            on_matrix = torch.cat([solved, -weight]).T @ torch.cat([estimator.covariance(left), x])
+        y_shape, mean_shape = ctx.shapes
+        return weight.sum_to_size(y_shape), left.sum_to_size(mean_shape), on_matrix, None
 
 
 def lmmse(y: Tensor, matrix: Tensor, prior: SpectralPrior, noise_variance: float) -> Tensor:
@@ -126,8 +192,13 @@ def tikhonov(y: Tensor, matrix: Tensor, weight: float) -> Tensor:
 
 
 def _cholesky(gram: Tensor, noise_variance: float) -> Tensor:
-    """The factor of gram + noise_variance I, in double precision: priors span six decades, float32 seven digits."""
+    """The factor of gram + noise_variance I, whose lower triangle is read; `gram` is overwritten."""
     # Two equal patterns and no noise make the matrix singular; this ridge is far below any prior's own accuracy.
-    ridge = noise_variance + 1e-12 * float(gram.detach().diagonal().mean())
-    factor: Tensor = torch.linalg.cholesky(gram + ridge * torch.eye(len(gram), dtype=gram.dtype, device=gram.device))
+    diagonal = gram.diagonal()
+    mean = diagonal.mean()
+    diagonal += noise_variance + 1e-12 * mean
+    factor, failed = torch.linalg.cholesky_ex(gram)
+    if failed:  # no noise to speak of: what single precision has added up is below this
+        diagonal += SINGLE_PRECISION * mean
+        factor = torch.linalg.cholesky(gram)
     return factor

@@ -28,14 +28,14 @@ def single_band(prior: ImagePrior) -> SpectralPrior:
 
 
 class SquareImages:
-    """A `LinearEstimator` for vectors, as an estimator of images (B, 1, n, n)."""
+    """A `LinearEstimator` of vectors x / n, as an estimator of images x (B, 1, n, n)."""
 
     def __init__(self, vectors: LinearEstimator, side: int) -> None:
         self.vectors, self.side = vectors, side
 
     def estimate(self, y: Tensor) -> Tensor:
         """x_0 (B, 1, n, n) from measurements (B, K)."""
-        return self.vectors.estimate(y).reshape(-1, 1, self.side, self.side)
+        return self.side * self.vectors.estimate(y).reshape(-1, 1, self.side, self.side)
 
     def unseen(self, x: Tensor) -> Tensor:
         """(I - G A) x for images (B, 1, n, n)."""
@@ -81,11 +81,11 @@ class SinglePixelEncoder(Encoder):
 
     def A(self, x: Tensor) -> Tensor:
         """Images (B, 1, n, n) -> measurements (B, K)."""
-        return x.flatten(1) @ self.matrix().T
+        return (x.flatten(1) / self.side) @ self.signed().flatten(1).T
 
     def A_adjoint(self, y: Tensor) -> Tensor:
         """Measurements (B, K) -> images (B, 1, n, n)."""
-        return (y @ self.matrix()).reshape(-1, 1, self.side, self.side)
+        return (y / self.side @ self.signed().flatten(1)).reshape(-1, 1, self.side, self.side)
 
     def forward(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Noisy measurements (B, K) of images (B, 1, n, n)."""
@@ -99,7 +99,9 @@ class SinglePixelEncoder(Encoder):
         spectral = single_band(prior)
         level = float(spectral.mean_level)
         variance = self.noise.typical_variance(level, self.side) if self.noise is not None else 1e-6
-        return SquareImages(LinearEstimator(self.matrix(), spectral, variance), self.side)
+        # Of x / n the patterns are the operator as they are: no other array of their size is made.
+        scaled = SpectralPrior(spectral.mean_level / self.side, spectral.variance / self.side**2)
+        return SquareImages(LinearEstimator(self.signed().flatten(1), scaled, variance), self.side)
 
     def norm_squared(self) -> Tensor:
         """The largest eigenvalue of A A^T."""

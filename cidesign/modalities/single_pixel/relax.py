@@ -1,9 +1,15 @@
 """The torch faces of the pattern rules: what training does so that the checked rule holds by construction."""
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor
 
 from cidesign.constraints.rules import BitDepth
+
+# The patterns of a large image are the largest arrays of a training step.  What is in between is made for this many
+# values at a time, which stay in a processor's cache and are not asked of the system anew.
+BLOCK = 2**18
 
 
 class _Quantise(torch.autograd.Function):
@@ -15,19 +21,27 @@ class _Quantise(torch.autograd.Function):
     @staticmethod
     def forward(ctx: torch.autograd.function.FunctionCtx, weight: Tensor, steps: int) -> Tensor:
         ctx.save_for_backward(weight)
-        return level_of(weight, steps) * (2.0 / steps) - 1.0
+        return level_of(weight, steps).mul_(2.0 / steps).sub_(1.0)
 
     @staticmethod
     def backward(ctx: torch.autograd.function.FunctionCtx, *grads: Tensor) -> tuple[Tensor, None]:
         (weight,) = ctx.saved_tensors  # type: ignore[attr-defined]
         (grad,) = grads
-        outward = (weight.abs() > 1) & (grad * weight < 0)
-        return grad.masked_fill(outward, 0.0), None
+        kept = torch.empty_like(grad)
+        for rows in _blocks(weight):
+            outward = (weight[rows].abs() > 1) & (grad[rows] * weight[rows] < 0)
+            torch.mul(grad[rows], ~outward, out=kept[rows])
+        return kept, None
+
+
+def _blocks(weight: Tensor) -> Iterator[slice]:
+    size = max(1, BLOCK * len(weight) // max(1, weight.numel()))
+    return (slice(first, first + size) for first in range(0, len(weight), size))
 
 
 def level_of(weight: Tensor, steps: int) -> Tensor:
     """The nearest of the levels 0..steps for weights in [-1, 1]; a weight of 0 at 1 bit is on (+1)."""
-    return torch.floor((weight.clamp(-1, 1) + 1) * (0.5 * steps) + 0.5)
+    return weight.clamp(-1, 1).add_(1).mul_(0.5 * steps).add_(0.5).floor_()
 
 
 def quantise(rule: BitDepth, weight: Tensor) -> Tensor:
