@@ -80,14 +80,35 @@ class CosinePrior:
 
     def shrink(self, x: Tensor, penalty: float) -> Tensor:
         """C (C + penalty)^-1 x for images (B, C, H, W)."""
-        components = torch.einsum("ij,bjhw->bihw", self.prior.basis, x)
-        weight = self.prior.variance / (self.prior.variance + penalty)
-        weighted = weight * (self.down @ components @ self.across.T)
-        return torch.einsum("ji,bjhw->bihw", self.prior.basis, self.down.T @ weighted @ self.across)
+        shrunk: Tensor = _Shrink.apply(x, self, penalty)  # type: ignore[no-untyped-call]
+        return shrunk
+
+    def _shrunk(self, x: Tensor, penalty: float) -> Tensor:
+        """The same for contiguous images, without a graph."""
+        variance, basis, shape = self.prior.variance, self.prior.basis, x.shape
+        rows, columns = shape[-2:]
+        components = (basis @ x.flatten(2)).reshape(-1, columns) @ self.across.T
+        weighted = (self.down @ components.reshape(-1, rows, columns)).reshape(shape)
+        weighted *= variance / (variance + penalty)
+        components = (self.down.T @ weighted.reshape(-1, rows, columns)).reshape(-1, columns) @ self.across
+        return (basis.T @ components.reshape(*shape[:2], -1)).reshape(shape)
 
     def mean_image(self, size: tuple[int, int]) -> Tensor:
         """The mean as an image (1, C, H, W)."""
         return self.prior.mean[None, :, None, None].expand(1, -1, *size)
+
+
+class _Shrink(torch.autograd.Function):
+    """`CosinePrior.shrink`: symmetric, so it is its own derivative, and nothing is kept for that."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, covariance: CosinePrior, penalty: float) -> Tensor:
+        ctx.covariance, ctx.penalty = covariance, penalty
+        return covariance._shrunk(x, penalty)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        return ctx.covariance.shrink(gradients[0], ctx.penalty), None, None
 
 
 class LinearEstimator:

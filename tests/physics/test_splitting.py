@@ -13,6 +13,7 @@ from cidesign.modalities.cassi.encoder import PixelNoise, SdCassiEncoder
 from cidesign.modalities.mri.data.phantoms import coil_maps
 from cidesign.modalities.mri.encoder import MriEncoder
 from cidesign.modalities.single_pixel.encoder import SinglePixelEncoder
+from cidesign.physics import splitting
 from cidesign.physics.base import Encoder, ImagePrior
 from cidesign.physics.linear_inverse import dct_matrix
 from cidesign.physics.noise import DetectorNoise
@@ -194,3 +195,64 @@ def test_one_coil_of_many_lines_gives_the_image_back() -> None:
     prior, _ = _fourier_prior((8, 8))
     x = torch.randn(2, 2, 8, 8, generator=torch.Generator().manual_seed(1))
     torch.testing.assert_close(encoder.estimator(prior).estimate(encoder.A(x)).detach(), x, atol=1e-4, rtol=0)
+
+
+def _plain(estimator: SplittingEstimator, y: Tensor) -> Tensor:
+    """The same steps for autograd to go through, all images at once."""
+    readings = y - estimator.forward_model(estimator.mean, *estimator.optics)
+    before = w = torch.zeros(len(y), *estimator.mean.shape[1:])
+    schedule = estimator.schedule()
+    for penalty, extrapolation in schedule:
+        z = estimator.shrink(estimator.toward(readings, w, penalty, estimator.energy, *estimator.optics), penalty)
+        w, before = z + extrapolation * (z - before), z
+    last = estimator.toward(readings, before, schedule[-1][0], estimator.energy, *estimator.optics)
+    return estimator.mean + last
+
+
+@pytest.mark.parametrize("values_together", [1, 150, 10**6])
+def test_derivative_is_that_of_the_steps(
+    values_together: int,
+    make: Any,
+    explored: Callable[[Encoder], Encoder],
+    images: Callable[..., Tensor],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """On the optics, by mask, row energies and readings; whatever number of images goes through them together."""
+    monkeypatch.setattr(splitting, "CACHED_VALUES", values_together)
+    encoder = make(torch.float32)
+    if isinstance(encoder, SinglePixelEncoder) or (isinstance(encoder, MriEncoder) and len(encoder.coil_maps) == 1):
+        return
+    if encoder.weight.requires_grad:
+        explored(encoder)
+    x = images(encoder, 5, 1)
+    shape = tuple(x.shape[1:])
+    if isinstance(encoder, MriEncoder):
+        prior, _ = _fourier_prior((shape[1], shape[2]))
+    else:
+        prior, _ = _cosine_prior(shape[0], (shape[1], shape[2]))
+    weight = torch.randn(x.shape, generator=torch.Generator().manual_seed(4))
+    found: list[list[Tensor]] = []
+    for estimate in (lambda one, y: one.estimate(y), _plain):
+        y = encoder.A(x).detach().requires_grad_()
+        given = [y, encoder.weight] if encoder.weight.requires_grad else [y]
+        image = estimate(encoder.estimator(prior), y)
+        found.append([image.detach(), *torch.autograd.grad((image * weight).sum(), given)])
+    for ours, theirs in zip(*found, strict=True):
+        assert float((ours - theirs).norm()) <= 2e-5 * float(theirs.norm())
+
+
+def test_the_graph_keeps_one_image_for_each_step() -> None:
+    from cidesign.modalities.cassi.encoder import Dispersion
+
+    encoder = SdCassiEncoder(torch.rand(4, 6), (4, 6), None, Dispersion((0.0, 1.0, 2.0), "columns", 1), None)
+    prior, _ = _cosine_prior(3, (4, 6))
+    y = encoder.A(torch.rand(50, 3, 4, 6)).detach()
+    kept: dict[int, int] = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        kept[tensor.data_ptr()] = tensor.numel()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        encoder.estimator(prior).estimate(y)
+    assert sum(kept.values()) < (splitting.ITERATIONS + 2) * 50 * 3 * 4 * 6

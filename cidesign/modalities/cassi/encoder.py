@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -135,28 +135,12 @@ class SdCassiEncoder(Encoder):
         return self.mask() * self._unshear(y)
 
     def _shear(self, cube: Tensor) -> Tensor:
-        optics = self.dispersion
-        cube = cube.mT if optics.axis == "rows" else cube
-        width = cube.shape[-1]
-        y: Tensor | float = 0.0
-        for band in range(len(optics.shift_px)):
-            for first, weight in optics.taps(band):
-                rest = optics.span_px - first
-                y = y + functional.pad(cube[:, band] * (weight * optics.scale), (first, rest))
-        if not isinstance(y, Tensor) or y.shape[-1] != width + optics.span_px:
-            raise ValueError("the dispersion has no band")
-        return y.mT if optics.axis == "rows" else y
+        y: Tensor = _Shear.apply(cube, self.dispersion)  # type: ignore[no-untyped-call]
+        return y
 
     def _unshear(self, y: Tensor) -> Tensor:
-        optics = self.dispersion
-        y = y.mT if optics.axis == "rows" else y
-        width = y.shape[-1] - optics.span_px
-        bands = [
-            sum((y[..., first : first + width] * (weight * optics.scale) for first, weight in optics.taps(band)))
-            for band in range(len(optics.shift_px))
-        ]
-        cube = torch.stack([band for band in bands if isinstance(band, Tensor)], dim=1)
-        return cube.mT if optics.axis == "rows" else cube
+        cube: Tensor = _Unshear.apply(y, self.dispersion)  # type: ignore[no-untyped-call]
+        return cube
 
     def row_energy(self) -> Tensor:
         """The diagonal of A A^T: the squared light that reaches each detector pixel."""
@@ -194,9 +178,19 @@ class SdCassiEncoder(Encoder):
         """The linear estimate by splitting, with the noise of an average scene."""
         covariance = CosinePrior(prior)
         mean = covariance.mean_image(self.size)
+        # Once for all steps: it takes longer to make a mask that obeys the rules than to measure with it.
+        mask = self.mask()
+
+        def forward_model(x: Tensor, mask: Tensor) -> Tensor:
+            return self._shear(mask * x)
+
+        def adjoint(y: Tensor, mask: Tensor) -> Tensor:
+            return mask * self._unshear(y)
+
         variance = self.mean_variance(mean)
+        energy = self._products(mask.square())[0]
         level = float(prior.variance.mean())
-        return SplittingEstimator(self.A, self.A_adjoint, self.row_energy(), covariance.shrink, mean, variance, level)
+        return SplittingEstimator(forward_model, adjoint, energy, covariance.shrink, mean, variance, level, (mask,))
 
     def norm_squared(self) -> Tensor:
         """Largest row sum of A A^T, which bounds its eigenvalues."""
@@ -237,3 +231,48 @@ class SdCassiEncoder(Encoder):
         cells = feasible(self.rule, self.weight.detach())
         levels = enlarge(self.rule, cells, *self.size).to(torch.uint8).cpu().numpy()
         return ApertureMask(levels, pitch_um, profile_id, profile_digest)
+
+
+class _Shear(torch.autograd.Function):
+    """Cubes (B, L, H, W) -> the sum (B, H, W + span) of their displaced bands; its derivative is its adjoint.
+
+    A loop that adds in place, for autograd's own graph would keep an array for each band.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, cube: Tensor, optics: Dispersion) -> Tensor:
+        ctx.optics = optics
+        cube = cube.mT if optics.axis == "rows" else cube
+        batch, _, height, width = cube.shape
+        y = cube.new_zeros(batch, height, width + optics.span_px)
+        for band in range(len(optics.shift_px)):
+            for first, weight in optics.taps(band):
+                y[..., first : first + width].add_(cube[:, band], alpha=weight * optics.scale)
+        return y.mT if optics.axis == "rows" else y
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        cube: Tensor = _Unshear.apply(gradients[0], ctx.optics)  # type: ignore[no-untyped-call]
+        return cube, None
+
+
+class _Unshear(torch.autograd.Function):
+    """The adjoint of `_Shear`, with `_Shear` as its derivative."""
+
+    @staticmethod
+    def forward(ctx: Any, y: Tensor, optics: Dispersion) -> Tensor:
+        ctx.optics = optics
+        y = y.mT if optics.axis == "rows" else y
+        batch, height, width = len(y), y.shape[-2], y.shape[-1] - optics.span_px
+        cube = y.new_empty(batch, len(optics.shift_px), height, width)
+        for band in range(len(optics.shift_px)):
+            (first, weight), *others = optics.taps(band)
+            torch.mul(y[..., first : first + width], weight * optics.scale, out=cube[:, band])
+            for first, weight in others:
+                cube[:, band].add_(y[..., first : first + width], alpha=weight * optics.scale)
+        return cube.mT if optics.axis == "rows" else cube
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        y: Tensor = _Shear.apply(gradients[0], ctx.optics)  # type: ignore[no-untyped-call]
+        return y, None

@@ -130,10 +130,15 @@ class MriEncoder(Encoder):
         if len(self.coil_maps) == 1:
             return KspaceEstimator(self.lines(), prior, variance)
 
-        return self._splitting(prior, variance, self._combine)
+        # K-space is 0 already on the other lines (see `KspaceEstimator.estimate`).
+        return self._splitting(prior, variance, lambda y, lines: self._combine(y))
 
-    def _splitting(self, prior: ImagePrior, variance: float, adjoint: Callable[[Tensor], Tensor]) -> SplittingEstimator:
+    def _splitting(
+        self, prior: ImagePrior, variance: float, adjoint: Callable[[Tensor, Tensor], Tensor]
+    ) -> SplittingEstimator:
+        """By splitting; `adjoint` takes k-space and the lines (H, 1)."""
         power = prior.variance[0]
+        lines = self.lines()[:, None]
 
         def shrink(x: Tensor, penalty: float) -> Tensor:
             return to_channels(centred_ifft(power / (power + penalty) * centred_fft(to_complex(x))))
@@ -141,7 +146,16 @@ class MriEncoder(Encoder):
         mean = prior.mean[None, :, None, None].expand(1, -1, *self.coil_maps.shape[-2:])
         level = float(power.mean())
         # Lines and coil maps make the diagonal of A A^H at most this; it is exact where the maps' squares sum to 1.
-        return SplittingEstimator(self.A, adjoint, self.norm_squared(), shrink, mean, variance, level)
+        return SplittingEstimator(
+            lambda x, lines: lines * self._all(x),
+            adjoint,
+            self.norm_squared(),
+            shrink,
+            mean,
+            variance,
+            level,
+            (lines,),
+        )
 
     def norm_squared(self) -> Tensor:
         """Largest sum over coils of |s|^2, which bounds the eigenvalues."""
@@ -210,7 +224,7 @@ class SharedTimeEncoder(MriEncoder):
         variance = 2 * self.noise**2
         if len(self.coil_maps) == 1:
             return SharedTimeEstimator(self.lines(), prior, variance)
-        return self._splitting(prior, variance, self.A_adjoint)
+        return self._splitting(prior, variance, lambda y, lines: self._combine(lines * y))
 
     def pattern(self, readout: int, profile_id: str, profile_digest: str) -> Trajectory:
         """Shares of a line cannot be built."""
