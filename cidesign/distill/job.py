@@ -15,6 +15,7 @@ from cidesign.distill.checkpoint import FILE as CHECKPOINT_FILE
 from cidesign.distill.checkpoint import Progress, load_checkpoint, restore, save_checkpoint
 from cidesign.distill.loop import (
     StepReport,
+    StoredImages,
     as_floats,
     evaluate,
     generator_for,
@@ -201,7 +202,7 @@ class SystemMaker:
     ) -> None:
         self.settings, self.given = settings, design
         self.optics: Optics = optics_for(settings, profile)
-        self.sample = as_floats(train[:PRIOR_IMAGES])
+        self.sample = StoredImages(train[:PRIOR_IMAGES])
         self.prior = self.optics.prior(self.sample)
 
     def relaxation(self, phase: str) -> str | None:

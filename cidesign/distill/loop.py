@@ -20,6 +20,8 @@ from cidesign.run_settings import TrainingSettings
 # The steps between train the decoder for the optics that are best so far.
 EXPLORING_STEPS = 1 / 3
 EVALUATION_PIXELS = 500 * 32 * 32
+# Of a batch that statistics are gathered from: 16 MB as float32, and some five times this while they are.
+PASS_VALUES = 2**22
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,18 @@ def batches(
 def as_floats(images: Tensor) -> Tensor:
     """Stored images as float32: bytes are 255 times the value, half-precision numbers the value itself."""
     return images.float() / 255 if images.dtype == torch.uint8 else images.float()
+
+
+class StoredImages:
+    """Stored images (M, C, H, W) as float batches, in order, as often as one goes through them; never all at once."""
+
+    def __init__(self, stored: Tensor) -> None:
+        self.stored = stored
+
+    def __iter__(self) -> Iterator[Tensor]:
+        size = max(1, PASS_VALUES // self.stored[0].numel())
+        for start in range(0, len(self.stored), size):
+            yield as_floats(self.stored[start : start + size])
 
 
 def _turn(images: Tensor, generator: torch.Generator) -> Tensor:

@@ -7,7 +7,7 @@ from torch import Tensor
 from cidesign.hardware_profiles.schema import HardwareProfile
 from cidesign.modality import modality
 from cidesign.pattern import Design
-from cidesign.physics.base import Encoder, ImagePrior
+from cidesign.physics.base import Encoder, ImagePrior, Images
 from cidesign.run_settings import TrainingSettings
 
 # Training moves the latent weights of the design it starts from; half-way to the limit, a value can still change.
@@ -29,7 +29,7 @@ class Optics(ABC):
         """A new encoder with blank weights; raises `InputError` for a relaxation that it does not know."""
 
     @abstractmethod
-    def start(self, relaxation: str | None, images: Tensor) -> Tensor:
+    def start(self, relaxation: str | None, images: Images) -> Tensor:
         """The weights to start from, given training images (B, C, H, W): a good fixed design, softened."""
 
     @abstractmethod
@@ -37,7 +37,7 @@ class Optics(ABC):
         """Start `encoder` from the optics of a less constrained teacher, as far as its own limits allow."""
 
     @abstractmethod
-    def prior(self, images: Tensor) -> ImagePrior:
+    def prior(self, images: Images) -> ImagePrior:
         """The statistics of images (B, C, H, W) that the linear estimate uses."""
 
     @abstractmethod

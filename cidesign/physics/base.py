@@ -1,10 +1,29 @@
 """What every encoder is: linear optics that can be learnt, followed by noise."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable
 from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
+
+# Images (B, C, H, W): all at once, or in batches that can be gone through more than once.
+Images = Tensor | Iterable[Tensor]
+
+
+def mean_over(images: Images, summed: Callable[[Tensor], Tensor]) -> Tensor:
+    """The mean over all images, in double precision; `summed` gives the sum over those of one batch.
+
+    Raises `ValueError` where there is no image.
+    """
+    total, count = torch.zeros((), dtype=torch.float64), 0
+    for batch in [images] if isinstance(images, Tensor) else images:
+        part = summed(batch)
+        part = part.to(torch.complex128 if part.is_complex() else torch.float64)
+        total, count = part + total.to(part.device), count + len(batch)
+    if not count:
+        raise ValueError("the statistics of no images")
+    return total / count
 
 
 class ImagePrior(NamedTuple):

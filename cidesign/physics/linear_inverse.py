@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from cidesign.physics.base import ImagePrior
+from cidesign.physics.base import ImagePrior, Images, mean_over
 
 # How many of an image's cosines are added up in double precision, and how many rows of a Gram at once.
 STRONGEST = 256
@@ -35,19 +35,32 @@ def dct_matrix(size: int) -> Tensor:
     return basis.float()
 
 
-def fit_prior(images: Tensor) -> ImagePrior:
+def fit_prior(images: Images) -> ImagePrior:
     """Fit the prior of grey images or spectral cubes (B, C, H, W): mean and covariance of the channels, then the
-    variance of each DCT coefficient of each of the channels' principal components."""
-    height, width = images.shape[-2:]
-    down, across = dct_matrix(height).to(images), dct_matrix(width).to(images)
-    mean = images.mean(dim=(0, 2, 3))
-    centred = images - mean[:, None, None]
-    covariance = torch.einsum("bihw,bjhw->ij", centred, centred) / (centred.numel() / len(mean))
-    basis = torch.linalg.eigh(covariance.double()).eigenvectors.T.to(images)
-    components = torch.einsum("ij,bjhw->bihw", basis, centred)
-    variance = (down @ components @ across.T).square().mean(dim=0)
+    variance of each DCT coefficient of each of the channels' principal components.
+
+    Batches are gone through three times, one at a time.
+    """
+    mean = mean_over(images, lambda batch: batch.mean(dim=(2, 3)).sum(dim=0)).float()
+
+    def centred(batch: Tensor) -> Tensor:
+        return batch - mean.to(batch)[:, None, None]
+
+    def products(batch: Tensor) -> Tensor:
+        # The weakest components are some 1e-5 of the strongest: the order of sums would turn them.
+        rest = centred(batch).double()
+        return torch.einsum("bihw,bjhw->ij", rest, rest) / rest[0, 0].numel()
+
+    basis = torch.linalg.eigh(mean_over(images, products)).eigenvectors.T.float()
+
+    def powers(batch: Tensor) -> Tensor:
+        down, across = (dct_matrix(count).to(batch) for count in batch.shape[-2:])
+        components = torch.einsum("ij,bjhw->bihw", basis.to(batch), centred(batch))
+        return (down @ components @ across.T).square().sum(dim=0)
+
+    variance = mean_over(images, powers)
     # A coefficient that never occurs would make its patterns blind for ever; keep it at 1e-6 of the mean.
-    return ImagePrior(mean, basis, variance.clamp_min(max(1e-6 * float(variance.mean()), 1e-12)))
+    return ImagePrior(mean, basis, variance.clamp_min(max(1e-6 * float(variance.mean()), 1e-12)).float())
 
 
 def resized_prior(prior: ImagePrior, size: tuple[int, int]) -> ImagePrior:
@@ -218,6 +231,7 @@ def _cholesky(gram: Tensor, noise_variance: float) -> Tensor:
     diagonal = gram.diagonal()
     mean = diagonal.mean()
     diagonal += noise_variance + 1e-12 * mean
+    factor: Tensor
     factor, failed = torch.linalg.cholesky_ex(gram)
     if failed:  # no noise to speak of: what single precision has added up is below this
         diagonal += SINGLE_PRECISION * mean

@@ -7,10 +7,12 @@ import pytest
 import torch
 
 from cidesign.data.source import load_images
+from cidesign.distill import loop
 from cidesign.distill.alone import train_alone
 from cidesign.distill.job import SystemMaker
 from cidesign.distill.loop import (
     StepReport,
+    StoredImages,
     as_floats,
     batches,
     epochs_of,
@@ -90,6 +92,34 @@ def test_evaluation_sees_all_images_in_order() -> None:
     parts = list(evaluation_batches(images))
     assert len(parts) == 2
     assert torch.equal(torch.cat(parts), images)
+
+
+def test_statistics_see_all_images_in_order_and_few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop, "PASS_VALUES", 3 * 4 * 16)
+    stored = torch.randint(0, 256, (10, 4, 4, 4), dtype=torch.uint8)
+    passes = StoredImages(stored)
+    for _ in range(2):  # as often as one goes through them
+        found = list(passes)
+        assert [len(batch) for batch in found] == [3, 3, 3, 1]
+        assert torch.equal(torch.cat(found), stored.float() / 255)
+    monkeypatch.setattr(loop, "PASS_VALUES", 1)
+    assert [len(batch) for batch in passes] == [1] * 10
+
+
+@pytest.mark.parametrize("modality", ["single-pixel", "cassi", "mri"])
+def test_systems_are_made_without_all_images_as_floats(
+    modality: str, make_settings: MakeSettings, profile_of: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Prior and start from batches of one image are those of all images at once, to rounding."""
+    settings = make_settings(modality)
+    stored = torch.from_numpy(load_images(settings, profile_of(modality)).train)
+    monkeypatch.setattr(loop, "PASS_VALUES", 1)
+    made = SystemMaker(settings, profile_of(modality), stored)
+    wanted = made.optics.prior(as_floats(stored))
+    torch.testing.assert_close(made.prior.mean, wanted.mean, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(made.prior.variance, wanted.variance, rtol=1e-3, atol=1e-7)
+    start = made.optics.start(None, as_floats(stored))
+    torch.testing.assert_close(made.system("student").encoder.weight.detach(), start, rtol=0, atol=1e-4)
 
 
 def test_optics_have_their_own_rate(make_settings: MakeSettings, profile_of: Callable[[str], Any]) -> None:

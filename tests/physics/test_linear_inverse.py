@@ -1,5 +1,7 @@
 """Linear reconstruction against the textbook formula with full matrices."""
 
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 import scipy.fft
@@ -226,3 +228,28 @@ def test_tiles_tell_the_prior_of_a_stationary_image() -> None:
     predicted, fitted = resized_prior(fit_prior(tiles), (48, 48)).variance[0], fit_prior(images).variance[0]
     ratio = (predicted / fitted)[3:24, 3:24].log()
     assert float(ratio.abs().mean()) < 0.15
+
+
+def test_batches_give_the_prior_of_all_images() -> None:
+    """To rounding, in batches of unequal sizes that are made anew in every pass."""
+
+    class Batches:
+        passes = 0
+
+        def __iter__(self) -> Iterator[Tensor]:
+            self.passes += 1
+            return iter(x.split(7))
+
+    x = torch.rand(30, 3, 6, 5, generator=torch.Generator().manual_seed(6))
+    x *= torch.tensor([1.0, 0.3, 5.0])[:, None, None]
+    batches = Batches()
+    found, wanted = fit_prior(batches), fit_prior(x)
+    assert batches.passes == 3
+    torch.testing.assert_close(found.mean, wanted.mean, rtol=1e-6, atol=1e-7)
+    torch.testing.assert_close(found.variance, wanted.variance, rtol=1e-5, atol=1e-7)
+    torch.testing.assert_close((found.basis @ wanted.basis.T).abs(), torch.eye(3), rtol=0, atol=1e-5)
+
+
+def test_no_images_have_no_prior() -> None:
+    with pytest.raises(ValueError, match="no images"):
+        fit_prior([])

@@ -14,7 +14,7 @@ from cidesign.modalities.cassi.relax import cells_shape
 from cidesign.modalities.cassi.settings import CassiSettings
 from cidesign.models.optics import START_MAGNITUDE, Optics
 from cidesign.pattern import ApertureMask, Design
-from cidesign.physics.base import Encoder, ImagePrior
+from cidesign.physics.base import Encoder, ImagePrior, Images
 from cidesign.physics.linear_inverse import fit_prior, resized_prior
 
 # With fewer large images than this, each variance of the prior would be that of a handful of numbers.
@@ -43,7 +43,7 @@ class CassiOptics(Optics):
         shape = cells_shape(self.rule, *self.size) if relaxation is None else self.size
         return SdCassiEncoder(torch.full(shape, 0.5), self.size, rule, self.dispersion, noise)
 
-    def start(self, relaxation: str | None, images: Tensor) -> Tensor:
+    def start(self, relaxation: str | None, images: Images) -> Tensor:
         """A random mask, half-way between its 0 and 1 and the threshold."""
         shape = cells_shape(self.rule, *self.size) if relaxation is None else self.size
         generator = torch.Generator().manual_seed(self.settings.seed)
@@ -57,12 +57,12 @@ class CassiOptics(Optics):
         with torch.no_grad():
             encoder.weight.copy_(torch.nn.functional.avg_pool2d(whole, cell)[0, 0])
 
-    def prior(self, images: Tensor) -> ImagePrior:
+    def prior(self, images: Images) -> ImagePrior:
         """Mean spectrum, principal spectra and their DCT variances; of few images, what their tiles predict."""
-        if len(images) >= FEW_IMAGES or min(self.size) <= TILE_PX:
+        batches = [images] if isinstance(images, Tensor) else images
+        if min(self.size) <= TILE_PX or sum(len(batch) for batch in batches) >= FEW_IMAGES:
             return fit_prior(images)
-        tiles = images.unfold(2, TILE_PX, TILE_PX).unfold(3, TILE_PX, TILE_PX).permute(0, 2, 3, 1, 4, 5)
-        return resized_prior(fit_prior(tiles.flatten(0, 2)), self.size)
+        return resized_prior(fit_prior([_tiles(batch) for batch in batches]), self.size)
 
     def design(self, encoder: Encoder) -> ApertureMask:
         """The mask for the plate."""
@@ -86,3 +86,9 @@ class CassiOptics(Optics):
             encoder.weight.copy_(levels[::cell, ::cell][:rows, :columns])
             if not torch.equal(cast(SdCassiEncoder, encoder).mask().cpu(), levels):
                 cast(SdCassiEncoder, encoder).hold(levels)
+
+
+def _tiles(images: Tensor) -> Tensor:
+    """Images (B, L, H, W) cut into squares of `TILE_PX` (B', L, n, n); what is left over at the far edges is not used."""
+    cut = images.unfold(2, TILE_PX, TILE_PX).unfold(3, TILE_PX, TILE_PX).permute(0, 2, 3, 1, 4, 5)
+    return cut.flatten(0, 2)

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from cidesign.constraints.kspace import LineBudget
 from cidesign.modalities.mri.relax import hard_lines, select_lines, soft_lines
 from cidesign.pattern import Trajectory, centre_block
-from cidesign.physics.base import Encoder, Estimator, ImagePrior
+from cidesign.physics.base import Encoder, Estimator, ImagePrior, Images, mean_over
 from cidesign.physics.splitting import SplittingEstimator
 
 # Scores have a standard deviation of 1 over the lines: at the first temperature some ten lines near the threshold
@@ -44,12 +44,12 @@ def centred_ifft(k: Tensor) -> Tensor:
     return result
 
 
-def fit_fourier_prior(images: Tensor) -> ImagePrior:
+def fit_fourier_prior(images: Images) -> ImagePrior:
     """Fit the prior of complex images (B, 2, H, W): the mean power of every sample of centred k-space, mean 0."""
-    power = centred_fft(to_complex(images)).abs().square().mean(dim=0)
-    power = power.clamp_min(max(1e-6 * float(power.mean()), 1e-12))
-    zero = torch.zeros(2, dtype=images.dtype, device=images.device)
-    return ImagePrior(zero, torch.eye(2, dtype=images.dtype, device=images.device), power.expand(2, -1, -1).clone())
+    power = mean_over(images, lambda batch: centred_fft(to_complex(batch)).abs().square().sum(dim=0))
+    power = power.clamp_min(max(1e-6 * float(power.mean()), 1e-12)).float()
+    eye = torch.eye(2, device=power.device)
+    return ImagePrior(torch.zeros_like(eye[0]), eye, power.expand(2, -1, -1).clone())
 
 
 class KspaceEstimator:
@@ -231,7 +231,7 @@ class SharedTimeEncoder(MriEncoder):
         raise TypeError("a teacher's shares of the scan time cannot be built")
 
 
-def line_scores(images: Tensor, rule: LineBudget) -> Tensor:
+def line_scores(images: Images, rule: LineBudget) -> Tensor:
     """(H,) scores that rank the lines by how much energy each adds to a linear reconstruction, one after the other.
 
     The images' phase is smooth, so once it is known from the centre, line -u follows from line u in part (partial
@@ -242,7 +242,7 @@ def line_scores(images: Tensor, rule: LineBudget) -> Tensor:
     """
     centre = rule.lines // 2
     first = centre_block(rule.lines, max(rule.calibration, rule.acquired // 2, 1))
-    energy, predicted = _line_statistics(to_complex(images), first)
+    energy, predicted = _line_statistics(images, first)
     # The block that the phase is known from comes first, by energy alone.
     gains = {line: energy[line] for line in first}
 
@@ -258,23 +258,32 @@ def line_scores(images: Tensor, rule: LineBudget) -> Tensor:
         line = max((line for line in range(rule.lines) if line not in gains), key=lambda line: (gain(line), line))
         gains[line] = gain(line)
     scores = torch.tensor([gains[line] for line in range(rule.lines)], dtype=torch.float64).clamp_min(1e-12).log()
-    return ((scores - scores.mean()) / scores.std().clamp_min(1e-6)).to(images)
+    return ((scores - scores.mean()) / scores.std().clamp_min(1e-6)).float()
 
 
-def _line_statistics(x: Tensor, known: range) -> tuple[list[float], list[float]]:
+def _line_statistics(images: Images, known: range) -> tuple[list[float], list[float]]:
     """Mean energy of every line, and the part of it that the mirrored line predicts.
 
     The phase that this needs is that of the central lines `known`, as a reconstruction would estimate it.
     """
-    centre = x.shape[-2] // 2
-    window = torch.zeros(x.shape[-2], device=x.device)
-    window[list(known)] = torch.hann_window(len(known) + 2, periodic=False, device=x.device)[1:-1]
-    phase = centred_ifft(window[:, None] * centred_fft(x)).angle()
-    k = centred_fft(x * torch.polar(torch.ones_like(phase), -phase))
-    rows = (2 * centre - torch.arange(k.shape[-2])) % k.shape[-2]
-    columns = (2 * (k.shape[-1] // 2) - torch.arange(k.shape[-1])) % k.shape[-1]
-    power = k.abs().square().mean(dim=0).clamp_min(1e-12)
-    mirrored = power[rows][:, columns]
-    predicted = (k * k[:, rows][:, :, columns]).mean(dim=0).abs().square() / mirrored
+
+    def products(batch: Tensor) -> Tensor:
+        """|k|^2 of every sample, and its product with the mirrored sample, once the phase is taken out."""
+        x = to_complex(batch)
+        window = torch.zeros(x.shape[-2], device=x.device)
+        window[list(known)] = torch.hann_window(len(known) + 2, periodic=False, device=x.device)[1:-1]
+        phase = centred_ifft(window[:, None] * centred_fft(x)).angle()
+        k = centred_fft(x * torch.polar(torch.ones_like(phase), -phase))
+        return torch.stack([(k * k.conj()).sum(dim=0), (k * _mirrored(k)).sum(dim=0)])
+
+    power, product = mean_over(images, products)
+    power = power.real.clamp_min(1e-12)
+    predicted = product.abs().square() / _mirrored(power)
     energy = power.sum(dim=1)
     return energy.tolist(), (predicted.sum(dim=1) / energy).clamp(0, 1).tolist()
+
+
+def _mirrored(k: Tensor) -> Tensor:
+    """Every sample of centred k-space (..., H, W) from the other side of its centre."""
+    rows, columns = ((2 * (count // 2) - torch.arange(count, device=k.device)) % count for count in k.shape[-2:])
+    return k[..., rows, :][..., columns]

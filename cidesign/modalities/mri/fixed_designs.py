@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
 from cidesign.constraints.kspace import LineBudget
 from cidesign.errors import InputError
 from cidesign.modalities.mri.encoder import line_scores
 from cidesign.pattern import Design, Trajectory, centre_block
+from cidesign.physics.base import Images
 
 if TYPE_CHECKING:
     from cidesign.modalities.mri.optics import MriOptics
@@ -71,7 +71,7 @@ def equispaced_lines(rule: LineBudget, offset: float) -> Lines:
     return np.sort(np.concatenate([calibration, others[number]]))
 
 
-def fixed_designs(optics: "MriOptics", sample: Tensor, seed: int) -> dict[str, Design]:
+def fixed_designs(optics: "MriOptics", sample: Images, seed: int) -> dict[str, Design]:
     """Lines as scanners choose them, and those whose energy in the training images `sample` is largest."""
     budget, profile = optics.rule, optics.profile
     ranked = line_scores(sample, budget).argsort(descending=True)[: budget.acquired]

@@ -14,7 +14,7 @@ from cidesign.modalities.mri.encoder import MriEncoder, SharedTimeEncoder, fit_f
 from cidesign.modalities.mri.settings import MriSettings
 from cidesign.models.optics import Optics
 from cidesign.pattern import Design, Trajectory
-from cidesign.physics.base import Encoder, ImagePrior
+from cidesign.physics.base import Encoder, ImagePrior, Images
 
 
 class MriOptics(Optics):
@@ -47,7 +47,7 @@ class MriOptics(Optics):
         kind = SharedTimeEncoder if relaxation == "soft" else MriEncoder
         return kind(torch.zeros(side), rule, maps.to(torch.complex64), self.settings.noise)
 
-    def start(self, relaxation: str | None, images: Tensor) -> Tensor:
+    def start(self, relaxation: str | None, images: Images) -> Tensor:
         """What every line adds to a linear reconstruction of the training images, partial Fourier included."""
         # The student's budget also for a teacher: it starts from the same ranking, and hands it on.
         return line_scores(images, self.rule)
@@ -57,7 +57,7 @@ class MriOptics(Optics):
         with torch.no_grad():
             encoder.weight.copy_(teacher.weight)
 
-    def prior(self, images: Tensor) -> ImagePrior:
+    def prior(self, images: Images) -> ImagePrior:
         """The power of every sample of k-space."""
         return fit_fourier_prior(images)
 

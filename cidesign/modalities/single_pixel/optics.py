@@ -13,7 +13,7 @@ from cidesign.modalities.single_pixel.fixed_designs import low_frequency_cosines
 from cidesign.modalities.single_pixel.settings import SinglePixelSettings
 from cidesign.models.optics import START_MAGNITUDE, Optics
 from cidesign.pattern import Design, PatternStack
-from cidesign.physics.base import Encoder, ImagePrior
+from cidesign.physics.base import Encoder, ImagePrior, Images
 from cidesign.physics.linear_inverse import fit_prior
 from cidesign.physics.noise import DetectorNoise
 
@@ -47,7 +47,7 @@ class SinglePixelOptics(Optics):
         blank = torch.zeros(patterns, *self.size)
         return SinglePixelEncoder(blank, rule, noise, settings.encoding == "as-shown")
 
-    def start(self, relaxation: str | None, images: Tensor) -> Tensor:
+    def start(self, relaxation: str | None, images: Images) -> Tensor:
         """Signs of the lowest cosines: low-pass designs are hard to beat on photographs."""
         _, patterns = self._parse(relaxation)
         return torch.from_numpy(low_frequency_cosines(self.settings.side, patterns)) * START_MAGNITUDE
@@ -57,7 +57,7 @@ class SinglePixelOptics(Optics):
         with torch.no_grad():
             encoder.weight.copy_(teacher.weight[: len(encoder.weight)].clamp(-1, 1))
 
-    def prior(self, images: Tensor) -> ImagePrior:
+    def prior(self, images: Images) -> ImagePrior:
         """Mean level and DCT variances."""
         return fit_prior(images)
 

@@ -214,6 +214,14 @@ def test_line_scores_start_from_the_centre_and_prefer_one_side() -> None:
     assert above != below or abs(int(chosen.max()) - 16) != abs(int(chosen.min()) - 16)
 
 
+def test_batches_give_the_statistics_of_all_images() -> None:
+    images = torch.from_numpy(phantom_slices(20, 32, 1)).float()
+    rule = LineBudget(32, 10, 4)
+    torch.testing.assert_close(line_scores(images.split(7), rule), line_scores(images, rule), rtol=0, atol=1e-5)
+    found, wanted = fit_fourier_prior(images.split(7)), fit_fourier_prior(images)
+    torch.testing.assert_close(found.variance, wanted.variance, rtol=1e-5, atol=0)
+
+
 def test_line_scores_follow_the_energy_of_images_without_structure() -> None:
     """White phase: no line predicts another, so the ranking is that of the energies."""
     generator = torch.Generator().manual_seed(4)
