@@ -1,0 +1,127 @@
+"""How a training step grows with the side of an image: time per image, its parts, and memory.
+
+Times are those of the processor (`time.process_time`) with one thread, so that other programs count little; they still
+take their share of its caches, so figures are compared within one run alone.  Every row has processes of its own, for
+the peak of memory; `U-Net` is forward and backward of the network alone on as many images, `the rest` is the step
+without it: optics, noise, linear estimate and optimiser.  `growth` is the exponent of the time per image from one
+side to the next, 2 for a time in proportion to the pixels.
+
+    python benchmarks/scaling.py [--only cassi] [--steps 2]
+"""
+
+import argparse
+import json
+import math
+import resource
+import subprocess
+import sys
+import time
+from typing import Any
+
+import torch
+from torch.nn import functional
+
+from cidesign.data.source import load_images
+from cidesign.distill.job import SystemMaker
+from cidesign.distill.loop import as_floats, make_optimiser
+from cidesign.distill.presets import settings_for
+from cidesign.hardware_profiles.loader import load_profile
+from cidesign.models.system import ImagingSystem
+
+# Profile, what is changed of its quick preset, and the sides.
+ROWS: dict[str, tuple[str, dict[str, Any], tuple[int, ...]]] = {
+    "single-pixel, 10 %": ("dlp4500", {"encoding": "offset"}, (32, 64, 128)),
+    "cassi": ("chrome-laser-10um", {}, (32, 64, 128)),
+    "mri, 1 coil": ("mri-generic-3t", {}, (64, 128, 256)),
+    "mri, 4 coils": ("mri-generic-3t", {"coils": 4}, (64, 128, 256)),
+}
+
+
+def peak_mb() -> float:
+    """The most memory that this process has had, in MB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
+
+
+def network_step(system: ImagingSystem, x: torch.Tensor) -> None:
+    """Forward and backward of the network alone."""
+    padded = system.decoder._padded(x.clone().requires_grad_())
+    with system.decoder._format(padded):
+        correction, _ = system.decoder.unet(padded)
+    correction.float().square().mean().backward()
+
+
+def seconds_of(steps: int, step: Any) -> float:
+    """Mean processor time of a step, after one that is not counted."""
+    step()
+    started = time.process_time()
+    for _ in range(steps):
+        step()
+    return (time.process_time() - started) / steps
+
+
+def measure(name: str, side: int, part: str, steps: int) -> dict[str, Any]:
+    """Seconds and peak memory of the whole step, or of the network alone."""
+    torch.set_num_threads(1)
+    profile_name, changes, _ = ROWS[name]
+    profile = load_profile(profile_name)
+    settings = settings_for(profile, device="cpu", side=side, **changes)
+    settings = settings.changed(images=settings.batch, validation_images=1)
+    images = torch.from_numpy(load_images(settings, profile).train)
+    x = as_floats(images)
+    system = SystemMaker(settings, profile, images).system("student")
+    optimiser = make_optimiser(system, settings)
+
+    def whole() -> None:
+        y = system.encoder(x, torch.Generator().manual_seed(1))
+        loss = functional.mse_loss(system.decoder(y, system.encoder).prediction, x)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+
+    seconds = seconds_of(steps, whole if part == "whole" else lambda: network_step(system, x))
+    return {"seconds": seconds, "batch": len(x), "peak_mb": peak_mb()}
+
+
+def row(name: str, side: int, steps: int) -> dict[str, Any]:
+    """The figures of one row, from two processes."""
+    found = {}
+    for part in ("whole", "network"):
+        asked = [sys.executable, __file__, "--child", name, str(side), part, "--steps", str(steps)]
+        found[part] = json.loads(subprocess.run(asked, check=True, capture_output=True, text=True).stdout)
+    return found
+
+
+def main() -> None:
+    """Measure and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", default="", help="rows whose name begins so")
+    parser.add_argument("--steps", type=int, default=2)
+    parser.add_argument("--child", nargs=3, metavar=("ROW", "SIDE", "PART"))
+    options = parser.parse_args()
+    if options.child:
+        name, side, part = options.child
+        print(json.dumps(measure(name, int(side), part, options.steps)))
+        return
+    print(f"processor time on one thread, batches of the quick presets, mean of {options.steps} steps")
+    print(
+        f"{'':20s}{'side':>5s}{'batch':>6s}{'ms/image':>10s}{'growth':>8s}{'U-Net':>9s}{'the rest':>9s}"
+        f"{'rest/U-Net':>11s}{'peak MB':>9s}{'U-Net MB':>9s}"
+    )
+    for name, (_, _, sides) in ROWS.items():
+        before: tuple[int, float] | None = None
+        for side in sides if name.startswith(options.only) else ():
+            found = row(name, side, options.steps)
+            whole, network = found["whole"], found["network"]
+            each = whole["seconds"] / whole["batch"]
+            growth = f"{math.log(each / before[1]) / math.log(side / before[0]):.1f}" if before else ""
+            rest = whole["seconds"] - network["seconds"]
+            print(
+                f"{name:20s}{side:5d}{whole['batch']:6d}{1e3 * each:10.1f}{growth:>8s}{network['seconds']:8.2f}s"
+                f"{rest:8.2f}s{rest / network['seconds']:11.2f}{whole['peak_mb']:9.0f}{network['peak_mb']:9.0f}",
+                flush=True,
+            )
+            before = side, each
+
+
+if __name__ == "__main__":
+    main()
