@@ -89,6 +89,6 @@ class CassiOptics(Optics):
 
 
 def _tiles(images: Tensor) -> Tensor:
-    """Images (B, L, H, W) cut into squares of `TILE_PX` (B', L, n, n); what is left over at the far edges is not used."""
+    """Images (B, L, H, W) cut into squares of `TILE_PX` (B', L, n, n); what is left at the far edges is not used."""
     cut = images.unfold(2, TILE_PX, TILE_PX).unfold(3, TILE_PX, TILE_PX).permute(0, 2, 3, 1, 4, 5)
     return cut.flatten(0, 2)
