@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cidesign.calibration.single_pixel.full_basis.hadamard import read_hadamard_capture
-from cidesign.modalities.single_pixel.full_basis import TITLES, compare_patterns, scale_to_unit
+from cidesign.modalities.single_pixel.full_basis.compare import TITLES, compare_patterns, scale_to_unit
 from cidesign.modalities.single_pixel.run import SinglePixelRun
 from cidesign.modalities.single_pixel.score import score
 from cidesign.models.system import ImagingSystem, load_student

@@ -98,15 +98,19 @@ def command(
     if fine_tune:
         value["fine_tune"], more = _fine_tuned(found, place, training, force)
         text += f"\n{more}"
-    scene = "CAPTURE" if capture is None else quoted(capture)
-    next_step(
-        f"cidesign reconstruct {quoted(found.known_as)} {scene} --calibration {quoted(place)} "
-        f"--out {quoted(place.parent / 'images')}"
-    )
+    _suggest(found, capture, place)
     # The verdict is the last line on the screen, whatever came before.
     result(value, f"{text}\n{verdict_words(verification)}", as_json)
     if as_json and verification.verdict == "not verified":
         note(verdict_words(verification))
+
+
+def _suggest(run: Run, capture: Path | None, calibration: Path) -> None:
+    scene = "CAPTURE" if capture is None else quoted(capture)
+    next_step(
+        f"cidesign reconstruct {quoted(run.known_as)} {scene} --calibration {quoted(calibration)} "
+        f"--out {quoted(calibration.parent / 'images')}"
+    )
 
 
 def _fine_tuned(run: "Run", folder: Path, settings: dict[str, object], force: bool) -> tuple[JsonObject, str]:

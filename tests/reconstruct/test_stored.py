@@ -11,7 +11,7 @@ from scipy.linalg import hadamard
 
 import cidesign as ci
 from cidesign.errors import FileError
-from cidesign.modalities.single_pixel.full_basis import reconstruct_hadamard
+from cidesign.modalities.single_pixel.full_basis.compare import reconstruct_hadamard
 from cidesign.runs import Run
 
 

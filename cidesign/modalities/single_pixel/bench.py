@@ -24,7 +24,7 @@ from cidesign.data.procedural import dead_leaves
 from cidesign.errors import FileError, InputError
 from cidesign.files import JsonObject
 from cidesign.modalities.single_pixel.family import single_pixel_family
-from cidesign.modalities.single_pixel.full_basis import reconstruct_hadamard, reconstruct_spas
+from cidesign.modalities.single_pixel.full_basis.compare import reconstruct_hadamard, reconstruct_spas
 from cidesign.modalities.single_pixel.reconstruct import SinglePixelReconstructor
 from cidesign.modalities.single_pixel.record import FullBasisRecord, SinglePixelRecord
 from cidesign.modalities.single_pixel.run import SinglePixelRun

@@ -15,8 +15,13 @@ from cidesign.calibration.single_pixel.full_basis.rows import HadamardRows, know
 from cidesign.errors import FileError, InputError
 from cidesign.hadamard import hadamard_order_rows
 from cidesign.modalities.single_pixel.fixed_designs import hadamard_patterns
-from cidesign.modalities.single_pixel.full_basis import measure, pattern_sets, reconstruct_hadamard, reconstruct_spas
-from cidesign.modalities.single_pixel.row_images import best_linear, shrunk
+from cidesign.modalities.single_pixel.full_basis.compare import (
+    measure,
+    pattern_sets,
+    reconstruct_hadamard,
+    reconstruct_spas,
+)
+from cidesign.modalities.single_pixel.full_basis.row_images import best_linear, shrunk
 from cidesign.physics.base import ImagePrior
 from cidesign.runs import Run
 

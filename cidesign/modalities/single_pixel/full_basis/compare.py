@@ -21,9 +21,8 @@ from cidesign.calibration.single_pixel.full_basis.spas import read_spas
 from cidesign.errors import FileError
 from cidesign.modalities.single_pixel import solve
 from cidesign.modalities.single_pixel.fixed_designs import hadamard_patterns, random_patterns
-from cidesign.modalities.single_pixel.record import FullBasisRecord, PatternSetEntry
-from cidesign.modalities.single_pixel.row_images import reconstruct_rows
-from cidesign.modalities.single_pixel.row_words import (
+from cidesign.modalities.single_pixel.full_basis.row_images import reconstruct_rows
+from cidesign.modalities.single_pixel.full_basis.row_words import (
     SCALE_PERCENTILE,
     SMALLEST_VARIANCE,
     TITLES,
@@ -31,6 +30,7 @@ from cidesign.modalities.single_pixel.row_words import (
     percentile_of,
     range_text,
 )
+from cidesign.modalities.single_pixel.record import FullBasisRecord, PatternSetEntry
 from cidesign.modalities.single_pixel.run import SinglePixelRun
 from cidesign.modalities.single_pixel.score import score
 from cidesign.models.system import load_student

@@ -19,8 +19,7 @@ from cidesign.data.procedural import dead_leaves
 from cidesign.modalities.single_pixel import solve
 from cidesign.modalities.single_pixel.classical import strengths
 from cidesign.modalities.single_pixel.encoder import single_band
-from cidesign.modalities.single_pixel.record import FullBasisRecord, RowsEntry
-from cidesign.modalities.single_pixel.row_words import (
+from cidesign.modalities.single_pixel.full_basis.row_words import (
     SCALE_PERCENTILE,
     SMALLEST_VARIANCE,
     TITLES,
@@ -28,6 +27,7 @@ from cidesign.modalities.single_pixel.row_words import (
     percentile_of,
     range_text,
 )
+from cidesign.modalities.single_pixel.record import FullBasisRecord, RowsEntry
 from cidesign.modalities.single_pixel.run import SinglePixelRun
 from cidesign.models.system import load_student
 from cidesign.physics.base import ImagePrior
