@@ -119,7 +119,7 @@ class Cassi(Modality):
 
     def classical(self) -> list[Classical]:
         """GAP-TV."""
-        from cidesign.modalities.cassi.classical import designed_gap_tv
+        from cidesign.modalities.cassi.gap_tv import designed_gap_tv
 
         return [Classical("gap_tv", "GAP-TV", designed_gap_tv)]
 

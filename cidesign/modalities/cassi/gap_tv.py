@@ -1,9 +1,15 @@
 """Cubes without any training: generalised alternating projection with total variation, band by band and in place."""
 
+from typing import cast
+
 import torch
 from torch import Tensor
 
+from cidesign.modalities.cassi.encoder import SdCassiEncoder
 from cidesign.modalities.cassi.measured_encoder import MeasuredCassiEncoder
+from cidesign.physics import total_variation
+from cidesign.physics.base import Encoder, ImagePrior
+from cidesign.physics.linear_inverse import CosinePrior
 from cidesign.physics.total_variation import smooth_
 
 # Of steps to 60 and strengths of 0.05 to 0.3, those that came nearest on simulated captures of procedural scenes.
@@ -47,3 +53,16 @@ def gap_tv(
         v += encoder.A_adjoint((total - predicted) / scale)
         smooth_(v, strength)
     return v
+
+
+@torch.no_grad()
+def designed_gap_tv(y: Tensor, encoder: Encoder, prior: ImagePrior) -> Tensor:
+    """GAP-TV of cubes (B, L, H, W) from detector images (B, h, w), with the weights that reconstructions have."""
+    camera = cast(SdCassiEncoder, encoder)
+    variance = camera.mean_variance(CosinePrior(prior).mean_image(camera.size))
+    scale = camera.row_sums() + variance / float(prior.variance.mean())
+    start = torch.zeros(len(y), len(prior.mean), *camera.size, dtype=y.dtype, device=y.device)
+    strengths = [TV_WEIGHT] * MOST_ITERATIONS
+    return total_variation.gap_tv(
+        y, camera.A, lambda left: camera.A_adjoint(left / scale), start, strengths, NOISE_LEFT * variance
+    )
