@@ -46,8 +46,6 @@ test: $(READY)
 tools: $(READY)
 	-$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps mrzerocore==1.2.0 pydisseqt==0.2.1 \
 	  tqdm requests urllib3 certifi charset-normalizer idna scikit-image imageio lazy-loader torchkbnufft
-	-$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps deepinv==0.5.0 torchvision==0.28.0 \
-	  einops natsort requests urllib3 certifi charset-normalizer idna tqdm
 	-apt-get install --quiet --quiet --yes bart ismrmrd-tools libxml2-utils > /dev/null
 
 lint: $(READY)

@@ -40,8 +40,9 @@ def read_hadamard_file(path: Path) -> RawReadings:
     """Read the file of a capture of Hadamard patterns.
 
     .npz, .mat (levels 4 to 7.3): `data` (R, F) or a vector, `vecs` (M, N), the patterns themselves, and `n`, their
-    side; of .npz also `roi_px` (R,), which names the regions.  .npy: an array like `data`.  .csv: a reading in each
-    line, a region in each column.  Raises `FileError` for anything else, and for patterns that are not orthogonal.
+    side; of .npz also `roi_px` (R,), which names the regions.  An only array needs no name.  .npy: an array like
+    `data`.  .csv: a reading in each line, a region in each column.  Raises `FileError` for anything else, and for
+    patterns that are not orthogonal.
     """
     suffix = path.suffix.lower()
     if suffix == ".npz":
@@ -57,8 +58,13 @@ def read_hadamard_file(path: Path) -> RawReadings:
         arrays = {READINGS: table.T if len(table) >= table.size / len(table) else table}
     else:
         raise FileError(f"{path}: Hadamard captures are read from .npz, .mat, .npy and .csv files")
+    if READINGS not in arrays and len(arrays) == 1:
+        arrays = {READINGS: next(iter(arrays.values()))}
     if READINGS not in arrays:
-        raise FileError(f"{path}: this Hadamard capture holds no array `{READINGS}`, only {shown(sorted(arrays))}")
+        raise FileError(
+            f"{path}: this Hadamard capture holds no array `{READINGS}`, only {shown(sorted(arrays))}; call the "
+            f"readings `{READINGS}`"
+        )
     return _checked(path, arrays)
 
 

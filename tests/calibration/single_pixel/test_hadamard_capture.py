@@ -43,6 +43,15 @@ def test_mat_and_npz_agree(tmp_path: Path, f_scene: MakeScene) -> None:
         assert first.size == second.size == (8, 8)
 
 
+def test_an_only_array_is_the_readings_whatever_its_name(tmp_path: Path, f_scene: MakeScene) -> None:
+    readings = hadamard(64) @ f_scene(8).reshape(-1)
+    np.savez(tmp_path / "f.npz", volts=readings)
+    assert np.array_equal(read_hadamard_capture(tmp_path / "f.npz").readings, readings[None])
+    np.savez(tmp_path / "f.npz", volts=readings, seconds=readings)
+    with pytest.raises(FileError, match=r"only .*seconds.*volts.*; call the readings `data`"):
+        read_hadamard_capture(tmp_path / "f.npz")
+
+
 def test_noise_and_removed_offset() -> None:
     rng = np.random.default_rng(0)
     scene = np.outer(np.linspace(0, 1, 32), np.linspace(1, 0.5, 32))
@@ -64,7 +73,7 @@ def _capture_of(readings: NDArray[np.float64]) -> Any:
 @pytest.mark.parametrize(
     ("arrays", "said"),
     [
-        ({"readings": np.ones(16)}, "no array `data`, only readings"),
+        ({"readings": np.ones(16), "s": np.ones(16)}, "no array `data`, only readings, s"),
         ({"data": np.ones(15)}, r"data has shape \(1, 15\)"),
         ({"data": np.ones((2, 36))}, "n a power of two"),
         ({"data": np.ones((2, 16)), "n": np.array(8)}, "16 readings, but 8 x 8 has 64 patterns"),
@@ -82,7 +91,7 @@ def test_wrong_npz(tmp_path: Path, arrays: dict[str, NDArray[np.generic]], said:
 @pytest.mark.parametrize(
     ("variables", "said"),
     [
-        ({"readings": np.ones((1, 16))}, "no array `data`, only readings"),
+        ({"readings": np.ones((1, 16)), "s": 1}, "no array `data`, only readings, s"),
         ({"data": np.ones((1, 16)), "vecs": np.ones((4, 4))}, r"vecs has shape \(4, 4\), but data holds 16"),
         ({"data": np.ones((1, 16)), "vecs": np.flipud(hadamard(16))}, "not the Hadamard matrix in natural"),
         ({"data": {"a": 1}, "vecs": hadamard(16)}, "`data` is a struct"),
