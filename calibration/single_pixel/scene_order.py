@@ -41,6 +41,10 @@ RANDOM = (
     "structure at all. Check trigger and patterns, and record again"
 )
 UNKNOWN = "too few readings, or too much noise for what the scene varies, to tell their order"
+AMBIGUOUS = (
+    "another order fits the readings better ({words}), but its image is rougher than that as recorded: scenes of few "
+    "edges, all along the pixels, are like that; whether a part of the record is moved cannot be told"
+)
 MANY = f"more than {MOST_READINGS} readings, or patterns too large: comparing orders would take minutes"
 
 
@@ -217,6 +221,8 @@ def _check(found: list[OrderFinding], operator: SpcOperator) -> Check:
             )
         if one.verdict == "random":
             return _against_random("failed", where + RANDOM, one.lead, "lost-trigger")
+        if one.verdict == "ambiguous" and one.other is not None:
+            return _against_random("not checked", where + AMBIGUOUS.format(words=one.other.words), one.lead, None)
     if all(one.verdict == "right" for one in found):
         return _against_random("passed", RIGHT, lead, None)
     return _against_random("not checked", UNKNOWN, lead, None)

@@ -16,7 +16,7 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.fft import dctn
+from scipy.fft import dctn, idctn
 
 Vector = NDArray[np.float64]
 Indices = NDArray[np.int64]
@@ -43,10 +43,7 @@ class OrderModel:
     def _spread(self) -> tuple[Vector, Vector]:
         """Eigenvalues (K,) and eigenvectors (K, K) of S, scaled to a mean variance of 1."""
         count, side, _ = self.rows.shape
-        frequency = np.add.outer(np.arange(side) ** 2, np.arange(side) ** 2).astype(np.float64)
-        frequency[0, 0] = np.inf
-        variance = 1 / frequency
-        variance[0, 0] = (LEVEL_SPREAD * side) ** 2 * variance.sum() / side**2
+        variance = _variance(side)
         spectra = dctn(self.rows, axes=(1, 2), norm="ortho").reshape(count, -1)
         spread = (spectra * variance.reshape(-1)) @ spectra.T
         if self.free_level:
@@ -59,6 +56,28 @@ class OrderModel:
         """For each ratio of noise: 1 / (eigenvalue + ratio), (K,), and half of log det (S + lambda I)."""
         eigenvalues, _ = self._spread
         return [(1 / (eigenvalues + ratio), 0.5 * float(np.log(eigenvalues + ratio).sum())) for ratio in NOISE_RATIOS]
+
+    @cached_property
+    def overlap(self) -> float:
+        """Mean over the patterns of the sum of the squared correlations of each with all others."""
+        flat = self.rows.reshape(len(self.rows), -1)
+        flat = flat - flat.mean(axis=1, keepdims=True)
+        flat /= np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-12)
+        return float(np.mean(np.sum(np.square(flat @ flat.T), axis=1))) - 1
+
+    def image(self, values: Vector, missing: Indices) -> Vector:
+        """The scene (n, n) that readings (K,), less those at `missing`, make most likely: C A^T (S + lambda I)^-1 y."""
+        eigenvalues, vectors = self._spread
+        there = np.delete(np.arange(len(eigenvalues)), missing)
+        if missing.size:
+            part = vectors[there]
+            eigenvalues, vectors = np.linalg.eigh((part * eigenvalues) @ part.T)
+            eigenvalues = np.maximum(eigenvalues, 0.0)
+        turned = values[there] @ vectors
+        ratio = max(NOISE_RATIOS, key=lambda one: _log_density(turned, eigenvalues + one))
+        weights = vectors @ (turned / (eigenvalues + ratio))
+        spectrum = dctn(np.tensordot(weights, self.rows[there], axes=1), norm="ortho")
+        return np.asarray(idctn(_variance(self.rows.shape[1]) * spectrum, norm="ortho"), dtype=np.float64)
 
     def evidence(self, values: Vector, missing: Indices = NOTHING) -> Vector:
         """log p of readings (..., K), one for each row, of which those at `missing` (M,) are not there: (...).
@@ -81,3 +100,30 @@ class OrderModel:
             # The floor keeps readings without noise, all explained, from an infinite density.
             best = np.maximum(best, -0.5 * used * np.log(np.maximum(square, 1e-30)) - half_log)
         return best
+
+
+def roughness(image: Vector) -> float:
+    """Mean difference of neighbouring pixels over that of any two, of an image (n, n); 1 for one without contrast.
+
+    Pictures and letters have about 0.1 to 0.3, images of readings in a wrong order nearly 1.
+    """
+    levels = np.sort(image, axis=None)
+    ranks = 2 * np.arange(levels.size) - levels.size + 1
+    any_two = 2 * float(ranks @ levels) / levels.size**2
+    near = (np.abs(np.diff(image, axis=0)).mean() + np.abs(np.diff(image, axis=1)).mean()) / 2
+    return float(near) / any_two if any_two > 0 else 1.0
+
+
+def _variance(side: int) -> Vector:
+    """Of the DCT coefficients (n, n) of a scene."""
+    frequency = np.add.outer(np.arange(side) ** 2, np.arange(side) ** 2).astype(np.float64)
+    frequency[0, 0] = np.inf
+    variance = 1 / frequency
+    variance[0, 0] = (LEVEL_SPREAD * side) ** 2 * variance.sum() / side**2
+    return variance
+
+
+def _log_density(turned: Vector, variances: Vector) -> float:
+    """log p of readings in the frame of the eigenvectors, their contrast free, up to a constant."""
+    square = float(np.sum(turned**2 / variances))
+    return float(-0.5 * turned.size * np.log(max(square, 1e-30)) - 0.5 * np.log(variances).sum())

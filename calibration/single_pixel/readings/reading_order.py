@@ -14,11 +14,12 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from cidesign.calibration.single_pixel.readings.order_evidence import Indices, OrderModel, Vector
+from cidesign.calibration.single_pixel.readings.order_evidence import Indices, OrderModel, Vector, roughness
 from cidesign.calibration.single_pixel.readings.triggers import shift_words
 
-# What readings say of their order: as recorded; another one that is known; no better than random ones; nothing.
-OrderVerdict = Literal["right", "other", "random", "unknown"]
+# What readings say of their order: as recorded; another one that is known; no better than random ones; nothing; or two
+# things, as the image is smoother as recorded.
+OrderVerdict = Literal["right", "other", "random", "unknown", "ambiguous"]
 FEWEST_READINGS = 16
 # The eigenvectors of more are minutes of work.
 MOST_READINGS = 2048
@@ -33,6 +34,12 @@ OTHER_EVIDENCE, PART_EVIDENCE = 8.0, 10.0
 FARTHEST = 16
 # A part of a record is moved by up to so many readings, and begins and ends at one of so many places.
 PART_MOVES, PART_PLACES = (-3, -2, -1, 1, 2, 3), 32
+# Readings, over pixels, from which on the image is theirs more than the model's.
+DETERMINED = 0.5
+# Sum of squared correlations of a pattern with all others: 0 where they are orthogonal, K / N where they are random.
+LITTLE_OVERLAP = 0.1
+# Their readings in a wrong order led random ones by 0 to 0.4 of what they did in the right one; in order, by more.
+ORDERED_PART = 0.5
 # Random orders must be told apart where the readings vary this many times more than their noise.
 TELLING_VARIANCE = 4.0
 EXCHANGED = "the two readings of each pair are exchanged, as they are by on and off mirrors that are"
@@ -119,7 +126,11 @@ def judge_order(sequence: Sequence) -> OrderFinding:
     lead = _lead(sequence, given)
     whole, part = _best(sequence, given, whole_orders(sequence)), _best_part(sequence, given)
     for (best, gain), needed in ((whole, OTHER_EVIDENCE), (part, PART_EVIDENCE)):
-        own = _lead(sequence, best) if gain > needed else 0.0
+        if gain <= needed:
+            continue
+        own = _lead(sequence, best)
+        if lead > ORDERED_PART * own and _smoother_as_recorded(sequence, given, best):
+            return OrderFinding("ambiguous", lead, best, gain)
         if own > CLEAR_LEAD:
             return OrderFinding("other", lead, best, gain, _clear(sequence, best))
     suspect = whole[1] > OTHER_EVIDENCE or part[1] > PART_EVIDENCE
@@ -236,6 +247,27 @@ def _part(sequence: Sequence, first: int, last: int, moved: int) -> Order:
     unit = "pair" if sequence.paired else "reading"
     words = f"{abs(moved)} {unit}{'s are' if abs(moved) > 1 else ' is'} {what} at about pattern {first}"
     return Order(rows, words if last == sequence.values.size else f"{words}, and made up for at {last}")
+
+
+def _smoother_as_recorded(sequence: Sequence, given: Order, other: Order) -> bool:
+    """Whether readings of patterns that share nothing make a smoother image as they were recorded.
+
+    Readings of orthogonal patterns predict one another by the model of the scene alone, whose scenes have structure of
+    all sizes; blocks along the grid of Hadamard patterns are far from that, and some other order may seem likelier of
+    them.  There the image decides, which these readings determine.
+    """
+    if sequence.there.sum() < DETERMINED * sequence.model.rows[0].size or sequence.model.overlap > LITTLE_OVERLAP:
+        return False
+    return _roughness(sequence, other, given) >= _roughness(sequence, given, other)
+
+
+def _roughness(sequence: Sequence, order: Order, other: Order) -> float:
+    """How rough the image is that the readings make in an order, of those that another one uses as well."""
+    used = sequence.there & (order.rows >= 0) & (other.rows >= 0)
+    placed = np.concatenate([np.zeros(sequence.rows), sequence.fixed_values])
+    placed[order.rows[used]] = order.sign * sequence.values[used]
+    filled = np.concatenate([order.rows[used], sequence.rows + np.arange(sequence.fixed_values.size)])
+    return roughness(sequence.model.image(placed, _others(placed.size, filled)))
 
 
 def _lead(sequence: Sequence, order: Order) -> float:

@@ -14,7 +14,10 @@ from cidesign.calibration.single_pixel.capture import Capture
 from cidesign.calibration.single_pixel.measurement import Measurements
 from cidesign.calibration.single_pixel.nominal import NominalCalibration, SceneStatistics, nominal_calibration
 from cidesign.calibration.single_pixel.response import estimate_response
+from cidesign.calibration.single_pixel.scene_order import differences_order
+from cidesign.checks import Check
 from cidesign.errors import FileError
+from cidesign.hadamard import hadamard_order_rows, hadamard_rows
 from cidesign.pattern import Encoding, PatternStack
 
 SIDE, COUNT = 12, 220
@@ -188,3 +191,29 @@ def test_dark_frames_alone_tell_the_dark_level(make_design: Callable[..., Patter
     assert found.dark_known
     assert found.response.dark_counts.value == DARK
     assert _measured(found, capture, design).shared_variance == 0
+
+
+def _of_a_whole_basis(scene: NDArray[np.float64], late: int) -> Check:
+    """The check of the order of differences of a whole Hadamard basis in sequency order, `late` patterns late."""
+    side = len(scene)
+    rows = hadamard_rows(side, hadamard_order_rows(side)["sequency"])
+    noise = np.random.default_rng(2).normal(size=side**2)
+    differences = rows.reshape(-1, side**2) @ scene.reshape(-1) + 0.01 * noise
+    levels = ((1 + rows) // 2).astype(np.uint8)
+    design = PatternStack(levels, 1, "complementary", "dlp4500", "0" * 64)
+    return differences_order(np.roll(differences, -late)[None], design, 0.01)
+
+
+def test_letters_along_the_grid_of_hadamard_patterns_are_no_wrong_order() -> None:
+    """Their Walsh spectrum has few strong readings, which the model of scenes would rather have elsewhere."""
+    letter = np.full((32, 32), 0.1)
+    letter[4:28, 8:12] = letter[4:8, 8:24] = 0.9
+    letter[12:16, 8:20] = 0.7
+    for scene in (letter, letter.T, letter[::-1], np.kron(letter[::4, ::4], np.ones((4, 4)))):
+        assert _of_a_whole_basis(scene, 0).status != "failed"
+
+
+@pytest.mark.parametrize("late", [1, -2])
+def test_a_whole_basis_that_begins_late_is_named(late: int, f_scene: Callable[[int], NDArray[np.float64]]) -> None:
+    check = _of_a_whole_basis(f_scene(32), late)
+    assert (check.status, check.fault) == ("failed", "lost-trigger")
