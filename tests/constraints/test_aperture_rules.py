@@ -168,7 +168,7 @@ def test_a_neck_from_corner_to_corner_is_a_feature_that_no_run_shows() -> None:
     assert not len(short_runs(cells_of(levels), 1, 3))
     rule = MinimumFeature(3, 3, True, 1.0, "test", feature_um=3.0, gap_um=3.0)
     (broken,) = rule.check_plate(Cells(levels, np.arange(13) * 1000, np.arange(13) * 1000))
-    assert broken.name == "smallest feature"
+    assert broken.rule == "smallest feature"
     assert [5000, 7000, 5000, 7000] in broken.boxes.tolist()
 
 

@@ -70,7 +70,7 @@ def test_a_turned_drawing_breaks_the_rules_that_it_broke_before(changed, tone, s
     for box in boxes:
         outlines.add((1, 0), np.rint(box).astype(np.int64)[None])
     cells = clear_cells(outlines.cells(), tone)
-    expected = {found.name for found in feature_rule(profile).check_plate(cells)}
+    expected = {found.rule for found in feature_rule(profile).check_plate(cells)}
     checked = check_slanted(layout_of(*(turned(box, angle) for box in boxes)), profile, tone)
     rules = {breach.violation.name for breach in checked.breaches}
     unsure = {what for what, _ in checked.open}

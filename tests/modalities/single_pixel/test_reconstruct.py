@@ -150,7 +150,7 @@ def test_a_simulated_capture(make_run: MakeRun, f_scene: MakeScene, tmp_path: Pa
     json.dumps(record, allow_nan=False)
     # Referred to the brightest pixel of the illumination, whose own noise is 1 to 2 %.
     assert record["light_level"]["value"] == pytest.approx(scene.mean(), rel=0.03)
-    assert list(outcome.images) == ["student", "lmmse", "tikhonov"]
+    assert list(outcome.images) == ["student", "lmmse", "tikhonov", "tv"]
     for name, entry in record["images"].items():
         assert entry["correlation"] > (0.6 if name == "tikhonov" else 0.8), name
         assert entry["psnr_db"] > 13, name
@@ -159,7 +159,7 @@ def test_a_simulated_capture(make_run: MakeRun, f_scene: MakeScene, tmp_path: Pa
         assert entry["chi_square_reduced"] == pytest.approx(np.mean(residual**2), rel=1e-3)
     assert outcome.leaves[0].name == "student"
     assert (record["lamp"] is None) == (encoding == "offset")
-    assert len(outcome.rows) == 3
+    assert len(outcome.rows) == 4
     assert all(len(row) == len(outcome.header) for row in outcome.rows)
 
 
