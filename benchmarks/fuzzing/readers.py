@@ -9,14 +9,17 @@ from typing import NamedTuple
 from link_faults import Device
 
 from cidesign.calibration.cassi.capture import read_cassi_capture
+from cidesign.calibration.cassi.instrument_file import read_instrument_file
 from cidesign.calibration.cassi.record import read_cassi_calibration
 from cidesign.calibration.mri.capture import read_kspace_capture
 from cidesign.calibration.mri.raw.readers import read_kspace
 from cidesign.calibration.mri.record import read_kspace_calibration
 from cidesign.calibration.single_pixel.capture import read_capture
+from cidesign.calibration.single_pixel.full_basis.hadamard_files import read_hadamard_file
 from cidesign.calibration.single_pixel.record import read_calibration
 from cidesign.cli import group
 from cidesign.data.folders import read_folder
+from cidesign.designs.folder import DesignFolder
 from cidesign.device.link.core import ServerCore
 from cidesign.device.link.frames import Frame, MessageType
 from cidesign.device.link.messages import Begin, Caps, Data, Held, LinkStatus, Nak, Named, Placed, Run
@@ -117,4 +120,8 @@ TARGETS = (
     Target("ISMRMRD, fastMRI", ("raw/*.h5",), read_kspace, 20),
     Target("BART, npy k-space", ("raw/k.hdr", "raw/k.npy"), read_kspace, 20),
     Target("twix", ("raw/*.dat",), read_kspace, 3),
+    Target("design folder", ("designs/own/design.json", "designs/own/design.npz"),
+           lambda path: (DesignFolder(path).profile, DesignFolder(path).design), 40, folder=True),
+    Target("Hadamard capture", ("hadamard/*",), read_hadamard_file, 40),
+    Target("instrument", ("instruments/*.toml",), read_instrument_file, 40),
 )  # fmt: skip

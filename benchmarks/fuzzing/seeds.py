@@ -14,6 +14,7 @@ import numpy as np
 import tifffile
 from PIL import Image
 from scipy.io import savemat
+from scipy.linalg import hadamard
 
 from cidesign.device.link.frames import Frame, MessageType
 from cidesign.device.link.messages import Begin, Data, Named, ObjectKind, Slot, tag_of
@@ -62,6 +63,7 @@ def main(folder: Path) -> None:
     _raw(folder / "raw")
     _masks(folder / "gds")
     _link(folder / "link")
+    _own(folder)
 
 
 def _chain(folder: Path, profile_name: str, values: dict[str, int]) -> None:
@@ -88,6 +90,25 @@ def _profiles(folder: Path) -> None:
     folder.mkdir()
     for entry in shipped_profiles():
         (folder / entry.path.name).write_bytes(entry.path.read_bytes())
+
+
+def _own(folder: Path) -> None:
+    """What people bring: patterns as a design, captures of all Hadamard patterns, a described instrument."""
+    for name in ("designs", "hadamard", "instruments"):
+        (folder / name).mkdir()
+    rng = np.random.default_rng(9)
+    np.save(folder / "arrays" / "patterns.npy", rng.integers(0, 2, (12, 8, 8), dtype=np.uint8))
+    options = ("--profile", "dlp4500", "--set", "encoding=offset", "--out", folder / "designs" / "own")
+    _command("design", folder / "arrays" / "patterns.npy", *options)
+    basis = hadamard(64)
+    readings = np.rint(1000 * basis @ rng.random(64)).astype(np.int32)
+    np.save(folder / "hadamard" / "a.npy", readings)
+    np.savez(folder / "hadamard" / "b.npz", data=np.stack([readings, 2 * readings]), n=8, roi_px=[1, 5])
+    savemat(folder / "hadamard" / "c.mat", {"data": readings[None], "vecs": basis.astype(np.int32)})
+    np.savetxt(folder / "hadamard" / "d.csv", readings, fmt="%d")
+    (folder / "instruments" / "a.toml").write_text(
+        'mask = "mask.npy"\nstep_px = 2.0\ndetector = [24, 38]\norigin_px = [0, 1]\nwhite_counts = 40000\n'
+    )
 
 
 def _pictures(folder: Path) -> None:
