@@ -23,7 +23,7 @@ from cidesign.hadamard import hadamard_order_rows, hadamard_rows
 ROOT = Path(__file__).parent.parent
 LONGEST_S = 300
 # Cubes and pictures are scenes of a simulated bench; designs of the bench are made here.
-CUBES = ("hsi/*.mat", "hsi/*.raw")
+CUBES = ("hsi/*.mat", "hsi/*.hdr")
 PICTURES = ("images/skimage/camera.png", "images/kodak/kodim23.png", "images/outdoor/img_0127.jpg")
 SLICES = ("mri/*.nii.gz", "mri/t1_coronal_slice.npy")
 
