@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from cidesign.physics.autograd import applied
 from cidesign.physics.base import ImagePrior, Images, mean_over
 
 # How many of an image's cosines are added up in double precision, and how many rows of a Gram at once.
@@ -93,8 +94,7 @@ class CosinePrior:
 
     def shrink(self, x: Tensor, penalty: float) -> Tensor:
         """C (C + penalty)^-1 x for images (B, C, H, W)."""
-        shrunk: Tensor = _Shrink.apply(x, self, penalty)  # type: ignore[no-untyped-call]
-        return shrunk
+        return applied(_Shrink, x, self, penalty)
 
     def _shrunk(self, x: Tensor, penalty: float) -> Tensor:
         """The same for contiguous images, without a graph."""
@@ -180,8 +180,7 @@ class LinearEstimator:
         return self._update(torch.zeros(1, len(self.matrix)).to(self.matrix), x)
 
     def _update(self, y: Tensor, mean: Tensor) -> Tensor:
-        updated: Tensor = _Update.apply(y, mean, self.matrix, self)  # type: ignore[no-untyped-call]
-        return updated
+        return applied(_Update, y, mean, self.matrix, self)
 
 
 class _Update(torch.autograd.Function):

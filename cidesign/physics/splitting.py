@@ -7,6 +7,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from cidesign.physics.autograd import applied
+
 # A linear map of images or readings, by the tensors that it depends on.
 Linear = Callable[..., Tensor]
 ITERATIONS = 10
@@ -73,8 +75,7 @@ class SplittingEstimator:
 
     def gain(self, innovation: Tensor) -> Tensor:
         """G r for measurements r; returns images (B, C, H, W)."""
-        images: Tensor = _Gain.apply(self, innovation, self.energy, *self.optics)  # type: ignore[no-untyped-call]
-        return images
+        return applied(_Gain, self, innovation, self.energy, *self.optics)
 
     def estimate(self, y: Tensor) -> Tensor:
         """x_0 (B, C, H, W) from measurements."""

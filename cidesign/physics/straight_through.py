@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from cidesign.physics.autograd import applied
+
 
 class _Limit(torch.autograd.Function):
     """Clamp forward; the gradient passes wherever it does not push further outside."""
@@ -21,5 +23,4 @@ class _Limit(torch.autograd.Function):
 
 def limited(weight: Tensor, low: float, high: float) -> Tensor:
     """Weights limited to [low, high], that can come back from outside; any shape."""
-    result: Tensor = _Limit.apply(weight, low, high)  # type: ignore[no-untyped-call]
-    return result
+    return applied(_Limit, weight, low, high)

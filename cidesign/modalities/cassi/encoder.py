@@ -11,6 +11,7 @@ from torch.nn import functional
 from cidesign.constraints.aperture import MinimumFeature
 from cidesign.modalities.cassi.relax import enlarge, feasible, project
 from cidesign.pattern import ApertureMask
+from cidesign.physics.autograd import applied
 from cidesign.physics.base import Encoder, ImagePrior
 from cidesign.physics.linear_inverse import CosinePrior
 from cidesign.physics.splitting import SplittingEstimator
@@ -135,12 +136,10 @@ class SdCassiEncoder(Encoder):
         return self.mask() * self._unshear(y)
 
     def _shear(self, cube: Tensor) -> Tensor:
-        y: Tensor = _Shear.apply(cube, self.dispersion)  # type: ignore[no-untyped-call]
-        return y
+        return applied(_Shear, cube, self.dispersion)
 
     def _unshear(self, y: Tensor) -> Tensor:
-        cube: Tensor = _Unshear.apply(y, self.dispersion)  # type: ignore[no-untyped-call]
-        return cube
+        return applied(_Unshear, y, self.dispersion)
 
     def row_energy(self) -> Tensor:
         """The diagonal of A A^T: the squared light that reaches each detector pixel."""
@@ -252,7 +251,7 @@ class _Shear(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        cube: Tensor = _Unshear.apply(gradients[0], ctx.optics)  # type: ignore[no-untyped-call]
+        cube = applied(_Unshear, gradients[0], ctx.optics)
         return cube, None
 
 
@@ -274,5 +273,5 @@ class _Unshear(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        y: Tensor = _Shear.apply(gradients[0], ctx.optics)  # type: ignore[no-untyped-call]
+        y = applied(_Shear, gradients[0], ctx.optics)
         return y, None

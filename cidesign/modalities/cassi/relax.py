@@ -5,6 +5,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from cidesign.constraints.aperture import MinimumFeature
+from cidesign.physics.autograd import applied
 
 
 class _Threshold(torch.autograd.Function):
@@ -25,7 +26,7 @@ class _Threshold(torch.autograd.Function):
 
 def project(rule: MinimumFeature, weight: Tensor, height: int, width: int) -> Tensor:
     """The mask (height, width) of 0 and 1 that weights in [0, 1], one for each cell, stand for; straight-through."""
-    cells: Tensor = _Threshold.apply(weight, rule)  # type: ignore[no-untyped-call]
+    cells = applied(_Threshold, weight, rule)
     return enlarge(rule, cells, height, width)
 
 

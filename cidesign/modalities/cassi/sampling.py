@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from cidesign.calibration.cassi.operator import Copy, displaced_copies
+from cidesign.physics.autograd import applied
 
 
 class BandSampling(nn.Module, ABC):
@@ -30,13 +31,11 @@ class BandSampling(nn.Module, ABC):
 
     def forward(self, cube: Tensor) -> Tensor:
         """`gather` with `scatter` as its derivative: autograd's own would add up pixel by pixel."""
-        seen: Tensor = _Gather.apply(cube, self)  # type: ignore[no-untyped-call]
-        return seen
+        return applied(_Gather, cube, self)
 
     def adjoint(self, y: Tensor) -> Tensor:
         """`scatter` with `gather` as its derivative."""
-        spread: Tensor = _Scatter.apply(y, self)  # type: ignore[no-untyped-call]
-        return spread
+        return applied(_Scatter, y, self)
 
 
 def sampling_of(
@@ -160,7 +159,7 @@ class _Gather(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        spread: Tensor = _Scatter.apply(gradients[0], ctx.sampling)  # type: ignore[no-untyped-call]
+        spread = applied(_Scatter, gradients[0], ctx.sampling)
         return spread, None
 
 
@@ -172,5 +171,5 @@ class _Scatter(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        seen: Tensor = _Gather.apply(gradients[0], ctx.sampling)  # type: ignore[no-untyped-call]
+        seen = applied(_Gather, gradients[0], ctx.sampling)
         return seen, None

@@ -5,6 +5,7 @@ from torch import Tensor
 
 from cidesign.constraints.kspace import LineBudget
 from cidesign.pattern import centre_block
+from cidesign.physics.autograd import applied
 
 
 def calibration_mask(rule: LineBudget, device: torch.device) -> Tensor:
@@ -85,5 +86,4 @@ def select_lines(rule: LineBudget, scores: Tensor, temperature: float, noise: Te
     if noise is None:
         return hard_lines(rule, scores)
     chances = soft_lines(rule, scores, temperature)
-    chosen: Tensor = _Choose.apply(chances, hard_lines(rule, scores + noise))  # type: ignore[no-untyped-call]
-    return chosen
+    return applied(_Choose, chances, hard_lines(rule, scores + noise))

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from cidesign.constraints.rules import BitDepth
+from cidesign.physics.autograd import applied
 
 # The patterns of a large image are the largest arrays of a training step.  What is in between is made for this many
 # values at a time, which stay in a processor's cache and are not asked of the system anew.
@@ -46,5 +47,4 @@ def level_of(weight: Tensor, steps: int) -> Tensor:
 
 def quantise(rule: BitDepth, weight: Tensor) -> Tensor:
     """phi = 2 level / (2**bit_depth - 1) - 1 in [-1, 1], with a straight-through gradient; any shape."""
-    result: Tensor = _Quantise.apply(weight, 2**rule.bit_depth - 1)  # type: ignore[no-untyped-call]
-    return result
+    return applied(_Quantise, weight, 2**rule.bit_depth - 1)
