@@ -11,7 +11,7 @@ import time
 
 import torch
 
-from cidesign.modalities.cassi.encoder import Dispersion, SdCassiEncoder
+from cidesign.modalities.cassi.encoders.designed import Dispersion, SdCassiEncoder
 from cidesign.modalities.single_pixel.encoder import gram_distance
 
 # Form, side, and the number of patterns or bands.

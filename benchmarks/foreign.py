@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from cidesign.hadamard import hadamard_order_rows, hadamard_rows
+from cidesign.pattern.hadamard import hadamard_order_rows, hadamard_rows
 
 ROOT = Path(__file__).parent.parent
 LONGEST_S = 300

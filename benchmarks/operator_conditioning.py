@@ -20,7 +20,7 @@ import torch
 from cidesign.calibration.cassi.operator import CassiOperator
 from cidesign.calibration.single_pixel.operator import Placement, SpcOperator
 from cidesign.distill.fine_tune import MeanError, Quality, fine_tune, fine_tune_settings
-from cidesign.modalities.cassi.encoder import Dispersion, PixelNoise, SdCassiEncoder
+from cidesign.modalities.cassi.encoders.designed import Dispersion, PixelNoise, SdCassiEncoder
 from cidesign.modalities.cassi.family import CassiFamily
 from cidesign.modalities.cassi.run import CassiRun
 from cidesign.modalities.mri.data.phantoms import coil_maps

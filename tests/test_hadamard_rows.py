@@ -6,7 +6,13 @@ from scipy import ndimage
 from scipy.linalg import hadamard
 
 from cidesign.errors import InputError
-from cidesign.hadamard import cake_cutting_order, hadamard_rows, sequency_order, sylvester_matrix, walsh_hadamard
+from cidesign.pattern.hadamard import (
+    cake_cutting_order,
+    hadamard_rows,
+    sequency_order,
+    sylvester_matrix,
+    walsh_hadamard,
+)
 
 
 def test_the_transform_is_scipys_matrix() -> None:

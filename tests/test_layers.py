@@ -25,7 +25,6 @@ MAY_IMPORT: dict[str, set[str]] = {
     "verbs": set(),
     "verb_settings": {"errors"},
     "locks": {"errors", "files", "records"},
-    "hadamard": {"errors"},
     # What other packages add; it knows nothing of what that may be.
     "plugins": {"errors"},
     # Other people's files, and the bounded process for their parsers; a reader names itself to it, it knows none.
@@ -62,7 +61,7 @@ MAY_IMPORT["modality"] = {"errors", "files"}
 MAY_IMPORT["runs"] = _LOW | {"modality"}
 _SHARED = _LOW | {"modality", "runs"}
 # Physics takes numbers, tensors and rules, and nothing of profiles, files or runs.
-MAY_IMPORT["physics"] = {"errors", "units", "hadamard", "pattern"} | _NUMPY_RULES
+MAY_IMPORT["physics"] = {"errors", "units", "pattern"} | _NUMPY_RULES
 MAY_IMPORT["data"] = _SHARED
 MAY_IMPORT["models"] = _SHARED | {"physics", "data"}
 MAY_IMPORT["distill"] = MAY_IMPORT["models"] | {"models"}

@@ -12,8 +12,8 @@ from PIL import Image
 
 from cidesign.calibration.mri.kspace import centred_fft
 from cidesign.cli import group
-from cidesign.hadamard import hadamard_order_rows, hadamard_rows
 from cidesign.io.nifti import read_nifti
+from cidesign.pattern.hadamard import hadamard_order_rows, hadamard_rows
 
 PAGE = Path(__file__).parent.parent / "docs" / "own.md"
 SIDE = 32

@@ -20,7 +20,7 @@ from cidesign.calibration.faults import FaultName
 from cidesign.calibration.verify import Judgement, Verification
 from cidesign.errors import FileError
 from cidesign.modalities.cassi.data.dead_leaves import spectral_dead_leaves
-from cidesign.modalities.cassi.measured_encoder import MeasuredCassiEncoder
+from cidesign.modalities.cassi.encoders.measured import MeasuredCassiEncoder
 from cidesign.modalities.cassi.run import CassiRun
 from cidesign.modalities.cassi.solve import designed_operator, encoder_of
 from cidesign.models.system import ImagingSystem, load_student

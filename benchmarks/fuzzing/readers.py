@@ -6,10 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from link_faults import Device
+from link.faults import Device
 
 from cidesign.calibration.cassi.capture import read_cassi_capture
-from cidesign.calibration.cassi.instrument_file import read_instrument_file
+from cidesign.calibration.cassi.instrument.file import read_instrument_file
 from cidesign.calibration.cassi.record import read_cassi_calibration
 from cidesign.calibration.mri.capture import read_kspace_capture
 from cidesign.calibration.mri.raw.readers import read_kspace

@@ -14,8 +14,8 @@ from cidesign.calibration.cassi.calibrate import CassiOutcome
 from cidesign.calibration.cassi.calibration import CassiCalibration
 from cidesign.calibration.cassi.capture import CassiCapture, PixelPair, SimulatedCassiBench, WavelengthNm
 from cidesign.calibration.cassi.detector import saturation_checks
-from cidesign.calibration.cassi.instrument import Instrument
-from cidesign.calibration.cassi.instrument_check import described_verification, seen_checks
+from cidesign.calibration.cassi.instrument.check import described_verification, seen_checks
+from cidesign.calibration.cassi.instrument.described import Instrument
 from cidesign.calibration.cassi.operator import BandOperator, CassiOperator
 from cidesign.calibration.cassi.preview import draw_dispersion, draw_instrument, draw_mask, draw_white
 from cidesign.calibration.cassi.readings import CassiReadings, readings_of

@@ -33,23 +33,6 @@ def make_design() -> Callable[..., PatternStack]:
 
 
 @pytest.fixture(scope="session")
-def f_scene() -> Callable[[int], NDArray[np.float64]]:
-    """An F on a slope: no flip, turn or transposition leaves it as it is."""
-
-    def make(side: int) -> NDArray[np.float64]:
-        scene = np.linspace(0.05, 0.2, side * side).reshape(side, side)
-        stroke = max(side // 8, 1)
-        left, top, bottom = side // 4, side // 8, side - side // 8
-        scene[top:bottom, left : left + stroke] = 0.9
-        scene[top : top + stroke, left : left + side // 2] = 0.8
-        middle = side // 2 - stroke
-        scene[middle : middle + stroke, left : left + side // 3] = 0.7
-        return scene
-
-    return make
-
-
-@pytest.fixture(scope="session")
 def frame_means() -> Callable[[PatternStack, NDArray[np.float64]], NDArray[np.float64]]:
     """mean(P_f x) of every displayed frame, (F,), written out: nothing of the code under test."""
 

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 import cidesign as ci
 from cidesign.data.procedural import dead_leaves
 from cidesign.errors import FileError, InputError
-from cidesign.hadamard import hadamard_rows, sequency_order
 from cidesign.pattern import PatternStack
+from cidesign.pattern.hadamard import hadamard_rows, sequency_order
 
 Command = Callable[..., Any]
 DATA = Path(__file__).parents[2].parent / "shared" / "data"

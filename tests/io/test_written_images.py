@@ -9,8 +9,7 @@ import tifffile
 from numpy.typing import NDArray
 
 from cidesign.errors import InputError
-from cidesign.io.envi import read_envi
-from cidesign.io.envi_write import write_envi
+from cidesign.io.envi import read_envi, write_envi
 from cidesign.io.nifti import read_nifti, write_nifti
 from cidesign.io.ome_tiff import write_ome_tiff
 

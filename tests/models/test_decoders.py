@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from cidesign.modalities.cassi.encoder import Dispersion, SdCassiEncoder
-from cidesign.modalities.cassi.measured_encoder import MeasuredCassiEncoder
+from cidesign.modalities.cassi.encoders.designed import Dispersion, SdCassiEncoder
+from cidesign.modalities.cassi.encoders.measured import MeasuredCassiEncoder
 from cidesign.modalities.single_pixel.encoder import SinglePixelEncoder
 from cidesign.models.decoder import Decoder
 from cidesign.models.decoders import DECODERS, decoder_class

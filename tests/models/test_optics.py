@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from cidesign.errors import InputError
-from cidesign.modalities.cassi.encoder import SdCassiEncoder
+from cidesign.modalities.cassi.encoders.designed import SdCassiEncoder
 from cidesign.modalities.mri.encoder import MriEncoder
 from cidesign.modalities.single_pixel.encoder import SinglePixelEncoder
 from cidesign.models.optics import Optics, optics_for

@@ -11,7 +11,7 @@ from torch import Tensor
 from cidesign.constraints.aperture import MinimumFeature
 from cidesign.constraints.kspace import LineBudget
 from cidesign.constraints.rules import BitDepth
-from cidesign.modalities.cassi.encoder import Dispersion, SdCassiEncoder
+from cidesign.modalities.cassi.encoders.designed import Dispersion, SdCassiEncoder
 from cidesign.modalities.cassi.relax import cells_shape
 from cidesign.modalities.mri.encoder import MriEncoder
 from cidesign.modalities.single_pixel.encoder import SinglePixelEncoder

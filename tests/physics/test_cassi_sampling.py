@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from cidesign.calibration.cassi.operator import CassiOperator, code_coordinates, displaced_copies
-from cidesign.modalities.cassi.sampling import Displaced, Interpolated, sampling_of
+from cidesign.modalities.cassi.encoders.sampling import Displaced, Interpolated, sampling_of
 
 CODE, DETECTOR = (6, 9), (8, 12)
 # Inside, by whole pixels, by parts of them along one axis and along both, and partly or wholly beside the detector.

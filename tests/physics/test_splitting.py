@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from cidesign.constraints.kspace import LineBudget
-from cidesign.modalities.cassi.encoder import PixelNoise, SdCassiEncoder
+from cidesign.modalities.cassi.encoders.designed import PixelNoise, SdCassiEncoder
 from cidesign.modalities.mri.data.phantoms import coil_maps
 from cidesign.modalities.mri.encoder import MriEncoder
 from cidesign.modalities.single_pixel.encoder import SinglePixelEncoder
@@ -180,7 +180,7 @@ def test_gradient_reaches_the_optics_through_the_operator(
 
 def test_a_dark_detector_pixel_does_no_harm() -> None:
     """A closed column, and no noise: nothing is divided by zero."""
-    from cidesign.modalities.cassi.encoder import Dispersion
+    from cidesign.modalities.cassi.encoders.designed import Dispersion
 
     mask = torch.ones(4, 6)
     mask[:, :4] = 0
@@ -242,7 +242,7 @@ def test_derivative_is_that_of_the_steps(
 
 
 def test_the_graph_keeps_one_image_for_each_step() -> None:
-    from cidesign.modalities.cassi.encoder import Dispersion
+    from cidesign.modalities.cassi.encoders.designed import Dispersion
 
     encoder = SdCassiEncoder(torch.rand(4, 6), (4, 6), None, Dispersion((0.0, 1.0, 2.0), "columns", 1), None)
     prior, _ = _cosine_prior(3, (4, 6))

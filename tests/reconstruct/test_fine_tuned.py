@@ -14,7 +14,7 @@ from cidesign.calibration.verify import Verification
 from cidesign.checks import Check
 from cidesign.errors import FileError
 from cidesign.files import sha256_file, write_json
-from cidesign.modalities.cassi.encoder import PixelNoise
+from cidesign.modalities.cassi.encoders.designed import PixelNoise
 from cidesign.modalities.cassi.family import CassiFamily
 from cidesign.modalities.mri.data.phantoms import coil_maps
 from cidesign.modalities.mri.family import COIL_MAP_ERROR, ECHO_ERROR_SAMPLES, KspaceFamily

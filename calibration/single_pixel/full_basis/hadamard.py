@@ -15,7 +15,7 @@ from cidesign.calibration.single_pixel.full_basis.hadamard_files import RawReadi
 from cidesign.calibration.single_pixel.full_basis.pairs import unpaired
 from cidesign.calibration.single_pixel.full_basis.rows import HadamardRows, is_sylvester, size_text
 from cidesign.errors import FileError, InputError
-from cidesign.hadamard import hadamard_order_rows
+from cidesign.pattern.hadamard import hadamard_order_rows
 
 MAX_SIDE = 128
 

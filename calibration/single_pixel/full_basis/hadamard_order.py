@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from cidesign.hadamard import hadamard_order_rows, walsh_hadamard
+from cidesign.pattern.hadamard import hadamard_order_rows, walsh_hadamard
 
 OrderStatus = Literal["stated", "of the file's own basis", "verified", "not verified", "put right", "refused"]
 # A difference counts when it is that many deviations of what noise makes of it.

@@ -21,7 +21,7 @@ from cidesign.calibration.single_pixel.full_basis.hadamard_order import (
     noise_level,
 )
 from cidesign.errors import FileError, InputError
-from cidesign.hadamard import hadamard_order_rows, walsh_hadamard
+from cidesign.pattern.hadamard import hadamard_order_rows, walsh_hadamard
 from cidesign.records import Finite, Strict, shown
 
 Patterns = Literal["signed", "0/1", "pairs", "halves"]

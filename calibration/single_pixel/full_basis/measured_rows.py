@@ -20,7 +20,7 @@ from cidesign.calibration.single_pixel.full_basis.hadamard_settle import (
 from cidesign.calibration.single_pixel.full_basis.pairs import Unpaired, unpaired
 from cidesign.calibration.single_pixel.full_basis.rows import HadamardRows, OwnRows, Rows, known_orders, size_text
 from cidesign.errors import FileError, InputError
-from cidesign.hadamard import hadamard_order_rows
+from cidesign.pattern.hadamard import hadamard_order_rows
 
 Array = NDArray[np.float64]
 LEAST_ROWS = 4

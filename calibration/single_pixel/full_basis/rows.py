@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from cidesign.hadamard import (
+from cidesign.pattern.hadamard import (
     hadamard_matrix,
     hadamard_order_rows,
     has_hadamard_matrix,

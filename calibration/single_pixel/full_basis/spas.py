@@ -18,8 +18,8 @@ from cidesign.calibration.single_pixel.full_basis.rows import HadamardRows
 from cidesign.calibration.single_pixel.full_basis.spas_metadata import INSERTED, SpasMetadata, read_spas_metadata
 from cidesign.errors import FileError, InputError
 from cidesign.files import load_npz
-from cidesign.hadamard import sylvester_matrix
 from cidesign.io.arrays import as_numbers
+from cidesign.pattern.hadamard import sylvester_matrix
 from cidesign.records import shown
 
 DATA_ENDING, METADATA_ENDING = "_spectraldata.npz", "_metadata.json"

@@ -19,7 +19,7 @@ from cidesign.hardware_profiles.dmd.schema import DmdProfile
 from cidesign.units import US_PER_S, format_bytes, format_duration_us
 
 MAX_IMAGE_BYTES = 64_000_000
-LINK_OVERHEAD = 1.04  # framing, escapes and answers, rounded up; benchmarks/link_efficiency.py measures it
+LINK_OVERHEAD = 1.04  # framing, escapes and answers, rounded up; benchmarks/link/efficiency.py measures it
 LONG_LINK_S = 120
 
 

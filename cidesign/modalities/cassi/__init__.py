@@ -107,7 +107,7 @@ class Cassi(Modality):
 
     def optics_metrics(self, encoder: "Encoder") -> dict[str, float]:
         """The share of the mask that is open."""
-        from cidesign.modalities.cassi.encoder import SdCassiEncoder
+        from cidesign.modalities.cassi.encoders.designed import SdCassiEncoder
 
         return {"open_fraction": float(cast(SdCassiEncoder, encoder).mask().mean())}
 

@@ -9,7 +9,7 @@ from pydantic import Field
 from cidesign.bench_results import Row, Written, estimates_table
 from cidesign.calibration.cassi.calibrate import calibrate_bench
 from cidesign.calibration.cassi.capture import CassiCapture, read_cassi_capture, write_cassi_capture
-from cidesign.calibration.cassi.instrument import nominal_instrument, read_instrument
+from cidesign.calibration.cassi.instrument.described import nominal_instrument, read_instrument
 from cidesign.calibration.cassi.optics import inverted, moved
 from cidesign.calibration.cassi.plan import cassi_plan
 from cidesign.calibration.cassi.record import (

@@ -8,7 +8,7 @@ from torch import Tensor
 from cidesign.calibration.cassi.operator import CassiOperator
 from cidesign.calibration.cassi.record import StoredCassiCalibration
 from cidesign.errors import FileError
-from cidesign.modalities.cassi.encoder import PixelNoise
+from cidesign.modalities.cassi.encoders.designed import PixelNoise
 from cidesign.modalities.cassi.solve import calibrated_noise, encoder_of
 from cidesign.pattern import ApertureMask
 from cidesign.physics.base import Encoder

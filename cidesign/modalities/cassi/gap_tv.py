@@ -5,8 +5,8 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from cidesign.modalities.cassi.encoder import SdCassiEncoder
-from cidesign.modalities.cassi.measured_encoder import MeasuredCassiEncoder
+from cidesign.modalities.cassi.encoders.designed import SdCassiEncoder
+from cidesign.modalities.cassi.encoders.measured import MeasuredCassiEncoder
 from cidesign.physics import total_variation
 from cidesign.physics.base import Encoder, ImagePrior
 from cidesign.physics.linear_inverse import CosinePrior

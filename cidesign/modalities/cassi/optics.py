@@ -9,7 +9,7 @@ from torch import Tensor
 from cidesign.constraints.aperture import feature_rule
 from cidesign.errors import InputError
 from cidesign.hardware_profiles.aperture.schema import ApertureProfile
-from cidesign.modalities.cassi.encoder import Dispersion, PixelNoise, SdCassiEncoder
+from cidesign.modalities.cassi.encoders.designed import Dispersion, PixelNoise, SdCassiEncoder
 from cidesign.modalities.cassi.relax import cells_shape
 from cidesign.modalities.cassi.settings import CassiSettings
 from cidesign.models.optics import START_MAGNITUDE, Optics

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cidesign.files import save_npz, write_bytes
-from cidesign.io.envi_write import write_envi
+from cidesign.io.envi import write_envi
 from cidesign.io.ome_tiff import write_ome_tiff
 from cidesign.modalities.cassi.pictures import NamedCube, colour_png, false_colour_bands
 from cidesign.reconstruct.outcome import NamedMap, map_png

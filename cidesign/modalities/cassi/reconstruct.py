@@ -13,7 +13,7 @@ from cidesign.calibration.cassi.record import StoredCassiCalibration
 from cidesign.checks import Check, Status
 from cidesign.modalities.cassi import solve
 from cidesign.modalities.cassi.diagnostics import WORDS, Compared, diagnose, redrawn
-from cidesign.modalities.cassi.measured_encoder import MeasuredCassiEncoder
+from cidesign.modalities.cassi.encoders.measured import MeasuredCassiEncoder
 from cidesign.modalities.cassi.outcome import CubeImage
 from cidesign.modalities.cassi.pictures import NamedCube, draw_cubes, draw_residuals, draw_spectra
 from cidesign.modalities.cassi.record import CassiRecord, CubeEntry

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from cidesign.constraints.aperture import feature_rule
 from cidesign.modalities.cassi import report_figures as cassi_figures
-from cidesign.modalities.cassi.encoder import SdCassiEncoder
+from cidesign.modalities.cassi.encoders.designed import SdCassiEncoder
 from cidesign.modalities.cassi.pictures import distinct_pixels, false_colour_bands, false_colours
 from cidesign.modalities.cassi.run import CassiRun
 from cidesign.physics.metrics import psnr_db, sam_degrees, ssim

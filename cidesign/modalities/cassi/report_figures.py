@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from cidesign.modalities.cassi.encoder import Dispersion
+from cidesign.modalities.cassi.encoders.designed import Dispersion
 from cidesign.pattern import ApertureMask
 from cidesign.physics.metrics import sam_degrees
 from cidesign.report.figures import (

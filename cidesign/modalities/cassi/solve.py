@@ -10,9 +10,9 @@ from torch import Tensor
 from cidesign.calibration.cassi.calibration import CassiCalibration
 from cidesign.calibration.cassi.operator import CassiOperator
 from cidesign.hardware_profiles.aperture.schema import ApertureProfile
-from cidesign.modalities.cassi.encoder import PixelNoise
+from cidesign.modalities.cassi.encoders.designed import PixelNoise
+from cidesign.modalities.cassi.encoders.measured import MeasuredCassiEncoder
 from cidesign.modalities.cassi.gap_tv import gap_tv
-from cidesign.modalities.cassi.measured_encoder import MeasuredCassiEncoder
 from cidesign.models.system import ImagingSystem
 from cidesign.pattern import ApertureMask
 from cidesign.physics.base import ImagePrior

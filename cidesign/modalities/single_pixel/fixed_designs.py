@@ -6,10 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cidesign.errors import InputError
-from cidesign.hadamard import cake_cutting_order, hadamard_rows, require_power_of_two, sequency_order
 from cidesign.hardware_profiles.schema import HardwareProfile
 from cidesign.modalities.single_pixel.settings import SinglePixelSettings
 from cidesign.pattern import Design, PatternStack
+from cidesign.pattern.hadamard import cake_cutting_order, hadamard_rows, require_power_of_two, sequency_order
 
 HadamardOrder = Literal["natural", "sequency", "cake-cutting"]
 HADAMARD_ORDERS: tuple[HadamardOrder, ...] = ("natural", "sequency", "cake-cutting")

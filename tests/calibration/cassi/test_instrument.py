@@ -10,8 +10,8 @@ from scipy.io import savemat
 from scipy.ndimage import gaussian_filter
 
 from cidesign.calibration.cassi.capture import CassiCapture, read_cassi_capture
-from cidesign.calibration.cassi.instrument import Instrument, nominal_instrument, read_instrument
-from cidesign.calibration.cassi.instrument_check import LIGHT, NAME, described_verification, mask_check
+from cidesign.calibration.cassi.instrument.check import LIGHT, NAME, described_verification, mask_check
+from cidesign.calibration.cassi.instrument.described import Instrument, nominal_instrument, read_instrument
 from cidesign.calibration.cassi.record import described_calibration, read_cassi_calibration, write_described_calibration
 from cidesign.checks import Check
 from cidesign.errors import FileError

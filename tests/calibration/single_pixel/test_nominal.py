@@ -17,8 +17,8 @@ from cidesign.calibration.single_pixel.response import estimate_response
 from cidesign.calibration.single_pixel.scene_order import differences_order
 from cidesign.checks import Check
 from cidesign.errors import FileError
-from cidesign.hadamard import hadamard_order_rows, hadamard_rows
 from cidesign.pattern import Encoding, PatternStack
+from cidesign.pattern.hadamard import hadamard_order_rows, hadamard_rows
 
 SIDE, COUNT = 12, 220
 FREQUENCY = np.add.outer(np.arange(SIDE) ** 2, np.arange(SIDE) ** 2).astype(float)

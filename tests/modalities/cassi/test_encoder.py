@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cidesign.constraints.aperture import MinimumFeature
-from cidesign.modalities.cassi.encoder import Dispersion, PixelNoise, SdCassiEncoder
+from cidesign.modalities.cassi.encoders.designed import Dispersion, PixelNoise, SdCassiEncoder
 from cidesign.modalities.cassi.relax import cells_shape
 from cidesign.physics.base import ImagePrior
 

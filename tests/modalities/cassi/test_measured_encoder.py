@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from cidesign.calibration.cassi.operator import CassiOperator
-from cidesign.modalities.cassi.encoder import Dispersion, PixelNoise, SdCassiEncoder
-from cidesign.modalities.cassi.measured_encoder import MeasuredCassiEncoder
+from cidesign.modalities.cassi.encoders.designed import Dispersion, PixelNoise, SdCassiEncoder
+from cidesign.modalities.cassi.encoders.measured import MeasuredCassiEncoder
 from cidesign.physics.base import ImagePrior
 from cidesign.physics.linear_inverse import dct_matrix
 from cidesign.physics.splitting import LongSplittingEstimator, SplittingEstimator

@@ -13,7 +13,6 @@ from scipy.linalg import hadamard
 
 from cidesign.calibration.single_pixel.full_basis.rows import HadamardRows, known_orders
 from cidesign.errors import FileError, InputError
-from cidesign.hadamard import hadamard_order_rows
 from cidesign.modalities.single_pixel.fixed_designs import hadamard_patterns
 from cidesign.modalities.single_pixel.full_basis.compare import (
     measure,
@@ -22,6 +21,7 @@ from cidesign.modalities.single_pixel.full_basis.compare import (
     reconstruct_spas,
 )
 from cidesign.modalities.single_pixel.full_basis.row_images import best_linear, shrunk
+from cidesign.pattern.hadamard import hadamard_order_rows
 from cidesign.physics.base import ImagePrior
 from cidesign.runs import Run
 

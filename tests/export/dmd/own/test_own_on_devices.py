@@ -18,10 +18,10 @@ from cidesign.export.dmd.manifest import Manifest, read_manifest
 from cidesign.export.dmd.own import PatternOptions, read_own
 from cidesign.export.dmd.verify import verify_export
 from cidesign.export.dmd.writer import write_export
-from cidesign.hadamard import hadamard_rows, sequency_order
 from cidesign.hardware_profiles.dmd.schema import DmdProfile
 from cidesign.hardware_profiles.loader import load_dmd
 from cidesign.pattern import Encoding, PatternStack
+from cidesign.pattern.hadamard import hadamard_rows, sequency_order
 from cidesign.testing.virtual_clock import VirtualClock
 
 BITMAPS = Path(__file__).parents[5] / "shared" / "data" / "dmd" / "lightcrafter4500_24bit_bmp.zip"

@@ -15,8 +15,8 @@ from cidesign.errors import CidesignError, FileError, InputError, LimitError
 from cidesign.export.dmd.own import PatternOptions, describe_frames, read_own
 from cidesign.export.own_design import OwnDesign
 from cidesign.files import sha256_file
-from cidesign.hadamard import hadamard_rows, sequency_order
 from cidesign.hardware_profiles.loader import load_dmd
+from cidesign.pattern.hadamard import hadamard_rows, sequency_order
 
 SHARED = Path(__file__).parents[5] / "shared"
 DLP4500 = load_dmd("dlp4500")

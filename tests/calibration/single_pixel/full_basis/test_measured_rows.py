@@ -14,7 +14,7 @@ from cidesign.calibration.single_pixel.full_basis.measured_rows import MeasuredR
 from cidesign.calibration.single_pixel.full_basis.pattern_size import is_full_basis, size_of_patterns
 from cidesign.calibration.single_pixel.full_basis.rows import HadamardRows, known_orders
 from cidesign.errors import FileError, InputError
-from cidesign.hadamard import hadamard_matrix, hadamard_order_rows, has_hadamard_matrix, sylvester_matrix
+from cidesign.pattern.hadamard import hadamard_matrix, hadamard_order_rows, has_hadamard_matrix, sylvester_matrix
 
 Readings = NDArray[np.float64]
 

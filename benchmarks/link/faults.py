@@ -5,7 +5,7 @@ it is resumed on a sound line, as a user would; a resumed upload may send no mor
 What the device shows at every start is compared with the design, byte for byte.  A device that decodes wrongly is not
 among the faults: no link can see it; the render of `cidesign emulate --fault wrong-decoder` does.
 
-Run: python benchmarks/link_faults.py [UPLOADS]
+Run: python benchmarks/link/faults.py [UPLOADS]
 """
 
 import random

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from cidesign.calibration.cassi.calibration import CassiCalibration, bin_mean
 from cidesign.calibration.cassi.capture import CassiCapture
 from cidesign.calibration.cassi.detector import estimate_detector
-from cidesign.calibration.cassi.instrument_file import (
+from cidesign.calibration.cassi.instrument.file import (
     Bands,
     Description,
     InstrumentFile,

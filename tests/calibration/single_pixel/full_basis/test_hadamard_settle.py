@@ -13,9 +13,9 @@ from cidesign.calibration.single_pixel.full_basis.hadamard import HadamardCaptur
 from cidesign.calibration.single_pixel.full_basis.hadamard_order import find_order
 from cidesign.calibration.single_pixel.full_basis.hadamard_settle import settle_readings
 from cidesign.errors import FileError, InputError
-from cidesign.hadamard import hadamard_order_rows, walsh_hadamard
+from cidesign.pattern.hadamard import hadamard_order_rows, walsh_hadamard
 
-SHARED = Path(__file__).parents[3].parent / "shared"
+SHARED = Path(__file__).parents[4].parent / "shared"
 CASES = SHARED / "cases" / "16_hadamard_order"
 REAL = SHARED / "data" / "spi" / "denbo313_hologram"
 KODAK = SHARED / "data" / "images" / "kodak"

@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor, nn
 
-from cidesign.modalities.cassi.encoder import PixelNoise
-from cidesign.modalities.cassi.sampling import sampling_of
+from cidesign.modalities.cassi.encoders.designed import PixelNoise
+from cidesign.modalities.cassi.encoders.sampling import sampling_of
 from cidesign.physics.base import Encoder, ImagePrior
 from cidesign.physics.linear_inverse import CosinePrior
 from cidesign.physics.splitting import LongSplittingEstimator, SplittingEstimator

@@ -5,7 +5,7 @@ real bridge core: it counts every byte, escape, acknowledgement and round trip, 
 speed.  The last line is measured: the same upload over a pseudo-terminal that is throttled to a line rate, in time on
 the clock.
 
-Run: python benchmarks/link_efficiency.py
+Run: python benchmarks/link/efficiency.py
 """
 
 import random

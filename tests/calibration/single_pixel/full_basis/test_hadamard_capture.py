@@ -14,7 +14,7 @@ from scipy.linalg import hadamard
 from cidesign.calibration.single_pixel.full_basis.hadamard import read_hadamard_capture
 from cidesign.errors import FileError, InputError
 
-REAL = Path(__file__).parents[3] / ".." / "shared" / "data" / "spi" / "denbo313_hologram"
+REAL = Path(__file__).parents[4] / ".." / "shared" / "data" / "spi" / "denbo313_hologram"
 MakeScene = Callable[[int], NDArray[np.float64]]
 
 

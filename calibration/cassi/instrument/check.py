@@ -19,7 +19,7 @@ from cidesign.calibration.cassi.calibrate import NOTHING_HELD, SCORE_MEANING
 from cidesign.calibration.cassi.calibration import CassiCalibration
 from cidesign.calibration.cassi.capture import CassiCapture
 from cidesign.calibration.cassi.detector import saturation_checks
-from cidesign.calibration.cassi.instrument import Instrument
+from cidesign.calibration.cassi.instrument.described import Instrument
 from cidesign.calibration.cassi.operator import CassiOperator
 from cidesign.calibration.cassi.place.orient import Mounting
 from cidesign.calibration.cassi.scene import FREE, Stand, hats, moved, stand_of
