@@ -141,7 +141,7 @@ class SequenceFits:
                     f"{self.profile.id} sequence table",
                     f"{len(plan.entries)} entries and {plan.images} images",
                     modes,
-                    "use fewer patterns, --encoding offset, or several sequences",
+                    "use fewer patterns, the encoding offset, or several sequences",
                 )
             )
         planes = len(plan.entries) * plan.bit_depth
@@ -153,7 +153,7 @@ class SequenceFits:
                     f"{self.profile.id} pattern memory",
                     str(planes),
                     str(memory),
-                    "use fewer patterns, --encoding offset, or several sequences",
+                    "use fewer patterns, the encoding offset, or several sequences",
                 )
             )
         return found

@@ -104,5 +104,5 @@ def test_require_names_the_first_and_counts_the_rest() -> None:
 
     stack = PatternStack(np.zeros((1000, 4, 4), np.uint8), 1, "complementary", "dlp4500", DLP4500.digest)
     plan = plan_sequence(DLP4500, 2000, 1, exposure_us=100)
-    with pytest.raises(LimitError, match=r"2000 entries.*--encoding offset.*\(and 1 more\)"):
+    with pytest.raises(LimitError, match=r"2000 entries.*the encoding offset.*\(and 1 more\)"):
         require(check_design(stack, plan, DLP4500))
