@@ -91,14 +91,20 @@ def verdict(violations: Sequence[Check]) -> str:
     return "obeyed" if not violations else "BROKEN: " + "; ".join(broken.text for broken in violations)
 
 
-def reconstruction_note(data: str) -> str:
-    """What the names of the images mean, whatever the modality; `data` is what the run was trained on."""
+def reconstruction_note(shown: Shown, data: str) -> str:
+    """What the names of the images shown mean, whatever the modality; `data` is what the run was trained on."""
     scenes = (
         "The scenes come from the generators of the training images, with seeds that no run trains on."
         if data == "procedural"
         else f"The scenes are procedural, while the run was trained on {data}."
     )
-    return html.paragraph(
-        "Student: what the device will give. Linear, linear estimate: the best linear estimate from the student's "
-        f"measurement, before any network. Teacher: from its own measurement, whose optics cannot be built. {scenes}"
-    )
+    if shown.student.decoder.learns:
+        meaning = (
+            "Student: what the device will give. Linear estimate: the best linear estimate from the student's "
+            "measurement, before any network."
+        )
+    else:
+        meaning = "Linear: the best linear estimate from what the device measures; nothing was trained."
+    if shown.teacher is not None:
+        meaning += " Teacher: from its own measurement, whose optics cannot be built."
+    return html.paragraph(f"{meaning} {scenes}")

@@ -199,7 +199,7 @@ def _provenance(run: Run) -> Section:
         ("profile", run.profile.id),
         ("profile digest", record.profile_digest),
         ("images digest", record.data_digest),
-        ("teacher digest", str(record.teacher_digest)),
+        *([("teacher digest", record.teacher_digest)] if record.teacher_digest else []),
         ("design digest", str(record.design_digest)),
     ]
     settings = [(key, _setting(value)) for key, value in record.settings.model_dump().items()]

@@ -24,9 +24,9 @@ SPECTRA = 4
 def cassi_part(run: CassiRun, shown: Shown) -> Part:
     """The part of a coded-aperture run."""
     bands_nm = run.profile.spectrograph.wavelengths_nm.value
-    side = run.settings.side
+    rows, columns = run.settings.mask_size
     return Part(
-        f"a mask of {side} x {side} code pixels for {run.profile.name}, {len(bands_nm)} bands",
+        f"a mask of {rows} x {columns} code pixels for {run.profile.name}, {len(bands_nm)} bands",
         _design(run),
         _measures(run, shown),
         _reconstructions(run, shown),
@@ -126,9 +126,9 @@ def _reconstructions(run: CassiRun, shown: Shown) -> Section:
         name: false_colours(x[:SHOWN_SCENES].numpy(), bands_nm)
         for name, x in {"truth": found.truth, **found.images}.items()
     }
-    side, count = run.settings.side, len(next(iter(grid.values())))
+    (height, width), count = found.truth.shape[-2:], len(next(iter(grid.values())))
     caption = (
-        f"The first {count} of {len(found.truth)} scenes, {side} x {side} pixels, in false colour: "
+        f"The first {count} of {len(found.truth)} scenes, {height} x {width} pixels, in false colour: "
         f"{_colour_names(bands_nm)}; reflectance 0 to 1 with a gamma of 2.2, what lies outside is drawn as 0 or 1. "
         "Below each image the PSNR over all bands and the spectral angle."
     )
@@ -137,7 +137,7 @@ def _reconstructions(run: CassiRun, shown: Shown) -> Section:
     return Section(
         "Reconstructions of unseen procedural scenes, with noise",
         [
-            reconstruction_note(run.settings.data),
+            reconstruction_note(shown, run.settings.data),
             html.table(header, rows),
             Figure("reconstructions", figures.image_grid(grid, captions), caption),
             Figure(

@@ -142,10 +142,10 @@ def _reconstructions(run: MriRun, shown: Shown) -> Section:
         for name, (psnr, near) in scores.items()
     }
     grid = {name: magnitude(x)[:SHOWN_SCENES, 0].numpy() for name, x in {"truth": truth, **images}.items()}
-    count, side = len(next(iter(grid.values()))), run.settings.side
+    count, (lines, samples) = len(next(iter(grid.values()))), truth.shape[-2:]
     caption = (
-        f"Magnitudes of the first {count} of {len(truth)} scenes, {side} x {side} pixels, phase encoding from top to "
-        "bottom; black is 0, white 1 and above. Below each image PSNR and SSIM of its magnitude."
+        f"Magnitudes of the first {count} of {len(truth)} scenes, {lines} x {samples} pixels, phase encoding from top "
+        "to bottom; black is 0, white 1 and above. Below each image PSNR and SSIM of its magnitude."
     )
     header = (
         f"mean of {len(truth)} scenes",
@@ -161,7 +161,7 @@ def _reconstructions(run: MriRun, shown: Shown) -> Section:
     return Section(
         "Reconstructions of unseen procedural scenes, with noise",
         [
-            reconstruction_note(run.settings.data),
+            reconstruction_note(shown, run.settings.data),
             html.paragraph(explained),
             html.table(header, rows),
             Figure("reconstructions", figures.image_grid(grid, captions), caption),

@@ -100,8 +100,9 @@ def _measures(run: SinglePixelRun, shown: Shown) -> Section:
         operators["starting design"] = start, figures.REFERENCE
     caption = (
         "Singular values of the operators y = A x, largest first. The flatter the curve, the more evenly light is "
-        "spent on what is measured; the teacher's cannot be built."
+        "spent on what is measured"
     )
+    caption += "." if shown.teacher is None else "; the teacher's cannot be built."
     return Section(title, [Figure("singular_values", singular_values(operators), caption)])
 
 
@@ -137,7 +138,7 @@ def _reconstructions(run: SinglePixelRun, shown: Shown) -> Section:
     return Section(
         "Reconstructions of unseen procedural scenes, with noise",
         [
-            reconstruction_note(run.settings.data),
+            reconstruction_note(shown, run.settings.data),
             html.table((f"mean of {len(found.truth)} scenes", "PSNR / dB", "SSIM"), rows),
             Figure("reconstructions", figures.image_grid(grid, found.psnr_captions()), caption),
         ],
