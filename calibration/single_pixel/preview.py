@@ -43,6 +43,10 @@ def draw_photon_transfer(levels: WhiteLevels, response: Response) -> bytes:
     return target.getvalue()
 
 
+# The longest title is as wide as its panel.
+TITLE_POINTS = 9
+
+
 def draw_operator(operator: SpcOperator, fit: TargetFit | None, picture: NDArray[np.float64] | None) -> bytes:
     """A PNG with three panels: the illumination, the patterns' field on the known card, and the held-out test."""
     figure = Figure(figsize=(11.0, 3.8), layout="constrained")
@@ -61,9 +65,11 @@ def draw_operator(operator: SpcOperator, fit: TargetFit | None, picture: NDArray
         test.plot(held.predicted, held.measured, "o", markersize=4)
         ends = [float(held.predicted.min()), float(held.predicted.max())]
         test.plot(ends, ends, linewidth=0.8, color="grey")
-        card = "known card" if operator.fitted else "white reference: their place is not verified"
-        title = f"held-out patterns ({card})\nrelative residual beyond noise {held.relative_residual:.2%}"
+        card, place_words = ("known card", "") if operator.fitted else ("white reference", "place not verified; ")
+        title = f"held-out patterns ({card})\n{place_words}relative residual {held.relative_residual:.2%}"
         test.set(xlabel="predicted y", ylabel="measured y", title=title)
+    for axes in (light, place, test):
+        axes.title.set_fontsize(TITLE_POINTS)
     target = io.BytesIO()
     figure.savefig(target, format="png")
     return target.getvalue()
