@@ -22,7 +22,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, TypeAlias
 
-from cidesign.errors import CidesignError, FileError
+from cidesign.errors import CidesignError, FileError, first_line
 
 if TYPE_CHECKING:  # numpy takes longer to import than `profiles list` takes to run
     import numpy as np
@@ -243,7 +243,7 @@ def load_npz(path: Path, what: str, max_bytes: int = MAX_ARRAY_BYTES) -> "dict[s
     except FileNotFoundError as error:
         raise FileError(f"{path}: this {what} does not exist") from error
     except _UNSOUND_NPZ as error:
-        raise FileError(f"{path}: this {what} is not a sound npz file ({error})") from error
+        raise FileError(f"{path}: this {what} is not a sound npz file ({first_line(error)})") from error
 
 
 def _read_npy_member(

@@ -18,7 +18,7 @@ from PIL import Image
 
 from cidesign.data.picture_arrays import LUMA, Picture, grey
 from cidesign.data.pillow_pictures import ALPHA_NOTE, check_size, grey_of, upright, with_transparency
-from cidesign.errors import FileError
+from cidesign.errors import FileError, first_line
 from cidesign.io.pillow import quietly
 
 SUFFIXES = (".tif", ".tiff")
@@ -188,5 +188,4 @@ def _by_pillow(path: Path, page: Any, notes: list[str]) -> NDArray[np.generic]:
 
 
 def _reason(path: Path, error: Exception) -> str:
-    said = str(error).splitlines()[0] if str(error) else type(error).__name__
-    return said.removeprefix(f"{path}: ")
+    return first_line(error).removeprefix(f"{path}: ")

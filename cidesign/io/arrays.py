@@ -10,7 +10,7 @@ import numpy as np
 from numpy.lib import format as npy_format
 from numpy.typing import NDArray
 
-from cidesign.errors import FileError
+from cidesign.errors import FileError, first_line
 from cidesign.files import load_npz, read_limited
 from cidesign.io.csv_readings import read_csv
 from cidesign.io.mat import read_every_matrix
@@ -97,7 +97,7 @@ def _read_npy(path: Path, what: str, max_bytes: int) -> NDArray[np.generic]:
             raise FileError(f"{path}: {what} has npy version {version}; 1.0 and 2.0 are known")
     # SyntaxError, TypeError and TokenError come from headers that are not the literal they should be.
     except (ValueError, TypeError, KeyError, SyntaxError, tokenize.TokenError) as error:
-        raise FileError(f"{path}: {what} is not a sound npy file ({error})") from error
+        raise FileError(f"{path}: {what} is not a sound npy file ({first_line(error)})") from error
     if dtype.hasobject:
         raise FileError(f"{path}: {what} holds Python objects, which are never loaded; save an array of numbers")
     rest = content[stream.tell() :]

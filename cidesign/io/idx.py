@@ -19,7 +19,7 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from cidesign.errors import FileError
+from cidesign.errors import FileError, first_line
 from cidesign.files import MAX_ARRAY_BYTES
 
 TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
@@ -63,8 +63,7 @@ def read_idx(path: Path) -> NDArray[np.generic]:
                 raise FileError(f"{path}: no idx file: it does not begin with two zeros, a type and a number of axes")
             content, found = _content(stream, header.size_bytes)
     except (OSError, EOFError, zlib.error) as error:
-        said = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise FileError(f"{path}: this idx file cannot be read ({said})") from error
+        raise FileError(f"{path}: this idx file cannot be read ({first_line(error)})") from error
     if found != header.size_bytes:
         shape = " x ".join(str(length) for length in header.shape)
         declared = f"{path}: declares {shape} values, {header.size_bytes} bytes, but holds"

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.lib import format as npy_format
 from numpy.typing import NDArray
 
-from cidesign.errors import FileError
+from cidesign.errors import FileError, first_line
 from cidesign.files import MAX_ARRAY_BYTES
 from cidesign.io.kinds import suffix_of
 
@@ -38,7 +38,7 @@ def _listed(suffixes: tuple[str, ...]) -> str:
 
 def reason(path: Path, error: Exception) -> str:
     """Why `path` was left out, in one line without its name."""
-    return str(error).splitlines()[0].removeprefix(f"{path}: ") if str(error) else type(error).__name__
+    return first_line(error).removeprefix(f"{path}: ")
 
 
 def read_npy(path: Path, what: str) -> NDArray[np.generic]:
@@ -63,9 +63,5 @@ def read_npy(path: Path, what: str) -> NDArray[np.generic]:
             flat = np.frombuffer(stream.read(declared), dtype=dtype)
     # SyntaxError, TypeError and TokenError come from headers that are not the literal they should be.
     except (OSError, ValueError, TypeError, KeyError, SyntaxError, tokenize.TokenError) as error:
-        raise FileError(f"{path}: this {what} is not a sound npy file ({_first_line(error)})") from error
+        raise FileError(f"{path}: this {what} is not a sound npy file ({first_line(error)})") from error
     return flat.reshape(shape, order="F" if fortran_order else "C")
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -21,7 +21,7 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
-from cidesign.errors import FileError
+from cidesign.errors import FileError, first_line
 from cidesign.files import read_limited
 from cidesign.records import shown
 
@@ -267,7 +267,7 @@ def _tiff(path: Path, what: str) -> list[_Frame]:
         raise FileError(f"{path}: this {what} cannot be read ({error.strerror or error})") from error
     # Tags of any type and value stand in a damaged file, and each fails in its own way.
     except Exception as error:
-        raise FileError(f"{path}: {what} is not a sound TIFF file ({_first_line(error)})") from error
+        raise FileError(f"{path}: {what} is not a sound TIFF file ({first_line(error)})") from error
     _check_described(path, what, described, pages)
     return [
         _Frame(f"page {index}", page.shape, page.dtype, lambda page=page: _loaded(path, what, page))  # type: ignore[misc]
@@ -352,7 +352,3 @@ def _loaded(path: Path, what: str, page: _Strips) -> NDArray[np.generic]:
         native = pixels.astype(page.dtype.newbyteorder("="))
         return np.add.accumulate(native, axis=1, dtype=native.dtype)  # wraps around, as it was stored
     return pixels
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0][:200] if str(error) else type(error).__name__

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from pydantic import Field, ValidationError
 
 from cidesign.calibration.cassi.capture import CassiCaptureRecord, PixelPair, Spectrum, WavelengthNm
-from cidesign.errors import FileError
+from cidesign.errors import FileError, first_line
 from cidesign.files import read_limited
 from cidesign.hardware_profiles.aperture.schema import ApertureProfile
 from cidesign.io.arrays import read_array
@@ -125,7 +125,7 @@ def read_instrument_file(path: Path) -> InstrumentFile:
     except ValidationError as error:
         raise FileError(f"{path}: {first_problem(error)}") from error
     except (ValueError, RecursionError) as error:
-        raise FileError(f"{path}: is no TOML file ({str(error).splitlines()[0]})") from error
+        raise FileError(f"{path}: is no TOML file ({first_line(error)})") from error
 
 
 def bands_of(told: Description) -> Bands:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from cidesign.errors import CidesignError, FileError
+from cidesign.errors import CidesignError, FileError, first_line
 from cidesign.export.aperture.drawing import MAX_CELLS
 
 SUFFIXES = (".png", ".tif", ".tiff", ".bmp")
@@ -50,8 +50,7 @@ def read_picture(path: Path) -> MaskPicture:
         except CidesignError:
             raise
         except Exception as error:  # every decoder fails in its own way on a damaged file
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise FileError(f"{path}: this picture of a mask cannot be read ({reason})") from error
+            raise FileError(f"{path}: this picture of a mask cannot be read ({first_line(error)})") from error
         finally:
             Image.MAX_IMAGE_PIXELS = before
 

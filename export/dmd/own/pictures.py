@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from cidesign.errors import FileError
+from cidesign.errors import FileError, first_line
 from cidesign.files import read_limited, sha256_bytes
 from cidesign.io.pillow import quietly
 from cidesign.records import shown
@@ -69,8 +69,7 @@ def read_pictures(path: Path) -> tuple[list[Picture], str]:
                     if sum(one.values.nbytes for one in found) > MAX_STACK_BYTES:
                         raise FileError(f"{path}: holds more than {MAX_STACK_BYTES} bytes of pictures")
         except _DAMAGE as error:
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise FileError(f"{path}: this picture cannot be read ({reason})") from error
+            raise FileError(f"{path}: this picture cannot be read ({first_line(error)})") from error
     return found, sha256_bytes(content)
 
 
