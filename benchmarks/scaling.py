@@ -4,18 +4,21 @@ Times are those of the processor (`time.process_time`) with one thread, so that 
 take their share of its caches, so figures are compared within one run alone.  Every row has processes of its own, for
 the peak of memory; `U-Net` is forward and backward of the network alone on as many images, `the rest` is the step
 without it: optics, noise, linear estimate and optimiser.  `growth` is the exponent of the time per image from one
-side to the next, 2 for a time in proportion to the pixels.
+side to the next, 2 for a time in proportion to the pixels.  With another checkout of cidesign the whole step of both
+is timed in one run, row after row.
 
-    python benchmarks/scaling.py [--only cassi] [--steps 2]
+    python benchmarks/scaling.py [--only cassi] [--most 128] [--steps 2] [--old ../before]
 """
 
 import argparse
 import json
 import math
+import os
 import resource
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -31,9 +34,13 @@ from cidesign.models.system import ImagingSystem
 # Profile, what is changed of its quick preset, and the sides.
 ROWS: dict[str, tuple[str, dict[str, Any], tuple[int, ...]]] = {
     "single-pixel, 10 %": ("dlp4500", {"encoding": "offset"}, (32, 64, 128)),
-    "cassi": ("chrome-laser-10um", {}, (32, 64, 128)),
-    "mri, 1 coil": ("mri-generic-3t", {}, (64, 128, 256)),
-    "mri, 4 coils": ("mri-generic-3t", {"coils": 4}, (64, 128, 256)),
+    "the same, batch 16": ("dlp4500", {"encoding": "offset", "batch": 16}, (32, 64, 128)),
+    "cassi, 8 bands": ("chrome-laser-10um", {}, (32, 64, 128)),
+    "mri, 1 coil": ("mri-generic-3t", {}, (64, 128, 256, 320)),
+    "mri, 4 coils": ("mri-generic-3t", {"coils": 4}, (64, 128, 256, 320)),
+    "mri, 8 coils": ("mri-generic-3t", {"coils": 8}, (64, 256)),
+    "mri, 16 coils": ("mri-generic-3t", {"coils": 16}, (64, 256)),
+    "mri, 32 coils": ("mri-generic-3t", {"coils": 32}, (64, 256)),
 }
 
 
@@ -82,12 +89,12 @@ def measure(name: str, side: int, part: str, steps: int) -> dict[str, Any]:
     return {"seconds": seconds, "batch": len(x), "peak_mb": peak_mb()}
 
 
-def row(name: str, side: int, steps: int) -> dict[str, Any]:
-    """The figures of one row, from two processes."""
-    found = {}
-    for part in ("whole", "network"):
-        asked = [sys.executable, __file__, "--child", name, str(side), part, "--steps", str(steps)]
-        found[part] = json.loads(subprocess.run(asked, check=True, capture_output=True, text=True).stdout)
+def child(name: str, side: int, part: str, steps: int, old: Path | None = None) -> dict[str, Any]:
+    """The figures of a process of its own; with `old`, of that checkout."""
+    asked = [sys.executable, __file__, "--child", name, str(side), part, "--steps", str(steps)]
+    environment = {**os.environ, **({"PYTHONPATH": str(old)} if old else {})}
+    done = subprocess.run(asked, check=True, capture_output=True, text=True, env=environment)
+    found: dict[str, Any] = json.loads(done.stdout)
     return found
 
 
@@ -95,7 +102,9 @@ def main() -> None:
     """Measure and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", default="", help="rows whose name begins so")
+    parser.add_argument("--most", type=int, default=10_000, help="the largest side")
     parser.add_argument("--steps", type=int, default=2)
+    parser.add_argument("--old", type=lambda word: Path(word).resolve(), help="another checkout, timed beside this one")
     parser.add_argument("--child", nargs=3, metavar=("ROW", "SIDE", "PART"))
     options = parser.parse_args()
     if options.child:
@@ -105,19 +114,24 @@ def main() -> None:
     print(f"processor time on one thread, batches of the quick presets, mean of {options.steps} steps")
     print(
         f"{'':20s}{'side':>5s}{'batch':>6s}{'ms/image':>10s}{'growth':>8s}{'U-Net':>9s}{'the rest':>9s}"
-        f"{'rest/U-Net':>11s}{'peak MB':>9s}{'U-Net MB':>9s}"
+        f"{'rest/U-Net':>11s}{'peak MB':>9s}{'U-Net MB':>9s}" + (f"{'before ms':>11s}{'MB':>8s}" if options.old else "")
     )
     for name, (_, _, sides) in ROWS.items():
         before: tuple[int, float] | None = None
         for side in sides if name.startswith(options.only) else ():
-            found = row(name, side, options.steps)
-            whole, network = found["whole"], found["network"]
+            if side > options.most:
+                continue
+            whole, network = (child(name, side, part, options.steps) for part in ("whole", "network"))
             each = whole["seconds"] / whole["batch"]
             growth = f"{math.log(each / before[1]) / math.log(side / before[0]):.1f}" if before else ""
             rest = whole["seconds"] - network["seconds"]
+            past = ""
+            if options.old:
+                old = child(name, side, "whole", options.steps, options.old)
+                past = f"{1e3 * old['seconds'] / old['batch']:11.1f}{old['peak_mb']:8.0f}"
             print(
                 f"{name:20s}{side:5d}{whole['batch']:6d}{1e3 * each:10.1f}{growth:>8s}{network['seconds']:8.2f}s"
-                f"{rest:8.2f}s{rest / network['seconds']:11.2f}{whole['peak_mb']:9.0f}{network['peak_mb']:9.0f}",
+                f"{rest:8.2f}s{rest / network['seconds']:11.2f}{whole['peak_mb']:9.0f}{network['peak_mb']:9.0f}{past}",
                 flush=True,
             )
             before = side, each
