@@ -178,6 +178,8 @@ class Modality(ABC):
     # The run as one of this modality, with settings, profile and design of these types.
     run_type: "ClassVar[type[Run]]"
     presets: ClassVar[dict[str, Preset]]
+    # Pixels along a side of what can be designed.
+    largest_side: ClassVar[int] = 512
     # Shorter names of settings, which the command line has as options -> the fields.
     words: ClassVar[Mapping[str, str]] = {}
     # Names that stand for no field, but that `settings` derives fields from.

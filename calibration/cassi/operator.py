@@ -48,6 +48,12 @@ class CassiOperator:
     response: NDArray[np.float64]
     size: tuple[int, int]
 
+    def part(self, code: tuple[slice, slice], detector: tuple[slice, slice]) -> "CassiOperator":
+        """What a part of the code alone shows a part of the detector, both as rows and columns."""
+        masks = self.masks[(slice(None), *code)]
+        size = (detector[0].stop - detector[0].start, detector[1].stop - detector[1].start)
+        return CassiOperator(masks, part_to_code(self.to_code, code, detector), self.response, size)
+
     def predict(self, cube: NDArray[np.float32]) -> NDArray[np.float64]:
         """The noise-free detector image (h, w) of a cube (L, H, W)."""
         image = np.zeros(self.size)
@@ -81,25 +87,23 @@ class CassiOperator:
 
     def row_energy(self) -> NDArray[np.float64]:
         """The diagonal of A A^T (h, w): the squared light that reaches each detector pixel."""
-        if None not in self.copies:
-            energy = np.zeros(self.size)
-            for mask, weight, copies in zip(self.masks, self.response, self.copies, strict=True):
-                for copy in copies or ():
-                    energy[copy.detector] += (weight * copy.weight) ** 2 * np.square(mask[copy.code], dtype=np.float64)
-            return energy
-        masks = self.masks.astype(np.float64).reshape(len(self.masks), -1)
-        summed = sum(part.power(2) @ mask**2 for part, mask in zip(self.sampling, masks, strict=True))
-        return np.asarray(summed, dtype=np.float64).reshape(self.size)
+        energy = np.zeros(self.size)
+        for band, (mask, weight, copies) in enumerate(zip(self.masks, self.response, self.copies, strict=True)):
+            if copies is None:
+                energy += (self._sampled(band).power(2) @ mask.astype(np.float64).ravel() ** 2).reshape(self.size)
+                continue
+            for copy in copies:
+                energy[copy.detector] += (weight * copy.weight) ** 2 * np.square(mask[copy.code], dtype=np.float64)
+        return energy
 
     @cached_property
     def sampling(self) -> "list[csr_matrix]":
         """For each band response_k B T_k, (h w, H W): the light of each code pixel on each detector pixel."""
-        height, width = self.masks.shape[1:]
-        found = []
-        for matrix, weight in zip(self.to_code, self.response, strict=True):
-            rows, columns = (at.reshape(-1) for at in code_coordinates(matrix, self.size))
-            found.append(bilinear(rows, columns, (height, width)) * weight)
-        return found
+        return [self._sampled(band) for band in range(len(self.masks))]
+
+    def _sampled(self, band: int) -> "csr_matrix":
+        rows, columns = (at.reshape(-1) for at in code_coordinates(self.to_code[band], self.size))
+        return bilinear(rows, columns, (self.masks.shape[1], self.masks.shape[2])) * self.response[band]
 
 
 class BandOperator(LinearOperator):
@@ -131,6 +135,53 @@ def code_coordinates(
     rows = matrix[0, 0] * row + matrix[0, 1] * column + matrix[0, 2]
     columns = matrix[1, 0] * row + matrix[1, 1] * column + matrix[1, 2]
     return rows, columns
+
+
+def part_to_code(
+    to_code: NDArray[np.float64], code: tuple[slice, slice], detector: tuple[slice, slice]
+) -> NDArray[np.float64]:
+    """The maps (L, 2, 3) from a part of the detector to a part of the code, each counted from its own first pixel."""
+    moved = to_code.copy()
+    moved[:, :, 2] += to_code[:, :, :2] @ [part.start for part in detector] - [part.start for part in code]
+    return moved
+
+
+def reach_of(to_code: NDArray[np.float64], code: tuple[slice, slice], size: tuple[int, int]) -> tuple[slice, slice]:
+    """The rows and columns of a detector (h, w) that a part of the code can light, in any band."""
+    corners = np.array(
+        [[row, column] for row in (code[0].start - 1, code[0].stop) for column in (code[1].start - 1, code[1].stop)]
+    )
+    places = np.linalg.solve(to_code[:, None, :, :2], (corners - to_code[:, None, :, 2])[..., None])[..., 0]
+    low, high = np.floor(places.min(axis=(0, 1))).astype(int), np.ceil(places.max(axis=(0, 1))).astype(int) + 1
+    first = [int(np.clip(start, 0, length - 1)) for start, length in zip(low, size, strict=True)]
+    last = [int(np.clip(end, start + 1, length)) for end, start, length in zip(high, first, size, strict=True)]
+    return slice(first[0], last[0]), slice(first[1], last[1])
+
+
+def spread_of(to_code: NDArray[np.float64], size: tuple[int, int]) -> NDArray[np.float64]:
+    """How far apart, along rows and columns of the code, one pixel of a detector (h, w) sees its bands; (2,)."""
+    corners = np.array([[row, column, 1] for row in (0, size[0] - 1) for column in (0, size[1] - 1)]).T
+    apart: NDArray[np.float64] = np.ptp(to_code @ corners, axis=0).max(axis=1)
+    return apart
+
+
+def lit_by_no_other(
+    to_code: NDArray[np.float64], code: tuple[slice, slice], whole: tuple[int, int], detector: tuple[slice, slice]
+) -> NDArray[np.bool_]:
+    """Which pixels of a part of the detector see the scene through a part of the `whole` code (H, W), and through no
+    pixel beside it."""
+    inner = part_to_code(to_code, (slice(0, 0), slice(0, 0)), detector)
+    size = (detector[0].stop - detector[0].start, detector[1].stop - detector[1].start)
+    alone = np.ones(size, dtype=bool)
+    for matrix in inner:
+        lit, within = np.ones(size, dtype=bool), np.ones(size, dtype=bool)
+        for at, part, length in zip(code_coordinates(matrix, size), code, whole, strict=True):
+            lit &= (at > -1) & (at < length)
+            # Rounding must not make a neighbour of a pixel that is read alone.
+            low, high = np.floor(at + WHOLE_PX), np.ceil(at - WHOLE_PX)
+            within &= (np.maximum(low, 0) >= part.start) & (np.minimum(high, length - 1) < part.stop)
+        alone &= within | ~lit
+    return alone
 
 
 def displaced_copies(

@@ -76,7 +76,7 @@ def measure(
         scores.setdefault(name, []).append(task.scores(prediction, x, kind).double().cpu())
 
     first = 0
-    for x in evaluation_batches(images):
+    for x in evaluation_batches(images, system.encoder):
         y = system.encoder(x, generator)
         prediction = system.decoder(y, system.encoder).prediction
         for name, value in task.metrics(prediction, x, kind).items():

@@ -11,12 +11,13 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from cidesign.distill.loop import as_floats, batches, generator_for
+from cidesign.distill.loop import as_floats, batches, generator_for, places_of_step
 from cidesign.distill.losses import decoder_loss, weighted_sum
 from cidesign.distill.presets import gains_from_bfloat16
 from cidesign.distill.streams import Stream
@@ -25,7 +26,8 @@ from cidesign.errors import CidesignError
 from cidesign.modality import modality
 from cidesign.models.decoder import Decoder
 from cidesign.models.system import ImagingSystem
-from cidesign.physics.operator_family import OperatorFamily
+from cidesign.physics.base import Encoder, looking_at
+from cidesign.physics.operator_family import OperatorFamily, family_at
 from cidesign.run_settings import TrainingSettings
 
 # Of the student's peak rate; of 0.3 and 1 the one with which decoders of all three modalities improve.
@@ -141,10 +143,11 @@ def fine_tune(
     train, held_out = images
     half = len(held_out) // 2
     tuned = copy.deepcopy(system.decoder).requires_grad_(True)
-    before = psnr_of(system.decoder, family, held_out[:half], asked, Stream.CHOOSING)
+    designed = system.encoder
+    before = psnr_of(system.decoder, designed, family, held_out[:half], asked, Stream.CHOOSING)
     best, choosing = tuned, MeanError(-math.inf, 0.0)
-    for epoch in _epochs(tuned, guide, family, train, asked, settings):
-        after = psnr_of(tuned, family, held_out[:half], asked, Stream.CHOOSING)
+    for epoch in _epochs(tuned, designed, guide, family, train, asked, settings):
+        after = psnr_of(tuned, designed, family, held_out[:half], asked, Stream.CHOOSING)
         on_epoch(epoch, float(after.mean()))
         if (gain := mean_error(after - before)).mean > choosing.mean:
             best, choosing = copy.deepcopy(tuned), gain
@@ -161,13 +164,17 @@ def fine_tune(
 
 def _epochs(
     decoder: Decoder,
+    designed: Encoder,
     guide: ImagingSystem | None,
     family: OperatorFamily,
     train: Tensor,
     run: TrainingSettings,
     settings: FineTuneSettings,
 ) -> Iterator[int]:
-    """Train in place; yields the number of each epoch at its end, the decoder in exact arithmetic then."""
+    """Train in place; yields the number of each epoch at its end, the decoder in exact arithmetic then.
+
+    Of optics that were trained in places, the first one of each step's is looked at.
+    """
     decoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimiser = torch.optim.Adam(decoder.parameters(), lr=settings.learning_rate, fused=True)
     shorter = torch.bfloat16 if settings.precision == "bfloat16" else None
@@ -178,7 +185,10 @@ def _epochs(
         for group in optimiser.param_groups:
             group["lr"] = settings.learning_rate * 0.5 * (1 + math.cos(math.pi * step / total))
         decoder.training_dtype = shorter
-        task, terms, features = _terms(decoder, guide, family, family.scene(x), run, step)
+        place = places_of_step(designed, run, "student", step, per_epoch)[0]
+        here = family_at(family, place)
+        with looking_at(place, *([guide.encoder] if guide else [])):
+            task, terms, features = _terms(decoder, guide, here, here.scene(x), run, step)
         first_task_loss = first_task_loss or float(task.detach())
         loss = weighted_sum(terms, features, features, run, first_task_loss) if guide is not None else task
         optimiser.zero_grad()
@@ -217,21 +227,40 @@ def measured(family: OperatorFamily, x: Tensor, rng: np.random.Generator, noise:
     return y
 
 
+class _Scene(NamedTuple):
+    """Images, their measurements, and the family that these are of; the design looks at the same place."""
+
+    x: Tensor
+    y: Tensor
+    family: OperatorFamily
+
+
 def _scenes(
-    family: OperatorFamily, images: Tensor, run: TrainingSettings, purpose: Stream
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Images and their measurements, a drawn operator for every few of them; the same for the same purpose."""
-    for step, start in enumerate(range(0, len(images), IMAGES_PER_DRAW)):
-        x = family.scene(as_floats(images[start : start + IMAGES_PER_DRAW]))
-        yield x, measured(family, x, *draws_for(run, purpose, step))
+    designed: Encoder, family: OperatorFamily, images: Tensor, run: TrainingSettings, purpose: Stream
+) -> Iterator[_Scene]:
+    """A drawn operator for every few images, the same for the same purpose; spread over the places of the optics."""
+    starts, places = range(0, len(images), IMAGES_PER_DRAW), designed.places(None)
+    for step, start in enumerate(starts):
+        place = places[step * len(places) // len(starts)]
+        here = family_at(family, place)
+        x = here.scene(as_floats(images[start : start + IMAGES_PER_DRAW]))
+        with looking_at(place, designed):
+            yield _Scene(x, measured(here, x, *draws_for(run, purpose, step)), here)
 
 
 @torch.no_grad()
-def psnr_of(decoder: Decoder, family: OperatorFamily, images: Tensor, run: TrainingSettings, purpose: Stream) -> Tensor:
+def psnr_of(
+    decoder: Decoder,
+    designed: Encoder,
+    family: OperatorFamily,
+    images: Tensor,
+    run: TrainingSettings,
+    purpose: Stream,
+) -> Tensor:
     """PSNR (M,) of a decoder that is told the centre of the family."""
     found = [
-        task_named(run.task).scores(decoder(y, family.centre).prediction, x, modality(run.modality))
-        for x, y in _scenes(family, images, run, purpose)
+        task_named(run.task).scores(decoder(one.y, one.family.centre).prediction, one.x, modality(run.modality))
+        for one in _scenes(designed, family, images, run, purpose)
     ]
     return torch.cat(found)
 
@@ -249,11 +278,11 @@ def quality(
     designed, task, kind = system.encoder, task_named(run.task), modality(run.modality)
     designed.explore(1.0, None)
     found: dict[str, list[Tensor]] = {}
-    for x, y in _scenes(family, images, run, purpose):
+    for x, y, here in _scenes(designed, family, images, run, purpose):
         made = {
-            "linear": system.decoder.linear_estimate(y, family.centre),
-            "before": system.decoder(y, family.centre).prediction,
-            "after": tuned(y, family.centre).prediction,
+            "linear": system.decoder.linear_estimate(y, here.centre),
+            "before": system.decoder(y, here.centre).prediction,
+            "after": tuned(y, here.centre).prediction,
         }
         if designed.A(x[:1]).shape[1:] == y.shape[1:]:
             made["blind"] = system.decoder(y * family.designed_scale, designed).prediction

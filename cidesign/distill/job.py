@@ -41,6 +41,7 @@ from cidesign.locks import FolderLock, refuse_held
 from cidesign.models.optics import Optics, optics_for
 from cidesign.models.system import ImagingSystem, build_decoder, require_decoder
 from cidesign.pattern import Design
+from cidesign.physics.base import looking_at
 from cidesign.records import now_utc
 from cidesign.run_settings import TrainingSettings
 from cidesign.runs import DESIGN_FILE, Run, RunRecord, library_versions, write_record
@@ -276,7 +277,8 @@ def _gradients(
         return {}
     draws = generator_for(settings, Stream.GRADIENTS, progress.phase, progress.step)
     system.encoder.explore(0.0, draws)
-    return gradients_of_terms(system, teacher, as_floats(images[: settings.batch]), draws, settings)
+    with looking_at(system.encoder.places(None)[0], system.encoder, teacher.encoder):
+        return gradients_of_terms(system, teacher, as_floats(images[: settings.batch]), draws, settings)
 
 
 def _finish(

@@ -15,6 +15,8 @@ from cidesign.distill.streams import Stream
 from cidesign.distill.tasks import Column, task_named
 from cidesign.modality import modality
 from cidesign.models.system import ImagingSystem
+from cidesign.physics.base import Encoder, looking_at
+from cidesign.physics.places import Place
 from cidesign.run_settings import TrainingSettings
 
 # The steps between train the decoder for the optics that are best so far.
@@ -116,11 +118,34 @@ def _turn(images: Tensor, generator: torch.Generator) -> Tensor:
     return torch.where(choice[2], images.mT, images) if images.shape[2] == images.shape[3] else images
 
 
-def evaluation_batches(images: Tensor) -> Iterator[Tensor]:
-    """Stored images (M, C, H, W) as float batches, in order."""
-    size = max(1, EVALUATION_PIXELS // images[0].numel())
-    for start in range(0, len(images), size):
-        yield as_floats(images[start : start + size])
+def evaluation_batches(images: Tensor, encoder: Encoder) -> Iterator[Tensor]:
+    """Stored images (M, C, H, W) as float batches, in order.
+
+    The encoder looks at a place of its optics for each batch, spread over all of them.
+    """
+    size, places = max(1, EVALUATION_PIXELS // images[0].numel()), encoder.places(None)
+    starts = range(0, len(images), size)
+    for number, start in enumerate(starts):
+        with looking_at(places[number * len(places) // len(starts)], encoder):
+            yield as_floats(images[start : start + size])
+
+
+def places_of_step(
+    encoder: Encoder, settings: TrainingSettings, phase: str, step: int, per_epoch: int
+) -> list[Place | None]:
+    """What a step looks at: of an epoch's rounds of places, each of them drawn anew, as many in turn as bring every
+    epoch through one round at least (where a step has fewer images than that, one for each)."""
+    if encoder.places(None) == [None]:
+        return [None]
+    epoch, position = divmod(step, per_epoch)
+
+    def drawn(number: int) -> Sequence[Place | None]:
+        return encoder.places(generator_for(settings, Stream.PLACES, phase, epoch * per_epoch + number))
+
+    count = len(drawn(0))
+    each = min(-(-count // per_epoch), settings.batch)
+    rounds = [divmod(position * each + number, count) for number in range(each)]
+    return [drawn(number)[which] for number, which in rounds]
 
 
 def train_phase(
@@ -150,20 +175,39 @@ def train_phase(
         exploring = float(torch.rand((), generator=draws, device=draws.device)) < EXPLORING_STEPS
         learnt = system.encoder.weight.requires_grad
         system.encoder.explore(place, draws if learnt and exploring else None)
-        generator = generator_for(settings, Stream.TRAINING_NOISE, progress.phase, progress.step)
-        task, loss = _losses(system, teacher, x, generator, settings, progress)
         optimiser.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        places = places_of_step(system.encoder, settings, progress.phase, progress.step, per_epoch)
+        task, loss = _backward(system, teacher, x, places, settings, progress)
         optimiser.step()
         progress.step += 1
-        progress.epoch_loss_sum += float(loss.detach())
+        progress.epoch_loss_sum += loss
         progress.seconds += time.monotonic() - started
         if progress.step % per_epoch == 0:
             mean_loss, progress.epoch_loss_sum = progress.epoch_loss_sum / per_epoch, 0.0
             yield progress.step // per_epoch, mean_loss
         # After the epoch's record, so that stopping here leaves nothing of this step undone.
-        score = task_named(settings.task).score_of_loss(float(task))
-        on_step(StepReport(progress.phase, progress.step, total, float(loss.detach()), score))
+        score = task_named(settings.task).score_of_loss(task)
+        on_step(StepReport(progress.phase, progress.step, total, loss, score))
+
+
+def _backward(
+    system: ImagingSystem,
+    teacher: ImagingSystem | None,
+    x: Tensor,
+    places: Sequence[Place | None],
+    settings: TrainingSettings,
+    progress: Progress,
+) -> tuple[float, float]:
+    """Add the gradients of a step, in which each place sees its share of the images; the task loss and the whole."""
+    generator = generator_for(settings, Stream.TRAINING_NOISE, progress.phase, progress.step)
+    tasks, losses = 0.0, 0.0
+    for part, place in zip(x.tensor_split(len(places)), places, strict=True):
+        share = len(part) / len(x)
+        with looking_at(place, *(one.encoder for one in (system, teacher) if one is not None)):
+            task, loss = _losses(system, teacher, part, generator, settings, progress)
+            (share * loss).backward()  # type: ignore[no-untyped-call]
+        tasks, losses = tasks + share * float(task), losses + share * float(loss.detach())
+    return tasks, losses
 
 
 def _losses(
@@ -198,7 +242,7 @@ def evaluate(
     generator = evaluation_noise(settings)
     system.encoder.explore(1.0, None)
     found: dict[str, list[Tensor]] = {}
-    for x in evaluation_batches(images):
+    for x in evaluation_batches(images, system.encoder):
         y = system.encoder(x, generator)
         prediction = system.decoder(y, system.encoder).prediction
         linear = system.decoder.linear_estimate(y, system.encoder)

@@ -17,7 +17,7 @@ from cidesign.run_settings import TrainingSettings, plain, shown_value, unknown,
 
 # What decides the others of these has an argument of its own, or follows from the profile.
 NOT_BY_NAME = ("modality", "preset", "design")
-SMALLEST_SIDE, LARGEST_SIDE = 8, 512
+SMALLEST_SIDE = 8
 
 
 def settings_for(
@@ -43,7 +43,7 @@ def settings_for(
     if given is not None:
         values = _of_design(values, typed, given, kind)
     values = {**_preset_values(kind.presets[preset]), **values, "preset": preset, "decoder_settings": own}
-    _complete(values, given)
+    _complete(values, given, kind.largest_side)
     settings = kind.settings(values, profile, typed)
     task_named(settings.task)
     optics = kind.optics(settings, profile)
@@ -153,13 +153,13 @@ def _preset_values(preset: Preset) -> dict[str, int]:
     return {name: getattr(preset, name) for name in names}
 
 
-def _complete(values: dict[str, object], given: GivenDesign | None) -> None:
+def _complete(values: dict[str, object], given: GivenDesign | None, largest: int) -> None:
     """What depends on other settings and on this machine."""
     side, ladder = values["side"], values.get("ladder")
     # A design that exists has the size that it has.
-    if given is None and _untrainable(side):
+    if given is None and _untrainable(side, largest):
         raise InputError(
-            f"side {shown_value(side)}: between {SMALLEST_SIDE} and {LARGEST_SIDE} pixels a side can be trained"
+            f"side {shown_value(side)}: between {SMALLEST_SIDE} and {largest} pixels a side can be trained"
         )
     if isinstance(ladder, str):
         values["ladder"] = tuple(word.strip() for word in ladder.split(","))
@@ -170,8 +170,8 @@ def _complete(values: dict[str, object], given: GivenDesign | None) -> None:
             values.setdefault(name, weight)
 
 
-def _untrainable(side: object) -> bool:
-    return isinstance(side, bool) or not isinstance(side, int) or not SMALLEST_SIDE <= side <= LARGEST_SIDE
+def _untrainable(side: object, largest: int) -> bool:
+    return isinstance(side, bool) or not isinstance(side, int) or not SMALLEST_SIDE <= side <= largest
 
 
 def pick_device(name: object) -> str:

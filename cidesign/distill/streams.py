@@ -15,6 +15,7 @@ class Stream(IntEnum):
     EVALUATION_NOISE = 3
     EXPLORATION = 4
     GRADIENTS = 5
+    PLACES = 6
     FINE_TUNING = 10
     CHOOSING = 11
     REPORTING = 12

@@ -65,6 +65,11 @@ class Decoder(nn.Module, ABC):
         """x_0 (B, C, H, W), the best linear estimate."""
         return encoder.estimator(self.prior).estimate(y)
 
+    def image(self, y: Tensor, encoder: Encoder) -> Tensor:
+        """The prediction alone."""
+        prediction: Tensor = self(y, encoder).prediction
+        return prediction
+
     @abstractmethod
     def forward(self, y: Tensor, encoder: Encoder) -> DecoderOutput:
         """Image and features."""

@@ -1,11 +1,14 @@
 """What every encoder is: linear optics that can be learnt, followed by noise."""
 
+import contextlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
+
+from cidesign.physics.places import Place
 
 # Images (B, C, H, W): all at once, or in batches that can be gone through more than once.
 Images = Tensor | Iterable[Tensor]
@@ -49,6 +52,17 @@ class Estimator(Protocol):
         """(I - G A) x: the part of images (B, C, H, W) on which the measurements have no say."""
 
 
+class Tile(NamedTuple):
+    """A part of an operator that is decoded by itself: its `encoder`, what it takes of readings (..., *readings), and
+    where its image belongs in one of `size`, with a `weight` (H, W) per pixel; the weights of all tiles sum to 1."""
+
+    encoder: "Encoder"
+    readings: tuple[slice, slice]
+    image: tuple[slice, slice]
+    size: tuple[int, int]
+    weight: Tensor
+
+
 class Encoder(nn.Module, ABC):
     """Linear physics with learnable optics: y = noise(A x); `weight` is what training moves."""
 
@@ -87,3 +101,30 @@ class Encoder(nn.Module, ABC):
 
         Without a generator the optics are as built.  Encoders that need no exploration ignore this.
         """
+
+    def places(self, generator: torch.Generator | None) -> Sequence[Place | None]:
+        """The places that training looks at one after the other, in the generator's order: together they hold all of
+        the optics, and each is as large as a training image.  [None]: all at once."""
+        return [None]
+
+    def look_at(self, place: Place | None) -> None:
+        """Be the optics of one place, in front of a scene that is dark beside it; None: of all.
+
+        Encoders that have no places ignore this.
+        """
+
+    def tiles(self) -> Iterator[Tile]:
+        """Overlapping parts of an operator that is too large to be decoded at once; none where it is not."""
+        yield from ()
+
+
+@contextlib.contextmanager
+def looking_at(place: Place | None, *encoders: Encoder) -> Iterator[None]:
+    """All encoders look at a place, and at the whole of their optics afterwards."""
+    for encoder in encoders:
+        encoder.look_at(place)
+    try:
+        yield
+    finally:
+        for encoder in encoders:
+            encoder.look_at(None)

@@ -68,9 +68,12 @@ def resized_prior(prior: ImagePrior, size: tuple[int, int]) -> ImagePrior:
     """The prior that images of `size` (H, W) have whose pieces are like those that `prior` was fitted to.
 
     The variance of a coefficient of the orthonormal DCT of a stationary image is its spectral density at that
-    frequency, whatever the size: it is read between the frequencies of the smaller images (logarithm, linear along each
-    axis), and below the lowest of them kept as it is.
+    frequency, whatever the size: it is read between the frequencies of the other images (logarithm, linear along each
+    axis), and below the lowest of them kept as it is.  The variance of a pixel stays what it is too: what slower
+    changes than the other images could show have of it is the image's own brightness, the first coefficient.
     """
+    if tuple(prior.variance.shape[1:]) == tuple(size):
+        return prior
     variance = prior.variance.log()
     for axis, wanted in ((1, size[0]), (2, size[1])):
         count = variance.shape[axis]
@@ -81,7 +84,12 @@ def resized_prior(prior: ImagePrior, size: tuple[int, int]) -> ImagePrior:
         high = (low + 1).clamp(max=count - 1)
         part = (place - low).to(variance).reshape([-1 if number == axis else 1 for number in range(3)])
         variance = (1 - part) * variance.index_select(axis, low) + part * variance.index_select(axis, high)
-    return ImagePrior(prior.mean, prior.basis, variance.exp())
+    variance = variance.exp()
+    missing = (prior.variance.mean(dim=(1, 2)) - variance.mean(dim=(1, 2))) * variance[0].numel()
+    # In smaller images it is less than in those that it was seen in, and never less than the changes beside it.
+    least = torch.minimum(variance[:, 0, 0], torch.maximum(variance[:, 0, 1], variance[:, 1, 0]))
+    variance[:, 0, 0] = torch.maximum(variance[:, 0, 0] + missing, least)
+    return ImagePrior(prior.mean, prior.basis, variance)
 
 
 class CosinePrior:

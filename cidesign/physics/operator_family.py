@@ -1,11 +1,12 @@
 """A calibrated operator, and the others that its calibration does not exclude."""
 
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, cast
 
 import numpy as np
 from torch import Tensor
 
 from cidesign.physics.base import Encoder
+from cidesign.physics.places import Place
 
 # The light of a bench differs from one capture to the next by this much, evenly spread to both sides.
 GAIN_TOLERANCE = 0.02
@@ -37,6 +38,18 @@ class OperatorFamily(Protocol):
 
     def scene(self, x: Tensor) -> Tensor:
         """The part of images (B, C, H, W) that lies where the calibrated operator can see at all."""
+
+
+class PartedFamily(OperatorFamily, Protocol):
+    """A family of optics that are trained in places."""
+
+    def at(self, place: Place) -> OperatorFamily:
+        """The family of one place, in front of a scene that is dark beside it."""
+
+
+def family_at(family: OperatorFamily, place: Place | None) -> OperatorFamily:
+    """The family of one place; None: of all."""
+    return family if place is None else cast(PartedFamily, family).at(place)
 
 
 def gain_draw(rng: np.random.Generator) -> float:

@@ -13,6 +13,7 @@ from torch import Tensor
 from cidesign.calibration.base import AnyCalibration
 from cidesign.errors import InputError
 from cidesign.models.system import ImagingSystem, load_student
+from cidesign.models.tiles import decoded
 from cidesign.physics.base import Encoder
 from cidesign.reconstruct.fine_tuned import load_decoder_for
 from cidesign.runs import Run
@@ -88,7 +89,7 @@ class Student:
         form = self.operator.form
         readings, batch = _batched(y, form.reading_shape, form.is_complex, "readings")
         with torch.no_grad():
-            image = self.system.decoder(readings, self.operator.encoder).prediction
+            image = decoded(self.system.decoder.image, readings, self.operator.encoder)
         return _like(y, form.images(image), batch)
 
 

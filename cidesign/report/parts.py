@@ -9,6 +9,7 @@ from torch import Tensor
 
 from cidesign.checks import Check
 from cidesign.models.system import ImagingSystem
+from cidesign.physics.base import looking_at
 from cidesign.physics.metrics import psnr_db
 from cidesign.report import html
 
@@ -76,7 +77,18 @@ class Shown:
 def reconstruct_scenes(
     student: ImagingSystem, teacher: ImagingSystem | None, teacher_name: str, scenes: Tensor
 ) -> Reconstructions:
-    """Measure scenes (M, C, H, W) with one fixed draw of the noise, and decode them."""
+    """Measure scenes (M, C, H, W) with one fixed draw of the noise, and decode them.
+
+    Of optics that are trained in parts, those in the middle see them.
+    """
+    places = student.encoder.places(None)
+    with looking_at(places[len(places) // 2], *(one.encoder for one in (student, teacher) if one is not None)):
+        return _reconstructed(student, teacher, teacher_name, scenes)
+
+
+def _reconstructed(
+    student: ImagingSystem, teacher: ImagingSystem | None, teacher_name: str, scenes: Tensor
+) -> Reconstructions:
     y = student.encoder(scenes, torch.Generator().manual_seed(0))
     images = {student.decoder.column: student.decoder(y, student.encoder).prediction}
     if student.decoder.learns:

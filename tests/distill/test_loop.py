@@ -21,6 +21,7 @@ from cidesign.distill.loop import (
     make_optimiser,
     phases_of,
 )
+from cidesign.modalities.cassi.encoders.designed import Dispersion, SdCassiEncoder
 
 MakeSettings = Callable[..., Any]
 
@@ -89,9 +90,16 @@ def test_draws_depend_on_seed_purpose_phase_and_step(make_settings: MakeSettings
 
 def test_evaluation_sees_all_images_in_order() -> None:
     images = torch.arange(700, dtype=torch.float32)[:, None, None, None].expand(-1, 1, 32, 32)
-    parts = list(evaluation_batches(images))
+    optics = Dispersion((0.0, 1.0), "columns", 1)
+    encoder = SdCassiEncoder(torch.rand(96, 96), (96, 96), None, optics, None, (32, 32))
+    parts, places = [], []
+    for part in evaluation_batches(images, encoder):
+        parts.append(part)
+        places.append(encoder.place)
     assert len(parts) == 2
     assert torch.equal(torch.cat(parts), images)
+    assert places == [(0, 0, 32, 32), (32, 32, 32, 32)]
+    assert encoder.place is None
 
 
 def test_statistics_see_all_images_in_order_and_few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -38,6 +38,8 @@ class Cassi(Modality):
         "standard": Preset(64, 10_000, 800, 32, 32, 15, 15),
         "paper": Preset(128, 20_000, 1_000, 32, 64, 50, 50),
     }
+    # Large masks are trained in parts.
+    largest_side = 1024
     words: ClassVar[dict[str, str]] = {
         "photoelectrons": "photoelectrons_full_scale",
         "read_noise": "read_noise_photoelectrons",
@@ -60,8 +62,11 @@ class Cassi(Modality):
     def described(self, settings: TrainingSettings, profile: HardwareProfile) -> str:
         """The size of the mask, and for how many bands."""
         bands = len(cast(ApertureProfile, profile).spectrograph.wavelengths_nm.value)
-        rows, columns = cast(CassiSettings, settings).mask_size
-        return f"one mask of {rows} x {columns} code pixels for {bands} bands"
+        chosen = cast(CassiSettings, settings)
+        rows, columns = chosen.mask_size
+        learns = chosen.teacher_epochs + chosen.student_epochs > 0
+        crops = f", trained in crops of {chosen.crop} x {chosen.crop}" if chosen.crop and learns else ""
+        return f"one mask of {rows} x {columns} code pixels for {bands} bands{crops}"
 
     def optics(self, settings: TrainingSettings, profile: HardwareProfile) -> "Optics":
         """One mask."""
@@ -76,7 +81,7 @@ class Cassi(Modality):
         from cidesign.modalities.cassi.data.dead_leaves import spectral_dead_leaves
 
         wavelengths_nm = cast(ApertureProfile, profile).spectrograph.wavelengths_nm.value
-        rows, columns = cast(CassiSettings, settings).mask_size
+        rows, columns = cast(CassiSettings, settings).image_size
         cubes = spectral_dead_leaves(count, max(rows, columns), wavelengths_nm, seed)
         return cubes[:, :, :rows, :columns]
 
@@ -94,7 +99,7 @@ class Cassi(Modality):
 
         wavelengths_nm = cast(ApertureProfile, profile).spectrograph.wavelengths_nm.value
         count, seed = settings.validation_images, settings.seed
-        size = cast(CassiSettings, settings).mask_size
+        size = cast(CassiSettings, settings).image_size
         found = measure_cubes(path, max(size), wavelengths_nm, count, seed, trained)
         return replace(found, images=found.images[:, :, : size[0], : size[1]])
 

@@ -1,11 +1,12 @@
 """The places and transmissions of a mask that an SD-CASSI calibration leaves open."""
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from torch import Tensor
 
-from cidesign.calibration.cassi.operator import CassiOperator
+from cidesign.calibration.cassi.operator import CassiOperator, reach_of
 from cidesign.calibration.cassi.record import StoredCassiCalibration
 from cidesign.errors import FileError
 from cidesign.modalities.cassi.encoders.designed import PixelNoise
@@ -13,6 +14,7 @@ from cidesign.modalities.cassi.solve import calibrated_noise, encoder_of
 from cidesign.pattern import ApertureMask
 from cidesign.physics.base import Encoder
 from cidesign.physics.operator_family import Drawn, gain_draw
+from cidesign.physics.places import Place
 
 # Relative error of the light through each pixel of a measured code.
 MASK_ERROR = 0.02
@@ -26,12 +28,23 @@ class CassiFamily:
     error_px: float
     noise: PixelNoise
     device: str
-    centre: Encoder
 
     @classmethod
     def around(cls, operator: CassiOperator, error_px: float, noise: PixelNoise, device: str = "cpu") -> "CassiFamily":
         """The family of an operator whose place on the detector is known to `error_px` code pixels."""
-        return cls(operator, error_px, noise, device, encoder_of(operator, noise=noise).to(device))
+        return cls(operator, error_px, noise, device)
+
+    @cached_property
+    def centre(self) -> Encoder:
+        """The calibrated operator."""
+        return encoder_of(self.operator, noise=self.noise).to(self.device)
+
+    def at(self, place: Place) -> "CassiFamily":
+        """A part of the masks, on the part of the detector that it lights."""
+        operator = self.operator
+        return replace(
+            self, operator=operator.part(place.slices, reach_of(operator.to_code, place.slices, operator.size))
+        )
 
     @property
     def designed_scale(self) -> float:

@@ -208,8 +208,8 @@ def fixed_designs(optics: "CassiOptics", seed: int) -> dict[str, Design]:
     """Random and blue-noise masks that keep the rule of the profile."""
     profile = optics.profile
     masks = {
-        "random 50 %": feasible_random_mask(optics.rule, *optics.size, seed),
-        "blue noise": feasible_blue_noise_mask(optics.rule, *optics.size, seed),
+        "random 50 %": feasible_random_mask(optics.rule, *optics.mask_size, seed),
+        "blue noise": feasible_blue_noise_mask(optics.rule, *optics.mask_size, seed),
     }
     return {
         name: ApertureMask(mask, profile.pixel_pitch_um.value, profile.id, profile.digest)

@@ -27,7 +27,8 @@ class CassiOptics(Optics):
     def __init__(self, settings: CassiSettings, profile: ApertureProfile) -> None:
         self.settings, self.profile = settings, profile
         instrument = profile.spectrograph
-        self.bands, self.size = len(instrument.wavelengths_nm.value), settings.mask_size
+        self.bands, self.size = len(instrument.wavelengths_nm.value), settings.image_size
+        self.mask_size = settings.mask_size
         self.rule = feature_rule(profile)
         self.dispersion = Dispersion.from_shifts(instrument.shift_px.value, instrument.axis.value)
 
@@ -40,14 +41,17 @@ class CassiOptics(Optics):
             settings.photoelectrons_full_scale, settings.read_noise_photoelectrons, self.dispersion.scale * self.bands
         )
         rule = self.rule if relaxation is None else None
-        shape = cells_shape(self.rule, *self.size) if relaxation is None else self.size
-        return SdCassiEncoder(torch.full(shape, 0.5), self.size, rule, self.dispersion, noise)
+        blank = torch.full(self._weights(relaxation), 0.5)
+        crop = None if self.size == self.mask_size else self.size
+        return SdCassiEncoder(blank, self.mask_size, rule, self.dispersion, noise, crop)
 
     def start(self, relaxation: str | None, images: Images) -> Tensor:
         """A random mask, half-way between its 0 and 1 and the threshold."""
-        shape = cells_shape(self.rule, *self.size) if relaxation is None else self.size
         generator = torch.Generator().manual_seed(self.settings.seed)
-        return 0.5 + START_MAGNITUDE * (torch.rand(shape, generator=generator) - 0.5)
+        return 0.5 + START_MAGNITUDE * (torch.rand(self._weights(relaxation), generator=generator) - 0.5)
+
+    def _weights(self, relaxation: str | None) -> tuple[int, int]:
+        return cells_shape(self.rule, *self.mask_size) if relaxation is None else self.mask_size
 
     def inherit(self, encoder: Encoder, teacher: Encoder) -> None:
         """The mean of the teacher's transmission in each cell."""
@@ -75,10 +79,10 @@ class CassiOptics(Optics):
         Raises `InputError` for a mask of another size than the training images.
         """
         levels = torch.from_numpy(cast(ApertureMask, design).levels.astype(np.float32))
-        if tuple(levels.shape) != self.size:
+        if tuple(levels.shape) != self.mask_size:
             raise InputError(
-                f"mask: {levels.shape[0]} x {levels.shape[1]} code pixels, and training images of {self.size[0]} x "
-                f"{self.size[1]}; a decoder is trained on images of the mask's size"
+                f"mask: {levels.shape[0]} x {levels.shape[1]} code pixels, and the settings are for one of "
+                f"{self.mask_size[0]} x {self.mask_size[1]}"
             )
         cell = self.rule.cell_px
         rows, columns = encoder.weight.shape

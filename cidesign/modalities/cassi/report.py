@@ -59,6 +59,14 @@ def _design(run: CassiRun) -> Section:
         ),
         ("design digest", design.design_digest),
     ]
+    if settings.crop is not None:
+        rows.insert(
+            2,
+            (
+                "trained",
+                f"in crops of {settings.crop} x {settings.crop} code pixels; scenes below are seen through the middle",
+            ),
+        )
     caption = (
         "The mask, one square for each code pixel, as the scene's light sees it; white: light passes, dark: blocked."
     )

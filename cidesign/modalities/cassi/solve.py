@@ -14,6 +14,7 @@ from cidesign.modalities.cassi.encoders.designed import PixelNoise
 from cidesign.modalities.cassi.encoders.measured import MeasuredCassiEncoder
 from cidesign.modalities.cassi.gap_tv import gap_tv
 from cidesign.models.system import ImagingSystem
+from cidesign.models.tiles import decoded
 from cidesign.pattern import ApertureMask
 from cidesign.physics.base import ImagePrior
 from cidesign.physics.conjugate_gradients import conjugate_gradients
@@ -103,9 +104,9 @@ def reconstruct_with(
     prior = system.decoder.prior
     readings = torch.from_numpy(np.where(encoder.valid.numpy(), y, 0.0).astype(np.float32))[None]
     spread = torch.from_numpy(np.where(encoder.valid.numpy(), variance, 1.0).astype(np.float32))
-    cubes: dict[str, Tensor] = {system.decoder.column: system.decoder(readings, encoder).prediction}
+    cubes: dict[str, Tensor] = {system.decoder.column: decoded(system.decoder.image, readings, encoder)}
     if "linear" not in cubes:
-        cubes["linear"] = system.decoder.linear_estimate(readings, encoder)
+        cubes["linear"] = decoded(system.decoder.linear_estimate, readings, encoder)
     cubes |= {
         "gap_tv": gap_tv(readings, encoder, spread, float(prior.variance.mean())),
         "tikhonov": tikhonov(readings, encoder, prior, spread),
@@ -119,7 +120,7 @@ def student_cubes(system: ImagingSystem, y: Plane, encoder: MeasuredCassiEncoder
     readings = torch.from_numpy(np.where(encoder.valid.numpy(), y, 0.0).astype(np.float32))
     step = max(VALUES_AT_ONCE // encoder.weight.numel(), 1)
     for first in range(0, len(readings), step):
-        yield from system.decoder(readings[first : first + step], encoder).prediction.numpy()
+        yield from decoded(system.decoder.image, readings[first : first + step], encoder).numpy()
 
 
 @torch.no_grad()

@@ -291,9 +291,9 @@ def training_cubes(settings: CassiSettings, profile: ApertureProfile) -> Trainin
     """Crops of the cubes below `settings.data`, in the bands of the profile."""
     counts = settings.images, settings.validation_images
     wavelengths_nm = profile.spectrograph.wavelengths_nm.value
-    found = read_cubes(Path(settings.data), max(settings.mask_size), wavelengths_nm, *counts, settings.seed)
+    found = read_cubes(Path(settings.data), max(settings.image_size), wavelengths_nm, *counts, settings.seed)
     description = f"{settings.images} crops of {found.pictures} cubes below {settings.data}"
     train, validation = (
-        cubes[:, :, : settings.side, : settings.mask_size[1]] for cubes in (found.train, found.validation)
+        cubes[:, :, : settings.image_size[0], : settings.image_size[1]] for cubes in (found.train, found.validation)
     )
     return TrainingImages(train, validation, description, found.skipped, found.notes, found.trained)

@@ -1,6 +1,7 @@
 """SD-CASSI: a coded aperture, then a prism or grating that shifts each band, then one detector."""
 
 import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -9,11 +10,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from cidesign.constraints.aperture import MinimumFeature
+from cidesign.modalities.cassi.encoders.strips import strips_across
 from cidesign.modalities.cassi.relax import enlarge, feasible, project
 from cidesign.pattern import ApertureMask
 from cidesign.physics.autograd import applied
-from cidesign.physics.base import Encoder, ImagePrior
-from cidesign.physics.linear_inverse import CosinePrior
+from cidesign.physics.base import Encoder, ImagePrior, Tile
+from cidesign.physics.linear_inverse import CosinePrior, resized_prior
+from cidesign.physics.places import Place, places_of
 from cidesign.physics.splitting import SplittingEstimator
 from cidesign.physics.straight_through import limited
 
@@ -87,6 +90,10 @@ class SdCassiEncoder(Encoder):
     `weight` is what training moves: with a rule, one value for each cell of the mask, rounded to what can be made
     (student); without one, the mask itself, limited to [0, 1] (teacher).  A per-band mask cube (L, H, W), as a
     calibration gives it, makes an encoder by `fixed`; it is taken as it is.
+
+    `full_size` is that of the mask, `crop` that of the part which training looks at (None: all of it).  While a place
+    is looked at, H and W are its height and width: cubes are those of a scene that is dark beside it.  The rule is kept
+    on the whole mask, so that parts of it join without breaking it.
     """
 
     def __init__(
@@ -96,11 +103,26 @@ class SdCassiEncoder(Encoder):
         rule: MinimumFeature | None,
         optics: Dispersion,
         noise: PixelNoise | None,
+        crop: tuple[int, int] | None = None,
     ) -> None:
         super().__init__()
         self.weight = nn.Parameter(weight.clone())
-        self.size, self.rule, self.dispersion, self.noise = size, rule, optics, noise
-        self.measured = False
+        self.full_size, self.rule, self.dispersion, self.noise = size, rule, optics, noise
+        self.measured, self.crop = False, crop
+        self.place: Place | None = None
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Rows and columns of a cube: those of the mask, or of the place that is looked at."""
+        return self.full_size if self.place is None else (self.place.height, self.place.width)
+
+    def places(self, generator: torch.Generator | None) -> Sequence[Place | None]:
+        """Squares of the crop's size that cover the mask, from a random offset on, in random order."""
+        return [None] if self.crop is None else places_of(self.full_size, self.crop, generator)
+
+    def look_at(self, place: Place | None) -> None:
+        """Be the mask of one place; None: the whole."""
+        self.place = place
 
     @classmethod
     def fixed(cls, cube: Tensor, optics: Dispersion, noise: PixelNoise | None = None) -> "SdCassiEncoder":
@@ -112,20 +134,24 @@ class SdCassiEncoder(Encoder):
 
     def hold(self, mask: Tensor) -> None:
         """Take a mask (H, W) as it is, grey values and broken rules included, and train it no more."""
-        if tuple(mask.shape) != tuple(self.size):
-            raise ValueError(f"a mask of {tuple(mask.shape)} for an encoder of {tuple(self.size)}")
+        if tuple(mask.shape) != tuple(self.full_size):
+            raise ValueError(f"a mask of {tuple(mask.shape)} for an encoder of {tuple(self.full_size)}")
         self.weight = nn.Parameter(mask.to(self.weight).clone(), requires_grad=False)
         self.rule, self.measured = None, True
 
     def mask(self) -> Tensor:
         """The mask as built, (H, W), or the mask cube (L, H, W), in [0, 1]; the gradient reaches `weight`."""
         if self.rule is not None:
-            return project(self.rule, self.weight, *self.size)
-        return self.weight if self.measured else limited(self.weight, 0.0, 1.0)
+            return self._seen(project(self.rule, self.weight, *self.full_size))
+        seen = self._seen(self.weight)
+        return seen if self.measured else limited(seen, 0.0, 1.0)
 
     def latent(self) -> Tensor:
         """The weights as they are, one for each code pixel, (H, W)."""
-        return self.weight if self.rule is None else enlarge(self.rule, self.weight, *self.size)
+        return self._seen(self.weight if self.rule is None else enlarge(self.rule, self.weight, *self.full_size))
+
+    def _seen(self, mask: Tensor) -> Tensor:
+        return mask if self.place is None else mask[(..., *self.place.slices)]
 
     def A(self, x: Tensor) -> Tensor:
         """Cubes (B, L, H, W) -> detector images (B, H, W + span), or (B, H + span, W) for an axis along rows."""
@@ -175,7 +201,7 @@ class SdCassiEncoder(Encoder):
 
     def estimator(self, prior: ImagePrior) -> SplittingEstimator:
         """The linear estimate by splitting, with the noise of an average scene."""
-        covariance = CosinePrior(prior)
+        covariance = CosinePrior(resized_prior(prior, self.size))
         mean = covariance.mean_image(self.size)
         # Once for all steps: it takes longer to make a mask that obeys the rules than to measure with it.
         mask = self.mask()
@@ -190,6 +216,14 @@ class SdCassiEncoder(Encoder):
         energy = self._products(mask.square())[0]
         level = float(prior.variance.mean())
         return SplittingEstimator(forward_model, adjoint, energy, covariance.shrink, mean, variance, level, (mask,))
+
+    def tiles(self) -> Iterator[Tile]:
+        """Strips across the dispersion, of a large mask."""
+        axis = 0 if self.dispersion.axis == "columns" else 1
+        for image, weight in strips_across(self.size, len(self.dispersion.shift_px), axis, 0):
+            part = SdCassiEncoder.fixed(self.mask().detach()[(..., *image)], self.dispersion, self.noise)
+            seen = (image[0], slice(None)) if axis == 0 else (slice(None), image[1])
+            yield Tile(part, seen, image, self.size, weight.to(part.weight))
 
     def norm_squared(self) -> Tensor:
         """Largest row sum of A A^T, which bounds its eigenvalues."""
@@ -228,7 +262,7 @@ class SdCassiEncoder(Encoder):
         if self.rule is None:
             raise TypeError("a teacher's real-valued mask cannot be made")
         cells = feasible(self.rule, self.weight.detach())
-        levels = enlarge(self.rule, cells, *self.size).to(torch.uint8).cpu().numpy()
+        levels = enlarge(self.rule, cells, *self.full_size).to(torch.uint8).cpu().numpy()
         return ApertureMask(levels, pitch_um, profile_id, profile_digest)
 
 

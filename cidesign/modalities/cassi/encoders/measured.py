@@ -1,12 +1,18 @@
 """SD-CASSI as a calibration finds it: every band has its own mask, and its own affine way to the detector."""
 
+import math
+from collections.abc import Iterator
+
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from cidesign.calibration.cassi.operator import lit_by_no_other, part_to_code, reach_of, spread_of
 from cidesign.modalities.cassi.encoders.designed import PixelNoise
 from cidesign.modalities.cassi.encoders.sampling import sampling_of
-from cidesign.physics.base import Encoder, ImagePrior
-from cidesign.physics.linear_inverse import CosinePrior
+from cidesign.modalities.cassi.encoders.strips import strips_across
+from cidesign.physics.base import Encoder, ImagePrior, Tile
+from cidesign.physics.linear_inverse import CosinePrior, resized_prior
 from cidesign.physics.splitting import LongSplittingEstimator, SplittingEstimator
 
 # Variance of y where no noise is given: that of `SdCassiEncoder`.
@@ -56,6 +62,7 @@ class MeasuredCassiEncoder(Encoder):
         seeing = torch.ones(size, dtype=torch.bool) if valid is None else valid.bool()
         self.register_buffer("valid", seeing, persistent=False)
         self.register_buffer("variance", None if variance is None else variance.to(masks.dtype), persistent=False)
+        self.to_code, self.response = to_code.double().cpu(), response
         self.sampling = sampling_of(to_code, response, (bands, *self.size), seeing, masks.dtype)
 
     @property
@@ -102,7 +109,7 @@ class MeasuredCassiEncoder(Encoder):
         Interpolation couples neighbouring pixels, so the steps are scaled by the row sums of A A^T in place of its
         diagonal, with which they would be up to 4 times too long.  With whole shifts, both are equal.
         """
-        covariance = CosinePrior(prior)
+        covariance = CosinePrior(resized_prior(prior, self.size))
         kind = LongSplittingEstimator if self.thorough else SplittingEstimator
         return kind(
             self.A,
@@ -113,6 +120,26 @@ class MeasuredCassiEncoder(Encoder):
             self.mean_variance(prior) if self.variance is None else self.variance,
             float(prior.variance.mean()),
         )
+
+    def tiles(self) -> Iterator[Tile]:
+        """Strips across the dispersion, of a large mask; readings that see the scene beside a strip are not valid."""
+        to_code = self.to_code.numpy()
+        spread = spread_of(to_code, self.detector)
+        axis = int(np.argmin(spread))
+        for image, weight in strips_across(self.size, self.bands, axis, math.ceil(spread[axis])):
+            reach = reach_of(to_code, image, self.detector)
+            alone = torch.from_numpy(lit_by_no_other(to_code, image, self.size, reach)).to(self.valid.device)
+            part = MeasuredCassiEncoder(
+                self.weight[(slice(None), *image)],
+                torch.from_numpy(part_to_code(to_code, image, reach)),
+                self.response,
+                (int(alone.shape[0]), int(alone.shape[1])),
+                self.valid[reach] & alone,
+                self.noise,
+                thorough=self.thorough,
+                variance=None if self.variance is None else self.variance[reach],
+            )
+            yield Tile(part.to(self.weight.device).eval(), reach, image, self.size, weight.to(self.weight))
 
     def norm_squared(self) -> Tensor:
         """Largest row sum of |A| |A|^T, which bounds the eigenvalues of A A^T."""

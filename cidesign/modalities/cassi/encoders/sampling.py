@@ -95,20 +95,24 @@ class Interpolated(BandSampling):
         self, to_code: Tensor, response: Tensor, code: tuple[int, int, int], valid: Tensor, dtype: torch.dtype
     ) -> None:
         super().__init__(code, (int(valid.shape[0]), int(valid.shape[1])))
-        corner, weights = _bilinear(to_code.double(), self.detector, code[1:])
-        weights = weights * (response.double()[:, None] * valid.flatten())
+        pixels, plane = valid.numel(), (code[1] + 2) * (code[2] + 2)
+        corner = torch.empty(code[0], pixels, dtype=torch.int64)
+        weights = torch.empty(4, code[0], pixels, dtype=dtype)
+        # Band by band: in double precision, all of them would take many times what is kept.
+        for band, (matrix, light) in enumerate(zip(to_code.double(), response.double(), strict=True)):
+            at, four = _bilinear(matrix, self.detector, code[1:])
+            corner[band], weights[:, band] = at + band * plane, four * (light * valid.flatten())
         self.register_buffer("corner", corner.flatten(), persistent=False)
-        self.register_buffer("weights", weights.flatten(1).to(dtype), persistent=False)
+        self.register_buffer("weights", weights.flatten(1), persistent=False)
 
     def gather(self, cube: Tensor, squared: bool = False) -> Tensor:
         """Cubes (B, L, H, W) -> images (B, h, w): weighted sums of four pixels of each band."""
         bands, width = cube.shape[1], cube.shape[-1] + 2
         flat = nn.functional.pad(cube, (1, 1, 1, 1)).flatten(1)
-        weights = self.weights.square() if squared else self.weights
         total = sum(
             (
-                flat.index_select(1, self.corner + step) * weight
-                for step, weight in zip(_steps(width), weights, strict=True)
+                flat.index_select(1, self.corner + step) * (weight.square() if squared else weight)
+                for step, weight in zip(_steps(width), self.weights, strict=True)
             ),
             torch.zeros((), dtype=cube.dtype, device=cube.device),
         )
@@ -119,31 +123,30 @@ class Interpolated(BandSampling):
         bands, height, width = self.code
         y = y.flatten(1)
         padded = torch.zeros(len(y), bands * (height + 2) * (width + 2), dtype=y.dtype, device=y.device)
-        weights = self.weights.square() if squared else self.weights
-        for step, weight in zip(_steps(width + 2), weights, strict=True):
-            values = (y[:, None] * weight.reshape(bands, -1)).flatten(1)
+        for step, weight in zip(_steps(width + 2), self.weights, strict=True):
+            counted = weight.square() if squared else weight
+            values = (y[:, None] * counted.reshape(bands, -1)).flatten(1)
             padded.scatter_add_(1, (self.corner + step).expand(len(y), -1), values)
         return padded.reshape(len(y), bands, height + 2, width + 2)[..., 1:-1, 1:-1]
 
 
 def _bilinear(to_code: Tensor, size: tuple[int, int], code: tuple[int, int]) -> tuple[Tensor, Tensor]:
-    """Where each band is read for each detector pixel, on codes with a border of one zero pixel.
+    """Where a band is read for each detector pixel, on a code with a border of one zero pixel.
 
-    Returns the flat index of the upper left of four pixels (L, h w), and the weights of the four (4, L, h w) from
-    left to right, upper ones first; all weights are 0 where the point is a pixel or more beside the code.
+    Returns the flat index of the upper left of four pixels (h w,), and the weights of the four (4, h w) from left to
+    right, upper ones first; all weights are 0 where the point is a pixel or more beside the code.
     """
     rows, columns = torch.meshgrid(
         torch.arange(size[0], dtype=torch.float64), torch.arange(size[1], dtype=torch.float64), indexing="ij"
     )
     places = torch.stack([rows.flatten(), columns.flatten(), torch.ones(rows.numel(), dtype=torch.float64)])
-    row, column = (to_code @ places).unbind(1)
+    row, column = to_code @ places
     height, width = code
     inside = (row > -1) & (row < height) & (column > -1) & (column < width)
     top, left = row.floor().clamp(-1, height - 1), column.floor().clamp(-1, width - 1)
     down, right = (row - top).clamp(0, 1), (column - left).clamp(0, 1)
     weights = torch.stack([(1 - down) * (1 - right), (1 - down) * right, down * (1 - right), down * right])
-    planes = torch.arange(len(to_code))[:, None] * (height + 2)
-    corner = (planes + top.long() + 1) * (width + 2) + left.long() + 1
+    corner = (top.long() + 1) * (width + 2) + left.long() + 1
     return corner, weights * inside
 
 
