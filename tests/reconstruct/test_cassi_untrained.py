@@ -8,8 +8,7 @@ import pytest
 import cidesign as ci
 from cidesign.calibration.cassi.capture import CassiCapture
 from cidesign.designs.folder import DesignFolder
-from cidesign.designs.untrained import untrained_run
-from cidesign.errors import CidesignError, FileError, InputError, LimitError
+from cidesign.errors import CidesignError, FileError, LimitError
 from cidesign.hardware_profiles.aperture.schema import ApertureProfile
 from cidesign.modalities.cassi import reconstruct as steps
 from cidesign.modalities.cassi.data.dead_leaves import spectral_dead_leaves
@@ -124,9 +123,15 @@ def test_the_scatter_of_a_large_cube_is_said_not_to_be_evaluated(
     assert not (tmp_path / "images" / "uncertainty.npz").exists()
 
 
-def test_a_decoder_is_trained_for_square_masks_alone(mask: DesignFolder, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="is trained on square images, and the mask has 48 x 56 code pixels"):
-        untrained_run(mask.path, decoder="unet")
+def test_masks_that_are_learnt_are_square_and_others_are_trained_in_square_crops(
+    mask: DesignFolder, tmp_path: Path
+) -> None:
+    run = ci.distill(
+        design=mask, out=tmp_path / "own", images=8, validation_images=2, batch=4, student_epochs=1, teacher_epochs=0,
+        channels=4,
+    )  # fmt: skip
+    assert run.settings.crop == 48
+    assert run.settings.mask_size == run.design.levels.shape == (48, 56)
     with pytest.raises(CidesignError, match="columns 56: masks that are learnt are square"):
         ci.distill(PROFILE, out=tmp_path / "run", columns=56)
 

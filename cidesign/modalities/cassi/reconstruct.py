@@ -42,8 +42,9 @@ FIT = "fit of the scene"
 # Methods that know what scenes are like; others fit whatever they are told.
 LIKE_TRAINING = ("student", "linear")
 MOST_CHI_SQUARE = 1.2
-# The linear estimate of a larger cube takes seconds, and its scatter as many times more as there are draws.
-MOST_DRAWN = 2**19
+# A larger cube takes seconds (linear) or a minute (a decoder that was trained), and its scatter as many times more as
+# there are draws.
+MOST_DRAWN, MOST_DRAWN_TRAINED = 2**19, 2**22
 HEADER = ("cube", "chi2", "neighbours", "range", "PSNR dB", "SSIM", "angle deg")
 PICTURES = {
     "spectra": "Spectra of some pixels in all cubes",
@@ -97,7 +98,7 @@ class CassiReconstructor(Reconstructor[CassiRun, CassiCapture, StoredCassiCalibr
         ratio = light_ratio(system.decoder.prior.mean.numpy(), calibration, readings)
         own, uncertainty_px = cubes[solved.own], calibration.pixel_uncertainty_px
         deviation = None
-        if system.decoder.learns or own.size <= MOST_DRAWN:
+        if own.size <= (MOST_DRAWN_TRAINED if system.decoder.learns else MOST_DRAWN):
             drawn = redrawn(readings.y, readings.variance, calibration.operator, own, uncertainty_px)
             deviation = deviation_of(solve.student_cubes(system, drawn, solved.encoder))
         truth = None if scene.capture.truth is None else scene.capture.truth.astype(np.float32)
