@@ -19,6 +19,8 @@ CASES: dict[str, dict[str, Any]] = {
         "modality": "mri", "coils": 3, "decoder": "unrolled", "ladder": ("R1", "R2"), "side": 12, "acquired": 3,
     },
     "published, fresh": {"modality": "cassi", "losses": "published", "start": "fresh"},
+    # Nine places in the six steps of an epoch.
+    "in crops": {"modality": "cassi", "side": 24, "crop": 12},
 }  # fmt: skip
 
 

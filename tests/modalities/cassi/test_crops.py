@@ -1,6 +1,7 @@
 """Masks that are trained in parts: what a part is, that all are trained, and that the rule holds on the whole."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -8,11 +9,15 @@ import pytest
 import torch
 
 from cidesign.constraints.aperture import MinimumFeature, feature_rule
+from cidesign.distill.fine_tune import fine_tune, fine_tune_settings
 from cidesign.distill.loop import places_of_step
 from cidesign.distill.presets import settings_for
 from cidesign.errors import InputError, LimitError
 from cidesign.hardware_profiles.loader import load_profile
+from cidesign.modalities.cassi.data.dead_leaves import spectral_dead_leaves
 from cidesign.modalities.cassi.encoders.designed import Dispersion, PixelNoise, SdCassiEncoder
+from cidesign.modalities.cassi.family import CassiFamily
+from cidesign.modalities.cassi.solve import designed_operator
 from cidesign.models.optics import optics_for
 from cidesign.physics.places import Place
 
@@ -146,3 +151,29 @@ def test_crops_that_cannot_be_trained_are_refused_before_training(
 ) -> None:
     with pytest.raises(kind, match=said):
         settings_for(PROFILE, device="cpu", **changes)
+
+
+def test_a_decoder_is_tuned_to_places_of_the_calibrated_operator(
+    make_settings: Callable[..., Any], make_system: Callable[..., Any]
+) -> None:
+    """Each place is decoded with its own part of the masks; the design looks where the family does."""
+    settings = make_settings("cassi", side=24, crop=12, weight_decoder=0.0, weight_encoder=0.0)
+    x = torch.from_numpy(spectral_dead_leaves(24, 12, PROFILE.spectrograph.wavelengths_nm.value, 1))
+    system = make_system(settings, x.float() / 255)
+    design = optics_for(settings, PROFILE).design(system.encoder)
+    operator = designed_operator(design, PROFILE, (30, 40), (2.0, 3.0))
+    family = CassiFamily.around(operator, 0.05, PixelNoise(20_000.0, 5.0, 8.0))
+    place = Place(5, 7, 12, 12)
+    scene = torch.zeros(1, 8, 24, 24)
+    scene[(..., *place.slices)] = x[:1].float() / 255
+    here = family.at(place)
+    seen = here.centre.A(scene[(..., *place.slices)])
+    assert float(seen.sum()) == pytest.approx(float(family.centre.A(scene).sum()), rel=1e-5)
+    for encoder in (here.centre, here.draw(np.random.default_rng(0)).encoder):
+        assert encoder.A(scene[(..., *place.slices)]).shape == seen.shape
+    tuning = replace(fine_tune_settings(settings, 1, 16, 0, "cpu"), batch=4)
+    before = {name: tensor.clone() for name, tensor in system.decoder.state_dict().items()}
+    tuned = fine_tune(system, None, family, (x[:16], x[16:]), settings, tuning)
+    assert system.encoder.place is None
+    assert np.isfinite([tuned.choosing.mean, tuned.reported.after.mean]).all()
+    assert all(torch.equal(before[name], tensor) for name, tensor in system.decoder.state_dict().items())
