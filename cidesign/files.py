@@ -226,20 +226,28 @@ def save_npz(path: Path, arrays: "dict[str, np.ndarray]") -> None:
     with replacing_file(path) as temporary:
         with temporary.open("wb") as stream:
             np.savez_compressed(stream, allow_pickle=False, **arrays)
-        again = load_npz(temporary, "array file")
-        for name, array in arrays.items():
-            if again[name].dtype != array.dtype or again[name].tobytes() != np.ascontiguousarray(array).tobytes():
+        # One after the other: together they would take their memory twice.
+        unread = set(arrays)
+        for name, again in _members(temporary, "array file", MAX_ARRAY_BYTES):
+            array = arrays[name]
+            if again.dtype != array.dtype or again.tobytes() != np.ascontiguousarray(array).tobytes():
                 raise FileError(f"{path}: array {name!r} did not read back as written; is the disk sound?")
+            unread.remove(name)
+        if unread:
+            raise FileError(f"{path}: array {min(unread)!r} is not in the file that was written; is the disk sound?")
 
 
 def load_npz(path: Path, what: str, max_bytes: int = MAX_ARRAY_BYTES) -> "dict[str, np.ndarray]":
     """Read an npz without pickle; the declared sizes are checked before memory is taken."""
+    return dict(_members(path, what, max_bytes))
+
+
+def _members(path: Path, what: str, max_bytes: int) -> "Iterator[tuple[str, np.ndarray]]":
+    """The arrays of an npz with their names, one after the other."""
     try:
         with zipfile.ZipFile(path) as archive:
-            return {
-                info.filename.removesuffix(".npy"): _read_npy_member(path, archive, info, what, max_bytes)
-                for info in archive.infolist()
-            }
+            for info in archive.infolist():
+                yield info.filename.removesuffix(".npy"), _read_npy_member(path, archive, info, what, max_bytes)
     except FileNotFoundError as error:
         raise FileError(f"{path}: this {what} does not exist") from error
     except _UNSOUND_NPZ as error:
