@@ -165,5 +165,7 @@ def test_a_mask_that_no_cells_can_draw_is_held_as_it_is(
         assert torch.equal(encoder.mask(), torch.from_numpy(levels.astype(np.float32)))
         assert not encoder.weight.requires_grad
     other = ApertureMask(rng.random((side, side + 1), dtype=np.float32), 10.0, profile.id, profile.digest)
-    with pytest.raises(InputError, match=f"{side} x {side + 1} code pixels, and training images of {side} x {side}"):
+    with pytest.raises(
+        InputError, match=f"{side} x {side + 1} code pixels, and the settings are for one of {side} x {side}"
+    ):
         optics.place(optics.encoder(None), other)
