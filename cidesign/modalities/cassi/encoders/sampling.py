@@ -86,7 +86,10 @@ class Displaced(BandSampling):
 
 
 class Interpolated(BandSampling):
-    """Each band lies on the detector by an affine map of its own: four weights for each pixel and band are kept."""
+    """Each band lies on the detector by an affine map of its own: four weights for each pixel and band are kept.
+
+    Bands are read one after the other: what is made on the way stays in a processor's cache.
+    """
 
     corner: Tensor
     weights: Tensor
@@ -95,39 +98,41 @@ class Interpolated(BandSampling):
         self, to_code: Tensor, response: Tensor, code: tuple[int, int, int], valid: Tensor, dtype: torch.dtype
     ) -> None:
         super().__init__(code, (int(valid.shape[0]), int(valid.shape[1])))
-        pixels, plane = valid.numel(), (code[1] + 2) * (code[2] + 2)
-        corner = torch.empty(code[0], pixels, dtype=torch.int64)
-        weights = torch.empty(4, code[0], pixels, dtype=dtype)
-        # Band by band: in double precision, all of them would take many times what is kept.
+        corner = torch.empty(code[0], valid.numel(), dtype=torch.int64)
+        weights = torch.empty(code[0], 4, valid.numel(), dtype=dtype)
         for band, (matrix, light) in enumerate(zip(to_code.double(), response.double(), strict=True)):
-            at, four = _bilinear(matrix, self.detector, code[1:])
-            corner[band], weights[:, band] = at + band * plane, four * (light * valid.flatten())
-        self.register_buffer("corner", corner.flatten(), persistent=False)
-        self.register_buffer("weights", weights.flatten(1), persistent=False)
+            corner[band], four = _bilinear(matrix, self.detector, code[1:])
+            weights[band] = four * (light * valid.flatten())
+        self.register_buffer("corner", corner, persistent=False)
+        self.register_buffer("weights", weights, persistent=False)
 
     def gather(self, cube: Tensor, squared: bool = False) -> Tensor:
         """Cubes (B, L, H, W) -> images (B, h, w): weighted sums of four pixels of each band."""
-        bands, width = cube.shape[1], cube.shape[-1] + 2
-        flat = nn.functional.pad(cube, (1, 1, 1, 1)).flatten(1)
-        total = sum(
-            (
-                flat.index_select(1, self.corner + step) * (weight.square() if squared else weight)
-                for step, weight in zip(_steps(width), self.weights, strict=True)
-            ),
-            torch.zeros((), dtype=cube.dtype, device=cube.device),
-        )
-        return total.reshape(len(cube), bands, -1).sum(dim=1).reshape(len(cube), *self.detector)
+        y = cube.new_zeros(len(cube), self.corner.shape[1])
+        for band, (corner, weights) in enumerate(zip(self.corner, self.weights, strict=True)):
+            flat = nn.functional.pad(cube[:, band], (1, 1, 1, 1)).flatten(1)
+            for step, weight in zip(self._steps, weights, strict=True):
+                y.addcmul_(flat[:, step:].index_select(1, corner), weight.square() if squared else weight)
+        return y.reshape(len(cube), *self.detector)
 
     def scatter(self, y: Tensor, squared: bool = False) -> Tensor:
         """The adjoint, images (B, h, w) -> cubes (B, L, H, W)."""
         bands, height, width = self.code
         y = y.flatten(1)
-        padded = torch.zeros(len(y), bands * (height + 2) * (width + 2), dtype=y.dtype, device=y.device)
-        for step, weight in zip(_steps(width + 2), self.weights, strict=True):
-            counted = weight.square() if squared else weight
-            values = (y[:, None] * counted.reshape(bands, -1)).flatten(1)
-            padded.scatter_add_(1, (self.corner + step).expand(len(y), -1), values)
-        return padded.reshape(len(y), bands, height + 2, width + 2)[..., 1:-1, 1:-1]
+        cube = y.new_empty(len(y), bands, height, width)
+        for band, (corner, weights) in enumerate(zip(self.corner, self.weights, strict=True)):
+            padded = y.new_zeros(len(y), (height + 2) * (width + 2))
+            for step, weight in zip(self._steps, weights, strict=True):
+                values = y * (weight.square() if squared else weight)
+                padded[:, step:].scatter_add_(1, corner.expand(len(y), -1), values)
+            cube[:, band] = padded.reshape(len(y), height + 2, width + 2)[:, 1:-1, 1:-1]
+        return cube
+
+    @property
+    def _steps(self) -> tuple[int, int, int, int]:
+        """From the upper left of four pixels to each of them, on codes with a border of one pixel."""
+        width = self.code[2] + 2
+        return 0, 1, width, width + 1
 
 
 def _bilinear(to_code: Tensor, size: tuple[int, int], code: tuple[int, int]) -> tuple[Tensor, Tensor]:
@@ -148,10 +153,6 @@ def _bilinear(to_code: Tensor, size: tuple[int, int], code: tuple[int, int]) -> 
     weights = torch.stack([(1 - down) * (1 - right), (1 - down) * right, down * (1 - right), down * right])
     corner = (top.long() + 1) * (width + 2) + left.long() + 1
     return corner, weights * inside
-
-
-def _steps(width: int) -> tuple[int, int, int, int]:
-    return 0, 1, width, width + 1
 
 
 class _Gather(torch.autograd.Function):
