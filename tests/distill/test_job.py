@@ -289,7 +289,7 @@ def test_disk_full_keeps_the_last_checkpoint(
     path = whole.parent / "full"
     from cidesign.distill import checkpoint
 
-    original, calls = checkpoint.save, []
+    original, calls = checkpoint.write_tensors, []
 
     def full(*args, **kwargs):  # type: ignore[no-untyped-def]
         calls.append(1)
@@ -297,7 +297,7 @@ def test_disk_full_keeps_the_last_checkpoint(
             raise OSError(errno.ENOSPC, "No space left on device")
         return original(*args, **kwargs)
 
-    monkeypatch.setattr(checkpoint, "save", full)
+    monkeypatch.setattr(checkpoint, "write_tensors", full)
     with pytest.raises(FileError, match="disk is full"):
         start_run(path, settings, profile, False, Listener())
     assert sorted(entry.name for entry in (path / "checkpoint").iterdir()) == ["state.safetensors"]
