@@ -7,7 +7,7 @@ checkpoint and at the finishing, which are short.  Where a kill fell is read fro
 
 Compared are the bytes of teacher, student and design, metrics and record without their times, and the names of all
 files: nothing may be left over.  Each process is forked from this one, which has imported torch, and calls the command
-line with the words of a user; one thread, since bits are promised for a fixed number of threads.
+line with the words of a user.
 
 Run: python benchmarks/kill_training.py [--kills N] [--seed S] [--modality NAME]      (POSIX)
 """
@@ -42,6 +42,8 @@ from cidesign.modality import Preset, modalities
 PROFILES = {"single-pixel": "dlp4500", "cassi": "chrome-laser-10um", "mri": "mri-generic-3t"}
 # 6 steps an epoch, two epochs of the teacher and two of the student.
 SMALL = Preset(side=12, images=96, validation_images=32, batch=16, channels=4, teacher_epochs=2, student_epochs=2)
+# Bits are promised for a fixed number of threads.
+FIXED = ("--threads", "1")
 # A checkpoint after each epoch, and one before the student's first.
 CHECKPOINTS = 5
 # Teacher, student, design and the final record.
@@ -96,7 +98,7 @@ def main() -> None:
 def campaign(folder: Path, profile: str, kills: int, rng: random.Random) -> Tally:
     """So many kills of runs for one profile, each run finished and compared."""
     started = time.monotonic()
-    if code := wait_for(spawn(["--profile", profile], folder / "whole" / "run")):
+    if code := wait_for(spawn(words_for(folder / "whole" / "run", profile), folder / "whole" / "run")):
         raise CidesignError(f"the uninterrupted run left with {code}: {last_line(folder / 'whole')}")
     whole_s = time.monotonic() - started
     wanted = result_of(folder / "whole")
@@ -128,7 +130,7 @@ def campaign(folder: Path, profile: str, kills: int, rng: random.Random) -> Tall
 
 def words_for(run: Path, profile: str) -> list[str]:
     """What a user types: the first command again while there is no run, else --resume."""
-    return ["--resume"] if run.exists() else ["--profile", profile]
+    return ["--resume"] if run.exists() else ["--profile", profile, *FIXED]
 
 
 def spawn(words: list[str], run: Path) -> int:

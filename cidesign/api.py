@@ -91,7 +91,9 @@ def distill(
 
     Any setting can be given by its name (`side=32, images=2000, channels=32, learning_rate=1e-3, data="photos"`); a
     wrong name lists them, a wrong value is one line.  Written to runs/PROFILE-PRESET unless `out` says where.  An
-    interrupt (Ctrl-C) leaves a checkpoint, from which `resume` goes on with the same bits.
+    interrupt (Ctrl-C) leaves a checkpoint, from which `resume` goes on; with the same bits where `threads` is fixed.
+    Raises `LimitError` before any image is drawn when the training cannot fit the memory.  Its steps, its memory and
+    its time are told to `listener`.
     """
     from cidesign.distill.job import Listener, start_run
     from cidesign.distill.presets import settings_for
@@ -111,7 +113,8 @@ def distill(
 
 
 def resume(run: Run | Place, *, listener: "Listener | None" = None) -> Run:
-    """Finish an interrupted run: the same bits as without the interruption, on the same machine."""
+    """Finish an interrupted run: the same bits as without the interruption, on the same machine with a fixed number
+    of threads (`distill(..., threads=1)`)."""
     from cidesign.distill.job import Listener, resume_run
 
     return resume_run(run.path if isinstance(run, Run) else Path(run), listener or Listener())

@@ -48,7 +48,7 @@ def canonical_json(value: Json) -> bytes:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
 
 
-def sha256_bytes(*parts: bytes) -> str:
+def sha256_bytes(*parts: bytes | memoryview) -> str:
     """SHA-256 of the concatenated parts, in hexadecimal."""
     digest = hashlib.sha256()
     for part in parts:

@@ -15,6 +15,7 @@ Epochs = Annotated[int, Field(ge=0, le=100_000_000)]
 PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Side = Annotated[int, Field(ge=4, le=1024)]
+Threads = Annotated[int, Field(ge=1, le=1024)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 Ladder = Annotated[tuple[str, ...], Field(min_length=1, strict=False)]
 MOST_TEACHERS = 10
@@ -90,7 +91,8 @@ class TrainingSettings(BaseModel):
     built, scale-free) or the `published` ones; `weight_*` weigh task, decoder (features) and encoder
     (operators), as they are (`fixed`) or balanced by their gradients (`gradient`).  `decoder` and `task` are names of
     their tables; `decoder_settings` are the decoder's own, which it checks itself when it is built (reading a run
-    loads no network).  `precision` is that of the network during training.
+    loads no network).  `precision` is that of the network during training.  `threads` is how many compute on a
+    processor; None: as many as are fastest while it trains, which may differ from run to run and then rounds otherwise.
 
     `design` is None where the optics are learnt, else what was named as the design that they are (a folder or a file;
     the run keeps a copy): then they stay as they are, and only the decoder is trained.  Such a run may do without a
@@ -101,7 +103,10 @@ class TrainingSettings(BaseModel):
 
     # Fields of older records under their names of today, and fields that they do not have.
     renamed: ClassVar[Mapping[str, str]] = {}
-    added_later: ClassVar[frozenset[str]] = frozenset({"decoder_settings", "task", "design"})
+    added_later: ClassVar[frozenset[str]] = frozenset({"decoder_settings", "task", "design", "threads"})
+
+    # What the memory that training takes grows with.
+    sizes: ClassVar[tuple[str, ...]] = ("side", "batch", "images")
 
     # Which modality's settings these are: one of `cidesign.modality.FOLDERS`.
     modality: str
@@ -125,6 +130,7 @@ class TrainingSettings(BaseModel):
     optics_learning_rate: PositiveFloat = 1e-2
     precision: Literal["float32", "bfloat16"] = "float32"
     device: str = "cpu"
+    threads: Threads | None = None
     losses: Literal["effective", "published"] = "effective"
     weighting: Literal["fixed", "gradient"] = "fixed"
     # The guiding terms are off: measured with the warm start, none of them helps (docs/results.md).

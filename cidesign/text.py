@@ -1,5 +1,6 @@
 """Text for people: tables and totals."""
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 
@@ -10,6 +11,27 @@ def table(rows: Sequence[tuple[str, ...]], header: tuple[str, ...] | None = None
     widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
     padded = [[cell.ljust(width) for cell, width in zip(line, widths, strict=True)] for line in lines]
     return "\n".join("  ".join(cells).rstrip() for cells in padded)
+
+
+def counted(count: int, word: str) -> str:
+    """`1 step`, `2 steps`."""
+    return f"{count} {word}{'' if count == 1 else 's'}"
+
+
+def joined(words: Sequence[str], last: str) -> str:
+    """`a, b or c`."""
+    return f" {last} ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+
+
+def about(seconds: float) -> str:
+    """A time for planning: `less than a minute`, `about 12 minutes`, `about 7.5 hours`, `about 3.2 days`."""
+    if seconds < 60:
+        return "less than a minute"
+    units = ((5_400, 60, "minute"), (172_800, 3_600, "hour"), (math.inf, 86_400, "day"))
+    unit_s, unit = next((size_s, name) for below_s, size_s, name in units if seconds < below_s)
+    value = seconds / unit_s
+    text = f"{value:.0f}" if unit == "minute" or value >= 10 else f"{value:.1f}"
+    return f"about {text} {unit}{'' if text == '1' else 's'}"
 
 
 def totals(statuses: Sequence[str]) -> str:

@@ -18,10 +18,10 @@ def format_duration_us(duration_us: float) -> str:
 
 
 def format_bytes(count: int) -> str:
-    """A byte count in decimal units: `912 B`, `3.12 MB`."""
+    """A byte count in decimal units: `912 B`, `3.12 MB`, `1.1 TB`."""
     value = float(count)
-    for unit in ("B", "kB", "MB"):
+    for unit in ("B", "kB", "MB", "GB"):
         if value < 1000:
             return f"{value:.0f} B" if unit == "B" else f"{value:.3g} {unit}"
         value /= 1000
-    return f"{value:.3g} GB"
+    return f"{value:.3g} TB"

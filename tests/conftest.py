@@ -22,7 +22,7 @@ if TYPE_CHECKING:  # the tests of the bench half start without pydantic's profil
 PROFILES = {"single-pixel": "dlp4500", "cassi": "chrome-laser-10um", "mri": "mri-generic-3t"}
 COMMON: dict[str, Any] = {
     "preset": "quick", "seed": 3, "side": 8, "data": "procedural", "images": 96, "validation_images": 32, "batch": 16,
-    "decoder": "unet", "ladder": ("real",), "teacher_epochs": 2, "student_epochs": 2,
+    "decoder": "unet", "ladder": ("real",), "teacher_epochs": 2, "student_epochs": 2, "threads": 1,
     "start": "teacher", "learning_rate": 1e-3, "optics_learning_rate": 1e-2, "precision": "float32", "device": "cpu",
     "losses": "effective", "weighting": "fixed", "weight_task": 1.0, "weight_decoder": 0.3, "weight_encoder": 0.1,
 }  # fmt: skip

@@ -5,7 +5,7 @@ import signal
 import types
 from collections.abc import Collection
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 from rich.console import Console
@@ -20,7 +20,12 @@ from cidesign.modality import modality
 from cidesign.models.decoders import DECODERS
 from cidesign.runs import Run, newest_unfinished_run
 from cidesign.signals import break_off, exit_code_of, signals_to
-from cidesign.text import table
+from cidesign.text import about, counted, joined, table
+from cidesign.units import format_bytes
+
+if TYPE_CHECKING:  # torch loads when something is trained
+    from cidesign.data.source import TrainingImages
+    from cidesign.distill.needs import Needs, Pace
 
 # Lines for people; evaluate's --json names all.
 MOST_NAMED = 20
@@ -40,6 +45,9 @@ MOST_NAMED = 20
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), help="[default: 1]")
 @click.option("--side", type=int, help="Pixels along a side of the image; lines of an MRI matrix [default: preset's].")
 @click.option("--device", help="auto, cpu, cuda, cuda:1 ... [default: auto]")
+@click.option(
+    "--threads", type=int, help="Threads that compute on the CPU [default: as many as are fastest while it trains]."
+)
 @click.option("--decoder", help=f"{', '.join(DECODERS)}, or one of an installed package [default: unet].")
 @click.option(
     "--ladder",
@@ -224,17 +232,16 @@ class _Display:
             def remark(self, text: str) -> None:
                 note(f"note: {text}")
 
+            def needs(self, needs: Any) -> None:
+                if needs.steps:
+                    note(f"training: {_said_of(needs)}")
+
+            def pace(self, pace: Any) -> None:
+                display.progress.console.print(_pace_said(pace), highlight=False)
+
             def images(self, images: Any) -> None:
                 display.training = True
-                note(f"training images: {images.description}")
-                for remark in images.notes:
-                    note(f"note: {remark}")
-                if images.skipped:
-                    note(f"left out of {len(images.skipped)} files what cannot be used:")
-                    for line in images.skipped[:MOST_NAMED]:
-                        note(f"  {line}")
-                    if len(images.skipped) > MOST_NAMED:
-                        note(f"  ... and of {len(images.skipped) - MOST_NAMED} more")
+                _note_images(images)
 
             def step(self, report: Any) -> None:
                 if report.phase not in tasks:
@@ -274,6 +281,41 @@ class _Display:
         if kind is Interrupted:
             note(f"stopped; nothing is lost. Go on with `cidesign distill --resume --out {quoted(self.path)}`")
             raise click.exceptions.Exit(exit_code_of(self.stopped_by or signal.SIGINT))
+
+
+def _pace_said(pace: "Pace") -> str:
+    """How long it will take."""
+    by = "" if pace.threads is None else f", {counted(pace.threads, 'thread')}"
+    if pace.chosen:
+        return f"{about(pace.seconds_left)} to go at this pace ({pace.seconds_per_step:.2g} s a step{by})"
+    return (
+        f"at most {about(pace.seconds_left)} to go ({pace.seconds_per_step:.2g} s a step{by}; fewer threads are "
+        "still being timed)"
+    )
+
+
+def _note_images(images: "TrainingImages") -> None:
+    """What is trained on, and what is not, and why."""
+    note(f"training images: {images.description}")
+    for remark in images.notes:
+        note(f"note: {remark}")
+    if images.skipped:
+        note(f"left out of {len(images.skipped)} files what cannot be used:")
+        for line in images.skipped[:MOST_NAMED]:
+            note(f"  {line}")
+        if len(images.skipped) > MOST_NAMED:
+            note(f"  ... and of {len(images.skipped) - MOST_NAMED} more")
+
+
+def _said_of(needs: "Needs") -> str:
+    """Steps and memory, and when the time will be known."""
+    memories = []
+    for memory in needs.memories:
+        there = "what is free is not known" if memory.there_bytes is None else f"of {format_bytes(memory.there_bytes)}"
+        memories.append(f"about {format_bytes(memory.needed_bytes)} of {memory.name} ({there})")
+    taken = joined(memories, "and") if memories else f"memory not known: {needs.unknown}"
+    steps = f"{counted(needs.steps, 'step')} in {counted(needs.epochs, 'epoch')}"
+    return f"{steps}; {taken}; the time is told after the first steps"
 
 
 def _report(run: "Run", as_json: bool) -> None:

@@ -38,7 +38,13 @@ class TrainingImages:
     @property
     def digest(self) -> str:
         """SHA-256 of all pixels: a resumed run must see the same images."""
-        return sha256_bytes(self.train.tobytes(), self.validation.tobytes())
+        return sha256_bytes(*(_bytes_of(images) for images in (self.train, self.validation)))
+
+
+def _bytes_of(images: NDArray[Any]) -> memoryview:
+    """All bytes in order, without a copy of what may be most of the memory."""
+    values: memoryview = np.ascontiguousarray(images).reshape(-1).view(np.uint8).data
+    return values
 
 
 def load_images(settings: TrainingSettings, profile: HardwareProfile) -> TrainingImages:

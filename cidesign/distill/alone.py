@@ -7,6 +7,7 @@ from torch import Tensor
 from cidesign.distill.checkpoint import Progress
 from cidesign.distill.job import SystemMaker
 from cidesign.distill.loop import StepReport, make_optimiser, train_phase
+from cidesign.distill.threads import training_threads
 from cidesign.models.system import ImagingSystem
 from cidesign.pattern import Design
 
@@ -27,8 +28,9 @@ def train_alone(
     system = maker.system("student")
     if design is not None:
         maker.place(system, design)
-    progress = Progress("student")
-    for _ in train_phase(system, None, make_optimiser(system, settings), train, settings, progress, on_step):
-        pass
+    progress, optimiser = Progress("student"), make_optimiser(system, settings)
+    with training_threads(settings) as threads:
+        for _ in train_phase(system, None, optimiser, train, settings, progress, on_step, threads):
+            pass
     system.encoder.explore(1.0, None)
     return system.eval().requires_grad_(False)

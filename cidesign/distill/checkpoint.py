@@ -6,12 +6,12 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor
 
 from cidesign.errors import FileError
 from cidesign.files import Json, canonical_json, replacing_file, sha256_bytes
 from cidesign.models.system import ImagingSystem
+from cidesign.models.weights_file import bytes_of, write_tensors
 from cidesign.runs import Run
 
 FILE = Path("checkpoint") / "state.safetensors"
@@ -20,7 +20,7 @@ FILE = Path("checkpoint") / "state.safetensors"
 @dataclass
 class Progress:
     """How far training is: steps done in the phase, the first task loss, the sum of losses in the current epoch,
-    and the length of the metrics file."""
+    the length of the metrics file, and the number of threads that was chosen (None: not yet)."""
 
     phase: str
     step: int = 0
@@ -28,6 +28,7 @@ class Progress:
     epoch_loss_sum: float = 0.0
     metrics_bytes: int = 0
     seconds: float = 0.0
+    threads: int | None = None
 
 
 def save_checkpoint(
@@ -43,13 +44,10 @@ def save_checkpoint(
         tensors |= {f"teacher.{name}": tensor for name, tensor in teacher.state_dict().items()}
     for index, state in optimiser.state_dict()["state"].items():
         tensors |= {f"optimiser.{index}.{name}": tensor for name, tensor in state.items()}
-    # Copies keep the memory layout out of the file; a channels-last tensor is not stored as such.
-    stored = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     text = json.dumps(asdict(progress))
-    metadata = {"run": _identity(run), "progress": text, "digest": _digest(text, stored)}
+    metadata = {"run": _identity(run), "progress": text, "digest": _digest(text, tensors)}
     with replacing_file(run.path / FILE) as temporary:
-        # `save_file` has a temporary file of its own, which a kill would leave behind.
-        temporary.write_bytes(save(stored, metadata))
+        write_tensors(temporary, tensors, metadata)
 
 
 def load_checkpoint(run: Run) -> tuple[Progress, dict[str, Tensor]] | None:
@@ -94,11 +92,7 @@ def _identity(run: Run) -> str:
 def _digest(progress: str, tensors: dict[str, Tensor]) -> str:
     names = sorted(tensors)
     described: list[Json] = [[name, str(tensors[name].dtype), list(tensors[name].shape)] for name in names]
-    return sha256_bytes(progress.encode(), canonical_json(described), *(_bytes(tensors[name]) for name in names))
-
-
-def _bytes(tensor: Tensor) -> bytes:
-    return tensor.reshape(-1).view(torch.uint8).numpy().tobytes()
+    return sha256_bytes(progress.encode(), canonical_json(described), *(bytes_of(tensors[name]) for name in names))
 
 
 def restore(

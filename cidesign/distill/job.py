@@ -1,6 +1,7 @@
 """One run from its settings to its finished folder, resumable at every step."""
 
 import contextlib
+import functools
 import os
 import shutil
 from collections.abc import Iterator
@@ -24,6 +25,7 @@ from cidesign.distill.loop import (
     train_phase,
 )
 from cidesign.distill.losses import gradients_of_terms
+from cidesign.distill.needs import Needs, Pace, needs_of, steps_left
 from cidesign.distill.run_folder import (
     EpochReport,
     append_metrics,
@@ -34,12 +36,14 @@ from cidesign.distill.run_folder import (
 )
 from cidesign.distill.streams import Stream
 from cidesign.distill.tasks import task_named
+from cidesign.distill.threads import Threads, training_threads
 from cidesign.errors import CidesignError, FileError, InputError
 from cidesign.files import canonical_json, disk_errors, refuse_existing, sha256_bytes
 from cidesign.hardware_profiles.schema import HardwareProfile
 from cidesign.locks import FolderLock, refuse_held
 from cidesign.models.optics import Optics, optics_for
 from cidesign.models.system import ImagingSystem, build_decoder, require_decoder
+from cidesign.models.weights_file import bytes_of
 from cidesign.pattern import Design
 from cidesign.physics.base import looking_at
 from cidesign.records import now_utc
@@ -48,6 +52,8 @@ from cidesign.runs import DESIGN_FILE, Run, RunRecord, library_versions, write_r
 
 START = "cidesign distill"
 PRIOR_IMAGES = 10_000
+# By then, counted from the first step, it is told how long training takes, even if threads are still being timed.
+TOLD_AFTER_S, TOLD_AFTER_STEPS = 20.0, 5
 
 
 class Interrupted(Exception):
@@ -60,8 +66,14 @@ class Listener:
     def remark(self, text: str) -> None:
         """Something that the user should know and need not act on."""
 
+    def needs(self, needs: Needs) -> None:
+        """What training will take; there are no images yet."""
+
     def images(self, images: TrainingImages) -> None:
         """The training images are ready."""
+
+    def pace(self, pace: Pace) -> None:
+        """How long it will take, told after the first steps; twice where these are slow."""
 
     def step(self, report: StepReport) -> None:
         """A step is done; raise `Interrupted` to stop with a checkpoint of exactly this step."""
@@ -99,6 +111,7 @@ def start_run(
                     f"{path}: this folder is not a run, so --force does not replace it; choose another name"
                 )
             old = held.enter_context(FolderLock(path, f"{START} --force"))
+        listener.needs(needs_of(settings, profile))
         images = load_images(settings, profile)
         listener.images(images)
         held.enter_context(placed(path, new_record(settings, profile, images, design), design, old))
@@ -127,7 +140,8 @@ def new_record(
 
 
 def resume_run(path: Path, listener: Listener) -> Run:
-    """Finish an interrupted run; the result has the same bits as an uninterrupted one on the same machine.
+    """Finish an interrupted run; the result has the same bits as an uninterrupted one on the same machine, where the
+    number of threads is fixed or was chosen alike.
 
     A finished run is returned as it is.  Raises `FileError` when another process trains it.
     """
@@ -141,6 +155,7 @@ def resume_run(path: Path, listener: Listener) -> Run:
             return run
         remove_remains(path)
         require_decoder(run)
+        listener.needs(needs_of(run.settings, run.profile, resumed=True))
         images = load_images(run.settings, run.profile)
         if images.digest != run.record.data_digest:
             raise FileError(f"{path}: {other_images(run.settings.data)}; start a new run")
@@ -157,6 +172,18 @@ def other_images(data: str) -> str:
 
 
 def _train(run: Run, images: TrainingImages, listener: Listener) -> Run:
+    found = load_checkpoint(run)
+    with training_threads(run.settings, found[0].threads if found else None) as threads:
+        return _train_phases(run, images, found, listener, threads)
+
+
+def _train_phases(
+    run: Run,
+    images: TrainingImages,
+    found: tuple[Progress, dict[str, Tensor]] | None,
+    listener: Listener,
+    threads: Threads,
+) -> Run:
     settings = run.settings
     # Same seed, same bits: algorithms whose result depends on the order of threads are refused by torch.  A GPU has
     # no other algorithm for some steps; there torch warns, and cuBLAS needs this workspace to be deterministic.
@@ -165,9 +192,9 @@ def _train(run: Run, images: TrainingImages, listener: Listener) -> Run:
     stored = tuple(torch.from_numpy(part).to(settings.device) for part in (images.train, images.validation))
     torch.manual_seed(settings.seed)
     maker = SystemMaker(settings, run.profile, stored[0], run.given_design())
-    found = load_checkpoint(run)
     phases = phases_of(settings)
     progress, tensors = found if found else (Progress(phases[0]), {})
+    told = _Told(settings, len(stored[0]) // settings.batch, listener, threads)
     cut_metrics(run.path, progress.metrics_bytes)
     teacher = None
     for phase in phases[phases.index(progress.phase) :]:
@@ -175,21 +202,47 @@ def _train(run: Run, images: TrainingImages, listener: Listener) -> Run:
         if progress.phase != phase:
             if teacher is not None and (phase != "student" or settings.start == "teacher"):
                 maker.warm_start(system, teacher)
-            progress = Progress(phase, metrics_bytes=progress.metrics_bytes, seconds=progress.seconds)
+            kept = {name: getattr(progress, name) for name in ("metrics_bytes", "seconds", "threads")}
+            progress = Progress(phase, **kept)
             save_checkpoint(run, progress, system, teacher, make_optimiser(system, settings))
         elif phase == "student" and len(phases) > 1:
             teacher = maker.system(phases[-2])
             restore(tensors, system, teacher, make_optimiser(system, settings))
         guide = teacher.eval().requires_grad_(False) if teacher is not None and phase == "student" else None
         guide_digest = _weights_digest(guide) if guide is not None else None
-        _run_phase(run, system, guide, stored, progress, tensors, listener)
-        tensors = {}
+        _run_phase(run, system, guide, stored, progress, tensors, told)
         if guide is not None and _weights_digest(guide) != guide_digest:
             raise CidesignError(f"{run.path}: the frozen teacher changed while the student trained; please report this")
         if phase == "student":
             return _finish(run, guide, system, stored[1], progress, guide_digest)
         teacher = system
     raise CidesignError(f"{run.path}: training ended without a student; please report this")
+
+
+class _Told:
+    """What a run tells its listener of its steps: each of them, and early how long all will take.
+
+    Where the first steps are slow, it is told with the count that they have, and again when the count is chosen.
+    """
+
+    def __init__(self, settings: TrainingSettings, per_epoch: int, listener: Listener, threads: Threads) -> None:
+        self.settings, self.per_epoch, self.listener, self.threads = settings, per_epoch, listener, threads
+        self._steps, self._since_s = 0, 0.0
+        self._paced: set[bool] = set()
+
+    def step(self, progress: Progress, report: StepReport) -> None:
+        """A step is done."""
+        self._steps += 1
+        self._since_s += self.threads.last_s
+        chosen = self.threads.chosen is not None
+        due = self._since_s >= TOLD_AFTER_S or (chosen and self._steps >= TOLD_AFTER_STEPS)
+        if due and not self._paced & {True, chosen}:
+            self._paced.add(chosen)
+            step_s = self.threads.step_s or self.threads.last_s
+            left = steps_left(self.settings, self.per_epoch, progress)
+            count = self.threads.count if self.settings.device == "cpu" else None
+            self.listener.pace(Pace(step_s * left, step_s, count, chosen))
+        self.listener.step(report)
 
 
 class SystemMaker:
@@ -246,24 +299,31 @@ def _run_phase(
     images: tuple[Tensor, ...],
     progress: Progress,
     tensors: dict[str, Tensor],
-    listener: Listener,
+    told: _Told,
 ) -> None:
-    """Train one phase to its end, with a checkpoint after each epoch and at an interruption."""
+    """Train one phase to its end, with a checkpoint after each epoch and at an interruption.
+
+    The `tensors` of a checkpoint are taken: nothing of them is held while it trains.
+    """
     optimiser = make_optimiser(system, run.settings)
     if tensors:
         restore(tensors, system, teacher, optimiser)
+        tensors.clear()
     train, validation = images
+    threads, on_step = told.threads, functools.partial(told.step, progress)
     try:
-        for epoch, loss in train_phase(system, teacher, optimiser, train, run.settings, progress, listener.step):
+        for epoch, loss in train_phase(
+            system, teacher, optimiser, train, run.settings, progress, on_step, threads=threads
+        ):
             metrics = {
                 **evaluate(system, validation, run.settings),
                 **_gradients(system, teacher, validation, run.settings, progress),
             }
             seconds = round(progress.seconds, 3)
-            report = EpochReport(progress.phase, epoch, progress.step, loss, metrics, seconds)
+            report = EpochReport(progress.phase, epoch, progress.step, loss, metrics, seconds, threads.count)
             progress.metrics_bytes = append_metrics(run.path, report)
             save_checkpoint(run, progress, system, teacher, optimiser)
-            listener.epoch(report)
+            told.listener.epoch(report)
     except Interrupted:
         save_checkpoint(run, progress, system, teacher, optimiser)
         raise
@@ -329,4 +389,4 @@ def _weights_digest(system: ImagingSystem) -> str:
     """SHA-256 over all weights, names included."""
     state = system.state_dict()
     names = canonical_json(sorted(state))
-    return sha256_bytes(names, *(state[name].cpu().contiguous().numpy().tobytes() for name in sorted(state)))
+    return sha256_bytes(names, *(bytes_of(state[name]) for name in sorted(state)))

@@ -1,7 +1,6 @@
 """Training: the teachers with freer optics first, then the student under the guidance of the last."""
 
 import math
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -13,6 +12,7 @@ from cidesign.distill.checkpoint import Progress
 from cidesign.distill.losses import student_terms, weighted_sum
 from cidesign.distill.streams import Stream
 from cidesign.distill.tasks import Column, task_named
+from cidesign.distill.threads import Threads
 from cidesign.modality import modality
 from cidesign.models.system import ImagingSystem
 from cidesign.physics.base import Encoder, looking_at
@@ -156,38 +156,56 @@ def train_phase(
     settings: TrainingSettings,
     progress: Progress,
     on_step: Callable[[StepReport], None],
+    threads: Threads | None = None,
 ) -> Iterator[tuple[int, float]]:
     """Train one phase from `progress.step` on; yields number and mean loss of each epoch at its end.
 
     The rates follow half a cosine to zero over the phase.  `teacher` is None in the teacher's own phase, and where
-    there is none.
+    there is none.  `threads` chooses how many compute; None: as many as are in use.
     """
+    threads = threads or Threads([torch.get_num_threads()])
     per_epoch = len(images) // settings.batch
     total = per_epoch * epochs_of(settings, progress.phase)
-    peak_rates = [settings.optics_learning_rate, settings.learning_rate]
     for x in batches(images, settings, progress.phase, progress.step, total):
-        started = time.monotonic()
-        place = progress.step / total
-        decay = 0.5 * (1 + math.cos(math.pi * place))
-        for group, rate in zip(optimiser.param_groups, peak_rates, strict=True):
-            group["lr"] = rate * decay
-        draws = generator_for(settings, Stream.EXPLORATION, progress.phase, progress.step)
-        exploring = float(torch.rand((), generator=draws, device=draws.device)) < EXPLORING_STEPS
-        learnt = system.encoder.weight.requires_grad
-        system.encoder.explore(place, draws if learnt and exploring else None)
-        optimiser.zero_grad()
-        places = places_of_step(system.encoder, settings, progress.phase, progress.step, per_epoch)
-        task, loss = _backward(system, teacher, x, places, settings, progress)
-        optimiser.step()
+        with threads.step():
+            task, loss = _step(system, teacher, optimiser, x, settings, progress, per_epoch)
         progress.step += 1
         progress.epoch_loss_sum += loss
-        progress.seconds += time.monotonic() - started
+        progress.seconds += threads.last_s
+        progress.threads = threads.chosen
         if progress.step % per_epoch == 0:
             mean_loss, progress.epoch_loss_sum = progress.epoch_loss_sum / per_epoch, 0.0
             yield progress.step // per_epoch, mean_loss
         # After the epoch's record, so that stopping here leaves nothing of this step undone.
         score = task_named(settings.task).score_of_loss(task)
         on_step(StepReport(progress.phase, progress.step, total, loss, score))
+
+
+def _step(
+    system: ImagingSystem,
+    teacher: ImagingSystem | None,
+    optimiser: torch.optim.Adam,
+    x: Tensor,
+    settings: TrainingSettings,
+    progress: Progress,
+    per_epoch: int,
+) -> tuple[float, float]:
+    """One step of the phase; the task loss, and the sum that was minimised."""
+    done = progress.step / (per_epoch * epochs_of(settings, progress.phase))
+    decay = 0.5 * (1 + math.cos(math.pi * done))
+    for group, rate in zip(
+        optimiser.param_groups, (settings.optics_learning_rate, settings.learning_rate), strict=True
+    ):
+        group["lr"] = rate * decay
+    draws = generator_for(settings, Stream.EXPLORATION, progress.phase, progress.step)
+    exploring = float(torch.rand((), generator=draws, device=draws.device)) < EXPLORING_STEPS
+    learnt = system.encoder.weight.requires_grad
+    system.encoder.explore(done, draws if learnt and exploring else None)
+    optimiser.zero_grad()  # before the forward pass, which needs the room
+    places = places_of_step(system.encoder, settings, progress.phase, progress.step, per_epoch)
+    task, loss = _backward(system, teacher, x, places, settings, progress)
+    optimiser.step()
+    return task, loss
 
 
 def _backward(

@@ -9,6 +9,7 @@ from pydantic.fields import FieldInfo
 
 from cidesign.distill.given import GivenDesign
 from cidesign.distill.tasks import task_named
+from cidesign.distill.threads import require_processors
 from cidesign.errors import InputError
 from cidesign.hardware_profiles.schema import HardwareProfile
 from cidesign.modality import Modality, Preset, modalities, modality_for
@@ -45,6 +46,8 @@ def settings_for(
     values = {**_preset_values(kind.presets[preset]), **values, "preset": preset, "decoder_settings": own}
     _complete(values, given, kind.largest_side)
     settings = kind.settings(values, profile, typed)
+    if settings.threads is not None:
+        require_processors(settings.threads)
     task_named(settings.task)
     optics = kind.optics(settings, profile)
     with torch.device("meta"):  # shapes only: a teacher's patterns could be gigabytes

@@ -89,7 +89,10 @@ def tidy_finished(path: Path) -> None:
 
 @dataclass(frozen=True)
 class EpochReport:
-    """An epoch is done: the loss of training, and `metrics` of the validation images, with pulls of terms if any."""
+    """An epoch is done: the loss of training, and `metrics` of the validation images, with pulls of terms if any.
+
+    `seconds` are those of all steps so far, `threads` how many computed at its end.
+    """
 
     phase: str
     epoch: int
@@ -97,12 +100,13 @@ class EpochReport:
     loss: float
     metrics: dict[str, float]
     seconds: float
+    threads: int
 
     @property
     def line(self) -> JsonObject:
         """The line of `metrics.jsonl`."""
         head: JsonObject = {"phase": self.phase, "epoch": self.epoch, "step": self.step, "loss": self.loss}
-        return {**head, **self.metrics, "seconds": self.seconds}
+        return {**head, **self.metrics, "seconds": self.seconds, "threads": self.threads}
 
 
 def append_metrics(path: Path, report: EpochReport) -> int:

@@ -79,4 +79,6 @@ class Decoder(nn.Module, ABC):
         """Only the features: what a teacher is asked for, at a lower cost than an image where there is one."""
 
     def _format(self, image: Tensor) -> torch.autocast:
-        return torch.autocast(image.device.type, self.training_dtype, enabled=self.training_dtype is not None)
+        # Where shapes alone are looked at, torch knows no formats.
+        device = "cpu" if image.is_meta else image.device.type
+        return torch.autocast(device, self.training_dtype, enabled=self.training_dtype is not None)

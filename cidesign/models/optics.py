@@ -1,6 +1,8 @@
 """The optics of a run: what a modality makes for the training."""
 
+import math
 from abc import ABC, abstractmethod
+from typing import NamedTuple
 
 from torch import Tensor
 
@@ -14,6 +16,19 @@ from cidesign.run_settings import TrainingSettings
 START_MAGNITUDE = 0.5
 
 
+class WorkingValues(NamedTuple):
+    """What optics, noise and linear estimate of a training step hold beside weights and network, in numbers of 32 bits.
+
+    `reading` is one image's measurement; `each` are held for every image of a batch while the network works; `kept` are
+    held meanwhile whatever the batch, and `alone` is the most that there is of these before or after it.
+    """
+
+    reading: int
+    each: int
+    kept: int = 0
+    alone: int = 0
+
+
 class Optics(ABC):
     """The optics of one run: how to make them for any relaxation.
 
@@ -23,10 +38,20 @@ class Optics(ABC):
 
     bands: int
     size: tuple[int, int]
+    # Of one value of an image as it is stored.
+    stored_bytes = 1
 
     @abstractmethod
     def encoder(self, relaxation: str | None) -> Encoder:
         """A new encoder with blank weights; raises `InputError` for a relaxation that it does not know."""
+
+    def working_values(self, relaxation: str | None, learnt: bool) -> WorkingValues:
+        """What a training step with these optics holds, whether or not they are `learnt`, from shapes alone.
+
+        Here: that of an estimate in ten steps.
+        """
+        image = self.bands * math.prod(self.size)
+        return WorkingValues(reading=image, each=20 * image)
 
     @abstractmethod
     def start(self, relaxation: str | None, images: Images) -> Tensor:

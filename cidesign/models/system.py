@@ -4,7 +4,7 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from cidesign.errors import FileError, InputError
@@ -12,6 +12,7 @@ from cidesign.files import replacing_file
 from cidesign.models.decoder import Decoder, DecoderOutput
 from cidesign.models.decoders import decoder_class, decoder_settings
 from cidesign.models.optics import optics_for
+from cidesign.models.weights_file import write_tensors
 from cidesign.physics.base import Encoder
 from cidesign.run_settings import TrainingSettings
 from cidesign.runs import Run
@@ -33,8 +34,7 @@ class ImagingSystem(nn.Module):
     def save(self, path: Path) -> None:
         """Write all weights as safetensors, in one step."""
         with replacing_file(path) as temporary:
-            # `save_file` has a temporary file of its own, which a kill would leave behind.
-            temporary.write_bytes(save({name: tensor.contiguous() for name, tensor in self.state_dict().items()}))
+            write_tensors(temporary, self.state_dict())
 
 
 def build_decoder(settings: TrainingSettings, bands: int, size: tuple[int, int]) -> Decoder:

@@ -49,6 +49,10 @@ def test_all_kinds_of_profile_with_the_same_command(kind: str, words: list[str],
     assert said in done.out
     assert said in done.err
     assert "student" in done.out
+    assert "training: 12 steps in 3 epochs; about " in done.err
+    assert "; the time is told after the first steps" in done.err
+    assert " to go at this pace (" in done.err
+    assert done.err.index("of memory (of ") < done.err.index("training images: ")
     assert "next: cidesign export run" in done.err
     run = Run(Path("run"))
     assert run.complete
@@ -71,7 +75,7 @@ def test_json_is_one_object(kind: str, cidesign: Command) -> None:
 def test_interrupted_and_resumed(cidesign: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     original = job.train_phase
 
-    def interrupted(*words: Any) -> Any:
+    def interrupted(*words: Any, **named: Any) -> Any:
         original_step = words[-1]
 
         def step(report: Any) -> None:
@@ -79,7 +83,7 @@ def test_interrupted_and_resumed(cidesign: Command, monkeypatch: pytest.MonkeyPa
             if (report.phase, report.step) == ("student", 2):
                 raise job.Interrupted
 
-        return original(*words[:-1], step)
+        return original(*words[:-1], step, **named)
 
     monkeypatch.setattr(job, "train_phase", interrupted)
     done = cidesign("distill", "--profile", "mri-generic-3t")
@@ -193,6 +197,13 @@ SETTINGS: list[tuple[str, str, int, str]] = [
     ("dmd", "--exposure-us 100", 3, "at least 235 us"),
     ("dmd", "--exposure-us nan", 2, "exposure_us nan: "),
     ("dmd", "--photoelectrons inf", 2, "photoelectrons inf: "),
+    ("dmd", "--threads 0", 2, "threads 0: should be greater than or equal to 1"),
+    ("mri", "--threads -3", 2, "threads -3: should be greater than or equal to 1"),
+    ("aperture", "--threads 100000", 2, "threads 100000: should be less than or equal to 1024"),
+    ("dmd", "--threads 1024", 3, "threads 1024: "),
+    ("dmd", "--threads many", 2, "--threads"),
+    ("mri", "--set threads=2.5", 2, "threads 2.5: should be a valid integer"),
+    ("mri", "--set threads=1 --threads 1", 2, "--set threads: given as --threads too"),
     ("dmd", "--side 3", 2, "side 3"),
     ("dmd", "--side 0", 2, "side 0: "),
 ]
@@ -263,6 +274,20 @@ def test_missing_data_is_said(kind: str, cidesign: Command) -> None:
     _assert_one_line_and_nothing_begun(done)
 
 
+@pytest.mark.parametrize(("kind", "others"), [("dmd", "side, patterns, images"), ("mri", "side, coils, images")])
+def test_what_cannot_fit_the_memory_is_refused(
+    kind: str, others: str, cidesign: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cidesign.distill.needs.free_bytes", lambda: 700_000_000)
+    monkeypatch.setattr("cidesign.distill.needs.held_bytes", lambda: 300_000_000)
+    words = ["--side", "64", "--set", "batch=1000", "--set", "images=2000", "--patterns", "400"]
+    done = cidesign("distill", "--profile", PROFILES[kind], *(words if kind == "dmd" else words[:-2]))
+    assert done.code == 3
+    assert "and there are 1 GB for it; lower batch to " in done.err
+    assert f", or {others} or channels" in done.err
+    _assert_one_line_and_nothing_begun(done)
+
+
 def test_an_unknown_profile_suggests_a_known_one(cidesign: Command) -> None:
     done = cidesign("distill", "--profile", "dlp4501")
     assert done.code == 2
@@ -271,7 +296,15 @@ def test_an_unknown_profile_suggests_a_known_one(cidesign: Command) -> None:
 
 
 @pytest.mark.parametrize(
-    "words", [["--decoder", "unet"], ["--ladder", "R2"], ["--profile", "x"], ["--lines", "4"], ["--set", "images=4"]]
+    "words",
+    [
+        ["--decoder", "unet"],
+        ["--ladder", "R2"],
+        ["--profile", "x"],
+        ["--lines", "4"],
+        ["--set", "images=4"],
+        ["--threads", "1"],
+    ],
 )
 def test_a_resumed_run_keeps_its_settings(words: list[str], cidesign: Command) -> None:
     done = cidesign("distill", "--resume", *words)

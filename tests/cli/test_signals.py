@@ -58,7 +58,7 @@ def test_training_is_saved_and_goes_on(
     monkeypatch.setitem(modality("mri").presets, "quick", Preset(12, 32, 8, 8, 4, 2, 1))
     original = job.train_phase
 
-    def signalled(*words: Any) -> Any:
+    def signalled(*words: Any, **named: Any) -> Any:
         def step(report: Any) -> None:
             if report.step == 2:
                 signal.raise_signal(number)
@@ -66,7 +66,7 @@ def test_training_is_saved_and_goes_on(
                     signal.raise_signal(number)
             words[-1](report)
 
-        return original(*words[:-1], step)
+        return original(*words[:-1], step, **named)
 
     monkeypatch.setattr(job, "train_phase", signalled)
     done = cidesign("distill", "--profile", "mri-generic-3t", "--out", "run")

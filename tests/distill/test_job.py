@@ -183,6 +183,27 @@ def test_resume_after_two_interruptions(whole: Path, settings: TrainingSettings,
     assert _bits(path) == _bits(whole)
 
 
+def test_a_resumed_run_goes_on_with_its_threads(
+    tmp_path: Path, settings: TrainingSettings, profile: DmdProfile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original, begun = job.training_threads, []
+
+    def noted(settings, current):  # type: ignore[no-untyped-def]
+        begun.append(current)
+        return original(settings, current)
+
+    monkeypatch.setattr(job, "training_threads", noted)
+    path = tmp_path / "run"
+    with pytest.raises(Interrupted):
+        start_run(path, settings, profile, False, _StopAt(9, Interrupted))
+    found = job.load_checkpoint(Run(path))
+    assert found is not None
+    assert found[0].threads == 1
+    resume_run(path, Listener())
+    assert begun == [None, 1]
+    assert [line["threads"] for line in _metrics(path)] == [1, 1, 1, 1]
+
+
 def test_resume_after_a_real_kill(whole: Path, settings: TrainingSettings) -> None:
     path = whole.parent / "killed"
     program = (
@@ -289,7 +310,7 @@ def test_disk_full_keeps_the_last_checkpoint(
     path = whole.parent / "full"
     from cidesign.distill import checkpoint
 
-    original, calls = checkpoint.save, []
+    original, calls = checkpoint.write_tensors, []
 
     def full(*args, **kwargs):  # type: ignore[no-untyped-def]
         calls.append(1)
@@ -297,7 +318,7 @@ def test_disk_full_keeps_the_last_checkpoint(
             raise OSError(errno.ENOSPC, "No space left on device")
         return original(*args, **kwargs)
 
-    monkeypatch.setattr(checkpoint, "save", full)
+    monkeypatch.setattr(checkpoint, "write_tensors", full)
     with pytest.raises(FileError, match="disk is full"):
         start_run(path, settings, profile, False, Listener())
     assert sorted(entry.name for entry in (path / "checkpoint").iterdir()) == ["state.safetensors"]

@@ -12,10 +12,11 @@ from cidesign.hardware_profiles.aperture.schema import ApertureProfile
 from cidesign.modalities.cassi.encoders.designed import Dispersion, PixelNoise, SdCassiEncoder
 from cidesign.modalities.cassi.relax import cells_shape
 from cidesign.modalities.cassi.settings import CassiSettings
-from cidesign.models.optics import START_MAGNITUDE, Optics
+from cidesign.models.optics import START_MAGNITUDE, Optics, WorkingValues
 from cidesign.pattern import ApertureMask, Design
 from cidesign.physics.base import Encoder, ImagePrior, Images
 from cidesign.physics.linear_inverse import fit_prior, resized_prior
+from cidesign.physics.splitting import ITERATIONS
 
 # With fewer large images than this, each variance of the prior would be that of a handful of numbers.
 FEW_IMAGES, TILE_PX = 64, 64
@@ -44,6 +45,14 @@ class CassiOptics(Optics):
         blank = torch.full(self._weights(relaxation), 0.5)
         crop = None if self.size == self.mask_size else self.size
         return SdCassiEncoder(blank, self.mask_size, rule, self.dispersion, noise, crop)
+
+    def working_values(self, relaxation: str | None, learnt: bool) -> WorkingValues:
+        """An array for each step of the splitting, and as many again around them."""
+        rows, columns = self.size
+        span = self.dispersion.span_px
+        detector = (rows + span) * columns if self.dispersion.axis == "rows" else rows * (columns + span)
+        cube = self.bands * rows * columns
+        return WorkingValues(detector, (ITERATIONS + 4) * cube + 4 * detector)
 
     def start(self, relaxation: str | None, images: Images) -> Tensor:
         """A random mask, half-way between its 0 and 1 and the threshold."""

@@ -1,5 +1,6 @@
 """The optics of an MRI scan for training: which lines are measured."""
 
+import math
 from typing import cast
 
 import numpy as np
@@ -12,13 +13,16 @@ from cidesign.hardware_profiles.mri.schema import MriProfile
 from cidesign.modalities.mri.data.phantoms import coil_maps
 from cidesign.modalities.mri.encoder import MriEncoder, SharedTimeEncoder, fit_fourier_prior, line_scores
 from cidesign.modalities.mri.settings import MriSettings
-from cidesign.models.optics import Optics
+from cidesign.models.optics import Optics, WorkingValues
 from cidesign.pattern import Design, Trajectory
 from cidesign.physics.base import Encoder, ImagePrior, Images
+from cidesign.physics.splitting import ITERATIONS
 
 
 class MriOptics(Optics):
     """Relaxations: `R2`, `R1.5` ... (more lines, to the nearest whole one), `soft` (shares of the same scan time)."""
+
+    stored_bytes = 2
 
     def __init__(self, settings: MriSettings, profile: MriProfile) -> None:
         self.settings, self.profile = settings, profile
@@ -46,6 +50,12 @@ class MriOptics(Optics):
         rule = self._rule(relaxation)
         kind = SharedTimeEncoder if relaxation == "soft" else MriEncoder
         return kind(torch.zeros(side), rule, maps.to(torch.complex64), self.settings.noise)
+
+    def working_values(self, relaxation: str | None, learnt: bool) -> WorkingValues:
+        """The k-space of every coil several times; with several, an image for each step of the splitting too."""
+        coils, image = self.settings.coils, 2 * math.prod(self.size)
+        states = ITERATIONS if coils > 1 else 0
+        return WorkingValues(coils * image, (states + 4) * image + 6 * coils * image, 2 * coils * image)
 
     def start(self, relaxation: str | None, images: Images) -> Tensor:
         """What every line adds to a linear reconstruction of the training images, partial Fourier included."""

@@ -34,6 +34,7 @@ class MriSettings(TrainingSettings):
 
     renamed = MappingProxyType({"calibration": "acs_lines"})
     added_later = TrainingSettings.added_later | {"readout"}
+    sizes = ("side", "coils", "batch", "images")
 
     modality: Literal["mri"] = "mri"
     ladder: Ladder = ("R2",)

@@ -11,7 +11,7 @@ from cidesign.hardware_profiles.dmd.schema import DmdProfile
 from cidesign.modalities.single_pixel.encoder import SinglePixelEncoder
 from cidesign.modalities.single_pixel.fixed_designs import low_frequency_cosines
 from cidesign.modalities.single_pixel.settings import SinglePixelSettings
-from cidesign.models.optics import START_MAGNITUDE, Optics
+from cidesign.models.optics import START_MAGNITUDE, Optics, WorkingValues
 from cidesign.pattern import Design, PatternStack
 from cidesign.physics.base import Encoder, ImagePrior, Images
 from cidesign.physics.linear_inverse import fit_prior
@@ -47,6 +47,17 @@ class SinglePixelOptics(Optics):
         blank = torch.zeros(patterns, *self.size)
         return SinglePixelEncoder(blank, rule, noise, settings.encoding == "as-shown")
 
+    def working_values(self, relaxation: str | None, learnt: bool) -> WorkingValues:
+        """Patterns as built, for the estimate and, where they are learnt, for the measurement too, and the factor of
+        their Gram matrix in double precision; alone the matrix itself, or the gradients of the patterns."""
+        _, patterns = self._parse(relaxation)
+        pixels = self.settings.side**2
+        built, square = patterns * pixels, 2 * patterns**2
+        kept, alone = built + square, 2 * built + 2 * square
+        if learnt:
+            kept, alone = kept + built, max(alone + built, 5 * built + square)
+        return WorkingValues(patterns, 12 * pixels + 10 * patterns, kept, alone)
+
     def start(self, relaxation: str | None, images: Images) -> Tensor:
         """Signs of the lowest cosines: low-pass designs are hard to beat on photographs."""
         _, patterns = self._parse(relaxation)
@@ -70,7 +81,8 @@ class SinglePixelOptics(Optics):
         """The levels of the patterns, from -1 (off) to 1 (on)."""
         stack = cast(PatternStack, design)
         with torch.no_grad():
-            encoder.weight.copy_(torch.from_numpy(2.0 * stack.levels / stack.max_level - 1.0))
+            # In place: patterns that exist can be gigabytes.
+            encoder.weight.copy_(torch.from_numpy(stack.levels)).mul_(2.0 / stack.max_level).sub_(1.0)
 
 
 def _bits(relaxation: str, word: str) -> int | None:

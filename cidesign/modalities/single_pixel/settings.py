@@ -1,7 +1,7 @@
 """What a single-pixel camera adds to the settings of a run, and its defaults."""
 
 from collections.abc import Mapping
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -22,6 +22,8 @@ class SinglePixelSettings(TrainingSettings):
     `photoelectrons_per_frame` is what the detector collects in one frame with all mirrors on and a white scene;
     `read_noise_photoelectrons` is the standard deviation of its read noise, referred to photoelectrons.
     """
+
+    sizes: ClassVar[tuple[str, ...]] = ("side", "patterns", "batch", "images")
 
     modality: Literal["single-pixel"] = "single-pixel"
     side: Annotated[int, Field(ge=4, le=512)] = 32
