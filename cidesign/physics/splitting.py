@@ -106,8 +106,8 @@ class SplittingEstimator:
 class MatchedSplittingEstimator(SplittingEstimator):
     """The same for an `adjoint` that depends on the optics as the true one does, with fewer passes backward.
 
-    With left = (r - A w) / d and d = E + s^2 / rho, a gradient g on v is p = A g / d on r, g - A^H p on w, -p left on E,
-    and on the optics that of <A g, left> - <A w, p>.
+    With left = (r - A w) / d and d = E + s^2 / rho, a gradient g on v is p = A g / d on r, g - A^H p on w, -p left on
+    E, and on the optics that of <A g, left> - <A w, p>.
     """
 
     def pulled_back(
