@@ -12,7 +12,7 @@ from cidesign.modalities.cassi.encoders.designed import Dispersion, SdCassiEncod
 from cidesign.modalities.single_pixel.encoder import SinglePixelEncoder, single_band
 from cidesign.models.system import ImagingSystem
 from cidesign.physics.base import Estimator, ImagePrior
-from cidesign.physics.linear_inverse import dct_matrix
+from cidesign.physics.cosine_filter import dct_matrix
 from cidesign.physics.splitting import SplittingEstimator
 
 

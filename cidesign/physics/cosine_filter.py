@@ -23,7 +23,7 @@ def dct_matrix(size: int) -> Tensor:
 class CosineFilter:
     """D^T diag(weights) D x for planes x (..., C, H, W), D the 2-D DCT, with weights (C, H, W).
 
-    Matrices and factors have the type and the place of `like`.
+    Both are of the type and on the device of `like`, single or double precision.
     """
 
     def __init__(self, size: tuple[int, int], like: Tensor) -> None:
@@ -35,20 +35,20 @@ class CosineFilter:
         # t_k = exp(-i pi k / 2n), and its imaginary part is that of n - k (Makhoul, IEEE Trans. ASSP 28, 27, 1980).
         turns = [_turns(count, like) for count in size]
         across = turns[1][: size[1] // 2 + 1]
-        self.turn = turns[0][:, None] * across
-        self.mirrored_turn = turns[0].conj()[:, None] * across
-        self.back = self.turn.conj().resolve_conj()
+        # D x is the mean of this transform and its mirror image.
+        self.turn = 0.5 * turns[0][:, None] * across
+        self.mirrored_turn = 0.5 * turns[0].conj()[:, None] * across
+        self.back = 2 * self.turn.conj().resolve_conj()
         self.mirrored_back = -1j * self.back
         self.mirrored_back[0] = 0
         self.mirror = (-torch.arange(size[0], device=like.device)) % size[0]
 
     def prepared(self, weights: Tensor) -> Tensor:
-        """Weights (C, H, W) in the form that `apply` takes."""
+        """Weights (C, H, W) in the order that `apply` takes."""
         if not self.fast:
             return weights
         frequency = torch.arange(self.size[1] // 2 + 1, device=weights.device)
-        # Each is used twice: D x is the mean of a transform and its mirror image.
-        return 0.5 * torch.stack([weights[..., frequency], weights[..., -frequency % self.size[1]]], dim=-1)
+        return torch.stack([weights[..., frequency], weights[..., -frequency % self.size[1]]], dim=-1)
 
     def apply(self, x: Tensor, prepared: Tensor) -> Tensor:
         """The filtered planes, of the shape of x, which is contiguous."""

@@ -82,6 +82,7 @@ class CosinePrior:
         height, width = prior.variance.shape[-2:]
         self.prior = prior
         self.filter = CosineFilter((height, width), prior.mean)
+        self._variance = self.filter.prepared(prior.variance)
         self._weights: dict[float, Tensor] = {}
 
     def shrink(self, x: Tensor, penalty: float) -> Tensor:
@@ -91,8 +92,7 @@ class CosinePrior:
     def _shrunk(self, x: Tensor, penalty: float) -> Tensor:
         """The same for contiguous images, without a graph."""
         if penalty not in self._weights:
-            variance = self.prior.variance
-            self._weights[penalty] = self.filter.prepared(variance / (variance + penalty))
+            self._weights[penalty] = self._variance / (self._variance + penalty)
         basis = self.prior.basis
         components = (basis @ x.flatten(2)).reshape(x.shape)
         filtered = self.filter.apply(components, self._weights[penalty])

@@ -307,7 +307,9 @@ def _overlap(cube: Tensor, y: Tensor, mask: Tensor, optics: Dispersion) -> Tenso
     width = cube.shape[-1]
     found = torch.zeros_like(mask)
     for band in range(len(optics.shift_px)):
+        layer = _layer(found, band)
         for first, weight in optics.taps(band):
-            shared = (cube[:, band] * y[..., first : first + width]).sum(dim=0)
-            _layer(found, band).add_(shared, alpha=weight * optics.scale)
+            part = y[..., first : first + width]
+            for one, other in zip(cube[:, band], part, strict=True):
+                layer.addcmul_(one, other, value=weight * optics.scale)
     return found.mT if optics.axis == "rows" else found
