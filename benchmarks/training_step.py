@@ -16,6 +16,7 @@ import torch
 from plain import make_plain
 from torch.utils.data import DataLoader, Dataset
 
+from cidesign.cli.memory import keep_freed_memory
 from cidesign.data.source import load_images
 from cidesign.distill.checkpoint import Progress
 from cidesign.distill.job import SystemMaker
@@ -105,6 +106,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=10)
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
+    keep_freed_memory()  # as the command line does; the plain loop has it too
     torch.set_num_threads(1)
     print(
         f"images per second of processor time, quick presets, one thread, {options.steps} steps a round, median of "

@@ -151,8 +151,8 @@ def train_phase(
         learnt = system.encoder.weight.requires_grad
         system.encoder.explore(place, draws if learnt and exploring else None)
         generator = generator_for(settings, Stream.TRAINING_NOISE, progress.phase, progress.step)
+        optimiser.zero_grad()  # before the forward pass, which needs the room
         task, loss = _losses(system, teacher, x, generator, settings, progress)
-        optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
         progress.step += 1
