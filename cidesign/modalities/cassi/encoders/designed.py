@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 import torch
@@ -53,10 +54,17 @@ class Dispersion:
 
     def taps(self, band: int) -> list[tuple[int, float]]:
         """(first detector pixel, weight) of the one or two shifted copies that make up a band."""
-        offset = self.shift_px[band] if self.sign > 0 else self.span_px - self.shift_px[band]
-        whole = math.floor(offset)
-        fraction = offset - whole
-        return [(whole, 1.0)] if fraction == 0 else [(whole, 1 - fraction), (whole + 1, fraction)]
+        return self._copies[band]
+
+    @cached_property
+    def _copies(self) -> list[list[tuple[int, float]]]:
+        found = []
+        for shift_px in self.shift_px:
+            offset = shift_px if self.sign > 0 else self.span_px - shift_px
+            whole = math.floor(offset)
+            fraction = offset - whole
+            found.append([(whole, 1.0)] if fraction == 0 else [(whole, 1 - fraction), (whole + 1, fraction)])
+        return found
 
 
 @dataclass(frozen=True)
@@ -307,9 +315,7 @@ def _overlap(cube: Tensor, y: Tensor, mask: Tensor, optics: Dispersion) -> Tenso
     width = cube.shape[-1]
     found = torch.zeros_like(mask)
     for band in range(len(optics.shift_px)):
-        layer = _layer(found, band)
         for first, weight in optics.taps(band):
-            part = y[..., first : first + width]
-            for one, other in zip(cube[:, band], part, strict=True):
-                layer.addcmul_(one, other, value=weight * optics.scale)
+            shared = (cube[:, band] * y[..., first : first + width]).sum(dim=0)
+            _layer(found, band).add_(shared, alpha=weight * optics.scale)
     return found.mT if optics.axis == "rows" else found
