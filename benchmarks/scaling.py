@@ -11,6 +11,7 @@ is timed in one run, row after row.
 """
 
 import argparse
+import importlib.util
 import json
 import math
 import os
@@ -69,6 +70,8 @@ def seconds_of(steps: int, step: Any) -> float:
 
 def measure(name: str, side: int, part: str, steps: int) -> dict[str, Any]:
     """Seconds and peak memory of the whole step, or of the network alone."""
+    if importlib.util.find_spec("cidesign.cli.memory"):  # older checkouts have none
+        importlib.import_module("cidesign.cli.memory").keep_freed_memory()
     torch.set_num_threads(1)
     profile_name, changes, _ = ROWS[name]
     profile = load_profile(profile_name)
@@ -82,8 +85,7 @@ def measure(name: str, side: int, part: str, steps: int) -> dict[str, Any]:
         system.encoder.look_at(system.encoder.places(None)[-1])
 
     def whole() -> None:
-        y = system.encoder(x, torch.Generator().manual_seed(1))
-        loss = functional.mse_loss(system.decoder(y, system.encoder).prediction, x)
+        loss = functional.mse_loss(system(x, torch.Generator().manual_seed(1)).prediction, x)
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from cidesign.cli.assignments import assigned_texts
+from cidesign.cli.memory import keep_freed_memory
 from cidesign.cli.output import force_option, json_option, next_step, note, quoted, result
 from cidesign.designs.given import read_given
 from cidesign.hardware_profiles.loader import load_profile
@@ -132,6 +133,7 @@ def command(
     The kind of the profile decides what is designed: patterns of a micromirror device, a coded aperture, or the
     lines of an MRI scan.  With --design nothing is: a decoder is made for patterns, a mask or lines that exist.
     """
+    keep_freed_memory()
     if resume:
         _refuse_changes(click.get_current_context())
         _report(_resume(out), as_json)

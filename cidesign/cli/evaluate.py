@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.progress import Progress, TaskID
 
 from cidesign import api
+from cidesign.cli.memory import keep_freed_memory
 from cidesign.cli.output import json_option, next_step, note, quoted, result
 
 
@@ -29,6 +30,7 @@ def command(run: Path | None, data: str | None, no_training: bool, as_json: bool
     E2E and a decoder for every fixed design are trained like the student, for as many epochs as teacher and student
     together, and kept in RUN/baselines.  RUN is a run folder; without it the newest one below runs/ is used.
     """
+    keep_freed_memory()
     from cidesign.distill.evaluation import EvaluationListener
 
     opened = api.open_run(run)

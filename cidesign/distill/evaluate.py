@@ -76,19 +76,20 @@ def measure(
         scores.setdefault(name, []).append(task.scores(prediction, x, kind).double().cpu())
 
     first = 0
-    for x in evaluation_batches(images, system.encoder):
-        y = system.encoder(x, generator)
-        prediction = system.decoder(y, system.encoder).prediction
-        for name, value in task.metrics(prediction, x, kind).items():
-            found.setdefault(name, []).append(value)
-        some = chosen[first : first + len(x)].to(x.device)
-        first += len(x)
-        if not task.of_images:
-            continue
-        keep(NETWORK, prediction, x)
-        keep(LINEAR, system.decoder.linear_estimate(y, system.encoder), x)
-        for one in classical if some.any() else ():
-            keep(one.name, one.reconstruct(y[some], system.encoder, system.decoder.prior), x[some])
+    with system.encoder.unchanged():
+        for x in evaluation_batches(images, system.encoder):
+            y = system.encoder(x, generator)
+            prediction = system.decoder(y, system.encoder).prediction
+            for name, value in task.metrics(prediction, x, kind).items():
+                found.setdefault(name, []).append(value)
+            some = chosen[first : first + len(x)].to(x.device)
+            first += len(x)
+            if not task.of_images:
+                continue
+            keep(NETWORK, prediction, x)
+            keep(LINEAR, system.decoder.linear_estimate(y, system.encoder), x)
+            for one in classical if some.any() else ():
+                keep(one.name, one.reconstruct(y[some], system.encoder, system.decoder.prior), x[some])
     metrics = {name: float(torch.cat(values).nanmean()) for name, values in found.items()}
     titles = {LINEAR: LINEAR_TITLE, **{one.name: one.title for one in classical}}
     network = torch.cat(scores.pop(NETWORK)) if scores else torch.empty(0)

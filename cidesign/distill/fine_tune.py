@@ -5,6 +5,7 @@ is told the calibrated one, as it will be on the bench.  Optics are frozen.  Wha
 student's training, with its guide's features where the run had weight on them.
 """
 
+import contextlib
 import copy
 import math
 import os
@@ -142,22 +143,25 @@ def fine_tune(
     asked = run.changed(seed=settings.seed, batch=settings.batch, device=settings.device, weight_encoder=0.0)
     train, held_out = images
     half = len(held_out) // 2
-    tuned = copy.deepcopy(system.decoder).requires_grad_(True)
     designed = system.encoder
-    before = psnr_of(system.decoder, designed, family, held_out[:half], asked, Stream.CHOOSING)
-    best, choosing = tuned, MeanError(-math.inf, 0.0)
-    for epoch in _epochs(tuned, designed, guide, family, train, asked, settings):
-        after = psnr_of(tuned, designed, family, held_out[:half], asked, Stream.CHOOSING)
-        on_epoch(epoch, float(after.mean()))
-        if (gain := mean_error(after - before)).mean > choosing.mean:
-            best, choosing = copy.deepcopy(tuned), gain
-    if not math.isfinite(choosing.mean):
-        raise CidesignError(
-            f"fine-tuning diverged with {settings.epochs} x {settings.images} images and seed {settings.seed}; the old "
-            "decoder stays. Try another seed"
-        )
-    best = best.eval().requires_grad_(False)
-    reported = quality(system, best, family, held_out[half:], asked, Stream.REPORTING)
+    # Of optics in places, each has an operator of its own.
+    whole = designed.places(None) == [None]
+    with family.centre.unchanged() if whole else contextlib.nullcontext():
+        tuned = copy.deepcopy(system.decoder).requires_grad_(True)
+        before = psnr_of(system.decoder, designed, family, held_out[:half], asked, Stream.CHOOSING)
+        best, choosing = tuned, MeanError(-math.inf, 0.0)
+        for epoch in _epochs(tuned, designed, guide, family, train, asked, settings):
+            after = psnr_of(tuned, designed, family, held_out[:half], asked, Stream.CHOOSING)
+            on_epoch(epoch, float(after.mean()))
+            if (gain := mean_error(after - before)).mean > choosing.mean:
+                best, choosing = copy.deepcopy(tuned), gain
+        if not math.isfinite(choosing.mean):
+            raise CidesignError(
+                f"fine-tuning diverged with {settings.epochs} x {settings.images} images and seed {settings.seed}; the "
+                "old decoder stays. Try another seed"
+            )
+        best = best.eval().requires_grad_(False)
+        reported = quality(system, best, family, held_out[half:], asked, Stream.REPORTING)
     kept = choosing.improves
     return FineTuned(best if kept else system.decoder, kept, choosing, reported, time.monotonic() - started)
 

@@ -260,10 +260,11 @@ def evaluate(
     generator = evaluation_noise(settings)
     system.encoder.explore(1.0, None)
     found: dict[str, list[Tensor]] = {}
-    for x in evaluation_batches(images, system.encoder):
-        y = system.encoder(x, generator)
-        prediction = system.decoder(y, system.encoder).prediction
-        linear = system.decoder.linear_estimate(y, system.encoder)
-        for name, value in task.measured(prediction, linear, x, kind, columns or task.followed).items():
-            found.setdefault(name, []).append(value)
+    with system.encoder.unchanged():
+        for x in evaluation_batches(images, system.encoder):
+            y = system.encoder(x, generator)
+            prediction = system.decoder(y, system.encoder).prediction
+            linear = system.decoder.linear_estimate(y, system.encoder)
+            for name, value in task.measured(prediction, linear, x, kind, columns or task.followed).items():
+                found.setdefault(name, []).append(value)
     return {name: float(torch.cat(values).mean()) for name, values in found.items()}

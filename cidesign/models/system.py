@@ -28,7 +28,8 @@ class ImagingSystem(nn.Module):
 
     def forward(self, x: Tensor, generator: torch.Generator | None = None) -> DecoderOutput:
         """Measure images (B, C, H, W) once and decode them."""
-        output: DecoderOutput = self.decoder(self.encoder(x, generator), self.encoder)
+        with self.encoder.unchanged():
+            output: DecoderOutput = self.decoder(self.encoder(x, generator), self.encoder)
         return output
 
     def save(self, path: Path) -> None:

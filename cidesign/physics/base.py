@@ -2,8 +2,8 @@
 
 import contextlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +12,7 @@ from cidesign.physics.places import Place
 
 # Images (B, C, H, W): all at once, or in batches that can be gone through more than once.
 Images = Tensor | Iterable[Tensor]
+_Made = TypeVar("_Made")
 
 
 def mean_over(images: Images, summed: Callable[[Tensor], Tensor]) -> Tensor:
@@ -67,6 +68,32 @@ class Encoder(nn.Module, ABC):
     """Linear physics with learnable optics: y = noise(A x); `weight` is what training moves."""
 
     weight: nn.Parameter
+    # What was made of the optics while they stay as they are; None when they may change at any time.
+    _kept: dict[Hashable, Any] | None = None
+
+    @contextlib.contextmanager
+    def unchanged(self) -> Iterator[None]:
+        """While the optics stay as they are, what is made of them `once` is made once.
+
+        It is one graph: nothing that needs a gradient is made within if it was asked for without one before.
+        """
+        if self._kept is not None:
+            yield
+            return
+        self._kept = {}
+        try:
+            yield
+        finally:
+            self._kept = None
+
+    def once(self, name: Hashable, make: Callable[[], _Made]) -> _Made:
+        """What `make` returns, made anew unless the optics are `unchanged` since it was made under this name."""
+        if self._kept is None:
+            return make()
+        if name not in self._kept:
+            self._kept[name] = make()
+        made: _Made = self._kept[name]
+        return made
 
     @abstractmethod
     def A(self, x: Tensor) -> Tensor:

@@ -1,6 +1,5 @@
 """Linear reconstruction: Tikhonov, and the best linear estimate under a stationary prior of images."""
 
-import math
 from typing import Any, NamedTuple
 
 import torch
@@ -9,6 +8,7 @@ from torch.autograd.function import once_differentiable
 
 from cidesign.physics.autograd import applied
 from cidesign.physics.base import ImagePrior, Images, mean_over
+from cidesign.physics.cosine_filter import CosineFilter, dct_matrix
 
 # How many of an image's cosines are added up in double precision, and how many rows of a Gram at once.
 STRONGEST = 256
@@ -25,15 +25,6 @@ class SpectralPrior(NamedTuple):
 
     mean_level: Tensor
     variance: Tensor
-
-
-def dct_matrix(size: int) -> Tensor:
-    """The orthonormal DCT-II as a (size, size) matrix: rows are frequencies."""
-    frequency = torch.arange(size, dtype=torch.float64)[:, None]
-    position = torch.arange(size, dtype=torch.float64)[None, :] + 0.5
-    basis = torch.cos(math.pi / size * frequency * position) * math.sqrt(2 / size)
-    basis[0] /= math.sqrt(2)
-    return basis.float()
 
 
 def fit_prior(images: Images) -> ImagePrior:
@@ -98,7 +89,9 @@ class CosinePrior:
     def __init__(self, prior: ImagePrior) -> None:
         height, width = prior.variance.shape[-2:]
         self.prior = prior
-        self.down, self.across = dct_matrix(height).to(prior.mean), dct_matrix(width).to(prior.mean)
+        self.filter = CosineFilter((height, width), prior.mean)
+        self._variance = self.filter.prepared(prior.variance)
+        self._weights: dict[float, Tensor] = {}
 
     def shrink(self, x: Tensor, penalty: float) -> Tensor:
         """C (C + penalty)^-1 x for images (B, C, H, W)."""
@@ -106,13 +99,12 @@ class CosinePrior:
 
     def _shrunk(self, x: Tensor, penalty: float) -> Tensor:
         """The same for contiguous images, without a graph."""
-        variance, basis, shape = self.prior.variance, self.prior.basis, x.shape
-        rows, columns = shape[-2:]
-        components = (basis @ x.flatten(2)).reshape(-1, columns) @ self.across.T
-        weighted = (self.down @ components.reshape(-1, rows, columns)).reshape(shape)
-        weighted *= variance / (variance + penalty)
-        components = (self.down.T @ weighted.reshape(-1, rows, columns)).reshape(-1, columns) @ self.across
-        return (basis.T @ components.reshape(*shape[:2], -1)).reshape(shape)
+        if penalty not in self._weights:
+            self._weights[penalty] = self._variance / (self._variance + penalty)
+        basis = self.prior.basis
+        components = (basis @ x.flatten(2)).reshape(x.shape)
+        filtered = self.filter.apply(components, self._weights[penalty])
+        return (basis.T @ filtered.flatten(2)).reshape(x.shape)
 
     def mean_image(self, size: tuple[int, int]) -> Tensor:
         """The mean as an image (1, C, H, W)."""

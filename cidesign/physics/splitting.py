@@ -54,7 +54,19 @@ class SplittingEstimator:
     def toward(self, innovation: Tensor, w: Tensor, penalty: float, energy: Tensor, *optics: Tensor) -> Tensor:
         """v: what agrees with the readings near w."""
         left = (innovation - self.forward_model(w, *optics)) / (energy + self.variance / penalty)
-        return w + self.adjoint(left, *optics)
+        spread = self.adjoint(left, *optics)
+        return w + spread if spread.requires_grad else spread.add_(w)
+
+    def pulled_back(
+        self, readings: Tensor, w: Tensor, penalty: float, gradient: Tensor, optics: list[Tensor]
+    ) -> tuple[Tensor, Tensor, list[Tensor]]:
+        """The gradients on w, on the readings, and on those of energy and optics that need one, from that on v."""
+        learnt = [leaf for leaf in optics if leaf.requires_grad]
+        with torch.enable_grad():
+            w, readings = w.detach().requires_grad_(), readings.detach().requires_grad_()
+            v = self.toward(readings, w, penalty, *optics)
+        on_w, on_readings, *others = torch.autograd.grad(v, (w, readings, *learnt), gradient)
+        return on_w, on_readings, others
 
     def schedule(self) -> list[tuple[float, float]]:
         """Penalty and extrapolation of every step."""
@@ -91,6 +103,30 @@ class SplittingEstimator:
         return x - self.adjoint(seen, *self.optics)
 
 
+class MatchedSplittingEstimator(SplittingEstimator):
+    """The same for an `adjoint` that depends on the optics as the true one does, with fewer passes backward.
+
+    With left = (r - A w) / d and d = E + s^2 / rho, a gradient g on v is p = A g / d on r, g - A^H p on w, -p left on
+    E, and on the optics that of <A g, left> - <A w, p>.
+    """
+
+    def pulled_back(
+        self, readings: Tensor, w: Tensor, penalty: float, gradient: Tensor, optics: list[Tensor]
+    ) -> tuple[Tensor, Tensor, list[Tensor]]:
+        """The gradients on w, on the readings, and on those of energy and optics that need one."""
+        energy, *others = optics
+        with torch.enable_grad():
+            seen, moved = (self.forward_model(x, *others) for x in (w.detach(), gradient))
+        divisor = energy.detach() + self.variance / penalty
+        left, pull = (readings - seen.detach()) / divisor, moved.detach() / divisor
+        learnt = [leaf for leaf in others if leaf.requires_grad]
+        found = list(torch.autograd.grad((seen, moved), learnt, (-pull, left))) if learnt else []
+        if energy.requires_grad:
+            found.insert(0, -(left * pull).sum_to_size(energy.shape))
+        with torch.no_grad():
+            return gradient - self.adjoint(pull, *others), pull, found
+
+
 class _Gain(torch.autograd.Function):
     """`SplittingEstimator.gain`, which keeps one array of the images' size for each step.
 
@@ -110,10 +146,13 @@ class _Gain(torch.autograd.Function):
             before = w = torch.zeros_like(images[part])
             for number, (penalty, extrapolation) in enumerate(schedule):
                 z = estimator.shrink(estimator.toward(readings, w, penalty, *optics), penalty)
-                w = torch.lerp(before, z, 1 + extrapolation)
+                if number + 1 < kept:
+                    w = torch.lerp(before, z, 1 + extrapolation, out=states[number][part])
+                else:
+                    w = torch.lerp(before, z, 1 + extrapolation)
                 before = z
-                if kept:
-                    states[number][part] = w if number + 1 < kept else z
+            if kept:
+                states[-1][part] = before
             images[part] = estimator.toward(readings, before, schedule[-1][0], *optics)
         ctx.estimator = estimator
         ctx.save_for_backward(innovation, states, *optics)
@@ -133,10 +172,7 @@ class _Gain(torch.autograd.Function):
 
         def back(part: slice, w: Tensor, penalty: float, gradient: Tensor) -> Tensor:
             """The gradient on w; those on the readings and the optics are added up."""
-            with torch.enable_grad():
-                w, readings = w.detach().requires_grad_(), innovation[part].detach().requires_grad_()
-                v = estimator.toward(readings, w, penalty, *leaves)
-            on_w, on_these, *others = torch.autograd.grad(v, (w, readings, *learnt), gradient)
+            on_w, on_these, others = estimator.pulled_back(innovation[part], w, penalty, gradient, leaves)
             on_readings[part] += on_these
             for total, other in zip(on_optics, others, strict=True):
                 total += other

@@ -1,5 +1,6 @@
 """Every encoder passes the same tests: linear, adjoint, gradient to the optics, dtype, bound, distance to a teacher."""
 
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
@@ -190,3 +191,36 @@ def test_effective_distance_sees_what_is_built() -> None:
     built = [SinglePixelEncoder(scale * part, _rule(1), None) for part in (weight, rotated)]
     assert plain[0].encoder_loss(plain[1], False).item() == pytest.approx(0, abs=1e-9)
     assert built[0].encoder_loss(built[1], False).item() > 0.1
+
+
+def test_optics_are_made_once_while_they_are_unchanged(make: Make, images: Images, explored: Explored) -> None:
+    """One graph for a step: the same values and the same gradient as with optics that are made at every use."""
+    encoder = explored(make(torch.float64))
+    made: list[str] = []
+
+    def build() -> str:
+        made.append("optics")
+        return "optics"
+
+    assert [encoder.once("this", build) for _ in range(2)] == ["optics"] * 2
+    assert len(made) == 2
+    with encoder.unchanged():
+        assert [encoder.once("this", build) for _ in range(2)] == ["optics"] * 2
+        with encoder.unchanged():
+            encoder.once("this", build)
+        encoder.once("this", build)
+    assert len(made) == 3
+    encoder.once("this", build)
+    assert len(made) == 4
+    x = images(encoder, 3, 1).double()
+    found = []
+    for held in (encoder.unchanged, contextlib.nullcontext):
+        with held():
+            again = encoder.A_adjoint(encoder.A(x))
+        found.append([again.detach()])
+        if again.requires_grad:
+            # Outside of its limits a weight heeds only what does not push it further, of the sum or of each use.
+            inside = encoder.weight.detach().abs() < 1
+            found[-1].append(torch.autograd.grad(again.square().sum(), encoder.weight)[0][inside])
+    for ours, theirs in zip(*found, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-12)

@@ -10,22 +10,16 @@ from torch import Tensor
 
 from cidesign.modalities.single_pixel.encoder import single_band
 from cidesign.physics.base import ImagePrior
+from cidesign.physics.cosine_filter import dct_matrix
 from cidesign.physics.linear_inverse import (
     CosinePrior,
     LinearEstimator,
     SpectralPrior,
-    dct_matrix,
     fit_prior,
     lmmse,
     resized_prior,
     tikhonov,
 )
-
-
-def test_dct_is_scipys() -> None:
-    x = np.random.default_rng(0).random((9, 9))
-    basis = dct_matrix(9).double().numpy()
-    np.testing.assert_allclose(basis @ x @ basis.T, scipy.fft.dctn(x, norm="ortho"), atol=1e-6)
 
 
 def test_lmmse_is_the_full_formula() -> None:

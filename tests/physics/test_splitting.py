@@ -15,7 +15,7 @@ from cidesign.modalities.mri.encoder import MriEncoder
 from cidesign.modalities.single_pixel.encoder import SinglePixelEncoder
 from cidesign.physics import splitting
 from cidesign.physics.base import Encoder, ImagePrior
-from cidesign.physics.linear_inverse import dct_matrix
+from cidesign.physics.cosine_filter import dct_matrix
 from cidesign.physics.noise import DetectorNoise
 from cidesign.physics.splitting import SplittingEstimator
 

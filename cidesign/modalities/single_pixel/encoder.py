@@ -72,6 +72,9 @@ class SinglePixelEncoder(Encoder):
 
     def signed(self) -> Tensor:
         """The patterns as built, (K, n, n) in [-1, 1]; the gradient reaches `weight`."""
+        return self.once("signed", self._signed)
+
+    def _signed(self) -> Tensor:
         built = self.weight.clamp(-1, 1) if self.rule is None else quantise(self.rule, self.weight)
         return 0.5 * (1 + built) if self.as_shown else built
 
@@ -96,6 +99,9 @@ class SinglePixelEncoder(Encoder):
 
     def estimator(self, prior: ImagePrior) -> "SquareImages":
         """The exact linear estimator for the patterns as built, with one noise variance for all of them."""
+        return self.once(("estimator", prior.variance.data_ptr()), lambda: self._estimator(prior))
+
+    def _estimator(self, prior: ImagePrior) -> "SquareImages":
         spectral = single_band(prior)
         level = float(spectral.mean_level)
         variance = self.noise.typical_variance(level, self.side) if self.noise is not None else 1e-6

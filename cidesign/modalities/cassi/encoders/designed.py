@@ -3,10 +3,12 @@
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 from cidesign.constraints.aperture import MinimumFeature
@@ -17,7 +19,7 @@ from cidesign.physics.autograd import applied
 from cidesign.physics.base import Encoder, ImagePrior, Tile
 from cidesign.physics.linear_inverse import CosinePrior, resized_prior
 from cidesign.physics.places import Place, places_of
-from cidesign.physics.splitting import SplittingEstimator
+from cidesign.physics.splitting import MatchedSplittingEstimator, SplittingEstimator
 from cidesign.physics.straight_through import limited
 
 
@@ -55,10 +57,17 @@ class Dispersion:
 
     def taps(self, band: int) -> list[tuple[int, float]]:
         """(first detector pixel, weight) of the one or two shifted copies that make up a band."""
-        offset = self.shift_px[band] if self.sign > 0 else self.span_px - self.shift_px[band]
-        whole = math.floor(offset)
-        fraction = offset - whole
-        return [(whole, 1.0)] if fraction == 0 else [(whole, 1 - fraction), (whole + 1, fraction)]
+        return self._copies[band]
+
+    @cached_property
+    def _copies(self) -> list[list[tuple[int, float]]]:
+        found = []
+        for shift_px in self.shift_px:
+            offset = shift_px if self.sign > 0 else self.span_px - shift_px
+            whole = math.floor(offset)
+            fraction = offset - whole
+            found.append([(whole, 1.0)] if fraction == 0 else [(whole, 1 - fraction), (whole + 1, fraction)])
+        return found
 
 
 @dataclass(frozen=True)
@@ -141,10 +150,13 @@ class SdCassiEncoder(Encoder):
 
     def mask(self) -> Tensor:
         """The mask as built, (H, W), or the mask cube (L, H, W), in [0, 1]; the gradient reaches `weight`."""
+        # It takes longer to make a mask that obeys the rules than to measure with it.
+        return self._seen(self.once("mask", self._mask))
+
+    def _mask(self) -> Tensor:
         if self.rule is not None:
-            return self._seen(project(self.rule, self.weight, *self.full_size))
-        seen = self._seen(self.weight)
-        return seen if self.measured else limited(seen, 0.0, 1.0)
+            return project(self.rule, self.weight, *self.full_size)
+        return self.weight if self.measured else limited(self.weight, 0.0, 1.0)
 
     def latent(self) -> Tensor:
         """The weights as they are, one for each code pixel, (H, W)."""
@@ -155,17 +167,11 @@ class SdCassiEncoder(Encoder):
 
     def A(self, x: Tensor) -> Tensor:
         """Cubes (B, L, H, W) -> detector images (B, H, W + span), or (B, H + span, W) for an axis along rows."""
-        return self._shear(self.mask() * x)
+        return applied(_Seen, x, self.mask(), self.dispersion)
 
     def A_adjoint(self, y: Tensor) -> Tensor:
         """Detector images -> cubes (B, L, H, W)."""
-        return self.mask() * self._unshear(y)
-
-    def _shear(self, cube: Tensor) -> Tensor:
-        return applied(_Shear, cube, self.dispersion)
-
-    def _unshear(self, y: Tensor) -> Tensor:
-        return applied(_Unshear, y, self.dispersion)
+        return applied(_Spread, y, self.mask(), self.dispersion)
 
     def row_energy(self) -> Tensor:
         """The diagonal of A A^T: the squared light that reaches each detector pixel."""
@@ -203,19 +209,20 @@ class SdCassiEncoder(Encoder):
         """The linear estimate by splitting, with the noise of an average scene."""
         covariance = CosinePrior(resized_prior(prior, self.size))
         mean = covariance.mean_image(self.size)
-        # Once for all steps: it takes longer to make a mask that obeys the rules than to measure with it.
         mask = self.mask()
 
         def forward_model(x: Tensor, mask: Tensor) -> Tensor:
-            return self._shear(mask * x)
+            return applied(_Seen, x, mask, self.dispersion)
 
         def adjoint(y: Tensor, mask: Tensor) -> Tensor:
-            return mask * self._unshear(y)
+            return applied(_Spread, y, mask, self.dispersion)
 
         variance = self.mean_variance(mean)
         energy = self._products(mask.square())[0]
         level = float(prior.variance.mean())
-        return SplittingEstimator(forward_model, adjoint, energy, covariance.shrink, mean, variance, level, (mask,))
+        return MatchedSplittingEstimator(
+            forward_model, adjoint, energy, covariance.shrink, mean, variance, level, (mask,)
+        )
 
     def tiles(self) -> Iterator[Tile]:
         """Strips across the dispersion, of a large mask."""
@@ -266,46 +273,82 @@ class SdCassiEncoder(Encoder):
         return ApertureMask(levels, pitch_um, profile_id, profile_digest)
 
 
-class _Shear(torch.autograd.Function):
-    """Cubes (B, L, H, W) -> the sum (B, H, W + span) of their displaced bands; its derivative is its adjoint.
-
-    A loop that adds in place, for autograd's own graph would keep an array for each band.
-    """
+class _Seen(torch.autograd.Function):
+    """Cubes (B, L, H, W) behind a mask -> the sum (B, H, W + span) of their displaced bands."""
 
     @staticmethod
-    def forward(ctx: Any, cube: Tensor, optics: Dispersion) -> Tensor:
+    def forward(ctx: Any, cube: Tensor, mask: Tensor, optics: Dispersion) -> Tensor:
         ctx.optics = optics
-        cube = cube.mT if optics.axis == "rows" else cube
-        batch, _, height, width = cube.shape
-        y = cube.new_zeros(batch, height, width + optics.span_px)
-        for band in range(len(optics.shift_px)):
-            for first, weight in optics.taps(band):
-                y[..., first : first + width].add_(cube[:, band], alpha=weight * optics.scale)
-        return y.mT if optics.axis == "rows" else y
+        ctx.save_for_backward(cube if ctx.needs_input_grad[1] else None, mask)
+        return _sheared(cube, mask, optics)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        cube = applied(_Unshear, gradients[0], ctx.optics)
-        return cube, None
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+        cube, mask = ctx.saved_tensors
+        on_cube = _unsheared(gradients[0], mask, ctx.optics) if ctx.needs_input_grad[0] else None
+        on_mask = _overlap(cube, gradients[0], mask, ctx.optics) if ctx.needs_input_grad[1] else None
+        return on_cube, on_mask, None
 
 
-class _Unshear(torch.autograd.Function):
-    """The adjoint of `_Shear`, with `_Shear` as its derivative."""
+class _Spread(torch.autograd.Function):
+    """The adjoint of `_Seen` for one mask."""
 
     @staticmethod
-    def forward(ctx: Any, y: Tensor, optics: Dispersion) -> Tensor:
+    def forward(ctx: Any, y: Tensor, mask: Tensor, optics: Dispersion) -> Tensor:
         ctx.optics = optics
-        y = y.mT if optics.axis == "rows" else y
-        batch, height, width = len(y), y.shape[-2], y.shape[-1] - optics.span_px
-        cube = y.new_empty(batch, len(optics.shift_px), height, width)
-        for band in range(len(optics.shift_px)):
-            (first, weight), *others = optics.taps(band)
-            torch.mul(y[..., first : first + width], weight * optics.scale, out=cube[:, band])
-            for first, weight in others:
-                cube[:, band].add_(y[..., first : first + width], alpha=weight * optics.scale)
-        return cube.mT if optics.axis == "rows" else cube
+        ctx.save_for_backward(y if ctx.needs_input_grad[1] else None, mask)
+        return _unsheared(y, mask, optics)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        y = applied(_Shear, gradients[0], ctx.optics)
-        return y, None
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+        y, mask = ctx.saved_tensors
+        on_y = _sheared(gradients[0], mask, ctx.optics) if ctx.needs_input_grad[0] else None
+        on_mask = _overlap(gradients[0], y, mask, ctx.optics) if ctx.needs_input_grad[1] else None
+        return on_y, on_mask, None
+
+
+def _layer(mask: Tensor, band: int) -> Tensor:
+    return mask[band] if mask.ndim == 3 else mask
+
+
+def _sheared(cube: Tensor, mask: Tensor, optics: Dispersion) -> Tensor:
+    """sum_k shear_k(mask x_k), (B, H, W + span), added up in place: no array of the cube's size is made."""
+    if optics.axis == "rows":
+        cube, mask = cube.mT, mask.mT
+    batch, _, height, width = cube.shape
+    y = cube.new_zeros(batch, height, width + optics.span_px)
+    for band in range(len(optics.shift_px)):
+        for first, weight in optics.taps(band):
+            part = y[..., first : first + width]
+            part.addcmul_(cube[:, band], _layer(mask, band), value=weight * optics.scale)
+    return y.mT if optics.axis == "rows" else y
+
+
+def _unsheared(y: Tensor, mask: Tensor, optics: Dispersion) -> Tensor:
+    """Its adjoint: mask * y, taken back from where each band lies; (B, L, H, W)."""
+    if optics.axis == "rows":
+        y, mask = y.mT, mask.mT
+    batch, height, width = len(y), y.shape[-2], y.shape[-1] - optics.span_px
+    cube = y.new_empty(batch, len(optics.shift_px), height, width)
+    for band in range(len(optics.shift_px)):
+        (first, weight), *others = optics.taps(band)
+        layer = _layer(mask, band)
+        torch.mul(y[..., first : first + width], layer * (weight * optics.scale), out=cube[:, band])
+        for first, weight in others:
+            cube[:, band].addcmul_(y[..., first : first + width], layer, value=weight * optics.scale)
+    return cube.mT if optics.axis == "rows" else cube
+
+
+def _overlap(cube: Tensor, y: Tensor, mask: Tensor, optics: Dispersion) -> Tensor:
+    """The derivative of <y, shear(mask cube)> with respect to the mask."""
+    if optics.axis == "rows":
+        cube, y, mask = cube.mT, y.mT, mask.mT
+    width = cube.shape[-1]
+    found = torch.zeros_like(mask)
+    for band in range(len(optics.shift_px)):
+        for first, weight in optics.taps(band):
+            shared = (cube[:, band] * y[..., first : first + width]).sum(dim=0)
+            _layer(found, band).add_(shared, alpha=weight * optics.scale)
+    return found.mT if optics.axis == "rows" else found
