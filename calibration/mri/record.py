@@ -31,6 +31,7 @@ from cidesign.calibration.mri.kspace import (
 from cidesign.calibration.mri.noise import CoilNoise
 from cidesign.calibration.mri.response import Corrections, KspaceCalibration
 from cidesign.calibration.mri.verify import verify_stored
+from cidesign.calibration.mri.virtual_coils import VirtualCoils
 from cidesign.calibration.verify import Verification
 from cidesign.checks import Check
 from cidesign.errors import FileError
@@ -73,6 +74,8 @@ class KspaceCalibrationRecord(CommonRecord):
     acs_lines: Annotated[int, Field(ge=1, le=100_000)]
     kernel: Annotated[int, Field(ge=2, le=12)] | None
     support: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+    virtual_coils: Annotated[int, Field(ge=1, le=1024)] | None = None
+    virtual_kept: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] | None = None
     orientation: StoredOrientation
     orientation_shown: bool
     simulated_scanner: SimulatedScanner | None
@@ -174,6 +177,8 @@ def write_kspace_calibration(
             phantom_echo_samples=phantom_echo_samples,
             orientation_shown=phantom_echo_samples is not None,
             simulated_scanner=scanner,
+            virtual_coils=None if calibration.virtual is None else len(calibration.virtual.matrix),
+            virtual_kept=None if calibration.virtual is None else min(calibration.virtual.kept, 1.0),
         )
         read_kspace_calibration(temporary)
     return StoredKspaceCalibration(place, record, calibration)
@@ -185,6 +190,8 @@ def _arrays(calibration: KspaceCalibration) -> dict[str, NDArray[np.generic]]:
         "maps": calibration.maps,
         "noise_covariance": calibration.noise.covariance,
     }
+    if calibration.virtual is not None:
+        arrays["virtual"] = calibration.virtual.matrix
     return arrays if offset is None else {**arrays, "offset": offset}
 
 
@@ -211,11 +218,31 @@ def read_kspace_calibration(folder: Path) -> StoredKspaceCalibration:
     calibration = gathered(
         KspaceCalibration,
         record,
+        virtual=_virtual(folder, record, arrays, len(active)),
         noise=CoilNoise(covariance.astype(np.complex128), record.noise_source, record.noise_from_scan),
         maps=maps.astype(np.complex64),
         corrections=corrections,
     )
     return StoredKspaceCalibration(folder, record, calibration)
+
+
+def _virtual(
+    folder: Path, record: KspaceCalibrationRecord, arrays: dict[str, NDArray[np.generic]], coils: int
+) -> VirtualCoils | None:
+    if record.virtual_coils is None or record.virtual_kept is None:
+        return None
+    matrix = arrays.get("virtual")
+    sound = matrix is not None and matrix.shape == (record.virtual_coils, coils) and bool(np.isfinite(matrix).all())
+    if matrix is None or not sound or not _orthonormal(matrix.astype(np.complex128)):
+        raise FileError(
+            f"{folder}: {ARRAYS_FILE} does not hold {record.virtual_coils} orthonormal combinations of {coils} coils; "
+            "calibrate again"
+        )
+    return VirtualCoils(matrix.astype(np.complex128), record.virtual_kept)
+
+
+def _orthonormal(rows: NDArray[np.complex128]) -> bool:
+    return bool(np.abs(rows @ rows.conj().T - np.eye(len(rows))).max() < NORM_TOLERANCE)
 
 
 def _require_sound(folder: Path, maps: NDArray[np.generic], covariance: NDArray[np.generic]) -> None:
