@@ -14,12 +14,13 @@ from cidesign.calibration.base import Calibration, Examined, LinearOperator
 from cidesign.calibration.circumstances import Circumstances, circumstances_checks
 from cidesign.calibration.folder import (
     ARRAYS_FILE,
+    RECORD_FILE,
     CommonRecord,
     read_record,
     replacing_calibration,
     write_record,
 )
-from cidesign.calibration.mri.capture import SimulatedScanner
+from cidesign.calibration.mri.capture import SimulatedScanner, slice_folder
 from cidesign.calibration.mri.kspace import (
     RawKspace,
     Samples,
@@ -35,7 +36,7 @@ from cidesign.calibration.mri.virtual_coils import VirtualCoils
 from cidesign.calibration.verify import Verification
 from cidesign.checks import Check
 from cidesign.errors import FileError
-from cidesign.files import write_bytes
+from cidesign.files import read_json, write_bytes
 from cidesign.orientation import StoredOrientation
 from cidesign.pattern import Trajectory
 from cidesign.records import Digest, Finite, Positive, gathered
@@ -195,8 +196,19 @@ def _arrays(calibration: KspaceCalibration) -> dict[str, NDArray[np.generic]]:
     return arrays if offset is None else {**arrays, "offset": offset}
 
 
+def of_slices(folder: Path) -> bool:
+    """Whether a folder holds the calibrations of several slices, each in a folder of its own."""
+    record = folder / RECORD_FILE
+    return record.is_file() and "slices" in read_json(record, "calibration record")
+
+
 def read_kspace_calibration(folder: Path) -> StoredKspaceCalibration:
     """Read a calibration folder; raises `FileError` when it is missing, damaged, changed or of a newer version."""
+    if of_slices(folder):
+        raise FileError(
+            f"{folder}: holds the calibrations of several slices, one is needed here; name that of a slice, such as "
+            f"{slice_folder(folder, 0)}"
+        )
     record, arrays = read_record(folder, KspaceCalibrationRecord, "mri")
     left_out = set(record.excluded_coils)
     active = tuple(coil for coil in range(record.coils) if coil not in left_out)
