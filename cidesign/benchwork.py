@@ -166,7 +166,7 @@ def reconstruct(
         told = bench.nominal_calibration(typed(run), seen)
     else:
         told = bench.read_calibration(calibration) if isinstance(calibration, Path) else calibration
-    found = bench.reconstruct(typed(run), seen, told, accept_failed)
+    found = bench.reconstructor().images(typed(run), seen, told, accept_failed)
     return found if out is None else found.write(out, force)
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, TypeVar
 
 from cidesign.errors import FileError, InputError
 from cidesign.files import JsonObject
@@ -139,16 +139,6 @@ class Bench(ABC, Generic[_RunT, _CaptureT, _CalibrationT, _SimulateT, _Calibrate
     @abstractmethod
     def reconstructor(self) -> "Reconstructor[Any, Any, Any, Any, Any]":
         """How a capture becomes images."""
-
-    def reconstruct(
-        self, run: _RunT, capture: _CaptureT, calibration: _CalibrationT, accept_failed: bool
-    ) -> "Reconstruction":
-        """Images of a capture of this bench; raises as `pipeline.reconstruct` does."""
-        from cidesign.reconstruct import pipeline
-
-        return pipeline.reconstruct(
-            self.reconstructor(), cast("Run", run), cast(Any, capture), cast(Any, calibration), accept_failed
-        )
 
     @abstractmethod
     def record_type(self, reader: str | None) -> "type[ReconstructionRecord]":

@@ -35,7 +35,7 @@ from cidesign.modalities.mri.family import kspace_family
 from cidesign.modalities.mri.reconstruct import MriReconstructor
 from cidesign.modalities.mri.record import MriRecord
 from cidesign.modalities.mri.run import MriRun
-from cidesign.modalities.mri.stack import reconstruct_slices
+from cidesign.modalities.mri.stack import SlicesReconstructor
 from cidesign.modality import Bench
 from cidesign.orientation import Orientation
 from cidesign.reconstruct.student import student_of
@@ -50,7 +50,6 @@ if TYPE_CHECKING:
     from cidesign.calibration.plan import PlanStep
     from cidesign.checks import FaultName
     from cidesign.pattern import Trajectory
-    from cidesign.reconstruct.outcome import Reconstruction
     from cidesign.reconstruct.student import Student
 
 SELF_CALIBRATED = "no calibration was named: noise, coil maps and scale are those of the capture's own central lines"
@@ -238,18 +237,9 @@ class MriBench(Bench[MriRun, KspaceCapture, StoredCalibration, SimulateMri, Cali
         """A calibration folder, of one slice or of several."""
         return read_stack_calibration(folder) if of_slices(folder) else read_kspace_calibration(folder)
 
-    def reconstruct(
-        self, run: MriRun, capture: KspaceCapture, calibration: StoredCalibration, accept_failed: bool
-    ) -> "Reconstruction":
-        """Images of one slice, or of each of several."""
-        if isinstance(capture, KspaceSlices):
-            return reconstruct_slices(run, capture, calibration, accept_failed)
-        told = calibration.one(capture.slice_number) if isinstance(calibration, StoredKspaceSlices) else calibration
-        return super().reconstruct(run, capture, told, accept_failed)
-
     def reconstructor(self) -> "MriReconstructor":
-        """Magnitudes with the student and baselines."""
-        return MriReconstructor()
+        """Magnitudes with the student and baselines, of one slice or of several."""
+        return SlicesReconstructor()
 
     def record_type(self, reader: str | None) -> "type[MriRecord]":
         """What the record of a reconstruction holds."""

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,7 @@ from cidesign.modalities.mri.run import MriRun
 from cidesign.reconstruct.outcome import COMPARISON, Leaf, NamedMap, Reconstruction, grey_png, map_png, shown
 from cidesign.reconstruct.pipeline import reconstruct
 from cidesign.reconstruct.record import Disagreement, Uncertainty
+from cidesign.runs import Run
 
 Stack = NDArray[np.float32]
 SCORES = ("psnr_db", "ssim", "hfen_db")
@@ -96,6 +97,17 @@ def _side_by_side(stack: Stack) -> Stack:
     whole = np.zeros((math.ceil(count / columns), columns, height, width), dtype=np.float32)
     whole.reshape(-1, height, width)[:count] = stack
     return np.ascontiguousarray(whole.transpose(0, 2, 1, 3).reshape(-1, columns * width))
+
+
+class SlicesReconstructor(MriReconstructor):
+    """Of a capture of one slice, or of several."""
+
+    def images(self, run: Run, capture: Any, calibration: Any, accept_failed: bool = False) -> Reconstruction:
+        """Every slice with its own calibration."""
+        if isinstance(capture, KspaceSlices):
+            return reconstruct_slices(cast(MriRun, run), capture, calibration, accept_failed)
+        told = calibration.one(capture.slice_number) if isinstance(calibration, StoredKspaceSlices) else calibration
+        return super().images(run, capture, told, accept_failed)
 
 
 def reconstruct_slices(
