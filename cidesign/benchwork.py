@@ -157,8 +157,6 @@ def reconstruct(
     Raises `FileError` for a capture or a calibration that does not fit the run, and `LimitError` for a calibration that
     failed its verification, or that the capture contradicts, unless `accept_failed`.
     """
-    from cidesign.reconstruct import pipeline
-
     bench = modality(run.settings.modality).bench()
     given = bench.read_settings(**settings)
     if out is not None:
@@ -168,7 +166,7 @@ def reconstruct(
         told = bench.nominal_calibration(typed(run), seen)
     else:
         told = bench.read_calibration(calibration) if isinstance(calibration, Path) else calibration
-    found = pipeline.reconstruct(bench.reconstructor(), typed(run), seen, told, accept_failed)
+    found = bench.reconstructor().images(typed(run), seen, told, accept_failed)
     return found if out is None else found.write(out, force)
 
 

@@ -10,8 +10,12 @@ and, to verify a calibration with, the scan of a phantom that is known (all thre
 phantom        (coils, N, m)  all lines in the order of time
 phantom_lines  (N,)           their places in the matrix
 phantom_truth  (N, n)         its drawing
+
+A capture of several slices is a folder of such folders, `slice_000` and so on, with a `capture.json` that numbers them.
 """
 
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -23,15 +27,17 @@ from cidesign.calibration.capture_record import RECORD_FILE, read_capture_record
 from cidesign.calibration.circumstances import BenchState
 from cidesign.calibration.mri.kspace import RawKspace, at_limit, listed, refuse_duplicates, remove_oversampling
 from cidesign.calibration.mri.phantom import PhantomScan
+from cidesign.calibration.mri.slices import KspaceSlices
 from cidesign.checks import FaultName
 from cidesign.errors import FileError
-from cidesign.files import load_npz, replacing_folder, save_npz, sha256_file, write_json
+from cidesign.files import load_npz, read_json, replacing_folder, save_npz, sha256_file, write_json
 from cidesign.records import Digest, Finite, Positive, Strict, shown
 
 SCHEMA_VERSION = 1
 ARRAYS_FILE = "kspace.npz"
 
 Size = Annotated[int, Field(ge=1, le=100_000)]
+SliceNumber = Annotated[int, Field(ge=0, lt=100_000)]
 KINDS = {"k": "c", "lines": "i", "noise": "c", "truth": "c"}
 PHANTOM_KINDS = {"phantom": "c", "phantom_lines": "i", "phantom_truth": "f"}
 
@@ -71,6 +77,47 @@ class KspaceCaptureRecord(Strict):
     arrays_sha256: Digest
     scanner: SimulatedScanner
     bench_state: BenchState | None = None
+
+
+class KspaceStackRecord(Strict):
+    """The `capture.json` of several slices; each is a capture folder below (see `slice_folder`)."""
+
+    schema_version: Literal[1]
+    kind: Literal["capture"]
+    modality: Literal["mri"]
+    slices: Annotated[tuple[SliceNumber, ...], Field(min_length=1)]
+
+
+def slice_folder(folder: Path, number: int) -> Path:
+    """Where a slice of a capture, or of a calibration, has its own folder."""
+    return folder / f"slice_{number:03d}"
+
+
+def capture_slices(folder: Path) -> KspaceSlices:
+    """The slices of a capture folder, most often one; raises `FileError` as `read_kspace_capture` does."""
+    if "slices" not in read_json(folder / RECORD_FILE, "capture record"):
+        return KspaceSlices(folder, (0,), lambda number: read_kspace_capture(folder))
+    numbers = read_capture_record(folder, KspaceStackRecord, "mri", SCHEMA_VERSION).slices
+
+    def read(number: int) -> RawKspace:
+        return replace(read_kspace_capture(slice_folder(folder, number)), slice_number=number)
+
+    return KspaceSlices(folder, numbers, read)
+
+
+def write_kspace_captures(
+    folder: Path,
+    slices: Iterable[tuple[KspaceCaptureRecord, dict[str, NDArray[np.generic]]]],
+    force: bool,
+) -> None:
+    """Write a capture folder of several slices, numbered from 0, in one step."""
+    with replacing_folder(folder, force) as temporary:
+        count = 0
+        for record, arrays in slices:
+            write_kspace_capture(slice_folder(temporary, count), record, arrays, False)
+            count += 1
+        stack = KspaceStackRecord(schema_version=1, kind="capture", modality="mri", slices=tuple(range(count)))
+        write_json(temporary / RECORD_FILE, stack.model_dump(mode="json"))
 
 
 def write_kspace_capture(

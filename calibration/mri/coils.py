@@ -37,6 +37,30 @@ def choose_kernel(acs_lines: int, kernel: int | None, path: Path) -> int:
     )
 
 
+def places_of_kernel(acs_lines: int, samples: int) -> int | None:
+    """In how many places the kernel for that many calibration lines of a readout of `samples` lies; None for too few.
+
+    Each place is one equation for what the coils have in common: more coils than these are not told apart.
+    """
+    size = next((size for size in KERNELS if acs_lines >= 2 * size - 1), None)
+    if size is None:
+        return None
+    width = min(samples, max(READOUT_WINDOW, acs_lines))
+    return (acs_lines - size + 1) * max(width - size + 1, 0)
+
+
+def require_places(path: Path, acs: Samples, kernel: int) -> None:
+    """Raise `FileError` for more coils than the kernel has places in the calibration lines (coils, a, r)."""
+    coils, lines, width = acs.shape
+    places = (lines - kernel + 1) * (width - kernel + 1)
+    if coils > places:
+        raise FileError(
+            f"{path}: {coils} coils, but {lines} calibration lines of {width} samples have {places} places for a "
+            f"kernel of {kernel} x {kernel}, and tell no more coils apart; scan more lines (design with --acs-lines), "
+            f"or combine the coils to {places} or fewer"
+        )
+
+
 def espirit_maps(
     acs: Samples, shape: tuple[int, int], kernel: int, noise_variance: float, crop: float = CROP
 ) -> Samples:

@@ -41,6 +41,7 @@ class RawKspace:
     when each of `lines` was measured (0: first), None where the file does not say.  `at_limit`: how many samples share
     the largest real or imaginary part, as a converter leaves them that is driven too far.  `noise` was multiplied by
     `noise_factor` to have the image's bandwidth.  `place`: in the patient, None where the file does not say it.
+    `slice_number`: that of the file, None where it has but this one.
     """
 
     path: Path
@@ -66,6 +67,7 @@ class RawKspace:
     created_utc: str = ""
     bench: BenchState = field(default_factory=BenchState)
     place: ImagePlace | None = None
+    slice_number: int | None = None
 
     def __post_init__(self) -> None:
         if self.k.ndim != 3 or not self.k.size or self.k.shape[1] != len(self.lines):

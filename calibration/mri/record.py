@@ -14,12 +14,13 @@ from cidesign.calibration.base import Calibration, Examined, LinearOperator
 from cidesign.calibration.circumstances import Circumstances, circumstances_checks
 from cidesign.calibration.folder import (
     ARRAYS_FILE,
+    RECORD_FILE,
     CommonRecord,
     read_record,
     replacing_calibration,
     write_record,
 )
-from cidesign.calibration.mri.capture import SimulatedScanner
+from cidesign.calibration.mri.capture import SimulatedScanner, slice_folder
 from cidesign.calibration.mri.kspace import (
     RawKspace,
     Samples,
@@ -31,10 +32,11 @@ from cidesign.calibration.mri.kspace import (
 from cidesign.calibration.mri.noise import CoilNoise
 from cidesign.calibration.mri.response import Corrections, KspaceCalibration
 from cidesign.calibration.mri.verify import verify_stored
+from cidesign.calibration.mri.virtual_coils import VirtualCoils
 from cidesign.calibration.verify import Verification
 from cidesign.checks import Check
 from cidesign.errors import FileError
-from cidesign.files import write_bytes
+from cidesign.files import read_json, write_bytes
 from cidesign.orientation import StoredOrientation
 from cidesign.pattern import Trajectory
 from cidesign.records import Digest, Finite, Positive, gathered
@@ -73,6 +75,8 @@ class KspaceCalibrationRecord(CommonRecord):
     acs_lines: Annotated[int, Field(ge=1, le=100_000)]
     kernel: Annotated[int, Field(ge=2, le=12)] | None
     support: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+    virtual_coils: Annotated[int, Field(ge=1, le=1024)] | None = None
+    virtual_kept: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] | None = None
     orientation: StoredOrientation
     orientation_shown: bool
     simulated_scanner: SimulatedScanner | None
@@ -174,6 +178,8 @@ def write_kspace_calibration(
             phantom_echo_samples=phantom_echo_samples,
             orientation_shown=phantom_echo_samples is not None,
             simulated_scanner=scanner,
+            virtual_coils=None if calibration.virtual is None else len(calibration.virtual.matrix),
+            virtual_kept=None if calibration.virtual is None else min(calibration.virtual.kept, 1.0),
         )
         read_kspace_calibration(temporary)
     return StoredKspaceCalibration(place, record, calibration)
@@ -185,11 +191,24 @@ def _arrays(calibration: KspaceCalibration) -> dict[str, NDArray[np.generic]]:
         "maps": calibration.maps,
         "noise_covariance": calibration.noise.covariance,
     }
+    if calibration.virtual is not None:
+        arrays["virtual"] = calibration.virtual.matrix
     return arrays if offset is None else {**arrays, "offset": offset}
+
+
+def of_slices(folder: Path) -> bool:
+    """Whether a folder holds the calibrations of several slices, each in a folder of its own."""
+    record = folder / RECORD_FILE
+    return record.is_file() and "slices" in read_json(record, "calibration record")
 
 
 def read_kspace_calibration(folder: Path) -> StoredKspaceCalibration:
     """Read a calibration folder; raises `FileError` when it is missing, damaged, changed or of a newer version."""
+    if of_slices(folder):
+        raise FileError(
+            f"{folder}: holds the calibrations of several slices, one is needed here; name that of a slice, such as "
+            f"{slice_folder(folder, 0)}"
+        )
     record, arrays = read_record(folder, KspaceCalibrationRecord, "mri")
     left_out = set(record.excluded_coils)
     active = tuple(coil for coil in range(record.coils) if coil not in left_out)
@@ -211,11 +230,31 @@ def read_kspace_calibration(folder: Path) -> StoredKspaceCalibration:
     calibration = gathered(
         KspaceCalibration,
         record,
+        virtual=_virtual(folder, record, arrays, len(active)),
         noise=CoilNoise(covariance.astype(np.complex128), record.noise_source, record.noise_from_scan),
         maps=maps.astype(np.complex64),
         corrections=corrections,
     )
     return StoredKspaceCalibration(folder, record, calibration)
+
+
+def _virtual(
+    folder: Path, record: KspaceCalibrationRecord, arrays: dict[str, NDArray[np.generic]], coils: int
+) -> VirtualCoils | None:
+    if record.virtual_coils is None or record.virtual_kept is None:
+        return None
+    matrix = arrays.get("virtual")
+    sound = matrix is not None and matrix.shape == (record.virtual_coils, coils) and bool(np.isfinite(matrix).all())
+    if matrix is None or not sound or not _orthonormal(matrix.astype(np.complex128)):
+        raise FileError(
+            f"{folder}: {ARRAYS_FILE} does not hold {record.virtual_coils} orthonormal combinations of {coils} coils; "
+            "calibrate again"
+        )
+    return VirtualCoils(matrix.astype(np.complex128), record.virtual_kept)
+
+
+def _orthonormal(rows: NDArray[np.complex128]) -> bool:
+    return bool(np.abs(rows @ rows.conj().T - np.eye(len(rows))).max() < NORM_TOLERANCE)
 
 
 def _require_sound(folder: Path, maps: NDArray[np.generic], covariance: NDArray[np.generic]) -> None:

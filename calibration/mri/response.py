@@ -12,9 +12,11 @@ from cidesign.calibration.mri.coils import (
     choose_kernel,
     espirit_maps,
     low_resolution,
+    require_places,
 )
 from cidesign.calibration.mri.kspace import RawKspace, Samples, centred_fft, centred_ifft, require_design
 from cidesign.calibration.mri.noise import CoilNoise, measure_noise
+from cidesign.calibration.mri.virtual_coils import VirtualCoils, covariance_of, strongest
 from cidesign.errors import FileError, InputError
 from cidesign.orientation import Orientation
 from cidesign.pattern import Trajectory, centre_block
@@ -27,6 +29,10 @@ TRAINING_LEVEL = 0.75
 LARGEST_ECHO_SHIFT = 4.0
 # Below this ratio to the noise the centre of k-space holds no image.
 LEAST_SIGNAL = 3.0
+# Virtual coils leave out at most so many times the noise variance of a sample, in the centre of k-space: 0.1 % of the
+# energy.  With 1, 10 and 100 times, images by total variation were within 0.04 dB of those of all of 32 simulated coils
+# (64 lines), and those by conjugate gradients 0.04 to 0.23 dB better.
+LOST_NOISES = 10.0
 
 
 @dataclass(frozen=True)
@@ -92,7 +98,7 @@ class KspaceCalibration:
     `maps` (coils, N, n) have unit norm over the coils that receive, and are 0 where there is no object.  k times
     `scale` is in units of the training images; `corrections` and `echo_shift_samples` are removed first; `acs_lines`
     central lines were used, with a kernel of `kernel` (None for one coil).  `support` is the part of the field of view
-    with maps.
+    with maps.  `virtual`: what many coils, whitened, are combined to.
     """
 
     noise: CoilNoise
@@ -104,6 +110,7 @@ class KspaceCalibration:
     orientation: Orientation
     notes: tuple[str, ...]
     corrections: Corrections = NO_CORRECTIONS
+    virtual: VirtualCoils | None = None
 
     @property
     def coils(self) -> int:
@@ -126,13 +133,19 @@ class KspaceCalibration:
         Of unit norm, k-space of all lines has the noise of one coil everywhere, as decoders expect; an image divided by
         the norm (where it is not 0) is in units of the root of the sum of squares over the coils.
         """
-        white = self.noise.whiten(self.maps)
+        white = self._combined(self.noise.whiten(self.maps))
         norm = np.sqrt((np.abs(white) ** 2).sum(axis=0)).astype(np.float32)
         return _unit(white), norm
 
     def measurements(self, raw: RawKspace) -> Samples:
-        """Whitened k-space (coils, N, n) in units of the training images, the echo centred; 0 on other lines."""
-        return self.noise.whiten(self.coil_kspace(raw))
+        """Whitened k-space (coils, N, n) in units of the training images, the echo centred; 0 on other lines.
+
+        Of many coils it is that of the virtual ones, as in `operator`.
+        """
+        return self._combined(self.noise.whiten(self.coil_kspace(raw)))
+
+    def _combined(self, values: Samples) -> Samples:
+        return values if self.virtual is None else self.virtual.combine(values)
 
     def coil_kspace(self, raw: RawKspace) -> Samples:
         """The same before whitening: coil by coil as received."""
@@ -172,24 +185,40 @@ def calibrate_kspace(
         )
     k = shift_echo(k, -shift)
     size: int | None = None
+    virtual: VirtualCoils | None = None
     if raw.coils == 1:
         maps = np.ones(k.shape, dtype=np.complex64)
     else:
         size = choose_kernel(len(block), kernel, raw.path)
-        white = espirit_maps(
-            centre_of(noise.whiten(k), block.start, len(block)), (k.shape[1], k.shape[2]), size, noise.variance
+        maps, virtual = _maps(raw, k, block, size, noise)
+    if virtual is not None:
+        notes.append(
+            f"{raw.coils} coils are combined to {len(virtual.matrix)} virtual ones, which keep {virtual.kept:.3%} "
+            "of the energy of the calibration lines"
         )
-        maps = _unit(noise.unwhiten(white))
-        if not maps.any():
-            raise FileError(
-                f"{raw.path}: no pixel has coil maps that agree with the calibration lines; too much noise?"
-            )
     if raw.coils == 1 and kernel is not None:
         raise InputError(f"--set kernel: {raw.path} has one coil, which needs no maps; leave it out")
     level = float(np.percentile(low_resolution(k, block.start, len(block)), TRAINING_PERCENTILE))
     return KspaceCalibration(
-        noise, maps, TRAINING_LEVEL / level, shift, len(block), size, orientation, tuple(notes), corrections
+        noise, maps, TRAINING_LEVEL / level, shift, len(block), size, orientation, tuple(notes), corrections, virtual
     )
+
+
+def _maps(
+    raw: RawKspace, k: Samples, block: range, kernel: int, noise: CoilNoise
+) -> tuple[Samples, VirtualCoils | None]:
+    """Maps of unit norm over the coils of placed k (coils, N, n), and what many coils were combined to for them."""
+    acs = centre_of(noise.whiten(k), block.start, len(block))
+    require_places(raw.path, acs, kernel)
+    virtual = strongest(covariance_of(acs), LOST_NOISES * noise.variance, noise.variance)
+    few = acs if virtual is None else virtual.combine(acs)
+    white = espirit_maps(few, (k.shape[1], k.shape[2]), kernel, noise.variance)
+    if virtual is not None:
+        white = np.tensordot(virtual.matrix.conj().T, white, axes=1).astype(np.complex64)
+    maps = _unit(noise.unwhiten(white))
+    if not maps.any():
+        raise FileError(f"{raw.path}: no pixel has coil maps that agree with the calibration lines; too much noise?")
+    return maps, virtual
 
 
 def _calibration_block(raw: RawKspace, design: Trajectory, acs_lines: int | None) -> range:

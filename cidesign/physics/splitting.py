@@ -23,6 +23,17 @@ LONG_ITERATIONS, LONG_LAST_PENALTY = 60, 0.003
 CACHED_VALUES = 2**18
 
 
+def penalties(level: float, iterations: int = ITERATIONS, last: float = LAST_PENALTY) -> list[tuple[float, float]]:
+    """Penalty and extrapolation of every step, for a prior of the mean variance `level`."""
+    steps, momentum = [], 1.0
+    ratio = (last / FIRST_PENALTY) ** (1 / (iterations - 1))
+    for number in range(iterations):
+        following = (1 + (1 + 4 * momentum**2) ** 0.5) / 2
+        steps.append((level * FIRST_PENALTY * ratio**number, (momentum - 1) / following))
+        momentum = following
+    return steps
+
+
 class SplittingEstimator:
     """An approximation of x_0 = m + C A^H (A C A^H + s^2)^-1 (y - A m) that is linear in y.
 
@@ -70,13 +81,7 @@ class SplittingEstimator:
 
     def schedule(self) -> list[tuple[float, float]]:
         """Penalty and extrapolation of every step."""
-        steps, momentum = [], 1.0
-        ratio = (self.last_penalty / FIRST_PENALTY) ** (1 / (self.iterations - 1))
-        for number in range(self.iterations):
-            following = (1 + (1 + 4 * momentum**2) ** 0.5) / 2
-            steps.append((self.level * FIRST_PENALTY * ratio**number, (momentum - 1) / following))
-            momentum = following
-        return steps
+        return penalties(self.level, self.iterations, self.last_penalty)
 
     def parts(self, innovation: Tensor) -> Iterator[slice]:
         """Which items of a batch go through all steps together."""

@@ -70,6 +70,10 @@ class Reconstructor(ABC, Generic[_RunT, _CaptureT, _CalibrationT, _MeasuredT, _S
     ) -> Findings:
         """How far the images can be trusted."""
 
+    def images(self, run: Run, capture: Any, calibration: Any, accept_failed: bool = False) -> Reconstruction:
+        """Images of a capture, see `reconstruct`; where captures hold several scenes, those of all of them."""
+        return reconstruct(self, run, capture, calibration, accept_failed)
+
 
 def reconstruct(
     steps: Reconstructor[Any, Any, Any, Any, Any],

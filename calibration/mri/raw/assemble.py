@@ -7,12 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cidesign.calibration.mri.kspace import RawKspace, Samples, at_limit, listed, refuse_duplicates, remove_oversampling
-from cidesign.calibration.mri.place import place_of
+from cidesign.calibration.mri.place import Vector, place_of
 from cidesign.calibration.mri.raw.ramps import regridding
 from cidesign.calibration.mri.raw.readouts import Matrix, Readouts
 from cidesign.calibration.mri.raw.rows import alike_in_direction, image_rows
-from cidesign.errors import FileError, InputError
-from cidesign.files import sha256_file
+from cidesign.calibration.mri.slices import by_place
+from cidesign.errors import FileError
 
 # A file with several of these holds several images; only slices are chosen from.
 SINGLE = ("partition", "contrast", "phase", "repetition", "set")
@@ -22,20 +22,33 @@ ALIKE = ("measurement", "dwell_ps", "channel_mask")
 MOST_APART, MOST_TURNED = 0.5, 0.01
 # Where an image lies, by the names of ISMRMRD.
 DIRECTIONS = ("position", "read_dir", "phase_dir", "slice_dir")
+# The middle of a slice, by the names of ISMRMRD and of Siemens.
+MIDDLES = ("position", "SlicePos")
 
 
-def assemble(readouts: Readouts, matrix: Matrix, slice_index: int | None) -> RawKspace:
+def slice_numbers(readouts: Readouts) -> tuple[int, ...]:
+    """The slices with an image, as they lie in the stack; raises `FileError` where there is none."""
+    imaging = readouts.imaging
+    if not imaging.any():
+        raise FileError(f"{readouts.path}: holds no imaging readouts among {len(imaging)}")
+    of_slice = readouts.column("slice")
+    where = next((readouts.places[name] for name in MIDDLES if name in readouts.places), None)
+    centres: dict[int, Vector | None] = {
+        number: None if where is None else where[imaging & (of_slice == number)].mean(axis=0)
+        for number in set(of_slice[imaging].tolist())
+    }
+    return by_place(centres)
+
+
+def assemble(readouts: Readouts, matrix: Matrix, slice_number: int, digest: str) -> RawKspace:
     """Place the imaging readouts of one slice by their line counters.
 
     Averages of a line are averaged; any other duplicate is refused, and so are several contrasts, repetitions, sets or
     partitions, partial echoes, and readouts that were not taken alike (see `_require_alike`).  Reversed readouts are
-    put right by phase-correction readouts, and refused without.  Raises `FileError`; `InputError` for a slice to
-    choose.
+    put right by phase-correction readouts, and refused without.  `digest`: that of the file.  Raises `FileError`.
     """
     path, kinds, imaging = readouts.path, readouts.kinds, readouts.imaging
-    if not imaging.any():
-        raise FileError(f"{path}: holds no imaging readouts among {len(imaging)}")
-    imaging &= _slice_chosen(readouts, imaging, slice_index)
+    imaging &= readouts.column("slice") == slice_number
     notes = _require_alike(readouts, imaging, matrix.fields)
     left_out = kinds.skip & ~kinds.phase_correction if kinds.reverse[imaging].any() else kinds.skip
     if left_out.any():
@@ -71,7 +84,7 @@ def assemble(readouts: Readouts, matrix: Matrix, slice_index: int | None) -> Raw
         k=cut,
         lines=lines,
         matrix_lines=matrix.lines,
-        digest=sha256_file(path),
+        digest=digest,
         noise=noise,
         edges=edges,
         oversampling=k.shape[2] / matrix.samples,
@@ -83,6 +96,7 @@ def assemble(readouts: Readouts, matrix: Matrix, slice_index: int | None) -> Raw
         place=place_of([readouts.places[name][imaging].mean(axis=0) for name in DIRECTIONS], matrix.fov_mm)
         if set(DIRECTIONS) <= set(readouts.places)
         else None,
+        slice_number=slice_number,
     )
 
 
@@ -136,18 +150,6 @@ def _placed_lines(readouts: Readouts, imaging: NDArray[np.bool_], matrix: Matrix
             f"({matrix.fields['lines']}, centre {matrix.centre_line} of {matrix.fields['centre']})"
         )
     return np.asarray(lines, dtype=np.int64)
-
-
-def _slice_chosen(readouts: Readouts, imaging: NDArray[np.bool_], slice_index: int | None) -> NDArray[np.bool_]:
-    found = sorted(set(readouts.column("slice")[imaging].tolist()))
-    if slice_index is None:
-        if len(found) > 1:
-            raise InputError(f"{readouts.path}: holds slices {listed(found)}; choose one with --set slice_index=N")
-        slice_index = found[0]
-    if slice_index not in found:
-        raise InputError(f"{readouts.path}: holds no slice {slice_index}; there are slices {listed(found)}")
-    chosen: NDArray[np.bool_] = readouts.column("slice") == slice_index
-    return chosen
 
 
 def _averaged(

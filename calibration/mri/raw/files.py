@@ -9,15 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cidesign.calibration.mri.kspace import RawKspace, listed, remove_oversampling
-from cidesign.calibration.mri.raw.assemble import assemble
+from cidesign.calibration.mri.raw.assemble import assemble, slice_numbers
 from cidesign.calibration.mri.raw.child import PLACE, RawHead, TwixProtocol
 from cidesign.calibration.mri.raw.flags import ISMRMRD_FLAGS, SIEMENS_FLAGS, FlagTable
 from cidesign.calibration.mri.raw.header import MAX_LINES, EncodedMatrix, MrdHeader, parse_header
 from cidesign.calibration.mri.raw.matrices import from_full_array
 from cidesign.calibration.mri.raw.ramps import ReadoutGradient
 from cidesign.calibration.mri.raw.readouts import Matrix, Readouts
+from cidesign.calibration.mri.slices import KspaceSlices
 from cidesign.errors import FileError, InputError
-from cidesign.files import MAX_ARRAY_BYTES
+from cidesign.files import MAX_ARRAY_BYTES, sha256_file
 from cidesign.io.child import SPARE_BYTES, Arrays, ask, typed_head
 
 READER = "cidesign.calibration.mri.raw.child"
@@ -60,18 +61,16 @@ REGRID_MODES = {2: False, 4: True}
 MRD_VERSIONS = (0, 1)
 
 
-def read_hdf5_kspace(
-    path: Path, slice_index: int | None, measurement: str | None = None, encoding: int | None = None
-) -> RawKspace:
+def read_hdf5_kspace(path: Path, measurement: str | None = None, encoding: int | None = None) -> KspaceSlices:
     """Read ISMRMRD acquisitions, or `kspace` (slices, coils, readout, lines) of fastMRI's layout.
 
     `measurement` names one of several groups of acquisitions, `encoding` one of several encodings.
     """
-    head, arrays = _ask(path, "hdf5", slice_index, measurement)
+    head, arrays = _ask(path, "hdf5", None, measurement)
     if head.layout == "fastmri":
         if encoding is not None:
             raise InputError(f"--set encoding: `kspace` of {path} has one; leave it out")
-        return _from_fastmri(path, head, arrays, slice_index)
+        return _of_fastmri(path, head, arrays)
     notes = _chosen(path, head, measurement)
     header = parse_header(path, head.xml)
     readouts = _readouts(path, "ISMRMRD", arrays, ISMRMRD_FLAGS)
@@ -93,9 +92,7 @@ def read_hdf5_kspace(
         found.fov_mm,
         header.gradient(number, found.encoded_x),
     )
-    raw = assemble(readouts, matrix, slice_index)
-    several = slice_index if readouts.slices > 1 else None
-    return replace(raw, digest=_digest(raw, head, several, number), notes=(*notes, *more, *raw.notes))
+    return _assembled(readouts, matrix, head, [*notes, *more], number)
 
 
 def _chosen(path: Path, head: RawHead, measurement: str | None) -> list[str]:
@@ -113,12 +110,24 @@ def _chosen(path: Path, head: RawHead, measurement: str | None) -> list[str]:
     return [f"measurement {own.name} ({own.text}) is read, of {len(found)} in the file; left out: {left}"]
 
 
-def _digest(raw: RawKspace, head: RawHead, slice_index: int | None, encoding: int = 0) -> str:
+def _assembled(readouts: Readouts, matrix: Matrix, head: RawHead, notes: list[str], encoding: int = 0) -> KspaceSlices:
+    """The slices of labelled readouts, each put together when it is read."""
+    numbers, digest = slice_numbers(readouts), sha256_file(readouts.path)
+
+    def read(number: int) -> RawKspace:
+        own = _digest(digest, head, number if len(numbers) > 1 else None, encoding)
+        raw = assemble(readouts, matrix, number, own)
+        return replace(raw, notes=(*notes, *raw.notes))
+
+    return KspaceSlices(readouts.path, numbers, read)
+
+
+def _digest(digest: str, head: RawHead, number: int | None, encoding: int = 0) -> str:
     """That of the file; of one of several images in it, one of its own."""
-    parts = [slice_index, encoding or None, head.chosen if len(head.measurements) > 1 else None]
+    parts = [number, encoding or None, head.chosen if len(head.measurements) > 1 else None]
     if parts == [None, None, None]:
-        return raw.digest
-    return hashlib.sha256(f"{raw.digest} {parts}".encode()).hexdigest()
+        return digest
+    return hashlib.sha256(f"{digest} {parts}".encode()).hexdigest()
 
 
 def _one_encoding(readouts: Readouts, header: MrdHeader, encoding: int | None) -> tuple[Readouts, int, list[str]]:
@@ -161,9 +170,7 @@ def _largest(matrices: dict[int, EncodedMatrix]) -> int | None:
     return best if all(own.lines > one.lines and own.recon_x >= one.recon_x for one in others) else None
 
 
-def read_twix(
-    path: Path, slice_index: int | None, matrix_lines: int | None, measurement: str | None = None
-) -> RawKspace:
+def read_twix(path: Path, matrix_lines: int | None, measurement: str | None = None) -> KspaceSlices:
     """Read a Siemens .dat file (VB, VD, VE, XA); `matrix_lines` overrules the protocol, as for Pulseq sequences.
 
     Of several scans the last is read, or the one that `measurement` (1, 2 ...) names.  Raises `InputError` when
@@ -197,9 +204,7 @@ def read_twix(
         raise FileError(f"{path}: a matrix of {lines} x {protocol.base_resolution} (MeasYaps.sKSpace) cannot be")
     gradient = _twix_gradient(path, protocol, readouts)
     matrix = Matrix(lines, centre, protocol.base_resolution, fields, gradient=gradient)
-    raw = assemble(readouts, matrix, slice_index)
-    several = slice_index if readouts.slices > 1 else None
-    return replace(raw, digest=_digest(raw, head, several), notes=(*notes, *raw.notes))
+    return _assembled(readouts, matrix, head, notes)
 
 
 def _embedded(readouts: Readouts, chosen: NDArray[np.bool_], field: str) -> tuple[Readouts, list[str]]:
@@ -264,10 +269,19 @@ def _check_twix_size(path: Path) -> None:
             )
 
 
-def _from_fastmri(path: Path, head: RawHead, arrays: Arrays, slice_index: int | None) -> RawKspace:
-    if "kspace" not in arrays:
-        asked = "choose one with --set slice_index=N" if slice_index is None else f"there is no slice {slice_index}"
-        raise InputError(f"{path}: holds slices 0 to {head.slices - 1}; {asked}")
+def _of_fastmri(path: Path, head: RawHead, first: Arrays) -> KspaceSlices:
+    """The slices of `kspace`, each read from the file when it is asked for; `first` holds the only one."""
+    digest = sha256_file(path)
+
+    def read(number: int) -> RawKspace:
+        found, arrays = (head, first) if head.slices == 1 else _ask(path, "hdf5", number, head.chosen)
+        own = _digest(digest, found, number if head.slices > 1 else None)
+        return replace(_from_fastmri(path, found, arrays), digest=own, slice_number=number)
+
+    return KspaceSlices(path, tuple(range(head.slices)), read)
+
+
+def _from_fastmri(path: Path, head: RawHead, arrays: Arrays) -> RawKspace:
     # Lines are the last axis there, and the readout is oversampled by two as it comes from the scanner.
     k = np.ascontiguousarray(arrays["kspace"].transpose(0, 2, 1))
     samples, edges, recorded = k.shape[2], None, k
@@ -281,9 +295,7 @@ def _from_fastmri(path: Path, head: RawHead, arrays: Arrays, slice_index: int | 
             notes = (
                 (f"readout oversampling of {whole / samples:g} removed (ismrmrd_header)",) if edges is not None else ()
             )
-    raw = from_full_array(path, "fastMRI HDF5", k, edges, whole / samples, notes, recorded)
-    several = slice_index if head.slices > 1 else None
-    return replace(raw, digest=_digest(raw, head, several))
+    return from_full_array(path, "fastMRI HDF5", k, "", edges, whole / samples, notes, recorded)
 
 
 def _ask(path: Path, layout: str, slice_index: int | None, measurement: str | None) -> tuple[RawHead, Arrays]:

@@ -1,12 +1,15 @@
 """Whole matrices of k-space without labels: BART, NumPy and fastMRI arrays; what was not measured is exactly 0."""
 
+import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cidesign.calibration.mri.kspace import NO_REFERENCE, RawKspace, Samples, at_limit
-from cidesign.errors import FileError, InputError
+from cidesign.calibration.mri.slices import KspaceSlices
+from cidesign.errors import FileError
 from cidesign.files import load_npz, sha256_file
 from cidesign.io.bart import read_cfl
 from cidesign.io.npy import read_npy
@@ -18,7 +21,7 @@ MOST_ZEROS = 0.3
 BART_READ, BART_LINES, BART_PARTITIONS, BART_COILS, BART_SLICES = 0, 1, 2, 3, 13
 
 
-def read_cfl_kspace(path: Path, slice_index: int | None) -> RawKspace:
+def read_cfl_kspace(path: Path) -> KspaceSlices:
     """Read a BART pair: dimensions 0 readout, 1 lines, 3 coils, 13 slices; all others must be 1."""
     array = read_cfl(path, 16)
     kept = (BART_READ, BART_LINES, BART_COILS, BART_SLICES)
@@ -26,10 +29,10 @@ def read_cfl_kspace(path: Path, slice_index: int | None) -> RawKspace:
     if others:
         raise FileError(f"{path}: BART dimensions {', '.join(others)} are not 1; a 2-D scan of one image is read")
     volume = array.reshape([array.shape[number] for number in kept]).transpose(3, 2, 1, 0)
-    return _one_slice(path, "BART cfl", volume, slice_index)
+    return _of_volume(path, "BART cfl", volume)
 
 
-def read_numpy_kspace(path: Path, slice_index: int | None) -> RawKspace:
+def read_numpy_kspace(path: Path) -> KspaceSlices:
     """Read .npy, or the array `kspace` of an .npz: (lines, samples), (coils, lines, samples) or with slices first."""
     if path.suffix.lower() == ".npz":
         arrays = load_npz(path, "k-space file")
@@ -45,29 +48,33 @@ def read_numpy_kspace(path: Path, slice_index: int | None) -> RawKspace:
         )
     with np.errstate(over="ignore", invalid="ignore"):  # what is too large becomes infinite, and is refused
         volume = array.astype(np.complex64)
-    return _one_slice(path, "NumPy array", volume.reshape((1,) * (4 - volume.ndim) + volume.shape), slice_index)
+    return _of_volume(path, "NumPy array", volume.reshape((1,) * (4 - volume.ndim) + volume.shape))
 
 
-def _one_slice(path: Path, source: str, volume: Samples, slice_index: int | None) -> RawKspace:
-    last = len(volume) - 1
-    if slice_index is None and last > 0:
-        raise InputError(f"{path}: holds slices 0 to {last}; choose one with --set slice_index=N")
-    wanted = 0 if slice_index is None else slice_index
-    if not 0 <= wanted <= last:
-        raise InputError(f"{path}: holds no slice {wanted}; there are slices 0 to {last}")
-    return from_full_array(path, source, volume[wanted])
+def _of_volume(path: Path, source: str, volume: Samples) -> KspaceSlices:
+    digest = sha256_file(_data_file(path))
+
+    def read(number: int) -> RawKspace:
+        # A calibration of one slice is none of another.
+        own = digest if len(volume) == 1 else hashlib.sha256(f"{digest} {number}".encode()).hexdigest()
+        return replace(from_full_array(path, source, volume[number], own), slice_number=number)
+
+    return KspaceSlices(path, tuple(range(len(volume))), read)
 
 
 def from_full_array(
     path: Path,
     source: str,
     k: Samples,
+    digest: str,
     edges: Samples | None = None,
     oversampling: float = 1.0,
     notes: tuple[str, ...] = (),
     recorded: Samples | None = None,
 ) -> RawKspace:
     """The lines of a matrix (coils, N, n) that hold samples; `recorded`: the same before oversampling was removed.
+
+    `digest`: that of the file and the slice.
 
     Raises `FileError` for k-space that was sampled point by point.
     """
@@ -84,7 +91,7 @@ def from_full_array(
         k=np.ascontiguousarray(k[:, lines]),
         lines=lines.astype(np.int64),
         matrix_lines=k.shape[1],
-        digest=sha256_file(_data_file(path)),
+        digest=digest,
         edges=None if edges is None else np.ascontiguousarray(edges[:, lines]),
         oversampling=oversampling,
         at_limit=at_limit(k if recorded is None else recorded),

@@ -6,12 +6,13 @@ from pathlib import Path
 import numpy as np
 
 from cidesign.calibration.capture_record import RECORD_FILE
-from cidesign.calibration.mri.capture import read_kspace_capture
+from cidesign.calibration.mri.capture import capture_slices
 from cidesign.calibration.mri.kspace import RawKspace, require_coils
 from cidesign.calibration.mri.phantom import PhantomScan
 from cidesign.calibration.mri.raw.files import read_hdf5_kspace, read_twix
 from cidesign.calibration.mri.raw.matrices import read_cfl_kspace, read_numpy_kspace
 from cidesign.calibration.mri.raw.vendors import refuse_other_vendors
+from cidesign.calibration.mri.slices import KspaceSlices
 from cidesign.errors import FileError, InputError
 from cidesign.io.npy import read_npy
 
@@ -26,13 +27,19 @@ def read_kspace(
     measurement: str | None = None,
     encoding: int | None = None,
 ) -> RawKspace:
-    """Read one slice of raw data.
+    """One slice of raw data; see `read_slices`.  `slice_index` is needed where there are several."""
+    return read_slices(path, matrix_lines, measurement, encoding).one(slice_index)
+
+
+def read_slices(
+    path: Path, matrix_lines: int | None = None, measurement: str | None = None, encoding: int | None = None
+) -> KspaceSlices:
+    """Raw data of any kind that is read, slice by slice.
 
     .h5, .hdf5, .mrd: ISMRMRD or fastMRI's layout; .dat: Siemens twix; .cfl, .hdr: BART; .npy, .npz: arrays; a folder:
-    a simulated capture.  `slice_index` is needed where there are several, and so may `measurement` (of an ISMRMRD or
-    Siemens file) and `encoding` (of an ISMRMRD file) be; `matrix_lines` overrules the phase-encode lines of a Siemens
-    protocol.  Raises `FileError` for damaged files and those of other vendors, `InputError` for options that the file
-    has no use for.
+    a simulated capture.  `measurement` (of an ISMRMRD or Siemens file) and `encoding` (of an ISMRMRD file) may be
+    needed where there are several; `matrix_lines` overrules the phase-encode lines of a Siemens protocol.  Raises
+    `FileError` for damaged files and those of other vendors, `InputError` for options that the file has no use for.
     """
     if path.exists():
         refuse_other_vendors(path, READABLE)
@@ -45,19 +52,17 @@ def read_kspace(
     if encoding is not None and not hdf5:
         raise InputError(f"--set encoding: only ISMRMRD files hold several, not {path}; leave it out")
     if path.is_dir() or path.name == RECORD_FILE:
-        if slice_index is not None:
-            raise InputError(f"--set slice_index: the capture {path} holds one slice; leave it out")
-        return read_kspace_capture(path if path.is_dir() else path.parent)
+        return capture_slices(path if path.is_dir() else path.parent)
     if not path.is_file() and not path.with_name(path.name + ".cfl").is_file():
         raise FileError(f"{path}: no such capture; make one with `cidesign simulate --out {path}`, or record one")
     if hdf5:
-        return read_hdf5_kspace(path, slice_index, measurement, encoding)
+        return read_hdf5_kspace(path, measurement, encoding)
     if twix:
-        return read_twix(path, slice_index, matrix_lines, measurement)
+        return read_twix(path, matrix_lines, measurement)
     if suffix in (".npy", ".npz"):
-        return read_numpy_kspace(path, slice_index)
+        return read_numpy_kspace(path)
     if suffix in (".cfl", ".hdr") or path.with_name(path.name + ".cfl").is_file():
-        return read_cfl_kspace(path, slice_index)
+        return read_cfl_kspace(path)
     raise FileError(f"{path}: {suffix or 'nameless'} files are not read as raw data; use {', '.join(SUFFIXES)}")
 
 

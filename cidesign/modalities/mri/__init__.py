@@ -70,6 +70,11 @@ class Mri(Modality):
         """How many lines, and of which."""
         scan = cast(MriSettings, settings)
         coils = "" if scan.coils == 1 else f", {scan.coils} coils"
+        if scan.virtual_coils is not None:
+            from cidesign.modalities.mri.data.phantoms import virtual_maps
+
+            kept = virtual_maps(scan.coils, scan.matrix, scan.virtual_coils)[1]
+            coils += f" as {scan.virtual_coils} virtual ones, which keep {kept:.2%} of their energy"
         return (
             f"{scan.acquired} of {scan.side} lines (R = {scan.side / scan.acquired:.4g}), "
             f"{scan.acs_lines} of them calibration lines{coils}"

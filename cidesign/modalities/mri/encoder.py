@@ -6,10 +6,19 @@ import torch
 from torch import Tensor, nn
 
 from cidesign.constraints.kspace import LineBudget
+from cidesign.modalities.mri.coils import CoilsEstimator
+from cidesign.modalities.mri.fourier import (
+    centred_fft,
+    centred_ifft,
+    from_coils,
+    measured,
+    to_channels,
+    to_coils,
+    to_complex,
+)
 from cidesign.modalities.mri.relax import hard_lines, select_lines, soft_lines
 from cidesign.pattern import Trajectory, centre_block
 from cidesign.physics.base import Encoder, Estimator, ImagePrior, Images, mean_over
-from cidesign.physics.splitting import SplittingEstimator
 
 # Scores have a standard deviation of 1 over the lines: at the first temperature some ten lines near the threshold
 # take turns, at the last one next to none.
@@ -18,30 +27,6 @@ FIRST_TEMPERATURE, LAST_TEMPERATURE = 0.2, 0.05
 EXPLORED = 0.6
 # Shares of the scan time fall off over some ten lines, and none is so small that its square root has no slope.
 SHARING_TEMPERATURE, LEAST_SHARE = 0.2, 1e-4
-
-
-def to_complex(x: Tensor) -> Tensor:
-    """Images (B, 2, H, W), real and imaginary part -> complex (B, H, W)."""
-    return torch.complex(x[:, 0], x[:, 1])
-
-
-def to_channels(x: Tensor) -> Tensor:
-    """Complex images (B, H, W) -> (B, 2, H, W)."""
-    return torch.stack([x.real, x.imag], dim=1)
-
-
-def centred_fft(x: Tensor) -> Tensor:
-    """Centred orthonormal 2-D FFT over the last two axes."""
-    shifted = torch.fft.ifftshift(x, dim=(-2, -1))
-    result: Tensor = torch.fft.fftshift(torch.fft.fft2(shifted, norm="ortho"), dim=(-2, -1))
-    return result
-
-
-def centred_ifft(k: Tensor) -> Tensor:
-    """The inverse, and adjoint, of `centred_fft`."""
-    shifted = torch.fft.ifftshift(k, dim=(-2, -1))
-    result: Tensor = torch.fft.fftshift(torch.fft.ifft2(shifted, norm="ortho"), dim=(-2, -1))
-    return result
 
 
 def fit_fourier_prior(images: Images) -> ImagePrior:
@@ -108,7 +93,7 @@ class MriEncoder(Encoder):
         return self.lines()[:, None] * self._all(x)
 
     def _all(self, x: Tensor) -> Tensor:
-        return centred_fft(self.coil_maps * to_complex(x)[:, None])
+        return to_coils(to_complex(x), self.coil_maps)
 
     def A_adjoint(self, y: Tensor) -> Tensor:
         """K-space (B, coils, H, W) -> images (B, 2, H, W)."""
@@ -116,46 +101,29 @@ class MriEncoder(Encoder):
 
     def _combine(self, y: Tensor) -> Tensor:
         """The adjoint for k-space that is 0 already on the other lines (see `KspaceEstimator.estimate`)."""
-        return to_channels((self.coil_maps.conj() * centred_ifft(y)).sum(dim=1))
+        return to_channels(from_coils(y, self.coil_maps))
 
     def forward(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Noisy k-space (B, coils, H, W) of images (B, 2, H, W); lines that are not measured stay 0."""
-        k = self._all(x)
-        draws = torch.randn(2, *k.shape, generator=generator, device=k.device)
-        return self.lines()[:, None] * (k + self.noise * torch.complex(draws[0], draws[1]))
+        return self._noisy(x, generator, on_all=False)
+
+    def _noisy(self, x: Tensor, generator: torch.Generator | None, on_all: bool) -> Tensor:
+        maps = self.coil_maps
+        draws = torch.randn(2, len(x), *maps.shape, generator=generator, device=maps.device)
+        return measured(to_complex(x), self.lines(), maps, self.noise, draws, on_all)
 
     def estimator(self, prior: ImagePrior) -> Estimator:
         """One coil: exact, point by point in k-space; several: by splitting."""
-        variance = 2 * self.noise**2
         if len(self.coil_maps) == 1:
-            return KspaceEstimator(self.lines(), prior, variance)
-
+            return KspaceEstimator(self.lines(), prior, 2 * self.noise**2)
         # K-space is 0 already on the other lines (see `KspaceEstimator.estimate`).
-        return self._splitting(prior, variance, lambda y, lines: self._combine(y))
+        return self._of_coils(prior, self.lines(), self._combine)
 
-    def _splitting(
-        self, prior: ImagePrior, variance: float, adjoint: Callable[[Tensor, Tensor], Tensor]
-    ) -> SplittingEstimator:
-        """By splitting; `adjoint` takes k-space and the lines (H, 1)."""
-        power = prior.variance[0]
-        lines = self.lines()[:, None]
-
-        def shrink(x: Tensor, penalty: float) -> Tensor:
-            return to_channels(centred_ifft(power / (power + penalty) * centred_fft(to_complex(x))))
-
-        mean = prior.mean[None, :, None, None].expand(1, -1, *self.coil_maps.shape[-2:])
-        level = float(power.mean())
+    def _of_coils(self, prior: ImagePrior, weights: Tensor, gathered: Callable[[Tensor], Tensor]) -> CoilsEstimator:
+        """The estimate of several coils whose lines A^H A weighs with `weights`; `gathered` is A^H."""
         # Lines and coil maps make the diagonal of A A^H at most this; it is exact where the maps' squares sum to 1.
-        return SplittingEstimator(
-            lambda x, lines: lines * self._all(x),
-            adjoint,
-            self.norm_squared(),
-            shrink,
-            mean,
-            variance,
-            level,
-            (lines,),
-        )
+        energy = self.norm_squared()
+        return CoilsEstimator(self.coil_maps, weights, prior.variance[0], energy, 2 * self.noise**2, gathered)
 
     def norm_squared(self) -> Tensor:
         """Largest sum over coils of |s|^2, which bounds the eigenvalues."""
@@ -215,16 +183,14 @@ class SharedTimeEncoder(MriEncoder):
 
     def forward(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Noisy k-space of all lines; the noise does not shrink with the share."""
-        y = self.A(x)
-        draws = torch.randn(2, *y.shape, generator=generator, device=y.device)
-        return y + self.noise * torch.complex(draws[0], draws[1])
+        return self._noisy(x, generator, on_all=True)
 
     def estimator(self, prior: ImagePrior) -> Estimator:
         """One coil: exact; several: by splitting."""
-        variance = 2 * self.noise**2
+        amplitudes = self.lines()
         if len(self.coil_maps) == 1:
-            return SharedTimeEstimator(self.lines(), prior, variance)
-        return self._splitting(prior, variance, lambda y, lines: self._combine(lines * y))
+            return SharedTimeEstimator(amplitudes, prior, 2 * self.noise**2)
+        return self._of_coils(prior, amplitudes.square(), lambda y: self._combine(amplitudes[:, None] * y))
 
     def pattern(self, readout: int, profile_id: str, profile_digest: str) -> Trajectory:
         """Shares of a line cannot be built."""

@@ -10,7 +10,7 @@ from torch import Tensor
 from cidesign.constraints.kspace import LineBudget
 from cidesign.errors import InputError
 from cidesign.hardware_profiles.mri.schema import MriProfile
-from cidesign.modalities.mri.data.phantoms import coil_maps
+from cidesign.modalities.mri.data.phantoms import virtual_maps
 from cidesign.modalities.mri.encoder import MriEncoder, SharedTimeEncoder, fit_fourier_prior, line_scores
 from cidesign.modalities.mri.settings import MriSettings
 from cidesign.models.optics import Optics, WorkingValues
@@ -46,7 +46,10 @@ class MriOptics(Optics):
     def encoder(self, relaxation: str | None) -> MriEncoder:
         """A new encoder with the coils and the noise of the settings."""
         coils, (side, readout) = self.settings.coils, self.size
-        maps = torch.ones(1, side, readout) if coils == 1 else torch.from_numpy(coil_maps(coils, side, 0, readout))
+        count = self.settings.virtual_coils or coils
+        maps = torch.ones(1, side, readout)
+        if coils > 1:
+            maps = torch.from_numpy(virtual_maps(coils, self.size, count)[0].copy())
         rule = self._rule(relaxation)
         kind = SharedTimeEncoder if relaxation == "soft" else MriEncoder
         return kind(torch.zeros(side), rule, maps.to(torch.complex64), self.settings.noise)

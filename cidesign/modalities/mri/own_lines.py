@@ -1,16 +1,19 @@
 """The lines that somebody's scan measured, as a design."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from cidesign.calibration.capture_record import RECORD_FILE
+from cidesign.calibration.mri.kspace import RawKspace, listed
 from cidesign.calibration.mri.raw.matrices import KSPACE
-from cidesign.calibration.mri.raw.readers import READABLE, read_kspace
+from cidesign.calibration.mri.raw.readers import READABLE, read_slices
 from cidesign.calibration.mri.raw.vendors import refuse_other_vendors
-from cidesign.errors import InputError
+from cidesign.calibration.mri.slices import KspaceSlices
+from cidesign.errors import FileError, InputError
 from cidesign.export.mri.own import LineOptions, own_design
 from cidesign.export.mri.own.lines import Lines
 from cidesign.export.options import read_options
@@ -45,7 +48,7 @@ def scanned_design(files: Sequence[Path], profile: MriProfile, settings: Mapping
     for name in ("lines", "first", "axis", "centre"):
         if getattr(options, name) is not None:
             raise InputError(f"--set {name}: {path} says it itself; leave it out")
-    raw = read_kspace(path, options.slice_index, options.matrix_lines, options.measurement, options.encoding)
+    raw = _lines_of(read_slices(path, options.matrix_lines, options.measurement, options.encoding), options.slice_index)
     readout = raw.k.shape[2]
     if options.readout is not None and options.readout != readout:
         raise InputError(f"--set readout={options.readout}: the scan {path} has {readout} samples; leave it out")
@@ -53,6 +56,24 @@ def scanned_design(files: Sequence[Path], profile: MriProfile, settings: Mapping
     found = Lines(raw.lines, raw.matrix_lines, readout, (text, *raw.notes))
     read = path / RECORD_FILE if path.is_dir() else path
     return own_design(found, str(path), [(read.name, sha256_file(read))], profile, options)
+
+
+def _lines_of(slices: KspaceSlices, number: int | None) -> RawKspace:
+    """The slice of a number, or the first; raises `FileError` where others of several have other lines."""
+    if number is not None or len(slices.numbers) == 1:
+        return slices.one(number)
+    first, *others = slices.numbers
+    found = slices.one(first)
+    for other in others:
+        lines = slices.one(other).lines
+        if not np.array_equal(lines, found.lines):
+            only = sorted(set(found.lines.tolist()) ^ set(lines.tolist()))
+            raise FileError(
+                f"{slices.path}: slices {first} and {other} have other lines ({len(found.lines)} and {len(lines)}; "
+                f"only one has {listed(only)}); a design is one set of lines, choose a slice with --set slice_index=N"
+            )
+    note = f"all {len(slices.numbers)} slices have these lines"
+    return replace(found, notes=(*found.notes, note))
 
 
 def _is_scan(path: Path) -> bool:

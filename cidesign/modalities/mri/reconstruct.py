@@ -66,6 +66,10 @@ class MriReconstructor(Reconstructor[MriRun, RawKspace, StoredKspaceCalibration,
 
     record = MriRecord
 
+    def __init__(self, of_stack: bool = False) -> None:
+        """`of_stack`: the slice is one of several, whose place is that of the stack."""
+        self.of_stack = of_stack
+
     def solve(self, scene: KspaceScene, system: "ImagingSystem") -> tuple[Solved, list[Check]]:
         """All images of all sets of lines."""
         design, calibration, k = scene.run.design, scene.calibration.calibration, scene.measured
@@ -106,15 +110,18 @@ class MriReconstructor(Reconstructor[MriRun, RawKspace, StoredKspaceCalibration,
         shown_reference = None if reference is None else orientation.apply(reference / np.float32(peak))
         panels, columns = comparison(oriented, shown_reference, of_what, [_caption(entry) for entry in entries])
         heading = _heading(scene, use)
-        affine = _affine(raw, orientation)
-        if affine is None:
+        affine, virtual = _affine(raw, orientation), stored.calibration.virtual
+        if affine is None and not self.of_stack:
             notes.append("the NIfTI files hold no place in the patient: the capture does not say it, or it is turned")
         return Findings(
             leaves=images_of(oriented, shown_reference, of_what, affine),
             heading=heading,
             rows=[_row(entry) for entry in entries],
             header=HEADER,
-            entries=_record(scene, use, of_what) | {"images": entries} | found.trust.entries,
+            entries=_record(scene, use, of_what)
+            | {"images": entries, "full_scale": peak / stored.calibration.scale}
+            | ({} if virtual is None else {"virtual_coils": len(virtual.matrix)})
+            | found.trust.entries,
             notes=notes,
             pictures={COMPARISON: lambda: draw_panels(panels, columns, heading, found.maps)},
             map_leaves=found.maps,

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import AliasChoices, Field
 
-from cidesign.calibration.verify import Verification
+from cidesign.calibration.verify import Verdict, Verification
 from cidesign.orientation import StoredOrientation
 from cidesign.reconstruct.record import Count, Entry, Line, ReconstructionRecord
 from cidesign.records import Finite, NotNegative, Positive, Strict
@@ -38,8 +38,24 @@ class HeldOut(Strict):
     meaning: Line
 
 
+class SliceEntry(Entry):
+    """One slice of a stack: its number in the file, its middle in mm (left, back, head), and its own figures."""
+
+    slice: Count
+    centre_mm: tuple[Finite, Finite, Finite] | None = None
+    full_scale: Positive | None = None
+    verdict: Verdict | None = None
+    images: list[LinesEntry]
+    held_out: HeldOut
+    notes: list[Line]
+
+
 class MriRecord(ReconstructionRecord):
-    """Of raw k-space."""
+    """Of raw k-space; of a stack with means over its slices, and what each says of itself.
+
+    `full_scale`: what 1 of the images is in units of the file, orthonormal transforms taken.  `virtual_coils`: how many
+    combinations of the coils were used in their place.
+    """
 
     verification: Verifications
     capture_source: Line
@@ -51,3 +67,6 @@ class MriRecord(ReconstructionRecord):
     orientation: StoredOrientation
     images: list[LinesEntry]
     held_out: Annotated[HeldOut, Field(validation_alias=AliasChoices("held_out", "held_back"))]
+    full_scale: Positive | None = None
+    virtual_coils: Count | None = None
+    slices: list[SliceEntry] = Field(default_factory=list)

@@ -6,6 +6,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from cidesign.calibration.mri.coils import places_of_kernel
+from cidesign.calibration.mri.virtual_coils import FEW_COILS
 from cidesign.constraints.kspace import LineBudget, lines_for
 from cidesign.errors import InputError
 from cidesign.run_settings import (
@@ -24,16 +26,20 @@ ACCELERATION = 4.0
 ACS_FRACTION = 1 / 16
 
 
+Coils = Annotated[int, Field(ge=1, le=64)]
+
+
 class MriSettings(TrainingSettings):
     """A 2-D Cartesian scan: `acquired` of `side` phase-encode lines, `acs_lines` of them the fixed centre.
 
     A line has `readout` samples without oversampling (None: `side`, a square matrix); the field of view is square.
     `noise` is the standard deviation of real and imaginary part of a sample of orthonormal k-space, for images
-    whose largest magnitude is 1.  `coils` is 1, or the number of simulated receive coils.
+    whose largest magnitude is 1.  `coils` is 1, or the number of simulated receive coils, and `virtual_coils` how many
+    orthonormal combinations of them are trained with (None: the coils themselves).
     """
 
     renamed = MappingProxyType({"calibration": "acs_lines"})
-    added_later = TrainingSettings.added_later | {"readout"}
+    added_later = TrainingSettings.added_later | {"readout", "virtual_coils"}
     sizes = ("side", "coils", "batch", "images")
 
     modality: Literal["mri"] = "mri"
@@ -41,7 +47,8 @@ class MriSettings(TrainingSettings):
     acquired: PositiveInt
     readout: Side | None = None
     acs_lines: Annotated[int, Field(ge=0, le=1024)]
-    coils: Annotated[int, Field(ge=1, le=64)] = 1
+    coils: Coils = 1
+    virtual_coils: Coils | None = None
     # 1 % of the brightest pixel, a good clinical scan; the noise of one-channel phantom scans is 2.5 %.
     noise: PositiveFloat = 0.01
 
@@ -53,9 +60,24 @@ class MriSettings(TrainingSettings):
     @model_validator(mode="after")
     def _check_lines(self) -> Self:
         LineBudget(self.side, self.acquired, self.acs_lines)
-        if self.coils > self.side:
-            raise ValueError(f"coils {self.coils}: {self.side} lines cannot tell as many coils apart; use fewer")
+        if self.virtual_coils is not None and self.virtual_coils > self.coils:
+            raise ValueError(
+                f"virtual_coils {self.virtual_coils}: {self.coils} coils have no more combinations than that"
+            )
+        if self.coils > self.most_coils:
+            limit = "side" if self.most_coils == self.side else "acs_lines"
+            raise ValueError(
+                f"coils {self.coils}: the samples of this scan tell at most {self.most_coils} coils apart ({self.side} "
+                f"lines, {self.acquired} of them acquired, {self.acs_lines} calibration lines of {self.matrix[1]} "
+                f"samples); lower coils to {self.most_coils}, or raise {limit}"
+            )
         return self
+
+    @property
+    def most_coils(self) -> int:
+        """Coils that the lines can tell apart: one for each, and for each place of a kernel in lines that map coils."""
+        places = places_of_kernel(self.acs_lines, self.matrix[1])
+        return self.side if places is None else min(self.side, places)
 
 
 def settings_for(values: dict[str, object], typed: Mapping[str, str]) -> MriSettings:
@@ -67,7 +89,13 @@ def settings_for(values: dict[str, object], typed: Mapping[str, str]) -> MriSett
     if "acquired" not in values:
         values["acquired"] = lines_for(side, _in_range(ACCELERATION if acceleration is None else acceleration, side))
     values.setdefault("acs_lines", round(side * ACS_FRACTION))
-    return validated(MriSettings, values, typed)
+    settings = validated(MriSettings, values, typed)
+    if settings.virtual_coils is None and settings.coils > FEW_COILS:
+        from cidesign.modalities.mri.data.phantoms import virtual_maps
+
+        kept = len(virtual_maps(settings.coils, settings.matrix, None)[0])
+        return settings.changed(virtual_coils=kept)
+    return settings
 
 
 def _in_range(acceleration: object, side: int) -> float:

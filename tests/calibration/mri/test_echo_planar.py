@@ -91,7 +91,7 @@ class Scan:
         table = np.array([[row.get(name, 0) for name in FIELDS] for row in self.table], dtype=np.int64)
         flat = np.concatenate([np.ascontiguousarray(row).reshape(-1) for row in self.rows]).astype(np.complex64)
         readouts = Readouts(path, "scan", table, np.array(self.flags, dtype=np.uint64), flat, self.kinds_of)
-        return assemble(readouts, Matrix(LINES, CENTRE, SAMPLES, FIELD_NAMES, recorded, gradient=gradient), None)
+        return assemble(readouts, Matrix(LINES, CENTRE, SAMPLES, FIELD_NAMES, recorded, gradient=gradient), 0, "")
 
 
 @pytest.mark.parametrize("table", [ISMRMRD_FLAGS, SIEMENS_FLAGS])

@@ -476,7 +476,7 @@ class TestSiemens:
         spoilt, k = kspace(), kspace()
         spoilt[..., :6], k[..., :6] = 1e3, 0
         matrix = Matrix(LINES, LINES // 2, SAMPLES, SIEMENS_FIELDS)
-        raw = assemble(self.readouts(tmp_path / "a.dat", spoilt, discard_pre=6), matrix, None)
+        raw = assemble(self.readouts(tmp_path / "a.dat", spoilt, discard_pre=6), matrix, 0, "")
         np.testing.assert_allclose(raw.k, plain(k), atol=2e-6)
         assert "(mdh.CutOff.Pre, Post)" in raw.notes[0]
 
@@ -487,12 +487,12 @@ class TestSiemens:
     def test_flags_that_change_samples_are_refused(self, tmp_path: Path, bit: int, name: str) -> None:
         matrix = Matrix(LINES, LINES // 2, SAMPLES, SIEMENS_FIELDS)
         with pytest.raises(FileError, match=rf"flagged {name} .*\(mdh.EvalInfoMask\)"):
-            assemble(self.readouts(tmp_path / "a.dat", kspace(), flags=1 << bit), matrix, None)
+            assemble(self.readouts(tmp_path / "a.dat", kspace(), flags=1 << bit), matrix, 0, "")
 
     def test_harmless_flags_are_read_and_factors_remarked(self, tmp_path: Path) -> None:
         matrix = Matrix(LINES, LINES // 2, SAMPLES, SIEMENS_FIELDS)
         flags = 1 << 3 | 1 << 8 | 1 << 11 | 1 << 18 | 1 << 28 | 1 << 10
-        raw = assemble(self.readouts(tmp_path / "a.dat", kspace(), flags=flags), matrix, None)
+        raw = assemble(self.readouts(tmp_path / "a.dat", kspace(), flags=flags), matrix, 0, "")
         np.testing.assert_allclose(raw.k, plain(kspace()), atol=2e-6)
         assert "RAWDATACORRECTION (one factor for each coil, not applied)" in raw.notes[0]
 

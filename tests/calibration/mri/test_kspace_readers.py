@@ -205,7 +205,7 @@ def test_fastmri_layout(tmp_path: Path) -> None:
     path = tmp_path / "file.h5"
     with h5py.File(path, "w") as stored:
         stored["kspace"] = np.stack([np.zeros_like(k), k]).transpose(0, 1, 3, 2)
-    with pytest.raises(InputError, match="holds slices 0 to 1; choose one with --set slice_index=N"):
+    with pytest.raises(InputError, match="holds slices 0, 1; choose one with --set slice_index=N"):
         read_kspace(path)
     raw = read_kspace(path, 1)
     assert raw.lines.tolist() == [1, *range(4, LINES)]
@@ -240,7 +240,7 @@ def test_arrays_that_are_no_line_wise_kspace(tmp_path: Path) -> None:
     with pytest.raises(FileError, match="is not k-space; complex numbers"):
         read_kspace(path)
     np.save(path, np.stack([kspace(), kspace()]))
-    with pytest.raises(InputError, match="slices 0 to 1; choose one with --set slice_index=N"):
+    with pytest.raises(InputError, match="slices 0, 1; choose one with --set slice_index=N"):
         read_kspace(path)
     write_cfl(tmp_path / "echoes", np.ones((SAMPLES, LINES, 1, 2, 1, 3), dtype=np.complex64))
     with pytest.raises(FileError, match=r"BART dimensions 5 \(3\) are not 1"):

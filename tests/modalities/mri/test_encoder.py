@@ -9,13 +9,10 @@ from cidesign.modalities.mri.data.phantoms import coil_maps, phantom_slices
 from cidesign.modalities.mri.encoder import (
     FIRST_TEMPERATURE,
     MriEncoder,
-    centred_fft,
-    centred_ifft,
     fit_fourier_prior,
     line_scores,
-    to_channels,
-    to_complex,
 )
+from cidesign.modalities.mri.fourier import centred_fft, centred_ifft, to_channels, to_complex
 from cidesign.modalities.mri.relax import calibration_mask
 
 

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from cidesign.benchwork import calibrate, reconstruct, simulate
+from cidesign.calibration.mri import virtual_coils
 from cidesign.calibration.mri.kspace import centred_fft
 from cidesign.calibration.mri.phantom import draw_phantom
 from cidesign.calibration.mri.raw.readers import read_kspace
@@ -129,6 +130,42 @@ def test_a_full_capture_is_sampled_with_several_sets(run: MriRun, tmp_path: Path
     alone = chain(run, tmp_path / "alone", coils=4)
     both = scores(value)["student"]["psnr_db"], scores(alone)["student"]["psnr_db"]
     assert both[0] == pytest.approx(both[1], abs=0.7)
+
+
+def test_a_simulated_capture_of_slices_becomes_a_stack(run: MriRun, tmp_path: Path) -> None:
+    value = chain(run, tmp_path, slices=2, phantom=False)
+    assert [one["slice"] for one in value["slices"]] == [0, 1]
+    found = [scores(one) for one in value["slices"]]
+    assert all(one["student"]["psnr_db"] > 22 for one in found)
+    assert scores(value)["student"]["psnr_db"] == pytest.approx(np.mean([one["student"]["psnr_db"] for one in found]))
+    assert value["full_scale"] == max(one["full_scale"] for one in value["slices"])
+    written = {path.name for path in (tmp_path / "images").iterdir()}
+    assert {"student.nii", "student.png", "comparison.png", "comparison_000.png", "comparison_001.png"} <= written
+    assert open_reconstruction(tmp_path / "images").images["student"].shape == (2, SIDE, SIDE)
+    record = shown_record(tmp_path / "images")
+    assert record.verdict == value["verdict"] == "not verified"
+    with pytest.raises(InputError, match=r"scene\.npy is one scene; leave one of them out"):
+        simulate(run, tmp_path / "other", slices=2, scene=tmp_path / "scene.npy")
+
+
+def test_many_coils_are_combined_to_virtual_ones(run: MriRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The images are those of all coils, and the calibration folder holds what was done."""
+    value = chain(run, tmp_path, coils=14)
+    count = value["virtual_coils"]
+    assert 8 <= count < 14
+    assert any(f"14 coils are combined to {count} virtual ones" in note for note in value["notes"])
+    stored = read_kspace_calibration(tmp_path / "calibration")
+    assert (stored.record.coils, stored.record.virtual_coils) == (14, count)
+    assert stored.record.virtual_kept is not None
+    assert stored.record.virtual_kept > 0.99
+    assert len(stored.calibration.maps) == 14
+    monkeypatch.setattr(virtual_coils, "FEW_COILS", 14)
+    calibrate(run, tmp_path / "capture", tmp_path / "all")
+    done = reconstruct(run, tmp_path / "capture", tmp_path / "all")
+    assert "virtual_coils" not in done.value
+    few, all_coils = scores(value), scores(done.value)
+    for name in few:
+        assert few[name]["psnr_db"] == pytest.approx(all_coils[name]["psnr_db"], abs=0.3)
 
 
 def test_a_calibration_that_failed_is_refused_unless_accepted(run: MriRun, tmp_path: Path) -> None:

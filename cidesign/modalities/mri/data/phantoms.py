@@ -6,11 +6,13 @@ a polynomial of second order (shim and timing) and a random field (susceptibilit
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from cidesign.calibration.mri.virtual_coils import covariance_of, leading, strongest
 from cidesign.errors import InputError
 from cidesign.modalities.mri.data.anatomy import (
     CONTRAST_SPREAD,
@@ -30,6 +32,9 @@ KIND_PARTS = (0.6, 0.2, 0.2)
 # The largest arrays sold have 64 channels, research arrays 128.
 MOST_COILS = 128
 LOOP_SEGMENTS = 32
+# Of the energy of coil maps: what virtual coils may leave out.  Of 32 coils (64 lines, R of 4 and 8, 64 slices) the
+# linear estimate then loses 0.02 dB, 0.006 dB with 0.01.
+MAPS_LOST = 0.05
 # Standard deviation of the polynomial phase at the border of the field of view: x, y, x^2, xy, y^2.
 PHASE_RAD = np.array([1.2, 1.2, 0.8, 0.8, 0.8])
 # float16 rounds by at most 2^-11 of a value: with this margin no stored magnitude exceeds 1.
@@ -95,6 +100,21 @@ def coil_maps(coils: int, side: int, seed: int, readout: int | None = None) -> N
     maps *= np.exp(1j * rng.uniform(0, 2 * np.pi, (coils, 1, 1))).astype(np.complex64)
     maps /= np.sqrt((np.abs(maps) ** 2).sum(axis=0))
     return maps
+
+
+@cache
+def virtual_maps(coils: int, matrix: tuple[int, int], count: int | None) -> tuple[NDArray[np.complex64], float]:
+    """`count` orthonormal combinations of simulated coils (count, N, n), and the share of the energy that they keep.
+
+    None: as few as keep 95 % of it, and all of a few coils.
+    """
+    maps = coil_maps(coils, matrix[0], 0, matrix[1])
+    covariance = covariance_of(maps)
+    if count is None:
+        found = strongest(covariance, MAPS_LOST)
+    else:
+        found = None if count == coils else leading(covariance, count)
+    return (maps, 1.0) if found is None else (found.combine(maps), found.kept)
 
 
 def _loop_field(x: Plane, y: Plane, angle: float, reach: float, radius: float, along: float) -> NDArray[np.complex64]:
