@@ -107,7 +107,7 @@ def _put_right(frames: Frames, early: list[int], response: Response, where: str)
     events = list(frames.events)
     for number, by in enumerate(early):
         if by:
-            readings[number] = moved(readings[number], by, times, noise, where)
+            readings[number] = moved(readings[number], by, times, noise, where, frames.pair_starts)
             lost = np.flatnonzero(np.isnan(readings[number, 0::2]))
             events.append(RecordShift(by, tuple(lost.tolist())))
     return replace(frames, readings=readings, events=tuple(events), odd=())

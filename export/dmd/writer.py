@@ -7,6 +7,7 @@ from cidesign.constraints.sequence import SequencePlan
 from cidesign.errors import InputError, LimitError
 from cidesign.export.dmd.base import DmdOutput, Exporter, Job, grid_of
 from cidesign.export.dmd.manifest import FileRecord, FlipRecord, GridRecord, Manifest, TimingRecord
+from cidesign.export.dmd.parts import write_sequences
 from cidesign.export.dmd.preview import write_preview
 from cidesign.export.dmd.sync_frames import added_frames, designed_plan, sync_note
 from cidesign.export.dmd.verify import entry_records, verify_export
@@ -61,7 +62,7 @@ def _require(pattern: PatternStack, plan: SequencePlan, profile: DmdProfile) -> 
 
 def _write_into(folder: Path, exporter: Exporter, job: Job) -> Manifest:
     out = DmdOutput(folder, FileRecord)
-    notes = exporter.write(job, out)
+    notes = write_sequences(exporter, job, out)
     if job.pattern.sync_every is not None:
         notes = (sync_note(job.pattern, job.profile, job.plan), *notes)
     job.pattern.save(folder / DESIGN_NAME)

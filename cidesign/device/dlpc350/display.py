@@ -25,6 +25,8 @@ from cidesign.errors import DeviceError
 # The black frame that marks the next video frame needs this much before it (TI DLPU010, black fill).
 _BLACK_US = 230
 _RUN_OVER_US = 2_000_000
+# Entries and images are numbers of 16 bits in the sequence table and in the answers of the link.
+MAX_COUNT = 2**16 - 1
 
 Rgb = NDArray[np.uint8]
 
@@ -99,9 +101,12 @@ class HdmiDlpc350:
         self.passes = 0
 
     def info(self) -> DeviceInfo:
-        """Identify the device; with the screen it takes images."""
+        """Identify the device; with the screen it takes images, as many as the link can count.
+
+        The controller's table holds the entries of one image at a time.
+        """
         with self._lock:
-            return replace(self._device.info(), image_upload=True)
+            return replace(self._device.info(), image_upload=True, max_entries=MAX_COUNT, max_images=MAX_COUNT)
 
     def prepare(self) -> None:
         """Stop, blank the screen and check that screen and controller agree on exactly the mirrors."""
@@ -131,7 +136,7 @@ class HdmiDlpc350:
         """Keep an image (PNG or BMP) for showing; it is decoded and checked now."""
         with self._lock:
             self._require_prepared("load_image")
-            info = self._device.info()
+            info = self.info()
             if half is not Half.PRIMARY:
                 raise DeviceError(f"{info.profile_id}: image {index}: this device has no secondary controller")
             if not 0 <= index < info.max_images:

@@ -7,7 +7,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from cidesign.constraints.rules import check_design, require
-from cidesign.constraints.sequence import plan_sequence
+from cidesign.constraints.sequence import plan_shown
 from cidesign.errors import InputError
 from cidesign.hardware_profiles.dmd.schema import DmdProfile
 from cidesign.pattern import Encoding, PatternStack
@@ -69,5 +69,6 @@ def _check_sequence(settings: SinglePixelSettings, profile: DmdProfile) -> None:
     stack = PatternStack(blank, settings.bit_depth, settings.encoding, profile.id, profile.digest)
     more = {"complementary": settings.patterns, "offset": 1, "as-shown": 0}
     frames = settings.patterns + more[settings.encoding]
-    plan = plan_sequence(profile, frames, settings.bit_depth, settings.exposure_us)
+    pairs_from = 0 if settings.encoding == "complementary" else None
+    plan = plan_shown(profile, frames, settings.bit_depth, settings.exposure_us, pairs_from=pairs_from)
     require(check_design(stack, plan, profile))
