@@ -10,6 +10,7 @@ import pytest
 
 from cidesign.distill.presets import settings_for
 from cidesign.errors import FileError, InputError, LimitError
+from cidesign.hardware_profiles.loader import load_profile
 from cidesign.modalities.cassi.settings import CassiSettings
 from cidesign.modalities.mri.settings import MriSettings
 from cidesign.modalities.single_pixel.settings import SinglePixelSettings
@@ -34,6 +35,14 @@ OLD_MRI = {
 )
 def test_only_what_follows_from_the_size_is_needed(kind: type[TrainingSettings], needed: set[str]) -> None:
     assert {name for name, field in kind.model_fields.items() if field.is_required()} == needed
+
+
+@pytest.mark.parametrize("profile", ["dlp4500", "dlp6500", "dlp7000"])
+@pytest.mark.parametrize(("side", "patterns"), [(64, 410), (128, 1638), (256, 6554)])
+def test_sizes_that_benches_use_are_not_bound_by_one_sequence(profile: str, side: int, patterns: int) -> None:
+    settings = settings_for(load_profile(profile), side=side)
+    assert isinstance(settings, SinglePixelSettings)
+    assert settings.patterns == patterns
 
 
 def test_every_setting_by_name(profile_of: Make, tmp_path: Path) -> None:

@@ -164,8 +164,8 @@ class Capture:
         starts = (self.record.sequence_starts if self.record else None) or [0]
         if starts[0] != 0 or any(np.diff(starts) <= 0) or starts[-1] >= frames:
             raise FileError(
-                f"{self.path}: sequence_starts {shown(starts)}: the first frame of each sequence is needed, rising from "
-                f"0 and below the {frames} frames"
+                f"{self.path}: sequence_starts {shown(starts)}: the first frame of each sequence is needed, rising "
+                f"from 0 and below the {frames} frames"
             )
         found: NDArray[np.intp] = np.searchsorted(starts, np.arange(frames), side="right") - 1
         return found

@@ -39,6 +39,8 @@ EXPLAINED = 0.1
 # Where less than this part of the light of a frame arrives, no illumination can be told; nor does it matter there.
 LEAST_SEEN = 0.05
 CANDIDATES, COARSE_CANDIDATES = 4, 6
+# Orientation, turn and shift are looked for with so many patterns at most; all of them are fitted at the end.
+SEARCHED_WITH = 512
 
 
 @dataclass(frozen=True)
@@ -110,9 +112,20 @@ class _Targets:
             self.noise[chosen],
         )
 
-    def shown(self, sign: int) -> NDArray[np.float64]:
-        """The weights of one polarity."""
-        return of_polarity(self.signed, sign, self.encoding)
+    def read(self, sign: int, placement: Placement, images: NDArray[np.float64]) -> NDArray[np.float64]:
+        """What the patterns of one polarity read of images (M, n, n): (K, M), see `of_polarity`."""
+        read = _project(self.signed, placement, images)
+        if sign > 0:
+            return read
+        if self.encoding != "as-shown":
+            return -read
+        all_on: NDArray[np.float64] = placement.gathered(images).sum(axis=(1, 2)) / images.shape[-1] - read
+        return all_on
+
+    def some(self) -> "_Targets":
+        """So many of the patterns as tell where they lie, evenly spread; all where there are not more."""
+        step = -(-len(self.signed) // SEARCHED_WITH)
+        return self if step == 1 else self.part(np.arange(len(self.signed)) % step == 0)
 
     @property
     def level_weight(self) -> float:
@@ -135,15 +148,18 @@ def fit_targets(
         operator = _operator(targets, Placement(), 1, np.array([0.0, 0.0, 0.0, 1.0]), None)
         held_out = _held_out(operator, tested)
         return TargetFit(operator, held_out.relative_residual, None, 1.0, held_out)
-    likely = _ranked(fitted)[:CANDIDATES]
-    tried = sorted((_refined(fitted, orientation, sign, (0, 0, 0)) for orientation, sign in likely), key=_cost)
+    some = fitted.some()
+    likely = _ranked(some)[:CANDIDATES]
+    tried = sorted((_refined(some, orientation, sign, (0, 0, 0)) for orientation, sign in likely), key=_cost)
     best = tried[0]
-    if _relative(best, fitted) > EXPLAINED:
-        starts = _coarse(fitted, likely)
-        others = [_refined(fitted, orientation, sign, start) for orientation, sign, start in starts]
+    if _relative(best, some) > EXPLAINED:
+        starts = _coarse(some, likely)
+        others = [_refined(some, orientation, sign, start) for orientation, sign, start in starts]
         tried = sorted([*tried, *others], key=_cost)
         best = tried[0]
-    margin = min(_relative(one, fitted) for one in tried if one[0] != best[0]) - _relative(best, fitted)
+    margin = min(_relative(one, some) for one in tried if one[0] != best[0]) - _relative(best, some)
+    if some is not fitted:
+        best = _refined(fitted, best[0], best[1], (*best[2][:3].tolist(),), float(best[2][3]))
     orientation, sign, values, jacobian, _ = best
     operator = _operator(fitted, Placement(orientation=orientation), sign, values, jacobian)
     held_out = _held_out(operator, tested)
@@ -214,14 +230,13 @@ def _ranked(targets: _Targets) -> list[tuple[Orientation, int]]:
     if targets.card is None or targets.picture is None:
         raise FileError("calibration targets: no known card was captured")
     common = np.mean([orientation.apply(targets.picture) for orientation in ORIENTATIONS], axis=0)
-    weights = {sign: targets.shown(sign) for sign in (1, -1)}
-    rest = {sign: targets.card - _project(weights[sign], Placement(), common[None])[:, 0] for sign in (1, -1)}
+    rest = {sign: targets.card - targets.read(sign, Placement(), common[None])[:, 0] for sign in (1, -1)}
     found = []
     for orientation in ORIENTATIONS:
         both = []
         for sign in (1, -1):
             placed = Placement(orientation=orientation)
-            expected = _project(weights[sign], placed, (targets.picture - common)[None])[:, 0]
+            expected = targets.read(sign, placed, (targets.picture - common)[None])[:, 0]
             both.append((float(np.corrcoef(expected, rest[sign])[0, 1]), sign))
         found.append((*max(both), orientation))
     return [(orientation, sign) for _, sign, orientation in sorted(found, key=lambda one: -one[0])]
@@ -251,7 +266,7 @@ def _system(
         if y is None or picture is None:
             continue
         scale = max(float(np.std(y)), 1e-12) * y.size**0.5
-        rows.append(gain * _project(targets.shown(sign), placement, basis * picture) / scale)
+        rows.append(gain * targets.read(sign, placement, basis * picture) / scale)
         wanted.append(y / scale)
         total = np.sum(basis * picture * field, axis=(1, 2)) / side
         rows.append(gain * total[None] * targets.level_weight / scale)
@@ -269,14 +284,16 @@ def _rest(targets: _Targets, orientation: Orientation, sign: int, values: Vector
     return rest
 
 
-def _refined(targets: _Targets, orientation: Orientation, sign: int, start: tuple[float, float, float]) -> _Fit:
+def _refined(
+    targets: _Targets, orientation: Orientation, sign: int, start: tuple[float, ...], level: float = 1.0
+) -> _Fit:
     """Least squares over turn, shift and level from one start; without a white reference the level is 1."""
     free = 4 if targets.flat is not None else 3
 
     def rest(values: Vector) -> Vector:
         return _rest(targets, orientation, sign, np.append(values, [1.0] * (4 - free)))
 
-    guess = np.array([*start, 1.0])[:free]
+    guess = np.array([*start, level])[:free]
     solution = least_squares(rest, guess, x_scale=np.array([1.0, 0.5, 0.5, 0.1])[:free], diff_step=1e-3, max_nfev=30)
     values = np.append(solution.x, [1.0] * (4 - free))
     return orientation, sign, values, solution.jac, float(2 * solution.cost)
@@ -300,7 +317,7 @@ def _coarse(
     for (orientation, sign), turn in product(orientations, COARSE_TURNS_DEG):
         for down, right in product(shifts, shifts):
             placement = Placement(turn, down, right, orientation)
-            expected = _project(targets.shown(sign), placement, targets.picture[None])[:, 0]
+            expected = targets.read(sign, placement, targets.picture[None])[:, 0]
             correlation = float(np.corrcoef(expected, targets.card)[0, 1])
             found.append((correlation, orientation, sign, (float(turn), float(down), float(right))))
     best = sorted(found, key=lambda one: -one[0])[:COARSE_CANDIDATES]

@@ -144,12 +144,14 @@ def _sequence_of(capture: Capture, shown_frames: PatternStack, frames: int) -> N
     """The sequence of each frame; raises `FileError` where a pattern and its complement are in different ones."""
     sequence = capture.sequence_of(frames)
     first = shown_frames.pairs_from
-    torn = [] if first is None else np.flatnonzero(np.diff(sequence)[first::2]).tolist()
+    if first is None:
+        return sequence
+    torn = np.flatnonzero(np.diff(sequence)[first::2]).tolist()
     if torn:
         raise FileError(
-            f"{capture.path}: sequence_starts: frame {first + 2 * torn[0] + 1} begins a sequence, and is the complement "
-            "of the pattern before it; those of the export begin with a pattern (`cidesign calibrate --plan` writes "
-            "them)"
+            f"{capture.path}: sequence_starts: frame {first + 2 * torn[0] + 1} begins a sequence, and is the "
+            "complement of the pattern before it; those of the export begin with a pattern (`cidesign calibrate "
+            "--plan` writes them)"
         )
     return sequence
 

@@ -210,7 +210,8 @@ def _lamp(seen: list[Observations], sequence: NDArray[np.intp]) -> LampFit:
 
     Brightness is that of the first frame of the first repeat; the largest drift and the strongest flicker are told.
     """
-    fits, factors = [], []
+    fits: list[LampFit] = []
+    factors = []
     for one in seen:
         counts = np.ones(one.times.size)
         for number in range(int(sequence.max()) + 1):
@@ -237,9 +238,7 @@ def _lamp(seen: list[Observations], sequence: NDArray[np.intp]) -> LampFit:
     )
 
 
-def _of_sequence(
-    seen: Observations, sequence: NDArray[np.intp], number: int
-) -> tuple[Observations, NDArray[np.intp]]:
+def _of_sequence(seen: Observations, sequence: NDArray[np.intp], number: int) -> tuple[Observations, NDArray[np.intp]]:
     """What shows the lamp in one sequence, and which frames are of it; times count from its first frame."""
     inside = np.flatnonzero(sequence == number)
     if inside.size == sequence.size:

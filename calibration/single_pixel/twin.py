@@ -176,7 +176,8 @@ def lamp_brightness(
         phase = phases[number]
         wave = np.sin(2e-6 * np.pi * FLICKER_HZ * time_us + phase)
         lamp = lamp * (1 + 0.01 * bench.faults["flicker"] * wave)
-    return lamp
+    bright: NDArray[np.float64] = lamp
+    return bright
 
 
 def mirror_means(

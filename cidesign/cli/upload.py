@@ -123,9 +123,7 @@ def _show_each(
             next_step(f"{again} --resume")
 
     with _progress_bar() as show:
-        done = show_each(
-            plans, port, baud, resume=resume, on_note=note, on_progress=show, on_unfinished=unfinished
-        )
+        done = show_each(plans, port, baud, resume=resume, on_note=note, on_progress=show, on_unfinished=unfinished)
     sent = sum(one.result.transfer.sent_bytes for one in done)
     frames = sum(len(one.plan.entries) for one in done)
     text = (

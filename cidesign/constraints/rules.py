@@ -9,8 +9,10 @@ from typing import Protocol
 
 from cidesign.checks import Check, exceeds
 from cidesign.constraints.sequence import (
+    MOST_STREAMED,
     SequencePlan,
     flash_images,
+    limits_text,
     modes_text,
     reload_needed,
     stored_together,
@@ -131,14 +133,16 @@ def sizes_hint(columns: int, rows: int) -> str:
 
 @dataclass(frozen=True)
 class SequenceFits:
-    """Each sequence fits a table, and the device holds the images; what is streamed is bound by neither."""
+    """Each sequence fits a table, and the device holds the images; what is streamed is only counted."""
 
     profile: DmdProfile
 
     def check(self, plan: SequencePlan) -> list[Check]:
         """The mode of the plan takes each of its sequences, and memory and flash hold them."""
         if plan.streamed:
-            return []
+            where, held = f"{self.profile.id} over HDMI", f"{len(plan.entries)} frames"
+            fewer = [exceeds("sequence length", where, held, f"{MOST_STREAMED} frames", "use fewer patterns")]
+            return fewer if len(plan.entries) > MOST_STREAMED else []
         return [*self._table(plan), *self._memory(plan), *self._flash(plan)]
 
     def _table(self, plan: SequencePlan) -> list[Check]:
@@ -152,7 +156,7 @@ class SequenceFits:
                         return [exceeds("sequence length", where, held, modes_text(self.profile), fix)]
                 return []
         held = f"{len(plan.entries)} entries and {plan.images} images"
-        return [exceeds("sequence length", where, held, modes_text(self.profile), fix)]
+        return [exceeds("sequence length", where, held, limits_text(self.profile), fix)]
 
     def _memory(self, plan: SequencePlan) -> list[Check]:
         if self.profile.timing.image_load_us is not None:
@@ -167,8 +171,9 @@ class SequenceFits:
     def _flash(self, plan: SequencePlan) -> list[Check]:
         """What lies in flash side by side: the tables tell so many images apart, and so many bytes are there."""
         found = []
-        where, fix = f"{self.profile.id} flash", "use fewer patterns" + (
-            ", or show them over HDMI (--format hdmi)" if streams(self.profile) else ""
+        where, fix = (
+            f"{self.profile.id} flash",
+            "use fewer patterns" + (", or show them over HDMI (--format hdmi)" if streams(self.profile) else ""),
         )
         if stored_together(self.profile) and plan.images > flash_images(self.profile):
             found.append(exceeds("images", where, str(plan.images), str(flash_images(self.profile)), fix))

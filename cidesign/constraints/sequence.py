@@ -13,6 +13,8 @@ from cidesign.errors import InputError, LimitError
 from cidesign.hardware_profiles.dmd.schema import DmdProfile, SequenceMode
 
 SequenceModeName = Literal["fixed_exposure", "variable_exposure"]
+# What a computer at a video input is sent is counted in 16 bits, in the table and in the answers of the link.
+MOST_STREAMED = 2**16 - 1
 
 
 @dataclass(frozen=True)
@@ -189,7 +191,7 @@ def plan_shown(
 ) -> SequencePlan:
     """The tables of the controller where some hold the frames, else its video input where it has one."""
     plan = plan_sequence(profile, frames, bit_depth, exposure_us, period_us, pairs_from)
-    if plan.mode is not None or not streams(profile):
+    if plan.mode is not None or not streams(profile) or frames > MOST_STREAMED:
         return plan
     why = f"its tables hold {modes_text(profile)}"
     return plan_streamed(profile, frames, bit_depth, exposure_us, period_us, why)
@@ -216,6 +218,11 @@ def modes_text(profile: DmdProfile) -> str:
         f"{mode.name.replace('_', ' ')} {mode.max_entries.value} entries and {mode.max_images.value} images"
         for mode in profile.sequence_modes
     )
+
+
+def limits_text(profile: DmdProfile) -> str:
+    """`modes_text`, and what goes over the video input where there is one."""
+    return modes_text(profile) + (f"; over HDMI {MOST_STREAMED} frames" if streams(profile) else "")
 
 
 def sequences_text(plan: SequencePlan) -> str:

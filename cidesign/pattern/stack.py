@@ -161,9 +161,10 @@ class PatternStack:
 
         Of patterns that are measured `as-shown` nothing is subtracted: levels / (2**bit_depth - 1), in [0, 1].
         """
-        if self.encoding == "as-shown":
-            return (self.levels / np.float32(self.max_level)).astype(np.float32)
-        return (2.0 * self.levels / self.max_level - 1.0).astype(np.float32)
+        levels = np.arange(self.max_level + 1)
+        weight = levels / self.max_level if self.encoding == "as-shown" else 2.0 * levels / self.max_level - 1.0
+        signed: NDArray[np.float32] = weight.astype(np.float32)[self.levels]
+        return signed
 
     def frames(self) -> list[Frame]:
         """What is shown, in order: `+ -` pairs (complementary), every pattern and then all-on (offset), or as-shown.

@@ -27,7 +27,6 @@ from cidesign.pattern import PatternStack
 from cidesign.text import table, totals
 from cidesign.units import format_bytes
 
-
 # Of more files the first and the last are listed.
 MOST_ROWS = 40
 
@@ -194,7 +193,11 @@ def _short(rows: list[tuple[str, str, str]]) -> list[tuple[str, str, str]]:
     if len(rows) <= MOST_ROWS:
         return rows
     left_out = len(rows) - MOST_ROWS + 1
-    return [*rows[: MOST_ROWS // 2], (f"({left_out} more, all in {MANIFEST_NAME})", "", ""), *rows[-MOST_ROWS // 2 + 1 :]]
+    return [
+        *rows[: MOST_ROWS // 2],
+        (f"({left_out} more, all in {MANIFEST_NAME})", "", ""),
+        *rows[-MOST_ROWS // 2 + 1 :],
+    ]
 
 
 FAMILY = DmdFamily()

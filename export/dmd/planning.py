@@ -3,7 +3,14 @@
 from dataclasses import replace
 
 from cidesign.constraints.rules import SequenceFits
-from cidesign.constraints.sequence import SequencePlan, modes_text, plan_sequence, plan_streamed, streams
+from cidesign.constraints.sequence import (
+    MOST_STREAMED,
+    SequencePlan,
+    modes_text,
+    plan_sequence,
+    plan_streamed,
+    streams,
+)
 from cidesign.export.dmd.base import Exporter, grid_of
 from cidesign.export.dmd.formats import exporter_named, formats_for
 from cidesign.hardware_profiles.dmd.schema import DmdProfile
@@ -24,7 +31,7 @@ def plan_design(
     Without either the plan is that of the tables, which the rules refuse.
     """
     plan = plan_stored(profile, pattern, exposure_us, period_us)
-    if not streams(profile) or not SequenceFits(profile).check(plan):
+    if not streams(profile) or not SequenceFits(profile).check(plan) or len(plan.entries) > MOST_STREAMED:
         return plan
     return _streamed(profile, pattern, plan, exposure_us, period_us)
 

@@ -157,7 +157,9 @@ def how_shown(profile: DmdProfile, plan: SequencePlan) -> list[Check]:
     if len(plan.starts) == 1:
         return []
     if not stored_together(profile):
-        return [remarked("sequences", "each is loaded and started after the one before: the device holds one at a time")]
+        return [
+            remarked("sequences", "each is loaded and started after the one before: the device holds one at a time")
+        ]
     flash, taken = profile.memory.flash_bytes, plan.flash_bytes
     size = "" if flash is None or taken is None else f", about {format_bytes(taken)} of {format_bytes(flash.value)}"
     return [

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from cidesign.constraints.rules import SequenceFits, check_design, require, sequence_rules
-from cidesign.constraints.sequence import joined, plan_sequence, plan_shown, video_time_us
+from cidesign.constraints.sequence import joined, plan_sequence, plan_shown, plan_streamed, video_time_us
 from cidesign.errors import InputError, LimitError
 from cidesign.hardware_profiles.loader import load_profile
 
@@ -168,6 +168,10 @@ def test_what_no_flash_holds_is_streamed_where_there_is_a_video_input() -> None:
     assert "over HDMI" in plan.notes[-1]
     assert "256 images" in plan.notes[-1]
     assert [rule.check(plan) for rule in sequence_rules(DLP4500)] == [[], [], [], []]
+    # What the link cannot count is streamed neither, and the error says both.
+    (found,) = SequenceFits(DLP4500).check(plan_shown(DLP4500, 65_536, 1))[:1]
+    assert str(found.limit).endswith("256 images; over HDMI 65535 frames")
+    assert SequenceFits(DLP4500).check(plan_streamed(DLP4500, 65_536, 1))[0].value == "65536 frames"
     # What the tables hold, in one sequence or several, is not.
     assert plan_shown(DLP4500, 3276, 1) == plan_sequence(DLP4500, 3276, 1)
     without_hdmi = DLP4500.model_copy(update={"timing": DLP4500.timing.model_copy(update={"video_max_frame_hz": None})})

@@ -176,15 +176,15 @@ def test_hdmi_is_not_bound_by_the_tables(tmp_path: Path) -> None:
     line = _Bench.of(profile)
     line.run(_sent(line.link, plan, job=7, repeats=1))
     _shows(line, plan, design(profile), profile)
-    with pytest.raises(LimitError, match="70 frames in 3 images were written for HDMI, .* 24 entries and 2 images"):
+    with pytest.raises(LimitError, match=r"70 frames in 3 images were written for HDMI, .* 24 entries and 2 images"):
         plan_upload(tmp_path / "out", None, 115_200, images_in_flash=True)
 
 
 def test_one_sequence_is_loaded_alone(exported: Callable[..., Any]) -> None:
     profile, pattern, folder = exported("dlp6500")
-    with pytest.raises(InputError, match="holds 3 sequences, .*--sequence N.*--start --repeats 1"):
+    with pytest.raises(InputError, match=r"holds 3 sequences, .*--sequence N.*--start --repeats 1"):
         plan_upload(folder, None, 115_200)
-    with pytest.raises(InputError, match="sequence 4: .* holds 1 to 3"):
+    with pytest.raises(InputError, match=r"sequence 4: .* holds 1 to 3"):
         plan_upload(folder, None, 115_200, sequence=4)
     plan = plan_upload(folder, None, 115_200, sequence=2)
     assert dict(plan.rows(115_200))["part"] == "sequence 2 of 3"
@@ -237,7 +237,11 @@ def test_the_command_shows_all_sequences(
 
     code, out, _ = run("upload", folder, "--dry-run")
     assert code == 0
-    assert [line.split()[:2] for line in out.splitlines()[:3]] == [["sequence", "1"], ["sequence", "2"], ["sequence", "3"]]
+    assert [line.split()[:2] for line in out.splitlines()[:3]] == [
+        ["sequence", "1"],
+        ["sequence", "2"],
+        ["sequence", "3"],
+    ]
     code, _, err = run("upload", folder, "--port", "/dev/null-port")
     assert (code, "holds 3 sequences" in err, "--start --repeats 1" in err) == (2, True, True)
     with bench(profile) as (watched, port):

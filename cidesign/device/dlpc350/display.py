@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
+from cidesign.constraints.sequence import MOST_STREAMED
 from cidesign.device.clock import Clock
 from cidesign.device.commands import stopped_on_error
 from cidesign.device.dlpc350.driver import Dlpc350
@@ -25,8 +26,6 @@ from cidesign.errors import DeviceError
 # The black frame that marks the next video frame needs this much before it (TI DLPU010, black fill).
 _BLACK_US = 230
 _RUN_OVER_US = 2_000_000
-# Entries and images are numbers of 16 bits in the sequence table and in the answers of the link.
-MAX_COUNT = 2**16 - 1
 
 Rgb = NDArray[np.uint8]
 
@@ -106,7 +105,7 @@ class HdmiDlpc350:
         The controller's table holds the entries of one image at a time.
         """
         with self._lock:
-            return replace(self._device.info(), image_upload=True, max_entries=MAX_COUNT, max_images=MAX_COUNT)
+            return replace(self._device.info(), image_upload=True, max_entries=MOST_STREAMED, max_images=MOST_STREAMED)
 
     def prepare(self) -> None:
         """Stop, blank the screen and check that screen and controller agree on exactly the mirrors."""

@@ -14,9 +14,9 @@ from cidesign.errors import FileError, LimitError
 from cidesign.export.dmd.dlpc350.flash import flash_bytes
 from cidesign.export.dmd.dlpc900.compression import Lines, rle
 from cidesign.export.dmd.family import FAMILY
+from cidesign.export.dmd.formats import exporter_named
 from cidesign.export.dmd.manifest import read_manifest
 from cidesign.export.dmd.planning import plan_design, plan_format, plan_stored
-from cidesign.export.dmd.formats import exporter_named
 from cidesign.export.dmd.verify import verify_export
 from cidesign.files import read_json, write_json
 from cidesign.hardware_profiles.dmd.lattice import superpixel_grid
@@ -74,9 +74,7 @@ def test_each_sequence_is_written_and_read_on_its_own(
     # A folder is a whole sequence: the reader finds its frames there, and nothing else.
     exporter = exporter_named(manifest.format)
     grid = superpixel_grid(profile, SIDE)
-    shown = [
-        frame for number in (1, 2, 3) for frame in exporter.read(tmp_path / "out" / f"sequence_{number}").frames
-    ]
+    shown = [frame for number in (1, 2, 3) for frame in exporter.read(tmp_path / "out" / f"sequence_{number}").frames]
     for frame, levels in zip(shown, pattern.displayed(), strict=True):
         assert np.array_equal(frame, grid.spread(levels))
     checks = verify_export(tmp_path / "out")
@@ -95,7 +93,9 @@ def test_images_of_all_sequences_lie_in_flash_side_by_side(small: Callable[..., 
     assert "images in flash" in {check.name for check in verify_export(folder)}
 
 
-def test_sequences_that_are_loaded_count_images_from_the_first(small: Callable[..., DmdProfile], tmp_path: Path) -> None:
+def test_sequences_that_are_loaded_count_images_from_the_first(
+    small: Callable[..., DmdProfile], tmp_path: Path
+) -> None:
     profile = small("dlp6500", images=3)
     export(profile, design(profile), tmp_path / "out")
     for number in (1, 2):
@@ -142,7 +142,7 @@ def test_the_tables_are_held_against_the_limits_of_the_device(small: Callable[..
     profile = small("dlp6500")
     export(profile, design(profile), tmp_path / "out")
     shorter = small("dlp6500", entries=50)
-    with pytest.raises(LimitError, match="60 entries and 3 images in sequence 1, the limit is .* 50 entries"):
+    with pytest.raises(LimitError, match=r"60 entries and 3 images in sequence 1, the limit is .* 50 entries"):
         verify_export(tmp_path / "out", shorter)
 
 
