@@ -16,10 +16,19 @@ from cidesign.pattern import PatternStack
 
 CARD_PICTURE, KNOWN_ARRAYS, TEMPLATE = "card.png", "known.npz", "capture.json"
 GRAYCODE_FOLDER = "graycode"
+_OVER_HDMI = (
+    "; the times in capture.json are those of images in flash: shown over HDMI, remove time_us and sequence_starts "
+    "from it, for nobody knows when an image reaches the mirrors"
+)
 
 
-def plan_spc(design: PatternStack, exposure_us: float, starts: tuple[int, ...] = (0,)) -> list[PlanStep]:
-    """The captures for the design's sequence at one exposure; `starts`: the first frame of each of several."""
+def plan_spc(
+    design: PatternStack, exposure_us: float, starts: tuple[int, ...] = (0,), hdmi_too: bool = False
+) -> list[PlanStep]:
+    """The captures for the design's sequence at one exposure; `starts`: the first frame of each of several.
+
+    `hdmi_too`: the device may as well show the design over HDMI, where the times of frames are others.
+    """
     frames = len(design.frames())
     sequence = f"run the uploaded sequence once ({frames} frames of {exposure_us:g} us) and save every reading"
     if len(starts) > 1:
@@ -62,7 +71,7 @@ def plan_spc(design: PatternStack, exposure_us: float, starts: tuple[int, ...] =
         ),
         PlanStep(
             "the scene",
-            f"{sequence}; repeats as rows; do not touch lamp, gain or exposure any more",
+            f"{sequence}; repeats as rows; do not touch lamp, gain or exposure any more" + (_OVER_HDMI * hdmi_too),
             f"scene ({frames},) or (R, {frames})",
             "it is what you came for",
             True,

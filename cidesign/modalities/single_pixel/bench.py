@@ -20,6 +20,7 @@ from cidesign.calibration.single_pixel.nominal import NominalCalibration, SceneS
 from cidesign.calibration.single_pixel.plan import plan_spc, write_plan_files
 from cidesign.calibration.single_pixel.record import SinglePixelCalibration, read_calibration, write_calibration
 from cidesign.calibration.single_pixel.twin import bench_settings, capture_record, simulate_readings
+from cidesign.constraints.sequence import streams
 from cidesign.data.procedural import dead_leaves
 from cidesign.errors import FileError, InputError
 from cidesign.export.dmd.planning import plan_design
@@ -127,7 +128,8 @@ class SinglePixelBench(
     def plan(self, run: SinglePixelRun) -> "list[PlanStep]":
         """What to capture for the run's patterns."""
         plan = _sequence(run)
-        return plan_spc(run.design, plan.exposure_us, plan.starts)
+        hdmi_too = streams(run.profile) and not plan.streamed
+        return plan_spc(run.design, plan.exposure_us, plan.starts, hdmi_too)
 
     def plan_files(self, run: SinglePixelRun, folder: Path, force: bool) -> bool:
         """Write the card to print, the Gray code, and a record to complete."""

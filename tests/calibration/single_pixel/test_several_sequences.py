@@ -150,6 +150,8 @@ def test_times_that_fall_inside_a_sequence_are_refused(
 def test_the_plan_names_the_sequences(tmp_path: Path, design: PatternStack) -> None:
     text = " ".join(step.how for step in plan_spc(design, FRAME_US, STARTS))
     assert "run the 3 sequences of the export once each" in text
+    assert "over HDMI" not in text
+    assert "remove time_us" in " ".join(step.how for step in plan_spc(design, FRAME_US, STARTS, hdmi_too=True))
     profile: Any = load_profile("dlp4500")
     write_plan_files(tmp_path / "plan", design, profile, FRAME_US, times_us(160, STARTS), False, STARTS)
     assert read_json(tmp_path / "plan" / "capture.json", "capture")["sequence_starts"] == list(STARTS)
