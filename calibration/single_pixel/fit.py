@@ -41,6 +41,7 @@ LEAST_SEEN = 0.05
 CANDIDATES, COARSE_CANDIDATES = 4, 6
 # Orientation, turn and shift are looked for with so many patterns at most; all of them are fitted at the end.
 SEARCHED_WITH = 512
+WEIGHTS_AT_ONCE = 2**20
 
 
 @dataclass(frozen=True)
@@ -87,12 +88,13 @@ class HeldOut:
 class _Targets:
     """What was measured, for the fit and for the test: y (K,), levels, the card's picture (n, n), and noise (K,).
 
-    The noise is that of the card, of the white reference where there is no other.  `encoding`: that of the patterns; of
-    what is measured as shown, no level is known but that of the readings themselves.
+    The noise is that of the card, of the white reference where there is no other.  `kept` (K,): the numbers of the
+    patterns in the design, whose weights are made a few at a time.  Of what is measured as shown, no level is known but
+    that of the readings themselves.
     """
 
-    encoding: Encoding
-    signed: NDArray[np.float64]
+    design: PatternStack
+    kept: NDArray[np.int64]
     flat: Vector | None
     flat_level: float
     card: Vector | None
@@ -102,8 +104,8 @@ class _Targets:
 
     def part(self, chosen: NDArray[np.bool_]) -> "_Targets":
         return _Targets(
-            self.encoding,
-            self.signed[chosen],
+            self.design,
+            self.kept[chosen],
             None if self.flat is None else self.flat[chosen],
             self.flat_level,
             None if self.card is None else self.card[chosen],
@@ -114,23 +116,30 @@ class _Targets:
 
     def read(self, sign: int, placement: Placement, images: NDArray[np.float64]) -> NDArray[np.float64]:
         """What the patterns of one polarity read of images (M, n, n): (K, M), see `of_polarity`."""
-        read = _project(self.signed, placement, images)
+        weights, levels = self.design.level_weights.astype(np.float64), self.design.levels
+        gathered, pixels = placement.gathered(images).reshape(len(images), -1).T, levels[0].size
+        step = max(WEIGHTS_AT_ONCE // pixels, 1)
+        parts = (levels[self.kept[first : first + step]] for first in range(0, self.kept.size, step))
+        read = np.concatenate([weights[part].reshape(len(part), pixels) @ gathered for part in parts]) / self.side
         if sign > 0:
             return read
-        if self.encoding != "as-shown":
-            return -read
-        all_on: NDArray[np.float64] = placement.gathered(images).sum(axis=(1, 2)) / images.shape[-1] - read
-        return all_on
+        all_on: NDArray[np.float64] = gathered.sum(axis=0) / self.side
+        return all_on - read if self.design.encoding == "as-shown" else -read
 
     def some(self) -> "_Targets":
         """So many of the patterns as tell where they lie, evenly spread; all where there are not more."""
-        step = -(-len(self.signed) // SEARCHED_WITH)
-        return self if step == 1 else self.part(np.arange(len(self.signed)) % step == 0)
+        step = -(-self.kept.size // SEARCHED_WITH)
+        return self if step == 1 else self.part(np.arange(self.kept.size) % step == 0)
+
+    @property
+    def side(self) -> int:
+        """n."""
+        return self.design.side
 
     @property
     def level_weight(self) -> float:
         """What the total light of a card weighs; nothing where it was not measured beside the patterns."""
-        return 0.0 if self.encoding == "as-shown" else LEVEL_WEIGHT
+        return 0.0 if self.design.encoding == "as-shown" else LEVEL_WEIGHT
 
 
 def fit_targets(
@@ -142,7 +151,7 @@ def fit_targets(
     contrast.
     """
     targets = _gather(design, flat, card, picture)
-    held = np.arange(len(targets.signed)) % HELD_OUT_EVERY == HELD_OUT_FIRST
+    held = np.arange(targets.kept.size) % HELD_OUT_EVERY == HELD_OUT_FIRST
     fitted, tested = targets.part(~held), targets.part(held)
     if targets.card is None or targets.picture is None:
         operator = _operator(targets, Placement(), 1, np.array([0.0, 0.0, 0.0, 1.0]), None)
@@ -194,8 +203,8 @@ def _gather(
         return None if one is None else one.y[np.searchsorted(one.kept, kept)]
 
     return _Targets(
-        design.encoding,
-        design.signed().astype(np.float64)[kept],
+        design,
+        kept.astype(np.int64),
         values(flat),
         flat.light_level.value if flat is not None else 0.0,
         values(card),
@@ -255,7 +264,7 @@ def _system(
 ) -> tuple[NDArray[np.float64], Vector]:
     """Rows of the linear problem for the illumination's coefficients, each target in units of its own variation."""
     placement, level = placement_of(values, orientation), float(values[3])
-    side = targets.signed.shape[-1]
+    side = targets.side
     basis = light_basis(side)
     rows, wanted = [], []
     field = placement.seen(np.ones((1, side, side)))[0]
@@ -311,7 +320,7 @@ def _coarse(
     """The most promising turns and shifts of an evenly lit card."""
     if targets.card is None or targets.picture is None:
         return []
-    side = targets.signed.shape[-1]
+    side = targets.side
     shifts = [shift for shift in COARSE_SHIFTS_PX if abs(shift) < side / 4]
     found = []
     for (orientation, sign), turn in product(orientations, COARSE_TURNS_DEG):
@@ -329,7 +338,7 @@ def _operator(
 ) -> SpcOperator:
     matrix, wanted = _system(targets, placement.orientation, sign, values)
     coefficients = np.linalg.lstsq(matrix, wanted, rcond=None)[0]
-    side = targets.signed.shape[-1]
+    side = targets.side
     basis = light_basis(side)
     light: NDArray[np.float64] = np.tensordot(coefficients, basis, axes=1)
     seen = placement_of(values, placement.orientation).seen(np.ones((1, side, side)))[0] > LEAST_SEEN
@@ -382,8 +391,10 @@ def compared(
 
 
 def _held_out(operator: SpcOperator, targets: _Targets) -> HeldOut:
+    design = targets.design
+    signed = design.level_weights.astype(np.float64)[design.levels[targets.kept]]
     if targets.card is not None and targets.picture is not None:
-        return compared(operator, targets.signed, targets.encoding, targets.card, targets.picture, targets.noise)
-    side = targets.signed.shape[-1]
-    flat = targets.flat if targets.flat is not None else np.zeros(len(targets.signed))
-    return compared(operator, targets.signed, targets.encoding, flat, np.ones((side, side)), targets.noise)
+        return compared(operator, signed, design.encoding, targets.card, targets.picture, targets.noise)
+    side = targets.side
+    flat = targets.flat if targets.flat is not None else np.zeros(targets.kept.size)
+    return compared(operator, signed, design.encoding, flat, np.ones((side, side)), targets.noise)

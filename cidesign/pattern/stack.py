@@ -161,10 +161,15 @@ class PatternStack:
 
         Of patterns that are measured `as-shown` nothing is subtracted: levels / (2**bit_depth - 1), in [0, 1].
         """
-        levels = np.arange(self.max_level + 1)
-        weight = levels / self.max_level if self.encoding == "as-shown" else 2.0 * levels / self.max_level - 1.0
-        signed: NDArray[np.float32] = weight.astype(np.float32)[self.levels]
+        signed: NDArray[np.float32] = self.level_weights[self.levels]
         return signed
+
+    @property
+    def level_weights(self) -> NDArray[np.float32]:
+        """The weight of each level, (2**bit_depth,), see `signed`."""
+        levels = np.arange(self.max_level + 1)
+        weights = levels / self.max_level if self.encoding == "as-shown" else 2.0 * levels / self.max_level - 1.0
+        return weights.astype(np.float32)
 
     def frames(self) -> list[Frame]:
         """What is shown, in order: `+ -` pairs (complementary), every pattern and then all-on (offset), or as-shown.
