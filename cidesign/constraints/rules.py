@@ -146,7 +146,8 @@ class SequenceFits:
         return [*self._table(plan), *self._memory(plan), *self._flash(plan)]
 
     def _table(self, plan: SequencePlan) -> list[Check]:
-        where, fix = f"{self.profile.id} sequence table", "use fewer patterns, or the encoding offset"
+        where = f"{self.profile.id} sequence table"
+        fix = f"use fewer patterns, or the encoding offset{self._over_hdmi(plan)}"
         for mode in self.profile.sequence_modes:
             if mode.name == plan.mode:
                 for number, part in enumerate(plan.sequences, start=1):
@@ -157,6 +158,11 @@ class SequenceFits:
                 return []
         held = f"{len(plan.entries)} entries and {plan.images} images"
         return [exceeds("sequence length", where, held, limits_text(self.profile), fix)]
+
+    def _over_hdmi(self, plan: SequencePlan) -> str:
+        """The other way, where the device has it and it takes so many frames."""
+        fits = streams(self.profile) and len(plan.entries) <= MOST_STREAMED
+        return ", or show them over HDMI (--format hdmi)" if fits else ""
 
     def _memory(self, plan: SequencePlan) -> list[Check]:
         if self.profile.timing.image_load_us is not None:
