@@ -224,3 +224,15 @@ def test_bytes_of_flash_are_those_of_run_lengths(small: Callable[..., DmdProfile
         expected += 32 + min(coded, 3 * words.size)
     # The end of an image, two bytes and padding to sixteen, is not counted.
     assert abs(flash_bytes(pattern, plan, grid) - expected) <= 2 * 18
+
+
+def test_the_planes_of_an_alp_board_are_split_by_its_memory(tmp_path: Path) -> None:
+    raw = load_profile("dlp7000").model_dump(mode="json", exclude_none=True)
+    raw["sequence_modes"][0]["max_entries"]["value"] = raw["memory"]["full_rate_planes"]["value"] = 60
+    profile = DmdProfile.model_validate(raw)
+    export(profile, design(profile), tmp_path / "out")
+    sizes = [(tmp_path / "out" / f"sequence_{number}" / "alp_planes.bin").stat().st_size for number in (1, 2, 3)]
+    assert sizes == [frames * 768 * 128 for frames in (60, 60, 20)]
+    checks = verify_export(tmp_path / "out")
+    assert "the device holds one at a time" in named(checks, "sequences")
+    assert named(checks, "mirrors").startswith("140 frames")
