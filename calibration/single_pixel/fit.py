@@ -18,6 +18,7 @@ from scipy.optimize import least_squares
 
 from cidesign.calibration.single_pixel.measurement import Measurements
 from cidesign.calibration.single_pixel.operator import Placement, SpcOperator, light_basis, of_polarity
+from cidesign.calibration.single_pixel.target_readings import TargetReadings
 from cidesign.errors import FileError
 from cidesign.orientation import ORIENTATIONS, Orientation
 from cidesign.pattern import Encoding, PatternStack
@@ -30,8 +31,6 @@ MIN_PATTERNS = 15
 LIGHT_PRIOR = 0.3
 # How much that counts, against the readings of one calibration target.
 PRIOR_WEIGHT = 0.01
-# The total light of a target weighs as much as this many of its measurements.
-LEVEL_WEIGHT = 2.0
 # Starts of the search for a large turn or shift, tried where the orientations alone do not explain the card.
 COARSE_TURNS_DEG = tuple(range(-42, 43, 6))
 COARSE_SHIFTS_PX = tuple(range(-4, 5, 2))
@@ -39,9 +38,6 @@ EXPLAINED = 0.1
 # Where less than this part of the light of a frame arrives, no illumination can be told; nor does it matter there.
 LEAST_SEEN = 0.05
 CANDIDATES, COARSE_CANDIDATES = 4, 6
-# Orientation, turn and shift are looked for with so many patterns at most; all of them are fitted at the end.
-SEARCHED_WITH = 512
-WEIGHTS_AT_ONCE = 2**20
 
 
 @dataclass(frozen=True)
@@ -82,64 +78,6 @@ class HeldOut:
         noise = float(np.sum(self.noise**2)) * (1 + 2 * (2 / self.measured.size) ** 0.5)
         variation = float(np.sum((self.measured - self.measured.mean()) ** 2))
         return float((max(misfit - noise, 0.0) / max(variation, 1e-30)) ** 0.5)
-
-
-@dataclass(frozen=True)
-class _Targets:
-    """What was measured, for the fit and for the test: y (K,), levels, the card's picture (n, n), and noise (K,).
-
-    The noise is that of the card, of the white reference where there is no other.  `kept` (K,): the numbers of the
-    patterns in the design, whose weights are made a few at a time.  Of what is measured as shown, no level is known but
-    that of the readings themselves.
-    """
-
-    design: PatternStack
-    kept: NDArray[np.int64]
-    flat: Vector | None
-    flat_level: float
-    card: Vector | None
-    card_level: float
-    picture: NDArray[np.float64] | None
-    noise: Vector
-
-    def part(self, chosen: NDArray[np.bool_]) -> "_Targets":
-        return _Targets(
-            self.design,
-            self.kept[chosen],
-            None if self.flat is None else self.flat[chosen],
-            self.flat_level,
-            None if self.card is None else self.card[chosen],
-            self.card_level,
-            self.picture,
-            self.noise[chosen],
-        )
-
-    def read(self, sign: int, placement: Placement, images: NDArray[np.float64]) -> NDArray[np.float64]:
-        """What the patterns of one polarity read of images (M, n, n): (K, M), see `of_polarity`."""
-        weights, levels = self.design.level_weights.astype(np.float64), self.design.levels
-        gathered, pixels = placement.gathered(images).reshape(len(images), -1).T, levels[0].size
-        step = max(WEIGHTS_AT_ONCE // pixels, 1)
-        parts = (levels[self.kept[first : first + step]] for first in range(0, self.kept.size, step))
-        read = np.concatenate([weights[part].reshape(len(part), pixels) @ gathered for part in parts]) / self.side
-        if sign > 0:
-            return read
-        all_on: NDArray[np.float64] = gathered.sum(axis=0) / self.side
-        return all_on - read if self.design.encoding == "as-shown" else -read
-
-    def some(self) -> "_Targets":
-        """So many of the patterns as tell where they lie, evenly spread; all where there are not more."""
-        step = -(-self.kept.size // SEARCHED_WITH)
-        return self if step == 1 else self.part(np.arange(self.kept.size) % step == 0)
-
-    @property
-    def side(self) -> int:
-        """n."""
-        return self.design.side
-
-    @property
-    def level_weight(self) -> float:
-        """What the total light of a card weighs; nothing where it was not measured beside the patterns."""
-        return 0.0 if self.design.encoding == "as-shown" else LEVEL_WEIGHT
 
 
 def fit_targets(
@@ -184,7 +122,7 @@ def _cost(fit: _Fit) -> float:
 
 def _gather(
     design: PatternStack, flat: Measurements | None, card: Measurements | None, picture: NDArray[np.float64] | None
-) -> _Targets:
+) -> TargetReadings:
     if flat is None and card is None:
         raise FileError(
             "calibration targets: neither `flat` nor `card` was captured; nothing to fit the patterns' place to"
@@ -202,7 +140,7 @@ def _gather(
     def values(one: Measurements | None) -> Vector | None:
         return None if one is None else one.y[np.searchsorted(one.kept, kept)]
 
-    return _Targets(
+    return TargetReadings(
         design,
         kept.astype(np.int64),
         values(flat),
@@ -231,7 +169,7 @@ def require_picture(picture: NDArray[np.float64] | None, side: int) -> None:
         )
 
 
-def _ranked(targets: _Targets) -> list[tuple[Orientation, int]]:
+def _ranked(targets: TargetReadings) -> list[tuple[Orientation, int]]:
     """Orientations, each with its likelier polarity, best first, by what of the card differs between them.
 
     What all orientations of the card have in common is taken off: it says nothing, and is most of the readings.
@@ -260,7 +198,7 @@ def _project(signed: NDArray[np.float64], placement: Placement, images: NDArray[
 
 
 def _system(
-    targets: _Targets, orientation: Orientation, sign: int, values: Vector
+    targets: TargetReadings, orientation: Orientation, sign: int, values: Vector
 ) -> tuple[NDArray[np.float64], Vector]:
     """Rows of the linear problem for the illumination's coefficients, each target in units of its own variation."""
     placement, level = placement_of(values, orientation), float(values[3])
@@ -287,14 +225,14 @@ def _system(
     return np.concatenate(rows), np.concatenate(wanted)
 
 
-def _rest(targets: _Targets, orientation: Orientation, sign: int, values: Vector) -> Vector:
+def _rest(targets: TargetReadings, orientation: Orientation, sign: int, values: Vector) -> Vector:
     matrix, wanted = _system(targets, orientation, sign, values)
     rest: Vector = matrix @ np.linalg.lstsq(matrix, wanted, rcond=None)[0] - wanted
     return rest
 
 
 def _refined(
-    targets: _Targets, orientation: Orientation, sign: int, start: tuple[float, ...], level: float = 1.0
+    targets: TargetReadings, orientation: Orientation, sign: int, start: tuple[float, ...], level: float = 1.0
 ) -> _Fit:
     """Least squares over turn, shift and level from one start; without a white reference the level is 1."""
     free = 4 if targets.flat is not None else 3
@@ -308,14 +246,14 @@ def _refined(
     return orientation, sign, values, solution.jac, float(2 * solution.cost)
 
 
-def _relative(fit: _Fit, targets: _Targets) -> float:
+def _relative(fit: _Fit, targets: TargetReadings) -> float:
     """Misfit of the targets, of their variation."""
     count = (targets.flat is not None) + (targets.card is not None)
     return float((fit[4] / count) ** 0.5)
 
 
 def _coarse(
-    targets: _Targets, orientations: list[tuple[Orientation, int]]
+    targets: TargetReadings, orientations: list[tuple[Orientation, int]]
 ) -> list[tuple[Orientation, int, tuple[float, float, float]]]:
     """The most promising turns and shifts of an evenly lit card."""
     if targets.card is None or targets.picture is None:
@@ -334,7 +272,7 @@ def _coarse(
 
 
 def _operator(
-    targets: _Targets, placement: Placement, sign: int, values: Vector, jacobian: NDArray[np.float64] | None
+    targets: TargetReadings, placement: Placement, sign: int, values: Vector, jacobian: NDArray[np.float64] | None
 ) -> SpcOperator:
     matrix, wanted = _system(targets, placement.orientation, sign, values)
     coefficients = np.linalg.lstsq(matrix, wanted, rcond=None)[0]
@@ -390,7 +328,7 @@ def compared(
     return HeldOut(y, factor * expected, noise)
 
 
-def _held_out(operator: SpcOperator, targets: _Targets) -> HeldOut:
+def _held_out(operator: SpcOperator, targets: TargetReadings) -> HeldOut:
     design = targets.design
     signed = design.level_weights.astype(np.float64)[design.levels[targets.kept]]
     if targets.card is not None and targets.picture is not None:
