@@ -207,6 +207,7 @@ def upload(
     resume: bool = False,
     start: bool = False,
     repeats: int = 0,
+    sequence: int | None = None,
     images_in_flash: bool = False,
     on_note: Callable[[str], None] | None = None,
     on_progress: "Callable[[Progress], None] | None" = None,
@@ -214,13 +215,14 @@ def upload(
     """Send an export folder to a micromirror device through a bridge, verify it, and with `start` show it.
 
     The files are read again and checked against the device's limits first.  After an error or an interrupt the device
-    is left stopped, and `resume=True` goes on where it ended.  `repeats` 0 shows the sequence until `stop`.
+    is left stopped, and `resume=True` goes on where it ended.  `repeats` 0 shows the sequence until `stop`.  An export
+    of several sequences is uploaded one `sequence` at a time, 1 the first.
     Raises `LimitError`, `FileError` or `DeviceError`; nothing is ever accepted that differs from the design.
     """
     if repeats and not start:
         raise InputError("repeats counts showings of the sequence; it needs start=True")
     device = None if profile is None else load_dmd(str(profile))
-    plan = plan_upload(_folder(export), device, baud, images_in_flash)
+    plan = plan_upload(_folder(export), device, baud, images_in_flash, sequence)
     return send(plan, port, baud, resume=resume, start=start, repeats=repeats, on_note=on_note, on_progress=on_progress)
 
 

@@ -10,9 +10,11 @@ import pytest
 
 from cidesign.distill.presets import settings_for
 from cidesign.errors import FileError, InputError, LimitError
+from cidesign.hardware_profiles.loader import load_profile
 from cidesign.modalities.cassi.settings import CassiSettings
 from cidesign.modalities.mri.settings import MriSettings
 from cidesign.modalities.single_pixel.settings import SinglePixelSettings
+from cidesign.modality import modality
 from cidesign.models.system import build_decoder
 from cidesign.run_settings import TrainingSettings
 from cidesign.runs import Run
@@ -34,6 +36,30 @@ OLD_MRI = {
 )
 def test_only_what_follows_from_the_size_is_needed(kind: type[TrainingSettings], needed: set[str]) -> None:
     assert {name for name, field in kind.model_fields.items() if field.is_required()} == needed
+
+
+@pytest.mark.parametrize("profile", ["dlp4500", "dlp6500", "dlp7000"])
+@pytest.mark.parametrize(("side", "patterns"), [(64, 410), (128, 1638), (256, 6554)])
+def test_sizes_that_benches_use_are_not_bound_by_one_sequence(profile: str, side: int, patterns: int) -> None:
+    settings = settings_for(load_profile(profile), side=side)
+    assert isinstance(settings, SinglePixelSettings)
+    assert settings.patterns == patterns
+
+
+@pytest.mark.parametrize(
+    ("profile", "side", "text"),
+    [
+        ("dlp4500", 32, ""),
+        ("dlp4500", 128, " (3276 frames: 2 sequences from flash where it holds the images, else over HDMI)"),
+        ("dlp4500", 256, " (13108 frames, over HDMI)"),
+        ("dlp6500", 128, " (3276 frames: 9 sequences, loaded one after the other)"),
+        ("dlp7000", 256, ""),
+    ],
+)
+def test_how_a_design_will_be_shown_is_said_before_it_is_trained(profile: str, side: int, text: str) -> None:
+    device = load_profile(profile)
+    described = modality("single-pixel").described(settings_for(device, side=side), device)
+    assert described.partition("complementary")[2] == text
 
 
 def test_every_setting_by_name(profile_of: Make, tmp_path: Path) -> None:

@@ -8,7 +8,8 @@
     flat   like scene      the sequence on the white reference: how evenly the field is lit
     card   like scene      the sequence on a known card, whose picture (n, n) is `card_picture`
     reference like scene   a photodiode that sees the lamp during `scene`, less its own dark level
-    time_us (F,)           when each frame of a sequence begins, where frames are not evenly spaced
+    time_us (F,)           when each frame of a sequence begins, where frames are not evenly spaced; of several
+                           sequences (`sequence_starts`), from the start of each
     truth  (n, n)          the scene itself; only a simulation can know it
 
 With sync frames in the export (`sync_every`), scene, flat and card hold their readings too, in display order.
@@ -22,7 +23,7 @@ from typing import Annotated, Literal
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from cidesign.calibration.capture_record import read_capture_record
 from cidesign.calibration.circumstances import BenchState, Circumstances
@@ -89,7 +90,8 @@ class CaptureRecord(Strict):
     """The content of `capture.json`.
 
     `frame_period_us`: from the start of one frame to that of the next, None where it is not known; `sync_every` is
-    that of the export that was shown.
+    that of the export that was shown.  `sequence_starts`: the first frame of each sequence where there were several,
+    0 first; times are then those within each sequence, as nobody knows the time between two.
     """
 
     schema_version: Literal[1, 2]
@@ -105,8 +107,15 @@ class CaptureRecord(Strict):
     arrays: dict[ArrayName, StoredArray]
     frame_period_us: Positive | None = None
     sync_every: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    sequence_starts: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=2)] | None = None
     bench_state: BenchState = BenchState()
     bench: SimulatedBench | None = None
+
+    @model_serializer(mode="wrap")
+    def _said(self, dumped: SerializerFunctionWrapHandler) -> dict[str, object]:
+        """Nothing is said of sequences where there is one."""
+        fields: dict[str, object] = dumped(self)
+        return {name: value for name, value in fields.items() if (name, value) != ("sequence_starts", None)}
 
     @property
     def circumstances(self) -> Circumstances:
@@ -147,16 +156,32 @@ class Capture:
         """The scene (n, n), when simulated."""
         return self.arrays.get("truth")
 
+    def sequence_of(self, frames: int) -> NDArray[np.intp]:
+        """The number of the sequence that each frame belongs to, (frames,), 0 the first.
+
+        Raises `FileError` for starts that do not rise from 0, or lie beyond the frames.
+        """
+        starts = (self.record.sequence_starts if self.record else None) or [0]
+        if starts[0] != 0 or any(np.diff(starts) <= 0) or starts[-1] >= frames:
+            raise FileError(
+                f"{self.path}: sequence_starts {shown(starts)}: the first frame of each sequence is needed, rising "
+                f"from 0 and below the {frames} frames"
+            )
+        found: NDArray[np.intp] = np.searchsorted(starts, np.arange(frames), side="right") - 1
+        return found
+
     def frame_times_us(self, frames: int) -> NDArray[np.float64] | None:
-        """When each frame began, (frames,), from `time_us` or the frame period; None where neither is known.
+        """When each frame of a sequence began, (frames,), from `time_us` or the frame period; None where neither is
+        known.
 
         Raises `FileError` for times of another number of frames, or that do not rise.
         """
         period_us = self.record.frame_period_us if self.record else None
+        sequence = self.sequence_of(frames)
         if "time_us" not in self.arrays:
             return None if period_us is None else period_us * np.arange(frames, dtype=np.float64)
         times = self.arrays["time_us"]
-        if times.shape != (frames,) or np.any(np.diff(times) <= 0):
+        if times.shape != (frames,) or np.any(np.diff(times)[np.diff(sequence) == 0] <= 0):
             raise FileError(f"{self.path}: time_us holds {times.size} times; {frames} rising ones are needed")
         return times
 

@@ -18,6 +18,7 @@ from scipy.optimize import least_squares
 
 from cidesign.calibration.single_pixel.measurement import Measurements
 from cidesign.calibration.single_pixel.operator import Placement, SpcOperator, light_basis, of_polarity
+from cidesign.calibration.single_pixel.target_readings import TargetReadings
 from cidesign.errors import FileError
 from cidesign.orientation import ORIENTATIONS, Orientation
 from cidesign.pattern import Encoding, PatternStack
@@ -30,8 +31,6 @@ MIN_PATTERNS = 15
 LIGHT_PRIOR = 0.3
 # How much that counts, against the readings of one calibration target.
 PRIOR_WEIGHT = 0.01
-# The total light of a target weighs as much as this many of its measurements.
-LEVEL_WEIGHT = 2.0
 # Starts of the search for a large turn or shift, tried where the orientations alone do not explain the card.
 COARSE_TURNS_DEG = tuple(range(-42, 43, 6))
 COARSE_SHIFTS_PX = tuple(range(-4, 5, 2))
@@ -81,45 +80,6 @@ class HeldOut:
         return float((max(misfit - noise, 0.0) / max(variation, 1e-30)) ** 0.5)
 
 
-@dataclass(frozen=True)
-class _Targets:
-    """What was measured, for the fit and for the test: y (K,), levels, the card's picture (n, n), and noise (K,).
-
-    The noise is that of the card, of the white reference where there is no other.  `encoding`: that of the patterns; of
-    what is measured as shown, no level is known but that of the readings themselves.
-    """
-
-    encoding: Encoding
-    signed: NDArray[np.float64]
-    flat: Vector | None
-    flat_level: float
-    card: Vector | None
-    card_level: float
-    picture: NDArray[np.float64] | None
-    noise: Vector
-
-    def part(self, chosen: NDArray[np.bool_]) -> "_Targets":
-        return _Targets(
-            self.encoding,
-            self.signed[chosen],
-            None if self.flat is None else self.flat[chosen],
-            self.flat_level,
-            None if self.card is None else self.card[chosen],
-            self.card_level,
-            self.picture,
-            self.noise[chosen],
-        )
-
-    def shown(self, sign: int) -> NDArray[np.float64]:
-        """The weights of one polarity."""
-        return of_polarity(self.signed, sign, self.encoding)
-
-    @property
-    def level_weight(self) -> float:
-        """What the total light of a card weighs; nothing where it was not measured beside the patterns."""
-        return 0.0 if self.encoding == "as-shown" else LEVEL_WEIGHT
-
-
 def fit_targets(
     design: PatternStack, flat: Measurements | None, card: Measurements | None, picture: NDArray[np.float64] | None
 ) -> TargetFit:
@@ -129,21 +89,24 @@ def fit_targets(
     contrast.
     """
     targets = _gather(design, flat, card, picture)
-    held = np.arange(len(targets.signed)) % HELD_OUT_EVERY == HELD_OUT_FIRST
+    held = np.arange(targets.kept.size) % HELD_OUT_EVERY == HELD_OUT_FIRST
     fitted, tested = targets.part(~held), targets.part(held)
     if targets.card is None or targets.picture is None:
         operator = _operator(targets, Placement(), 1, np.array([0.0, 0.0, 0.0, 1.0]), None)
         held_out = _held_out(operator, tested)
         return TargetFit(operator, held_out.relative_residual, None, 1.0, held_out)
-    likely = _ranked(fitted)[:CANDIDATES]
-    tried = sorted((_refined(fitted, orientation, sign, (0, 0, 0)) for orientation, sign in likely), key=_cost)
+    some = fitted.some()
+    likely = _ranked(some)[:CANDIDATES]
+    tried = sorted((_refined(some, orientation, sign, (0, 0, 0)) for orientation, sign in likely), key=_cost)
     best = tried[0]
-    if _relative(best, fitted) > EXPLAINED:
-        starts = _coarse(fitted, likely)
-        others = [_refined(fitted, orientation, sign, start) for orientation, sign, start in starts]
+    if _relative(best, some) > EXPLAINED:
+        starts = _coarse(some, likely)
+        others = [_refined(some, orientation, sign, start) for orientation, sign, start in starts]
         tried = sorted([*tried, *others], key=_cost)
         best = tried[0]
-    margin = min(_relative(one, fitted) for one in tried if one[0] != best[0]) - _relative(best, fitted)
+    margin = min(_relative(one, some) for one in tried if one[0] != best[0]) - _relative(best, some)
+    if some is not fitted:
+        best = _refined(fitted, best[0], best[1], (*best[2][:3].tolist(),), float(best[2][3]))
     orientation, sign, values, jacobian, _ = best
     operator = _operator(fitted, Placement(orientation=orientation), sign, values, jacobian)
     held_out = _held_out(operator, tested)
@@ -159,7 +122,7 @@ def _cost(fit: _Fit) -> float:
 
 def _gather(
     design: PatternStack, flat: Measurements | None, card: Measurements | None, picture: NDArray[np.float64] | None
-) -> _Targets:
+) -> TargetReadings:
     if flat is None and card is None:
         raise FileError(
             "calibration targets: neither `flat` nor `card` was captured; nothing to fit the patterns' place to"
@@ -177,9 +140,9 @@ def _gather(
     def values(one: Measurements | None) -> Vector | None:
         return None if one is None else one.y[np.searchsorted(one.kept, kept)]
 
-    return _Targets(
-        design.encoding,
-        design.signed().astype(np.float64)[kept],
+    return TargetReadings(
+        design,
+        kept.astype(np.int64),
         values(flat),
         flat.light_level.value if flat is not None else 0.0,
         values(card),
@@ -206,7 +169,7 @@ def require_picture(picture: NDArray[np.float64] | None, side: int) -> None:
         )
 
 
-def _ranked(targets: _Targets) -> list[tuple[Orientation, int]]:
+def _ranked(targets: TargetReadings) -> list[tuple[Orientation, int]]:
     """Orientations, each with its likelier polarity, best first, by what of the card differs between them.
 
     What all orientations of the card have in common is taken off: it says nothing, and is most of the readings.
@@ -214,14 +177,13 @@ def _ranked(targets: _Targets) -> list[tuple[Orientation, int]]:
     if targets.card is None or targets.picture is None:
         raise FileError("calibration targets: no known card was captured")
     common = np.mean([orientation.apply(targets.picture) for orientation in ORIENTATIONS], axis=0)
-    weights = {sign: targets.shown(sign) for sign in (1, -1)}
-    rest = {sign: targets.card - _project(weights[sign], Placement(), common[None])[:, 0] for sign in (1, -1)}
+    rest = {sign: targets.card - targets.read(sign, Placement(), common[None])[:, 0] for sign in (1, -1)}
     found = []
     for orientation in ORIENTATIONS:
         both = []
         for sign in (1, -1):
             placed = Placement(orientation=orientation)
-            expected = _project(weights[sign], placed, (targets.picture - common)[None])[:, 0]
+            expected = targets.read(sign, placed, (targets.picture - common)[None])[:, 0]
             both.append((float(np.corrcoef(expected, rest[sign])[0, 1]), sign))
         found.append((*max(both), orientation))
     return [(orientation, sign) for _, sign, orientation in sorted(found, key=lambda one: -one[0])]
@@ -236,11 +198,11 @@ def _project(signed: NDArray[np.float64], placement: Placement, images: NDArray[
 
 
 def _system(
-    targets: _Targets, orientation: Orientation, sign: int, values: Vector
+    targets: TargetReadings, orientation: Orientation, sign: int, values: Vector
 ) -> tuple[NDArray[np.float64], Vector]:
     """Rows of the linear problem for the illumination's coefficients, each target in units of its own variation."""
     placement, level = placement_of(values, orientation), float(values[3])
-    side = targets.signed.shape[-1]
+    side = targets.side
     basis = light_basis(side)
     rows, wanted = [], []
     field = placement.seen(np.ones((1, side, side)))[0]
@@ -251,7 +213,7 @@ def _system(
         if y is None or picture is None:
             continue
         scale = max(float(np.std(y)), 1e-12) * y.size**0.5
-        rows.append(gain * _project(targets.shown(sign), placement, basis * picture) / scale)
+        rows.append(gain * targets.read(sign, placement, basis * picture) / scale)
         wanted.append(y / scale)
         total = np.sum(basis * picture * field, axis=(1, 2)) / side
         rows.append(gain * total[None] * targets.level_weight / scale)
@@ -263,44 +225,46 @@ def _system(
     return np.concatenate(rows), np.concatenate(wanted)
 
 
-def _rest(targets: _Targets, orientation: Orientation, sign: int, values: Vector) -> Vector:
+def _rest(targets: TargetReadings, orientation: Orientation, sign: int, values: Vector) -> Vector:
     matrix, wanted = _system(targets, orientation, sign, values)
     rest: Vector = matrix @ np.linalg.lstsq(matrix, wanted, rcond=None)[0] - wanted
     return rest
 
 
-def _refined(targets: _Targets, orientation: Orientation, sign: int, start: tuple[float, float, float]) -> _Fit:
+def _refined(
+    targets: TargetReadings, orientation: Orientation, sign: int, start: tuple[float, ...], level: float = 1.0
+) -> _Fit:
     """Least squares over turn, shift and level from one start; without a white reference the level is 1."""
     free = 4 if targets.flat is not None else 3
 
     def rest(values: Vector) -> Vector:
         return _rest(targets, orientation, sign, np.append(values, [1.0] * (4 - free)))
 
-    guess = np.array([*start, 1.0])[:free]
+    guess = np.array([*start, level])[:free]
     solution = least_squares(rest, guess, x_scale=np.array([1.0, 0.5, 0.5, 0.1])[:free], diff_step=1e-3, max_nfev=30)
     values = np.append(solution.x, [1.0] * (4 - free))
     return orientation, sign, values, solution.jac, float(2 * solution.cost)
 
 
-def _relative(fit: _Fit, targets: _Targets) -> float:
+def _relative(fit: _Fit, targets: TargetReadings) -> float:
     """Misfit of the targets, of their variation."""
     count = (targets.flat is not None) + (targets.card is not None)
     return float((fit[4] / count) ** 0.5)
 
 
 def _coarse(
-    targets: _Targets, orientations: list[tuple[Orientation, int]]
+    targets: TargetReadings, orientations: list[tuple[Orientation, int]]
 ) -> list[tuple[Orientation, int, tuple[float, float, float]]]:
     """The most promising turns and shifts of an evenly lit card."""
     if targets.card is None or targets.picture is None:
         return []
-    side = targets.signed.shape[-1]
+    side = targets.side
     shifts = [shift for shift in COARSE_SHIFTS_PX if abs(shift) < side / 4]
     found = []
     for (orientation, sign), turn in product(orientations, COARSE_TURNS_DEG):
         for down, right in product(shifts, shifts):
             placement = Placement(turn, down, right, orientation)
-            expected = _project(targets.shown(sign), placement, targets.picture[None])[:, 0]
+            expected = targets.read(sign, placement, targets.picture[None])[:, 0]
             correlation = float(np.corrcoef(expected, targets.card)[0, 1])
             found.append((correlation, orientation, sign, (float(turn), float(down), float(right))))
     best = sorted(found, key=lambda one: -one[0])[:COARSE_CANDIDATES]
@@ -308,11 +272,11 @@ def _coarse(
 
 
 def _operator(
-    targets: _Targets, placement: Placement, sign: int, values: Vector, jacobian: NDArray[np.float64] | None
+    targets: TargetReadings, placement: Placement, sign: int, values: Vector, jacobian: NDArray[np.float64] | None
 ) -> SpcOperator:
     matrix, wanted = _system(targets, placement.orientation, sign, values)
     coefficients = np.linalg.lstsq(matrix, wanted, rcond=None)[0]
-    side = targets.signed.shape[-1]
+    side = targets.side
     basis = light_basis(side)
     light: NDArray[np.float64] = np.tensordot(coefficients, basis, axes=1)
     seen = placement_of(values, placement.orientation).seen(np.ones((1, side, side)))[0] > LEAST_SEEN
@@ -364,9 +328,11 @@ def compared(
     return HeldOut(y, factor * expected, noise)
 
 
-def _held_out(operator: SpcOperator, targets: _Targets) -> HeldOut:
+def _held_out(operator: SpcOperator, targets: TargetReadings) -> HeldOut:
+    design = targets.design
+    signed = design.level_weights.astype(np.float64)[design.levels[targets.kept]]
     if targets.card is not None and targets.picture is not None:
-        return compared(operator, targets.signed, targets.encoding, targets.card, targets.picture, targets.noise)
-    side = targets.signed.shape[-1]
-    flat = targets.flat if targets.flat is not None else np.zeros(len(targets.signed))
-    return compared(operator, targets.signed, targets.encoding, flat, np.ones((side, side)), targets.noise)
+        return compared(operator, signed, design.encoding, targets.card, targets.picture, targets.noise)
+    side = targets.side
+    flat = targets.flat if targets.flat is not None else np.zeros(targets.kept.size)
+    return compared(operator, signed, design.encoding, flat, np.ones((side, side)), targets.noise)

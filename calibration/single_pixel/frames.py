@@ -23,8 +23,10 @@ class Frames:
 
     `on` (R, M): readings of the sync frames that let all light pass, M = 0 without sync frames.  `times` (F + M,): when
     the design's frames began, then those of `on`, in us from the first one, or as numbers of frames where the times are
-    not known (`timed` False).  `events`: what was found and put right.  `odd` (R,), empty where none is: rows as
-    recorded whose pairs fit only where all readings are moved by an odd number.
+    not known (`timed` False); `sequences` (F + M,): the sequence that each belongs to, whose times count on their own,
+    None where there is one.
+    `events`: what was found and put right.  `odd` (R,), empty where none is: rows as recorded whose pairs fit only
+    where all readings are moved by an odd number.
     """
 
     readings: NDArray[np.float64]
@@ -33,11 +35,23 @@ class Frames:
     timed: bool
     events: tuple[TriggerEvent | RecordShift, ...] = ()
     odd: tuple[bool, ...] = ()
+    sequences: NDArray[np.intp] | None = None
 
     @property
     def design_times(self) -> NDArray[np.float64]:
         """When the design's frames began, (F,)."""
         return self.times[: self.readings.shape[1]]
+
+    @property
+    def sequence(self) -> NDArray[np.intp]:
+        """The sequence of each frame, (F + M,), 0 the first."""
+        return np.zeros(self.times.size, dtype=np.intp) if self.sequences is None else self.sequences
+
+    @property
+    def pair_starts(self) -> tuple[int, ...]:
+        """The first pair of each sequence, of a record of pairs."""
+        of_pair = self.sequence[: len(self.design_times) : 2]
+        return (0, *(1 + np.flatnonzero(np.diff(of_pair))).tolist())
 
 
 def frames_of(capture: Capture, name: SequenceName, design: PatternStack, response: Response) -> Frames:
@@ -65,7 +79,8 @@ def frames_of(capture: Capture, name: SequenceName, design: PatternStack, respon
         return whole
     times = whole.times[: 2 * design.count] if whole.timed else None
     noise_counts2 = noise_of_reading(whole.readings, response)
-    aligned = [align_pairs(row, design.count, noise_counts2, times, where) for row in whole.readings]
+    starts = whole.pair_starts
+    aligned = [align_pairs(row, design.count, noise_counts2, times, where, starts) for row in whole.readings]
     events = tuple(event for one in aligned for event in one.events)
     odd = tuple(one.odd for one in aligned)
     if any(odd) and name != "scene":
@@ -91,7 +106,13 @@ def _without_sync(capture: Capture, recorded: NDArray[np.float64], design: Patte
         rows, frames = np.atleast_2d(recorded), len(design.frames())
         times = capture.frame_times_us(frames)
         numbers = np.arange(frames, dtype=np.float64)
-        return Frames(rows, np.empty((len(rows), 0)), numbers if times is None else times, times is not None)
+        return Frames(
+            rows,
+            np.empty((len(rows), 0)),
+            numbers if times is None else times,
+            times is not None,
+            sequences=_sequence_of(capture, design, frames),
+        )
     stack = design.with_sync(every)
     frames = len(stack.frames())
     rows = np.atleast_2d(recorded)
@@ -110,7 +131,29 @@ def _without_sync(capture: Capture, recorded: NDArray[np.float64], design: Patte
     swapped = parts.off.mean() > parts.on.mean()
     on, on_frames = (parts.off, parts.off_frames) if swapped else (parts.on, parts.on_frames)
     at = np.concatenate([parts.design_frames, on_frames])
-    return Frames(parts.scene, on, at.astype(np.float64) if times is None else times[at], times is not None)
+    return Frames(
+        parts.scene,
+        on,
+        at.astype(np.float64) if times is None else times[at],
+        times is not None,
+        sequences=_sequence_of(capture, stack, frames)[at],
+    )
+
+
+def _sequence_of(capture: Capture, shown_frames: PatternStack, frames: int) -> NDArray[np.intp]:
+    """The sequence of each frame; raises `FileError` where a pattern and its complement are in different ones."""
+    sequence = capture.sequence_of(frames)
+    first = shown_frames.pairs_from
+    if first is None:
+        return sequence
+    torn = np.flatnonzero(np.diff(sequence)[first::2]).tolist()
+    if torn:
+        raise FileError(
+            f"{capture.path}: sequence_starts: frame {first + 2 * torn[0] + 1} begins a sequence, and is the "
+            "complement of the pattern before it; those of the export begin with a pattern (`cidesign calibrate "
+            "--plan` writes them)"
+        )
+    return sequence
 
 
 def reference_of(capture: Capture, design: PatternStack) -> NDArray[np.float64] | None:

@@ -94,7 +94,8 @@ def measurements_from_counts(
     if reference is not None:
         light, per_reading = _referred(light, per_reading, reference)
         # The reference shows the lamp at every frame; the sync frames were not divided by it.
-        frames = replace(frames, on=frames.on[:, :0], times=frames.design_times)
+        count = frames.readings.shape[1]
+        frames = replace(frames, on=frames.on[:, :0], times=frames.times[:count], sequences=frames.sequence[:count])
         notes = ("each reading was divided by that of the lamp's reference detector",)
     if design.encoding == "complementary":
         return _from_pairs(light, per_reading, frames, design, peak, operator, notes)
@@ -150,7 +151,7 @@ def _from_pairs(
     pair = np.isfinite(light[:, 0::2] + light[:, 1::2])
     kept = np.flatnonzero(pair.any(axis=0))
     seen = zip(light, pair, _on(frames, response), strict=True)
-    lamp = _lamp([_pairs_and_on(row, good, on, frames) for row, good, on in seen])
+    lamp = _lamp([_pairs_and_on(row, good, on, frames) for row, good, on in seen], frames.sequence)
     factor = lamp.factor.reshape(repeats, -1)[:, : light.shape[1]]
     dimmest = float(factor.min() / factor.max())
     if dimmest < MIN_LAMP_RATIO:
@@ -204,14 +205,26 @@ def _pairs_and_on(
     return Observations(first, second, at, frames.times - frames.times.min(), frames.timed)
 
 
-def _lamp(seen: list[Observations]) -> LampFit:
-    """The lamp during all repeats: each is fitted alone, as nobody knows the time between them.
+def _lamp(seen: list[Observations], sequence: NDArray[np.intp]) -> LampFit:
+    """The lamp during all repeats: each sequence of each is fitted alone, as nobody knows the time between them.
 
     Brightness is that of the first frame of the first repeat; the largest drift and the strongest flicker are told.
     """
-    fits = [fit_lamp(one) for one in seen]
+    fits: list[LampFit] = []
+    factors = []
+    for one in seen:
+        counts = np.ones(one.times.size)
+        for number in range(int(sequence.max()) + 1):
+            part, inside = _of_sequence(one, sequence, number)
+            # A short last sequence without any pair or frame that is all on is taken to be as bright as the one before.
+            if part.sums.size or not fits:
+                fits.append(fit_lamp(part))
+                counts[inside] = fits[-1].factor * fits[-1].level_counts.value
+            else:
+                counts[inside] = fits[-1].factor[-1] * fits[-1].level_counts.value
+        factors.append(counts)
     first = fits[0].level_counts
-    factor = np.concatenate([fit.factor * fit.level_counts.value / first.value for fit in fits])
+    factor = np.concatenate(factors) / first.value
     worst = max(fits, key=lambda fit: fit.drift_percent)
     waves = [fit.flicker for fit in fits if fit.flicker is not None]
     levels = [fit.level_counts.value for fit in fits]
@@ -223,6 +236,17 @@ def _lamp(seen: list[Observations]) -> LampFit:
         level_counts=first,
         scatter_percent=float(np.mean([fit.scatter_percent**2 for fit in fits])) ** 0.5,
     )
+
+
+def _of_sequence(seen: Observations, sequence: NDArray[np.intp], number: int) -> tuple[Observations, NDArray[np.intp]]:
+    """What shows the lamp in one sequence, and which frames are of it; times count from its first frame."""
+    inside = np.flatnonzero(sequence == number)
+    if inside.size == sequence.size:
+        return seen, inside
+    chosen = sequence[seen.at[:, 0]] == number
+    at = np.searchsorted(inside, seen.at[chosen]).astype(np.int64)
+    times = seen.times[inside] - seen.times[inside].min()
+    return Observations(seen.first[chosen], seen.second[chosen], at, times, seen.timed), inside
 
 
 def _pair_notes(lamp: LampFit, ratio: float) -> tuple[str, ...]:
@@ -354,4 +378,4 @@ def _lamp_from_on(light: NDArray[np.float64], on: NDArray[np.float64], frames: F
         first = np.concatenate([row[own], lit])
         at = np.stack([number, number], axis=1)
         seen.append(Observations(first, np.zeros(first.size), at, frames.times - frames.times.min(), frames.timed))
-    return _lamp(seen)
+    return _lamp(seen, frames.sequence)

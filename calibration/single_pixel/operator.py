@@ -22,6 +22,7 @@ from cidesign.pattern import Encoding, PatternStack
 AS_DESIGNED = Orientation()
 # Illuminations are smooth: polynomials of this total degree in x and y, in [-1, 1] over the field.
 LIGHT_DEGREE = 4
+PATTERNS_AT_ONCE = 256
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,8 @@ class Placement:
     def seen(self, patterns: NDArray[np.float64]) -> NDArray[np.float64]:
         """Patterns (K, n, n) on the scene's grid, W P."""
         count, side, _ = patterns.shape
+        if self == Placement():
+            return patterns
         turned = self.orientation.apply(patterns).reshape(count, -1)
         sampled: NDArray[np.float64] = (self.sampling(side) @ turned.T).T
         return sampled.reshape(patterns.shape)
@@ -111,11 +114,13 @@ class SpcOperator:
 
     def signed(self, design: PatternStack) -> NDArray[np.float32]:
         """The patterns (K, n, n) that the scene is multiplied with, within [-1, 1]: W phi g / max(W 1 g)."""
-        weights = of_polarity(design.signed().astype(np.float64), self.polarity, design.encoding)
-        signed: NDArray[np.float32] = (self.placement.seen(weights) * self.illumination / self.all_on.max()).astype(
-            np.float32
-        )
-        return signed
+        brightest, found = self.all_on.max(), design.signed()
+        # Some at a time: in double precision all of them can take gigabytes.
+        for first in range(0, len(found), PATTERNS_AT_ONCE):
+            part = slice(first, first + PATTERNS_AT_ONCE)
+            weights = of_polarity(found[part].astype(np.float64), self.polarity, design.encoding)
+            found[part] = self.placement.seen(weights) * self.illumination / brightest
+        return found
 
     def draw(self, rng: np.random.Generator) -> "SpcOperator":
         """Another operator that the calibration captures do not exclude: one draw from the standard errors."""

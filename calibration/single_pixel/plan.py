@@ -16,12 +16,27 @@ from cidesign.pattern import PatternStack
 
 CARD_PICTURE, KNOWN_ARRAYS, TEMPLATE = "card.png", "known.npz", "capture.json"
 GRAYCODE_FOLDER = "graycode"
+_OVER_HDMI = (
+    "; the times in capture.json are those of images in flash: shown over HDMI, remove time_us and sequence_starts "
+    "from it, for nobody knows when an image reaches the mirrors"
+)
 
 
-def plan_spc(design: PatternStack, exposure_us: float) -> list[PlanStep]:
-    """The captures for the design's sequence at one exposure."""
+def plan_spc(
+    design: PatternStack, exposure_us: float, starts: tuple[int, ...] = (0,), hdmi_too: bool = False
+) -> list[PlanStep]:
+    """The captures for the design's sequence at one exposure; `starts`: the first frame of each of several.
+
+    `hdmi_too`: the device may as well show the design over HDMI, where the times of frames are others.
+    """
     frames = len(design.frames())
     sequence = f"run the uploaded sequence once ({frames} frames of {exposure_us:g} us) and save every reading"
+    if len(starts) > 1:
+        sequence = (
+            f"run the {len(starts)} sequences of the export once each, one after the other ({frames} frames of "
+            f"{exposure_us:g} us in all), and save every reading, those of each sequence after those before; what the "
+            "detector reads between two of them belongs to no frame"
+        )
     return [
         PlanStep(
             "dark frames",
@@ -56,7 +71,7 @@ def plan_spc(design: PatternStack, exposure_us: float) -> list[PlanStep]:
         ),
         PlanStep(
             "the scene",
-            f"{sequence}; repeats as rows; do not touch lamp, gain or exposure any more",
+            f"{sequence}; repeats as rows; do not touch lamp, gain or exposure any more" + (_OVER_HDMI * hdmi_too),
             f"scene ({frames},) or (R, {frames})",
             "it is what you came for",
             True,
@@ -85,21 +100,26 @@ def write_plan_files(
     design: PatternStack,
     profile: DmdProfile,
     exposure_us: float,
-    time_us: NDArray[np.float64],
+    time_us: NDArray[np.float64] | None,
     force: bool,
+    starts: tuple[int, ...] = (0,),
 ) -> None:
-    """Write the card to print, its picture and the frames' times, the Gray code, and a `capture.json` to complete."""
+    """Write the card to print, its picture and the frames' times, the Gray code, and a `capture.json` to complete.
+
+    `time_us` None: when a frame begins is not known, as over HDMI.
+    """
     with replacing_folder(folder, force) as temporary:
         write_graycode(temporary / GRAYCODE_FOLDER, profile)
         write_bytes(temporary / CARD_PICTURE, card_png(design.side))
-        save_npz(temporary / KNOWN_ARRAYS, {"card_picture": f_card(design.side), "time_us": time_us})
-        write_json(temporary / TEMPLATE, _template(design, exposure_us))
+        known = {"card_picture": f_card(design.side), **({} if time_us is None else {"time_us": time_us})}
+        save_npz(temporary / KNOWN_ARRAYS, known)
+        write_json(temporary / TEMPLATE, _template(design, exposure_us, list(known), starts))
 
 
-def _template(design: PatternStack, exposure_us: float) -> JsonObject:
+def _template(design: PatternStack, exposure_us: float, known: list[str], starts: tuple[int, ...]) -> JsonObject:
     arrays: dict[str, Json] = {name: {"file": f"{name}.npy"} for name in ("dark", "flat", "card", "scene")}
     arrays["white"] = {"file": "white.npy", "light_fractions": [0.25, 0.5, 0.75, 1.0]}
-    arrays |= {name: {"file": KNOWN_ARRAYS} for name in ("card_picture", "time_us")}
+    arrays |= {name: {"file": KNOWN_ARRAYS} for name in known}
     return {
         "schema_version": SCHEMA_VERSION,
         "kind": "capture",
@@ -112,5 +132,6 @@ def _template(design: PatternStack, exposure_us: float) -> JsonObject:
         "saturation_counts": None,
         "created_utc": "",
         "bench_state": {"temperature_c": None, "detector_gain": None},
+        **({"sequence_starts": list(starts)} if len(starts) > 1 else {}),
         "arrays": arrays,
     }

@@ -107,7 +107,7 @@ def _put_right(frames: Frames, early: list[int], response: Response, where: str)
     events = list(frames.events)
     for number, by in enumerate(early):
         if by:
-            readings[number] = moved(readings[number], by, times, noise, where)
+            readings[number] = moved(readings[number], by, times, noise, where, frames.pair_starts)
             lost = np.flatnonzero(np.isnan(readings[number, 0::2]))
             events.append(RecordShift(by, tuple(lost.tolist())))
     return replace(frames, readings=readings, events=tuple(events), odd=())
@@ -134,16 +134,20 @@ class _Rows:
         reference: NDArray[np.float64] | None,
         free_level: bool,
     ) -> "_Rows":
-        signed = operator.signed(design).astype(np.float64)
-        lit = (operator.all_on / operator.all_on.max())[None]
+        lit = operator.all_on / operator.all_on.max()
         structured = _structured(design)
         if design.encoding == "as-shown":
+            signed = operator.signed(design).astype(np.float64)
             return cls(design, OrderModel(signed, free_level), structured, frames, response, reference)
+        rows = np.empty((design.count + 1, *lit.shape))
+        rows[:-1], rows[-1] = operator.signed(design), lit
         if design.encoding == "offset":
-            signed, structured = 0.5 * (signed + lit), np.append(structured, False)
+            rows[:-1] += lit
+            rows[:-1] *= 0.5
+            structured = np.append(structured, False)
         # The differences of pairs have nothing in common.
         free = free_level and design.encoding == "offset"
-        return cls(design, OrderModel(np.concatenate([signed, lit]), free), structured, frames, response, reference)
+        return cls(design, OrderModel(rows, free), structured, frames, response, reference)
 
     def finding(self, number: int) -> OrderFinding:
         """What the readings of one row say."""

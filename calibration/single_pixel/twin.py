@@ -39,6 +39,8 @@ WHITE_FRAMES = 256
 WHITE_FRACTIONS = tuple(level / 8 for level in range(1, 9))
 # With the default gain, an all-on white frame fills this part of the converter's range.
 DEFAULT_FILL = 0.6
+# Frames whose light is worked out together: all of them can take gigabytes.
+FRAMES_AT_ONCE = 256
 
 
 def bench_settings(
@@ -98,11 +100,15 @@ def full_scale(adc_bits: int) -> int:
 
 
 def simulate_readings(
-    design: PatternStack, scene: NDArray[np.float64], bench: SimulatedBench, time_us: NDArray[np.float64]
+    design: PatternStack,
+    scene: NDArray[np.float64],
+    bench: SimulatedBench,
+    time_us: NDArray[np.float64],
+    starts: tuple[int, ...] = (0,),
 ) -> dict[str, NDArray[np.generic]]:
     """The arrays of a capture: scene, flat and card (F,), dark (256,), white (8, 256); card_picture, times and truth.
 
-    `time_us` (F,): when each frame begins.
+    `time_us` (F,): when each frame begins, from the last of `starts` before it; what lies between two is not known.
 
     The lamp is steady while dark and white are recorded, and drifts and flickers during the sequences; triggers are
     lost, and a record is shifted, in the scene alone.  White frames have all mirrors on whatever the polarity of the
@@ -117,7 +123,7 @@ def simulate_readings(
     field = float(mirror_means(design, np.ones((1, *scene.shape)), reference, bench.faults)[0])
     white = np.repeat(field * np.array(WHITE_FRACTIONS)[:, None], WHITE_FRAMES, axis=1)
     sequences = {
-        name: _detect(sequence_light(design, target, bench, time_us, number), bench, stream=number)
+        name: _detect(sequence_light(design, target, bench, time_us, number, starts), bench, stream=number)
         for number, (name, target) in enumerate({"scene": scene, "flat": reference, "card": card}.items(), start=1)
     }
     dark = _detect(np.zeros(DARK_FRAMES), bench, stream=4, stray=False)
@@ -134,28 +140,44 @@ def simulate_readings(
 
 
 def sequence_light(
-    design: PatternStack, target: NDArray[np.float64], bench: SimulatedBench, time_us: NDArray[np.float64], record: int
+    design: PatternStack,
+    target: NDArray[np.float64],
+    bench: SimulatedBench,
+    time_us: NDArray[np.float64],
+    record: int,
+    starts: tuple[int, ...] = (0,),
 ) -> NDArray[np.float64]:
     """The light of each frame of the sequence on a target (F,); 1: all on, white, evenly lit.
 
     `record` numbers the sequences of a capture: each has its own drift and its own phase of the flicker.
     """
-    displayed = design.displayed() / design.max_level
-    if "inversion" in bench.faults:
-        displayed = 1 - displayed
-    light = mirror_means(design, displayed, target, bench.faults)
-    bright: NDArray[np.float64] = light * lamp_brightness(bench, time_us, record)
+    frames, light = design.frames(), []
+    for first in range(0, len(frames), FRAMES_AT_ONCE):
+        displayed = design.shown(frames[first : first + FRAMES_AT_ONCE]) / design.max_level
+        if "inversion" in bench.faults:
+            displayed = 1 - displayed
+        light.append(mirror_means(design, displayed, target, bench.faults))
+    bright: NDArray[np.float64] = np.concatenate(light) * lamp_brightness(bench, time_us, record, starts)
     return bright
 
 
-def lamp_brightness(bench: SimulatedBench, time_us: NDArray[np.float64], record: int) -> NDArray[np.float64]:
+def lamp_brightness(
+    bench: SimulatedBench, time_us: NDArray[np.float64], record: int, starts: tuple[int, ...] = (0,)
+) -> NDArray[np.float64]:
     """The lamp's relative brightness at each frame (F,) of a sequence, see `sequence_light`."""
     lamp = lamp_drift(time_us.size, bench.drift_percent, bench.seed + record)
+    # Between two sequences a lamp that drifts is somewhere else.
+    number = np.searchsorted(starts, np.arange(time_us.size), side="right") - 1
+    steps = np.random.default_rng([bench.seed, 8, record]).uniform(-0.01, 0.01, len(starts)) * bench.drift_percent
+    lamp = lamp * (1 + np.append(0.0, steps[1:])[number])
     if "flicker" in bench.faults:
-        phase = np.random.default_rng([bench.seed, 7, record]).uniform(0, 2 * np.pi)
+        # What lies between two starts is not known, so each begins at a phase of its own.
+        phases = np.random.default_rng([bench.seed, 7, record]).uniform(0, 2 * np.pi, len(starts))
+        phase = phases[number]
         wave = np.sin(2e-6 * np.pi * FLICKER_HZ * time_us + phase)
         lamp = lamp * (1 + 0.01 * bench.faults["flicker"] * wave)
-    return lamp
+    bright: NDArray[np.float64] = lamp
+    return bright
 
 
 def mirror_means(
@@ -169,8 +191,15 @@ def mirror_means(
     return means
 
 
-def capture_record(design: PatternStack, bench: SimulatedBench, exposure_us: float, created_utc: str) -> CaptureRecord:
-    """The record that goes with `simulate_readings`."""
+def capture_record(
+    design: PatternStack,
+    bench: SimulatedBench,
+    exposure_us: float,
+    created_utc: str,
+    starts: tuple[int, ...] = (0,),
+    timed: bool = True,
+) -> CaptureRecord:
+    """The record that goes with `simulate_readings`; `timed` False: nobody wrote down when frames began."""
     roles: dict[ArrayName, str] = {
         "scene": "one reading per displayed frame, in display order",
         "flat": "the same sequence on the white reference",
@@ -181,6 +210,8 @@ def capture_record(design: PatternStack, bench: SimulatedBench, exposure_us: flo
         "white": "all mirrors on, white reference in place of the scene; one row per light level",
         "truth": "the simulated scene, reflectance 0 to 1",
     }
+    if not timed:
+        del roles["time_us"]
     arrays = {name: StoredArray(file=READINGS_FILE, role=role) for name, role in roles.items()}
     arrays["white"] = arrays["white"].model_copy(update={"light_fractions": list(WHITE_FRACTIONS)})
     return CaptureRecord(
@@ -195,6 +226,7 @@ def capture_record(design: PatternStack, bench: SimulatedBench, exposure_us: flo
         saturation_counts=float(full_scale(bench.adc_bits)),
         created_utc=created_utc,
         sync_every=design.sync_every,
+        sequence_starts=list(starts) if len(starts) > 1 else None,
         arrays=arrays,
         bench=bench,
     )

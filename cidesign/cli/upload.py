@@ -12,9 +12,9 @@ from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingCo
 from rich.progress import Progress as Bar
 
 from cidesign.cli.output import json_option, next_step, note, result
-from cidesign.device.link.plan import plan_upload
+from cidesign.device.link.plan import open_uploads
 from cidesign.device.link.transport import known_ports
-from cidesign.device.link.upload import connected, send, status_value
+from cidesign.device.link.upload import connected, send, show_each, status_value
 from cidesign.device.refusals import refuse_unsupported
 from cidesign.errors import InputError
 from cidesign.hardware_profiles.loader import load_dmd
@@ -22,7 +22,7 @@ from cidesign.text import table
 from cidesign.units import US_PER_S, format_bytes, format_duration_us
 
 if TYPE_CHECKING:
-    from cidesign.device.link.plan import UploadPlan
+    from cidesign.device.link.plan import UploadPlan, UploadPlans
     from cidesign.device.link.transfer import Progress
     from cidesign.device.link.upload import Uploaded
 
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 @click.option("--dry-run", is_flag=True, help="Show the plan and stop; no port is opened.")
 @click.option("--start", is_flag=True, help="Show the sequence when everything is verified.")
 @click.option("--repeats", type=click.IntRange(0, 2**32 - 1), default=0, help="With --start: how often [0: for ever].")
+@click.option("--sequence", type=click.IntRange(1), help="Of an export of several sequences, this one alone.")
 @click.option("--images-in-flash", is_flag=True, help="DLPC350: its flash holds the images; send the table alone.")
 @click.option("--status", "ask_status", is_flag=True, help="Ask a device that is loaded already; without DIR.")
 @click.option("--stop", "stop_it", is_flag=True, help="Stop a device that is loaded already; without DIR.")
@@ -49,6 +50,7 @@ def command(
     dry_run: bool,
     start: bool,
     repeats: int,
+    sequence: int | None,
     images_in_flash: bool,
     ask_status: bool,
     stop_it: bool,
@@ -58,7 +60,8 @@ def command(
 
     Everything is re-read and checked against the device's limits first; the plan is shown before a byte is sent.
     After an error, Ctrl-C or SIGTERM the device is left stopped, and --resume goes on where it ended.  The other end of
-    the line runs `cidesign bridge` (or `cidesign emulate`, to try without hardware).
+    the line runs `cidesign bridge` (or `cidesign emulate`, to try without hardware).  An export of several sequences,
+    of which the device holds one at a time, is shown with --start --repeats 1: each is loaded and shown once.
     """
     if ask_status or stop_it:
         if folder is not None or (ask_status and stop_it):
@@ -73,13 +76,18 @@ def command(
     if profile_name is not None:
         refuse_unsupported(profile_name)
     profile = load_dmd(profile_name) if profile_name is not None else None
-    plan = plan_upload(folder, profile, baud, images_in_flash)
+    plans = open_uploads(folder, profile, images_in_flash)
+    if plans.sequences > 1 and sequence is None:
+        _show_each(plans, where, baud, resume, start and repeats == 1, dry_run, as_json)
+        return
+    plan = plans.plan(sequence or 1, baud)
+    which = "" if plan.sequence is None else f" --sequence {plan.sequence}"
     shown = table(plan.rows(baud))
     for text in plan.warnings:
         note(f"warning: {text}")
     if dry_run:
         result({"plan": plan.value(baud), "dry_run": True}, f"{shown}\ndry run: nothing was sent", as_json)
-        next_step(f"cidesign upload {folder} --port {port or 'URL'}")
+        next_step(f"cidesign upload {folder} --port {port or 'URL'}{which}")
         return
     note(shown)
     done = _upload(plan, where, baud, resume, start, repeats)
@@ -87,7 +95,43 @@ def command(
     if start:
         next_step(f"cidesign upload --port {where} --stop")
     else:
-        next_step(f"cidesign upload {folder} --port {where} --resume --start")
+        next_step(f"cidesign upload {folder} --port {where}{which} --resume --start")
+
+
+def _show_each(
+    plans: "UploadPlans", port: str, baud: int, resume: bool, once: bool, dry_run: bool, as_json: bool
+) -> None:
+    """Load and show the sequences of an export one after the other, or say what would be done."""
+    rows = table(plans.rows(baud))
+    again = f"cidesign upload {plans.folder} --port {port or 'URL'} --start --repeats 1"
+    if dry_run:
+        value = {"plans": [plans.plan(number, baud).value(baud) for number in range(1, plans.sequences + 1)]}
+        result({**value, "dry_run": True}, f"{rows}\ndry run: nothing was sent", as_json)
+        next_step(again)
+        return
+    if not once:
+        raise InputError(
+            f"{plans.folder}: holds {plans.sequences} sequences, of which the device holds one at a time: --start "
+            "--repeats 1 loads and shows each of them once, one after the other; --sequence N is for one of them"
+        )
+    note(rows)
+    for text in plans.plan(1, baud).warnings:
+        note(f"warning: {text}")
+
+    def unfinished(touched: bool) -> None:
+        if touched:
+            next_step(f"{again} --resume")
+
+    with _progress_bar() as show:
+        done = show_each(plans, port, baud, resume=resume, on_note=note, on_progress=show, on_unfinished=unfinished)
+    sent = sum(one.result.transfer.sent_bytes for one in done)
+    frames = sum(len(one.plan.entries) for one in done)
+    text = (
+        f"{len(done)} sequences, {frames} frames, each shown once; {format_bytes(sent)} sent, every object verified\n"
+        "the device is stopped"
+    )
+    result({"sequences": [one.value() for one in done]}, text, as_json)
+    next_step(f"{again} --resume")
 
 
 def _port(port: str | None) -> str:
@@ -102,7 +146,8 @@ def _upload(plan: "UploadPlan", port: str, baud: int, resume: bool, start: bool,
 
     def unfinished(touched: bool) -> None:
         if touched:
-            next_step(f"cidesign upload {plan.folder} --port {port} --resume")
+            which = "" if plan.sequence is None else f" --sequence {plan.sequence}"
+            next_step(f"cidesign upload {plan.folder} --port {port}{which} --resume")
 
     with _progress_bar() as show:
         return send(

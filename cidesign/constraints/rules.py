@@ -8,12 +8,22 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from cidesign.checks import Check, exceeds
-from cidesign.constraints.sequence import SequencePlan, reload_needed
+from cidesign.constraints.sequence import (
+    MOST_STREAMED,
+    SequencePlan,
+    flash_images,
+    limits_text,
+    modes_text,
+    reload_needed,
+    stored_together,
+    streams,
+)
 from cidesign.errors import LimitError
 from cidesign.hardware_profiles.dmd.lattice import superpixel_grid
 from cidesign.hardware_profiles.dmd.schema import DmdProfile
 from cidesign.hardware_profiles.loader import shipped_dmds
 from cidesign.pattern import PatternStack
+from cidesign.units import format_bytes
 
 
 class PatternRule(Protocol):
@@ -123,39 +133,60 @@ def sizes_hint(columns: int, rows: int) -> str:
 
 @dataclass(frozen=True)
 class SequenceFits:
-    """The table holds the entries and the images."""
+    """Each sequence fits a table, and the device holds the images; what is streamed is only counted."""
 
     profile: DmdProfile
 
     def check(self, plan: SequencePlan) -> list[Check]:
-        """Some sequence mode of the controller takes the plan, and run-time memory holds it."""
-        found = []
-        if plan.mode is None:
-            modes = "; ".join(
-                f"{mode.name.replace('_', ' ')} {mode.max_entries.value} entries and {mode.max_images.value} images"
-                for mode in self.profile.sequence_modes
-            )
-            found.append(
-                exceeds(
-                    "sequence length",
-                    f"{self.profile.id} sequence table",
-                    f"{len(plan.entries)} entries and {plan.images} images",
-                    modes,
-                    "use fewer patterns, the encoding offset, or several sequences",
-                )
-            )
-        planes = len(plan.entries) * plan.bit_depth
+        """The mode of the plan takes each of its sequences, and memory and flash hold them."""
+        if plan.streamed:
+            where, held = f"{self.profile.id} over HDMI", f"{len(plan.entries)} frames"
+            fewer = [exceeds("sequence length", where, held, f"{MOST_STREAMED} frames", "use fewer patterns")]
+            return fewer if len(plan.entries) > MOST_STREAMED else []
+        return [*self._table(plan), *self._memory(plan), *self._flash(plan)]
+
+    def _table(self, plan: SequencePlan) -> list[Check]:
+        where = f"{self.profile.id} sequence table"
+        fix = f"use fewer patterns, or the encoding offset{self._over_hdmi(plan)}"
+        for mode in self.profile.sequence_modes:
+            if mode.name == plan.mode:
+                for number, part in enumerate(plan.sequences, start=1):
+                    if len(part.entries) > mode.max_entries.value or part.images > mode.max_images.value:
+                        which = f" in sequence {number}" if len(plan.starts) > 1 else ""
+                        held = f"{len(part.entries)} entries and {part.images} images{which}"
+                        return [exceeds("sequence length", where, held, modes_text(self.profile), fix)]
+                return []
+        held = f"{len(plan.entries)} entries and {plan.images} images"
+        return [exceeds("sequence length", where, held, limits_text(self.profile), fix)]
+
+    def _over_hdmi(self, plan: SequencePlan) -> str:
+        """The other way, where the device has it and it takes so many frames."""
+        fits = streams(self.profile) and len(plan.entries) <= MOST_STREAMED
+        return ", or show them over HDMI (--format hdmi)" if fits else ""
+
+    def _memory(self, plan: SequencePlan) -> list[Check]:
+        if self.profile.timing.image_load_us is not None:
+            return []
+        planes = max(len(part.entries) for part in plan.sequences) * plan.bit_depth
         memory = self.profile.memory.full_rate_planes.value
-        if self.profile.timing.image_load_us is None and planes > memory:
-            found.append(
-                exceeds(
-                    "bit planes",
-                    f"{self.profile.id} pattern memory",
-                    str(planes),
-                    str(memory),
-                    "use fewer patterns, the encoding offset, or several sequences",
-                )
-            )
+        if planes <= memory:
+            return []
+        where, fix = f"{self.profile.id} pattern memory", "use fewer patterns, or the encoding offset"
+        return [exceeds("bit planes of a sequence", where, str(planes), str(memory), fix)]
+
+    def _flash(self, plan: SequencePlan) -> list[Check]:
+        """What lies in flash side by side: the tables tell so many images apart, and so many bytes are there."""
+        found = []
+        where, fix = (
+            f"{self.profile.id} flash",
+            "use fewer patterns" + (", or show them over HDMI (--format hdmi)" if streams(self.profile) else ""),
+        )
+        if stored_together(self.profile) and plan.images > flash_images(self.profile):
+            found.append(exceeds("images", where, str(plan.images), str(flash_images(self.profile)), fix))
+        flash = self.profile.memory.flash_bytes
+        if flash is not None and plan.flash_bytes is not None and plan.flash_bytes > flash.value:
+            held, limit = format_bytes(plan.flash_bytes), format_bytes(flash.value)
+            found.append(exceeds(f"size of {plan.images} images", where, f"about {held}", limit, fix))
         return found
 
 
@@ -242,23 +273,27 @@ class ImageLoadTime:
     def check(self, plan: SequencePlan) -> list[Check]:
         """The sum of periods of each image is at least the load time, when there are more images than buffers."""
         load_us = self.profile.timing.image_load_us
-        if load_us is None or not reload_needed(self.profile, plan.images):
+        if load_us is None or plan.streamed:
             return []
-        shown_us = [0] * plan.images
-        for entry in plan.entries:
-            shown_us[entry.image] += entry.period_us
-        for image, time_us in enumerate(shown_us):
-            if time_us < load_us.value:
-                return [
-                    exceeds(
-                        "time an image is shown",
-                        f"image {image}",
-                        f"{time_us} us",
-                        f"at least {load_us.value} us while the next image is read from flash "
-                        f"({plan.images} images, {self.profile.timing.image_buffers.value} buffers)",
-                        "leave out --period-us, or use fewer patterns",
-                    )
-                ]
+        for part in plan.sequences:
+            if not reload_needed(self.profile, part.images):
+                continue
+            # Keyed by the images that were found: a table that was re-read may name any.
+            shown_us: dict[int, int] = {}
+            for entry in part.entries:
+                shown_us[entry.image] = shown_us.get(entry.image, 0) + entry.period_us
+            for image, time_us in shown_us.items():
+                if time_us < load_us.value:
+                    return [
+                        exceeds(
+                            "time an image is shown",
+                            f"image {image}",
+                            f"{time_us} us",
+                            f"at least {load_us.value} us while the next image is read from flash "
+                            f"({part.images} images, {self.profile.timing.image_buffers.value} buffers)",
+                            "leave out --period-us, or use fewer patterns",
+                        )
+                    ]
         return []
 
 

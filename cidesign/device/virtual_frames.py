@@ -1,5 +1,7 @@
 """What the mirrors of a virtual device show, and the files that keep it."""
 
+import zlib
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,10 +22,28 @@ class ShownFrame(NamedTuple):
     dark_us: int
 
 
+class PackedWords:
+    """The words of an image, compressed: hundreds of images are shown one after the other over a video input."""
+
+    def __init__(self, words: NDArray[np.uint32]) -> None:
+        self.shape = words.shape
+        self._content = zlib.compress(np.ascontiguousarray(words, dtype="<u4").tobytes(), 1)
+
+    def unpack(self) -> NDArray[np.uint32]:
+        """The words (rows, columns)."""
+        return np.frombuffer(zlib.decompress(self._content), dtype="<u4").reshape(self.shape)
+
+
+@lru_cache(maxsize=2)
+def _unpacked(words: PackedWords) -> NDArray[np.uint32]:
+    """Neighbouring entries show planes of the same image."""
+    return words.unpack()
+
+
 class ShownEntry(NamedTuple):
     """One line of a running table: planes of a 24-bit image, and what the controller does to them."""
 
-    words: NDArray[np.uint32]
+    words: NDArray[np.uint32] | PackedWords
     planes: range
     inverted: bool
     flip_long: bool
@@ -33,9 +53,10 @@ class ShownEntry(NamedTuple):
 
     def frame(self) -> ShownFrame:
         """What the mirrors show; inversion comes before the flips."""
-        levels = np.zeros(self.words.shape, dtype=np.uint8)
+        words = _unpacked(self.words) if isinstance(self.words, PackedWords) else self.words
+        levels = np.zeros(words.shape, dtype=np.uint8)
         for bit, plane in enumerate(self.planes):
-            levels |= ((self.words >> np.uint32(plane)) & np.uint32(1)).astype(np.uint8) << np.uint8(bit)
+            levels |= ((words >> np.uint32(plane)) & np.uint32(1)).astype(np.uint8) << np.uint8(bit)
         if self.inverted:
             levels = np.uint8(2 ** len(self.planes) - 1) - levels
         if self.flip_long:

@@ -1,6 +1,6 @@
 """Patterns for a micromirror device: what is shown, in which order, and what it weighs."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, cast, get_args
@@ -30,6 +30,7 @@ class Frame(NamedTuple):
 
 
 _SYNC_PAIR = (Frame(-1, "on"), Frame(-1, "off"))
+_AT_A_TIME = 64
 
 
 @dataclass(frozen=True)
@@ -144,6 +145,13 @@ class PatternStack:
         places: NDArray[np.intp] = len(BLINK_CODE) + number + 2 * segment
         return places
 
+    @property
+    def pairs_from(self) -> int | None:
+        """The frame from which on each two frames belong together, a pattern and its complement; None without pairs."""
+        if self.encoding != "complementary":
+            return None
+        return 0 if self.sync_every is None else len(BLINK_CODE)
+
     def frames_of(self, role: FrameRole) -> NDArray[np.intp]:
         """The numbers of all frames of a role, rising; `on` includes the design's own all-on frame."""
         return np.flatnonzero([frame.role == role for frame in self.frames()])
@@ -153,9 +161,15 @@ class PatternStack:
 
         Of patterns that are measured `as-shown` nothing is subtracted: levels / (2**bit_depth - 1), in [0, 1].
         """
-        if self.encoding == "as-shown":
-            return (self.levels / np.float32(self.max_level)).astype(np.float32)
-        return (2.0 * self.levels / self.max_level - 1.0).astype(np.float32)
+        signed: NDArray[np.float32] = self.level_weights[self.levels]
+        return signed
+
+    @property
+    def level_weights(self) -> NDArray[np.float32]:
+        """The weight of each level, (2**bit_depth,), see `signed`."""
+        levels = np.arange(self.max_level + 1)
+        weights = levels / self.max_level if self.encoding == "as-shown" else 2.0 * levels / self.max_level - 1.0
+        return weights.astype(np.float32)
 
     def frames(self) -> list[Frame]:
         """What is shown, in order: `+ -` pairs (complementary), every pattern and then all-on (offset), or as-shown.
@@ -179,19 +193,21 @@ class PatternStack:
 
     def displayed(self) -> NDArray[np.uint8]:
         """The levels of every frame in display order, (F, n, n) or (F, rows, columns), 0 .. 2**bit_depth - 1."""
-        size = self.levels.shape[1:]
-        if self.sync_every is not None:
-            shown = np.zeros((len(self.frames()), *size), dtype=np.uint8)
-            shown[self.frames_of("on")] = self.max_level
-            shown[self.design_frames] = replace(self, sync_every=None).displayed()
-            return shown
-        if self.encoding == "complementary":
-            pairs = np.stack([self.levels, np.uint8(self.max_level) - self.levels], axis=1)
-            return pairs.reshape(2 * self.count, *size)
-        if self.encoding == "as-shown":
-            return self.levels
-        all_on = np.full((1, *size), self.max_level, dtype=np.uint8)
-        return np.concatenate([self.levels, all_on])
+        return self.levels if self.encoding == "as-shown" and self.sync_every is None else self.shown(self.frames())
+
+    def shown(self, frames: Sequence[Frame]) -> NDArray[np.uint8]:
+        """The levels of some of `frames`, as in `displayed`; of all of them they can take gigabytes."""
+        roles = np.array([frame.role for frame in frames])
+        levels = self.levels[np.maximum([frame.pattern for frame in frames], 0)]
+        levels[roles == "-"] = np.uint8(self.max_level) - levels[roles == "-"]
+        levels[roles == "on"], levels[roles == "off"] = self.max_level, 0
+        return levels
+
+    def each_displayed(self) -> Iterator[NDArray[np.uint8]]:
+        """The frames of `displayed`, one after another, of which only some are made at a time."""
+        frames = self.frames()
+        for first in range(0, len(frames), _AT_A_TIME):
+            yield from self.shown(frames[first : first + _AT_A_TIME])
 
     def save(self, path: Path) -> None:
         """Write the stack as npz (no pickle), in one step."""

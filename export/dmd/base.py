@@ -78,6 +78,10 @@ class Exporter:
 
     `write` puts the device files into an output and returns what the user should know; `read` needs nothing but them.
     `roles` says what its files are, `compressions` how its images can be coded where it leaves a choice.
+    `streamed`: images are shown one after the other by a computer, so no table or memory of the device bounds them.
+    `flash_bytes`: what the images of a design take in the flash of the device, where they are kept in one.
+
+    A design of several sequences is written as so many folders: `write` and `read` see one sequence at a time.
     """
 
     name: str
@@ -87,6 +91,8 @@ class Exporter:
     write: Callable[[Job, DmdOutput], tuple[str, ...]]
     read: Callable[[Path], ReadBack]
     compressions: tuple[str, ...] = ()
+    streamed: bool = False
+    flash_bytes: Callable[[PatternStack, SequencePlan, Grid], int] | None = None
 
     def check_words(self, folder: Path, files: Mapping[str, FileRecord]) -> None:
         """Raise `FileError` when a manifest gives a file a role or a coding that this format does not have."""

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from cidesign.constraints.sequence import SequencePlan
 from cidesign.errors import InputError
+from cidesign.pattern import PatternStack
 
 PLANES_PER_IMAGE = 24
 # Planes from one frame to the next, and the first plane used, for 1..8 bits (TI LUT_Entry_Helper sheet): five
@@ -53,6 +54,23 @@ def pack_images(levels: NDArray[np.uint8], plan: SequencePlan) -> Iterator[NDArr
 
     Planes are packed on super-pixels; a writer spreads them to mirrors once per byte or word, not once per plane.
     """
-    frames = np.array([entry.image for entry in plan.entries])
-    for image in range(plan.images):
-        yield pack_planes(levels[frames == image], plan.bit_depth)
+    for first, last in _images(plan):
+        yield pack_planes(levels[first:last], plan.bit_depth)
+
+
+def images_of(pattern: PatternStack, plan: SequencePlan) -> Iterator[NDArray[np.uint8]]:
+    """`pack_images` of the frames of a design, of which only those of one image are made at a time."""
+    frames = pattern.frames()
+    for first, last in _images(plan):
+        yield pack_planes(pattern.shown(frames[first:last]), plan.bit_depth)
+
+
+def image_name(device: str, image: int, images: int) -> str:
+    """What the files of an image are called, so that their names sort as their numbers, 0 .. images - 1."""
+    return f"{device}_{image:0{2 if images <= 100 else 3}d}"
+
+
+def _images(plan: SequencePlan) -> Iterator[tuple[int, int]]:
+    """The first entry of each image, and the one after its last."""
+    first = [number for number, entry in enumerate(plan.entries) if entry.loads_image]
+    return zip(first, [*first[1:], len(plan.entries)], strict=True)

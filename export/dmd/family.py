@@ -9,15 +9,16 @@ from typing import Any
 
 from cidesign.checks import Check, Report, passed, printed, remarked
 from cidesign.constraints.rules import check_design, require
-from cidesign.constraints.sequence import SequencePlan, plan_sequence
+from cidesign.constraints.sequence import SequencePlan, sequences_text
 from cidesign.errors import InputError
-from cidesign.export.dmd.base import Exporter
-from cidesign.export.dmd.formats import exporter_named, formats_for
+from cidesign.export.dmd.formats import exporter_named
 from cidesign.export.dmd.manifest import Manifest
+from cidesign.export.dmd.planning import plan_design, plan_format, usual_format
 from cidesign.export.dmd.sync_frames import sync_note
-from cidesign.export.dmd.verify import acquisition_times, profile_for, verified
+from cidesign.export.dmd.verify import acquisition_times, how_shown, profile_for, sequence_check, verified
 from cidesign.export.dmd.writer import write_export
 from cidesign.export.family import DeviceFamily, Exported, FileReport, NoOptions
+from cidesign.export.folder import MANIFEST_NAME
 from cidesign.export.options import fitting, read_options
 from cidesign.export.own_design import OwnDesign
 from cidesign.files import JsonObject, replacing_folder
@@ -25,6 +26,9 @@ from cidesign.hardware_profiles.dmd.schema import DmdProfile
 from cidesign.pattern import PatternStack
 from cidesign.text import table, totals
 from cidesign.units import format_bytes
+
+# Of more files the first and the last are listed.
+MOST_ROWS = 40
 
 
 @dataclass(frozen=True)
@@ -73,12 +77,12 @@ class DmdFamily(DeviceFamily[PatternStack, DmdProfile, DmdOptions, NoOptions]):
     ) -> Exported:
         """Write the patterns; several formats go to one folder each below `folder`."""
         pattern = design if options.sync_every is None else _with_sync(design, options.sync_every)
-        plan = _plan(profile, pattern, options)
-        usual = formats_for(profile.controller.value)[:1]
-        exporters = [exporter_named(name) for name in dict.fromkeys(options.formats or usual)]
-        manifests = _write(exporters, pattern, profile, plan, folder, force)
+        plans = _plans(pattern, profile, options)
+        plan = next(iter(plans.values()))
+        manifests = _write(plans, pattern, profile, folder, force)
         synced = [] if options.sync_every is None else [sync_note(pattern, profile, plan)]
-        notes = tuple(f"note: {text}" for text in (*plan.notes, *synced))
+        told = dict.fromkeys(text for one in plans.values() for text in one.notes)
+        notes = tuple(f"note: {text}" for text in (*told, *synced))
         said = {"format", "images", "timing", "files"}
         value: JsonObject = {
             "folders": [
@@ -87,9 +91,11 @@ class DmdFamily(DeviceFamily[PatternStack, DmdProfile, DmdOptions, NoOptions]):
             ],
             "frames": len(plan.entries),
             "total_us": plan.total_us,
+            "sequences": len(plan.starts),
+            "streamed": plan.streamed,
             **({} if options.sync_every is None else {"sync_every": options.sync_every}),
         }
-        return Exported(folder, tuple(manifests), value, _text(manifests, profile, plan), notes)
+        return Exported(folder, tuple(manifests), value, _text(manifests, profile, list(plans.values())), notes)
 
     def verify_export(self, folder: Path, profile: DmdProfile | None = None) -> Iterator[Check]:
         """Every mirror of every frame, the sequence and all hashes."""
@@ -125,21 +131,27 @@ class DmdFamily(DeviceFamily[PatternStack, DmdProfile, DmdOptions, NoOptions]):
 
     def check_design(self, design: PatternStack, profile: DmdProfile, options: DmdOptions, where: Path) -> list[Check]:
         """Bit depth, exposure, and the sequence."""
-        plan = _plan(profile, design, options)
+        plan = plan_design(profile, design, options.exposure_us, options.period_us)
         require(check_design(design, plan, profile))
-        mode = (plan.mode or "").replace("_", " ")
         return [
             passed("design", f"{design.count} patterns of {design.size_text}, digest fits the run"),
             passed("bit depth", f"{design.bit_depth} bit, which {profile.id} shows"),
             passed("exposure", f"{plan.exposure_us} us, within the table for {design.bit_depth} bit"),
-            passed("sequence", f"{len(plan.entries)} entries, {plan.images} images, {mode}: within all limits"),
+            sequence_check(plan),
+            *how_shown(profile, plan),
             *(remarked("note", text) for text in plan.notes),
             *acquisition_times(profile, plan),
         ]
 
 
-def _plan(profile: DmdProfile, pattern: PatternStack, options: DmdOptions) -> SequencePlan:
-    return plan_sequence(profile, len(pattern.frames()), pattern.bit_depth, options.exposure_us, options.period_us)
+def _plans(pattern: PatternStack, profile: DmdProfile, options: DmdOptions) -> dict[str, SequencePlan]:
+    """The plan in each format that is asked for, or in the usual one."""
+    times = options.exposure_us, options.period_us
+    if not options.formats:
+        plan = plan_design(profile, pattern, *times)
+        return {usual_format(profile, plan).name: plan}
+    exporters = [exporter_named(name) for name in dict.fromkeys(options.formats)]
+    return {one.name: plan_format(one, profile, pattern, *times) for one in exporters}
 
 
 def _with_sync(design: PatternStack, every: int) -> PatternStack:
@@ -151,28 +163,41 @@ def _with_sync(design: PatternStack, every: int) -> PatternStack:
 
 
 def _write(
-    exporters: list[Exporter], pattern: PatternStack, profile: DmdProfile, plan: SequencePlan, folder: Path, force: bool
+    plans: Mapping[str, SequencePlan], pattern: PatternStack, profile: DmdProfile, folder: Path, force: bool
 ) -> dict[Path, Manifest]:
-    if len(exporters) == 1:
-        return {folder: write_export(exporters[0], pattern, profile, plan, folder, force)}
+    if len(plans) == 1:
+        ((name, plan),) = plans.items()
+        return {folder: write_export(exporter_named(name), pattern, profile, plan, folder, force)}
     manifests = {}
     with replacing_folder(folder, force) as temporary:
-        for exporter in exporters:
-            manifests[folder / exporter.name] = write_export(
-                exporter, pattern, profile, plan, temporary / exporter.name
-            )
+        for name, plan in plans.items():
+            manifests[folder / name] = write_export(exporter_named(name), pattern, profile, plan, temporary / name)
     return manifests
 
 
-def _text(manifests: Mapping[Path, Manifest], profile: DmdProfile, plan: SequencePlan) -> str:
+def _text(manifests: Mapping[Path, Manifest], profile: DmdProfile, plans: Sequence[SequencePlan]) -> str:
     rows = [
         (folder.as_posix() + "/" + name, record.role, format_bytes(record.bytes))
         for folder, manifest in manifests.items()
         for name, record in manifest.files.items()
     ]
-    times = "\n".join(f"{one.name}: {one.text}" for one in acquisition_times(profile, plan))
-    frames = f"{len(plan.entries)} frames in {plan.images} images, exposure {plan.exposure_us} us"
-    return f"{table(rows, ('file', 'role', 'size'))}\n\n{frames}\n{times}"
+    plan = plans[0]
+    checks = [check for one in plans for check in (*how_shown(profile, one), *acquisition_times(profile, one))]
+    told = "\n".join(dict.fromkeys(f"{one.name}: {one.text}" for one in checks))
+    frames = f"{len(plan.entries)} frames in {plan.images} images{sequences_text(plan)}, exposure {plan.exposure_us} us"
+    return f"{table(_short(rows), ('file', 'role', 'size'))}\n\n{frames}\n{told}"
+
+
+def _short(rows: list[tuple[str, str, str]]) -> list[tuple[str, str, str]]:
+    """The first and last files, where there are very many."""
+    if len(rows) <= MOST_ROWS:
+        return rows
+    left_out = len(rows) - MOST_ROWS + 1
+    return [
+        *rows[: MOST_ROWS // 2],
+        (f"({left_out} more, all in {MANIFEST_NAME})", "", ""),
+        *rows[-MOST_ROWS // 2 + 1 :],
+    ]
 
 
 FAMILY = DmdFamily()

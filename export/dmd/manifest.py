@@ -11,29 +11,42 @@ from cidesign.pattern import Encoding, FrameRole, Placement
 from cidesign.records import Digest, Strict
 
 Index = Annotated[int, Field(ge=0, le=100_000)]
+Count = Annotated[int, Field(ge=1, le=10_000)]
 TimeUs = Annotated[int, Field(ge=0, le=1_000_000_000)]
 Half = Literal[0, 1]
 # What a file is and how it is coded, in words of its format; `Exporter.check_words` knows which ones a format has.
 Word = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,40}$")]
 
 
+def _without_sequence(dumped: dict[str, object]) -> dict[str, object]:
+    """Nothing is said of sequences where there is one."""
+    return {name: value for name, value in dumped.items() if (name, value) != ("sequence", None)}
+
+
 class FileRecord(FileEntry):
     """One file of the folder: its hash, its length and what it is.
 
     `image` numbers the device images; `half` is 0 for the primary controller and 1 for the secondary, None where
-    there is one; `compression` is how an image is coded where its format leaves a choice.
+    there is one; `compression` is how an image is coded where its format leaves a choice.  `sequence` counts from 1,
+    None where there is one.
     """
 
     role: Word
     image: Index | None = None
     half: Half | None = None
     compression: Word | None = None
+    sequence: Count | None = None
+
+    @model_serializer(mode="wrap")
+    def _said(self, dumped: SerializerFunctionWrapHandler) -> dict[str, object]:
+        return _without_sequence(dumped(self))
 
 
 class EntryRecord(Strict):
     """One displayed frame: frame `frame` shows pattern `pattern` (`+`), its complement (`-`), all `on` or `off` (-1).
 
-    It lies in planes `planes` of image `image`, least significant level bit first.
+    It lies in planes `planes` of image `image`, least significant level bit first.  `sequence` counts from 1, None
+    where there is one; `image` is the number by which the device knows it (`SequencePlan`).
     """
 
     frame: Index
@@ -45,6 +58,11 @@ class EntryRecord(Strict):
     loads_image: bool
     exposure_us: TimeUs
     period_us: TimeUs
+    sequence: Count | None = None
+
+    @model_serializer(mode="wrap")
+    def _said(self, dumped: SerializerFunctionWrapHandler) -> dict[str, object]:
+        return _without_sequence(dumped(self))
 
 
 class TimingRecord(Strict):
@@ -122,14 +140,19 @@ class Manifest(ExportManifest):
         """Nothing is said of sync frames where there are none."""
         return {"patterns_digest", "sync_every"} if self.sync_every is None else set()
 
+    @property
+    def sequences(self) -> int:
+        """How many sequences there are; raises nothing, whatever the entries say."""
+        return max((entry.sequence or 1 for entry in self.entries), default=1)
+
     def image_files(self) -> list[str]:
-        """The names of the device images in the order of their numbers and halves."""
+        """The names of the device images in the order of their sequences, numbers and halves."""
         images = [
-            (record.image, record.half or 0, name)
+            (record.sequence or 1, record.image, record.half or 0, name)
             for name, record in self.files.items()
             if record.role == "image" and record.image is not None
         ]
-        return [name for _, _, name in sorted(images)]
+        return [name for *_, name in sorted(images)]
 
 
 def read_manifest(folder: Path) -> Manifest:

@@ -46,12 +46,11 @@ def preview_png(pattern: PatternStack, profile: DmdProfile, grid: Grid) -> bytes
     synced = pattern.sync_every is not None
     first = len(BLINK_CODE) if synced else 0
     frames = pattern.frames()[first : first + _MAX_FRAMES]
-    displayed = pattern.displayed()
     mirrors = profile.mirrors
     scale = np.uint8(255 // pattern.max_level)
     cells = []
-    for number, frame in enumerate(frames, start=first):
-        levels = grid.spread(displayed[number]) * scale
+    for number, (frame, displayed) in enumerate(zip(frames, pattern.shown(frames), strict=True), start=first):
+        levels = grid.spread(displayed) * scale
         picture = Image.fromarray(physical_picture(levels, mirrors.lattice.value))
         height = round(picture.height * _CELL_WIDTH / picture.width)
         label = f"all {frame.role}" if frame.pattern < 0 else f"pattern {frame.pattern} {frame.role}"

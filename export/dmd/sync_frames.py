@@ -1,11 +1,15 @@
 """What an export says about its sync frames: how many there are, where they lie, and the time they take."""
 
-from cidesign.constraints.sequence import SequencePlan, plan_sequence
+from cidesign.constraints.sequence import SequencePlan, plan_sequence, plan_streamed
 from cidesign.hardware_profiles.dmd.schema import DmdProfile
 from cidesign.pattern import BLINK_CODE, PatternStack
 from cidesign.units import format_duration_us
 
 _LISTED = 6
+_ONE_CODE = (
+    "; the blink code marks the first sequence alone: trigger the detector by the device, for the readings between "
+    "two sequences belong to no frame"
+)
 
 
 def added_frames(pattern: PatternStack) -> int:
@@ -19,7 +23,11 @@ def designed_plan(profile: DmdProfile, pattern: PatternStack, plan: SequencePlan
     More than the sync frames' own times can lie between the two: images that must be re-loaded lengthen all periods.
     """
     designed = len(pattern.design_frames)
-    return plan_sequence(profile, designed, plan.bit_depth, plan.requested_exposure_us, plan.requested_period_us)
+    asked = plan.requested_exposure_us, plan.requested_period_us
+    if plan.streamed:
+        return plan_streamed(profile, designed, plan.bit_depth, *asked)
+    pairs_from = None if pattern.pairs_from is None else 0
+    return plan_sequence(profile, designed, plan.bit_depth, *asked, pairs_from)
 
 
 def sync_note(pattern: PatternStack, profile: DmdProfile, plan: SequencePlan) -> str:
@@ -29,7 +37,7 @@ def sync_note(pattern: PatternStack, profile: DmdProfile, plan: SequencePlan) ->
     return (
         f"{added_frames(pattern)} sync frames were added to the {designed} frames of the design and take "
         f"{format_duration_us(extra_us)} more: a blink code of {len(BLINK_CODE)} frames, then all-on and all-off after "
-        f"every {pattern.sync_every} patterns and at the end"
+        f"every {pattern.sync_every} patterns and at the end" + (_ONE_CODE if len(plan.starts) > 1 else "")
     )
 
 

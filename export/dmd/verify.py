@@ -7,13 +7,14 @@ from pathlib import Path
 import numpy as np
 
 from cidesign.checks import Check, Report, passed, remarked
-from cidesign.constraints.rules import check_design, require
-from cidesign.constraints.sequence import SequencePlan, video_time_us
+from cidesign.constraints.rules import SequenceFits, check_design, require
+from cidesign.constraints.sequence import SequencePlan, flash_images, sequences_text, stored_together, video_time_us
 from cidesign.errors import FileError
 from cidesign.export.dmd.base import ReadBack, grid_of
 from cidesign.export.dmd.bitplanes import planes_of
 from cidesign.export.dmd.formats import exporter_named
 from cidesign.export.dmd.manifest import EntryRecord, Manifest, read_manifest
+from cidesign.export.dmd.parts import read_sequences
 from cidesign.export.dmd.sync_frames import sync_summary
 from cidesign.export.folder import DESIGN_NAME
 from cidesign.export.manifest import check_files, design_in, profile_to_check
@@ -21,6 +22,8 @@ from cidesign.hardware_profiles.dmd.lattice import Grid
 from cidesign.hardware_profiles.dmd.schema import DmdProfile
 from cidesign.pattern import PatternStack
 from cidesign.units import format_bytes, format_duration_us
+
+_LISTED = 4
 
 
 def verify_export(folder: Path, profile: DmdProfile | None = None, report: Report | None = None) -> list[Check]:
@@ -51,14 +54,19 @@ def verified(folder: Path, profile: DmdProfile | None = None) -> Iterator[Check]
     yield passed("design", f"{pattern.count} patterns of {pattern.size_text}, {pattern.bit_depth} bit")
     if pattern.sync_every is not None:
         yield passed("sync frames", sync_summary(pattern))
-    back = exporter.read(folder)
-    check_sequence(folder, back.plan, pattern, manifest, device)
-    mode = (back.plan.mode or "").replace("_", " ")
-    yield passed("sequence", f"{len(back.plan.entries)} entries, {back.plan.images} images, {mode}: within all limits")
+    back = read_sequences(exporter, folder, manifest.sequences)
+    plan = replace(back.plan, streamed=exporter.streamed)
+    check_sequence(folder, plan, pattern, manifest, device)
+    yield sequence_check(plan)
     compared = compare_frames(folder, back, pattern, grid_of(device, pattern))
     mirrors = device.mirrors.columns.value * device.mirrors.rows.value
     yield passed("mirrors", f"{compared} frames of {mirrors} mirrors equal the design bit for bit")
-    yield from acquisition_times(device, back.plan)
+    if exporter.flash_bytes is not None:
+        # Of images that equal the design; what they take is counted from it.
+        plan = replace(plan, flash_bytes=exporter.flash_bytes(pattern, plan, grid_of(device, pattern)))
+        require(SequenceFits(device).check(plan))
+    yield from how_shown(device, plan)
+    yield from acquisition_times(device, plan)
 
 
 def profile_for(own: DmdProfile, asked: DmdProfile | None, where: str) -> DmdProfile:
@@ -84,18 +92,13 @@ def check_sequence(
         raise FileError(f"{folder}: the device files hold another number of frames or images than the manifest says")
     if plan.mode != manifest.timing.mode or plan.total_us != manifest.timing.total_us:
         raise FileError(f"{folder}: the device files have another mode or total time than the manifest says")
-    # The rules choose a mode when they plan; what was written in one must fit that one.
-    fits = any(
-        mode.name == plan.mode and len(plan.entries) <= mode.max_entries.value and plan.images <= mode.max_images.value
-        for mode in profile.sequence_modes
-    )
-    require(check_design(pattern, plan if fits else replace(plan, mode=None), profile))
+    require(check_design(pattern, plan, profile))
 
 
 def compare_frames(folder: Path, back: ReadBack, pattern: PatternStack, grid: Grid) -> int:
     """Compare every frame with the design spread over the mirrors; returns how many were equal."""
     count = 0
-    for frame, (shown, designed) in enumerate(zip(back.frames, pattern.displayed(), strict=True)):
+    for frame, (shown, designed) in enumerate(zip(back.frames, pattern.each_displayed(), strict=True)):
         expected = grid.spread(designed)
         if shown.shape != expected.shape:
             raise FileError(
@@ -113,6 +116,8 @@ def compare_frames(folder: Path, back: ReadBack, pattern: PatternStack, grid: Gr
 
 def entry_records(pattern: PatternStack, plan: SequencePlan) -> list[EntryRecord]:
     """The manifest's lines for a plan."""
+    several = len(plan.starts) > 1
+    number = np.searchsorted(plan.starts, np.arange(len(plan.entries)), side="right").tolist()
     return [
         EntryRecord(
             frame=entry.frame,
@@ -124,15 +129,50 @@ def entry_records(pattern: PatternStack, plan: SequencePlan) -> list[EntryRecord
             loads_image=entry.loads_image,
             exposure_us=entry.exposure_us,
             period_us=entry.period_us,
+            sequence=sequence if several else None,
         )
-        for entry, frame in zip(plan.entries, pattern.frames(), strict=True)
+        for entry, frame, sequence in zip(plan.entries, pattern.frames(), number, strict=True)
+    ]
+
+
+def sequence_check(plan: SequencePlan) -> Check:
+    """What is said of a sequence, or of several, within the limits of their device."""
+    entries, images = len(plan.entries), plan.images
+    if plan.streamed:
+        return passed("sequence", f"{entries} entries, {images} images, shown one after the other: within all limits")
+    mode = (plan.mode or "").replace("_", " ")
+    split = f"{sequences_text(plan)} of {_lengths(plan)}" if len(plan.starts) > 1 else ""
+    return passed("sequence", f"{entries} entries, {images} images, {mode}{split}: within all limits")
+
+
+def _lengths(plan: SequencePlan) -> str:
+    """`1824 and 1452`, or `400, 400, ... and 76`, for people."""
+    lengths = [str(len(part.entries)) for part in plan.sequences]
+    shown = [*lengths[:2], "..."] if len(lengths) > _LISTED else lengths[:-1]
+    return f"{', '.join(shown)} and {lengths[-1]}"
+
+
+def how_shown(profile: DmdProfile, plan: SequencePlan) -> list[Check]:
+    """How several sequences reach the device, and how much of its flash they take; nothing for a single one."""
+    if len(plan.starts) == 1:
+        return []
+    if not stored_together(profile):
+        return [
+            remarked("sequences", "each is loaded and started after the one before: the device holds one at a time")
+        ]
+    flash, taken = profile.memory.flash_bytes, plan.flash_bytes
+    size = "" if flash is None or taken is None else f", about {format_bytes(taken)} of {format_bytes(flash.value)}"
+    return [
+        remarked("sequences", "started one after the other from flash"),
+        remarked("images in flash", f"{plan.images} of {flash_images(profile)}{size}"),
     ]
 
 
 def acquisition_times(profile: DmdProfile, plan: SequencePlan) -> list[Check]:
     """How long showing every frame once takes, on each way that images reach the device."""
-    stored = "pattern memory" if profile.interfaces.image_upload_at_run_time.value else "flash"
-    found = [remarked(f"time from {stored}", format_duration_us(plan.total_us))]
+    stored = "flash" if stored_together(profile) else "pattern memory"
+    between = "" if len(plan.starts) == 1 else f", and the time between {len(plan.starts)} sequences"
+    found = [] if plan.streamed else [remarked(f"time from {stored}", format_duration_us(plan.total_us) + between)]
     video_us = video_time_us(profile, len(plan.entries), plan.bit_depth, plan.exposure_us)
     if video_us is not None:
         found.append(remarked("time streamed over HDMI", format_duration_us(video_us)))

@@ -1,5 +1,6 @@
 """Writes a design as an export folder: checked before, read back and compared before it gets its name."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from cidesign.constraints.rules import check_design, require
@@ -7,6 +8,7 @@ from cidesign.constraints.sequence import SequencePlan
 from cidesign.errors import InputError, LimitError
 from cidesign.export.dmd.base import DmdOutput, Exporter, Job, grid_of
 from cidesign.export.dmd.manifest import FileRecord, FlipRecord, GridRecord, Manifest, TimingRecord
+from cidesign.export.dmd.parts import write_sequences
 from cidesign.export.dmd.preview import write_preview
 from cidesign.export.dmd.sync_frames import added_frames, designed_plan, sync_note
 from cidesign.export.dmd.verify import entry_records, verify_export
@@ -47,21 +49,21 @@ def write_export(
 def _require(pattern: PatternStack, plan: SequencePlan, profile: DmdProfile) -> None:
     """Raise `LimitError` for the first limit that is exceeded, and say where only the sync frames exceed it."""
     violations = check_design(pattern, plan, profile)
-    if (
-        violations
-        and pattern.sync_every is not None
-        and not check_design(pattern, designed_plan(profile, pattern, plan), profile)
-    ):
-        raise LimitError(
-            f"{violations[0]}; without its {added_frames(pattern)} sync frames the design fits: a larger --sync-every "
-            "adds fewer"
-        )
+    if pattern.sync_every is not None:
+        designed = designed_plan(profile, pattern, plan)
+        # Split for their sake, a sequence could no longer be found by its blink code.
+        split = [] if len(designed.starts) > 1 else check_design(pattern, replace(plan, starts=(0,)), profile)
+        if (violations or split) and not check_design(pattern, designed, profile):
+            raise LimitError(
+                f"{(violations or split)[0]}; without its {added_frames(pattern)} sync frames the design fits: a "
+                "larger --sync-every adds fewer"
+            )
     require(violations)
 
 
 def _write_into(folder: Path, exporter: Exporter, job: Job) -> Manifest:
     out = DmdOutput(folder, FileRecord)
-    notes = exporter.write(job, out)
+    notes = write_sequences(exporter, job, out)
     if job.pattern.sync_every is not None:
         notes = (sync_note(job.pattern, job.profile, job.plan), *notes)
     job.pattern.save(folder / DESIGN_NAME)

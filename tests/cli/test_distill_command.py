@@ -191,7 +191,7 @@ SETTINGS: list[tuple[str, str, int, str]] = [
     ("aperture", "--decoder magic", 2, "decoder"),
     ("mri", "--weighting magic", 2, "--weighting"),
     ("mri", "--teacher-epochs 0", 2, "teacher_epochs 0: optics that are learnt take 1 or more"),
-    ("dmd", "--patterns 1000", 3, "sequence length is 2000 entries"),
+    ("dmd", "--side 256 --patterns 40000", 3, "sequence length is 80000 entries"),
     ("dmd", "--patterns 2000", 2, "1024 unknowns"),
     ("dmd", "--patterns 0", 2, "patterns 0: "),
     ("dmd", "--exposure-us 100", 3, "at least 235 us"),

@@ -45,7 +45,8 @@ class OrderModel:
         count, side, _ = self.rows.shape
         variance = _variance(side)
         spectra = dctn(self.rows, axes=(1, 2), norm="ortho").reshape(count, -1)
-        spread = (spectra * variance.reshape(-1)) @ spectra.T
+        spectra *= np.sqrt(variance).reshape(-1)
+        spread = spectra @ spectra.T
         if self.free_level:
             spread += FREE_SPREAD * np.mean(spread.diagonal())
         values, vectors = np.linalg.eigh(spread / np.mean(spread.diagonal()))

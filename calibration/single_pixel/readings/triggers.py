@@ -13,6 +13,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import block_diag
 
 from cidesign.calibration.polynomials import over_span
 from cidesign.errors import FileError
@@ -87,19 +88,28 @@ class Aligned:
     odd: bool = False
 
 
-def align_pairs(stream: Vector, pairs: int, noise_counts2: float, time_us: Vector | None, where: str) -> Aligned:
+def align_pairs(
+    stream: Vector,
+    pairs: int,
+    noise_counts2: float,
+    time_us: Vector | None,
+    where: str,
+    starts: tuple[int, ...] = (0,),
+) -> Aligned:
     """Put one record of complementary readings (M,), M near 2 `pairs`, into its frames (1, 2 pairs).
 
     `noise_counts2`: variance expected of one reading; `time_us` (2 pairs,): when the frames began, None where unknown;
-    `where` names the record in errors.  Raises `FileError` when the
-    number of readings is off by more than 3, or when the pairs slip and no place of lost readings explains it.
+    `where` names the record in errors; `starts`: the first pair of each sequence, between which the lamp may change.
+    Raises `FileError` when the number of readings is off by more than 3, or when the pairs slip and no place of lost
+    readings explains it.
     """
+    lamp = _LampCurve(pairs, time_us, starts)
     surplus = stream.size - 2 * pairs
     limit = SUSPICIOUS_RATIO**2 * 2 * noise_counts2
     if surplus == 0:
-        if _all_slipped(stream, pairs, time_us):
+        if _all_slipped(stream, lamp):
             return Aligned(stream[None], (), odd=True)
-        _refuse_slip(stream, pairs, limit, time_us, where)
+        _refuse_slip(stream, lamp, limit, where)
         return Aligned(stream[None], ())
     if abs(surplus) > MOST_EVENTS or pairs < FEWEST_PAIRS:
         most = MOST_EVENTS if pairs >= FEWEST_PAIRS else 0
@@ -109,7 +119,7 @@ def align_pairs(stream: Vector, pairs: int, noise_counts2: float, time_us: Vecto
             fault="lost-trigger",
         )
     kind: Kind = "lost" if surplus < 0 else "doubled"
-    found = _best_places(stream, pairs, kind, abs(surplus), time_us)
+    found = _best_places(stream, lamp, kind, abs(surplus))
     events = tuple(
         TriggerEvent(kind, place, _near(found, number, noise_counts2)) for number, place in enumerate(found.places)
     )
@@ -134,11 +144,11 @@ def align_pairs(stream: Vector, pairs: int, noise_counts2: float, time_us: Vecto
             "record again",
             fault="lost-trigger",
         )
-    margin = _bending(pairs)
-    if not all(margin <= place < pairs - margin for place in found.places):
+    near = [place for place in found.places if not lamp.inside(place)]
+    if near:
         raise FileError(
-            f"{where}: {stream.size} readings for {2 * pairs} frames, {first}: within {margin} pairs of an end a lamp "
-            "that changes explains the sums as well, so the place is not sure; record again",
+            f"{where}: {stream.size} readings for {2 * pairs} frames, {first}: within {lamp.bending(near[0])} pairs of "
+            "an end a lamp that changes explains the sums as well, so the place is not sure; record again",
             fault="lost-trigger",
         )
     return Aligned(_in_place(stream, pairs, found, events)[None], events)
@@ -153,13 +163,21 @@ class _Places:
     scatter: float
 
 
-def moved(stream: Vector, early: int, time_us: Vector | None, noise_counts2: float, where: str) -> Vector:
+def moved(
+    stream: Vector,
+    early: int,
+    time_us: Vector | None,
+    noise_counts2: float,
+    where: str,
+    starts: tuple[int, ...] = (0,),
+) -> Vector:
     """Readings (2 pairs,) of a record that begins `early` readings too early put into their frames, NaN for pairs with
     none.  Raises `FileError` where the sums of the pairs then do not fit.
     """
     pairs = stream.size // 2
     sums = _lit(_sums(stream, early, pairs))
-    fits = _fitted(sums, _lamp_basis(pairs, time_us))[1] <= SUSPICIOUS_RATIO**2 * 2 * noise_counts2
+    basis = _LampCurve(pairs, time_us, starts).basis()
+    fits = _fitted(sums, basis)[1] <= SUSPICIOUS_RATIO**2 * 2 * noise_counts2
     if pairs >= FEWEST_PAIRS and not fits:
         raise FileError(
             f"{where}: {shift_words(early)}, and the sums of the pairs do not fit even so: more triggers were lost "
@@ -172,25 +190,27 @@ def moved(stream: Vector, early: int, time_us: Vector | None, noise_counts2: flo
     return placed
 
 
-def _all_slipped(stream: Vector, pairs: int, time_us: Vector | None) -> bool:
+def _all_slipped(stream: Vector, lamp: "_LampCurve") -> bool:
     """Whether the sums of pairs fit far better once all readings are moved by one, either way."""
+    pairs = lamp.pairs
     if pairs < FEWEST_PAIRS:
         return False
-    basis = _lamp_basis(pairs, time_us)
+    basis = lamp.basis()
     recorded, earlier, later = (_fitted(_lit(_sums(stream, offset, pairs)), basis)[1] for offset in (0, 1, -1))
     chance = float(np.exp(-CHANCE_DEVIATIONS * (4 / max(pairs - basis.shape[1], 1)) ** 0.5))
     return min(earlier, later) < chance * recorded
 
 
-def _refuse_slip(stream: Vector, pairs: int, limit: float, time_us: Vector | None, where: str) -> None:
+def _refuse_slip(stream: Vector, lamp: "_LampCurve", limit: float, where: str) -> None:
     """Raise `FileError` where the count is right but one slip of the pairs explains their scatter."""
-    if pairs < FEWEST_PAIRS or _fitted(_lit(_sums(stream, 0, pairs)), _lamp_basis(pairs, time_us))[1] <= limit:
+    pairs = lamp.pairs
+    if pairs < FEWEST_PAIRS or _fitted(_lit(_sums(stream, 0, pairs)), lamp.basis())[1] <= limit:
         return
-    slip = _best_places(stream, pairs, "lost", 1, time_us)
+    slip = _best_places(stream, lamp, "lost", 1)
     if slip.scatter > limit:
         return
     pair = slip.places[0]
-    if not _bending(pairs) <= pair < pairs - _bending(pairs):
+    if not lamp.inside(pair):
         raise FileError(
             f"{where}: the sums of the pairs do not fit near pattern {pair}, at an end of the record, and fit "
             "elsewhere: a trigger was lost or doubled there, or lamp, shutter or scene changed there; record again",
@@ -219,26 +239,56 @@ def _lit(sums: Vector) -> Vector:
     return np.where(sums < LEAST_LIGHT * float(np.nanmedian(sums)), np.nan, sums)
 
 
-def _bending(pairs: int) -> int:
-    """How many pairs from an end the lamp curve follows a single wrong sum, about 4 m / (d + 1)^2 for m pairs."""
-    return -(-4 * pairs // (_degree(pairs) + 1) ** 2)
+@dataclass(frozen=True)
+class _LampCurve:
+    """What the lamp may do while pairs are read: a slow curve and mains flicker, of each sequence its own.
+
+    `starts`: the first pair of each sequence; `time_us` (2 pairs,) within each, None where unknown.
+    """
+
+    pairs: int
+    time_us: Vector | None
+    starts: tuple[int, ...]
+
+    def basis(self) -> NDArray[np.float64]:
+        """Orthonormal columns at the middle of each pair, (pairs, M), those of each sequence 0 in the others."""
+        blocks = [self._of_sequence(first, last) for first, last in self._sequences()]
+        return blocks[0] if len(blocks) == 1 else np.asarray(block_diag(*blocks), dtype=np.float64)
+
+    def inside(self, pair: int) -> bool:
+        """Whether a pair is so far from the ends of its sequence that no lamp curve follows its sum alone."""
+        first, last = self._around(pair)
+        return first + self.bending(pair) <= pair < last - self.bending(pair)
+
+    def bending(self, pair: int) -> int:
+        """How many pairs from an end the curve follows a single wrong sum, about 4 m / (d + 1)^2 for m pairs."""
+        first, last = self._around(pair)
+        return -(-4 * (last - first) // (_degree(last - first) + 1) ** 2)
+
+    def _sequences(self) -> list[tuple[int, int]]:
+        return list(pairwise((*self.starts, self.pairs)))
+
+    def _around(self, pair: int) -> tuple[int, int]:
+        return next((one for one in self._sequences() if one[0] <= pair < one[1]), (0, self.pairs))
+
+    def _of_sequence(self, first: int, last: int) -> NDArray[np.float64]:
+        count = last - first
+        if self.time_us is None:
+            times = np.arange(2 * count, dtype=np.float64)
+        else:
+            times = self.time_us[2 * first : 2 * last] - self.time_us[2 * first]
+        middle = 0.5 * (times[0::2] + times[1::2])
+        columns = [over_span(middle, max(float(times[-1]), 1e-9), _degree(count))]
+        if self.time_us is not None and count >= 2 * FEWEST_PAIRS:
+            for hertz in FLICKER_HZ:
+                phase = 2 * np.pi * hertz * 1e-6 * middle
+                columns.append(np.column_stack([np.cos(phase), np.sin(phase)]))
+        basis, _ = np.linalg.qr(np.column_stack(columns))
+        return basis
 
 
 def _degree(pairs: int) -> int:
     return min(LAMP_DEGREE, pairs // 8)
-
-
-def _lamp_basis(pairs: int, time_us: Vector | None) -> NDArray[np.float64]:
-    """A slow curve and mains flicker at the middle of each pair, orthonormal columns, (pairs, M)."""
-    times = np.arange(2 * pairs, dtype=np.float64) if time_us is None else time_us - time_us[0]
-    middle = 0.5 * (times[0::2] + times[1::2])
-    columns = [over_span(middle, max(float(times[-1]), 1e-9), _degree(pairs))]
-    if time_us is not None and pairs >= 2 * FEWEST_PAIRS:
-        for hertz in FLICKER_HZ:
-            phase = 2 * np.pi * hertz * 1e-6 * middle
-            columns.append(np.column_stack([np.cos(phase), np.sin(phase)]))
-    basis, _ = np.linalg.qr(np.column_stack(columns))
-    return basis
 
 
 def _fitted(sums: Vector, basis: NDArray[np.float64]) -> tuple[Vector, float]:
@@ -249,9 +299,9 @@ def _fitted(sums: Vector, basis: NDArray[np.float64]) -> tuple[Vector, float]:
     return curve, float(np.sum((sums[used] - curve[used]) ** 2) / freedom)
 
 
-def _best_places(stream: Vector, pairs: int, kind: Kind, count: int, time_us: Vector | None) -> _Places:
+def _best_places(stream: Vector, lamp: "_LampCurve", kind: Kind, count: int) -> _Places:
     """Where `count` events leave least scatter: shortest path through the offsets, and the lamp curve, in turns."""
-    basis = _lamp_basis(pairs, time_us)
+    basis, pairs = lamp.basis(), lamp.pairs
     step = -1 if kind == "lost" else 1
     sums = np.stack([_sums(stream, step * number, pairs) for number in range(count + 1)])
     curve, _ = _fitted(np.nanmedian(sums, axis=0), basis)

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
+from cidesign.constraints.sequence import MOST_STREAMED
 from cidesign.device.clock import Clock
 from cidesign.device.commands import stopped_on_error
 from cidesign.device.dlpc350.driver import Dlpc350
@@ -99,9 +100,12 @@ class HdmiDlpc350:
         self.passes = 0
 
     def info(self) -> DeviceInfo:
-        """Identify the device; with the screen it takes images."""
+        """Identify the device; with the screen it takes images, as many as the link can count.
+
+        The controller's table holds the entries of one image at a time.
+        """
         with self._lock:
-            return replace(self._device.info(), image_upload=True)
+            return replace(self._device.info(), image_upload=True, max_entries=MOST_STREAMED, max_images=MOST_STREAMED)
 
     def prepare(self) -> None:
         """Stop, blank the screen and check that screen and controller agree on exactly the mirrors."""
@@ -131,7 +135,7 @@ class HdmiDlpc350:
         """Keep an image (PNG or BMP) for showing; it is decoded and checked now."""
         with self._lock:
             self._require_prepared("load_image")
-            info = self._device.info()
+            info = self.info()
             if half is not Half.PRIMARY:
                 raise DeviceError(f"{info.profile_id}: image {index}: this device has no secondary controller")
             if not 0 <= index < info.max_images:

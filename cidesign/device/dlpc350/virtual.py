@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 
 from cidesign.device.clock import Clock
 from cidesign.device.virtual_faults import DeviceFaults, Refused
-from cidesign.device.virtual_frames import ShownEntry, ShownFrame
+from cidesign.device.virtual_frames import PackedWords, ShownEntry, ShownFrame
 from cidesign.hardware_profiles.dmd.schema import DmdProfile
 
 _VALIDATION_US = 20_000
-_MAX_RUNS_KEPT = 128
+# One run an image over HDMI; a design may have hundreds.
+_MAX_RUNS_KEPT = 4096
 # Planes of pattern number n at 1..8 bits: n * stride + offset and upwards (TI LUT_Entry_Helper sheet).
 _LAYOUT = {1: (1, 0), 2: (2, 0), 3: (3, 0), 4: (4, 0), 5: (6, 1), 6: (6, 0), 7: (8, 1), 8: (8, 0)}
 _FLASH, _VIDEO = 3, 0
@@ -174,7 +175,7 @@ class VirtualDlpc350:
         self._frame = frame
 
     def shown(self) -> list[ShownEntry]:
-        """Everything shown since `forget_shown`, one pass for each start, the last 128 starts at most."""
+        """Everything shown since `forget_shown`, one pass for each start, the last 4096 starts at most."""
         return [entry for run in self._runs for entry in run]
 
     def shown_frames(self) -> Iterator[ShownFrame]:
@@ -339,7 +340,8 @@ class VirtualDlpc350:
         for entry in entries:
             current += entry.swap
             shown.append((entry, images[current]))
-        self._runs.append([self._as_shown(entry, words) for entry, words in shown])
+        packed = {id(words): PackedWords(self._decoded(words)) for words in images}
+        self._runs.append([self._as_shown(entry, packed[id(words)]) for entry, words in shown])
         self.starts += 1
         total_us = sum(entry.period_us for entry in entries)
         repeat = self._config is not None and self._config[2]
@@ -347,9 +349,12 @@ class VirtualDlpc350:
         self._started_us = self._clock.now_us()
         self._sequence_error = self._tears(shown, len(images))
 
-    def _as_shown(self, entry: _Entry, words: Words) -> ShownEntry:
+    def _decoded(self, words: Words) -> Words:
+        return words[:, ::-1] if self._faults.wrong_decoder else words
+
+    def _as_shown(self, entry: _Entry, words: PackedWords) -> ShownEntry:
         return ShownEntry(
-            words[:, ::-1] if self._faults.wrong_decoder else words,
+            words,
             entry.planes,
             entry.invert ^ bool(self._state["invert"]),
             bool(self._state["flip_long"]),

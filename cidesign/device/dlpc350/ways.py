@@ -1,10 +1,13 @@
 """The two ways of an export into a DLP4500: over HDMI, or from its flash."""
 
 import math
+from pathlib import Path
 
+from cidesign.constraints.sequence import modes_text
 from cidesign.device.dmd import SETTLE_FRAMES, DeviceInfo, TableEntry
 from cidesign.device.link.way import Way
-from cidesign.errors import DeviceError
+from cidesign.errors import DeviceError, LimitError
+from cidesign.export.dmd.formats import exporter_named
 from cidesign.export.dmd.manifest import EntryRecord, Manifest
 from cidesign.hardware_profiles.dmd.schema import DmdProfile
 from cidesign.units import format_duration_us
@@ -17,6 +20,7 @@ class Hdmi(Way):
 
     name = "hdmi"
     role = "hdmi-frame"
+    joins_sequences = True
 
     def dark_us(self, entry: EntryRecord, manifest: Manifest) -> int:
         """No image waits for the flash, so periods that only grew for that shrink."""
@@ -37,11 +41,12 @@ class Hdmi(Way):
 
     def warnings(self, manifest: Manifest, profile: DmdProfile, entries: tuple[TableEntry, ...]) -> list[str]:
         """The notes on the timing of the export are about the flash."""
+        stored = "" if exporter_named(manifest.format).streamed else "; from flash the export takes "
         return [
             f"{profile.controller.value} takes no images over its control link: the bridge computer must drive "
             "the HDMI input (`cidesign bridge --backend display`); it puts one image after the other on a 60 Hz screen "
-            "and shows it when it surely has arrived, which is the time given for the sequence; from flash the export "
-            f"takes {format_duration_us(manifest.timing.total_us)}"
+            "and shows it when it surely has arrived, which is the time given for the sequence"
+            + (stored and stored + format_duration_us(manifest.timing.total_us))
         ]
 
     def check_device(self, info: DeviceInfo, profile: DmdProfile) -> None:
@@ -59,6 +64,19 @@ class Flash(Way):
 
     name = "flash"
     role = None
+
+    def check_export(self, manifest: Manifest, profile: DmdProfile, where: Path) -> None:
+        """What was written for HDMI may be longer than the tables."""
+        modes = profile.sequence_modes
+        entries, images = len(manifest.entries), manifest.images
+        if exporter_named(manifest.format).streamed and not any(
+            entries <= mode.max_entries.value and images <= mode.max_images.value for mode in modes
+        ):
+            raise LimitError(
+                f"{where}: {entries} frames in {images} images were written for HDMI, and the tables for the flash "
+                f"hold {modes_text(profile)}; leave out --images-in-flash, or export with --format "
+                f"{profile.controller.value}"
+            )
 
     def warnings(self, manifest: Manifest, profile: DmdProfile, entries: tuple[TableEntry, ...]) -> list[str]:
         """What the user should know before anything is sent."""

@@ -18,6 +18,7 @@ BAUD_ATTEMPTS = 3
 ECHO_ATTEMPTS = 3
 CHATTER_ATTEMPTS = 6  # a board that was reset by opening its port prints for a second or two first
 STOP_S = 12.0
+LOOK_S = 0.1
 
 
 def connect(link: Link, port: str, other_baud: int | None = None) -> Procedure[Caps]:
@@ -139,6 +140,23 @@ def start(link: Link, run: int, repeats: int, upload: bytes) -> Procedure[LinkSt
     if repeats == 0 and not status.running:
         raise DeviceError("the device took the start but does not run; does it wait for a trigger?")
     return status
+
+
+def ended(link: Link, longest_s: float) -> Procedure[LinkStatus]:
+    """Procedure: until what was started does not run any more; raises `DeviceError` when that takes longer."""
+    give_up_at = link.now + longest_s
+    while True:
+        status = yield from ask_status(link)
+        if status.error:
+            raise DeviceError(f"the device reports while it shows the sequence: {status.error}")
+        if not status.running:
+            return status
+        if link.now > give_up_at:
+            raise DeviceError(
+                f"the sequence has not ended after {longest_s:.0f} s; does the device wait for a trigger, or does it "
+                "repeat the sequence?"
+            )
+        yield from _pause(link, LOOK_S)
 
 
 def stop(link: Link) -> Procedure[LinkStatus]:

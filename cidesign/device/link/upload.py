@@ -12,12 +12,16 @@ from cidesign.device.link.client import run
 from cidesign.device.link.core import BASE_BAUD
 from cidesign.device.link.link import Link, Procedure, T
 from cidesign.device.link.messages import Caps, LinkStatus
-from cidesign.device.link.plan import UploadPlan, check_device
+from cidesign.device.link.plan import UploadPlan, UploadPlans, check_device
 from cidesign.device.link.transfer import Progress, TransferReport, transfer
 from cidesign.device.link.transport import Transport, TransportClosed, open_transport
 from cidesign.errors import CidesignError, DeviceError
 from cidesign.files import JsonObject
 from cidesign.signals import signals_to
+from cidesign.units import US_PER_S
+
+# A sequence that is to be shown once has ended after this part more than its time, and so many seconds.
+LATEST, END_S = 1.5, 10.0
 
 
 @dataclass(frozen=True)
@@ -123,6 +127,10 @@ class Uploader:
         self.touched = True
         return self._run(session.start(self._link, secrets.randbelow(2**32), repeats, plan.upload.digest))
 
+    def wait(self, plan: UploadPlan) -> LinkStatus:
+        """Until a sequence that was started to be shown once has ended; raises `DeviceError` when it does not."""
+        return self._run(session.ended(self._link, END_S + LATEST * plan.sequence_us / US_PER_S))
+
     def status(self) -> LinkStatus:
         """Ask the device."""
         return self._run(session.ask_status(self._link))
@@ -205,13 +213,53 @@ def send(
     `on_unfinished` is then called, and told whether something was sent; the error goes on.
     """
     say = on_note or (lambda _: None)
+    with _session(port, baud, say, on_unfinished) as uploader:
+        done = uploader.upload(plan, resume, on_progress)
+        started = uploader.start(plan, repeats) if start else None
+        uploader.leave()
+    return Uploaded(plan, port, baud, done, started)
+
+
+def show_each(
+    plans: UploadPlans,
+    port: str,
+    baud: int,
+    *,
+    resume: bool = False,
+    on_note: Callable[[str], None] | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
+    on_unfinished: Callable[[bool], None] | None = None,
+) -> list[Uploaded]:
+    """Send, verify and show each sequence of an export once, one after the other; the device is left stopped.
+
+    With `resume` nothing is sent that the bridge holds of an earlier showing, so that only loading lies between two
+    sequences.  Otherwise as `send`.
+    """
+    say = on_note or (lambda _: None)
+    shown = []
+    with _session(port, baud, say, on_unfinished) as uploader:
+        for number in range(1, plans.sequences + 1):
+            plan = plans.plan(number, baud)
+            done = uploader.upload(plan, resume, on_progress)
+            started = uploader.start(plan, 1)
+            say(f"sequence {number} of {plans.sequences}: {len(plan.entries)} frames are being shown")
+            uploader.wait(plan)
+            shown.append(Uploaded(plan, port, baud, done, started))
+        uploader.stop()
+        uploader.leave()
+    return shown
+
+
+@contextmanager
+def _session(
+    port: str, baud: int, say: Callable[[str], None], on_unfinished: Callable[[bool], None] | None
+) -> Iterator[Uploader]:
+    """A connected uploader; an error or an interrupt leaves the device stopped, and goes on."""
     with connected(port, baud, lambda text: say(f"note: {text}")) as uploader:
         caps = uploader.connect()
         say(f"device: {caps.info.profile_id}, firmware {'.'.join(map(str, caps.info.firmware))}; {caps.software}")
         try:
-            done = uploader.upload(plan, resume, on_progress)
-            started = uploader.start(plan, repeats) if start else None
-            uploader.leave()
+            yield uploader
         except (CidesignError, KeyboardInterrupt):
             # A second signal must not leave the device as it is; this takes at most 12 s.
             with signals_to(signal.SIG_IGN):
@@ -219,4 +267,3 @@ def send(
             if on_unfinished is not None:
                 on_unfinished(uploader.touched)
             raise
-    return Uploaded(plan, port, baud, done, started)

@@ -1,5 +1,6 @@
 """How an export reaches a device: which of its files are sent, in which order, and what has to be known of it."""
 
+from pathlib import Path
 from typing import ClassVar
 
 from cidesign.device.dmd import DeviceInfo, TableEntry
@@ -15,6 +16,8 @@ class Way:
     name: ClassVar[str] = "control link"
     # The files of an export that are its images; None: they are in the device already, and the table is sent alone.
     role: ClassVar[str | None] = "image"
+    # Whether an export of several sequences goes as one upload, shown without an end between them.
+    joins_sequences: ClassVar[bool] = False
 
     def order(self, image: int, half: int) -> tuple[int, int]:
         """What images are sorted by: the highest index first, each index primary first."""
@@ -32,6 +35,9 @@ class Way:
         """What the bit planes of a sequence are to the device, for people."""
         memory = profile.memory.full_rate_planes.value
         return f"{planes}; the device holds {memory} at full rate ({100 * planes / memory:.0f} %)"
+
+    def check_export(self, manifest: Manifest, profile: DmdProfile, where: Path) -> None:
+        """Raise `LimitError` for an export that cannot go this way."""
 
     def warnings(self, manifest: Manifest, profile: DmdProfile, entries: tuple[TableEntry, ...]) -> list[str]:
         """What the user should know before anything is sent."""

@@ -8,7 +8,7 @@ from cidesign.files import JsonObject
 from cidesign.hardware_profiles.dmd.schema import DmdProfile
 from cidesign.hardware_profiles.schema import HardwareProfile
 from cidesign.modalities.single_pixel.run import SinglePixelRun, measurement_time
-from cidesign.modalities.single_pixel.settings import SinglePixelSettings, settings_for
+from cidesign.modalities.single_pixel.settings import SinglePixelSettings, settings_for, way_text
 from cidesign.modality import Bench, Classical, Modality, Preset
 from cidesign.pattern import Design, PatternStack
 from cidesign.run_settings import TrainingSettings
@@ -65,7 +65,8 @@ class SinglePixel(Modality):
         """How many patterns of which size and depth."""
         camera = cast(SinglePixelSettings, settings)
         size = f"{camera.side} x {camera.side}"
-        return f"{camera.patterns} patterns of {size}, {camera.bit_depth} bit, {camera.encoding}"
+        way = way_text(camera, cast(DmdProfile, profile))
+        return f"{camera.patterns} patterns of {size}, {camera.bit_depth} bit, {camera.encoding}{way}"
 
     def measurement(self, run: Run) -> tuple[JsonObject, list[str]]:
         """How long the device takes for one image."""

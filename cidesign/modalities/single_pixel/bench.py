@@ -6,6 +6,7 @@ from math import erf, floor
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
+import numpy as np
 from pydantic import Field
 
 from cidesign.bench_results import Row, Written, estimates_table
@@ -19,9 +20,10 @@ from cidesign.calibration.single_pixel.nominal import NominalCalibration, SceneS
 from cidesign.calibration.single_pixel.plan import plan_spc, write_plan_files
 from cidesign.calibration.single_pixel.record import SinglePixelCalibration, read_calibration, write_calibration
 from cidesign.calibration.single_pixel.twin import bench_settings, capture_record, simulate_readings
-from cidesign.constraints.sequence import plan_sequence
+from cidesign.constraints.sequence import streams
 from cidesign.data.procedural import dead_leaves
 from cidesign.errors import FileError, InputError
+from cidesign.export.dmd.planning import plan_design
 from cidesign.files import JsonObject
 from cidesign.modalities.single_pixel.family import single_pixel_family
 from cidesign.modalities.single_pixel.full_basis.compare import reconstruct_hadamard, reconstruct_spas
@@ -35,7 +37,6 @@ from cidesign.text import table
 from cidesign.verb_settings import InputPath, Name, VerbSettings
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     from cidesign.calibration.camera.view import CameraView
@@ -52,6 +53,8 @@ if TYPE_CHECKING:
 SCENE_SEED_OFFSET = 2**33
 SCENE_CANDIDATES = 32
 ADC_BITS = 16
+# Three to four refreshes of a screen at 60 Hz lie before each image.
+VIDEO_WAIT_US = (50_000.0, 66_667.0)
 
 
 class SimulateSinglePixel(VerbSettings):
@@ -124,12 +127,15 @@ class SinglePixelBench(
 
     def plan(self, run: SinglePixelRun) -> "list[PlanStep]":
         """What to capture for the run's patterns."""
-        return plan_spc(run.design, _sequence(run).exposure_us)
+        plan = _sequence(run)
+        hdmi_too = streams(run.profile) and not plan.streamed
+        return plan_spc(run.design, plan.exposure_us, plan.starts, hdmi_too)
 
     def plan_files(self, run: SinglePixelRun, folder: Path, force: bool) -> bool:
         """Write the card to print, the Gray code, and a record to complete."""
         plan = _sequence(run)
-        write_plan_files(folder, run.design, run.profile, plan.exposure_us, plan.start_times_us, force)
+        times_us = None if plan.streamed else plan.start_times_us
+        write_plan_files(folder, run.design, run.profile, plan.exposure_us, times_us, force, plan.starts)
         return True
 
     def simulate(
@@ -160,9 +166,12 @@ class SinglePixelBench(
         picture, remarks = _scene(scene, design.side, seed)
         shown = design if settings.sync_every is None else design.with_sync(settings.sync_every)
         plan = _sequence(run, shown)
-        readings = simulate_readings(shown, picture, bench, plan.start_times_us)
+        times_us = _video_times_us(plan, seed) if plan.streamed else plan.start_times_us
+        readings = simulate_readings(shown, picture, bench, times_us, plan.starts)
+        if plan.streamed:
+            del readings["time_us"]
         pictures = simulated_pictures(run.profile, seed) if settings.graycode else None
-        record = capture_record(shown, bench, plan.exposure_us, now_utc())
+        record = capture_record(shown, bench, plan.exposure_us, now_utc(), plan.starts, timed=not plan.streamed)
         write_capture(folder, record, readings, force, pictures)
         value: JsonObject = {
             "capture": str(folder),
@@ -247,8 +256,15 @@ def _view(run: SinglePixelRun, settings: CalibrateSinglePixel) -> "CameraView | 
 
 def _sequence(run: "SinglePixelRun", shown: "PatternStack | None" = None) -> "SequencePlan":
     settings = run.settings
-    frames = len((shown or run.design).frames())
-    return plan_sequence(run.profile, frames, settings.bit_depth, settings.exposure_us)
+    return plan_design(run.profile, shown or run.design, settings.exposure_us)
+
+
+def _video_times_us(plan: "SequencePlan", seed: int) -> "NDArray[np.float64]":
+    """When frames begin over HDMI, which nobody writes down: an image is shown some refreshes after it was sent."""
+    waits = np.random.default_rng([seed, 9]).uniform(*VIDEO_WAIT_US, plan.images)
+    before = np.cumsum([waits[entry.image] if entry.loads_image else 0.0 for entry in plan.entries])
+    times: NDArray[np.float64] = plan.start_times_us + before
+    return times
 
 
 def _table(readings: "dict[str, NDArray[np.generic]]", bench: "SimulatedBench", exposure_us: int) -> str:

@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cidesign.constraints.rules import bit_depth_rule
-from cidesign.constraints.sequence import SequencePlan, plan_sequence, video_time_us
+from cidesign.constraints.sequence import SequencePlan, sequences_text, stored_together, video_time_us
+from cidesign.export.dmd.planning import plan_design
 from cidesign.modalities.single_pixel.encoder import SinglePixelEncoder
 from cidesign.modalities.single_pixel.fixed_designs import low_frequency_cosines
 from cidesign.modalities.single_pixel.run import SinglePixelRun
@@ -26,7 +27,7 @@ MAX_SVD_OPERATIONS = 2e11
 def single_pixel_part(run: SinglePixelRun, shown: Shown) -> Part:
     """The part of a single-pixel run."""
     settings = run.settings
-    plan = plan_sequence(run.profile, len(run.design.frames()), settings.bit_depth, settings.exposure_us)
+    plan = plan_design(run.profile, run.design, settings.exposure_us)
     return Part(
         f"{settings.patterns} patterns for {run.profile.name}",
         _design(run, plan),
@@ -149,28 +150,36 @@ def _timing(run: SinglePixelRun, plan: SequencePlan) -> Section:
     video_us = video_time_us(run.profile, len(plan.entries), plan.bit_depth, plan.exposure_us)
     asked = "" if plan.requested_exposure_us is None else f" (asked for: {plan.requested_exposure_us:g} us)"
     rows = [
-        ("frames and images", f"{len(plan.entries)} frames in {plan.images} images"),
+        ("frames and images", f"{len(plan.entries)} frames in {plan.images} images{sequences_text(plan)}"),
         ("exposure of a frame", f"{plan.exposure_us} us{asked}"),
-        ("from flash", format_duration_us(plan.total_us)),
+        *([] if plan.streamed else [(_stored(run), format_duration_us(plan.total_us))]),
         *([("streamed over HDMI", format_duration_us(video_us))] if video_us is not None else []),
     ]
     notes = [html.paragraph(remark, "note") for remark in plan.notes]
-    figure = Figure("timing", sequence_timing(plan, video_us), "How many frames have been shown at each time.")
+    caption = "How many frames have been shown at each time."
+    if len(plan.starts) > 1:
+        caption += " The time between two sequences is not in it."
+    figure = Figure("timing", sequence_timing(plan, video_us, _stored(run)), caption)
     return Section("Time on the device", [html.facts(rows), *notes, figure])
 
 
-def sequence_timing(plan: SequencePlan, video_us: int | None) -> bytes:
-    """When each frame starts when images come from flash, and over HDMI where the device has it."""
+def _stored(run: SinglePixelRun) -> str:
+    return "from flash" if stored_together(run.profile) else "from pattern memory"
+
+
+def sequence_timing(plan: SequencePlan, video_us: int | None, stored: str = "from flash") -> bytes:
+    """When each frame starts when images come from the device, and over HDMI where it has that."""
     figure = new_figure(2.6)
     axis = figure.subplots()
     starts_us = np.cumsum([0, *(entry.period_us for entry in plan.entries)])
-    axis.plot(
-        starts_us / 1000,
-        np.arange(len(starts_us)),
-        drawstyle="steps-post",
-        color=STUDENT,
-        label=f"from flash: {format_duration_us(plan.total_us)}",
-    )
+    if not plan.streamed:
+        axis.plot(
+            starts_us / 1000,
+            np.arange(len(starts_us)),
+            drawstyle="steps-post",
+            color=STUDENT,
+            label=f"{stored}: {format_duration_us(plan.total_us)}",
+        )
     if video_us is not None:
         axis.plot(
             [0, video_us / 1000],

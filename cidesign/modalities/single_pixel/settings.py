@@ -7,7 +7,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from cidesign.constraints.rules import check_design, require
-from cidesign.constraints.sequence import plan_sequence
+from cidesign.constraints.sequence import SequencePlan, plan_shown, stored_together, streams
 from cidesign.errors import InputError
 from cidesign.hardware_profiles.dmd.schema import DmdProfile
 from cidesign.pattern import Encoding, PatternStack
@@ -69,7 +69,26 @@ def _check_sequence(settings: SinglePixelSettings, profile: DmdProfile) -> None:
     # The rules look at one pattern like at all of them; all could be gigabytes, before the device has refused them.
     blank = np.zeros((1, settings.side, settings.side), dtype=np.uint8)
     stack = PatternStack(blank, settings.bit_depth, settings.encoding, profile.id, profile.digest)
+    require(check_design(stack, _plan(settings, profile), profile))
+
+
+def way_text(settings: SinglePixelSettings, profile: DmdProfile) -> str:
+    """How a design that one table does not hold is shown, in parentheses; nothing for others."""
+    plan = _plan(settings, profile)
+    frames, count = len(plan.entries), len(plan.starts)
+    if plan.streamed:
+        return f" ({frames} frames, over HDMI)"
+    if count == 1:
+        return ""
+    if not stored_together(profile):
+        return f" ({frames} frames: {count} sequences, loaded one after the other)"
+    # What the images take in flash is not known before there are patterns.
+    held = "from flash where it holds the images, else over HDMI" if streams(profile) else "from flash"
+    return f" ({frames} frames: {count} sequences {held})"
+
+
+def _plan(settings: SinglePixelSettings, profile: DmdProfile) -> SequencePlan:
     more = {"complementary": settings.patterns, "offset": 1, "as-shown": 0}
     frames = settings.patterns + more[settings.encoding]
-    plan = plan_sequence(profile, frames, settings.bit_depth, settings.exposure_us)
-    require(check_design(stack, plan, profile))
+    pairs_from = 0 if settings.encoding == "complementary" else None
+    return plan_shown(profile, frames, settings.bit_depth, settings.exposure_us, pairs_from=pairs_from)

@@ -39,7 +39,7 @@ def write_files(job: Job, out: DmdOutput) -> tuple[str, ...]:
     """Write all frames into one file, and the sidecar."""
     mirrors, plan = job.profile.mirrors, job.plan
     columns = mirrors.columns.value
-    frames = (frame_bytes(job.grid.spread(levels), plan.bit_depth) for levels in job.pattern.displayed())
+    frames = (frame_bytes(job.grid.spread(levels), plan.bit_depth) for levels in job.pattern.each_displayed())
     out.add(PLANES_NAME, "planes", frames)
     sidecar = {
         "columns": columns,

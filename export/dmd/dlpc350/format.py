@@ -1,6 +1,7 @@
 """Files for the DLPC350: images for the flash and for HDMI, its tables, and settings for the GUI of TI."""
 
 from cidesign.export.dmd.base import Exporter
+from cidesign.export.dmd.dlpc350.flash import flash_bytes
 from cidesign.export.dmd.dlpc350.read import read
 from cidesign.export.dmd.dlpc350.write import write_files
 
@@ -11,4 +12,5 @@ EXPORTER = Exporter(
     roles=("image", "hdmi-frame", "sequence-table", "image-table", "gui-settings"),
     write=write_files,
     read=read,
+    flash_bytes=flash_bytes,
 )

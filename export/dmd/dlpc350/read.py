@@ -138,7 +138,7 @@ def read(folder: Path) -> ReadBack:
         raise FileError(f"{where}: the table loads {loads} images, {folder / 'images.bin'} names {len(order)}")
     if len({word.bit_depth for word in words}) != 1:
         raise FileError(f"{where}: the entries have different bit depths; a design has one")
-    plan = _plan(words, len(order), mode)
+    plan = _plan(words, order, mode)
     return ReadBack(plan, _frames(folder, words, order))
 
 
@@ -178,13 +178,15 @@ def _check_settings(folder: Path, tokens: dict[str, list[int]], table: bytes, or
         raise FileError(f"{folder / 'sequence.ini'}: {wrong[0]} does not fit lut.bin and images.bin")
 
 
-def _plan(words: list[Word], images: int, mode: Literal["fixed_exposure", "variable_exposure"]) -> SequencePlan:
+def _plan(words: list[Word], order: list[int], mode: Literal["fixed_exposure", "variable_exposure"]) -> SequencePlan:
     entries = []
     image = -1
     for frame, word in enumerate(words):
         image += word.loads_image
-        entries.append(SequenceEntry(frame, image, word.number, word.loads_image, word.exposure_us, word.period_us))
-    return SequencePlan(words[0].bit_depth, tuple(entries), images, mode, None, None, words[0].exposure_us, ())
+        entries.append(
+            SequenceEntry(frame, order[image], word.number, word.loads_image, word.exposure_us, word.period_us)
+        )
+    return SequencePlan(words[0].bit_depth, tuple(entries), len(order), mode, None, None, words[0].exposure_us, ())
 
 
 def _frames(folder: Path, words: list[Word], order: list[int]) -> Iterator[NDArray[np.uint8]]:
@@ -201,7 +203,8 @@ def _frames(folder: Path, words: list[Word], order: list[int]) -> Iterator[NDArr
 
 
 def _image_path(folder: Path, index: int) -> Path:
-    found = sorted(folder.glob(f"*_{index:02d}.bmp"))
+    # Numbers have three digits where there are more than a hundred images.
+    found = sorted({*folder.glob(f"*_{index:02d}.bmp"), *folder.glob(f"*_{index:03d}.bmp")})
     if len(found) != 1:
         raise FileError(f"{folder}: {len(found)} files are called *_{index:02d}.bmp; image {index} needs exactly one")
     return found[0]

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from cidesign.constraints.sequence import SequenceEntry, SequencePlan
 from cidesign.export.dmd.base import DmdOutput, Job
-from cidesign.export.dmd.bitplanes import pack_images
+from cidesign.export.dmd.bitplanes import image_name, images_of
 from cidesign.export.dmd.hdmi.write import hdmi_note, png_bytes
 
 LUT_NAME = "lut.bin"
@@ -64,13 +64,17 @@ def lut_bytes(plan: SequencePlan) -> bytes:
     return b"".join(parts)
 
 
-def image_table_bytes(images: int) -> bytes:
+def flash_numbers(plan: SequencePlan) -> list[int]:
+    """The number of each image in flash, in display order."""
+    return [entry.image for entry in plan.entries if entry.loads_image]
+
+
+def image_table_bytes(numbers: list[int]) -> bytes:
     """Mailbox 1: one flash index per image in display order, except that exactly two are sent swapped.
 
     TI's own tools (LightCrafter 4500 GUI, LCR_SendSplashLut; ALC SDK) swap two entries on the way to the device.
     """
-    indices = list(range(images))
-    return bytes(indices[::-1] if images == 2 else indices)
+    return bytes(numbers[::-1] if len(numbers) == 2 else numbers)
 
 
 def settings_text(plan: SequencePlan) -> str:
@@ -99,7 +103,7 @@ def settings_text(plan: SequencePlan) -> str:
         ("DEFAULT.PATTERNCONFIG.NUM_LUT_ENTRIES", [len(plan.entries) - 1], f"{len(plan.entries)} entries"),
         ("DEFAULT.PATTERNCONFIG.NUM_PATTERNS", [len(plan.entries) - 1], f"{len(plan.entries)} patterns"),
         ("DEFAULT.PATTERNCONFIG.NUM_SPLASH", [plan.images - 1], f"{plan.images} images"),
-        ("DEFAULT.SPLASHLUT", list(range(plan.images)), "image indices in flash, in display order"),
+        ("DEFAULT.SPLASHLUT", flash_numbers(plan), "image indices in flash, in display order"),
         ("DEFAULT.SEQPATLUT", words, "sequence table"),
     ]
     return "".join(f"{name:<60} {_hexadecimal(values)} ; {text}\n" for name, values, text in lines)
@@ -111,12 +115,13 @@ def _hexadecimal(values: list[int]) -> str:
 
 def write_files(job: Job, out: DmdOutput) -> tuple[str, ...]:
     """Write the images, both tables and the settings."""
-    for image, packed in enumerate(pack_images(job.pattern.displayed(), job.plan)):
+    numbers = flash_numbers(job.plan)
+    for image, packed in zip(numbers, images_of(job.pattern, job.plan), strict=True):
         groups = np.stack([job.grid.spread(group) for group in packed])
-        name = f"{job.profile.id}_{image:02d}"
+        name = image_name(job.profile.id, image, numbers[-1] + 1)
         out.add(f"{name}.bmp", "image", [bmp_bytes(groups)], image)
         out.add(f"{name}.png", "hdmi-frame", [png_bytes(groups)], image)
     out.add(LUT_NAME, "sequence-table", [lut_bytes(job.plan)])
-    out.add(IMAGES_NAME, "image-table", [image_table_bytes(job.plan.images)])
+    out.add(IMAGES_NAME, "image-table", [image_table_bytes(numbers)])
     out.add(SETTINGS_NAME, "gui-settings", [settings_text(job.plan).encode("ascii")])
     return (hdmi_note(job),)

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from cidesign.constraints.sequence import SequencePlan
 from cidesign.export.dmd.base import DmdOutput, Job
-from cidesign.export.dmd.bitplanes import pack_images, planes_of
+from cidesign.export.dmd.bitplanes import images_of, planes_of
 from cidesign.export.dmd.dlpc900.compression import Compression, smallest
 from cidesign.export.dmd.manifest import Half
 
@@ -97,7 +97,7 @@ def write_files(job: Job, out: DmdOutput) -> tuple[str, ...]:
     """Write the images (one for each controller), the sequence table and the batch file."""
     blocks: list[list[bytes]] = []
     halves = _HALVES if job.profile.dual_controller.value else _WHOLE
-    for image, groups in enumerate(pack_images(job.pattern.displayed(), job.plan)):
+    for image, groups in enumerate(images_of(job.pattern, job.plan)):
         blocks.append([])
         parts = np.hsplit(job.grid.spread(wire_words(groups)), len(halves))
         for (half, ending), words in zip(halves, parts, strict=True):

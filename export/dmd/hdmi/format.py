@@ -11,4 +11,5 @@ EXPORTER = Exporter(
     roles=("hdmi-frame", "sidecar"),
     write=write_files,
     read=read,
+    streamed=True,
 )

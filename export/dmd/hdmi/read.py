@@ -39,12 +39,22 @@ def read_png(path: Path) -> NDArray[np.uint8]:
 
 def frame_levels(pixels: NDArray[np.uint8], bit_depth: int, number: int) -> NDArray[np.uint8]:
     """Mirror levels (rows, columns) of pattern `number` in a frame (rows, columns, 3), red, green, blue."""
+    return word_levels(pixel_words(pixels), bit_depth, number)
+
+
+def pixel_words(pixels: NDArray[np.uint8]) -> NDArray[np.uint32]:
+    """The 24 planes (rows, columns) of a frame (rows, columns, 3), red, green, blue: bit p is plane p."""
     red, green, blue = (pixels[:, :, colour].astype(np.uint32) for colour in range(3))
-    word = green + 256 * red + 65536 * blue
+    words: NDArray[np.uint32] = green + 256 * red + 65536 * blue
+    return words
+
+
+def word_levels(words: NDArray[np.uint32], bit_depth: int, number: int) -> NDArray[np.uint8]:
+    """Mirror levels (rows, columns) of pattern `number` in the planes of a frame."""
     # Five bits lie one above a grid of six, seven bits one above a grid of eight.
     padded = {5: 6, 7: 8}.get(bit_depth, bit_depth)
     lowest = number * padded + (padded - bit_depth)
-    levels: NDArray[np.uint8] = (word // 2**lowest % 2**bit_depth).astype(np.uint8)
+    levels: NDArray[np.uint8] = (words >> np.uint32(lowest) & np.uint32(2**bit_depth - 1)).astype(np.uint8)
     return levels
 
 
@@ -74,15 +84,16 @@ def read(folder: Path) -> ReadBack:
 
 def frame_path(folder: Path, index: int) -> Path:
     """The PNG of image `index`; raises `FileError` unless there is exactly one."""
-    found = sorted(folder.glob(f"*_{index:02d}.png"))
+    # Numbers have three digits where there are more than a hundred images.
+    found = sorted({*folder.glob(f"*_{index:02d}.png"), *folder.glob(f"*_{index:03d}.png")})
     if len(found) != 1:
         raise FileError(f"{folder}: {len(found)} files are called *_{index:02d}.png; image {index} needs exactly one")
     return found[0]
 
 
 def _frames(folder: Path, plan: SequencePlan) -> Iterator[NDArray[np.uint8]]:
-    pixels = np.zeros((0, 0, 3), dtype=np.uint8)
+    words = np.zeros((0, 0), dtype=np.uint32)
     for entry in plan.entries:
         if entry.loads_image:
-            pixels = read_png(frame_path(folder, entry.image))
-        yield frame_levels(pixels, plan.bit_depth, entry.slot)
+            words = pixel_words(read_png(frame_path(folder, entry.image)))
+        yield word_levels(words, plan.bit_depth, entry.slot)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cidesign.export.dmd.base import DmdOutput, Job
-from cidesign.export.dmd.bitplanes import pack_images
+from cidesign.export.dmd.bitplanes import image_name, images_of
 
 SEQUENCE_NAME = "sequence.json"
 _NOTE = (
@@ -33,9 +33,9 @@ def png_bytes(groups: NDArray[np.uint8]) -> bytes:
 
 def write_files(job: Job, out: DmdOutput) -> tuple[str, ...]:
     """Write the frames, and which pattern of which frame is shown when."""
-    for image, groups in enumerate(pack_images(job.pattern.displayed(), job.plan)):
+    for image, groups in enumerate(images_of(job.pattern, job.plan)):
         content = png_bytes(np.stack([job.grid.spread(group) for group in groups]))
-        out.add(f"{job.profile.id}_{image:02d}.png", "hdmi-frame", [content], image)
+        out.add(f"{image_name(job.profile.id, image, job.plan.images)}.png", "hdmi-frame", [content], image)
     sequence = {
         "bit_depth": job.plan.bit_depth,
         "mode": job.plan.mode,

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from cidesign.checks import Check, not_checked, passed, remarked
 from cidesign.constraints.rules import check_design, require, sizes_hint
-from cidesign.constraints.sequence import plan_sequence
+from cidesign.constraints.sequence import sequences_text
 from cidesign.errors import InputError
 from cidesign.export.dmd.own.arrays import MAX_BYTES
 from cidesign.export.dmd.own.options import PatternOptions
@@ -17,6 +17,7 @@ from cidesign.export.dmd.own.pictures import Picture, read_pictures
 from cidesign.export.dmd.own.planes import is_plain
 from cidesign.export.dmd.own.read import read_stack
 from cidesign.export.dmd.own.sources import ARRAY_SUFFIXES, listed
+from cidesign.export.dmd.planning import plan_design
 from cidesign.hardware_profiles.dmd.schema import DmdProfile
 from cidesign.io.arrays import read_stored
 
@@ -39,15 +40,18 @@ def describe_frames(path: Path, profile: DmdProfile | None) -> list[Check]:
         design, understood, _ = read_stack([path], profile, PatternOptions())
     except InputError as error:
         return [*findings, not_checked("reading", str(error))]
-    plan = plan_sequence(profile, len(design.frames()), design.bit_depth)
+    plan = plan_design(profile, design)
     require(check_design(design, plan, profile))
     return [
         *findings,
         *(remarked("reading", text) for text in understood[len(said) :]),
         passed("patterns", f"{design.count} of {design.size_text}, {design.bit_depth} bit, which {profile.id} shows"),
         passed(
-            "sequence", f"{len(plan.entries)} entries, {plan.images} images at {plan.exposure_us} us: within all limits"
+            "sequence",
+            f"{len(plan.entries)} entries, {plan.images} images{sequences_text(plan)} at {plan.exposure_us} us: within "
+            "all limits",
         ),
+        *(remarked("note", text) for text in plan.notes if plan.streamed or len(plan.starts) > 1),
     ]
 
 

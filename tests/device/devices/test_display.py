@@ -145,8 +145,8 @@ def test_what_is_missing_is_said(virtual_350, f_words) -> None:
         player.start(0)
     with pytest.raises(DeviceError, match="no secondary controller"):
         player.load_image(0, Half.SECONDARY, image)
-    with pytest.raises(DeviceError, match="image 256; it takes 256 images"):
-        player.load_image(256, Half.PRIMARY, image)
+    with pytest.raises(DeviceError, match="image 65535; it takes 65535 images"):
+        player.load_image(65_535, Half.PRIMARY, image)
 
 
 @pytest.mark.parametrize(

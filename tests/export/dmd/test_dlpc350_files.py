@@ -59,9 +59,9 @@ def test_fixed_table_and_image_table(tiny, make_pattern, plan_for) -> None:
     assert len(table) == 75
     assert table[:6].hex() == "007104047100"  # plane 0 loads its image, plane 1 does not
     assert table[72:].hex() == "007104"  # the 25th frame is plane 0 of the next image
-    assert dlpc350.image_table_bytes(1) == b"\0"
-    assert dlpc350.image_table_bytes(2) == b"\1\0"
-    assert dlpc350.image_table_bytes(3) == b"\0\1\2"
+    assert dlpc350.image_table_bytes([0]) == b"\0"
+    assert dlpc350.image_table_bytes([0, 1]) == b"\1\0"
+    assert dlpc350.image_table_bytes([0, 1, 2]) == b"\0\1\2"
 
 
 def test_variable_table_carries_the_times(dlp4500, make_pattern, plan_for) -> None:

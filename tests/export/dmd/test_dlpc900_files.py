@@ -1,5 +1,6 @@
 """DLPC900 files: bytes worked out by hand, halves of dual-controller devices, and the batch file."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -182,11 +183,12 @@ def test_limits_of_the_controller(tmp_path, make_pattern, plan_for) -> None:
     profile = load_profile("dlp6500")
     for count, bit_depth, message in (
         (400, 1, "sequence length is 401 entries"),
-        (205, 2, "bit planes is 412, the limit is 400"),
+        (205, 2, "bit planes of a sequence is 412, the limit is 400"),
     ):
         pattern = make_pattern(profile, count, 4, bit_depth)
+        in_one = replace(plan_for(profile, pattern), starts=(0,))
         with pytest.raises(LimitError, match=message):
-            write_export(DLPC900, pattern, profile, plan_for(profile, pattern), tmp_path / "export")
+            write_export(DLPC900, pattern, profile, in_one, tmp_path / "export")
     assert not (tmp_path / "export").exists()
 
 

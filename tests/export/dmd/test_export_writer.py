@@ -38,7 +38,7 @@ def test_the_manifest_says_what_is_shown_when(tmp_path, tiny, make_pattern, plan
 @pytest.mark.parametrize(
     ("count", "bit_depth", "times", "message"),
     [
-        (1900, 1, {}, "sequence length is 1901 entries and 80 images"),
+        (6200, 1, {}, "sequence length is 6201 entries and 259 images"),
         (4, 1, {"exposure_us": 234}, "exposure is 234 us, the limit is at least 235 us at 1 bit on dlp4500"),
         (4, 8, {"exposure_us": 8000}, "exposure is 8000 us, the limit is at least 8333 us at 8 bit"),
         (4, 1, {"exposure_us": 200_000_001}, "at most 200000000 us"),
