@@ -39,6 +39,8 @@ class Scale:
 
 SCALES = {"cassi": Scale(32, 1000, 4, {}), "mri": Scale(64, 640, 3, {"coils": 4})}
 VALIDATION = 200
+# Small batches: a few hundred steps, as many as a quick preset takes, of few images.
+BATCH = 8
 
 
 def train(modality: str, scale: Scale, decoder: str, seed: int, epochs: int, learnt: bool) -> dict[str, float]:
@@ -57,7 +59,7 @@ def train(modality: str, scale: Scale, decoder: str, seed: int, epochs: int, lea
     profile = load_profile(PROFILES[modality])
     settings = settings_for(
         profile, seed=seed, side=scale.side, images=scale.images, validation_images=VALIDATION, decoder=decoder,
-        teacher_epochs=1, student_epochs=epochs, channels=16, device="cpu", **scale.others,
+        teacher_epochs=1, student_epochs=epochs, channels=16, batch=BATCH, device="cpu", **scale.others,
     )  # fmt: skip
     found = load_images(settings, profile)
     images, validation = torch.from_numpy(found.train), torch.from_numpy(found.validation)

@@ -100,46 +100,50 @@ class Unrolled(Decoder):
     """
 
     settings_type = UnrolledSettings
+    settings: UnrolledSettings
 
     def __init__(self, bands: int, size: tuple[int, int], settings: UnrolledSettings) -> None:
         super().__init__(bands, size, settings)
-        self.kept_bytes = settings.kept_gb * 2**30
         self.stages = nn.ModuleList(
             Stage(2 * bands if number else bands, settings.channels, bands) for number in range(settings.stages)
         )
 
     def bottleneck(self, y: Tensor, encoder: Encoder) -> Tensor:
         """The deepest features of the last stage."""
-        return self.forward(y, encoder).features
+        estimator = encoder.estimator(self.prior)
+        _, deep = self._stages(estimator, estimator.estimate(y))
+        return deep
 
     def forward(self, y: Tensor, encoder: Encoder) -> DecoderOutput:
         """Image and features from measurements and the operator that made them."""
         estimator = encoder.estimator(self.prior)
         x_0 = estimator.estimate(y)
-        again = torch.is_grad_enabled() and self._kept(x_0) > self.kept_bytes
+        proposed, deep = self._stages(estimator, x_0)
+        return DecoderOutput(x_0 + estimator.unseen(proposed), deep)
 
-        def stage(network: nn.Module, added: Tensor, *before: Tensor) -> tuple[Tensor, ...]:
-            return self._stage(network, estimator, x_0, added, *before)
-
-        state: tuple[Tensor, ...] = (torch.zeros_like(x_0),)
+    def _stages(self, estimator: Estimator, x_0: Tensor) -> tuple[Tensor, Tensor]:
+        """What the last network would add to x_0 (B, C, H, W), and its deepest features."""
+        twice = torch.is_grad_enabled() and self._kept_bytes(x_0) > self.settings.kept_gb * 2**30
+        proposed, hidden, deep = torch.zeros_like(x_0), None, x_0
         for network in self.stages:
-            if again:
-                state = checkpoint(stage, network, *state[:3], use_reentrant=False, preserve_rng_state=False)
+            words = network, estimator, x_0, proposed, hidden
+            if twice:
+                found = checkpoint(self._stage, *words, use_reentrant=False, preserve_rng_state=False)
             else:
-                state = stage(network, *state[:3])
-        added, _, _, deep = state
-        return DecoderOutput(x_0 + added, deep.float())
+                found = self._stage(*words)
+            proposed, hidden, deep = found
+        return proposed, deep.float()
 
     def _stage(
-        self, network: nn.Module, estimator: Estimator, x_0: Tensor, added: Tensor, *before: Tensor
-    ) -> tuple[Tensor, ...]:
-        """What is added to x_0, what the readings took of it, and the features; before the first there is no more than
-        `added`."""
-        rejected, hidden = before or (None, None)
+        self, network: nn.Module, estimator: Estimator, x_0: Tensor, proposed: Tensor, hidden: Tensor | None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """What a network would add to x_0, its finest features (padded) and its deepest; there are no finest features
+        before the first."""
         spread = self.prior_variance.mean().sqrt()
+        added = proposed if hidden is None else estimator.unseen(proposed)
         image = (x_0 + added - self.prior_mean[:, None, None]) / spread
-        if rejected is not None:
-            image = torch.cat([image, rejected / (CORRECTION * spread)], dim=1)
+        if hidden is not None:
+            image = torch.cat([image, (added - proposed) / (CORRECTION * spread)], dim=1)
         height, width = x_0.shape[-2:]
         below, right = -height % MULTIPLE, -width % MULTIPLE
         if below or right:
@@ -147,15 +151,13 @@ class Unrolled(Decoder):
         image = image.contiguous(memory_format=torch.channels_last)
         with self._format(image):
             correction, hidden, deep = network(image, hidden)
-        proposed = added + CORRECTION * spread * correction.float()[..., :height, :width]
-        left = estimator.unseen(proposed)
-        return left, left - proposed, hidden, deep
+        return added + CORRECTION * spread * correction.float()[..., :height, :width], hidden, deep
 
-    def _kept(self, image: Tensor) -> float:
-        """Roughly the bytes that all stages keep for the gradient of a batch of such images."""
-        channels, bands = self.settings.model_dump()["channels"], image.shape[1]
-        values = 6 * bands + 8 * channels  # of each pixel: images and levels, of which the coarse ones have few
-        return 4.0 * len(self.stages) * values * image[:, 0].numel()
+    def _kept_bytes(self, image: Tensor) -> int:
+        """Roughly what all stages keep for the gradient of such images: of each pixel the stage's input, and features
+        of the first level and, a quarter and a sixteenth as many pixels, the others."""
+        values = 2 * image.shape[1] + 5 * self.settings.channels
+        return (4 if self.training_dtype is None else 2) * len(self.stages) * values * image[:, 0].numel()
 
     def _load_from_state_dict(self, state: Mapping[str, Any], prefix: str, *words: Any) -> None:
         if f"{prefix}steps" in state:
