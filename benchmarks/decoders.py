@@ -4,15 +4,14 @@
     python benchmarks/decoders.py --out /tmp/decoders --modality mri --optics learnt --seeds 0,1,2
 
 Both decoders start from the same linear estimate, with the same images in the same order and the same noise.  The U-Net
-is trained twice: for as many epochs as the unrolled one, and for as many more as make its time at least as long,
-counted in processor seconds of one thread.  `held` optics (a random mask, lines of variable density) take no gradient,
+is trained twice: for as many epochs as the unrolled one, and for as many as take its time, in processor
+seconds of one thread.  `held` optics (a random mask, lines of variable density) take no gradient,
 so decoders alone are compared; `learnt` ones are what the end-to-end row of `evaluate` trains.  Every training is a
 process of its own, whose largest resident size is the memory; what is in a file below --out is not trained again.
 """
 
 import argparse
 import json
-import math
 import os
 import resource
 import statistics
@@ -107,8 +106,8 @@ class Bench:
         epochs = self.scale.epochs
         unrolled = [self.result("unrolled", seed, epochs) for seed in seeds]
         equal = [self.result("unet", seed, epochs) for seed in seeds]
-        # By the first seed's times, for all seeds, and rather an epoch too many.
-        more = max(epochs, math.ceil(epochs * unrolled[0]["seconds"] / equal[0]["seconds"]))
+        # The same number for all seeds, by the times of the first.
+        more = max(epochs, round(epochs * unrolled[0]["seconds"] / equal[0]["seconds"]))
         longer = [self.result("unet", seed, more) for seed in seeds]
         print(f"\n{self.modality}, {self.scale}, optics {self.optics}, {len(seeds)} seeds\n")
         print("| decoder | parameters | epochs | processor seconds | peak memory / GB | PSNR / dB |")

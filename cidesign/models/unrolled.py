@@ -49,8 +49,8 @@ class Residual(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """The same shape."""
-        inner = self.first(functional.relu(x))
-        return x + self.second(functional.relu(inner))
+        branch: Tensor = self.second(functional.relu(self.first(functional.relu(x))))
+        return x + branch
 
 
 class Stage(nn.Module):
