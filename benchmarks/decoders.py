@@ -28,18 +28,18 @@ HELD = {"cassi": "random 50 %", "mri": "variable density"}
 
 @dataclass(frozen=True)
 class Scale:
-    """Side, training images, epochs of the unrolled decoder, and what else the modality is told."""
+    """Side, training images, epochs of the unrolled decoder, batch, and what else the modality is told."""
 
     side: int
     images: int
     epochs: int
+    batch: int
     others: dict[str, Any]
 
 
-SCALES = {"cassi": Scale(32, 1000, 4, {}), "mri": Scale(64, 640, 3, {"coils": 4})}
+# Some 200 steps each; of the scans, which take longest, few images are taken in small batches.
+SCALES = {"cassi": Scale(32, 1500, 4, 32, {}), "mri": Scale(64, 640, 3, 8, {"coils": 4})}
 VALIDATION = 200
-# Small batches: a few hundred steps, as many as a quick preset takes, of few images.
-BATCH = 8
 
 
 def train(modality: str, scale: Scale, decoder: str, seed: int, epochs: int, learnt: bool) -> dict[str, float]:
@@ -58,7 +58,7 @@ def train(modality: str, scale: Scale, decoder: str, seed: int, epochs: int, lea
     profile = load_profile(PROFILES[modality])
     settings = settings_for(
         profile, seed=seed, side=scale.side, images=scale.images, validation_images=VALIDATION, decoder=decoder,
-        teacher_epochs=1, student_epochs=epochs, channels=16, batch=BATCH, device="cpu", **scale.others,
+        teacher_epochs=1, student_epochs=epochs, channels=16, batch=scale.batch, device="cpu", **scale.others,
     )  # fmt: skip
     found = load_images(settings, profile)
     images, validation = torch.from_numpy(found.train), torch.from_numpy(found.validation)
@@ -83,12 +83,14 @@ class Bench:
 
     def __init__(self, arguments: argparse.Namespace, modality: str) -> None:
         self.out, self.optics, self.modality = arguments.out, arguments.optics, modality
-        self.given = [f"--{name}={value}" for name in ("side", "images") if (value := getattr(arguments, name))]
+        self.given = [
+            f"--{name}={value}" for name in ("side", "images", "batch") if (value := getattr(arguments, name))
+        ]
         self.scale = scale_of(arguments, modality)
 
     def result(self, decoder: str, seed: int, epochs: int) -> dict[str, float]:
         """What a training gave."""
-        size = f"{self.scale.side}-{self.scale.images}"
+        size = f"{self.scale.side}-{self.scale.images}-{self.scale.batch}"
         file = self.out / f"{self.modality}-{self.optics}-{size}-{decoder}-{epochs}-{seed}.json"
         if not file.exists():
             file.parent.mkdir(parents=True, exist_ok=True)
@@ -146,7 +148,7 @@ def main() -> None:
     parser.add_argument("--modality", choices=list(PROFILES))
     parser.add_argument("--optics", choices=("held", "learnt"), default="held")
     parser.add_argument("--seeds", default="0,1,2")
-    for name in ("side", "images", "epochs"):
+    for name in ("side", "images", "epochs", "batch"):
         parser.add_argument(f"--{name}", type=int)
     parser.add_argument("--one", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
