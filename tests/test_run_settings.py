@@ -78,8 +78,14 @@ def test_every_setting_by_name(profile_of: Make, tmp_path: Path) -> None:
 
 def test_knobs_follow_preset_and_decoder(profile_of: Make) -> None:
     kind = profile_of("mri")
-    assert settings_for(kind, "paper", decoder="unrolled").decoder_settings == {"channels": 32, "stages": 5}
-    assert settings_for(kind, decoder="unrolled", stages=3).decoder_settings == {"channels": 16, "stages": 3}
+    assert settings_for(kind, "paper", decoder="unrolled").decoder_settings == {
+        "channels": 32,
+        "stages": 6,
+        "kept_gb": 2.0,
+    }
+    assert settings_for(kind, decoder="unrolled", stages=3).decoder_settings == {
+        "channels": 16, "stages": 3, "kept_gb": 2.0,
+    }  # fmt: skip
     assert settings_for(kind, decoder_settings={"channels": 12}).decoder_settings == {"channels": 12}
 
 
@@ -173,7 +179,7 @@ def test_records_of_older_runs_are_read(decoder: str, knobs: dict[str, int], mak
     assert isinstance(settings, MriSettings)
     assert (settings.acs_lines, settings.acquired, settings.task) == (2, 4, "reconstruct")
     assert settings.decoder_settings == knobs
-    assert build_decoder(settings, 2, (16, 16)).settings.model_dump() == knobs
+    assert build_decoder(settings, 2, (16, 16)).settings.model_dump(exclude_unset=True) == knobs
     assert MriSettings.from_record(settings.model_dump(mode="json")) == settings
 
 

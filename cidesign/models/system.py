@@ -79,6 +79,8 @@ def _load(run: Run, name: str, relaxation: str | None) -> ImagingSystem:
         optics.place(system.encoder, run.design)
     try:
         system.load_state_dict(load_file(path))
+    except FileError as error:
+        raise FileError(f"{path}: {error}") from error
     except (SafetensorError, RuntimeError) as error:
         reason = str(error).strip().splitlines()[-1].strip()
         raise FileError(f"{path}: these weights are damaged or belong to another run ({reason})") from error

@@ -1,65 +1,168 @@
-"""The second decoder: learned proximal steps around the given operator."""
+"""The second decoder: stages of a network and a step back to what the readings allow, in turn."""
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
+from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
 
+from cidesign.errors import FileError
 from cidesign.models.decoder import Channels, Decoder, DecoderOutput, DecoderSettings
-from cidesign.physics.base import Encoder
+from cidesign.physics.base import Encoder, Estimator
+
+# Images are padded to a multiple of this: every stage halves them twice.
+MULTIPLE = 4
+# What a residual block adds at first, of what its input is.
+BRANCH = 0.5
+# The linear estimate's error is some tenth of the images' spread.  Corrections of that scale are learnt many times
+# faster than those of the spread itself, which the first steps of all stages overshoot.
+CORRECTION = 0.1
 
 
-class ProximalStep(nn.Module):
-    """A residual network of three 3 x 3 convolutions that starts as the identity."""
+def _convolution(inputs: int, outputs: int, size: int = 3, stride: int = 1) -> nn.Conv2d:
+    """With He's start, which keeps the variance through a ReLU in front; size 2 and stride 2 halve the sides."""
+    layer = nn.Conv2d(inputs, outputs, size, stride, padding=0 if stride > 1 else size // 2)
+    nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+    nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+    return layer
 
-    def __init__(self, channels: int, bands: int) -> None:
+
+def _doubling(inputs: int, outputs: int) -> nn.ConvTranspose2d:
+    """Doubles the sides: every pixel becomes 2 x 2."""
+    layer = nn.ConvTranspose2d(inputs, outputs, 2, stride=2)
+    nn.init.normal_(layer.weight, std=(2 / inputs) ** 0.5)
+    nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+    return layer
+
+
+class Residual(nn.Module):
+    """x + two 3 x 3 convolutions of x, each after a ReLU."""
+
+    def __init__(self, channels: int) -> None:
         super().__init__()
-        self.inward = nn.Sequential(nn.Conv2d(bands, channels, 3, padding=1), nn.ReLU(inplace=True))
-        self.middle = nn.Sequential(nn.Conv2d(channels, channels, 3, padding=1), nn.ReLU(inplace=True))
-        self.outward = nn.Conv2d(channels, bands, 3, padding=1)
-        nn.init.zeros_(self.outward.weight)
-        nn.init.zeros_(self.outward.bias)  # type: ignore[arg-type]
+        self.first, self.second = _convolution(channels, channels), _convolution(channels, channels)
+        with torch.no_grad():
+            self.second.weight.mul_(BRANCH)
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """The proximal point (B, C, H, W) and the hidden features (B, channels, H, W)."""
-        hidden = self.middle(self.inward(x))
-        return self.outward(hidden), hidden
+    def forward(self, x: Tensor) -> Tensor:
+        """The same shape."""
+        branch: Tensor = self.second(functional.relu(self.first(functional.relu(x))))
+        return x + branch
+
+
+class Stage(nn.Module):
+    """A network of three levels with widths b, 2b, 3b, residual below the first; it starts as no correction."""
+
+    def __init__(self, inputs: int, channels: int, bands: int) -> None:
+        super().__init__()
+        middle, deep = 2 * channels, 3 * channels
+        self.inward = _convolution(inputs, channels)
+        self.to_middle, self.middle = _convolution(channels, middle, 2, 2), Residual(middle)
+        self.to_deep, self.deep = _convolution(middle, deep, 2, 2), Residual(deep)
+        self.from_deep, self.from_middle = _doubling(deep, middle), _doubling(middle, channels)
+        self.outward = _convolution(channels, bands)
+        nn.init.zeros_(self.outward.weight)
+
+    def forward(self, image: Tensor, hidden: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+        """The correction (B, bands, H, W), the hidden features, and the deepest ones; H and W are multiples of 4."""
+        fine = self.inward(image)
+        if hidden is not None:
+            fine = fine + hidden
+        middle = self.middle(self.to_middle(functional.relu(fine)))
+        deep = self.deep(self.to_deep(functional.relu(middle)))
+        middle = middle + self.from_deep(functional.relu(deep))
+        fine = fine + self.from_middle(functional.relu(middle))
+        return self.outward(functional.relu(fine)), fine, deep
 
 
 class UnrolledSettings(DecoderSettings):
-    """`stages` steps, each with a network of `channels`."""
+    """`stages`, each with a network whose first level has `channels`.
+
+    What the stages keep for the gradient may take `kept_gb`; where it would be more, each stage is computed once again
+    on the way back (gradient checkpointing), with the same result.
+    """
 
     channels: Channels = 16
-    stages: Annotated[int, Field(ge=1, le=20)] = 5
+    stages: Annotated[int, Field(ge=1, le=20)] = 6
+    kept_gb: Annotated[float, Field(ge=0, le=1024)] = 2.0
 
 
 class Unrolled(Decoder):
-    """x <- x - a_k A^H (A x - y) / |A|^2, then x <- x + P_k(x), for k = 1..stages, from the best linear estimate.
+    """x_k = x_0 + (I - G A)(x_k-1 - x_0 + N_k(x_k-1)) for k = 1..stages, with x_0 the best linear estimate.
 
-    y is measured once; A^H is the true adjoint; the step lengths a_k and all of the networks P_k are registered
-    parameters.  The features are those of the last stage.
+    Every stage takes back what the readings rule out of its network's correction, as the U-Net decoder does once, and
+    the next network sees what was left and what was taken back; its finest features carry on from the last one's
+    (stages of learnt priors and data steps: Aggarwal et al., IEEE TMI 38, 394, 2019; Schlemper et al., IEEE TMI 37,
+    491, 2018).  Images enter with the prior's mean and spread taken out.  The features are the last stage's deepest.
     """
 
     settings_type = UnrolledSettings
+    settings: UnrolledSettings
 
     def __init__(self, bands: int, size: tuple[int, int], settings: UnrolledSettings) -> None:
         super().__init__(bands, size, settings)
-        self.steps = nn.Parameter(torch.ones(settings.stages))
-        self.proximal = nn.ModuleList(ProximalStep(settings.channels, bands) for _ in range(settings.stages))
+        self.stages = nn.ModuleList(
+            Stage(2 * bands if number else bands, settings.channels, bands) for number in range(settings.stages)
+        )
 
     def bottleneck(self, y: Tensor, encoder: Encoder) -> Tensor:
-        """The features of the last stage."""
-        return self.forward(y, encoder).features
+        """The deepest features of the last stage."""
+        estimator = encoder.estimator(self.prior)
+        _, deep = self._stages(estimator, estimator.estimate(y))
+        return deep
 
     def forward(self, y: Tensor, encoder: Encoder) -> DecoderOutput:
-        """Image and features of the last stage."""
-        x = self.linear_estimate(y, encoder)
-        scale = encoder.norm_squared().clamp_min(1e-12)
-        features = x
-        for step, proximal in zip(self.steps, self.proximal, strict=True):
-            x = x - step / scale * encoder.A_adjoint(encoder.A(x) - y)
-            with self._format(x):
-                correction, features = proximal(x.contiguous(memory_format=torch.channels_last))
-            x = x + correction.float()
-        return DecoderOutput(x, features.float())
+        """Image and features from measurements and the operator that made them."""
+        estimator = encoder.estimator(self.prior)
+        x_0 = estimator.estimate(y)
+        proposed, deep = self._stages(estimator, x_0)
+        return DecoderOutput(x_0 + estimator.unseen(proposed), deep)
+
+    def _stages(self, estimator: Estimator, x_0: Tensor) -> tuple[Tensor, Tensor]:
+        """What the last network would add to x_0 (B, C, H, W), and its deepest features."""
+        twice = torch.is_grad_enabled() and self._kept_bytes(x_0) > self.settings.kept_gb * 2**30
+        proposed, hidden, deep = torch.zeros_like(x_0), None, x_0
+        for network in self.stages:
+            words = network, estimator, x_0, proposed, hidden
+            if twice:
+                found = checkpoint(self._stage, *words, use_reentrant=False, preserve_rng_state=False)
+            else:
+                found = self._stage(*words)
+            proposed, hidden, deep = found
+        return proposed, deep.float()
+
+    def _stage(
+        self, network: nn.Module, estimator: Estimator, x_0: Tensor, proposed: Tensor, hidden: Tensor | None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """What a network would add to x_0, its finest features (padded) and its deepest; there are no finest features
+        before the first."""
+        spread = self.prior_variance.mean().sqrt()
+        added = proposed if hidden is None else estimator.unseen(proposed)
+        image = (x_0 + added - self.prior_mean[:, None, None]) / spread
+        if hidden is not None:
+            image = torch.cat([image, (added - proposed) / (CORRECTION * spread)], dim=1)
+        height, width = x_0.shape[-2:]
+        below, right = -height % MULTIPLE, -width % MULTIPLE
+        if below or right:
+            image = functional.pad(image, (0, right, 0, below), mode="replicate")
+        image = image.contiguous(memory_format=torch.channels_last)
+        with self._format(image):
+            correction, hidden, deep = network(image, hidden)
+        return added + CORRECTION * spread * correction.float()[..., :height, :width], hidden, deep
+
+    def _kept_bytes(self, image: Tensor) -> int:
+        """Roughly what all stages keep for the gradient of such images: of each pixel the stage's input, and features
+        of the first level and, a quarter and a sixteenth as many pixels, the others."""
+        values = 2 * image.shape[1] + 5 * self.settings.channels
+        return (4 if self.training_dtype is None else 2) * len(self.stages) * values * image[:, 0].numel()
+
+    def _load_from_state_dict(self, state: Mapping[str, Any], prefix: str, *words: Any) -> None:
+        if f"{prefix}steps" in state:
+            raise FileError(
+                "these weights are of an earlier unrolled decoder (gradient steps), which cidesign no longer has; the "
+                "design of the run can be used as before, but its decoder has to be trained again"
+            )
+        super()._load_from_state_dict(state, prefix, *words)

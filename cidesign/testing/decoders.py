@@ -21,8 +21,11 @@ from cidesign.testing.encoders import exploring, require
 Law = Callable[[type[Decoder], Encoder, Tensor], None]
 
 
-def built(kind: type[Decoder], images: Tensor, seed: int = 1, roughness: float = 0.1) -> Decoder:
-    """A decoder of `kind` for such images, with weights away from its start, in eval mode."""
+def built(kind: type[Decoder], images: Tensor, seed: int = 1, roughness: float = 0.03) -> Decoder:
+    """A decoder of `kind` for such images, with weights away from its start, in eval mode.
+
+    A larger `roughness` makes deep networks amplify rounding.
+    """
     torch.manual_seed(seed)
     decoder = kind(images.shape[1], (images.shape[-2], images.shape[-1]), kind.settings_type())
     mean = images.mean(dim=(0, 2, 3))

@@ -13,7 +13,6 @@ from cidesign.modalities.single_pixel.encoder import SinglePixelEncoder
 from cidesign.models.decoder import Decoder
 from cidesign.models.decoders import DECODERS, decoder_class
 from cidesign.models.system import ImagingSystem
-from cidesign.models.unrolled import Unrolled
 from cidesign.physics.base import Encoder
 from cidesign.testing import decoders
 
@@ -108,21 +107,15 @@ def test_image_and_features(system: ImagingSystem, images: Tensor, settings: Any
         coarse = -(-settings.side // 8)
         assert output.features.shape == (6, 8 * settings.decoder_settings["channels"], coarse, coarse)
     else:
-        assert output.features.shape == (6, settings.decoder_settings["channels"], settings.side, settings.side)
+        coarse = -(-settings.side // 4)
+        assert output.features.shape == (6, 3 * settings.decoder_settings["channels"], coarse, coarse)
 
 
-def test_untrained_decoder_begins_at_the_linear_estimate(system: ImagingSystem, images: Tensor, kind: str) -> None:
+def test_untrained_decoder_begins_at_the_linear_estimate(system: ImagingSystem, images: Tensor) -> None:
     y = system.encoder(images, torch.Generator().manual_seed(1)).detach()
     with torch.no_grad():
         found = system.decoder(y, system.encoder).prediction
-        linear = system.decoder.linear_estimate(y, system.encoder)
-        before = float((linear - images).square().mean())
-    if kind == "unet":
-        torch.testing.assert_close(found, linear)
-    else:  # the gradient steps alone bring it nearer to the readings
-        assert float((found - images).square().mean()) < 1.1 * before
-        left = [(system.encoder.A(part) - y).abs().square().mean().item() for part in (found, linear)]
-        assert left[0] <= left[1] + 1e-6 * float(y.abs().square().mean())
+        torch.testing.assert_close(found, system.decoder.linear_estimate(y, system.encoder))
 
 
 def test_the_operator_is_an_argument(system: ImagingSystem, images: Tensor, settings: Any, make_system: Make) -> None:
@@ -203,26 +196,6 @@ def test_shorter_format_trains_and_stays_close(system: ImagingSystem, images: Te
     assert (short.prediction - exact.prediction).norm().item() < 0.05 * exact.prediction.norm().item()
     short.prediction.sum().backward()
     assert all(weight.grad is not None for weight in system.decoder.parameters())
-
-
-def test_unrolled_steps_are_as_many_as_asked(make_settings: Callable[..., Any], make_system: Make) -> None:
-    settings = make_settings(decoder="unrolled", stages=3)
-    decoder = make_system(settings, _sample(settings, 1, 8, 1)).decoder
-    assert isinstance(decoder, Unrolled)
-    assert len(decoder.steps) == len(decoder.proximal) == 3
-
-
-def test_unrolled_gradient_steps_converge_to_the_readings(make_settings: Callable[..., Any], make_system: Make) -> None:
-    """With networks that add nothing, the steps are a descent on |A x - y|^2: no step length overshoots."""
-    for case in CASES.values():
-        settings = make_settings(**case, decoder="unrolled", stages=20)
-        system = make_system(settings, _sample(settings, _channels(settings), 16, 1))
-        x = _sample(settings, _channels(settings), 2, 3)
-        with torch.no_grad():
-            y = system.encoder.A(x)
-            left = (system.encoder.A(system.decoder(y, system.encoder).prediction) - y).abs().square().mean()
-            before = (system.encoder.A(system.decoder.linear_estimate(y, system.encoder)) - y).abs().square().mean()
-        assert float(left) <= float(before)
 
 
 def test_no_weight_hides_from_the_optimiser(system: ImagingSystem, images: Tensor) -> None:
