@@ -15,6 +15,8 @@ STRONGEST = 256
 ROWS = 256
 # Of the Gram's own diagonal: more than rounding to 24 bits takes from it.
 SINGLE_PRECISION = 1e-6
+# Of larger images the weights of every step would take more memory than the estimate itself, and little time to make.
+KEPT_WEIGHTS = 2**20
 
 
 class SpectralPrior(NamedTuple):
@@ -99,11 +101,14 @@ class CosinePrior:
 
     def _shrunk(self, x: Tensor, penalty: float) -> Tensor:
         """The same for contiguous images, without a graph."""
-        if penalty not in self._weights:
-            self._weights[penalty] = self._variance / (self._variance + penalty)
+        weights = self._weights.get(penalty)
+        if weights is None:
+            weights = self._variance / (self._variance + penalty)
+            if weights.numel() <= KEPT_WEIGHTS:
+                self._weights[penalty] = weights
         basis = self.prior.basis
         components = (basis @ x.flatten(2)).reshape(x.shape)
-        filtered = self.filter.apply(components, self._weights[penalty])
+        filtered = self.filter.apply(components, weights)
         return (basis.T @ filtered.flatten(2)).reshape(x.shape)
 
     def mean_image(self, size: tuple[int, int]) -> Tensor:
