@@ -6,7 +6,7 @@ A modality is one folder below `cidesign/modalities/`, one below `calibration/`,
 import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
@@ -51,7 +51,10 @@ FOLDERS = {
 
 @dataclass(frozen=True)
 class Preset:
-    """How large and how long a run trains; `channels` is the width of a decoder that has one."""
+    """How large and how long a run trains; `channels` is the width of a decoder that has one.
+
+    `others` are settings of the modality's own, by their fields.
+    """
 
     side: int
     images: int
@@ -60,6 +63,7 @@ class Preset:
     channels: int
     teacher_epochs: int
     student_epochs: int
+    others: Mapping[str, object] = field(default_factory=dict)
 
 
 _RunT = TypeVar("_RunT")

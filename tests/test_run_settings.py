@@ -72,7 +72,7 @@ def test_every_setting_by_name(profile_of: Make, tmp_path: Path) -> None:
     assert settings.decoder_settings == {"channels": 8}
     assert isinstance(settings, SinglePixelSettings)
     assert settings.photoelectrons_per_frame == 1e5
-    assert (settings.preset, settings.student_epochs, settings.patterns) == ("standard", 15, 102)
+    assert (settings.preset, settings.student_epochs, settings.patterns) == ("standard", 10, 410)
     assert settings.optics_learning_rate == 1e-2
 
 
@@ -199,3 +199,17 @@ def test_nothing_is_filled_into_a_record(name: str, make_record: Make, tmp_path:
     field = {"calibration": "acs_lines"}.get(name, name)
     with pytest.raises(FileError, match=f"damaged: settings: {field}: this setting is missing"):
         Run(path.parent)
+
+
+@pytest.mark.parametrize(
+    ("profile", "side", "others"),
+    [("dlp4500", 64, {}), ("chrome-laser-10um-16band", 128, {}), ("mri-generic-3t", 256, {"coils": 4})],
+)
+def test_the_standard_preset_has_the_sizes_of_benches(profile: str, side: int, others: dict[str, int]) -> None:
+    """What a preset says of a modality's own settings can be said otherwise, like all the rest of it."""
+    loaded = load_profile(profile)
+    settings = settings_for(loaded, "standard")
+    assert settings.side == side
+    assert {name: getattr(settings, name) for name in others} == others
+    for name in others:
+        assert getattr(settings_for(loaded, "standard", **{name: 1}), name) == 1

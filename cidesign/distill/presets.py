@@ -151,9 +151,9 @@ def _decoder_values(values: dict[str, object], kind: Modality, channels: int) ->
     return validated(settings_type, own).model_dump()
 
 
-def _preset_values(preset: Preset) -> dict[str, int]:
+def _preset_values(preset: Preset) -> dict[str, object]:
     names = ("side", "images", "validation_images", "batch", "teacher_epochs", "student_epochs")
-    return {name: getattr(preset, name) for name in names}
+    return {**{name: getattr(preset, name) for name in names}, **preset.others}
 
 
 def _complete(values: dict[str, object], given: GivenDesign | None, largest: int) -> None:

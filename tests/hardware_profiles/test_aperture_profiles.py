@@ -18,6 +18,7 @@ IDS = [entry.id for entry in shipped_profiles() if entry.kind == "aperture"]
 # Process, code pitch, smallest feature and gap, writer grid: Photoplot Store; Topro and RIT SMFL; JD Photo Data.
 NUMBERS = {
     "chrome-laser-10um": ("laser_chrome", 10.0, 6.0, 6.0, 0.25),
+    "chrome-laser-10um-16band": ("laser_chrome", 10.0, 6.0, 6.0, 0.25),
     "chrome-ebeam-2um": ("ebeam_chrome", 2.0, 1.0, 1.0, 0.5),
     "film-20000dpi": ("film", 50.8, 16.0, 16.0, 25_400 / 20_000),
 }

@@ -35,7 +35,7 @@ class Cassi(Modality):
     run_type = CassiRun
     presets: ClassVar[dict[str, Preset]] = {
         "quick": Preset(32, 4_000, 400, 32, 16, 4, 4),
-        "standard": Preset(64, 10_000, 800, 32, 32, 15, 15),
+        "standard": Preset(128, 3_000, 200, 16, 32, 10, 10),
         "paper": Preset(128, 20_000, 1_000, 32, 64, 50, 50),
     }
     # Large masks are trained in parts.

@@ -37,7 +37,7 @@ class Mri(Modality):
     run_type = MriRun
     presets: ClassVar[dict[str, Preset]] = {
         "quick": Preset(64, 3_000, 400, 32, 16, 4, 4),
-        "standard": Preset(128, 6_000, 800, 32, 16, 15, 15),
+        "standard": Preset(256, 4_000, 400, 16, 16, 10, 10, {"coils": 4}),
         "paper": Preset(256, 10_000, 1_000, 32, 32, 50, 50),
     }
     words: ClassVar[dict[str, str]] = {"lines": "acquired"}

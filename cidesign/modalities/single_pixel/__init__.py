@@ -34,7 +34,7 @@ class SinglePixel(Modality):
     run_type = SinglePixelRun
     presets: ClassVar[dict[str, Preset]] = {
         "quick": Preset(32, 12_000, 1_000, 64, 16, 4, 4),
-        "standard": Preset(32, 60_000, 2_000, 64, 32, 15, 15),
+        "standard": Preset(64, 30_000, 1_000, 64, 32, 10, 10),
         "paper": Preset(64, 100_000, 4_000, 64, 64, 50, 50),
     }
     words: ClassVar[dict[str, str]] = {
