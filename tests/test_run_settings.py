@@ -155,7 +155,7 @@ def test_a_changed_copy_is_checked(way: Make, make_settings: Make) -> None:
         ({"imges": 5}, "imges: no such setting here; did you mean images"),
         ({"images": "5"}, "images 5: should be a valid integer"),
         ({"ladder": ("R1", "R2", "R3")}, "3 teachers; each needs an epoch of the 2"),
-        ({"coils": 40}, "coils 40: 16 lines cannot tell"),
+        ({"coils": 40}, "coils 40: the samples of this scan tell at most 16 coils apart"),
         ({"images": 0, "batch": 0}, r"images 0: .* \(and 1 more\)"),
     ):
         with pytest.raises(InputError, match=said):
