@@ -22,6 +22,17 @@ _OVER_HDMI = (
 )
 
 
+_GRAY_CODE = PlanStep(
+    "the Gray code with a camera",
+    "where a camera looks at the scene: show the pictures of graycode/ on the device and take one picture of "
+    "each, on the white reference; with --set card_photo=FILE a photograph of the F card in its place, all "
+    "mirrors on",
+    "a folder of numbered pictures, `--set graycode=FOLDER`; of a checkerboard, `--set checkerboard=FOLDER`",
+    "where each super-pixel lies to a hundredth of a mirror, and what the card really looks like there",
+    False,
+)
+
+
 def plan_spc(
     design: PatternStack, exposure_us: float, starts: tuple[int, ...] = (0,), hdmi_too: bool = False
 ) -> list[PlanStep]:
@@ -30,13 +41,7 @@ def plan_spc(
     `hdmi_too`: the device may as well show the design over HDMI, where the times of frames are others.
     """
     frames = len(design.frames())
-    sequence = f"run the uploaded sequence once ({frames} frames of {exposure_us:g} us) and save every reading"
-    if len(starts) > 1:
-        sequence = (
-            f"run the {len(starts)} sequences of the export once each, one after the other ({frames} frames of "
-            f"{exposure_us:g} us in all), and save every reading, those of each sequence after those before; what the "
-            "detector reads between two of them belongs to no frame"
-        )
+    sequence = _showing(frames, exposure_us, len(starts))
     return [
         PlanStep(
             "dark frames",
@@ -76,15 +81,7 @@ def plan_spc(
             "it is what you came for",
             True,
         ),
-        PlanStep(
-            "the Gray code with a camera",
-            "where a camera looks at the scene: show the pictures of graycode/ on the device and take one picture of "
-            "each, on the white reference; with --set card_photo=FILE a photograph of the F card in its place, all "
-            "mirrors on",
-            "a folder of numbered pictures, `--set graycode=FOLDER`; of a checkerboard, `--set checkerboard=FOLDER`",
-            "where each super-pixel lies to a hundredth of a mirror, and what the card really looks like there",
-            False,
-        ),
+        _GRAY_CODE,
         PlanStep(
             "the F card again, at the end of the day",
             "as before, in a folder with the last scene",
@@ -93,6 +90,17 @@ def plan_spc(
             False,
         ),
     ]
+
+
+def _showing(frames: int, exposure_us: float, sequences: int) -> str:
+    """What is to be done to show a design once and record it."""
+    if sequences == 1:
+        return f"run the uploaded sequence once ({frames} frames of {exposure_us:g} us) and save every reading"
+    return (
+        f"run the {sequences} sequences of the export once each, one after the other ({frames} frames of "
+        f"{exposure_us:g} us in all), and save every reading, those of each sequence after those before; what the "
+        "detector reads between two of them belongs to no frame"
+    )
 
 
 def write_plan_files(
