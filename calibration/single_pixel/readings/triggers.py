@@ -111,13 +111,7 @@ def align_pairs(
             return Aligned(stream[None], (), odd=True)
         _refuse_slip(stream, lamp, limit, where)
         return Aligned(stream[None], ())
-    if abs(surplus) > MOST_EVENTS or pairs < FEWEST_PAIRS:
-        most = MOST_EVENTS if pairs >= FEWEST_PAIRS else 0
-        raise FileError(
-            f"{where}: {stream.size} readings for {2 * pairs} frames; up to {most} lost or doubled triggers can be put "
-            "right; check trigger level and cable, and record again",
-            fault="lost-trigger",
-        )
+    _refuse_many(stream.size, pairs, where)
     kind: Kind = "lost" if surplus < 0 else "doubled"
     found = _best_places(stream, lamp, kind, abs(surplus))
     events = tuple(
@@ -152,6 +146,17 @@ def align_pairs(
             fault="lost-trigger",
         )
     return Aligned(_in_place(stream, pairs, found, events)[None], events)
+
+
+def _refuse_many(readings: int, pairs: int, where: str) -> None:
+    """Raise `FileError` where more is lost or doubled than can be found."""
+    most = MOST_EVENTS if pairs >= FEWEST_PAIRS else 0
+    if abs(readings - 2 * pairs) > most:
+        raise FileError(
+            f"{where}: {readings} readings for {2 * pairs} frames; up to {most} lost or doubled triggers can be put "
+            "right; check trigger level and cable, and record again",
+            fault="lost-trigger",
+        )
 
 
 @dataclass(frozen=True)
