@@ -77,6 +77,9 @@ def single_pixel(side: int, frames: int, repeats: int) -> None:
     print(f"single-pixel {side} x {side}, {y.shape[1]} patterns, {frames} frames together")
     line("cidesign: linear estimate", lambda: decoder.linear_estimate(y, encoder), x, repeats)
     line("cidesign: linear estimate and U-Net", lambda: decoder(y, encoder).prediction, x, repeats)
+    with encoder.unchanged():
+        line("cidesign: linear estimate, operator kept", lambda: decoder.linear_estimate(y, encoder), x, repeats)
+        line("cidesign: the same and U-Net, operator kept", lambda: decoder(y, encoder).prediction, x, repeats)
     with optional("SPyRiT"):
         from spyrit.core.inverse import Tikhonov
         from spyrit.core.meas import Linear

@@ -22,7 +22,9 @@ from cidesign.modalities.mri.run import MriRun
 from cidesign.modalities.single_pixel.run import SinglePixelRun
 from cidesign.modality import modality
 from cidesign.models.optics import optics_for
+from cidesign.physics import linear_inverse
 from cidesign.physics.deepinv import EncoderPhysics
+from cidesign.physics.linear_inverse import _cholesky
 from cidesign.reconstruct.outcome import Reconstruction
 from cidesign.report.included import included_section
 from cidesign.report.shown_record import shown_record
@@ -104,6 +106,25 @@ def test_the_calibrated_operator_is_the_one_that_decoders_are_told(chain: Chain)
     numpy, told = calibration.operator, student(run, calibration).operator
     x = _drawn(numpy.image_shape, run.settings.modality == "mri", 5)
     assert told.A(x) == pytest.approx(numpy.A(x), abs=1e-5 * _largest(numpy.A(x)))
+
+
+def test_frames_that_come_one_by_one_share_what_is_made_of_the_operator(
+    chain: Chain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, _, calibration, _ = chain
+    solved: list[int] = []
+
+    def counted(gram: torch.Tensor, noise_variance: float) -> torch.Tensor:
+        solved.append(len(gram))
+        return _cholesky(gram, noise_variance)
+
+    monkeypatch.setattr(linear_inverse, "_cholesky", counted)
+    decoder = student(run, calibration)
+    y = decoder.operator.A(np.abs(_drawn(decoder.operator.form.image_shape, run.settings.modality == "mri", 6)))
+    first, second = decoder(y), decoder(2 * y)
+    assert not np.array_equal(first, second)
+    assert decoder(y) == pytest.approx(first, abs=0)
+    assert len(solved) == (1 if run.settings.modality == "single-pixel" else 0)
 
 
 def test_a_student_decodes_an_array_that_never_was_a_capture(chain: Chain) -> None:

@@ -86,6 +86,10 @@ class Encoder(nn.Module, ABC):
         finally:
             self._kept = None
 
+    def keep(self) -> None:
+        """From now on the optics are `unchanged`: frames that come one by one share what is made of them."""
+        self._kept = {} if self._kept is None else self._kept
+
     def once(self, name: Hashable, make: Callable[[], _Made]) -> _Made:
         """What `make` returns, made anew unless the optics are `unchanged` since it was made under this name."""
         if self._kept is None:

@@ -103,6 +103,7 @@ def student_of(
     """The student of a run, told the design, or a calibrated operator with the calibration's own decoder."""
     system = load_student(run) if calibration is None else load_decoder_for(run, calibration.path)[0]
     encoder = system.encoder if told is None else told
+    encoder.requires_grad_(False).keep()
     form = Form(image_shape, (), is_complex)
     kind = torch.complex64 if is_complex else torch.float32
     with torch.no_grad():
