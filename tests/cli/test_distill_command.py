@@ -185,7 +185,7 @@ SETTINGS: list[tuple[str, str, int, str]] = [
     ("mri", "--ladder R2,Rnan", 2, "ladder Rnan: "),
     # What all kinds have.
     ("mri", "--side 7", 2, "side 7: between 8 and 512"),
-    ("aperture", "--side 513", 2, "side 513: "),
+    ("aperture", "--side 1025", 2, "side 1025: between 8 and 1024"),
     ("aperture", "--photoelectrons nan", 2, "photoelectrons nan: "),
     ("aperture", "--device warp", 2, "device warp"),
     ("aperture", "--decoder magic", 2, "decoder"),
