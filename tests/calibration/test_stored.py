@@ -29,7 +29,9 @@ def test_a_stored_record_is_said_again(name: str) -> None:
     said = stored.record.model_dump(mode="json")
     # Places and orientations have other names by now, and a description is told from a bench; the rest is as read.
     moved = {"operator", "placement", "shift_px", "displacement_px", "source"}
-    assert {**said, **dict.fromkeys(moved)} == {**_content(name), **dict.fromkeys(moved)}
+    # What calibrations did not have then is not there: of virtual coils none.
+    later = {"virtual_coils": None, "virtual_kept": None} if name == "mri" else {}
+    assert {**said, **dict.fromkeys(moved)} == {**_content(name), **later, **dict.fromkeys(moved)}
     assert type(stored.record).model_validate(said) == stored.record
     assert stored.notes == tuple(_content(name)["notes"])
 

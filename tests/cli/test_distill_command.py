@@ -155,7 +155,7 @@ SETTINGS: list[tuple[str, str, int, str]] = [
     ("mri", "--acceleration 32", 3, "4 calibration lines do not fit a budget of 2 lines"),
     ("mri", "--acs-lines -1", 2, "acs_lines -1: should be greater than or equal to 0"),
     ("mri", "--coils 65", 2, "--coils"),
-    ("mri", "--coils 12 --side 10 --lines 5", 2, "coils 12: 10 lines cannot tell as many coils apart"),
+    ("mri", "--coils 12 --side 10 --lines 5", 2, "coils 12: the samples of this scan tell at most 10 coils apart"),
     ("mri", "--noise 0", 2, "--noise"),
     ("mri", "--noise inf", 2, "noise inf: "),
     # Options of another kind of profile.
