@@ -123,7 +123,7 @@ class Unrolled(Decoder):
 
     def _stages(self, estimator: Estimator, x_0: Tensor) -> tuple[Tensor, Tensor]:
         """What the last network would add to x_0 (B, C, H, W), and its deepest features."""
-        twice = torch.is_grad_enabled() and self._kept_bytes(x_0) > self.settings.kept_gb * 2**30
+        twice = torch.is_grad_enabled() and self._kept_bytes(x_0) > self.settings.kept_gb * 1e9
         proposed, hidden, deep = torch.zeros_like(x_0), None, x_0
         for network in self.stages:
             words = network, estimator, x_0, proposed, hidden
