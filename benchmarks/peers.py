@@ -28,7 +28,7 @@ from cidesign.distill.presets import settings_for
 from cidesign.hardware_profiles.loader import load_profile
 from cidesign.modalities.cassi.encoders.designed import Dispersion, SdCassiEncoder
 from cidesign.modalities.cassi.gap_tv import designed_gap_tv
-from cidesign.modalities.mri.encoder import MriEncoder, to_channels
+from cidesign.modalities.mri.encoders.lines import MriEncoder, to_channels
 from cidesign.modalities.mri.solve import CG_ITERATIONS, CG_TOLERANCE, TV_ITERATIONS, cg_sense, total_variation
 from cidesign.modalities.single_pixel.encoder import SinglePixelEncoder
 from cidesign.models.system import ImagingSystem

@@ -8,9 +8,9 @@ import torch
 
 from cidesign.distill.checkpoint import Progress
 from cidesign.distill.loop import EVALUATION_PIXELS, epochs_of, phases_of
-from cidesign.distill.machine import free_bytes, free_gpu_bytes, held_bytes
 from cidesign.errors import CidesignError, LimitError
 from cidesign.hardware_profiles.schema import HardwareProfile
+from cidesign.machine import free_bytes, held_bytes
 from cidesign.models.footprint import decoding_bytes, training_bytes
 from cidesign.models.optics import WorkingValues, optics_for
 from cidesign.models.system import build_decoder
@@ -157,13 +157,19 @@ def memories_of(found: Footprint) -> tuple[Memory, ...]:
     if device.startswith("cuda"):
         host = GPU_BASE_BYTES + max(found.loading_bytes(), found.images_bytes() + found.copied_bytes())
         on_gpu = found.images_bytes() + training
-        return (_host(host), Memory("GPU memory", on_gpu, free_gpu_bytes(device)))
+        return (_host(host), Memory("GPU memory", on_gpu, _free_gpu_bytes(device)))
     return (_host(BASE_BYTES + max(found.loading_bytes(), found.images_bytes() + training)),)
 
 
 def _host(needed_bytes: int) -> Memory:
     free = free_bytes()
     return Memory("memory", needed_bytes, None if free is None else free + held_bytes())
+
+
+def _free_gpu_bytes(device: str) -> int:
+    """What is free of a GPU, with what torch holds there and does not use."""
+    free, _ = torch.cuda.mem_get_info(device)
+    return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
 
 
 def needs_of(settings: TrainingSettings, profile: HardwareProfile, resumed: bool = False) -> Needs:

@@ -16,7 +16,7 @@ from cidesign.distill.job import Listener, start_run
 from cidesign.distill.loop import StepReport
 from cidesign.hardware_profiles.loader import load_profile
 from cidesign.modalities.cassi.encoders.designed import SdCassiEncoder
-from cidesign.modalities.mri.encoder import MriEncoder
+from cidesign.modalities.mri.encoders.lines import MriEncoder
 from cidesign.modalities.single_pixel.encoder import SinglePixelEncoder
 from cidesign.models.system import ImagingSystem, load_student
 from cidesign.pattern import ApertureMask, PatternStack, centre_block

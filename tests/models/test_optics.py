@@ -9,7 +9,7 @@ import torch
 
 from cidesign.errors import InputError
 from cidesign.modalities.cassi.encoders.designed import SdCassiEncoder
-from cidesign.modalities.mri.encoder import MriEncoder
+from cidesign.modalities.mri.encoders.lines import MriEncoder
 from cidesign.modalities.single_pixel.encoder import SinglePixelEncoder
 from cidesign.models.optics import Optics, optics_for
 from cidesign.pattern import ApertureMask

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from cidesign.constraints.rules import BitDepth
-from cidesign.modalities.mri.encoder import MriEncoder
+from cidesign.modalities.mri.encoders.lines import MriEncoder
 from cidesign.modalities.single_pixel.encoder import SinglePixelEncoder, gram_distance
 from cidesign.physics.base import Encoder
 from cidesign.testing import encoders

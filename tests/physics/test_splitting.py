@@ -10,10 +10,10 @@ from torch import Tensor
 
 from cidesign.constraints.kspace import LineBudget
 from cidesign.modalities.cassi.encoders.designed import PixelNoise, SdCassiEncoder
-from cidesign.modalities.mri.coils import CoilsEstimator
 from cidesign.modalities.mri.data.phantoms import coil_maps
-from cidesign.modalities.mri.encoder import MriEncoder, SharedTimeEncoder
-from cidesign.modalities.mri.fourier import centred_fft, centred_ifft, to_channels, to_complex
+from cidesign.modalities.mri.encoders.coils import CoilsEstimator
+from cidesign.modalities.mri.encoders.fourier import centred_fft, centred_ifft, to_channels, to_complex
+from cidesign.modalities.mri.encoders.lines import MriEncoder, SharedTimeEncoder
 from cidesign.modalities.single_pixel.encoder import SinglePixelEncoder
 from cidesign.physics import splitting
 from cidesign.physics.base import Encoder, ImagePrior

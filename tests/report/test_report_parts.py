@@ -16,8 +16,8 @@ from cidesign.modalities.cassi.encoders.designed import Dispersion, PixelNoise, 
 from cidesign.modalities.cassi.pictures import distinct_pixels, false_colour_bands
 from cidesign.modalities.cassi.report import angle_text, most_colourful, photoelectrons
 from cidesign.modalities.mri import report_figures as mri_figures
-from cidesign.modalities.mri.encoder import MriEncoder
-from cidesign.modalities.mri.fourier import centred_ifft, to_channels
+from cidesign.modalities.mri.encoders.fourier import centred_ifft, to_channels
+from cidesign.modalities.mri.encoders.lines import MriEncoder
 from cidesign.modalities.mri.report import exact_quotient, line_energy, ranges, zero_filled
 from cidesign.modalities.single_pixel.report import pattern_grid, singular_values
 from cidesign.pattern import ApertureMask, Trajectory

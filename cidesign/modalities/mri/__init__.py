@@ -134,7 +134,7 @@ class Mri(Modality):
         """R, and the largest side lobe of the lines' point spread."""
         import torch
 
-        from cidesign.modalities.mri.encoder import MriEncoder
+        from cidesign.modalities.mri.encoders.lines import MriEncoder
         from cidesign.physics.encoder_metrics import line_spread
 
         lines = cast(MriEncoder, encoder).lines()

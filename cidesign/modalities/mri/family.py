@@ -9,7 +9,7 @@ from torch import Tensor
 
 from cidesign.calibration.mri.record import StoredKspaceCalibration
 from cidesign.calibration.polynomials import over_pixels
-from cidesign.modalities.mri.encoder import MriEncoder
+from cidesign.modalities.mri.encoders.lines import MriEncoder
 from cidesign.modalities.mri.solve import calibrated_encoder
 from cidesign.pattern import Trajectory
 from cidesign.physics.operator_family import Drawn, gain_draw

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from cidesign.constraints.kspace import LineBudget
 from cidesign.errors import InputError
-from cidesign.modalities.mri.encoder import line_scores
+from cidesign.modalities.mri.encoders.lines import line_scores
 from cidesign.pattern import Design, Trajectory, centre_block
 from cidesign.physics.base import Images
 

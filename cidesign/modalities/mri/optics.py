@@ -11,7 +11,7 @@ from cidesign.constraints.kspace import LineBudget
 from cidesign.errors import InputError
 from cidesign.hardware_profiles.mri.schema import MriProfile
 from cidesign.modalities.mri.data.phantoms import virtual_maps
-from cidesign.modalities.mri.encoder import MriEncoder, SharedTimeEncoder, fit_fourier_prior, line_scores
+from cidesign.modalities.mri.encoders.lines import MriEncoder, SharedTimeEncoder, fit_fourier_prior, line_scores
 from cidesign.modalities.mri.settings import MriSettings
 from cidesign.models.optics import Optics, WorkingValues
 from cidesign.pattern import Design, Trajectory

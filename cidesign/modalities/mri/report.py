@@ -10,8 +10,8 @@ from torch import Tensor
 
 from cidesign.constraints.kspace import LineBudget
 from cidesign.modalities.mri import report_figures as mri_figures
-from cidesign.modalities.mri.encoder import MriEncoder
-from cidesign.modalities.mri.fourier import centred_fft, to_complex
+from cidesign.modalities.mri.encoders.fourier import centred_fft, to_complex
+from cidesign.modalities.mri.encoders.lines import MriEncoder
 from cidesign.modalities.mri.run import MriRun
 from cidesign.pattern import centre_block
 from cidesign.physics.encoder_metrics import line_spread

@@ -21,8 +21,8 @@ from torch import Tensor
 from cidesign.calibration.mri.kspace import Samples
 from cidesign.calibration.mri.response import KspaceCalibration
 from cidesign.constraints.kspace import LineBudget
-from cidesign.modalities.mri.encoder import MriEncoder
-from cidesign.modalities.mri.fourier import to_complex
+from cidesign.modalities.mri.encoders.fourier import to_complex
+from cidesign.modalities.mri.encoders.lines import MriEncoder
 from cidesign.models.system import ImagingSystem
 from cidesign.pattern import Trajectory
 from cidesign.physics.base import Encoder, ImagePrior

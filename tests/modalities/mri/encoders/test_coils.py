@@ -5,12 +5,12 @@ import torch
 from torch import Tensor
 
 from cidesign.constraints.kspace import LineBudget
-from cidesign.modalities.mri import coils as of_coils
-from cidesign.modalities.mri import fourier
-from cidesign.modalities.mri.coils import Normal
 from cidesign.modalities.mri.data.phantoms import coil_maps
-from cidesign.modalities.mri.encoder import MriEncoder, SharedTimeEncoder, fit_fourier_prior
-from cidesign.modalities.mri.fourier import centred_fft, centred_ifft, from_coils, to_coils
+from cidesign.modalities.mri.encoders import coils as of_coils
+from cidesign.modalities.mri.encoders import fourier
+from cidesign.modalities.mri.encoders.coils import Normal
+from cidesign.modalities.mri.encoders.fourier import centred_fft, centred_ifft, from_coils, to_coils
+from cidesign.modalities.mri.encoders.lines import MriEncoder, SharedTimeEncoder, fit_fourier_prior
 
 SIZES = [(10, 12, 3), (9, 7, 4), (6, 1, 5)]
 

@@ -6,13 +6,13 @@ import torch
 
 from cidesign.constraints.kspace import LineBudget
 from cidesign.modalities.mri.data.phantoms import coil_maps, phantom_slices
-from cidesign.modalities.mri.encoder import (
+from cidesign.modalities.mri.encoders.fourier import centred_fft, centred_ifft, to_channels, to_complex
+from cidesign.modalities.mri.encoders.lines import (
     FIRST_TEMPERATURE,
     MriEncoder,
     fit_fourier_prior,
     line_scores,
 )
-from cidesign.modalities.mri.fourier import centred_fft, centred_ifft, to_channels, to_complex
 from cidesign.modalities.mri.relax import calibration_mask
 
 

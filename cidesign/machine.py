@@ -1,9 +1,7 @@
-"""How much memory this machine has left for one more training."""
+"""How much memory this machine has left for a program."""
 
 import contextlib
 from pathlib import Path
-
-import torch
 
 STATUS, MACHINE = Path("/proc/self/status"), Path("/proc/meminfo")
 OWN_GROUPS, GROUPS = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
@@ -27,12 +25,6 @@ def free_bytes() -> int | None:
     found = [_entry(MACHINE, "MemAvailable:"), _of_own_limit(), *map(_of_group, _groups())]
     known = [count for count in found if count is not None]
     return max(0, min(known)) if known else None
-
-
-def free_gpu_bytes(device: str) -> int:
-    """What is free of a GPU, with what torch holds there and does not use."""
-    free, _ = torch.cuda.mem_get_info(device)
-    return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
 
 
 def _entry(path: Path, name: str) -> int | None:

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from cidesign.constraints.kspace import LineBudget
-from cidesign.modalities.mri.coils import CoilsEstimator
-from cidesign.modalities.mri.fourier import (
+from cidesign.modalities.mri.encoders.coils import CoilsEstimator
+from cidesign.modalities.mri.encoders.fourier import (
     centred_fft,
     centred_ifft,
     from_coils,

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from cidesign.modalities.mri.fourier import to_channels, to_complex
+from cidesign.modalities.mri.encoders.fourier import to_channels, to_complex
 from cidesign.physics.autograd import applied
 from cidesign.physics.splitting import penalties
 
