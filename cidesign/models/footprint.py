@@ -13,7 +13,7 @@ from cidesign.models.decoder import Decoder
 from cidesign.physics.base import Encoder, Estimator, ImagePrior
 
 # Convolutions work on copies in an order of their own; of networks of all three modalities, measured, between 1.0 and
-# 1.5 (benchmarks/memory.py).
+# 1.5 (benchmarks/sizes/memory.py).
 NETWORK_SLACK = 1.35
 
 

@@ -83,7 +83,7 @@ def test_the_format_of_the_network_counts(modality: str, make_settings: Make, pr
         assert 0.45 < shorter / longer < 0.7
 
 
-# The peak of a process that trains, in GB, by benchmarks/memory.py: two batches of the quick preset, one epoch.
+# The peak of a process that trains, in GB, by benchmarks/sizes/memory.py: two batches of the quick preset, one epoch.
 MEASURED = [
     ("single-pixel", {"side": 32, "patterns": 102, "batch": 64}, 0.59),
     ("single-pixel", {"side": 64, "patterns": 410, "encoding": "offset", "batch": 64}, 0.93),

@@ -3,7 +3,7 @@
 Every row is a process of its own: teacher and student for one epoch of two batches each, with validation, checkpoints
 and the finished run.  `said` is what `distill` tells before it starts.
 
-    python benchmarks/memory.py [--only cassi]
+    python benchmarks/sizes/memory.py [--only cassi]
 """
 
 import argparse

@@ -4,7 +4,7 @@ Times are those of the processor (`time.process_time`) with one thread; every ro
 of memory.  A step is that of the student's training (`as built`: the lines rest; `exploring`: they are learnt), and the
 estimate alone is the linear one without the network.
 
-    python benchmarks/coils.py [--sides 64 256 320] [--coils 1 4 8 16 32] [--steps 1]
+    python benchmarks/sizes/coils.py [--sides 64 256 320] [--coils 1 4 8 16 32] [--steps 1]
 """
 
 import argparse

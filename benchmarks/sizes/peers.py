@@ -7,7 +7,7 @@ One thread; each column is the shortest of `--repeats`, after one that warms up.
 name.  The packages are none of this project's dependencies: an environment of its own serves them best
 (`pip install spyrit sigpy deepinv`).
 
-    python benchmarks/peers.py [--repeats 3]
+    python benchmarks/sizes/peers.py [--repeats 3]
 """
 
 import argparse

@@ -5,7 +5,7 @@ DataLoader, default memory format, float32, the default Adam, and autograd throu
 Optics, noise, network and batch are the same.  The two take turns; times are those of the processor with one thread,
 and the table shows the median of the rounds.
 
-    python benchmarks/training_step.py [--only cassi] [--side 64] [--steps 10] [--rounds 3]
+    python benchmarks/sizes/training_step.py [--only cassi] [--side 64] [--steps 10] [--rounds 3]
 """
 
 import argparse

@@ -7,7 +7,7 @@ without it: optics, noise, linear estimate and optimiser.  `growth` is the expon
 side to the next, 2 for a time in proportion to the pixels.  With another checkout of cidesign the whole step of both
 is timed in one run, row after row.
 
-    python benchmarks/scaling.py [--only cassi] [--most 128] [--steps 2] [--old ../before]
+    python benchmarks/sizes/scaling.py [--only cassi] [--most 128] [--steps 2] [--old ../before]
 """
 
 import argparse

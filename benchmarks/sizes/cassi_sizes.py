@@ -4,7 +4,7 @@ A grey random mask, a procedural scene, an image of a camera with 1 % of noise: 
 does, from the design folder to the files that it writes, in a process of its own.  Seconds are those of the clock and
 of the processor, which are far apart where other programs run; memory is the largest that was resident.
 
-Run: python benchmarks/cassi_sizes.py [SIDE]...
+Run: python benchmarks/sizes/cassi_sizes.py [SIDE]...
 """
 
 import json

@@ -4,7 +4,7 @@ Idle is as idle as the machine is; then the script starts busy processes of its 
 in one process and take turns, a block of steps each, so that whatever else runs slows all alike; shown is the median
 step.  The automatic choice first looks for its count: what that costs is told as a share of a quick run's time.
 
-    python benchmarks/threads.py [--load 7] [--blocks 3] [--steps 6]
+    python benchmarks/sizes/threads.py [--load 7] [--blocks 3] [--steps 6]
 
 Goals: at most 1.3 times the best fixed count with 7 busy processes, within 3 % of torch's own number when idle.
 """
