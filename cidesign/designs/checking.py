@@ -80,6 +80,8 @@ def check_path(
     if settings:
         name = next(iter(settings))
         raise InputError(f"--set {name}: is for a single file; a run or an export says all of it itself")
+    if not path.exists():
+        raise FileError(f"{path}: no such file or folder; name a run, a design, an export, or a file of one's own")
     is_run = (path / "run.json").is_file() or is_design_folder(path)
     exports = tuple(_export_folders(path / "export" if is_run else path))
     if not is_run and not exports:

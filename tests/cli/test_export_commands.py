@@ -188,7 +188,8 @@ def test_existing_output_needs_force(cidesign, tmp_path) -> None:
     [
         (("export", "nowhere"), 5, "no such run folder"),
         (("export",), 2, "no run is below runs/"),
-        (("check", "nowhere"), 5, "neither a run (run.json), a design (design.json) nor an export (manifest.json)"),
+        (("check", "nowhere.gds"), 5, "nowhere.gds: no such file or folder"),
+        (("check", "empty"), 5, "neither a run (run.json), a design (design.json) nor an export (manifest.json)"),
         (("export", "run", "--format", "bmp"), 2, "unknown export format 'bmp'; known are dlpc350, dlpc900, alp, hdmi"),
         (("export", "run", "--exposure-us", "nan"), 2, "a positive number of microseconds is needed"),
         (("export", "unfinished"), 5, "cidesign distill --resume"),
@@ -198,6 +199,7 @@ def test_existing_output_needs_force(cidesign, tmp_path) -> None:
 def test_bad_input_is_one_line(cidesign, tmp_path, words, code, message) -> None:
     make_run(tmp_path / "run", count=3)
     make_run(tmp_path / "unfinished", count=3, status="training")
+    (tmp_path / "empty").mkdir()
     done = cidesign(*words)
     assert done.code == code
     assert len(done.err.splitlines()) == 1
