@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cidesign.constraints.aperture import MinimumFeature
-from cidesign.modalities.cassi.encoders.designed import Dispersion, PixelNoise, SdCassiEncoder
+from cidesign.modalities.cassi.encoders.designed import Dispersion, PixelNoise, SdCassiEncoder, _Seen, _Spread
 from cidesign.modalities.cassi.relax import cells_shape
+from cidesign.physics.autograd import applied
 from cidesign.physics.base import ImagePrior
 
 
@@ -223,3 +224,19 @@ def test_a_grey_mask_of_any_size_has_an_exact_adjoint_and_a_linear_estimate(
     assert estimate.shape == x.shape
     misfit = (encoder.A(estimate) - encoder.A(x)).norm() / encoder.A(x - 0.5).norm()
     assert float(misfit) < 0.05
+
+
+@pytest.mark.parametrize("axis", ["columns", "rows"])
+@pytest.mark.parametrize("cube_mask", [False, True])
+@pytest.mark.parametrize("shift_px", [(0.0, 1.0, 2.0), (0.0, 0.4, 1.7)])
+def test_derivatives_on_scene_and_mask_are_those_of_finite_differences(
+    axis: Literal["columns", "rows"], cube_mask: bool, shift_px: tuple[float, ...]
+) -> None:
+    optics = Dispersion(shift_px, axis, -1, "mean", 1.3)
+    generator = torch.Generator().manual_seed(1)
+    mask = torch.rand(*([3] if cube_mask else []), 4, 3, generator=generator, dtype=torch.float64).requires_grad_()
+    encoder = SdCassiEncoder.fixed(mask.detach(), optics)
+    x = torch.rand(2, 3, 4, 3, generator=generator, dtype=torch.float64).requires_grad_()
+    y = torch.rand(encoder.A(x).shape, generator=generator, dtype=torch.float64).requires_grad_()
+    assert torch.autograd.gradcheck(lambda cube, mask: applied(_Seen, cube, mask, optics), (x, mask))
+    assert torch.autograd.gradcheck(lambda image, mask: applied(_Spread, image, mask, optics), (y, mask))
