@@ -76,6 +76,16 @@ def test_other_programs_come_and_go() -> None:
     assert threads.count == 4
 
 
+def test_a_step_that_takes_many_times_as_long_is_a_reason_to_look_at_once() -> None:
+    """No later than after a window of such steps: every one of them is ten times as long as it could be."""
+    desk = Desk(lambda step: IDLE if step < 300 else BUSY)
+    threads = desk.threads()
+    desk.run(threads, 300)
+    assert threads.count == 4
+    desk.run(threads, threads_module.WINDOW + 3 * (1 + threads_module.TIMED_STEPS))
+    assert threads.count == 1
+
+
 def test_one_thread_is_left_though_its_own_steps_are_as_long() -> None:
     """A single thread may have a processor of its own on a busy desk: it never tells that the others have gone."""
     desk = Desk(lambda step: {**IDLE, 1: 430} if step >= 60 else BUSY)
