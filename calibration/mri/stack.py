@@ -146,7 +146,7 @@ def _worst(name: str, found: Mapping[int, Verification]) -> Check:
     of_slices = {number: check for number, one in found.items() for check in one.checks if check.name == name}
     status = min((check.status for check in of_slices.values()), key=WORST_FIRST.index)
     alike = {number: check for number, check in of_slices.items() if check.status == status}
-    number = max(alike, key=lambda one: _size(alike[one]))
+    number = max(alike, key=lambda one: _badness(alike[one]))
     everywhere = len(alike) == len(found)
     where = f"all {len(found)} slices" if everywhere else f"slice{'s' * (len(alike) > 1)} {listed(list(alike))}"
     texts = {check.text for check in alike.values()}
@@ -154,5 +154,13 @@ def _worst(name: str, found: Mapping[int, Verification]) -> Check:
     return alike[number].model_copy(update={"text": f"{where}{said}: {alike[number].text}"[:1000]})
 
 
-def _size(check: Check) -> float:
-    return abs(check.value) if isinstance(check.value, int | float) else 0.0
+def _badness(check: Check) -> float:
+    """How bad a check is beside others of its name and status: large values are, or small ones of what must be large.
+
+    A value that passed above its limit, or did not pass below it, is of a quantity that must be large.
+    """
+    if not isinstance(check.value, int | float):
+        return 0.0
+    size = abs(check.value)
+    least = isinstance(check.limit, int | float) and (check.status == "passed") == (size > abs(check.limit))
+    return -size if least else size

@@ -215,7 +215,10 @@ def test_slices_become_one_stack_in_the_order_of_space(scan: Callable[..., Path]
     truth = np.abs(_object())
     for image in stack:
         assert _psnr_db(image, truth) > 24
-    # One scale for all slices, as they were received.
+    # One scale for all slices, as they were received: that of the brightest.
+    scales = [one.full_scale for one in done.record.slices if one.full_scale is not None]
+    assert len(scales) == 3
+    assert done.record.full_scale == max(scales) > 1.2 * min(scales)
     bright = np.median(stack[:, 18:22, 22:26], axis=(1, 2))
     np.testing.assert_allclose(bright / bright[0], [1.0, 0.75, 0.5], rtol=0.05)
     stored = nibabel.load(path.with_name("images") / "total_variation.nii")

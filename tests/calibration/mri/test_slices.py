@@ -132,3 +132,25 @@ def test_a_stack_is_as_good_as_its_worst_slice() -> None:
     assert (signal.status, signal.value, signal.fault) == ("failed", -3.0, "coil-loss")
     assert signal.text == "slices 3, 12; of slice 12: found -3"
     assert (echo.status, echo.text) == ("passed", "all 3 slices: near the middle")
+
+
+@pytest.mark.parametrize(
+    ("status", "limit", "values", "worst"),
+    [
+        ("passed", 0.25, (0.01, 0.2, 0.1), 0.2),  # must be small
+        ("failed", 0.25, (0.3, 0.9, 0.5), 0.9),
+        ("corrected", 1.0, (3.0, 1.5, 2.0), 3.0),
+        ("passed", 0.05, (0.3, 0.07, 0.2), 0.07),  # must be large, as a margin
+        ("failed", 0.05, (0.04, 0.01, 0.02), 0.01),
+    ],
+)
+def test_the_worst_value_is_told_whether_it_must_be_small_or_large(
+    status: Status, limit: float, values: tuple[float, ...], worst: float
+) -> None:
+    found = {
+        number: Verification(
+            score=None, score_meaning="", checks=[Check(name="one", status=status, text="", value=value, limit=limit)]
+        )
+        for number, value in enumerate(values)
+    }
+    assert merged(found).checks[0].value == worst
