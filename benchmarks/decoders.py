@@ -18,7 +18,7 @@ import statistics
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -130,8 +130,8 @@ class Bench:
 
 def scale_of(arguments: argparse.Namespace, modality: str) -> Scale:
     """The modality's own, with what was asked for."""
-    own = SCALES[modality]
-    return Scale(arguments.side or own.side, arguments.images or own.images, arguments.epochs or own.epochs, own.others)
+    asked = {name: getattr(arguments, name) for name in ("side", "images", "epochs", "batch")}
+    return replace(SCALES[modality], **{name: value for name, value in asked.items() if value})
 
 
 def mean_and_error(values: list[float]) -> str:
