@@ -16,11 +16,12 @@ import shutil
 import stat
 import struct
 import tokenize
+import warnings
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, TypeAlias
+from typing import IO, TYPE_CHECKING, TypeAlias
 
 from cidesign.errors import CidesignError, FileError, first_line
 
@@ -254,21 +255,34 @@ def _members(path: Path, what: str, max_bytes: int) -> "Iterator[tuple[str, np.n
         raise FileError(f"{path}: this {what} is not a sound npz file ({first_line(error)})") from error
 
 
+def read_npy_header(stream: IO[bytes]) -> "tuple[tuple[int, ...], bool, np.dtype[np.generic]]":
+    """Shape, whether columns come first, and type of the npy array that begins here.
+
+    Raises `ValueError` for another version and for what numpy only warns of, such as type names that it no longer
+    writes, and whatever numpy raises for a header that is not the literal it should be.
+    """
+    from numpy.lib import format as npy_format
+
+    version = npy_format.read_magic(stream)
+    if version not in ((1, 0), (2, 0)):
+        raise ValueError(f"npy version {version}; 1.0 and 2.0 are known")
+    read = npy_format.read_array_header_1_0 if version == (1, 0) else npy_format.read_array_header_2_0
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warnings.filterwarnings("ignore", message="Reading `.npy`")  # a header of Python 2, which is sound
+        try:
+            return read(stream)
+        except Warning as error:
+            raise ValueError(first_line(error)) from error
+
+
 def _read_npy_member(
     path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo, what: str, max_bytes: int
 ) -> "np.ndarray":
     import numpy as np
-    from numpy.lib import format as npy_format
 
     with archive.open(info) as stream:
-        version = npy_format.read_magic(stream)
-        read_header = {
-            (1, 0): npy_format.read_array_header_1_0,
-            (2, 0): npy_format.read_array_header_2_0,
-        }.get(version)
-        if read_header is None:
-            raise FileError(f"{path}: {info.filename} in this {what} has npy version {version}; 1.0 and 2.0 are known")
-        shape, fortran_order, dtype = read_header(stream)
+        shape, fortran_order, dtype = read_npy_header(stream)
         if dtype.hasobject:
             raise FileError(f"{path}: {info.filename} in this {what} holds Python objects, which are never loaded")
         size_bytes = math.prod(shape) * dtype.itemsize

@@ -12,6 +12,8 @@ import pytest
 
 from cidesign.errors import FileError, LimitError
 from cidesign.files import inside, load_npz, read_json, replacing_file, replacing_folder, save_npz, write_json
+from cidesign.io.arrays import read_array
+from cidesign.io.npy import read_npy
 
 
 def test_failed_write_keeps_the_old_file(tmp_path: Path) -> None:
@@ -167,3 +169,38 @@ def test_pickled_npz_is_refused(tmp_path: Path) -> None:
     np.savez(tmp_path / "evil.npz", a=np.array([{}], dtype=object))
     with pytest.raises(FileError, match="Python objects"):
         load_npz(tmp_path / "evil.npz", "capture")
+
+
+def _npy(header: bytes, content: bytes) -> bytes:
+    """An npy file of version 1.0 with this header."""
+    padded = header + b" " * (118 - len(header) - 1) + b"\n"
+    return b"\x93NUMPY\x01\x00" + len(padded).to_bytes(2, "little") + padded + content
+
+
+def test_a_type_that_numpy_only_warns_of_is_refused_everywhere(tmp_path: Path) -> None:
+    stored = _npy(b"{'descr': 'a8', 'fortran_order': False, 'shape': (2,), }", bytes(16))
+    (tmp_path / "a.npy").write_bytes(stored)
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
+        archive.writestr("scene.npy", stored)
+    with pytest.raises(FileError, match=r"a\.npz: .*alias 'a' was deprecated"):
+        load_npz(tmp_path / "a.npz", "array file")
+    with pytest.raises(FileError, match=r"a\.npy: .*alias 'a' was deprecated"):
+        read_npy(tmp_path / "a.npy", "cube")
+    for name in ("a.npy", "a.npz"):
+        with pytest.raises(FileError, match="alias 'a' was deprecated"):
+            read_array(tmp_path / name, "scene")
+
+
+def test_headers_of_python_2_are_read(tmp_path: Path) -> None:
+    values = np.arange(3, dtype=np.int16)
+    (tmp_path / "old.npy").write_bytes(
+        _npy(b"{'descr': '<i2', 'fortran_order': False, 'shape': (3L,), }", values.tobytes())
+    )
+    np.testing.assert_array_equal(read_npy(tmp_path / "old.npy", "cube"), values)
+    np.testing.assert_array_equal(read_array(tmp_path / "old.npy", "scene"), values)
+
+
+def test_npy_of_another_version_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "new.npy").write_bytes(b"\x93NUMPY\x03\x00" + bytes(64))
+    with pytest.raises(FileError, match=r"npy version \(3, 0\); 1\.0 and 2\.0 are known"):
+        read_npy(tmp_path / "new.npy", "cube")

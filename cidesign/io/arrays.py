@@ -7,11 +7,10 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
-from numpy.lib import format as npy_format
 from numpy.typing import NDArray
 
 from cidesign.errors import FileError, first_line
-from cidesign.files import load_npz, read_limited
+from cidesign.files import load_npz, read_limited, read_npy_header
 from cidesign.io.csv_readings import read_csv
 from cidesign.io.mat import read_every_matrix
 from cidesign.io.pictures import STACK_SUFFIXES, read_image_stack
@@ -88,13 +87,7 @@ def _read_npy(path: Path, what: str, max_bytes: int) -> NDArray[np.generic]:
     content = read_limited(path, what, max_bytes)
     stream = io.BytesIO(content)
     try:
-        version = npy_format.read_magic(stream)
-        if version == (1, 0):
-            shape, fortran_order, dtype = npy_format.read_array_header_1_0(stream)
-        elif version == (2, 0):
-            shape, fortran_order, dtype = npy_format.read_array_header_2_0(stream)
-        else:
-            raise FileError(f"{path}: {what} has npy version {version}; 1.0 and 2.0 are known")
+        shape, fortran_order, dtype = read_npy_header(stream)
     # SyntaxError, TypeError and TokenError come from headers that are not the literal they should be.
     except (ValueError, TypeError, KeyError, SyntaxError, tokenize.TokenError) as error:
         raise FileError(f"{path}: {what} is not a sound npy file ({first_line(error)})") from error

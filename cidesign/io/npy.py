@@ -5,11 +5,10 @@ import tokenize
 from pathlib import Path
 
 import numpy as np
-from numpy.lib import format as npy_format
 from numpy.typing import NDArray
 
 from cidesign.errors import FileError, first_line
-from cidesign.files import MAX_ARRAY_BYTES
+from cidesign.files import MAX_ARRAY_BYTES, read_npy_header
 from cidesign.io.kinds import suffix_of
 
 
@@ -47,11 +46,7 @@ def read_npy(path: Path, what: str) -> NDArray[np.generic]:
     try:
         size_bytes = path.stat().st_size
         with path.open("rb") as stream:
-            version = npy_format.read_magic(stream)
-            if version not in ((1, 0), (2, 0)):
-                raise FileError(f"{path}: npy version {version}; 1.0 and 2.0 are known")
-            read = npy_format.read_array_header_1_0 if version == (1, 0) else npy_format.read_array_header_2_0
-            shape, fortran_order, dtype = read(stream)
+            shape, fortran_order, dtype = read_npy_header(stream)
             if dtype.hasobject:
                 raise FileError(f"{path}: holds Python objects, which are never loaded; save an array of numbers")
             declared = math.prod(shape) * dtype.itemsize
