@@ -156,7 +156,7 @@ def _real_images(modality: str, side: int, folder: Path, bench: Bench) -> Any:
         parts = [read_folder(folder / "images" / name, side, 150, 50, 0) for name in ("kodak", "outdoor", "skimage")]
         return np.concatenate([images for part in parts for images in (part.train, part.validation)])[:, None]
     if modality == "cassi":
-        bands = bench.profile.spectrograph.wavelengths_nm.value  # type: ignore[union-attr]
+        bands = bench.profile.spectrograph.wavelengths_nm.value  # type: ignore[attr-defined]
         cubes = read_cubes(folder / "hsi", side, bands, 150, 50, 0)
         return np.concatenate([cubes.train, cubes.validation])
     slices = read_slices(folder / "mri" / "chris_t1.nii.gz", side, 75, 25, 0)
@@ -165,11 +165,11 @@ def _real_images(modality: str, side: int, folder: Path, bench: Bench) -> Any:
 
 def main_rows(bench: Bench) -> None:
     """Fixed designs, E2E, published distillation, ours, and the teacher."""
-    from cidesign.distill.evaluate import fixed_designs
+    from cidesign.modality import modality
 
     teacher_epochs, student_epochs = bench.settings.teacher_epochs, bench.settings.student_epochs
     both = teacher_epochs + student_epochs
-    for name, design in fixed_designs(bench.maker, bench.profile).items():
+    for name, design in modality(bench.modality).fixed_designs(bench.maker, bench.profile).items():
         bench.row(f"fixed: {name}", lambda design=design: bench.alone(both, design))
     bench.row("E2E, S epochs", lambda: bench.alone(student_epochs))
     bench.row("E2E, T + S epochs", lambda: bench.alone(both))

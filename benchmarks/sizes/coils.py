@@ -79,7 +79,8 @@ def main() -> None:
     parser.add_argument("--child", type=int, nargs=2)
     options = parser.parse_args()
     if options.child:
-        print(json.dumps(measure(*options.child, options.steps, options.batch)))
+        side, coils = options.child
+        print(json.dumps(measure(side, coils, options.steps, options.batch)))
         return
     print("".join(f"{name:>14s}" for name in HEADER))
     for side in options.sides:

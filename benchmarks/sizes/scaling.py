@@ -36,6 +36,7 @@ from cidesign.models.system import ImagingSystem
 ROWS: dict[str, tuple[str, dict[str, Any], tuple[int, ...]]] = {
     "single-pixel, 10 %": ("dlp4500", {"encoding": "offset"}, (32, 64, 128)),
     "the same, batch 16": ("dlp4500", {"encoding": "offset", "batch": 16}, (32, 64, 128)),
+    "single-pixel, batch 4": ("dlp4500", {"encoding": "offset", "batch": 4}, (128, 256)),
     # Larger masks are trained in crops of 128 x 128, so a step is that of the crop.
     "cassi, 8 bands": ("chrome-laser-10um", {}, (32, 64, 128, 256, 512, 1024)),
     "mri, 1 coil": ("mri-generic-3t", {}, (64, 128, 256, 320)),
@@ -60,8 +61,11 @@ def network_step(system: ImagingSystem, x: torch.Tensor) -> None:
 
 
 def seconds_of(steps: int, step: Any) -> float:
-    """Mean processor time of a step, after one that is not counted."""
+    """Mean processor time of a step, after one that is not counted; with 0 steps, of that one."""
+    started = time.process_time()
     step()
+    if not steps:
+        return time.process_time() - started
     started = time.process_time()
     for _ in range(steps):
         step()
@@ -108,7 +112,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", default="", help="rows whose name begins so")
     parser.add_argument("--most", type=int, default=10_000, help="the largest side")
-    parser.add_argument("--steps", type=int, default=2)
+    parser.add_argument("--steps", type=int, default=2, help="0: the first alone, where one takes minutes")
     parser.add_argument("--old", type=lambda word: Path(word).resolve(), help="another checkout, timed beside this one")
     parser.add_argument("--child", nargs=3, metavar=("ROW", "SIDE", "PART"))
     options = parser.parse_args()
