@@ -13,8 +13,9 @@ from safetensors.torch import load_file
 from cidesign.data.source import TrainingImages, load_images, load_measured
 from cidesign.distill.alone import train_alone
 from cidesign.distill.evaluate import Held, measure
-from cidesign.distill.job import SystemMaker, other_images
+from cidesign.distill.job import other_images
 from cidesign.distill.loop import StepReport
+from cidesign.distill.systems import SystemMaker
 from cidesign.errors import FileError
 from cidesign.files import partials_of, sha256_bytes
 from cidesign.locks import FolderLock

@@ -3,8 +3,6 @@
 import contextlib
 import functools
 import os
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -12,11 +10,10 @@ from torch import Tensor
 
 from cidesign import __version__
 from cidesign.data.source import TrainingImages, load_images
-from cidesign.distill.checkpoint import FILE as CHECKPOINT_FILE
 from cidesign.distill.checkpoint import Progress, load_checkpoint, restore, save_checkpoint
+from cidesign.distill.finish import finish_run
 from cidesign.distill.loop import (
     StepReport,
-    StoredImages,
     as_floats,
     evaluate,
     generator_for,
@@ -35,23 +32,20 @@ from cidesign.distill.run_folder import (
     tidy_finished,
 )
 from cidesign.distill.streams import Stream
-from cidesign.distill.tasks import task_named
+from cidesign.distill.systems import SystemMaker
 from cidesign.distill.threads import Threads, training_threads
 from cidesign.errors import CidesignError, FileError, InputError
-from cidesign.files import canonical_json, disk_errors, refuse_existing, sha256_bytes
+from cidesign.files import refuse_existing
 from cidesign.hardware_profiles.schema import HardwareProfile
 from cidesign.locks import FolderLock, refuse_held
-from cidesign.models.optics import Optics, optics_for
-from cidesign.models.system import ImagingSystem, build_decoder, require_decoder
-from cidesign.models.weights_file import bytes_of
+from cidesign.models.system import ImagingSystem, require_decoder
 from cidesign.pattern import Design
 from cidesign.physics.base import looking_at
 from cidesign.records import now_utc
 from cidesign.run_settings import TrainingSettings
-from cidesign.runs import DESIGN_FILE, Run, RunRecord, library_versions, write_record
+from cidesign.runs import Run, RunRecord, library_versions
 
 START = "cidesign distill"
-PRIOR_IMAGES = 10_000
 # By then, counted from the first step, it is told how long training takes, even if threads are still being timed.
 TOLD_AFTER_S, TOLD_AFTER_STEPS = 20.0, 5
 
@@ -209,12 +203,12 @@ def _train_phases(
             teacher = maker.system(phases[-2])
             restore(tensors, system, teacher, make_optimiser(system, settings))
         guide = teacher.eval().requires_grad_(False) if teacher is not None and phase == "student" else None
-        guide_digest = _weights_digest(guide) if guide is not None else None
+        guide_digest = guide.digest() if guide is not None else None
         _run_phase(run, system, guide, stored, progress, tensors, told)
-        if guide is not None and _weights_digest(guide) != guide_digest:
+        if guide is not None and guide.digest() != guide_digest:
             raise CidesignError(f"{run.path}: the frozen teacher changed while the student trained; please report this")
         if phase == "student":
-            return _finish(run, guide, system, stored[1], progress, guide_digest)
+            return finish_run(run, guide, system, stored[1], progress, guide_digest)
         teacher = system
     raise CidesignError(f"{run.path}: training ended without a student; please report this")
 
@@ -243,53 +237,6 @@ class _Told:
             count = self.threads.count if self.settings.device == "cpu" else None
             self.listener.pace(Pace(step_s * left, step_s, count, chosen))
         self.listener.step(report)
-
-
-class SystemMaker:
-    """New systems of a run, from its seed and its training images alone.
-
-    With a `design` the optics of every student are that design, and training does not move them.
-    """
-
-    def __init__(
-        self, settings: TrainingSettings, profile: HardwareProfile, train: Tensor, design: Design | None = None
-    ) -> None:
-        self.settings, self.given = settings, design
-        self.optics: Optics = optics_for(settings, profile)
-        self.sample = StoredImages(train[:PRIOR_IMAGES])
-        self.prior = self.optics.prior(self.sample)
-
-    def relaxation(self, phase: str) -> str | None:
-        """The word of the ladder that a phase trains with; None for the student."""
-        return None if phase == "student" else self.settings.ladder[phases_of(self.settings).index(phase)]
-
-    def system(self, phase: str) -> ImagingSystem:
-        """A system before training; every phase has its own draws, whether or not the others were made."""
-        settings, relaxation = self.settings, self.relaxation(phase)
-        torch.manual_seed(settings.seed)
-        decoder = build_decoder(settings, self.optics.bands, self.optics.size)
-        system = ImagingSystem(self.optics.encoder(relaxation), decoder).to(settings.device)
-        if relaxation is None and self.given is not None:
-            self.place(system, self.given)
-        else:
-            with torch.no_grad():
-                system.encoder.weight.copy_(self.optics.start(relaxation, self.sample))
-        system.decoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        system.decoder.set_prior(self.prior)
-        if settings.precision == "bfloat16":
-            system.decoder.training_dtype = torch.bfloat16
-        return system
-
-    def place(self, system: ImagingSystem, design: Design) -> None:
-        """Make a design the optics of a student, and hold it."""
-        self.optics.place(system.encoder, design)
-        system.encoder.weight.requires_grad_(False)
-
-    def warm_start(self, system: ImagingSystem, teacher: ImagingSystem) -> None:
-        """Start from a teacher's optics, where they are not given, and from its decoder."""
-        if system.encoder.weight.requires_grad:
-            self.optics.inherit(system.encoder, teacher.encoder)
-        system.decoder.load_state_dict(teacher.decoder.state_dict())
 
 
 def _run_phase(
@@ -339,54 +286,3 @@ def _gradients(
     system.encoder.explore(0.0, draws)
     with looking_at(system.encoder.places(None)[0], system.encoder, teacher.encoder):
         return gradients_of_terms(system, teacher, as_floats(images[: settings.batch]), draws, settings)
-
-
-def _finish(
-    run: Run,
-    teacher: ImagingSystem | None,
-    student: ImagingSystem,
-    validation: Tensor,
-    progress: Progress,
-    teacher_digest: str | None,
-) -> Run:
-    """Write weights, design and the final record; the record comes last, so a finished run is a whole one."""
-    settings = run.settings
-    metrics = {"training_seconds": round(progress.seconds, 3)}
-    for name, system in (("teacher", teacher), ("student", student)):
-        if system is None:
-            continue
-        with _exact(system):
-            values = evaluate(system, validation, settings, task_named(settings.task).shown)
-            metrics |= {f"{name}_{key}": value for key, value in values.items()}
-        system.save(run.path / f"{name}.safetensors")
-    student.encoder.explore(1.0, None)
-    design = run.given_design() or optics_for(settings, run.profile).design(student.encoder)
-    design.save(run.path / DESIGN_FILE)
-    changes = {
-        "status": "complete",
-        "teacher_digest": teacher_digest,
-        "design_digest": design.design_digest,
-        "metrics": metrics,
-    }
-    write_record(run.path, run.record.model_copy(update=changes))
-    with disk_errors(run.path):
-        if (run.path / CHECKPOINT_FILE.parent).exists():  # without any training there is none
-            shutil.rmtree(run.path / CHECKPOINT_FILE.parent)
-    return Run(run.path)
-
-
-@contextlib.contextmanager
-def _exact(system: ImagingSystem) -> Iterator[None]:
-    """Evaluate in float32, as reconstruction does, whatever format trained the network."""
-    shortened, system.decoder.training_dtype = system.decoder.training_dtype, None
-    try:
-        yield
-    finally:
-        system.decoder.training_dtype = shortened
-
-
-def _weights_digest(system: ImagingSystem) -> str:
-    """SHA-256 over all weights, names included."""
-    state = system.state_dict()
-    names = canonical_json(sorted(state))
-    return sha256_bytes(names, *(bytes_of(state[name]) for name in sorted(state)))

@@ -8,11 +8,11 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from cidesign.errors import FileError, InputError
-from cidesign.files import replacing_file
+from cidesign.files import canonical_json, replacing_file, sha256_bytes
 from cidesign.models.decoder import Decoder, DecoderOutput
 from cidesign.models.decoders import decoder_class, decoder_settings
 from cidesign.models.optics import optics_for
-from cidesign.models.weights_file import write_tensors
+from cidesign.models.weights_file import bytes_of, write_tensors
 from cidesign.physics.base import Encoder
 from cidesign.run_settings import TrainingSettings
 from cidesign.runs import Run
@@ -36,6 +36,12 @@ class ImagingSystem(nn.Module):
         """Write all weights as safetensors, in one step."""
         with replacing_file(path) as temporary:
             write_tensors(temporary, self.state_dict())
+
+    def digest(self) -> str:
+        """SHA-256 over all weights, names included."""
+        state = self.state_dict()
+        names = canonical_json(sorted(state))
+        return sha256_bytes(names, *(bytes_of(state[name]) for name in sorted(state)))
 
 
 def build_decoder(settings: TrainingSettings, bands: int, size: tuple[int, int]) -> Decoder:
