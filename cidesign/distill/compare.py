@@ -20,7 +20,8 @@ from cidesign.errors import FileError
 from cidesign.files import partials_of, sha256_bytes
 from cidesign.locks import FolderLock
 from cidesign.modality import modality
-from cidesign.models.system import ImagingSystem, load_student, load_teacher
+from cidesign.models.system import ImagingSystem, load_comparable_teacher, load_student
+from cidesign.models.teacher_record import teacher_name, trained_epochs
 from cidesign.pattern import Design
 from cidesign.runs import Run
 
@@ -69,7 +70,7 @@ class Comparison:
     """
 
     def __init__(self, run: Run, data: str | None) -> None:
-        run.require_complete()
+        run.with_design()
         self.run, self.settings = run, run.settings
         found = load_images(self.settings, run.profile)
         if found.digest != run.record.data_digest:
@@ -85,13 +86,13 @@ class Comparison:
     @property
     def epochs(self) -> int:
         """What E2E and the fixed designs train for: teacher and student together."""
-        return self.settings.teacher_epochs + self.settings.student_epochs
+        return sum(trained_epochs(self.run))
 
     def own(self) -> list[Row]:
-        """The student and its teacher, where it has one."""
-        student, teacher = load_student(self.run), load_teacher(self.run)
+        """The student and its teacher, where it has one that takes these images."""
+        student, teacher = load_student(self.run), load_comparable_teacher(self.run)
         rows = [self._row(student.decoder.column, student)]
-        return rows if teacher is None else [*rows, self._row(f"teacher ({self.settings.ladder[-1]})", teacher)]
+        return rows if teacher is None else [*rows, self._row(teacher_name(self.run), teacher)]
 
     def others(self) -> list[str]:
         """The names of E2E and of the fixed designs; nothing is learnt end to end where nothing is trained."""

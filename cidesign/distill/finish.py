@@ -19,28 +19,34 @@ from cidesign.runs import DESIGN_FILE, Run, write_record
 def finish_run(
     run: Run,
     teacher: ImagingSystem | None,
-    student: ImagingSystem,
+    student: ImagingSystem | None,
     validation: Tensor,
     progress: Progress,
-    teacher_digest: str | None,
 ) -> Run:
-    """Write weights, design and the final record; the record comes last, so a finished run is a whole one."""
+    """Write weights, design and the final record; the record comes last, so a finished run is a whole one.
+
+    `student` is None where a teacher alone is trained.  A stored teacher is measured where it takes these images.
+    """
     settings = run.settings
+    design = None
     metrics = {"training_seconds": round(progress.seconds, 3)}
     for name, system in (("teacher", teacher), ("student", student)):
         if system is None:
             continue
-        with _exact(system):
-            values = evaluate(system, validation, settings, task_named(settings.task).shown)
-            metrics |= {f"{name}_{key}": value for key, value in values.items()}
-        system.save(run.path / f"{name}.safetensors")
-    student.encoder.explore(1.0, None)
-    design = run.given_design() or optics_for(settings, run.profile).design(student.encoder)
-    design.save(run.path / DESIGN_FILE)
+        if system.decoder.prior_variance.shape == validation.shape[1:]:
+            with _exact(system):
+                values = evaluate(system, validation, settings, task_named(settings.task).shown)
+                metrics |= {f"{name}_{key}": value for key, value in values.items()}
+        if system is student or settings.teacher is None:
+            system.save(run.path / f"{name}.safetensors")
+    if student is not None:
+        student.encoder.explore(1.0, None)
+        design = run.given_design() or optics_for(settings, run.profile).design(student.encoder)
+        design.save(run.path / DESIGN_FILE)
     changes = {
         "status": "complete",
-        "teacher_digest": teacher_digest,
-        "design_digest": design.design_digest,
+        "teacher_digest": None if teacher is None else teacher.digest(),
+        "design_digest": None if design is None else design.design_digest,
         "metrics": metrics,
     }
     write_record(run.path, run.record.model_copy(update=changes))

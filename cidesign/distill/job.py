@@ -33,12 +33,14 @@ from cidesign.distill.run_folder import (
 )
 from cidesign.distill.streams import Stream
 from cidesign.distill.systems import SystemMaker
+from cidesign.distill.teachers import StoredTeacher
 from cidesign.distill.threads import Threads, training_threads
 from cidesign.errors import CidesignError, FileError, InputError
 from cidesign.files import refuse_existing
 from cidesign.hardware_profiles.schema import HardwareProfile
 from cidesign.locks import FolderLock, refuse_held
-from cidesign.models.system import ImagingSystem, require_decoder
+from cidesign.models.system import ImagingSystem, load_kept_teacher, require_decoder
+from cidesign.models.teacher_record import read_teacher_record
 from cidesign.pattern import Design
 from cidesign.physics.base import looking_at
 from cidesign.records import now_utc
@@ -83,13 +85,16 @@ def start_run(
     force: bool,
     listener: Listener,
     design: Design | None = None,
+    teacher: StoredTeacher | None = None,
 ) -> Run:
     """Train a new run in folder `path`; an old one is replaced only with `force`, after reading the images.
 
-    `design` is the one that `settings.design` names, where it does.
+    `design` and `teacher` are those that `settings.design` and `settings.teacher` name, where they do.
     """
     if (design is None) != (settings.design is None):
         raise InputError(f"design {settings.design}: the settings and the design itself go together; give both")
+    if (teacher is None) != (settings.teacher is None):
+        raise InputError(f"teacher {settings.teacher}: the settings and the teacher itself go together; give both")
     if (path / "run.json").is_file() and not force and not Run(path).complete:
         refuse_held(path)
         raise FileError(
@@ -105,17 +110,23 @@ def start_run(
                     f"{path}: this folder is not a run, so --force does not replace it; choose another name"
                 )
             old = held.enter_context(FolderLock(path, f"{START} --force"))
-        listener.needs(needs_of(settings, profile))
+        listener.needs(needs_of(settings, profile, None if teacher is None else teacher.record))
         images = load_images(settings, profile)
         listener.images(images)
-        held.enter_context(placed(path, new_record(settings, profile, images, design), design, old))
+        record = new_record(settings, profile, images, design, teacher)
+        held.enter_context(placed(path, record, design, teacher, old))
         return _train(Run(path), images, listener)
 
 
 def new_record(
-    settings: TrainingSettings, profile: HardwareProfile, images: TrainingImages, design: Design | None
+    settings: TrainingSettings,
+    profile: HardwareProfile,
+    images: TrainingImages,
+    design: Design | None,
+    teacher: StoredTeacher | None = None,
 ) -> RunRecord:
-    """The record of a run that begins; `design` is the one that is given, None where the optics are learnt."""
+    """The record of a run that begins; `design` is the one that is given, None where the optics are learnt, and
+    `teacher` the stored one, None where the run trains its own."""
     return RunRecord(
         schema_version=2,
         kind="run",
@@ -127,7 +138,7 @@ def new_record(
         profile=profile.model_dump(mode="json"),
         profile_digest=profile.digest,
         data_digest=images.digest,
-        teacher_digest=None,
+        teacher_digest=None if teacher is None else teacher.record.weights_digest,
         design_digest=None if design is None else design.design_digest,
         metrics={},
     )
@@ -149,7 +160,8 @@ def resume_run(path: Path, listener: Listener) -> Run:
             return run
         remove_remains(path)
         require_decoder(run)
-        listener.needs(needs_of(run.settings, run.profile, resumed=True))
+        teacher = None if run.settings.teacher is None else read_teacher_record(run)
+        listener.needs(needs_of(run.settings, run.profile, teacher, resumed=True))
         images = load_images(run.settings, run.profile)
         if images.digest != run.record.data_digest:
             raise FileError(f"{path}: {other_images(run.settings.data)}; start a new run")
@@ -190,12 +202,13 @@ def _train_phases(
     progress, tensors = found if found else (Progress(phases[0]), {})
     told = _Told(settings, len(stored[0]) // settings.batch, listener, threads)
     cut_metrics(run.path, progress.metrics_bytes)
-    teacher = None
+    teacher = None if settings.teacher is None else maker.prepared(load_kept_teacher(run))
     for phase in phases[phases.index(progress.phase) :]:
         system = maker.system(phase)
+        begins = progress.phase != phase or not tensors
+        if begins and teacher is not None and (phase != "student" or settings.start == "teacher"):
+            maker.warm_start(system, teacher)
         if progress.phase != phase:
-            if teacher is not None and (phase != "student" or settings.start == "teacher"):
-                maker.warm_start(system, teacher)
             kept = {name: getattr(progress, name) for name in ("metrics_bytes", "seconds", "threads")}
             progress = Progress(phase, **kept)
             save_checkpoint(run, progress, system, teacher, make_optimiser(system, settings))
@@ -208,9 +221,9 @@ def _train_phases(
         if guide is not None and guide.digest() != guide_digest:
             raise CidesignError(f"{run.path}: the frozen teacher changed while the student trained; please report this")
         if phase == "student":
-            return finish_run(run, guide, system, stored[1], progress, guide_digest)
+            return finish_run(run, guide, system, stored[1], progress)
         teacher = system
-    raise CidesignError(f"{run.path}: training ended without a student; please report this")
+    return finish_run(run, teacher, None, stored[1], progress)
 
 
 class _Told:

@@ -42,9 +42,14 @@ class SystemMaker:
         else:
             with torch.no_grad():
                 system.encoder.weight.copy_(self.optics.start(relaxation, self.sample))
-        system.decoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         system.decoder.set_prior(self.prior)
-        if settings.precision == "bfloat16":
+        return self.prepared(system)
+
+    def prepared(self, system: ImagingSystem) -> ImagingSystem:
+        """A system where and as this run computes."""
+        system.to(self.settings.device)
+        system.decoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if self.settings.precision == "bfloat16":
             system.decoder.training_dtype = torch.bfloat16
         return system
 
@@ -54,7 +59,10 @@ class SystemMaker:
         system.encoder.weight.requires_grad_(False)
 
     def warm_start(self, system: ImagingSystem, teacher: ImagingSystem) -> None:
-        """Start from a teacher's optics, where they are not given, and from its decoder."""
+        """Start from a teacher's optics, where they are not given, and from its decoder.
+
+        The statistics of images stay the run's own: a stored teacher has seen others, or ones of another size.
+        """
         if system.encoder.weight.requires_grad:
             self.optics.inherit(system.encoder, teacher.encoder)
-        system.decoder.load_state_dict(teacher.decoder.state_dict())
+        system.decoder.take_over(teacher.decoder)
