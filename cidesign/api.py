@@ -23,7 +23,7 @@ from cidesign.device.serving import bridged
 from cidesign.errors import InputError
 from cidesign.hardware_profiles.loader import ProfileEntry, load_dmd, load_profile, shipped_profiles
 from cidesign.hardware_profiles.schema import HardwareProfile
-from cidesign.runs import Run
+from cidesign.runs import Run, not_a_teacher
 from cidesign.runs import open_run as _open_run
 
 if TYPE_CHECKING:
@@ -228,7 +228,7 @@ def upload(
     if repeats and not start:
         raise InputError("repeats counts showings of the sequence; it needs start=True")
     device = None if profile is None else load_dmd(str(profile))
-    plan = plan_upload(_folder(export), device, baud, images_in_flash, sequence)
+    plan = plan_upload(not_a_teacher(_folder(export)), device, baud, images_in_flash, sequence)
     return send(plan, port, baud, resume=resume, start=start, repeats=repeats, on_note=on_note, on_progress=on_progress)
 
 

@@ -262,6 +262,13 @@ def teacher_runs() -> list[Path]:
     return [path for path in _records_newest_first() if _only_teacher(path)]
 
 
+def not_a_teacher(path: Path) -> Path:
+    """A folder; raises `InputError` for that of a run that holds a teacher alone."""
+    if (path / "run.json").is_file() and _only_teacher(path):
+        Run(path).with_design()
+    return path
+
+
 def _only_teacher(path: Path) -> bool:
     """Whether a run holds a teacher alone; one that cannot be read says what is wrong with it when it is opened."""
     try:

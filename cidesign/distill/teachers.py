@@ -175,7 +175,7 @@ def chosen_settings(
 def _other_data(found: StoredTeacher, settings: TrainingSettings) -> tuple[str, ...]:
     if _same_data(found.record.settings, settings):
         return ()
-    return (f"note: the teacher was trained on {found.record.settings.data}, this run on {settings.data}",)
+    return (f"the teacher was trained on {found.record.settings.data}, this run on {settings.data}",)
 
 
 def _same_data(theirs: TrainingSettings, settings: TrainingSettings) -> bool:

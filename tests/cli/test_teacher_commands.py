@@ -94,6 +94,7 @@ def test_a_student_for_another_budget_and_size(teacher: Path, cidesign: Command)
         ["calibrate", "capture", "--run", "runs/teacher"],
         ["reconstruct", "runs/teacher", "capture"],
         ["distill", "--design", "runs/teacher"],
+        ["upload", "runs/teacher", "--port", "x"],
     ],
 )
 def test_verbs_that_need_a_design_say_what_it_is(words: list[str], teacher: Path, cidesign: Command) -> None:
