@@ -21,7 +21,7 @@ from cidesign.files import partials_of, sha256_bytes
 from cidesign.locks import FolderLock
 from cidesign.modality import modality
 from cidesign.models.system import ImagingSystem, load_comparable_teacher, load_student
-from cidesign.models.teacher_record import teacher_name, trained_epochs
+from cidesign.models.teacher_record import read_teacher_record, teacher_name, trained_epochs
 from cidesign.pattern import Design
 from cidesign.runs import Run
 
@@ -139,8 +139,8 @@ class Comparison:
 
 
 def _measured(run: Run, own: TrainingImages, data: str | None) -> Measured:
-    settings = run.settings
-    validation = Measured(own.validation, "validation images of the run", None, 0, True, (), ())
+    settings, unknown = run.settings, _unknown(run)
+    validation = Measured(own.validation, "validation images of the run", None, 0, True, (), unknown)
     if data is None:
         return validation
     if data == "procedural":
@@ -149,11 +149,11 @@ def _measured(run: Run, own: TrainingImages, data: str | None) -> Measured:
     kind = modality(settings.modality).scene_word
     if settings.data != "procedural" and Path(data).resolve() == Path(settings.data).resolve():
         said = f"{data} is what this run was trained on: only the {kind}s that it kept for validation are measured"
-        return replace(validation, skipped=own.skipped, notes=(said, *own.notes))
+        return replace(validation, skipped=own.skipped, notes=(said, *own.notes, *unknown))
     found = load_measured(settings, run.profile, data, own.trained)
     used = found.pictures - found.left_out
     where = f"{'images' if kind == 'slice' else 'crops'} of {used} {kind}{'' if used == 1 else 's'} of {data}"
-    notes = list(found.notes)
+    notes = [*found.notes, *unknown]
     if found.left_out:
         notes.insert(
             0, f"{found.left_out} of {found.pictures} {kind}s are among those the run was trained on: left out"
@@ -162,3 +162,13 @@ def _measured(run: Run, own: TrainingImages, data: str | None) -> Measured:
         where += ", on which the run was trained"
         notes.insert(0, f"not held out: the run was trained on all of these {kind}s, so other images will look worse")
     return Measured(found.images, where, found.pictures, found.left_out, found.held_out, found.skipped, tuple(notes))
+
+
+def _unknown(run: Run) -> tuple[str, ...]:
+    """What a stored teacher may have seen that nobody looked at: only the run's own pictures are left out."""
+    if run.settings.teacher is None:
+        return ()
+    data = read_teacher_record(run).settings.data
+    if data in ("procedural", run.settings.data):
+        return ()
+    return (f"not checked: whether the stored teacher was trained on some of these images (it was on {data})",)
