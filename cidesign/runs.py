@@ -115,7 +115,7 @@ class Run:
     def systems(self) -> tuple[str, ...]:
         """Of `teacher` and `student` those whose quality the record of a finished run holds.
 
-        A stored teacher is measured where it takes the run's images.
+        A stored teacher is measured where it sees the run's images.
         """
         stored = self.settings.teacher is not None and any(name.startswith("teacher_") for name in self.record.metrics)
         student = () if self.settings.only_teacher else ("student",)

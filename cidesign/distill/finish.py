@@ -12,7 +12,7 @@ from cidesign.distill.loop import evaluate
 from cidesign.distill.tasks import task_named
 from cidesign.files import disk_errors
 from cidesign.models.optics import optics_for
-from cidesign.models.system import ImagingSystem
+from cidesign.models.system import ImagingSystem, comparable_teacher
 from cidesign.runs import DESIGN_FILE, Run, write_record
 
 
@@ -25,7 +25,7 @@ def finish_run(
 ) -> Run:
     """Write weights, design and the final record; the record comes last, so a finished run is a whole one.
 
-    `student` is None where a teacher alone is trained.  A stored teacher is measured where it takes these images.
+    `student` is None where a teacher alone is trained.  A stored teacher is measured where it sees the same images.
     """
     settings = run.settings
     design = None
@@ -33,7 +33,7 @@ def finish_run(
     for name, system in (("teacher", teacher), ("student", student)):
         if system is None:
             continue
-        if system.decoder.prior_variance.shape == validation.shape[1:]:
+        if system is student or comparable_teacher(run):
             with _exact(system):
                 values = evaluate(system, validation, settings, task_named(settings.task).shown)
                 metrics |= {f"{name}_{key}": value for key, value in values.items()}

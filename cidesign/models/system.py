@@ -99,12 +99,17 @@ def load_kept_teacher(run: Run) -> ImagingSystem:
 
 
 def load_comparable_teacher(run: Run) -> ImagingSystem | None:
-    """The teacher of a finished run where it takes images of the run's own size; None where it does not, or is none."""
-    teacher = load_teacher(run)
-    if teacher is None:
-        return None
-    optics = optics_for(run.settings, run.profile)
-    return teacher if tuple(teacher.decoder.prior_variance.shape) == (optics.bands, *optics.size) else None
+    """The teacher of a finished run where it can be held against the student; None where it cannot, or is none."""
+    return load_teacher(run) if comparable_teacher(run) else None
+
+
+def comparable_teacher(run: Run) -> bool:
+    """Whether the teacher of a run can be held against its student on the same images; a stored one may not."""
+    if run.settings.teacher is None:
+        return True
+    record = read_teacher_record(run)
+    theirs = optics_for(record.settings, record.checked_profile(run.path / RECORD_FILE))
+    return optics_for(run.settings, run.profile).apart(theirs) is None
 
 
 def load_system(
