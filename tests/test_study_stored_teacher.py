@@ -45,7 +45,7 @@ def test_rows_are_kept_and_not_trained_again(
     assert again.count(" dB, ") == 1
     assert json.loads(path.read_text())["student 2"]["psnr_db"] == whole["student 2"]["psnr_db"]
     study.main([*words, "--tables-only", "--seeds", "1,7"])
-    assert capsys.readouterr().out.count("1 seeds") == 3
+    assert capsys.readouterr().out.count("(procedural), 1 seeds") == 3
 
 
 def test_epochs_that_are_needed_lie_between_the_rows(study: ModuleType) -> None:
