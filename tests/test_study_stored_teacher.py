@@ -46,6 +46,10 @@ def test_rows_are_kept_and_not_trained_again(
     assert json.loads(path.read_text())["student 2"]["psnr_db"] == whole["student 2"]["psnr_db"]
     study.main([*words, "--tables-only", "--seeds", "1,7"])
     assert capsys.readouterr().out.count("(procedural), 1 seeds") == 3
+    study.main([*words, "--modality", "single-pixel", "--family"])
+    family = capsys.readouterr().out
+    for name in study.FAMILY["single-pixel"]:
+        assert f"same teacher, {name}: student of 2 epochs " in family
 
 
 def test_epochs_that_are_needed_lie_between_the_rows(study: ModuleType) -> None:

@@ -8,8 +8,9 @@ and are trained for 1, 2, 4 ... epochs; E2E for 1, 2, 4 ... T + S.  Students and
 order and all noise; every row is a training of its own whose rates fall to zero over its own epochs.  Printed are PSNR
 on validation images with mean and standard error over the seeds, the epochs that a student takes to reach E2E of T + S
 epochs (between the rows: linear in the logarithm of the epochs), and what N students cost beside N such E2E trainings,
-the teacher included, in epochs and in processor seconds.  With --data the teacher never sees the pictures that are kept
-for validation.  Every row is kept in a file below --out as soon as it is trained, and is not trained again.
+the teacher included, in epochs and in processor seconds.  With --family students of other limits (patterns, bit depth,
+lines, coils, light) start from the same teacher too.  With --data the teacher never sees the pictures that are kept for
+validation.  Every row is kept in a file below --out as soon as it is trained, and is not trained again.
 """
 
 import argparse
@@ -70,6 +71,16 @@ SCALES = {
     ),
 }  # fmt: skip
 
+# Students of other limits than the teacher's run.
+FAMILY: dict[str, dict[str, dict[str, Any]]] = {
+    "single-pixel": {
+        "half the patterns": {"patterns_share": 0.5}, "twice the patterns": {"patterns_share": 2},
+        "2 bit": {"bit_depth": 2}, "1e4 photoelectrons": {"photoelectrons": 1e4},
+    },
+    "cassi": {"2,000 photoelectrons": {"photoelectrons": 2000.0}, "200 photoelectrons": {"photoelectrons": 200.0}},
+    "mri": {"R = 2": {"acceleration": 2.0}, "R = 8": {"acceleration": 8.0, "acs_lines": 2}, "noise 0.05": {"noise": 0.05}},
+}  # fmt: skip
+
 
 class Bench:
     """One modality with one seed: its images, and the rows that are done already."""
@@ -87,8 +98,19 @@ class Bench:
         self.rows: Rows = json.loads(self.file.read_text()) if self.file.exists() else {}
         self.profile, self.settings = _settings(modality, self.scale, seed, data, only_teacher=False)
         _, self.teacher_settings = _settings(modality, self.scale, seed + TEACHER_SEED, data, only_teacher=True)
+        self.modality, self.seed, self.data = modality, seed, data
         self.images = load_images(self.settings, self.profile)
         self.train = torch.from_numpy(self.images.train).to(self.settings.device)
+        self.maker = SystemMaker(self.settings, self.profile, self.train)
+
+    def member(self, changes: dict[str, Any]) -> None:
+        """Go on with students of other limits, which see the same images."""
+        from cidesign.distill.systems import SystemMaker
+
+        changes = dict(changes)
+        if "patterns_share" in changes:
+            changes["patterns"] = round(changes.pop("patterns_share") * self.scale.sizes[self.modality][3]["patterns"])
+        _, self.settings = _settings(self.modality, self.scale, self.seed, self.data, only_teacher=False, **changes)
         self.maker = SystemMaker(self.settings, self.profile, self.train)
 
     def row(self, name: str, make: Callable[[], Any]) -> None:
@@ -151,13 +173,20 @@ class Bench:
         return train_alone(self.maker, self.train, epochs, None)
 
 
-def _settings(modality: str, scale: Scale, seed: int, data: str, only_teacher: bool) -> tuple[Any, Any]:
+def _settings(modality: str, scale: Scale, seed: int, data: str, only_teacher: bool, **changes: Any) -> tuple[Any, Any]:
     from cidesign.distill.presets import settings_for
     from cidesign.hardware_profiles.loader import load_profile
 
     side, images, validation, own = scale.sizes[modality]
     profile = load_profile(PROFILES[modality])
-    sizes = {"side": side, "images": images, "validation_images": validation, "channels": scale.channels, **own}
+    sizes = {
+        "side": side,
+        "images": images,
+        "validation_images": validation,
+        "channels": scale.channels,
+        **own,
+        **changes,
+    }
     # Students draw what E2E draws: as for a run with a stored teacher, theirs is the only phase.
     epochs = {"teacher_epochs": scale.teacher_epochs} if only_teacher else {"student_epochs": scale.student_epochs}
     teacher = None if only_teacher else "stored"
@@ -177,7 +206,7 @@ def _trained(system: Any, phase: str, train: Any, settings: Any) -> Any:
     return system.eval().requires_grad_(False)
 
 
-def fill(bench: Bench) -> None:
+def fill(bench: Bench, family: bool) -> None:
     """Train what is missing of one modality and seed."""
     for epochs in bench.scale.alone:
         bench.row(f"E2E {epochs}", lambda epochs=epochs: bench.alone(epochs))
@@ -186,6 +215,14 @@ def fill(bench: Bench) -> None:
     teacher = bench.teacher() if wanted else None
     for epochs in wanted:
         bench.row(f"student {epochs}", lambda epochs=epochs: bench.student(teacher, epochs))
+    last, total = bench.scale.students[-1], bench.scale.total
+    for name, changes in FAMILY[bench.modality].items() if family else ():
+        if {f"{name}: E2E {total}", f"{name}: student {last}"} <= set(bench.rows):
+            continue
+        teacher = teacher or bench.teacher()
+        bench.member(changes)
+        bench.row(f"{name}: E2E {total}", lambda: bench.alone(total))
+        bench.row(f"{name}: student {last}", lambda: bench.student(teacher, last))
 
 
 def epochs_needed(rows: Rows, scale: Scale) -> float | None:
@@ -234,7 +271,19 @@ def print_tables(modality: str, scale_name: str, data: str, seeds: Sequence[int]
     last = scale.students[-1]
     gains = [rows[f"student {last}"]["psnr_db"] - rows[f"E2E {scale.total}"]["psnr_db"] for rows in whole]
     print(f"student of {last} epochs - E2E of {scale.total}: {mean(gains)} dB")
+    _print_family(modality, whole, scale)
     _print_cost(whole, scale, students)
+
+
+def _print_family(modality: str, whole: Sequence[Rows], scale: Scale) -> None:
+    last, total = scale.students[-1], scale.total
+    for name in FAMILY[modality]:
+        wanted, own = f"{name}: E2E {total}", f"{name}: student {last}"
+        pairs = [(rows[own]["psnr_db"], rows[wanted]["psnr_db"]) for rows in whole if {wanted, own} <= set(rows)]
+        if pairs:
+            ours, alone = (mean(values) for values in zip(*pairs, strict=True))
+            gain = mean([one - other for one, other in pairs])
+            print(f"same teacher, {name}: student of {last} epochs {ours}, E2E of {total} {alone}; {gain} dB")
 
 
 def _print_cost(whole: Sequence[Rows], scale: Scale, students: int) -> None:
@@ -267,6 +316,7 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("--modality", choices=PROFILES, action="append")
     parser.add_argument("--seeds", default="1,2,3")
     parser.add_argument("--data", default="procedural", help="images of one modality instead of procedural ones")
+    parser.add_argument("--family", action="store_true", help="students of other limits too")
     parser.add_argument("--students", type=int, default=8, help="N of the cost of a family")
     parser.add_argument("--out", type=Path, default=Path("stored_teacher"))
     parser.add_argument("--tables-only", action="store_true")
@@ -279,7 +329,7 @@ def main(words: Sequence[str] | None = None) -> None:
     # Seed by seed: what is printed early is whole.
     for seed in seeds if not options.tables_only else ():
         for modality in modalities:
-            fill(Bench(modality, options.scale, seed, options.data, options.out))
+            fill(Bench(modality, options.scale, seed, options.data, options.out), options.family)
     print(
         f"\n{datetime.now(UTC):%Y-%m-%d}, {platform.processor() or platform.machine()}, {os.cpu_count()} cores, "
         f"scale {options.scale}, {time.monotonic() - started:.0f} s"
