@@ -78,7 +78,9 @@ FAMILY: dict[str, dict[str, dict[str, Any]]] = {
         "2 bit": {"bit_depth": 2}, "1e4 photoelectrons": {"photoelectrons": 1e4},
     },
     "cassi": {"2,000 photoelectrons": {"photoelectrons": 2000.0}, "200 photoelectrons": {"photoelectrons": 200.0}},
-    "mri": {"R = 2": {"acceleration": 2.0}, "R = 8": {"acceleration": 8.0, "acs_lines": 2}, "noise 0.05": {"noise": 0.05}},
+    "mri": {
+        "R = 2": {"acceleration": 2.0}, "R = 8": {"acceleration": 8.0, "acs_lines": 2}, "noise 0.05": {"noise": 0.05},
+    },
 }  # fmt: skip
 
 
@@ -212,14 +214,15 @@ def fill(bench: Bench, family: bool) -> None:
         bench.row(f"E2E {epochs}", lambda epochs=epochs: bench.alone(epochs))
     bench.row("teacher", bench.teacher)
     wanted = [epochs for epochs in bench.scale.students if f"student {epochs}" not in bench.rows]
-    teacher = bench.teacher() if wanted else None
+    members = FAMILY[bench.modality] if family else {}
+    last, total = bench.scale.students[-1], bench.scale.total
+    missing = {f"{name}: {row}" for name in members for row in (f"E2E {total}", f"student {last}")} - set(bench.rows)
+    if not wanted and not missing:
+        return
+    teacher = bench.teacher()
     for epochs in wanted:
         bench.row(f"student {epochs}", lambda epochs=epochs: bench.student(teacher, epochs))
-    last, total = bench.scale.students[-1], bench.scale.total
-    for name, changes in FAMILY[bench.modality].items() if family else ():
-        if {f"{name}: E2E {total}", f"{name}: student {last}"} <= set(bench.rows):
-            continue
-        teacher = teacher or bench.teacher()
+    for name, changes in members.items():
         bench.member(changes)
         bench.row(f"{name}: E2E {total}", lambda: bench.alone(total))
         bench.row(f"{name}: student {last}", lambda: bench.student(teacher, last))
