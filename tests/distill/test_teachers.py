@@ -12,6 +12,7 @@ import torch
 
 from cidesign.distill.checkpoint import load_checkpoint
 from cidesign.distill.compare import Comparison
+from cidesign.distill.fine_tune import fine_tune_settings
 from cidesign.distill.given import GivenDesign
 from cidesign.distill.job import Interrupted, Listener, resume_run, start_run
 from cidesign.distill.loop import StepReport, phases_of
@@ -629,3 +630,10 @@ def test_settings_and_teacher_go_together(store: Path, tmp_path: Path, make_sett
             teacher=open_teacher(store),
         )  # fmt: skip
     assert not (tmp_path / "run").exists()
+
+
+def test_fine_tuning_counts_the_epochs_of_a_stored_teacher(make_settings: Make) -> None:
+    own = make_settings(**UNGUIDED, images=12_000, teacher_epochs=4, student_epochs=4)
+    taken = own.changed(teacher="x", teacher_epochs=0)
+    wanted = fine_tune_settings(own, None, None, 0, "cpu")
+    assert fine_tune_settings(taken, None, None, 0, "cpu", teacher_epochs=4) == wanted
