@@ -147,7 +147,7 @@ def command(
 
     The kind of the profile decides what is designed: patterns of a micromirror device, a coded aperture, or the
     lines of an MRI scan.  With --design nothing is: a decoder is made for patterns, a mask or lines that exist.
-    A teacher is worth storing (--only-teacher): each student that starts from it (--teacher RUN) takes a part of the
+    A teacher is worth storing (--only-teacher): each student that starts from it (--teacher RUN) needs a part of the
     epochs, also for another bit depth, number of patterns or lines, light, size or device.
     """
     keep_freed_memory()
