@@ -349,7 +349,7 @@ def _report(run: "Run", as_json: bool) -> None:
     kind, alone = modality(run.settings.modality), run.settings.only_teacher
     timing, remarks = ({}, []) if alone else kind.measurement(run)
     lines = [
-        f"{run.path}: {kind.described(run.settings, run.profile)}, for {run.profile.id}",
+        f"{run.path}: {'a teacher for ' * alone}{kind.described(run.settings, run.profile)}, for {run.profile.id}",
         table(rows, ("system", *(column.heading() for column in columns))),
         "(validation images; the teacher's optics are freer than the device allows)"
         if "teacher" in run.systems

@@ -52,6 +52,7 @@ def test_a_teacher_is_stored_and_taken_by_the_next_run(kind: str, cidesign: Comm
     assert Run(path).settings.only_teacher
     assert "a teacher (" in done.err
     assert "student" not in done.out
+    assert done.out.startswith(f"{path}: a teacher for ")
     assert done.err.splitlines()[-1] == f"next: cidesign distill --profile {name} --teacher {path}"
     # `auto` is the default.
     done = cidesign("distill", "--profile", name, "--threads", "1", "--json")
