@@ -48,9 +48,9 @@ def train(modality: str, scale: Scale, decoder: str, seed: int, epochs: int, lea
 
     from cidesign.data.source import load_images
     from cidesign.distill.alone import train_alone
-    from cidesign.distill.job import SystemMaker
     from cidesign.distill.loop import evaluate
     from cidesign.distill.presets import settings_for
+    from cidesign.distill.systems import SystemMaker
     from cidesign.hardware_profiles.loader import load_profile
     from cidesign.modality import modality as modality_named
 

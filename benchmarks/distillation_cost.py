@@ -33,9 +33,9 @@ def _training(profile_name: str, variant: str, steps: int) -> Iterator[float]:
 
     from cidesign.data.source import load_images
     from cidesign.distill.checkpoint import Progress
-    from cidesign.distill.job import SystemMaker
     from cidesign.distill.loop import make_optimiser, train_phase
     from cidesign.distill.presets import settings_for
+    from cidesign.distill.systems import SystemMaker
     from cidesign.hardware_profiles.loader import load_profile
 
     profile = load_profile(profile_name)

@@ -54,8 +54,8 @@ class Bench:
         import torch
 
         from cidesign.data.source import load_images
-        from cidesign.distill.job import SystemMaker
         from cidesign.distill.presets import settings_for
+        from cidesign.distill.systems import SystemMaker
         from cidesign.hardware_profiles.loader import load_profile
 
         torch.use_deterministic_algorithms(True, warn_only=torch.cuda.is_available())
@@ -126,8 +126,8 @@ class Bench:
     def taught(self, phase: str, origin: Any, guide: Any, **changes: Any) -> Any:
         """One phase of a run: a teacher, or a student that starts from `origin` and is guided by `guide`."""
         from cidesign.distill.checkpoint import Progress
-        from cidesign.distill.job import SystemMaker
         from cidesign.distill.loop import make_optimiser, train_phase
+        from cidesign.distill.systems import SystemMaker
 
         settings = self.settings.changed(**changes)
         maker = SystemMaker(settings, self.profile, self.train)
@@ -241,7 +241,7 @@ NOISE = {
 
 def noise_rows(bench: Bench) -> None:
     """E2E and ours at equal total epochs, trained and measured at several noise levels."""
-    from cidesign.distill.job import SystemMaker
+    from cidesign.distill.systems import SystemMaker
 
     field, levels = NOISE[bench.modality]
     usual = bench.settings

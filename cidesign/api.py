@@ -23,7 +23,7 @@ from cidesign.device.serving import bridged
 from cidesign.errors import InputError
 from cidesign.hardware_profiles.loader import ProfileEntry, load_dmd, load_profile, shipped_profiles
 from cidesign.hardware_profiles.schema import HardwareProfile
-from cidesign.runs import Run
+from cidesign.runs import Run, not_a_teacher
 from cidesign.runs import open_run as _open_run
 
 if TYPE_CHECKING:
@@ -74,10 +74,17 @@ def open_run(run: Run | DesignFolder | Place | None = None) -> Run:
     return _open_run(path, Run)
 
 
+def open_designed(run: Run | DesignFolder | Place | None = None) -> Run:
+    """`open_run` for what needs a design: raises `InputError` for a run that holds a teacher alone."""
+    return open_run(run).with_design()
+
+
 def distill(
     profile: HardwareProfile | Place | None = None,
     *,
     design: DesignFolder | Place | None = None,
+    teacher: Run | Place = "auto",
+    only_teacher: bool = False,
     out: Place | None = None,
     preset: str = "quick",
     force: bool = False,
@@ -87,29 +94,28 @@ def distill(
     """Train a teacher with freer optics, then a student that the device can realise; a finished run.
 
     With a `design` (a design folder, a run, or a file of patterns, a mask or lines with its profile) the optics are
-    that design and stay so, and only the decoder is trained; `decoder="linear"` needs no training at all.
-
-    Any setting can be given by its name (`side=32, images=2000, channels=32, learning_rate=1e-3, data="photos"`); a
-    wrong name lists them, a wrong value is one line.  Written to runs/PROFILE-PRESET unless `out` says where.  An
-    interrupt (Ctrl-C) leaves a checkpoint, from which `resume` goes on; with the same bits where `threads` is fixed.
-    Raises `LimitError` before any image is drawn when the training cannot fit the memory.  Its steps, its memory and
-    its time are told to `listener`.
+    that design and stay so, and only the decoder is trained; `decoder="linear"` needs no training at all.  `teacher`
+    names a finished run whose teacher is taken, for this device, size or budget; with "auto" a fitting one is, of the
+    runs below runs/ that `only_teacher` stored; "none": one is trained.  Any setting can be given by its name
+    (`side=32, images=2000, channels=32, data="photos"`); a wrong name lists them.  Written to runs/PROFILE-PRESET
+    unless `out` says where.  An interrupt (Ctrl-C) leaves a checkpoint, from which `resume` goes on; with the same bits
+    where `threads` is fixed.  Raises `LimitError` before any image is drawn when it cannot fit the memory.
     """
     from cidesign.distill.job import Listener, start_run
-    from cidesign.distill.presets import settings_for
+    from cidesign.distill.teachers import chosen_settings, usual_folder
 
+    heard = listener or Listener()
     device = profile if profile is None or isinstance(profile, HardwareProfile) else load_profile(str(profile))
     asked = {name: str(value) if isinstance(value, PathLike) else value for name, value in settings.items()}
-    if design is not None:
-        found = read_given(design.path if isinstance(design, DesignFolder) else Path(design), device)
-        chosen = settings_for(found.profile, preset, found.given, **asked)
-        path = Path("runs") / f"{Path(found.given.name).stem}-{chosen.preset}" if out is None else Path(out)
-        return start_run(path, chosen, found.profile, force, listener or Listener(), found.given.design)
+    found = None if design is None else read_given(_folder(design), device)
+    device = found.profile if found else device
     if device is None:
         raise InputError("a profile is needed: cidesign.distill('dlp4500'), or a design that exists: design=FOLDER")
-    chosen = settings_for(device, preset, None, **asked)
-    path = Path("runs") / f"{device.id}-{chosen.preset}" if out is None else Path(out)
-    return start_run(path, chosen, device, force, listener or Listener())
+    chosen = chosen_settings(device, preset, found.given if found else None, teacher, only_teacher, asked)
+    for text in chosen.said:
+        heard.remark(text)
+    path = usual_folder(device, chosen.settings) if out is None else Path(out)
+    return start_run(path, chosen.settings, device, force, heard, chosen.design, chosen.teacher)
 
 
 def resume(run: Run | Place, *, listener: "Listener | None" = None) -> Run:
@@ -195,7 +201,7 @@ def evaluate(
     from cidesign.distill.evaluation import EvaluationListener, evaluate_run
 
     where = None if data is None else str(data)
-    return evaluate_run(open_run(run), where, train, listener or EvaluationListener())
+    return evaluate_run(open_designed(run), where, train, listener or EvaluationListener())
 
 
 def upload(
@@ -222,7 +228,7 @@ def upload(
     if repeats and not start:
         raise InputError("repeats counts showings of the sequence; it needs start=True")
     device = None if profile is None else load_dmd(str(profile))
-    plan = plan_upload(_folder(export), device, baud, images_in_flash, sequence)
+    plan = plan_upload(not_a_teacher(_folder(export)), device, baud, images_in_flash, sequence)
     return send(plan, port, baud, resume=resume, start=start, repeats=repeats, on_note=on_note, on_progress=on_progress)
 
 
@@ -300,16 +306,14 @@ def simulate(
     `faults` are those of the bench by name and strength (`{"drift": 3}`), `scene` a picture, cube or MR image (None: a
     procedural one, never a training image).  Without `out` nothing stays on disk.
     """
-    where = None if out is None else Path(out)
-    shown = None if scene is None else Path(scene)
-    return benchwork.simulate(
-        open_run(run), where, faults=faults, scene=shown, seed=seed, force=force, **settings
-    ).capture
+    where, shown = (None if one is None else Path(one) for one in (out, scene))
+    found = open_designed(run)
+    return benchwork.simulate(found, where, faults=faults, scene=shown, seed=seed, force=force, **settings).capture
 
 
 def open_capture(path: Place, run: Run | DesignFolder | Place, **settings: Any) -> Any:
     """A capture of the bench of a run: a folder, a bare array of readings, or raw k-space of a scanner."""
-    return benchwork.open_capture(Path(path), open_run(run), **settings)
+    return benchwork.open_capture(Path(path), open_designed(run), **settings)
 
 
 def calibrate(
@@ -328,13 +332,13 @@ def calibrate(
     that describes a coded-aperture camera, against which the capture, if any, is held.
     """
     where, told = (None if one is None else Path(one) for one in (out, instrument))
-    done = benchwork.calibrate(open_run(run), _opened(capture), where, instrument=told, force=force, **settings)
+    done = benchwork.calibrate(open_designed(run), _opened(capture), where, instrument=told, force=force, **settings)
     return done.calibration
 
 
 def open_calibration(folder: Place, run: Run | DesignFolder | Place | None = None) -> "AnyCalibration":
     """A stored calibration; with the run whose design it is for, its operator is known."""
-    return benchwork.open_calibration(Path(folder), None if run is None else open_run(run))
+    return benchwork.open_calibration(Path(folder), None if run is None else open_designed(run))
 
 
 def reconstruct(
@@ -355,7 +359,7 @@ def reconstruct(
     `reader` names another kind of capture, which takes no calibration ("hadamard", "spas").  Raises `LimitError` for a
     calibration that failed, or that the capture contradicts, unless `accept_failed`.
     """
-    opened, where = open_run(run), None if out is None else Path(out)
+    opened, where = open_designed(run), None if out is None else Path(out)
     if reader is not None:
         if calibration is not None or not isinstance(capture, str | PathLike):
             raise InputError(f"reader {reader}: takes the file of a capture, and no calibration")
@@ -380,7 +384,7 @@ def to_deepinv(
 
     deepinv itself is not needed to make it.
     """
-    opened = open_run(run)
+    opened = open_designed(run)
     told = open_calibration(calibration, opened) if isinstance(calibration, str | PathLike) else calibration
     return benchwork.to_deepinv(opened, told)
 
@@ -393,4 +397,4 @@ def report(run: Run | DesignFolder | Place, include: Sequence[Place] = (), *, fo
     """Write RUN/report.html, one self-contained page; `include` names calibration and reconstruction folders."""
     from cidesign.report.run_report import write_report
 
-    return write_report(open_run(run), [Path(folder) for folder in include], force)
+    return write_report(open_designed(run), [Path(folder) for folder in include], force)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from cidesign.checks import Check, FaultName
     from cidesign.data.image_sets import MeasuredSet
     from cidesign.data.source import TrainingImages
-    from cidesign.distill.job import SystemMaker
+    from cidesign.distill.systems import SystemMaker
     from cidesign.export.own_design import OwnDesign
     from cidesign.hardware_profiles.schema import HardwareProfile
     from cidesign.models.optics import Optics

@@ -97,13 +97,18 @@ class TrainingSettings(BaseModel):
     `design` is None where the optics are learnt, else what was named as the design that they are (a folder or a file;
     the run keeps a copy): then they stay as they are, and only the decoder is trained.  Such a run may do without a
     teacher (`teacher_epochs` 0), and without any training (`student_epochs` 0 too).
+
+    `teacher` is None where the run trains its own, else the folder of the run whose teacher is stored and taken (the
+    run keeps a copy); `teacher_epochs` is then 0.  `only_teacher`: the run is such a store, and has no student.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     # Fields of older records under their names of today, and fields that they do not have.
     renamed: ClassVar[Mapping[str, str]] = {}
-    added_later: ClassVar[frozenset[str]] = frozenset({"decoder_settings", "task", "design", "threads"})
+    added_later: ClassVar[frozenset[str]] = frozenset(
+        {"decoder_settings", "task", "design", "threads", "teacher", "only_teacher"}
+    )
 
     # What the memory that training takes grows with.
     sizes: ClassVar[tuple[str, ...]] = ("side", "batch", "images")
@@ -137,19 +142,53 @@ class TrainingSettings(BaseModel):
     weight_task: NonNegative = 1.0
     weight_decoder: NonNegative = 0.0
     weight_encoder: NonNegative = 0.0
+    teacher: Annotated[str, Field(min_length=1)] | None = None
+    only_teacher: bool = False
+
+    @property
+    def has_teacher(self) -> bool:
+        """Whether there is a teacher, trained by the run itself or stored."""
+        return self.teacher_epochs > 0 or self.teacher is not None
+
+    @property
+    def guided(self) -> bool:
+        """Whether a teacher has a say while the student trains, beyond its start."""
+        return bool(self.weight_decoder or self.weight_encoder)
 
     @model_validator(mode="after")
     def _check_epochs(self) -> Self:
-        for name in ("teacher_epochs", "student_epochs"):
-            if getattr(self, name) == 0 and self.design is None:
+        needed = {"teacher_epochs": self.teacher is None, "student_epochs": not self.only_teacher}
+        for name, learnt in needed.items():
+            if getattr(self, name) == 0 and self.design is None and learnt:
                 raise ValueError(f"{name} 0: optics that are learnt take 1 or more; 0 is for a design that is given")
         for name in ("weight_decoder", "weight_encoder"):
-            if getattr(self, name) and self.teacher_epochs == 0:
+            if getattr(self, name) and not self.has_teacher:
                 raise ValueError(
                     f"{name} {getattr(self, name):g}: there is no teacher (teacher_epochs 0); leave it out"
                 )
         if self.weight_encoder and self.design is not None:
             raise ValueError(f"weight_encoder {self.weight_encoder:g}: moves optics, which are given; leave it out")
+        return self
+
+    @model_validator(mode="after")
+    def _check_teacher(self) -> Self:
+        if self.teacher is not None and self.teacher_epochs:
+            raise ValueError(
+                f"teacher_epochs {self.teacher_epochs}: the teacher {self.teacher} is stored; leave it out"
+            )
+        if self.teacher is not None and self.start == "fresh" and not self.guided:
+            raise ValueError(
+                f"start fresh: nothing would be taken of the stored teacher {self.teacher}; leave it out, or let it "
+                "guide (weight_decoder, weight_encoder)"
+            )
+        if not self.only_teacher:
+            return self
+        for name in ("student_epochs", "weight_decoder", "weight_encoder"):
+            if getattr(self, name):
+                raise ValueError(f"{name} {getattr(self, name):g}: only a teacher is trained, no student; leave it out")
+        for name in ("design", "teacher"):
+            if getattr(self, name) is not None:
+                raise ValueError(f"{name} {getattr(self, name)}: only a teacher is trained, by itself; leave it out")
         return self
 
     @model_validator(mode="after")

@@ -4,7 +4,7 @@ import platform
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, Self, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, JsonValue, SerializeAsAny, ValidationError, field_validator
 from pydantic_core import PydanticCustomError, to_json
@@ -53,17 +53,21 @@ class RunRecord(BaseModel):
     @field_validator("settings", mode="before")
     @classmethod
     def _of_their_modality(cls, value: Any) -> Any:
-        """Settings are read as those of the modality that they name."""
-        if not isinstance(value, dict):
-            return value
-        name = value.get("modality")
-        if not isinstance(name, str) or name not in FOLDERS:
-            known = {"name": repr(name)[:60], "known": ", ".join(FOLDERS)}
-            raise PydanticCustomError("modality", "modality {name} is not known; known are {known}", known)
-        try:
-            return modality(name).settings_type.from_record(value)
-        except CidesignError as error:
-            raise PydanticCustomError("settings", "{problem}", {"problem": str(error)}) from error
+        return settings_of_record(value)
+
+
+def settings_of_record(value: Any) -> Any:
+    """The settings in a record, read as those of the modality that they name; for validators of pydantic."""
+    if not isinstance(value, dict):
+        return value
+    name = value.get("modality")
+    if not isinstance(name, str) or name not in FOLDERS:
+        known = {"name": repr(name)[:60], "known": ", ".join(FOLDERS)}
+        raise PydanticCustomError("modality", "modality {name} is not known; known are {known}", known)
+    try:
+        return modality(name).settings_type.from_record(value)
+    except CidesignError as error:
+        raise PydanticCustomError("settings", "{problem}", {"problem": str(error)}) from error
 
 
 class Run:
@@ -108,6 +112,16 @@ class Run:
         return self.record.status != "training"
 
     @property
+    def systems(self) -> tuple[str, ...]:
+        """Of `teacher` and `student` those whose quality the record of a finished run holds.
+
+        A stored teacher is measured where it sees the run's images.
+        """
+        stored = self.settings.teacher is not None and any(name.startswith("teacher_") for name in self.record.metrics)
+        student = () if self.settings.only_teacher else ("student",)
+        return ("teacher", *student) if self.settings.teacher_epochs or stored else student
+
+    @property
     def known_as(self) -> Path:
         """The folder that people know: that of the run, or of the design that it was made from without training."""
         given = self.settings.design
@@ -138,6 +152,17 @@ class Run:
                 f"{self.path}: this run is not finished; finish it with `cidesign distill --resume --out {self.path}`"
             )
 
+    def with_design(self) -> Self:
+        """This run; raises `FileError` when it was interrupted, and `InputError` when it holds a teacher alone."""
+        self.require_complete()
+        if self.settings.only_teacher:
+            profile = self.profile.id
+            raise InputError(
+                f"{self.path}: holds a teacher alone, with neither design nor student; train one from it with "
+                f"`cidesign distill --profile {profile} --teacher {self.path}`"
+            )
+        return self
+
     @property
     def design(self) -> Design:
         """The hard design of a finished run; its digest is checked against `run.json`."""
@@ -145,7 +170,7 @@ class Run:
 
     @cached_property
     def _design(self) -> Design:
-        self.require_complete()
+        self.with_design()
         return self._stored_design(DESIGN_FILE)
 
     def given_design(self) -> Design | None:
@@ -161,7 +186,7 @@ class Run:
     @cached_property
     def student(self) -> "Student":
         """The trained student: `run.student(y)` decodes readings in units of y = A x, NumPy arrays or tensors."""
-        self.require_complete()
+        self.with_design()
         kind = modality(self.settings.modality)
         run = self if isinstance(self, kind.run_type) else kind.run_type(self.path)
         found: Student = kind.bench().student(run, None)
@@ -221,8 +246,35 @@ def open_run(path: Path | None, kind: type[_R]) -> _R:
 
 
 def newest_run() -> Path:
-    """The run folder below `runs/` whose `run.json` changed last."""
-    return _newest_first()[0]
+    """The run folder below `runs/` whose `run.json` changed last, of those that do not hold a teacher alone."""
+    runs = _newest_first()
+    found = next((path for path in runs if not _only_teacher(path)), None)
+    if found is None:
+        raise InputError(
+            f"below runs/ are teachers alone ({runs[0]}), and no run with a design; make one from it with `cidesign "
+            f"distill --profile {Run(runs[0]).profile.id} --teacher {runs[0]}`"
+        )
+    return found
+
+
+def teacher_runs() -> list[Path]:
+    """The run folders below `runs/` that hold a teacher alone, finished or not, the newest first."""
+    return [path for path in _records_newest_first() if _only_teacher(path)]
+
+
+def not_a_teacher(path: Path) -> Path:
+    """A folder; raises `InputError` for that of a run that holds a teacher alone."""
+    if (path / "run.json").is_file() and _only_teacher(path):
+        Run(path).with_design()
+    return path
+
+
+def _only_teacher(path: Path) -> bool:
+    """Whether a run holds a teacher alone; one that cannot be read says what is wrong with it when it is opened."""
+    try:
+        return Run(path).settings.only_teacher
+    except CidesignError:
+        return False
 
 
 def newest_unfinished_run() -> Path:
@@ -232,10 +284,15 @@ def newest_unfinished_run() -> Path:
 
 
 def _newest_first() -> list[Path]:
+    runs = _records_newest_first()
+    if not runs:
+        raise InputError("no run is below runs/; name one, or make one with `cidesign distill --profile dlp4500`")
+    return runs
+
+
+def _records_newest_first() -> list[Path]:
     # A visible name: hidden ones are folders that are being made.
     records = sorted(RUNS_FOLDER.glob("[!.]*/run.json"), key=lambda record: record.stat().st_mtime_ns, reverse=True)
-    if not records:
-        raise InputError("no run is below runs/; name one, or make one with `cidesign distill --profile dlp4500`")
     return [record.parent for record in records]
 
 

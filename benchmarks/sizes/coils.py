@@ -20,9 +20,9 @@ import torch
 from torch.nn import functional
 
 from cidesign.data.source import load_images
-from cidesign.distill.job import SystemMaker
 from cidesign.distill.loop import as_floats, make_optimiser
 from cidesign.distill.presets import settings_for
+from cidesign.distill.systems import SystemMaker
 from cidesign.hardware_profiles.loader import load_profile
 
 # The table's columns, with their widths.

@@ -22,9 +22,9 @@ import torch
 from torch import Tensor
 
 from cidesign.data.source import load_images
-from cidesign.distill.job import SystemMaker
 from cidesign.distill.loop import as_floats
 from cidesign.distill.presets import settings_for
+from cidesign.distill.systems import SystemMaker
 from cidesign.hardware_profiles.loader import load_profile
 from cidesign.modalities.cassi.encoders.designed import Dispersion, SdCassiEncoder
 from cidesign.modalities.cassi.gap_tv import designed_gap_tv

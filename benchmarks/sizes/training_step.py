@@ -19,9 +19,9 @@ from torch.utils.data import DataLoader, Dataset
 from cidesign.cli.memory import keep_freed_memory
 from cidesign.data.source import load_images
 from cidesign.distill.checkpoint import Progress
-from cidesign.distill.job import SystemMaker
 from cidesign.distill.loop import as_floats, make_optimiser, train_phase
 from cidesign.distill.presets import settings_for
+from cidesign.distill.systems import SystemMaker
 from cidesign.hardware_profiles.loader import load_profile
 from cidesign.models.system import ImagingSystem
 from cidesign.run_settings import TrainingSettings

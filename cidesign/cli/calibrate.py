@@ -69,7 +69,7 @@ def command(
     band to band, the lamp; what the file leaves out is as designed.  A white target in CAPTURE verifies it; without
     one it is not verified, and a scene in which the mask shows otherwise than described is refused.
     """
-    found = api.open_run(run)
+    found = api.open_designed(run)
     if run is None:
         note(f"run: {found.path} (the newest)")
     if plan:

@@ -28,6 +28,10 @@ if TYPE_CHECKING:  # torch loads when something is trained
     from cidesign.data.source import TrainingImages
     from cidesign.distill.needs import Needs, Pace
 
+# Names of the run's record, and the options that they are.
+NOT_BY_SET = {
+    "preset": "--preset NAME", "design": "--design NAME", "teacher": "--teacher RUN", "only_teacher": "--only-teacher",
+}  # fmt: skip
 # Lines for people; evaluate's --json names all.
 MOST_NAMED = 20
 
@@ -40,7 +44,16 @@ MOST_NAMED = 20
     help="A design that exists, and stays as it is: a design folder, a run, or a file with --profile.  Only the "
     "decoder is trained; nothing with --decoder linear.",
 )
-@click.option("--out", type=click.Path(path_type=Path), help="The run folder [default: runs/PROFILE-PRESET].")
+@click.option("--out", type=click.Path(path_type=Path), help="The run folder [default: runs/PROFILE-PRESET(-teacher)].")
+@click.option(
+    "--teacher",
+    metavar="RUN",
+    default="auto",
+    show_default=True,
+    help="A finished run whose teacher is taken, for this device, size or budget; auto: one below runs/ that "
+    "--only-teacher stored, where one fits; none: train one.",
+)
+@click.option("--only-teacher", is_flag=True, help="Train a teacher alone, to be stored for many students.")
 @click.option("--data", help="Images, spectral cubes or MR slices: a file or folder [default: procedural ones].")
 @click.option("--preset", type=click.Choice(["quick", "standard", "paper"]), default="quick", show_default=True)
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), help="[default: 1]")
@@ -120,6 +133,8 @@ MOST_NAMED = 20
 def command(
     profile_name: str | None,
     design: Path | None,
+    teacher: str,
+    only_teacher: bool,
     out: Path | None,
     preset: str,
     assignments: tuple[str, ...],
@@ -132,6 +147,8 @@ def command(
 
     The kind of the profile decides what is designed: patterns of a micromirror device, a coded aperture, or the
     lines of an MRI scan.  With --design nothing is: a decoder is made for patterns, a mask or lines that exist.
+    A teacher is worth storing (--only-teacher): each student that starts from it (--teacher RUN) needs a part of the
+    epochs, also for another bit depth, number of patterns or lines, light, size or device.
     """
     keep_freed_memory()
     if resume:
@@ -142,7 +159,9 @@ def command(
         raise click.UsageError(
             "--profile is needed, for example --profile dlp4500 (`cidesign profiles list` shows all)"
         )
-    from cidesign.distill.presets import settings_for, values_of_texts
+    from cidesign.distill.job import start_run
+    from cidesign.distill.presets import values_of_texts
+    from cidesign.distill.teachers import chosen_settings, usual_folder
 
     asked = None if profile_name is None else load_profile(profile_name)
     found = None if design is None else read_given(design, asked)
@@ -156,22 +175,24 @@ def command(
         _refuse_twice(name, typed)
     asked_decoder = {"decoder": typed["decoder"]} if "decoder" in typed else {}
     set_values = values_of_texts(profile, {**asked_decoder, **texts})
-    settings = settings_for(profile, preset, given, **{**set_values, **typed})
+    chosen = chosen_settings(profile, preset, given, teacher, only_teacher, {**set_values, **typed})
+    settings = chosen.settings
     described = modality(settings.modality).described(settings, profile)
     if given is not None:
         described += f", as they are in {given.name}"
-    path = out or Path("runs") / f"{profile.id if given is None else Path(given.name).stem}-{settings.preset}"
-    note(f"profile {profile.id}, preset {settings.preset}: {described}; run folder {path}")
-    from cidesign.distill.job import start_run
-
+    path = out or usual_folder(profile, settings)
+    alone = f"a teacher ({', '.join(settings.ladder)}) for " if only_teacher else ""
+    note(f"profile {profile.id}, preset {settings.preset}: {alone}{described}; run folder {path}")
+    for text in chosen.said:
+        note(text)
     with _Display(path, settings.task) as display:
-        run = start_run(path, settings, profile, force, display.listener, given.design if given else None)
+        run = start_run(path, settings, profile, force, display.listener, chosen.design, chosen.teacher)
     _report(run, as_json)
 
 
 def _refuse_twice(name: str, typed: Collection[str]) -> None:
-    if name in ("preset", "design"):
-        raise click.UsageError(f"--set {name}: has an option of its own; write --{name} NAME")
+    if name in NOT_BY_SET:
+        raise click.UsageError(f"--set {name}: has an option of its own; write {NOT_BY_SET[name]}")
     if name in typed:
         raise click.UsageError(f"--set {name}: given as --{name.replace('_', '-')} too; give it once")
 
@@ -324,20 +345,25 @@ def _report(run: "Run", as_json: bool) -> None:
     from cidesign.distill.tasks import task_named
 
     metrics, columns = run.record.metrics, task_named(run.settings.task).shown
-    rows = [
-        (name, *(column.text(metrics[f"{name}_{column.metric}"]) for column in columns))
-        for name in (("teacher", "student") if run.settings.teacher_epochs else ("student",))
-    ]
-    kind = modality(run.settings.modality)
-    timing, remarks = kind.measurement(run)
+    rows = [(name, *(column.text(metrics[f"{name}_{column.metric}"]) for column in columns)) for name in run.systems]
+    kind, alone = modality(run.settings.modality), run.settings.only_teacher
+    timing, remarks = ({}, []) if alone else kind.measurement(run)
     lines = [
-        f"{run.path}: {kind.described(run.settings, run.profile)}, for {run.profile.id}",
+        f"{run.path}: {'a teacher for ' * alone}{kind.described(run.settings, run.profile)}, for {run.profile.id}",
         table(rows, ("system", *(column.heading() for column in columns))),
         "(validation images; the teacher's optics are freer than the device allows)"
-        if run.settings.teacher_epochs
+        if "teacher" in run.systems
         else "(validation images)",
         *remarks,
     ]
-    value = {"run": str(run.path), "design_digest": run.record.design_digest, "metrics": metrics, **timing}
+    record = run.record
+    value = {
+        "run": str(run.path), "design_digest": record.design_digest, "teacher_digest": record.teacher_digest,
+        "metrics": metrics, **timing,
+    }  # fmt: skip
     result(value, "\n".join(lines), as_json)
-    next_step(f"cidesign export {quoted(run.path)}")
+    next_step(
+        f"cidesign distill --profile {run.profile.id} --teacher {quoted(run.path)}"
+        if alone
+        else f"cidesign export {quoted(run.path)}"
+    )

@@ -33,7 +33,7 @@ def command(run: Path | None, data: str | None, no_training: bool, as_json: bool
     keep_freed_memory()
     from cidesign.distill.evaluation import EvaluationListener
 
-    opened = api.open_run(run)
+    opened = api.open_designed(run)
     if run is None:
         note(f"run: {opened.path} (the newest)")
     with Progress(console=Console(stderr=True)) as progress:

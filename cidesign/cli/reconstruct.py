@@ -105,7 +105,7 @@ def _run_of(paths: tuple[Path, ...], design: Path | None) -> Run:
         from cidesign.designs.untrained import untrained_run
 
         return untrained_run(design)
-    run = api.open_run(paths[0] if len(paths) == 2 else None)
+    run = api.open_designed(paths[0] if len(paths) == 2 else None)
     if len(paths) == 1:
         note(f"run: {run.path} (the newest)")
     return run

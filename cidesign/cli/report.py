@@ -26,7 +26,7 @@ def command(run: Path | None, include: tuple[Path, ...], force: bool, as_json: b
     RUN is a run folder; without it the newest one below runs/ is used.  The page holds all its pictures, which are
     also written to RUN/figures.
     """
-    opened = api.open_run(run)
+    opened = api.open_designed(run)
     if run is None:
         note(f"run: {opened.path}")
     report = api.report(opened, include, force=force)

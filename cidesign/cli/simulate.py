@@ -57,7 +57,7 @@ def command(
 
     RUN is a run folder, or a design folder; without it the newest run below runs/ is used.
     """
-    found = api.open_run(run)
+    found = api.open_designed(run)
     if run is None:
         note(f"run: {found.path} (the newest)")
     folder = out or found.known_as / "capture"

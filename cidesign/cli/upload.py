@@ -18,6 +18,7 @@ from cidesign.device.link.upload import connected, send, show_each, status_value
 from cidesign.device.refusals import refuse_unsupported
 from cidesign.errors import InputError
 from cidesign.hardware_profiles.loader import load_dmd
+from cidesign.runs import not_a_teacher
 from cidesign.text import table
 from cidesign.units import US_PER_S, format_bytes, format_duration_us
 
@@ -76,7 +77,7 @@ def command(
     if profile_name is not None:
         refuse_unsupported(profile_name)
     profile = load_dmd(profile_name) if profile_name is not None else None
-    plans = open_uploads(folder, profile, images_in_flash)
+    plans = open_uploads(not_a_teacher(folder), profile, images_in_flash)
     if plans.sequences > 1 and sequence is None:
         _show_each(plans, where, baud, resume, start and repeats == 1, dry_run, as_json)
         return

@@ -9,8 +9,9 @@ import torch
 
 from cidesign.data.source import load_images
 from cidesign.designs.given import Given, read_given
-from cidesign.distill.job import SystemMaker, new_record
+from cidesign.distill.job import new_record
 from cidesign.distill.presets import settings_for
+from cidesign.distill.systems import SystemMaker
 from cidesign.files import canonical_json, sha256_bytes
 from cidesign.hardware_profiles.schema import HardwareProfile
 from cidesign.modality import modality

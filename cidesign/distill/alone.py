@@ -5,8 +5,8 @@ from collections.abc import Callable
 from torch import Tensor
 
 from cidesign.distill.checkpoint import Progress
-from cidesign.distill.job import SystemMaker
 from cidesign.distill.loop import StepReport, make_optimiser, train_phase
+from cidesign.distill.systems import SystemMaker
 from cidesign.distill.threads import training_threads
 from cidesign.models.system import ImagingSystem
 from cidesign.pattern import Design

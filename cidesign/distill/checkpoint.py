@@ -40,7 +40,7 @@ def save_checkpoint(
 ) -> None:
     """Write everything that the next step depends on; random numbers are derived from the step and need no state."""
     tensors = {f"system.{name}": tensor for name, tensor in system.state_dict().items()}
-    if teacher is not None:
+    if teacher is not None and run.settings.teacher is None:  # of a stored one the run has its copy
         tensors |= {f"teacher.{name}": tensor for name, tensor in teacher.state_dict().items()}
     for index, state in optimiser.state_dict()["state"].items():
         tensors |= {f"optimiser.{index}.{name}": tensor for name, tensor in state.items()}
@@ -81,11 +81,13 @@ def load_checkpoint(run: Run) -> tuple[Progress, dict[str, Tensor]] | None:
 
 
 def _identity(run: Run) -> str:
-    """What decides the bits of a run, in one digest; a design that is given by its name and its content."""
+    """What decides the bits of a run, in one digest; a design or teacher that is given by its name and its content."""
     record = run.record
     parts = [run.settings_text, record.profile_digest, record.data_digest]
     if run.settings.design is not None:
         parts.append(str(record.design_digest))
+    if run.settings.teacher is not None:
+        parts.append(str(record.teacher_digest))
     return sha256_bytes(*(part.encode() for part in parts))
 
 
@@ -101,8 +103,8 @@ def restore(
     """Put the tensors of a checkpoint into the systems and the optimiser."""
     try:
         system.load_state_dict(_part(tensors, "system."))
-        if teacher is not None:
-            teacher.load_state_dict(_part(tensors, "teacher."))
+        if teacher is not None and (held := _part(tensors, "teacher.")):
+            teacher.load_state_dict(held)
         weights = [weight for group in optimiser.param_groups for weight in group["params"]]
         states: dict[int, dict[str, Tensor]] = {}
         for name, tensor in _part(tensors, "optimiser.").items():

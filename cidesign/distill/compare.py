@@ -13,13 +13,15 @@ from safetensors.torch import load_file
 from cidesign.data.source import TrainingImages, load_images, load_measured
 from cidesign.distill.alone import train_alone
 from cidesign.distill.evaluate import Held, measure
-from cidesign.distill.job import SystemMaker, other_images
+from cidesign.distill.job import other_images
 from cidesign.distill.loop import StepReport
+from cidesign.distill.systems import SystemMaker
 from cidesign.errors import FileError
 from cidesign.files import partials_of, sha256_bytes
 from cidesign.locks import FolderLock
 from cidesign.modality import modality
-from cidesign.models.system import ImagingSystem, load_student, load_teacher
+from cidesign.models.system import ImagingSystem, load_comparable_teacher, load_student
+from cidesign.models.teacher_record import read_teacher_record, teacher_name, trained_epochs
 from cidesign.pattern import Design
 from cidesign.runs import Run
 
@@ -68,7 +70,7 @@ class Comparison:
     """
 
     def __init__(self, run: Run, data: str | None) -> None:
-        run.require_complete()
+        run.with_design()
         self.run, self.settings = run, run.settings
         found = load_images(self.settings, run.profile)
         if found.digest != run.record.data_digest:
@@ -84,13 +86,13 @@ class Comparison:
     @property
     def epochs(self) -> int:
         """What E2E and the fixed designs train for: teacher and student together."""
-        return self.settings.teacher_epochs + self.settings.student_epochs
+        return sum(trained_epochs(self.run))
 
     def own(self) -> list[Row]:
-        """The student and its teacher, where it has one."""
-        student, teacher = load_student(self.run), load_teacher(self.run)
+        """The student and its teacher, where it has one that takes these images."""
+        student, teacher = load_student(self.run), load_comparable_teacher(self.run)
         rows = [self._row(student.decoder.column, student)]
-        return rows if teacher is None else [*rows, self._row(f"teacher ({self.settings.ladder[-1]})", teacher)]
+        return rows if teacher is None else [*rows, self._row(teacher_name(self.run), teacher)]
 
     def others(self) -> list[str]:
         """The names of E2E and of the fixed designs; nothing is learnt end to end where nothing is trained."""
@@ -137,8 +139,8 @@ class Comparison:
 
 
 def _measured(run: Run, own: TrainingImages, data: str | None) -> Measured:
-    settings = run.settings
-    validation = Measured(own.validation, "validation images of the run", None, 0, True, (), ())
+    settings, unknown = run.settings, _unknown(run)
+    validation = Measured(own.validation, "validation images of the run", None, 0, True, (), unknown)
     if data is None:
         return validation
     if data == "procedural":
@@ -147,11 +149,11 @@ def _measured(run: Run, own: TrainingImages, data: str | None) -> Measured:
     kind = modality(settings.modality).scene_word
     if settings.data != "procedural" and Path(data).resolve() == Path(settings.data).resolve():
         said = f"{data} is what this run was trained on: only the {kind}s that it kept for validation are measured"
-        return replace(validation, skipped=own.skipped, notes=(said, *own.notes))
+        return replace(validation, skipped=own.skipped, notes=(said, *own.notes, *unknown))
     found = load_measured(settings, run.profile, data, own.trained)
     used = found.pictures - found.left_out
     where = f"{'images' if kind == 'slice' else 'crops'} of {used} {kind}{'' if used == 1 else 's'} of {data}"
-    notes = list(found.notes)
+    notes = [*found.notes, *unknown]
     if found.left_out:
         notes.insert(
             0, f"{found.left_out} of {found.pictures} {kind}s are among those the run was trained on: left out"
@@ -160,3 +162,13 @@ def _measured(run: Run, own: TrainingImages, data: str | None) -> Measured:
         where += ", on which the run was trained"
         notes.insert(0, f"not held out: the run was trained on all of these {kind}s, so other images will look worse")
     return Measured(found.images, where, found.pictures, found.left_out, found.held_out, found.skipped, tuple(notes))
+
+
+def _unknown(run: Run) -> tuple[str, ...]:
+    """What a stored teacher may have seen that nobody looked at: only the run's own pictures are left out."""
+    if run.settings.teacher is None:
+        return ()
+    data = read_teacher_record(run).settings.data
+    if data in ("procedural", run.settings.data):
+        return ()
+    return (f"not checked: whether the stored teacher was trained on some of these images (it was on {data})",)

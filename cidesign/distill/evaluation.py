@@ -52,6 +52,8 @@ class Evaluation:
     measured: Measured
     epochs: int
     rows: list[Row]
+    # How many of the rows, the first ones, are the run's own.
+    own: int = 1
 
     def value(self) -> JsonObject:
         """The evaluation for programs."""
@@ -117,19 +119,18 @@ class Evaluation:
 
     def _best_of_others(self) -> list[str]:
         """The student against the best of the others."""
-        settings = self.run.settings
-        others = self.rows[2 if settings.teacher_epochs else 1 :]
+        others = self.rows[self.own :]
         if not others:
             return []
-        score = task_named(settings.task).score
+        score = task_named(self.run.settings.task).score
         best = max(others, key=lambda row: row.images[score.metric])
         gain = (
             f"{self.rows[0].images[score.metric] - best.images[score.metric]:+.{score.digits}f} {score.unit}".rstrip()
         )
         tenths = f"a few tenths of a {score.unit}" if score.unit else "a few tenths"
         return [
-            f"{self.rows[0].name} - {best.name} (the best of the others, with the same number of epochs in total): "
-            f"{gain}; differences of {tenths} vary from seed to seed"
+            f"{self.rows[0].name} - {best.name} (the best of the others, with the same number of epochs in total, "
+            f"{self.epochs}): {gain}; differences of {tenths} vary from seed to seed"
         ]
 
 
@@ -138,6 +139,7 @@ def evaluate_run(run: Run, data: str | None, train: bool, listener: EvaluationLi
     comparison = Comparison(run, data)
     listener.measured_on(comparison.measured_on)
     rows = comparison.own()
+    own = len(rows)
     names = comparison.others()
     missing = [name for name in names if not comparison.known(name)]
     if missing and not train:
@@ -148,7 +150,7 @@ def evaluate_run(run: Run, data: str | None, train: bool, listener: EvaluationLi
     for name in names:
         rows.append(comparison.other(name, _shown(listener, name)))
         listener.done(name)
-    found = Evaluation(run, comparison.measured_on, comparison.epochs, rows)
+    found = Evaluation(run, comparison.measured_on, comparison.epochs, rows, own)
     if not keep_evaluation(run, found.record()):
         listener.remark(f"{run.path}: may not be written, so the report will not show this")
     return found

@@ -100,11 +100,14 @@ class FineTuned:
 
 
 def fine_tune_settings(
-    run: TrainingSettings, epochs: int | None, images: int | None, seed: int, device: str
+    run: TrainingSettings, epochs: int | None, images: int | None, seed: int, device: str, teacher_epochs: int = 0
 ) -> FineTuneSettings:
-    """Settings for a run; None: together 8 % of the images that its training showed (SD-CASSI: 3 %)."""
+    """Settings for a run; None: together 8 % of the images that its training showed (SD-CASSI: 3 %).
+
+    `teacher_epochs` are those of a stored teacher.
+    """
     share = modality(run.modality).fine_tuning_share
-    shown = share * (run.teacher_epochs + run.student_epochs) * run.images
+    shown = share * ((teacher_epochs or run.teacher_epochs) + run.student_epochs) * run.images
     if epochs is None:
         epochs = max(1, math.ceil(shown / (images or run.images)))
     count = images or max(1, round(shown / epochs))

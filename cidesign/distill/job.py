@@ -3,8 +3,6 @@
 import contextlib
 import functools
 import os
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -12,11 +10,10 @@ from torch import Tensor
 
 from cidesign import __version__
 from cidesign.data.source import TrainingImages, load_images
-from cidesign.distill.checkpoint import FILE as CHECKPOINT_FILE
 from cidesign.distill.checkpoint import Progress, load_checkpoint, restore, save_checkpoint
+from cidesign.distill.finish import finish_run
 from cidesign.distill.loop import (
     StepReport,
-    StoredImages,
     as_floats,
     evaluate,
     generator_for,
@@ -35,23 +32,22 @@ from cidesign.distill.run_folder import (
     tidy_finished,
 )
 from cidesign.distill.streams import Stream
-from cidesign.distill.tasks import task_named
+from cidesign.distill.systems import SystemMaker
+from cidesign.distill.teachers import StoredTeacher
 from cidesign.distill.threads import Threads, training_threads
 from cidesign.errors import CidesignError, FileError, InputError
-from cidesign.files import canonical_json, disk_errors, refuse_existing, sha256_bytes
+from cidesign.files import refuse_existing
 from cidesign.hardware_profiles.schema import HardwareProfile
 from cidesign.locks import FolderLock, refuse_held
-from cidesign.models.optics import Optics, optics_for
-from cidesign.models.system import ImagingSystem, build_decoder, require_decoder
-from cidesign.models.weights_file import bytes_of
+from cidesign.models.system import ImagingSystem, load_kept_teacher, require_decoder
+from cidesign.models.teacher_record import read_teacher_record
 from cidesign.pattern import Design
 from cidesign.physics.base import looking_at
 from cidesign.records import now_utc
 from cidesign.run_settings import TrainingSettings
-from cidesign.runs import DESIGN_FILE, Run, RunRecord, library_versions, write_record
+from cidesign.runs import Run, RunRecord, library_versions
 
 START = "cidesign distill"
-PRIOR_IMAGES = 10_000
 # By then, counted from the first step, it is told how long training takes, even if threads are still being timed.
 TOLD_AFTER_S, TOLD_AFTER_STEPS = 20.0, 5
 
@@ -89,13 +85,16 @@ def start_run(
     force: bool,
     listener: Listener,
     design: Design | None = None,
+    teacher: StoredTeacher | None = None,
 ) -> Run:
     """Train a new run in folder `path`; an old one is replaced only with `force`, after reading the images.
 
-    `design` is the one that `settings.design` names, where it does.
+    `design` and `teacher` are those that `settings.design` and `settings.teacher` name, where they do.
     """
     if (design is None) != (settings.design is None):
         raise InputError(f"design {settings.design}: the settings and the design itself go together; give both")
+    if (teacher is None) != (settings.teacher is None):
+        raise InputError(f"teacher {settings.teacher}: the settings and the teacher itself go together; give both")
     if (path / "run.json").is_file() and not force and not Run(path).complete:
         refuse_held(path)
         raise FileError(
@@ -111,17 +110,23 @@ def start_run(
                     f"{path}: this folder is not a run, so --force does not replace it; choose another name"
                 )
             old = held.enter_context(FolderLock(path, f"{START} --force"))
-        listener.needs(needs_of(settings, profile))
+        listener.needs(needs_of(settings, profile, None if teacher is None else teacher.record))
         images = load_images(settings, profile)
         listener.images(images)
-        held.enter_context(placed(path, new_record(settings, profile, images, design), design, old))
+        record = new_record(settings, profile, images, design, teacher)
+        held.enter_context(placed(path, record, design, teacher, old))
         return _train(Run(path), images, listener)
 
 
 def new_record(
-    settings: TrainingSettings, profile: HardwareProfile, images: TrainingImages, design: Design | None
+    settings: TrainingSettings,
+    profile: HardwareProfile,
+    images: TrainingImages,
+    design: Design | None,
+    teacher: StoredTeacher | None = None,
 ) -> RunRecord:
-    """The record of a run that begins; `design` is the one that is given, None where the optics are learnt."""
+    """The record of a run that begins; `design` is the one that is given, None where the optics are learnt, and
+    `teacher` the stored one, None where the run trains its own."""
     return RunRecord(
         schema_version=2,
         kind="run",
@@ -133,7 +138,7 @@ def new_record(
         profile=profile.model_dump(mode="json"),
         profile_digest=profile.digest,
         data_digest=images.digest,
-        teacher_digest=None,
+        teacher_digest=None if teacher is None else teacher.record.weights_digest,
         design_digest=None if design is None else design.design_digest,
         metrics={},
     )
@@ -155,7 +160,8 @@ def resume_run(path: Path, listener: Listener) -> Run:
             return run
         remove_remains(path)
         require_decoder(run)
-        listener.needs(needs_of(run.settings, run.profile, resumed=True))
+        teacher = None if run.settings.teacher is None else read_teacher_record(run)
+        listener.needs(needs_of(run.settings, run.profile, teacher, resumed=True))
         images = load_images(run.settings, run.profile)
         if images.digest != run.record.data_digest:
             raise FileError(f"{path}: {other_images(run.settings.data)}; start a new run")
@@ -196,12 +202,13 @@ def _train_phases(
     progress, tensors = found if found else (Progress(phases[0]), {})
     told = _Told(settings, len(stored[0]) // settings.batch, listener, threads)
     cut_metrics(run.path, progress.metrics_bytes)
-    teacher = None
+    teacher = None if settings.teacher is None else maker.prepared(load_kept_teacher(run))
     for phase in phases[phases.index(progress.phase) :]:
         system = maker.system(phase)
+        begins = progress.phase != phase or not tensors
+        if begins and teacher is not None and (phase != "student" or settings.start == "teacher"):
+            maker.warm_start(system, teacher)
         if progress.phase != phase:
-            if teacher is not None and (phase != "student" or settings.start == "teacher"):
-                maker.warm_start(system, teacher)
             kept = {name: getattr(progress, name) for name in ("metrics_bytes", "seconds", "threads")}
             progress = Progress(phase, **kept)
             save_checkpoint(run, progress, system, teacher, make_optimiser(system, settings))
@@ -209,14 +216,14 @@ def _train_phases(
             teacher = maker.system(phases[-2])
             restore(tensors, system, teacher, make_optimiser(system, settings))
         guide = teacher.eval().requires_grad_(False) if teacher is not None and phase == "student" else None
-        guide_digest = _weights_digest(guide) if guide is not None else None
+        guide_digest = guide.digest() if guide is not None else None
         _run_phase(run, system, guide, stored, progress, tensors, told)
-        if guide is not None and _weights_digest(guide) != guide_digest:
+        if guide is not None and guide.digest() != guide_digest:
             raise CidesignError(f"{run.path}: the frozen teacher changed while the student trained; please report this")
         if phase == "student":
-            return _finish(run, guide, system, stored[1], progress, guide_digest)
+            return finish_run(run, guide, system, stored[1], progress)
         teacher = system
-    raise CidesignError(f"{run.path}: training ended without a student; please report this")
+    return finish_run(run, teacher, None, stored[1], progress)
 
 
 class _Told:
@@ -243,53 +250,6 @@ class _Told:
             count = self.threads.count if self.settings.device == "cpu" else None
             self.listener.pace(Pace(step_s * left, step_s, count, chosen))
         self.listener.step(report)
-
-
-class SystemMaker:
-    """New systems of a run, from its seed and its training images alone.
-
-    With a `design` the optics of every student are that design, and training does not move them.
-    """
-
-    def __init__(
-        self, settings: TrainingSettings, profile: HardwareProfile, train: Tensor, design: Design | None = None
-    ) -> None:
-        self.settings, self.given = settings, design
-        self.optics: Optics = optics_for(settings, profile)
-        self.sample = StoredImages(train[:PRIOR_IMAGES])
-        self.prior = self.optics.prior(self.sample)
-
-    def relaxation(self, phase: str) -> str | None:
-        """The word of the ladder that a phase trains with; None for the student."""
-        return None if phase == "student" else self.settings.ladder[phases_of(self.settings).index(phase)]
-
-    def system(self, phase: str) -> ImagingSystem:
-        """A system before training; every phase has its own draws, whether or not the others were made."""
-        settings, relaxation = self.settings, self.relaxation(phase)
-        torch.manual_seed(settings.seed)
-        decoder = build_decoder(settings, self.optics.bands, self.optics.size)
-        system = ImagingSystem(self.optics.encoder(relaxation), decoder).to(settings.device)
-        if relaxation is None and self.given is not None:
-            self.place(system, self.given)
-        else:
-            with torch.no_grad():
-                system.encoder.weight.copy_(self.optics.start(relaxation, self.sample))
-        system.decoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        system.decoder.set_prior(self.prior)
-        if settings.precision == "bfloat16":
-            system.decoder.training_dtype = torch.bfloat16
-        return system
-
-    def place(self, system: ImagingSystem, design: Design) -> None:
-        """Make a design the optics of a student, and hold it."""
-        self.optics.place(system.encoder, design)
-        system.encoder.weight.requires_grad_(False)
-
-    def warm_start(self, system: ImagingSystem, teacher: ImagingSystem) -> None:
-        """Start from a teacher's optics, where they are not given, and from its decoder."""
-        if system.encoder.weight.requires_grad:
-            self.optics.inherit(system.encoder, teacher.encoder)
-        system.decoder.load_state_dict(teacher.decoder.state_dict())
 
 
 def _run_phase(
@@ -339,54 +299,3 @@ def _gradients(
     system.encoder.explore(0.0, draws)
     with looking_at(system.encoder.places(None)[0], system.encoder, teacher.encoder):
         return gradients_of_terms(system, teacher, as_floats(images[: settings.batch]), draws, settings)
-
-
-def _finish(
-    run: Run,
-    teacher: ImagingSystem | None,
-    student: ImagingSystem,
-    validation: Tensor,
-    progress: Progress,
-    teacher_digest: str | None,
-) -> Run:
-    """Write weights, design and the final record; the record comes last, so a finished run is a whole one."""
-    settings = run.settings
-    metrics = {"training_seconds": round(progress.seconds, 3)}
-    for name, system in (("teacher", teacher), ("student", student)):
-        if system is None:
-            continue
-        with _exact(system):
-            values = evaluate(system, validation, settings, task_named(settings.task).shown)
-            metrics |= {f"{name}_{key}": value for key, value in values.items()}
-        system.save(run.path / f"{name}.safetensors")
-    student.encoder.explore(1.0, None)
-    design = run.given_design() or optics_for(settings, run.profile).design(student.encoder)
-    design.save(run.path / DESIGN_FILE)
-    changes = {
-        "status": "complete",
-        "teacher_digest": teacher_digest,
-        "design_digest": design.design_digest,
-        "metrics": metrics,
-    }
-    write_record(run.path, run.record.model_copy(update=changes))
-    with disk_errors(run.path):
-        if (run.path / CHECKPOINT_FILE.parent).exists():  # without any training there is none
-            shutil.rmtree(run.path / CHECKPOINT_FILE.parent)
-    return Run(run.path)
-
-
-@contextlib.contextmanager
-def _exact(system: ImagingSystem) -> Iterator[None]:
-    """Evaluate in float32, as reconstruction does, whatever format trained the network."""
-    shortened, system.decoder.training_dtype = system.decoder.training_dtype, None
-    try:
-        yield
-    finally:
-        system.decoder.training_dtype = shortened
-
-
-def _weights_digest(system: ImagingSystem) -> str:
-    """SHA-256 over all weights, names included."""
-    state = system.state_dict()
-    names = canonical_json(sorted(state))
-    return sha256_bytes(names, *(bytes_of(state[name]) for name in sorted(state)))

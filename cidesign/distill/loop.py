@@ -43,7 +43,7 @@ def phases_of(settings: TrainingSettings) -> list[str]:
         return ["student"]
     count = len(settings.ladder)
     teachers = ["teacher"] if count == 1 else [f"teacher-{number}" for number in range(1, count + 1)]
-    return [*teachers, "student"]
+    return teachers if settings.only_teacher else [*teachers, "student"]
 
 
 def epochs_of(settings: TrainingSettings, phase: str) -> int:

@@ -2,6 +2,7 @@
 
 import copy
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -14,6 +15,8 @@ from cidesign.machine import free_bytes, held_bytes
 from cidesign.models.footprint import decoding_bytes, training_bytes
 from cidesign.models.optics import WorkingValues, optics_for
 from cidesign.models.system import build_decoder
+from cidesign.models.teacher_record import FILE as RECORD_FILE
+from cidesign.models.teacher_record import TeacherRecord
 from cidesign.run_settings import TrainingSettings
 from cidesign.text import joined
 from cidesign.units import format_bytes
@@ -59,14 +62,25 @@ class Pace(NamedTuple):
 class Footprint:
     """The memory that a run takes; a decoder that needs numbers raises whatever it raises."""
 
-    def __init__(self, settings: TrainingSettings, profile: HardwareProfile) -> None:
+    def __init__(
+        self, settings: TrainingSettings, profile: HardwareProfile, teacher: TeacherRecord | None = None
+    ) -> None:
         self.settings, self.optics = settings, optics_for(settings, profile)
         self.shape = (self.optics.bands, *self.optics.size)
         self.image = self.optics.bands * self.optics.size[0] * self.optics.size[1]
-        relaxations = [*settings.ladder, None] if settings.teacher_epochs else [None]
+        teachers = settings.ladder if settings.teacher_epochs else ()
+        relaxations = [*teachers, *([] if settings.only_teacher else [None])]
+        # The teacher that a student is guided by, and what a stored one holds.
+        self.guide, self.stored_bytes = None if not teachers else self.optics.working_values(teachers[-1], False), 0
         with torch.device("meta"):
             self.decoder = build_decoder(settings, *self.shape[:1], self.optics.size)
             self.encoders = {relaxation: self.optics.encoder(relaxation) for relaxation in relaxations}
+            if teacher is not None:
+                theirs = optics_for(teacher.settings, teacher.checked_profile(Path(RECORD_FILE)))
+                self.guide = theirs.working_values(teacher.relaxation, False)
+                self.stored_bytes = _bytes_of(theirs.encoder(teacher.relaxation)) + _bytes_of(
+                    build_decoder(teacher.settings, theirs.bands, theirs.size)
+                )
         if settings.precision == "bfloat16":
             self.decoder.training_dtype = torch.bfloat16
 
@@ -100,7 +114,7 @@ class Footprint:
 
     def _phases(self) -> dict[str | None, int]:
         found: dict[str | None, int] = {}
-        before = 0
+        before = self.stored_bytes
         for relaxation, encoder in self.encoders.items():
             system = _bytes_of(encoder) + _bytes_of(self.decoder)
             optics = 4 * encoder.weight.numel() if self._learnt(relaxation) else 0
@@ -118,7 +132,7 @@ class Footprint:
         settings, values = self.settings, self.optics.working_values(relaxation, self._learnt(relaxation))
         batch = settings.batch
         network = training_bytes(self.decoder, self.shape, values.reading, batch)
-        guide = settings.ladder[-1] if relaxation is None and settings.teacher_epochs else None
+        guide = self.guide if relaxation is None else None
         if guide is not None and settings.weight_decoder:
             network += self._decoding(guide, batch)
         if guide is not None and settings.weight_encoder:
@@ -128,13 +142,12 @@ class Footprint:
     def _learnt(self, relaxation: str | None) -> bool:
         return relaxation is not None or self.settings.design is None
 
-    def _decoding(self, relaxation: str | None, batch: int) -> int:
-        values = self.optics.working_values(relaxation, learnt=False)
+    def _decoding(self, values: WorkingValues, batch: int) -> int:
         return _most(values, batch, decoding_bytes(self.decoder, self.shape, values.reading, batch))
 
     def _evaluation(self, relaxation: str | None) -> int:
         count = min(max(1, EVALUATION_PIXELS // self.image), self.settings.validation_images)
-        return self._decoding(relaxation, count)
+        return self._decoding(self.optics.working_values(relaxation, learnt=False), count)
 
 
 def _most(values: WorkingValues, batch: int, network_bytes: int) -> int:
@@ -172,15 +185,20 @@ def _free_gpu_bytes(device: str) -> int:
     return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
 
 
-def needs_of(settings: TrainingSettings, profile: HardwareProfile, resumed: bool = False) -> Needs:
+def needs_of(
+    settings: TrainingSettings,
+    profile: HardwareProfile,
+    teacher: TeacherRecord | None = None,
+    resumed: bool = False,
+) -> Needs:
     """What a run takes; raises `LimitError` when it cannot fit, with both numbers and what to lower.
 
-    A run that is `resumed` keeps its settings.
+    `teacher` is the stored one, where it has one.  A run that is `resumed` keeps its settings.
     """
     epochs = sum(epochs_of(settings, phase) for phase in phases_of(settings))
     steps = epochs * (settings.images // settings.batch)
     try:
-        found = Footprint(settings, profile)
+        found = Footprint(settings, profile, teacher)
         memories = memories_of(found)
     except CidesignError:
         raise

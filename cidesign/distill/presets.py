@@ -17,19 +17,27 @@ from cidesign.models.decoders import decoder_class
 from cidesign.run_settings import TrainingSettings, plain, shown_value, unknown, validated
 
 # What decides the others of these has an argument of its own, or follows from the profile.
-NOT_BY_NAME = ("modality", "preset", "design")
+NOT_BY_NAME = ("modality", "preset", "design", "teacher", "only_teacher")
 SMALLEST_SIDE = 8
+# Settings that only make sense where a run trains its own teacher.
+OF_OWN_TEACHERS = ("ladder", "teacher_epochs")
 
 
 def settings_for(
-    profile: HardwareProfile, preset: str = "quick", given: GivenDesign | None = None, **by_name: Any
+    profile: HardwareProfile,
+    preset: str = "quick",
+    given: GivenDesign | None = None,
+    teacher: str | None = None,
+    only_teacher: bool = False,
+    **by_name: Any,
 ) -> TrainingSettings:
     """All settings of a run: those of the preset, and any setting by its name (`images=2000, channels=32`).
 
     Names are the fields of the modality's settings, their shorter words (`photoelectrons`, `lines`) and the decoder's
     own settings; None leaves what the preset or the device says.  What follows from a design that is `given` is taken
-    from it, and refused where it is given otherwise too.  Raises `InputError` or `LimitError`, one line, for
-    what there is not, what is out of range, and what cannot be trained for the profile.
+    from it, and refused where it is given otherwise too.  `teacher` names a run whose teacher is stored: none is
+    trained; `only_teacher`: nothing else is.  Raises `InputError` or `LimitError`, one line, for what there is not,
+    what is out of range, and what cannot be trained for the profile.
     """
     kind = modality_for(profile)
     if preset not in kind.presets:
@@ -43,6 +51,8 @@ def settings_for(
     own = _decoder_values(values, kind, kind.presets[preset].channels)
     if given is not None:
         values = _of_design(values, typed, given, kind)
+    if teacher is not None or only_teacher:
+        values = _of_teacher(values, typed, teacher)
     values = {**_preset_values(kind.presets[preset]), **values, "preset": preset, "decoder_settings": own}
     _complete(values, given, kind.largest_side)
     settings = kind.settings(values, profile, typed)
@@ -77,6 +87,21 @@ def _of_design(
                 )
             follow[name] = 0
     return {**values, **follow, "design": given.name}
+
+
+def _of_teacher(values: Mapping[str, object], typed: Mapping[str, str], teacher: str | None) -> dict[str, object]:
+    """The values of a run with a stored teacher, or (None) of one that trains a teacher alone."""
+    if teacher is None:
+        # Whatever the defaults are, there is nobody to guide.
+        alone = {"student_epochs": 0, "weight_decoder": 0.0, "weight_encoder": 0.0, "only_teacher": True}
+        return {**alone, **values}
+    for name in OF_OWN_TEACHERS:
+        if values.get(name, 0) != 0:
+            raise InputError(
+                f"{typed[name]} {shown_value(values[name])}: is for teachers that the run trains, and {teacher} is "
+                "stored; leave one of them out"
+            )
+    return {**values, "teacher": teacher, "teacher_epochs": 0}
 
 
 def values_of_texts(profile: HardwareProfile, texts: Mapping[str, str]) -> dict[str, object]:

@@ -10,25 +10,33 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cidesign.distill.checkpoint import FILE as CHECKPOINT_FILE
+from cidesign.distill.teachers import StoredTeacher
 from cidesign.errors import FileError
 from cidesign.files import JsonObject, disk_errors, partial_name, partials_of
 from cidesign.locks import FolderLock
+from cidesign.models.teacher_record import DESIGN_FILE as TEACHER_DESIGN_FILE
+from cidesign.models.teacher_record import FILE as RECORD_FILE
+from cidesign.models.teacher_record import WEIGHTS_FILE
 from cidesign.pattern import Design
 from cidesign.runs import DESIGN_FILE, GIVEN_FILE, RunRecord, write_record
 
 METRICS_FILE = "metrics.jsonl"
 # What training writes, each in one step.
 WRITTEN = (
-    "run.json", GIVEN_FILE, "teacher.safetensors", "student.safetensors", DESIGN_FILE, str(CHECKPOINT_FILE),
+    "run.json", GIVEN_FILE, WEIGHTS_FILE, RECORD_FILE, TEACHER_DESIGN_FILE, "student.safetensors", DESIGN_FILE,
+    str(CHECKPOINT_FILE),
 )  # fmt: skip
 
 
 @contextlib.contextmanager
-def placed(path: Path, record: RunRecord, design: Design | None, old: FolderLock | None) -> Iterator[None]:
+def placed(
+    path: Path, record: RunRecord, design: Design | None, teacher: StoredTeacher | None, old: FolderLock | None
+) -> Iterator[None]:
     """Make the folder of a new run, in one step and with its lock, which is held until the end.
 
-    `design` is the one that is given, None where the optics are learnt.  `old` is the lock of the run that is
-    replaced, None where there is none.  The old run goes only when the disk has taken the new one.
+    `design` is the one that is given, None where the optics are learnt; `teacher` the stored one, None where the run
+    trains its own.  `old` is the lock of the run that is replaced, None where there is none.  The old run goes only
+    when the disk has taken the new one.
     """
     for left in partials_of(path):
         _remove_dead(left)
@@ -40,6 +48,8 @@ def placed(path: Path, record: RunRecord, design: Design | None, old: FolderLock
                 lock = held.enter_context(FolderLock(fresh, "cidesign distill"))
                 if design is not None:
                     design.save(fresh / GIVEN_FILE)
+                if teacher is not None:
+                    teacher.keep(fresh)
                 write_record(fresh, record)
                 if old is not None:
                     os.replace(path, aside)

@@ -12,6 +12,10 @@ from cidesign.physics.base import Encoder, ImagePrior
 Channels = Annotated[int, Field(ge=4, le=256)]
 
 
+# The buffers of the statistics of the training images.
+PRIOR = frozenset({"prior_mean", "prior_basis", "prior_variance"})
+
+
 class DecoderSettings(BaseModel):
     """What a decoder can be told; each field has a default, and no name of a setting of the run."""
 
@@ -60,6 +64,19 @@ class Decoder(nn.Module, ABC):
         self.prior_mean.copy_(prior.mean)
         self.prior_basis.copy_(prior.basis)
         self.prior_variance.copy_(prior.variance)
+
+    def take_over(self, other: "Decoder") -> None:
+        """Take the weights of another decoder of the kind, as far as their shapes fit, and not its images' statistics.
+
+        Of networks that see the whole image a weight's shape can depend on its size.
+        """
+        own = self.state_dict()
+        fitting = {
+            name: tensor
+            for name, tensor in other.state_dict().items()
+            if name not in PRIOR and name in own and own[name].shape == tensor.shape
+        }
+        self.load_state_dict({**own, **fitting})
 
     def linear_estimate(self, y: Tensor, encoder: Encoder) -> Tensor:
         """x_0 (B, C, H, W), the best linear estimate."""

@@ -2,7 +2,8 @@
 
 import math
 from abc import ABC, abstractmethod
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import NamedTuple, Self
 
 from torch import Tensor
 
@@ -59,7 +60,26 @@ class Optics(ABC):
 
     @abstractmethod
     def inherit(self, encoder: Encoder, teacher: Encoder) -> None:
-        """Start `encoder` from the optics of a less constrained teacher, as far as its own limits allow."""
+        """Start `encoder`, which holds its own start, from a teacher's optics, as far as its own limits allow.
+
+        The teacher is of the same kind and may be of any shape: stored ones were trained for other sizes and limits.
+        Where a teacher of the same shape says it all, what is taken of it does not depend on the own start.
+        """
+
+    def limits(self) -> Mapping[str, float]:
+        """What constrains the student, each > 0 by its name: stored teachers of the nearest limits fit best.
+
+        Here: nothing.
+        """
+        return {}
+
+    def apart(self, other: Self) -> str | None:
+        """Why a teacher with the `other` optics cannot be held against these on the same images, for one line; None:
+        it can be."""
+        if self.size == other.size:
+            return None
+        own, others = (f"{rows} x {columns}" for rows, columns in (self.size, other.size))
+        return f"its images are {others}, and this run's {own}"
 
     @abstractmethod
     def prior(self, images: Images) -> ImagePrior:

@@ -8,11 +8,15 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from cidesign.errors import FileError, InputError
-from cidesign.files import replacing_file
+from cidesign.files import canonical_json, replacing_file, sha256_bytes
+from cidesign.hardware_profiles.schema import HardwareProfile
 from cidesign.models.decoder import Decoder, DecoderOutput
 from cidesign.models.decoders import decoder_class, decoder_settings
 from cidesign.models.optics import optics_for
-from cidesign.models.weights_file import write_tensors
+from cidesign.models.teacher_record import FILE as RECORD_FILE
+from cidesign.models.teacher_record import WEIGHTS_FILE, read_teacher_record
+from cidesign.models.weights_file import bytes_of, write_tensors
+from cidesign.pattern import Design
 from cidesign.physics.base import Encoder
 from cidesign.run_settings import TrainingSettings
 from cidesign.runs import Run
@@ -37,6 +41,12 @@ class ImagingSystem(nn.Module):
         with replacing_file(path) as temporary:
             write_tensors(temporary, self.state_dict())
 
+    def digest(self) -> str:
+        """SHA-256 over all weights, names included."""
+        state = self.state_dict()
+        names = canonical_json(sorted(state))
+        return sha256_bytes(names, *(bytes_of(state[name]) for name in sorted(state)))
+
 
 def build_decoder(settings: TrainingSettings, bands: int, size: tuple[int, int]) -> Decoder:
     """The decoder of the settings, from torch's global generator.
@@ -57,26 +67,67 @@ def require_decoder(run: Run) -> None:
 
 def load_student(run: Run) -> ImagingSystem:
     """The trained student of a finished run, in eval mode; raises `FileError` when its file does not fit the run."""
-    run.require_complete()
-    return _load(run, "student.safetensors", None)
+    run.with_design()
+    require_decoder(run)
+    design = None if run.settings.design is None else run.design
+    return load_system(run.file("student.safetensors"), run.settings, run.profile, None, design)
 
 
 def load_teacher(run: Run) -> ImagingSystem | None:
-    """The teacher of a finished run (the last one of a ladder), in eval mode; None where it had none."""
+    """The teacher of a finished run (the last one of a ladder), in eval mode; None where it had none.
+
+    That of a run which took a stored one may be for images of another size.
+    """
     run.require_complete()
+    if run.settings.teacher is not None:
+        return load_kept_teacher(run)
     if run.settings.teacher_epochs == 0:
         return None
-    return _load(run, "teacher.safetensors", run.settings.ladder[-1])
-
-
-def _load(run: Run, name: str, relaxation: str | None) -> ImagingSystem:
-    path = run.file(name)
     require_decoder(run)
-    optics = optics_for(run.settings, run.profile)
-    system = ImagingSystem(optics.encoder(relaxation), build_decoder(run.settings, optics.bands, optics.size))
-    if relaxation is None and run.settings.design is not None:
+    return load_system(run.file(WEIGHTS_FILE), run.settings, run.profile, run.settings.ladder[-1])
+
+
+def load_kept_teacher(run: Run) -> ImagingSystem:
+    """The run's own copy of the stored teacher that it took, in eval mode; raises `FileError` for a changed one."""
+    record = read_teacher_record(run)
+    path, profile = run.file(WEIGHTS_FILE), record.checked_profile(run.path / RECORD_FILE)
+    require_decoder(run)
+    found = load_system(path, record.settings, profile, record.relaxation, record.design(run.path))
+    if found.digest() != record.weights_digest:
+        raise FileError(f"{path}: these are not the weights that {RECORD_FILE} names (their digests differ)")
+    return found
+
+
+def load_comparable_teacher(run: Run) -> ImagingSystem | None:
+    """The teacher of a finished run where it can be held against the student; None where it cannot, or is none."""
+    return load_teacher(run) if comparable_teacher(run) else None
+
+
+def comparable_teacher(run: Run) -> bool:
+    """Whether the teacher of a run can be held against its student on the same images; a stored one may not."""
+    if run.settings.teacher is None:
+        return True
+    record = read_teacher_record(run)
+    theirs = optics_for(record.settings, record.checked_profile(run.path / RECORD_FILE))
+    return optics_for(run.settings, run.profile).apart(theirs) is None
+
+
+def load_system(
+    path: Path,
+    settings: TrainingSettings,
+    profile: HardwareProfile,
+    relaxation: str | None,
+    design: Design | None = None,
+) -> ImagingSystem:
+    """A system with the weights of a file, in eval mode; `design`: what its optics are, where they were given.
+
+    Raises `FileError` for weights that are damaged or of something else.
+    """
+    optics = optics_for(settings, profile)
+    system = ImagingSystem(optics.encoder(relaxation), build_decoder(settings, optics.bands, optics.size))
+    if design is not None:
         # A design that no weights can express is held beside them.
-        optics.place(system.encoder, run.design)
+        optics.place(system.encoder, design)
     try:
         system.load_state_dict(load_file(path))
     except FileError as error:

@@ -19,6 +19,7 @@ from cidesign.locks import FolderLock
 from cidesign.modality import modality
 from cidesign.models.decoders import decoder_class
 from cidesign.models.system import ImagingSystem, load_student, load_teacher
+from cidesign.models.teacher_record import trained_epochs
 from cidesign.reconstruct.fine_tuned import (
     RECORD_FILE,
     FineTuneRecord,
@@ -76,7 +77,7 @@ def fine_tune_for(
     fine-tuned decoder is there already and `force` is not set, and `InputError` for settings out of range, or a
     decoder that learns nothing.
     """
-    run.require_complete()
+    run.with_design()
     if not decoder_class(run.settings.decoder).learns:
         raise InputError(
             f"{run.known_as}: its decoder {run.settings.decoder} learns nothing, so it cannot be fine-tuned; it takes "
@@ -89,7 +90,10 @@ def fine_tune_for(
     refuse_existing(calibration_folder / RECORD_FILE, force)
     with FolderLock(calibration_folder, "cidesign calibrate --fine-tune"):
         system = load_student(run)
-        tuning = fine_tune_settings(run.settings, asked.epochs, asked.images, asked.seed, pick_device("auto"))
+        teacher_epochs, _ = trained_epochs(run)
+        tuning = fine_tune_settings(
+            run.settings, asked.epochs, asked.images, asked.seed, pick_device("auto"), teacher_epochs
+        )
         family = modality(run.settings.modality).operator_family(run, calibration_folder, tuning.device)
         record, decoder = _train(run, calibration_folder, system, family, tuning, say or _silent)
         return FineTuned(calibration_folder, write_fine_tuned(calibration_folder, decoder, record))

@@ -16,7 +16,8 @@ from cidesign.distill.tasks import task_named
 from cidesign.errors import FileError
 from cidesign.files import read_limited, write_bytes
 from cidesign.modality import modality
-from cidesign.models.system import load_student, load_teacher
+from cidesign.models.system import load_comparable_teacher, load_student
+from cidesign.models.teacher_record import read_teacher_record, teacher_name
 from cidesign.report import figures, html
 from cidesign.report.figures import Epoch
 from cidesign.report.included import folder_section
@@ -39,8 +40,9 @@ class Report(NamedTuple):
 
 
 def refuse_report(run: Run, force: bool) -> None:
-    """Raise `FileError` for an unfinished run, and for one with a report where `force` is not set."""
-    run.require_complete()
+    """Raise `FileError` for an unfinished run, and for one with a report where `force` is not set; `InputError` for a
+    teacher alone."""
+    run.with_design()
     for name in (PAGE_FILE, FIGURES_FOLDER):
         # The names are fixed, so the way out is not another one.
         if (run.known_as / name).exists() and not force:
@@ -83,8 +85,8 @@ def _unseen_scenes(run: Run) -> Tensor:
 
 
 def _part(run: Run, scenes: Tensor) -> Part:
-    student, teacher = load_student(run), load_teacher(run)
-    name = f"teacher ({run.settings.ladder[-1]})"
+    student, teacher = load_student(run), load_comparable_teacher(run)
+    name = teacher_name(run)
     shown = Shown(student, teacher, name, reconstruct_scenes(student, teacher, name, scenes))
     return modality(run.settings.modality).report_part(run, shown)
 
@@ -137,10 +139,12 @@ def _training(run: Run) -> Section:
 def _began(run: Run, number: int, phases: list[str]) -> str:
     """Where a phase took its optics and its decoder from."""
     if phases[number] == "student" and run.settings.design is not None:
-        anew = number == 0 or run.settings.start == "fresh"
-        return f"the given design, {'new decoder' if anew else f'decoder of {phases[number - 1]}'}"
+        if run.settings.start == "fresh" or not run.settings.has_teacher:
+            return "the given design, new decoder"
+        return f"the given design, decoder of {'the stored teacher' if number == 0 else phases[number - 1]}"
     if number == 0:
-        return "a fixed design, new decoder"
+        stored = run.settings.teacher is not None and run.settings.start == "teacher"
+        return "optics and decoder of the stored teacher" if stored else "a fixed design, new decoder"
     if phases[number] == "student" and run.settings.start == "fresh":
         return "a fixed design, new decoder (start: fresh)"
     return f"optics and decoder of {phases[number - 1]}"
@@ -161,7 +165,7 @@ def read_epochs(run: Run) -> list[Epoch]:
 def _quality_table(run: Run) -> str:
     metrics, columns = run.record.metrics, task_named(run.settings.task).shown
     rows = []
-    for name in ("teacher", "student") if run.settings.teacher_epochs else ("student",):
+    for name in run.systems:
         values = [metrics.get(f"{name}_{column.metric}", math.nan) for column in columns]
         if any(map(math.isnan, values)):
             raise FileError(f"{run.path}: run.json does not hold the {name}'s quality; this record is damaged")
@@ -200,6 +204,7 @@ def _provenance(run: Run) -> Section:
         ("profile digest", record.profile_digest),
         ("images digest", record.data_digest),
         *([("teacher digest", record.teacher_digest)] if record.teacher_digest else []),
+        *([("stored teacher", _stored(run))] if record.settings.teacher else []),
         ("design digest", str(record.design_digest)),
     ]
     settings = [(key, _setting(value)) for key, value in record.settings.model_dump().items()]
@@ -211,6 +216,12 @@ def _provenance(run: Run) -> Section:
             html.table(("setting", "value"), settings),
         ],
     )
+
+
+def _stored(run: Run) -> str:
+    """Where a stored teacher was taken from, and what it had cost."""
+    record = read_teacher_record(run)
+    return f"{teacher_name(run)} of {record.named}, {record.epochs} epochs, for {record.profile.get('id')}"
 
 
 def _setting(value: object) -> str:

@@ -97,7 +97,9 @@ def test_a_report_of_a_given_design(decoder: str, tmp_path: Path, profile_of: Ca
         assert design.design_digest in page
         assert ("only the decoder was trained" in page) == (decoder == "unet")
         # There is no teacher, and with the linear decoder no student: nothing is said of them.
-        assert "eacher" not in page.replace("teacher_epochs", "").replace("<td>teacher</td>", "")
+        assert "eacher" not in page.replace("teacher_epochs", "").replace("<td>teacher</td>", "").replace(
+            "only_teacher", ""
+        )
         assert ("Student:" in page) == (decoder == "unet")
 
 

@@ -95,7 +95,7 @@ def test_the_student_that_is_loaded_is_the_design_that_was_written(every: Path) 
 
 
 def test_teacher_is_bit_identical_before_and_after(every: Path) -> None:
-    assert job._weights_digest(load_teacher(Run(every))) == Run(every).record.teacher_digest
+    assert load_teacher(Run(every)).digest() == Run(every).record.teacher_digest
 
 
 def test_a_teacher_that_moves_is_noticed(

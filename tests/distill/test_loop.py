@@ -9,7 +9,6 @@ import torch
 from cidesign.data.source import load_images
 from cidesign.distill import loop
 from cidesign.distill.alone import train_alone
-from cidesign.distill.job import SystemMaker
 from cidesign.distill.loop import (
     StepReport,
     StoredImages,
@@ -21,6 +20,7 @@ from cidesign.distill.loop import (
     make_optimiser,
     phases_of,
 )
+from cidesign.distill.systems import SystemMaker
 from cidesign.modalities.cassi.encoders.designed import Dispersion, SdCassiEncoder
 
 MakeSettings = Callable[..., Any]

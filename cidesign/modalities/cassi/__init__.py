@@ -20,7 +20,7 @@ if TYPE_CHECKING:  # torch loads only where something is trained or measured
 
     from cidesign.data.image_sets import MeasuredSet
     from cidesign.data.source import TrainingImages
-    from cidesign.distill.job import SystemMaker
+    from cidesign.distill.systems import SystemMaker
     from cidesign.models.optics import Optics
     from cidesign.physics.base import Encoder
     from cidesign.physics.operator_family import OperatorFamily

@@ -1,6 +1,6 @@
 """The optics of an SD-CASSI camera for training: one mask."""
 
-from typing import cast
+from typing import Self, cast
 
 import numpy as np
 import torch
@@ -63,12 +63,34 @@ class CassiOptics(Optics):
         return cells_shape(self.rule, *self.mask_size) if relaxation is None else self.mask_size
 
     def inherit(self, encoder: Encoder, teacher: Encoder) -> None:
-        """The mean of the teacher's transmission in each cell."""
-        cell = self.rule.cell_px if encoder.weight.shape != teacher.weight.shape else 1
-        rows, columns = (cell * count for count in encoder.weight.shape)
-        whole = teacher.weight[None, None, :rows, :columns].clamp(0, 1)
+        """The mean of the teacher's transmission in each cell.
+
+        What counts of a code is how fine it is against the shifts of the bands, both in code pixels: of a larger mask a
+        part is taken, a smaller one is laid out again and again, like bricks along the dispersion, so that bands
+        which are one mask apart do not see the same code.  One for the other axis of dispersion is turned.
+        """
+        own, other = cast(SdCassiEncoder, encoder), cast(SdCassiEncoder, teacher)
+        across = self.dispersion.axis == "rows"
         with torch.no_grad():
-            encoder.weight.copy_(torch.nn.functional.avg_pool2d(whole, cell)[0, 0])
+            whole = other.latent().mT if other.dispersion.axis == "rows" else other.latent()
+            laid = _laid_out(whole.clamp(0, 1), self.mask_size[::-1] if across else self.mask_size)
+            cell = 1 if own.rule is None else own.rule.cell_px
+            rows, columns = (cell * count for count in own.weight.shape)
+            seen = (laid.mT if across else laid)[None, None, :rows, :columns]
+            own.weight.copy_(torch.nn.functional.avg_pool2d(seen, cell)[0, 0])
+
+    def limits(self) -> dict[str, float]:
+        """The smallest cell, in code pixels, and light."""
+        return {"cell": self.rule.cell_px, "light": self.settings.photoelectrons_full_scale}
+
+    def apart(self, other: Self) -> str | None:
+        """Masks that see the same places of a scene, and bands that are displaced alike."""
+        if self.mask_size != other.mask_size:
+            own, others = (f"{rows} x {columns}" for rows, columns in (self.mask_size, other.mask_size))
+            return f"its mask has {others} code pixels, and this run's {own}"
+        if self.dispersion != other.dispersion:
+            return f"its bands are displaced otherwise than those of {self.profile.id}"
+        return super().apart(other)
 
     def prior(self, images: Images) -> ImagePrior:
         """Mean spectrum, principal spectra and their DCT variances; of few images, what their tiles predict."""
@@ -99,6 +121,15 @@ class CassiOptics(Optics):
             encoder.weight.copy_(levels[::cell, ::cell][:rows, :columns])
             if not torch.equal(cast(SdCassiEncoder, encoder).mask().cpu(), levels):
                 cast(SdCassiEncoder, encoder).hold(levels)
+
+
+def _laid_out(mask: Tensor, size: tuple[int, int]) -> Tensor:
+    """A mask (h, w) in another size (H, W): its first part, or bricks of it along the columns, each next one displaced
+    by half of its height."""
+    height, width = mask.shape
+    row, column = torch.arange(size[0])[:, None], torch.arange(size[1])[None]
+    displaced = column // width * (height // 2)
+    return mask[(row + displaced) % height, column % width]
 
 
 def _tiles(images: Tensor) -> Tensor:

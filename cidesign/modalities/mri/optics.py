@@ -66,9 +66,25 @@ class MriOptics(Optics):
         return line_scores(images, self.rule)
 
     def inherit(self, encoder: Encoder, teacher: Encoder) -> None:
-        """The teacher's scores rank the lines of any budget."""
+        """The teacher's scores rank the lines of any budget.
+
+        In another matrix the field of view is the same, so lines as far from the centre are of the same frequency:
+        these are ranked by the teacher, with mean and spread of the scores that they start with, and those that its
+        matrix does not have stay as they start.
+        """
+        own, taught = encoder.weight, teacher.weight.detach()
         with torch.no_grad():
-            encoder.weight.copy_(teacher.weight)
+            if len(own) == len(taught):
+                own.copy_(taught)
+                return
+            shared = min(len(own), len(taught))
+            there, part = (scores[len(scores) // 2 - shared // 2 :][:shared] for scores in (own, taught))
+            spread = there.std() / part.std().clamp_min(1e-6)
+            there.copy_((part - part.mean()) * spread + there.mean())
+
+    def limits(self) -> dict[str, float]:
+        """Lines acquired, coils and noise."""
+        return {"lines": self.rule.acquired, "coils": self.settings.coils, "noise": self.settings.noise}
 
     def prior(self, images: Images) -> ImagePrior:
         """The power of every sample of k-space."""

@@ -4,6 +4,7 @@ from typing import cast
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from cidesign.constraints.rules import bit_depth_rule
 from cidesign.errors import InputError
@@ -16,6 +17,9 @@ from cidesign.pattern import Design, PatternStack
 from cidesign.physics.base import Encoder, ImagePrior, Images
 from cidesign.physics.linear_inverse import fit_prior
 from cidesign.physics.noise import DetectorNoise
+
+# Of a resampled pattern's r.m.s. value; below, what is left is mostly aliasing.
+LEAST_LEFT = 0.5
 
 
 class SinglePixelOptics(Optics):
@@ -64,9 +68,24 @@ class SinglePixelOptics(Optics):
         return torch.from_numpy(low_frequency_cosines(self.settings.side, patterns)) * START_MAGNITUDE
 
     def inherit(self, encoder: Encoder, teacher: Encoder) -> None:
-        """The teacher's first K patterns, within what the levels span."""
+        """The teacher's first K patterns, within what the levels span; where it has fewer, the own start goes on.
+
+        Patterns of another size show the same field of view: they are resampled, each with its r.m.s. value.  One that
+        is finer than the super-pixels there are stays as it starts.
+        """
+        taught = teacher.weight.detach()[: len(encoder.weight)]
         with torch.no_grad():
-            encoder.weight.copy_(teacher.weight[: len(encoder.weight)].clamp(-1, 1))
+            own = encoder.weight[: len(taught)]
+            if taught.shape[1:] != own.shape[1:]:
+                taught = _resampled(taught, own)
+            own.copy_(taught.clamp(-1, 1))
+
+    def limits(self) -> dict[str, float]:
+        """Patterns, grey levels and light."""
+        settings = self.settings
+        return {
+            "patterns": settings.patterns, "levels": 2**settings.bit_depth, "light": settings.photoelectrons_per_frame,
+        }  # fmt: skip
 
     def prior(self, images: Images) -> ImagePrior:
         """Mean level and DCT variances."""
@@ -83,6 +102,15 @@ class SinglePixelOptics(Optics):
         with torch.no_grad():
             # In place: patterns that exist can be gigabytes.
             encoder.weight.copy_(torch.from_numpy(stack.levels)).mul_(2.0 / stack.max_level).sub_(1.0)
+
+
+def _resampled(patterns: Tensor, start: Tensor) -> Tensor:
+    """Patterns (K, m, m) in the size of `start` (K, n, n), which stands where nothing is left of one."""
+    resized = functional.interpolate(
+        patterns[:, None], start.shape[1:], mode="bilinear", align_corners=False, antialias=True
+    )[:, 0]
+    before, after = (part.square().mean(dim=(1, 2), keepdim=True).sqrt() for part in (patterns, resized))
+    return torch.where(after > LEAST_LEFT * before, resized * (before / after.clamp_min(1e-12)), start)
 
 
 def _bits(relaxation: str, word: str) -> int | None:
