@@ -15,12 +15,14 @@ from cidesign.distill.alone import train_alone
 from cidesign.distill.evaluate import Held, measure
 from cidesign.distill.job import SystemMaker, other_images
 from cidesign.distill.loop import StepReport
+from cidesign.distill.optics_merit import optics_merits
 from cidesign.errors import FileError
 from cidesign.files import partials_of, sha256_bytes
 from cidesign.locks import FolderLock
 from cidesign.modality import modality
 from cidesign.models.system import ImagingSystem, load_student, load_teacher
 from cidesign.pattern import Design
+from cidesign.physics.merit import Merit
 from cidesign.runs import Run
 
 FOLDER = "baselines"
@@ -55,7 +57,7 @@ class Row:
     name: str
     images: dict[str, float]
     held_against: dict[str, Held]
-    optics: dict[str, float]
+    optics: dict[str, Merit]
 
 
 class Comparison:
@@ -133,7 +135,7 @@ class Comparison:
         system = system.to(self.settings.device)
         system.decoder.training_dtype = None
         found = measure(system, self.measured, self.settings, self.measured_on.scenes, self.kind.classical())
-        return Row(name, found.metrics, found.held, self.kind.optics_metrics(system.encoder))
+        return Row(name, found.metrics, found.held, optics_merits(system, self.kind, self.measured, found.mean_square))
 
 
 def _measured(run: Run, own: TrainingImages, data: str | None) -> Measured:
