@@ -67,7 +67,7 @@ class RowEntry(Strict):
             return "not evaluated"
         value = self.optics.get(name)
         if isinstance(value, list):
-            return " ".join(map(shown_value, value))
+            return " ".join("-" if one is None else f"{one:.2f}" for one in value)
         error = self.standard_errors.get(name)
         return shown_value(value) if error is None else f"{shown_value(value)} ± {shown_value(error)} (estimate)"
 

@@ -18,10 +18,10 @@ HEADINGS = {
     "network_reached_db": "network reached dB",
 }
 EXPLANATIONS = {
-    BOUND: "what no linear estimate can exceed on average, for images of the mean and covariance that the run's own "
-    "assumes, with the noise of the mean image; higher is better",
-    "linear_reached_db": "the linear estimate here, by its mean squared error over all images (not the mean of their "
-    "PSNR), as the bound is; above it where images have less detail than the run's",
+    BOUND: "what no linear estimate can exceed on average, for images with the mean and covariance that the run's "
+    "linear estimate assumes; by the mean squared error of all values (complex images: both parts); higher is better",
+    "linear_reached_db": "the linear estimate of these images, in the same way, which is not the mean of their PSNR; "
+    "above the bound where images have less detail than the run's, below it where its steps are too few",
     "network_reached_db": "the network, in the same way; it is not linear, and may exceed the bound",
 }
 
