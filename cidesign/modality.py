@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from cidesign.models.optics import Optics
     from cidesign.pattern import Design
     from cidesign.physics.base import Encoder, ImagePrior
+    from cidesign.physics.linear_bound import Bound
+    from cidesign.physics.merit import Merit, NotEvaluated
     from cidesign.physics.operator_family import OperatorFamily
     from cidesign.reconstruct.outcome import Reconstruction
     from cidesign.reconstruct.pipeline import Reconstructor
@@ -192,6 +194,8 @@ class Modality(ABC):
     quality: ClassVar[str] = ""
     # How this modality's own metrics of images and optics are called in a table.
     headings: ClassVar[Mapping[str, str]] = {}
+    # What each metric of the optics means, and which way is better; in the order of the table.
+    explanations: ClassVar[Mapping[str, str]] = {}
     # Whether images of one draw are independent; crops of one canvas are alike.
     independent_draws: ClassVar[bool] = False
     # Fine-tuning shows this share of the images that teacher and student were shown together, repetitions counted.
@@ -265,8 +269,12 @@ class Modality(ABC):
         """The designs that are not learnt, each feasible for the profile, by name."""
 
     @abstractmethod
-    def optics_metrics(self, encoder: "Encoder") -> dict[str, float]:
-        """What can be said of the optics alone."""
+    def optics_metrics(self, encoder: "Encoder", images: "Tensor") -> "dict[str, Merit]":
+        """What can be said of the optics, or of what they do to stored images (M, C, H, W); see `explanations`."""
+
+    @abstractmethod
+    def linear_bound(self, encoder: "Encoder", prior: "ImagePrior") -> "Bound | NotEvaluated":
+        """The least expected error of a linear estimate for images of a prior, with the noise of the encoder."""
 
     def compared(self, images: "Tensor") -> "Tensor":
         """What quality is measured on: all channels, or the magnitude of complex images."""

@@ -25,7 +25,8 @@ def command(run: Path | None, data: str | None, no_training: bool, as_json: bool
     All of the pictures, cubes or slices of --data are measured, except those that the run was trained on.
 
     Of each design the linear estimate and total variation (TV; of some images) of the same readings are measured too;
-    where they beat the network on these images, it is said.
+    where they beat the network on these images, it is said.  A second table is of the optics alone: what they are worth
+    without a network, and the least error that a linear estimate can have, beside what is reached.
 
     E2E and a decoder for every fixed design are trained like the student, for as many epochs as teacher and student
     together, and kept in RUN/baselines.  RUN is a run folder; without it the newest one below runs/ is used.

@@ -15,6 +15,7 @@ from cidesign.distill.alone import train_alone
 from cidesign.distill.evaluate import Held, measure
 from cidesign.distill.job import other_images
 from cidesign.distill.loop import StepReport
+from cidesign.distill.optics_merit import optics_merits
 from cidesign.distill.systems import SystemMaker
 from cidesign.errors import FileError
 from cidesign.files import partials_of, sha256_bytes
@@ -23,6 +24,7 @@ from cidesign.modality import modality
 from cidesign.models.system import ImagingSystem, load_comparable_teacher, load_student
 from cidesign.models.teacher_record import read_teacher_record, teacher_name, trained_epochs
 from cidesign.pattern import Design
+from cidesign.physics.merit import Merit
 from cidesign.runs import Run
 
 FOLDER = "baselines"
@@ -57,7 +59,7 @@ class Row:
     name: str
     images: dict[str, float]
     held_against: dict[str, Held]
-    optics: dict[str, float]
+    optics: dict[str, Merit]
 
 
 class Comparison:
@@ -135,7 +137,7 @@ class Comparison:
         system = system.to(self.settings.device)
         system.decoder.training_dtype = None
         found = measure(system, self.measured, self.settings, self.measured_on.scenes, self.kind.classical())
-        return Row(name, found.metrics, found.held, self.kind.optics_metrics(system.encoder))
+        return Row(name, found.metrics, found.held, optics_merits(system, self.kind, self.measured, found.mean_square))
 
 
 def _measured(run: Run, own: TrainingImages, data: str | None) -> Measured:

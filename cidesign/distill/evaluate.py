@@ -39,10 +39,14 @@ class Held(NamedTuple):
 
 
 class Measures(NamedTuple):
-    """Means of the metrics over all images, and what each reconstruction without training reaches, by its name."""
+    """Means of the metrics over all images, and what each reconstruction without training reaches, by its name.
+
+    `mean_square`: the mean squared error over all values of all images, of the network and of the linear estimate.
+    """
 
     metrics: dict[str, float]
     held: dict[str, Held]
+    mean_square: dict[str, float]
 
 
 def image_metrics(system: ImagingSystem, images: Tensor, settings: TrainingSettings) -> dict[str, float]:
@@ -71,9 +75,11 @@ def measure(
     chosen[_evenly(len(images), iterated(images))] = True
     found: dict[str, list[Tensor]] = {}
     scores: dict[str, list[Tensor]] = {}
+    squares: dict[str, list[Tensor]] = {}
 
     def keep(name: str, prediction: Tensor, x: Tensor) -> None:
         scores.setdefault(name, []).append(task.scores(prediction, x, kind).double().cpu())
+        squares.setdefault(name, []).append((prediction - x).square().flatten(1).mean(dim=1).double().cpu())
 
     first = 0
     with system.encoder.unchanged():
@@ -97,7 +103,8 @@ def measure(
     for name, values in scores.items():
         own = network if name == LINEAR else network[chosen]
         held_against[name] = held(titles[name], own, torch.cat(values), scenes)
-    return Measures(metrics, held_against)
+    means = {name: float(torch.cat(squares[name]).mean()) for name in (NETWORK, LINEAR) if name in squares}
+    return Measures(metrics, held_against, means)
 
 
 def held(title: str, network: Tensor, classical: Tensor, scenes: int) -> Held:

@@ -11,12 +11,16 @@ from cidesign.distill.evaluation_record import (
     RowEntry,
     columns_of,
     keep_evaluation,
+    optics_fields,
+    optics_table,
     shown_value,
 )
 from cidesign.distill.held_words import network_words
 from cidesign.distill.loop import StepReport
+from cidesign.distill.optics_merit import explanations_of
 from cidesign.distill.tasks import task_named
 from cidesign.files import JsonObject
+from cidesign.modality import modality
 from cidesign.records import now_utc
 from cidesign.runs import Run
 from cidesign.text import table
@@ -70,6 +74,7 @@ class Evaluation:
             "epochs": self.epochs,
             "rows": [row.model_dump(mode="json") for row in self._entries],
             "remarks": self.remarks,
+            "explanations": explanations_of(modality(self.run.settings.modality)),
         }
 
     def record(self) -> EvaluationRecord:
@@ -95,13 +100,13 @@ class Evaluation:
                 name=row.name,
                 images=dict(row.images),
                 held_against={name: HeldEntry(**one._asdict()) for name, one in row.held_against.items()},
-                optics=dict(row.optics),
+                **optics_fields(row.optics),
             )
             for row in self.rows
         ]
 
     def text(self) -> str:
-        """The table, with what was measured above it and what it says below."""
+        """The tables of images and of optics, with what was measured above and what they say below."""
         measured = self.measured
         seed = self.run.settings.seed
         head = f"{len(measured.images)} {measured.where}; equal noise for all; one seed ({seed})"
@@ -109,7 +114,10 @@ class Evaluation:
             head += f"\n{len(measured.skipped)} left out:\n" + "\n".join(f"  {line}" for line in measured.skipped)
         columns = columns_of(self._entries, self.run.settings)
         shown = [(row.name, *(shown_value(row.values[name]) for name in columns)) for row in self._entries]
-        return "\n".join([head, table(shown, ("system", *columns.values())), *self.remarks])
+        optics = optics_table(self._entries, modality(self.run.settings.modality))
+        below = [*optics.not_evaluated, *(f"  {line}" for line in optics.explanations)]
+        images = [head, table(shown, ("system", *columns.values())), *self.remarks]
+        return "\n".join([*images, "", table(optics.rows, optics.header), *below])
 
     @property
     def remarks(self) -> list[str]:

@@ -12,6 +12,7 @@ from torch import Tensor
 from cidesign.errors import InputError, LimitError
 
 Operator = Callable[[Tensor], Tensor]
+Lines = NDArray[np.uint8] | NDArray[np.float64]
 MAX_MATRIX_BYTES = 2_000_000_000
 ZERO_SINGULAR_VALUE = 1e-6
 BLOCK = 512
@@ -119,11 +120,11 @@ def band_correlation(cubes: Tensor) -> float:
     return float(correlation[pairs].mean()) if bool(pairs.any()) else math.nan
 
 
-def line_density(lines: NDArray[np.uint8], bins: int) -> NDArray[np.float64]:
+def line_density(lines: Lines, bins: int) -> NDArray[np.float64]:
     """The share of lines acquired at each distance from the centre of k-space, (bins,), centre first, in [0, 1].
 
-    `lines` (N,) of 0 and 1 with the centre at N // 2.  Bin b holds the distances |k - N // 2| from b (D + 1) / bins up
-    to the next bin's, D = N // 2 the largest of them; nan where a bin holds no line.
+    `lines` (N,) of 0 and 1, or of shares in [0, 1], with the centre at N // 2.  Bin b holds the distances |k - N // 2|
+    from b (D + 1) / bins up to the next bin's, D = N // 2 the largest of them; nan where a bin holds no line.
     """
     distance = np.abs(np.arange(len(lines)) - len(lines) // 2)
     number = distance * bins // (len(lines) // 2 + 1)
@@ -145,10 +146,10 @@ class LineSpread(NamedTuple):
     side_lobe: float
 
 
-def line_spread(lines: NDArray[np.uint8]) -> LineSpread:
-    """The side lobes of a line set (N,) of 0 and 1 with the centre at N // 2; both 0 when every line is acquired.
+def line_spread(lines: Lines) -> LineSpread:
+    """The side lobes of a line set (N,) of 0 and 1, or of shares in [0, 1], with the centre at N // 2.
 
-    Raises `InputError` when no line is acquired.
+    Both are 0 when every line is acquired alike.  Raises `InputError` when no line is acquired.
     """
     if not lines.any():
         raise InputError("line set: no line is acquired, so there is no point-spread function; acquire at least one")

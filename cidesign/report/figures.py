@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 import matplotlib as mpl
@@ -26,6 +27,8 @@ class Epoch(NamedTuple):
 
     phase: str
     values: tuple[float, ...]
+    # What else is known of its training, by the names in the metrics file.
+    others: Mapping[str, float] = MappingProxyType({})
 
 
 def new_figure(height_inches: float) -> Figure:

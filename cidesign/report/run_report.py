@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cidesign.distill.evaluation_record import columns_of, kept_evaluation, shown_value
+from cidesign.distill.evaluation_record import kept_evaluation
 from cidesign.distill.loop import as_floats
 from cidesign.distill.tasks import task_named
 from cidesign.errors import FileError
@@ -21,7 +21,9 @@ from cidesign.models.teacher_record import read_teacher_record, teacher_name
 from cidesign.report import figures, html
 from cidesign.report.figures import Epoch
 from cidesign.report.included import folder_section
-from cidesign.report.parts import Figure, Part, Section, Shown, reconstruct_scenes
+from cidesign.report.optics import evaluation_section, optics_section
+from cidesign.report.parts import Figure, Section, Shown, reconstruct_scenes
+from cidesign.report.terms import TERM_PREFIXES, terms_blocks
 from cidesign.runs import Run
 
 MAX_METRICS_BYTES = 50_000_000
@@ -60,9 +62,13 @@ def write_report(run: Run, included: Sequence[Path], force: bool, scenes: Tensor
     # These are quick, and any of them can fail: they come before the work.
     shown_folders = [folder_section(path, run.design.design_digest) for path in included]
     training = [_training(run)] if run.settings.student_epochs else []
-    evaluated = evaluation_sections(run)
-    part = _part(run, _unseen_scenes(run) if scenes is None else scenes)
-    sections = [part.design, part.measures, *training, part.reconstructions, *part.more, *evaluated, *shown_folders]
+    record = kept_evaluation(run)
+    evaluated = [] if record is None else [evaluation_section(run, record)]
+    shown = _shown(run, _unseen_scenes(run) if scenes is None else scenes)
+    part = modality(run.settings.modality).report_part(run, shown)
+    optics = optics_section(run, shown, record)
+    first = [part.design, part.measures, optics, *training, part.reconstructions, *part.more]
+    sections = [*first, *evaluated, *shown_folders]
     written = []
     for section in sections:
         for block in section.blocks:
@@ -84,11 +90,10 @@ def _unseen_scenes(run: Run) -> Tensor:
     return as_floats(torch.from_numpy(np.concatenate(parts)))
 
 
-def _part(run: Run, scenes: Tensor) -> Part:
+def _shown(run: Run, scenes: Tensor) -> Shown:
     student, teacher = load_student(run), load_comparable_teacher(run)
     name = teacher_name(run)
-    shown = Shown(student, teacher, name, reconstruct_scenes(student, teacher, name, scenes))
-    return modality(run.settings.modality).report_part(run, shown)
+    return Shown(student, teacher, name, reconstruct_scenes(student, teacher, name, scenes))
 
 
 def _html(section: Section) -> str:
@@ -132,6 +137,7 @@ def _training(run: Run) -> Section:
             html.table(("phase", "epochs", "began with"), rows),
             _quality_table(run),
             Figure("training", figures.training_curves(epochs, labels, names, axis_title), caption),
+            *terms_blocks(epochs),
         ],
     )
 
@@ -157,8 +163,15 @@ def read_epochs(run: Run) -> list[Epoch]:
     followed = [column.metric for column in task_named(run.settings.task).followed]
     try:
         lines = [json.loads(line) for line in content.decode().splitlines()]
-        return [Epoch(str(line["phase"]), tuple(float(line[name]) for name in followed)) for line in lines]
-    except (ValueError, KeyError, TypeError, RecursionError, OverflowError) as error:
+        return [
+            Epoch(
+                str(line["phase"]),
+                tuple(float(line[name]) for name in followed),
+                {str(name): float(value) for name, value in line.items() if name.startswith(TERM_PREFIXES)},
+            )
+            for line in lines
+        ]
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
         raise FileError(f"{path}: this metrics file is damaged ({error})") from error
 
 
@@ -172,26 +185,6 @@ def _quality_table(run: Run) -> str:
         rows.append((name, *(column.text(value) for column, value in zip(columns, values, strict=True))))
     quality = modality(run.settings.modality).quality
     return html.table(("validation images", *(column.heading(" / ", quality) for column in columns)), rows)
-
-
-def evaluation_sections(run: Run) -> list[Section]:
-    """What `evaluate` found last; nothing where it was not asked."""
-    record = kept_evaluation(run)
-    if record is None:
-        return []
-    columns = columns_of(record.rows, run.settings)
-    rows = [(row.name, *(shown_value(row.values.get(name)) for name in columns)) for row in record.rows]
-    skipped = f", {record.skipped} left out" if record.skipped else ""
-    blocks: list[str | Figure] = [
-        html.paragraph(f"{record.count} {record.measured}{skipped}; equal noise for all ({record.created_utc})."),
-        html.table(("system", *columns.values()), rows),
-        *(html.paragraph(remark, "note") for remark in record.remarks),
-    ]
-    if not record.held_out:
-        blocks.append(html.paragraph("Not held out: the run was trained on these images.", "bad"))
-    if record.design_digest != run.design.design_digest:
-        blocks.append(html.paragraph("This was measured with another design than this run's.", "note"))
-    return [Section("Beside what needs no training, and other designs", blocks)]
 
 
 def _provenance(run: Run) -> Section:

@@ -22,16 +22,17 @@ from cidesign.runs import Run, write_record
 SCENES = torch.rand(3, 1, 8, 8, generator=torch.Generator().manual_seed(1))
 QUICK = limits(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 RECONSTRUCTIONS = "Reconstructions of unseen procedural scenes, with noise"
+MERIT = "Figures of merit of the optics"
 END = ["How to repeat it"]
 HEADINGS = {
-    "single-pixel": ["What the patterns measure", "Training", RECONSTRUCTIONS, "Time on the device"],
-    "cassi": ["What the detector sees", "Training", RECONSTRUCTIONS, "Spectra"],
-    "mri": ["What the lines measure", "Training", RECONSTRUCTIONS, "Where the errors are"],
+    "single-pixel": ["What the patterns measure", MERIT, "Training", RECONSTRUCTIONS, "Time on the device"],
+    "cassi": ["What the detector sees", MERIT, "Training", RECONSTRUCTIONS, "Spectra"],
+    "mri": ["What the lines measure", MERIT, "Training", RECONSTRUCTIONS, "Where the errors are"],
 }
 FIGURES = {
-    "single-pixel": {"patterns", "singular_values", "training", "reconstructions", "timing"},
-    "cassi": {"mask", "detector", "training", "reconstructions", "band_psnr", "spectra"},
-    "mri": {"lines", "point_spread", "training", "reconstructions", "errors"},
+    "single-pixel": {"patterns", "singular_values", "training", "terms", "reconstructions", "timing"},
+    "cassi": {"mask", "detector", "training", "terms", "reconstructions", "band_psnr", "spectra"},
+    "mri": {"lines", "point_spread", "line_density", "training", "terms", "reconstructions", "errors"},
 }
 SAID = {
     "single-pixel": ["7 of 8 x 8 super-pixels", "teacher-1 (real@12)", "bit depth ruleobeyed", "from flash"],

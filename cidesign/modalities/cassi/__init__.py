@@ -22,7 +22,9 @@ if TYPE_CHECKING:  # torch loads only where something is trained or measured
     from cidesign.data.source import TrainingImages
     from cidesign.distill.systems import SystemMaker
     from cidesign.models.optics import Optics
-    from cidesign.physics.base import Encoder
+    from cidesign.physics.base import Encoder, ImagePrior
+    from cidesign.physics.linear_bound import Bound
+    from cidesign.physics.merit import Merit, NotEvaluated
     from cidesign.physics.operator_family import OperatorFamily
     from cidesign.report.parts import Part, Shown
 
@@ -44,7 +46,19 @@ class Cassi(Modality):
         "photoelectrons": "photoelectrons_full_scale",
         "read_noise": "read_noise_photoelectrons",
     }
-    headings: ClassVar[dict[str, str]] = {"sam_degrees": "spectral angle deg", "open_fraction": "open fraction"}
+    headings: ClassVar[dict[str, str]] = {
+        "sam_degrees": "spectral angle deg",
+        "open_fraction": "open fraction",
+        "column_coherence": "column coherence",
+        "band_correlation": "band correlation",
+    }
+    explanations: ClassVar[dict[str, str]] = {
+        "open_fraction": "share of the mask that lets light pass; no way is better by itself: more light, or more code",
+        "column_coherence": "mutual coherence, the largest correlation of what two voxels do to the detector image, 0 "
+        "to 1; lower is better, but with shifts of whole pixels it is 1 as soon as two open pixels share one",
+        "band_correlation": "mean correlation of two bands of A^T A x of the measured cubes x, 0 to 1; lower is better "
+        "among masks of the same open fraction alone: every band carries the code itself",
+    }
     scene_word = "cube"
     procedural_kind = "spectral cubes (dead leaves)"
     # The converged linear estimate of measured operators takes several times as long as that of the training.
@@ -110,11 +124,19 @@ class Cassi(Modality):
 
         return fixed_designs(cast(CassiOptics, maker.optics), maker.settings.seed)
 
-    def optics_metrics(self, encoder: "Encoder") -> dict[str, float]:
-        """The share of the mask that is open."""
+    def optics_metrics(self, encoder: "Encoder", images: "Tensor") -> "dict[str, Merit]":
+        """The share of the mask that is open, the coherence of the columns, and how alike bands look through it."""
         from cidesign.modalities.cassi.encoders.designed import SdCassiEncoder
+        from cidesign.modalities.cassi.merit import mask_merits
 
-        return {"open_fraction": float(cast(SdCassiEncoder, encoder).mask().mean())}
+        return mask_merits(cast(SdCassiEncoder, encoder), images)
+
+    def linear_bound(self, encoder: "Encoder", prior: "ImagePrior") -> "Bound | NotEvaluated":
+        """Exact for small masks, else an estimate."""
+        from cidesign.modalities.cassi.encoders.designed import SdCassiEncoder
+        from cidesign.modalities.cassi.merit import mask_bound
+
+        return mask_bound(cast(SdCassiEncoder, encoder), prior)
 
     def image_metrics(self, x_hat: "Tensor", x: "Tensor") -> "dict[str, Tensor]":
         """The spectral angle in degrees."""

@@ -24,7 +24,9 @@ if TYPE_CHECKING:  # torch loads only where something is trained or measured
     from cidesign.distill.systems import SystemMaker
     from cidesign.export.own_design import OwnDesign
     from cidesign.models.optics import Optics
-    from cidesign.physics.base import Encoder
+    from cidesign.physics.base import Encoder, ImagePrior
+    from cidesign.physics.linear_bound import Bound
+    from cidesign.physics.merit import Merit, NotEvaluated
     from cidesign.physics.operator_family import OperatorFamily
     from cidesign.report.parts import Part, Shown
 
@@ -47,7 +49,20 @@ class Mri(Modality):
     headings: ClassVar[dict[str, str]] = {
         "complex_psnr_db": "complex PSNR dB",
         "acceleration": "R",
+        "line_density": "line density",
+        "spread_coherence": "spread coherence",
         "side_lobe": "side lobe",
+        "column_coherence": "column coherence",
+    }
+    explanations: ClassVar[dict[str, str]] = {
+        "acceleration": "lines of the matrix over lines acquired",
+        "line_density": "share of lines acquired in four parts of equal width, from the centre of k-space to its edge; "
+        "no way is better by itself: the centre holds the energy, the edge the detail",
+        "spread_coherence": "largest value of the point spread off its centre, main lobe included, 0 to 1; lower is "
+        "better: sharper and less aliasing",
+        "side_lobe": "largest value of the point spread beyond its main lobe, 0 to 1; lower is better: less aliasing",
+        "column_coherence": "mutual coherence, the largest correlation of what two pixels do to the samples of all "
+        "coils, 0 to 1; lower is better; with one coil it is that of the point spread",
     }
     scene_word = "slice"
     procedural_kind = "complex slices (phantoms)"
@@ -130,16 +145,19 @@ class Mri(Modality):
 
         return fixed_designs(cast(MriOptics, maker.optics), maker.sample, maker.settings.seed)
 
-    def optics_metrics(self, encoder: "Encoder") -> dict[str, float]:
-        """R, and the largest side lobe of the lines' point spread."""
-        import torch
-
+    def optics_metrics(self, encoder: "Encoder", images: "Tensor") -> "dict[str, Merit]":
+        """R, where the lines lie, their point spread, and the coherence of the columns."""
         from cidesign.modalities.mri.encoders.lines import MriEncoder
-        from cidesign.physics.encoder_metrics import line_spread
+        from cidesign.modalities.mri.merit import line_merits
 
-        lines = cast(MriEncoder, encoder).lines()
-        spread = line_spread(lines.to(torch.uint8).cpu().numpy())
-        return {"acceleration": len(lines) / float(lines.sum()), "side_lobe": spread.side_lobe}
+        return line_merits(cast(MriEncoder, encoder))
+
+    def linear_bound(self, encoder: "Encoder", prior: "ImagePrior") -> "Bound | NotEvaluated":
+        """Exact for one coil and for small scans of several, else an estimate; of the complex image."""
+        from cidesign.modalities.mri.encoders.lines import MriEncoder
+        from cidesign.modalities.mri.merit import line_bound
+
+        return line_bound(cast(MriEncoder, encoder), prior)
 
     def compared(self, images: "Tensor") -> "Tensor":
         """The magnitude."""

@@ -12,15 +12,17 @@ from cidesign.constraints.kspace import LineBudget
 from cidesign.modalities.mri import report_figures as mri_figures
 from cidesign.modalities.mri.encoders.fourier import centred_fft, to_complex
 from cidesign.modalities.mri.encoders.lines import MriEncoder
+from cidesign.modalities.mri.merit import DENSITY_PARTS
 from cidesign.modalities.mri.run import MriRun
 from cidesign.pattern import centre_block
-from cidesign.physics.encoder_metrics import line_spread
+from cidesign.physics.encoder_metrics import line_density, line_spread
 from cidesign.physics.metrics import magnitude, psnr_db, ssim
 from cidesign.report import figures, html
 from cidesign.report.parts import Figure, Part, Section, Shown, reconstruction_note, verdict
 
 SHOWN_SCENES = 4
 ZERO_FILLED = "zero-filled"
+DENSITY_BINS = 16
 
 
 def mri_part(run: MriRun, shown: Shown) -> Part:
@@ -109,7 +111,20 @@ def _measures(run: MriRun, shown: Shown) -> Section:
         f"beyond the first minimum. Values below {mri_figures.LOWEST_DB} dB (zeros among them) lie under the picture."
     )
     picture = mri_figures.point_spread(weights, spread.side_lobe)
-    return Section("What the lines measure", [html.facts(rows), Figure("point_spread", picture, caption)])
+    bins, few = (min(count, design.lines // 2 + 1) for count in (DENSITY_BINS, DENSITY_PARTS))
+    parts = ", ".join(f"{share:.0%}" for share in line_density(design.mask, few))
+    dense = (
+        f"Share of the lines that are acquired, by their distance from the centre of k-space, in {bins} parts of equal "
+        f"width. Of the student in {few} parts from the centre outwards: {parts}."
+    )
+    return Section(
+        "What the lines measure",
+        [
+            html.facts(rows),
+            Figure("point_spread", picture, caption),
+            Figure("line_density", mri_figures.line_density(weights, bins), dense),
+        ],
+    )
 
 
 @torch.no_grad()

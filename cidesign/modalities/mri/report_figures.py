@@ -9,6 +9,7 @@ from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
 from cidesign.pattern import Trajectory, centre_block
+from cidesign.physics.encoder_metrics import line_density as density
 from cidesign.report.figures import REFERENCE, STUDENT, TEACHER, fine_enough, new_figure, png
 
 SKIPPED, ACQUIRED, CALIBRATION, CENTRE = "#eeeeee", STUDENT, "#e69138", "#cc0000"
@@ -47,6 +48,30 @@ def lines(design: Trajectory, energy: NDArray[np.float64]) -> bytes:
     right.tick_params(labelleft=True)
     right.grid(alpha=0.3)
     return png(figure, fine_enough(design.lines, 4.0))
+
+
+def line_density(shares: Mapping[str, NDArray[np.float64]], bins: int) -> bytes:
+    """The share of lines acquired over the distance from the centre of k-space, of shares (lines,) by name, in `bins`
+    equal parts; the first of them is the student's."""
+    figure = new_figure(2.6)
+    axis = figure.subplots()
+    for (name, share), style in zip(shares.items(), (("-", STUDENT), ("--", TEACHER)), strict=False):
+        width = (len(share) // 2 + 1) / bins
+        axis.stairs(
+            density(share, bins),
+            np.arange(bins + 1) * width,
+            label=name,
+            linestyle=style[0],
+            color=style[1],
+            linewidth=1.6,
+            baseline=None,
+        )
+    axis.set_ylim(-0.03, 1.05)
+    axis.set_xlabel("distance from the centre of k-space / lines")
+    axis.set_ylabel("share of lines acquired")
+    axis.grid(alpha=0.3)
+    axis.legend(fontsize=8, loc="upper right")
+    return png(figure)
 
 
 def lobe_text(amplitude: float) -> str:

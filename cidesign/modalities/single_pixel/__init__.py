@@ -16,12 +16,15 @@ from cidesign.runs import Run
 
 if TYPE_CHECKING:  # torch loads only where something is trained or measured
     from numpy.typing import NDArray
+    from torch import Tensor
 
     from cidesign.data.image_sets import MeasuredSet
     from cidesign.data.source import TrainingImages
     from cidesign.distill.systems import SystemMaker
     from cidesign.models.optics import Optics
-    from cidesign.physics.base import Encoder
+    from cidesign.physics.base import Encoder, ImagePrior
+    from cidesign.physics.linear_bound import Bound
+    from cidesign.physics.merit import Merit, NotEvaluated
     from cidesign.physics.operator_family import OperatorFamily
     from cidesign.report.parts import Part, Shown
 
@@ -41,7 +44,17 @@ class SinglePixel(Modality):
         "photoelectrons": "photoelectrons_per_frame",
         "read_noise": "read_noise_photoelectrons",
     }
-    headings: ClassVar[dict[str, str]] = {"condition_number": "condition number", "row_coherence": "row coherence"}
+    headings: ClassVar[dict[str, str]] = {
+        "condition_number": "condition number",
+        "row_coherence": "row coherence",
+        "column_coherence": "column coherence",
+    }
+    explanations: ClassVar[dict[str, str]] = {
+        "condition_number": "largest over smallest singular value of the patterns; lower is better, 1 the least",
+        "row_coherence": "largest correlation of two patterns, 0 to 1; lower is better: each measures something new",
+        "column_coherence": "mutual coherence, the largest correlation of what two pixels do to the readings, 0 to 1; "
+        "lower is better: they are told apart",
+    }
     scene_word = "picture"
     procedural_kind = "images (dead leaves)"
 
@@ -110,13 +123,19 @@ class SinglePixel(Modality):
 
         return fixed_designs(cast(SinglePixelSettings, maker.settings), profile)
 
-    def optics_metrics(self, encoder: "Encoder") -> dict[str, float]:
-        """Condition number over the non-zero singular values; the largest correlation between two patterns."""
+    def optics_metrics(self, encoder: "Encoder", images: "Tensor") -> "dict[str, Merit]":
+        """Condition number over the non-zero singular values; the coherence of patterns and of pixels."""
         from cidesign.modalities.single_pixel.encoder import SinglePixelEncoder
-        from cidesign.physics.encoder_metrics import condition_number, row_coherence
+        from cidesign.modalities.single_pixel.merit import pattern_merits
 
-        matrix = cast(SinglePixelEncoder, encoder).matrix()
-        return {"condition_number": condition_number(matrix), "row_coherence": row_coherence(matrix)}
+        return pattern_merits(cast(SinglePixelEncoder, encoder))
+
+    def linear_bound(self, encoder: "Encoder", prior: "ImagePrior") -> "Bound | NotEvaluated":
+        """Exact, by the matrix of the patterns."""
+        from cidesign.modalities.single_pixel.encoder import SinglePixelEncoder
+        from cidesign.modalities.single_pixel.merit import pattern_bound
+
+        return pattern_bound(cast(SinglePixelEncoder, encoder), prior)
 
     def classical(self) -> list[Classical]:
         """Total variation."""
