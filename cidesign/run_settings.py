@@ -18,6 +18,8 @@ Side = Annotated[int, Field(ge=4, le=1024)]
 Threads = Annotated[int, Field(ge=1, le=1024)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 Ladder = Annotated[tuple[str, ...], Field(min_length=1, strict=False)]
+ClassName = Annotated[str, Field(min_length=1, max_length=255)]
+Classes = Annotated[tuple[ClassName, ...], Field(max_length=1000, strict=False)]
 MOST_TEACHERS = 10
 
 _Model = TypeVar("_Model", bound=BaseModel)
@@ -97,13 +99,18 @@ class TrainingSettings(BaseModel):
     `design` is None where the optics are learnt, else what was named as the design that they are (a folder or a file;
     the run keeps a copy): then they stay as they are, and only the decoder is trained.  Such a run may do without a
     teacher (`teacher_epochs` 0), and without any training (`student_epochs` 0 too).
+
+    `augmentation` says how the images of a step are changed at random: flipped and turned, shifted by up to a sixteenth
+    of their sides, or not at all.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     # Fields of older records under their names of today, and fields that they do not have.
     renamed: ClassVar[Mapping[str, str]] = {}
-    added_later: ClassVar[frozenset[str]] = frozenset({"decoder_settings", "task", "design", "threads"})
+    added_later: ClassVar[frozenset[str]] = frozenset(
+        {"decoder_settings", "task", "design", "threads", "augmentation", "classes"}
+    )
 
     # What the memory that training takes grows with.
     sizes: ClassVar[tuple[str, ...]] = ("side", "batch", "images")
@@ -137,6 +144,9 @@ class TrainingSettings(BaseModel):
     weight_task: NonNegative = 1.0
     weight_decoder: NonNegative = 0.0
     weight_encoder: NonNegative = 0.0
+    augmentation: Literal["flips-and-turns", "shifts", "none"] = "flips-and-turns"
+    # Of the images, in the order of their numbers: found in the data.  Empty until then, None where there are none.
+    classes: Classes | None = None
 
     @model_validator(mode="after")
     def _check_epochs(self) -> Self:

@@ -43,6 +43,7 @@ class SinglePixel(Modality):
     }
     headings: ClassVar[dict[str, str]] = {"condition_number": "condition number", "row_coherence": "row coherence"}
     scene_word = "picture"
+    has_classes = True
     procedural_kind = "images (dead leaves)"
 
     def settings(
@@ -94,7 +95,7 @@ class SinglePixel(Modality):
         """Crops of pictures."""
         from cidesign.data.source import training_pictures
 
-        return training_pictures(settings)
+        return training_pictures(settings, cast(SinglePixelSettings, settings).pictures == "whole")
 
     def measured_images(
         self, settings: TrainingSettings, profile: HardwareProfile, path: Path, trained: frozenset[str]
@@ -102,7 +103,7 @@ class SinglePixel(Modality):
         """Crops of pictures."""
         from cidesign.data.source import measured_pictures
 
-        return measured_pictures(settings, path, trained)
+        return measured_pictures(settings, path, trained, cast(SinglePixelSettings, settings).pictures == "whole")
 
     def fixed_designs(self, maker: "SystemMaker", profile: HardwareProfile) -> dict[str, Design]:
         """Random, low-pass and Hadamard patterns."""
