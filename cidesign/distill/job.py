@@ -14,6 +14,7 @@ from cidesign import __version__
 from cidesign.data.source import TrainingImages, load_images
 from cidesign.distill.checkpoint import FILE as CHECKPOINT_FILE
 from cidesign.distill.checkpoint import Progress, load_checkpoint, restore, save_checkpoint
+from cidesign.distill.examples import Examples, training_examples
 from cidesign.distill.loop import (
     StepReport,
     StoredImages,
@@ -113,6 +114,7 @@ def start_run(
             old = held.enter_context(FolderLock(path, f"{START} --force"))
         listener.needs(needs_of(settings, profile))
         images = load_images(settings, profile)
+        settings = task_named(settings.task).settled(settings, images)
         listener.images(images)
         held.enter_context(placed(path, new_record(settings, profile, images, design), design, old))
         return _train(Run(path), images, listener)
@@ -189,9 +191,9 @@ def _train_phases(
     # no other algorithm for some steps; there torch warns, and cuBLAS needs this workspace to be deterministic.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(True, warn_only=settings.device != "cpu")
-    stored = tuple(torch.from_numpy(part).to(settings.device) for part in (images.train, images.validation))
+    stored = training_examples(images, settings.device)
     torch.manual_seed(settings.seed)
-    maker = SystemMaker(settings, run.profile, stored[0], run.given_design())
+    maker = SystemMaker(settings, run.profile, stored[0].images, run.given_design())
     phases = phases_of(settings)
     progress, tensors = found if found else (Progress(phases[0]), {})
     told = _Told(settings, len(stored[0]) // settings.batch, listener, threads)
@@ -213,6 +215,8 @@ def _train_phases(
         _run_phase(run, system, guide, stored, progress, tensors, told)
         if guide is not None and _weights_digest(guide) != guide_digest:
             raise CidesignError(f"{run.path}: the frozen teacher changed while the student trained; please report this")
+        with _exact(system):
+            task_named(settings.task).finish(system, stored[1], settings)
         if phase == "student":
             return _finish(run, guide, system, stored[1], progress, guide_digest)
         teacher = system
@@ -296,7 +300,7 @@ def _run_phase(
     run: Run,
     system: ImagingSystem,
     teacher: ImagingSystem | None,
-    images: tuple[Tensor, ...],
+    images: tuple[Examples, Examples],
     progress: Progress,
     tensors: dict[str, Tensor],
     told: _Told,
@@ -330,28 +334,29 @@ def _run_phase(
 
 
 def _gradients(
-    system: ImagingSystem, teacher: ImagingSystem | None, images: Tensor, settings: TrainingSettings, progress: Progress
+    system: ImagingSystem, teacher: ImagingSystem | None, seen: Examples, settings: TrainingSettings, progress: Progress
 ) -> dict[str, float]:
     """How strongly each term of the student's loss pulls on the optics, on one batch of validation images."""
     if teacher is None or not system.encoder.weight.requires_grad:
         return {}
     draws = generator_for(settings, Stream.GRADIENTS, progress.phase, progress.step)
     system.encoder.explore(0.0, draws)
+    x = as_floats(seen.images[: settings.batch])
     with looking_at(system.encoder.places(None)[0], system.encoder, teacher.encoder):
-        return gradients_of_terms(system, teacher, as_floats(images[: settings.batch]), draws, settings)
+        return gradients_of_terms(system, teacher, x, draws, settings, seen.targets(x, slice(len(x))))
 
 
 def _finish(
     run: Run,
     teacher: ImagingSystem | None,
     student: ImagingSystem,
-    validation: Tensor,
+    validation: Examples,
     progress: Progress,
     teacher_digest: str | None,
 ) -> Run:
     """Write weights, design and the final record; the record comes last, so a finished run is a whole one."""
     settings = run.settings
-    metrics = {"training_seconds": round(progress.seconds, 3)}
+    metrics = {"training_seconds": round(progress.seconds, 3), "validation_images": float(len(validation))}
     for name, system in (("teacher", teacher), ("student", student)):
         if system is None:
             continue
