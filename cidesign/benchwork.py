@@ -179,6 +179,11 @@ def reconstruct_with_reader(
     if reader not in readers:
         known = ", ".join(("folder", *readers))
         raise InputError(f"--reader {reader}: no such reader for a run of the modality {kind.name}; known are {known}")
+    if run.settings.classes is not None:
+        raise InputError(
+            f"--reader {reader}: compares images that decoders make, and the run {run.known_as} names classes; "
+            "reconstruct a capture of its own patterns"
+        )
     given = readers[reader].settings(**settings)
     if out is not None:
         refuse_existing(out, force)

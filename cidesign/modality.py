@@ -200,6 +200,8 @@ class Modality(ABC):
     independent_draws: ClassVar[bool] = False
     # Fine-tuning shows this share of the images that teacher and student were shown together, repetitions counted.
     fine_tuning_share: ClassVar[float] = 0.08
+    # Whether the classes of a user's images are read with them.
+    has_classes: ClassVar[bool] = False
     # What one scene of a user's data is called.
     scene_word: ClassVar[str]
     # What the procedural images show, for people.

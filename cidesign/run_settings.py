@@ -18,6 +18,8 @@ Side = Annotated[int, Field(ge=4, le=1024)]
 Threads = Annotated[int, Field(ge=1, le=1024)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 Ladder = Annotated[tuple[str, ...], Field(min_length=1, strict=False)]
+ClassName = Annotated[str, Field(min_length=1, max_length=255)]
+Classes = Annotated[tuple[ClassName, ...], Field(max_length=1000, strict=False)]
 MOST_TEACHERS = 10
 
 _Model = TypeVar("_Model", bound=BaseModel)
@@ -100,6 +102,9 @@ class TrainingSettings(BaseModel):
 
     `teacher` is None where the run trains its own, else the folder of the run whose teacher is stored and taken (the
     run keeps a copy); `teacher_epochs` is then 0.  `only_teacher`: the run is such a store, and has no student.
+
+    `augmentation` says how the images of a step are changed at random: flipped and turned, shifted by up to a sixteenth
+    of their sides, or not at all.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
@@ -107,7 +112,7 @@ class TrainingSettings(BaseModel):
     # Fields of older records under their names of today, and fields that they do not have.
     renamed: ClassVar[Mapping[str, str]] = {}
     added_later: ClassVar[frozenset[str]] = frozenset(
-        {"decoder_settings", "task", "design", "threads", "teacher", "only_teacher"}
+        {"decoder_settings", "task", "design", "threads", "teacher", "only_teacher", "augmentation", "classes"}
     )
 
     # What the memory that training takes grows with.
@@ -144,6 +149,9 @@ class TrainingSettings(BaseModel):
     weight_encoder: NonNegative = 0.0
     teacher: Annotated[str, Field(min_length=1)] | None = None
     only_teacher: bool = False
+    augmentation: Literal["flips-and-turns", "shifts", "none"] = "flips-and-turns"
+    # Of the images, in the order of their numbers: found in the data.  Empty until then, None where there are none.
+    classes: Classes | None = None
 
     @property
     def has_teacher(self) -> bool:

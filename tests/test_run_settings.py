@@ -117,7 +117,7 @@ def test_settings_that_follow_from_others(profile_of: Make) -> None:
         ("single-pixel", {"seed": -1}, "seed -1: "),
         ("single-pixel", {"data": ""}, "data '': String should have at least 1 character"),
         ("single-pixel", {"start": "late"}, "start late: should be 'teacher' or 'fresh'"),
-        ("single-pixel", {"task": "classify"}, "task classify: there are reconstruct"),
+        ("single-pixel", {"task": "segment"}, "task segment: there are reconstruct, classify"),
         ("single-pixel", {"decoder": "../trick\nx"}, "'../trick\\nx' is no decoder known here"),
         ("single-pixel", {"photoelectrons": -1}, "photoelectrons -1: should be greater than 0"),
         (

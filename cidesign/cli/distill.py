@@ -62,7 +62,10 @@ MOST_NAMED = 20
 @click.option(
     "--threads", type=int, help="Threads that compute on the CPU [default: as many as are fastest while it trains]."
 )
-@click.option("--decoder", help=f"{', '.join(DECODERS)}, or one of an installed package [default: unet].")
+@click.option("--task", help="reconstruct [default], or classify: which class a scene is of, from labelled --data.")
+@click.option(
+    "--decoder", help=f"{', '.join(DECODERS)}, or one of an installed package [default: unet; classifier for classes]."
+)
 @click.option(
     "--ladder",
     help="Teachers, the freest first: real,4-bit or real@204 (DMD), real (aperture), R2,R3 or soft (MRI).",
@@ -173,13 +176,14 @@ def command(
     texts = assigned_texts(assignments)
     for name in texts:
         _refuse_twice(name, typed)
-    asked_decoder = {"decoder": typed["decoder"]} if "decoder" in typed else {}
-    set_values = values_of_texts(profile, {**asked_decoder, **texts})
+    deciding: dict[str, str] = {name: typed[name] for name in ("task", "decoder") if name in typed}
+    set_values = values_of_texts(profile, {**deciding, **texts})
     chosen = chosen_settings(profile, preset, given, teacher, only_teacher, {**set_values, **typed})
     settings = chosen.settings
     described = modality(settings.modality).described(settings, profile)
     if given is not None:
         described += f", as they are in {given.name}"
+    described += f"; task {settings.task}" * (settings.task != "reconstruct")
     path = out or usual_folder(profile, settings)
     alone = f"a teacher ({', '.join(settings.ladder)}) for " if only_teacher else ""
     note(f"profile {profile.id}, preset {settings.preset}: {alone}{described}; run folder {path}")
@@ -249,7 +253,7 @@ class _Display:
             console=Console(stderr=True),
         )
         tasks: dict[str, TaskID] = {}
-        score, *followed = self.task.followed
+        (score, *followed), bar = self.task.followed, self.task.bar
 
         class Shown(Listener):
             def remark(self, text: str) -> None:
@@ -271,7 +275,7 @@ class _Display:
                     tasks[report.phase] = display.progress.add_task(
                         report.phase, total=report.steps, completed=report.step - 1, loss=0.0, score=""
                     )
-                shown = f"{score.name} {score.text(report.score):>5s} {score.unit}".rstrip()
+                shown = f"{bar.name} {bar.text(report.score):>5s} {bar.unit}".rstrip()
                 display.progress.update(tasks[report.phase], completed=report.step, loss=report.loss, score=shown)
                 if display.stopped_by is not None:
                     raise Interrupted

@@ -45,6 +45,17 @@ def windows(shapes: list[tuple[int, int]], side: int, count: int, seed: tuple[in
     return found
 
 
+def whole(shapes: list[tuple[int, int]], order: NDArray[np.intp], count: int) -> list[list[Window]]:
+    """The middle square of pictures (H, W), as high or wide as they are, by picture: `count` of them in this order,
+    over again from the first when there are more images than pictures."""
+    found: list[list[Window]] = [[] for _ in shapes]
+    for image, which in enumerate(order[np.arange(count) % len(order)]):
+        height, across = shapes[which]
+        width = min(height, across)
+        found[which].append(Window(image, (height - width) // 2, (across - width) // 2, width))
+    return found
+
+
 class Averaged:
     """A picture (H, W) whose squares are asked for in many sizes: halved again and again, so wide ones are cheap."""
 

@@ -6,12 +6,14 @@ folder needs the memory of its largest file, whatever their number.
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cidesign.data.brightness import LOW_CONTRAST, Range, contrast, range_of, white_level, without_contrast
-from cidesign.data.crops import Averaged, Window, refuse_flat, remark_on_flat, windows
+from cidesign.data.classes import Classes, Label, classes_of, folder_labels, shared_out, split_by_class
+from cidesign.data.crops import Averaged, Window, refuse_flat, remark_on_flat, whole, windows
 from cidesign.data.image_sets import (
     HELD_OUT,
     MeasuredSet,
@@ -26,7 +28,7 @@ from cidesign.data.picture_files import find_images, one_scene, read_pictures
 from cidesign.errors import CidesignError, FileError, InputError
 from cidesign.io.npy import reason
 
-__all__ = ["find_images", "measure_folder", "read_folder"]
+__all__ = ["Taking", "find_images", "measure_folder", "read_folder"]
 
 # Neighbours in a stack show nearly the same: one beside those for validation is used for neither.
 GAP_FROM_PAGES = 10
@@ -45,22 +47,42 @@ class _Seen:
     range: Range
     digest: str
     scene: str
-    task: int | None
+    task: Label | None
     white: float = 0.0
 
 
-def read_folder(folder: Path, side: int, train: int, validation: int, seed: int) -> TrainingSet:
+class Taking(NamedTuple):
+    """How images are taken of pictures.
+
+    `whole`: the middle square of each, as large as it is, instead of random crops.  `by_class`: the classes of the
+    pictures count, and every class is kept for validation in its share.
+    """
+
+    whole: bool = False
+    by_class: bool = False
+
+
+CROPS = Taking()
+
+
+def read_folder(folder: Path, side: int, train: int, validation: int, seed: int, taking: Taking = CROPS) -> TrainingSet:
     """Random square crops (M, n, n) uint8 of every usable picture at or below `folder`, averaged down to `side`.
 
     The width of a crop is drawn from `side` to the whole picture, its logarithm evenly.  Every tenth picture is kept
     for validation; the pages of a TIFF are one picture in this, and of a single TIFF the last tenth of its pages is.
-    Raises `FileError` when nothing is usable and `InputError` for fewer than two pictures, or when they are flat.
+    Pictures that are taken whole are trained on as often as it needs for `train` images, and validated on once.
+    Raises `FileError` when nothing is usable and `InputError` for fewer than two pictures, when they are flat, and for
+    classes that cannot be told apart.
     """
     survey = _Survey(folder)
-    parts = survey.split()
+    classes = survey.classes() if taking.by_class else None
+    parts = survey.split(classes)
+    if taking.whole:
+        validation = min(validation, len(parts[1]))
+        survey.tell_whole(len(parts[0]), train, validation)
     wanted = [(parts[0], train, (seed, 0)), (parts[1], validation, (seed, 1))]
-    crops, origins = survey.crops(side, wanted)
-    labels = survey.labels(origins)
+    crops, origins = survey.crops(side, wanted, taking.whole, classes)
+    labels = None if classes is None else tuple(classes.numbers[which] for which in origins)
     refuse_flat(folder, crops[0])
     survey.notes |= remark_on_flat("training", crops[0]) | remark_on_flat("validation", crops[1])
     trained = frozenset(survey.pictures[index].digest for index in range(len(survey.pictures)) if index not in parts[1])
@@ -70,22 +92,32 @@ def read_folder(folder: Path, side: int, train: int, validation: int, seed: int)
             f"{copies} of {len(parts[1])} pictures for validation are copies of others that are trained on"
         )
     skipped, notes = tuple(survey.skipped), tuple(sorted(survey.notes))
-    return TrainingSet(crops[0], crops[1], len(survey.pictures), skipped, notes, trained, labels)
+    names = () if classes is None else classes.names
+    return TrainingSet(crops[0], crops[1], len(survey.pictures), skipped, notes, trained, labels, names)
 
 
-def measure_folder(path: Path, side: int, count: int, seed: int, trained: frozenset[str]) -> MeasuredSet:
+def measure_folder(
+    path: Path, side: int, count: int, seed: int, trained: frozenset[str], taking: Taking = CROPS
+) -> MeasuredSet:
     """About `count` crops as in training of every usable picture at or below `path`, as many of each and at least one.
 
-    Pictures whose digests are in `trained` are left out, unless all are.
+    Pictures that are taken whole are taken once.  Pictures whose digests are in `trained` are left out, unless all are.
     """
     survey = _Survey(path)
+    classes = survey.classes() if taking.by_class else None
     chosen, held_out = not_trained_on([one.digest for one in survey.pictures], trained)
-    each = images_of_each(len(chosen), count, side * side)
-    (crops,), _ = survey.crops(side, [(chosen, each * len(chosen), (seed, 2))])
+    each = images_of_each(len(chosen), len(chosen) if taking.whole else count, side * side)
+    (crops,), (origins,) = survey.crops(side, [(chosen, each * len(chosen), (seed, 2))], taking.whole, classes)
     survey.notes |= remark_on_flat("measured", crops)
-    left_out = len(survey.pictures) - len(chosen)
     return MeasuredSet(
-        crops, len(survey.pictures), left_out, held_out, tuple(survey.skipped), tuple(sorted(survey.notes))
+        images=crops,
+        pictures=len(survey.pictures),
+        left_out=len(survey.pictures) - len(chosen),
+        held_out=held_out,
+        skipped=tuple(survey.skipped),
+        notes=tuple(sorted(survey.notes)),
+        labels=None if classes is None else classes.numbers[origins],
+        classes=() if classes is None else classes.names,
     )
 
 
@@ -154,7 +186,7 @@ class _Survey:
                 f"{low[0].white:g}"
             )
 
-    def split(self) -> tuple[list[int], list[int]]:
+    def split(self, classes: Classes | None) -> tuple[list[int], list[int]]:
         """The numbers of the pictures to train on, and of those for validation: of other scenes."""
         if len(self.pictures) < 2:
             others = f"; left out: {self.skipped[0]}" if self.skipped else ""
@@ -167,6 +199,8 @@ class _Survey:
             together = one_scene(self.files[one.file])
             scenes.setdefault(one.scene or (one.file, 0 if together else one.number), []).append(index)
         groups = list(scenes.values())
+        if classes is not None:
+            return split_by_class(self.path, groups, classes)
         if len(groups) > 1:
             kept = kept_for_validation(len(groups))
             return (
@@ -185,19 +219,41 @@ class _Survey:
         )
         return list(range(start - (1 if count >= GAP_FROM_PAGES else 0))), list(range(start, count))
 
-    def labels(self, pictures: list[NDArray[np.intp]]) -> tuple[NDArray[np.int64], ...] | None:
-        """The labels (M,) of crops, by the pictures that they are from; None unless every picture has one."""
+    def classes(self) -> Classes | None:
+        """The classes of all pictures: as their files say, else by the folders that they are in; None without."""
         tasks = [one.task for one in self.pictures if one.task is not None]
-        if len(tasks) < len(self.pictures):
-            if tasks:
-                self.notes.add(f"{len(tasks)} of {len(self.pictures)} pictures have labels: none are kept")
+        if tasks and len(tasks) < len(self.pictures):
+            self.notes.add(f"{len(tasks)} of {len(self.pictures)} pictures have labels: none are kept")
             return None
-        return tuple(np.array(tasks, dtype=np.int64)[which] for which in pictures)
+        found = tasks or folder_labels(self.path, [self.files[one.file] for one in self.pictures])
+        if not found:
+            return None
+        classes = classes_of(found)
+        self.notes |= {classes.unevenness} - {""}
+        return classes
+
+    def tell_whole(self, there: int, wanted: int, validation: int) -> None:
+        """Remarks on pictures that are taken whole: how often, and what of them is left out."""
+        self.notes.add(f"pictures are taken whole; {validation} others are kept for validation, one image each")
+        if wanted > there:
+            self.notes.add(f"{there} pictures are trained on, each about {wanted / there:.3g} times an epoch")
+        elif wanted < there:
+            self.notes.add(f"{wanted} of {there} pictures are trained on; `images` asks for no more")
+        long = sum(one.shape[0] != one.shape[1] for one in self.pictures)
+        if long:
+            self.notes.add(f"{long} of {len(self.pictures)} pictures are not square: their middle square is taken")
 
     def crops(
-        self, side: int, parts: list[tuple[list[int], int, tuple[int, int]]]
+        self,
+        side: int,
+        parts: list[tuple[list[int], int, tuple[int, int]]],
+        entire: bool = False,
+        classes: Classes | None = None,
     ) -> tuple[list[NDArray[np.uint8]], list[NDArray[np.intp]]]:
-        """Crops (M, side, side) of several parts (numbers of pictures, how many crops, a seed), and their pictures."""
+        """Crops (M, side, side) of several parts (numbers of pictures, how many crops, a seed), and their pictures.
+
+        `entire` pictures are taken instead, each class in its share.
+        """
         origins = [np.empty(count, dtype=np.intp) for _, count, _ in parts]
         images = [np.empty((count, side, side), dtype=np.uint8) for _, count, _ in parts]
         wanted: dict[int, dict[int, list[tuple[int, Window]]]] = {}
@@ -205,7 +261,12 @@ class _Survey:
             shapes = [self.pictures[index].shape for index in chosen]
             if min(min(shape) for shape in shapes) < side:
                 self.notes.add(f"pictures smaller than {side} x {side} are enlarged")
-            for index, cuts in zip(chosen, windows(shapes, side, count, seed), strict=True):
+            if entire:
+                numbers = np.zeros(len(chosen), np.int64) if classes is None else classes.numbers[chosen]
+                squares = whole(shapes, shared_out(numbers, np.random.default_rng(seed)), count)
+            else:
+                squares = windows(shapes, side, count, seed)
+            for index, cuts in zip(chosen, squares, strict=True):
                 of_file = wanted.setdefault(self.pictures[index].file, {})
                 of_file.setdefault(index, []).extend([(part, window) for window in cuts])
                 origins[part][[window.image for window in cuts]] = index

@@ -18,8 +18,8 @@ MAX_MEASURED_BYTES = 4_000_000_000
 class TrainingSet:
     """Images (M, ...) for training and for validation, from different scenes, and what was left out and why.
 
-    `trained` holds the digests of all pictures that are not kept for validation; `labels` the classes (M,) of both
-    kinds of images, where the source has one for every picture.
+    `trained` holds the digests of all pictures that are not kept for validation; `labels` the numbers of the `classes`
+    (M,) of both kinds of images, where the source has one for every picture.
     """
 
     train: NDArray[Any]
@@ -29,6 +29,7 @@ class TrainingSet:
     notes: tuple[str, ...]
     trained: frozenset[str]
     labels: tuple[NDArray[np.int64], ...] | None = None
+    classes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class MeasuredSet:
     """Images (M, ...) of every usable picture, as many of each.
 
     Of the `pictures` found, `left_out` are ones that the system was trained on; when all are, all are measured and
-    `held_out` is False.
+    `held_out` is False.  `labels` are the numbers of the `classes` of the images (M,), where the source has them.
     """
 
     images: NDArray[Any]
@@ -45,6 +46,8 @@ class MeasuredSet:
     held_out: bool
     skipped: tuple[str, ...]
     notes: tuple[str, ...]
+    labels: NDArray[np.int64] | None = None
+    classes: tuple[str, ...] = ()
 
 
 def content_digest(values: NDArray[np.generic]) -> str:

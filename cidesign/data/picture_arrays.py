@@ -31,15 +31,15 @@ class Picture:
     """A grey picture (H, W) in the numbers of its file.
 
     `label` tells it from the others of the file ("" when there is only one); those of one `scale` share a white level,
-    and those of one `scene` ("": of one file) show the same thing.  `task` is the number of its class, where the file
-    says it.
+    and those of one `scene` ("": of one file) show the same thing.  `task` is the number or the name of its class,
+    where the file says it.
     """
 
     values: NDArray[np.generic]
     label: str = ""
     scale: str = ""
     scene: str = ""
-    task: int | None = None
+    task: int | str | None = None
 
 
 def grey(picture: NDArray[np.generic]) -> NDArray[np.generic]:
@@ -92,7 +92,7 @@ def pictures_of_arrays(
 def _numbered(name: str, stack: NDArray[np.generic], alone: bool, labels: Labels | None) -> Iterator[Picture]:
     for number, picture in enumerate(stack):
         label = "" if alone and len(stack) == 1 else f"{'' if alone else name}[{number}]"
-        yield Picture(grey(picture), label, name, task=None if labels is None else int(labels.values[number]))
+        yield Picture(grey(picture), label, name, task=None if labels is None else labels.of(number))
 
 
 def _leave_out_tables(

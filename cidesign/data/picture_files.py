@@ -111,7 +111,7 @@ def _idx_pictures(path: Path, notes: list[str]) -> Iterator[Picture]:
         if said:
             notes.append(f"the labels in {beside.name} are left out: {said}")
         else:
-            notes.append(f"the labels are those of {beside.name}, kept for tasks: nothing is trained on them")
+            notes.append(f"the labels are those of {beside.name}, kept for tasks of classes")
     for number, one in enumerate(pictures_of_arrays(path, {"": array[..., None] if array.ndim == 3 else array}, notes)):
         yield one if labels is None else replace(one, task=int(labels[number]))
 

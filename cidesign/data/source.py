@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cidesign.data.folders import measure_folder, read_folder
+from cidesign.data.classes import named
+from cidesign.data.folders import Taking, measure_folder, read_folder
 from cidesign.data.image_sets import MeasuredSet
 from cidesign.files import sha256_bytes
 from cidesign.hardware_profiles.schema import HardwareProfile
@@ -16,6 +17,13 @@ from cidesign.run_settings import TrainingSettings
 
 # Validation canvases must not be training canvases, whatever the seed.
 VALIDATION_SEED_OFFSET = 2**32
+# Whether it does harm depends on what the classes are.
+AUGMENTED = {
+    "flips-and-turns": "pictures are mirrored and turned at random while they are trained on: right for textures, "
+    "wrong for digits and letters",
+    "shifts": "pictures are shifted by up to 1/16 of their sides while they are trained on, never mirrored or turned",
+    "none": "pictures are trained on as they are: not shifted, mirrored or turned",
+}
 
 
 @dataclass(frozen=True)
@@ -24,7 +32,8 @@ class TrainingImages:
 
     uint8 holds 255 times the value; float16 the value itself (real and imaginary part of complex images).
     `trained` holds the digests of the pictures that are trained on; procedural images have none.
-    `labels`: the classes (M,) of the images for training and of those for validation, where the source has them.
+    `labels`: the numbers of the `classes` (M,) of the images for training and of those for validation, where a run is
+    about them and the source has them.
     """
 
     train: NDArray[Any]
@@ -34,11 +43,13 @@ class TrainingImages:
     notes: tuple[str, ...]
     trained: frozenset[str] = frozenset()
     labels: tuple[NDArray[np.int64], ...] | None = None
+    classes: tuple[str, ...] = ()
 
     @property
     def digest(self) -> str:
-        """SHA-256 of all pixels: a resumed run must see the same images."""
-        return sha256_bytes(*(_bytes_of(images) for images in (self.train, self.validation)))
+        """SHA-256 of all pixels, and of the classes: a resumed run must see the same images."""
+        named = () if self.labels is None else (*self.labels, np.array(self.classes))
+        return sha256_bytes(*(_bytes_of(values) for values in (self.train, self.validation, *named)))
 
 
 def _bytes_of(images: NDArray[Any]) -> memoryview:
@@ -68,15 +79,34 @@ def load_measured(
     return modality(settings.modality).measured_images(settings, profile, Path(data), trained)
 
 
-def training_pictures(settings: TrainingSettings) -> TrainingImages:
-    """Crops of the pictures below `settings.data`."""
-    found = read_folder(Path(settings.data), settings.side, settings.images, settings.validation_images, settings.seed)
-    description = f"{settings.images} crops of {found.pictures} pictures below {settings.data}"
-    train, validation = found.train[:, None], found.validation[:, None]
-    return TrainingImages(train, validation, description, found.skipped, found.notes, found.trained, found.labels)
+def training_pictures(settings: TrainingSettings, whole: bool = False) -> TrainingImages:
+    """Crops of the pictures below `settings.data`, or the `whole` of each."""
+    taking = Taking(whole, settings.classes is not None)
+    found = read_folder(
+        Path(settings.data), settings.side, settings.images, settings.validation_images, settings.seed, taking
+    )
+    what = f"{found.pictures} pictures below {settings.data}"
+    description = f"{settings.images} {f'images, of {what}' if whole else f'crops of {what}'}"
+    notes = found.notes
+    if found.classes:
+        description += f", {named(found.classes)}"
+        notes = (*notes, AUGMENTED[settings.augmentation])
+    return TrainingImages(
+        train=found.train[:, None],
+        validation=found.validation[:, None],
+        description=description,
+        skipped=found.skipped,
+        notes=notes,
+        trained=found.trained,
+        labels=found.labels,
+        classes=found.classes,
+    )
 
 
-def measured_pictures(settings: TrainingSettings, path: Path, trained: frozenset[str]) -> MeasuredSet:
-    """Crops of all pictures at or below `path`."""
-    found = measure_folder(path, settings.side, settings.validation_images, settings.seed, trained)
+def measured_pictures(
+    settings: TrainingSettings, path: Path, trained: frozenset[str], whole: bool = False
+) -> MeasuredSet:
+    """Crops of all pictures at or below `path`, or the `whole` of each."""
+    taking = Taking(whole, settings.classes is not None)
+    found = measure_folder(path, settings.side, settings.validation_images, settings.seed, trained, taking)
     return replace(found, images=found.images[:, None])

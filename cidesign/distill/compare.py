@@ -9,14 +9,17 @@ import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load_file
+from torch import Tensor
 
 from cidesign.data.source import TrainingImages, load_images, load_measured
 from cidesign.distill.alone import train_alone
 from cidesign.distill.evaluate import Held, measure
+from cidesign.distill.examples import Examples, training_examples
 from cidesign.distill.job import other_images
 from cidesign.distill.loop import StepReport
 from cidesign.distill.optics_merit import optics_merits
 from cidesign.distill.systems import SystemMaker
+from cidesign.distill.tasks import task_named
 from cidesign.errors import FileError
 from cidesign.files import partials_of, sha256_bytes
 from cidesign.locks import FolderLock
@@ -35,7 +38,7 @@ class Measured:
     """What systems are measured on: images (M, C, H, W), where they are from, and what was left out and why.
 
     `pictures` is None for the run's own validation images; `left_out` are pictures that the run was trained on, and
-    `held_out` is False when there are no others.
+    `held_out` is False when there are no others.  `labels` are the numbers of their classes, where a task asks.
     """
 
     images: NDArray[Any]
@@ -45,6 +48,7 @@ class Measured:
     held_out: bool
     skipped: tuple[str, ...]
     notes: tuple[str, ...]
+    labels: Tensor | None = None
 
     @property
     def scenes(self) -> int:
@@ -78,10 +82,12 @@ class Comparison:
         if found.digest != run.record.data_digest:
             raise FileError(f"{run.path}: {other_images(self.settings.data)}, so nothing can be compared with it")
         device = self.settings.device
-        self.train = torch.from_numpy(found.train).to(device)
-        self.maker = SystemMaker(self.settings, run.profile, self.train)
+        self.train, self.validation = training_examples(found, device)
+        self.maker = SystemMaker(self.settings, run.profile, self.train.images)
         self.measured_on = _measured(run, found, data)
-        self.measured = torch.from_numpy(self.measured_on.images).to(device)
+        labels = self.measured_on.labels
+        images = torch.from_numpy(self.measured_on.images).to(device)
+        self.measured = Examples(images, None if labels is None else labels.to(device))
         self.kind = modality(self.settings.modality)
         self.designs = self.kind.fixed_designs(self.maker, run.profile)
 
@@ -109,7 +115,7 @@ class Comparison:
                 for left in partials_of(path):
                     left.unlink()
                 if not path.is_file():  # nor has the last holder trained it
-                    train_alone(self.maker, self.train, self.epochs, design, on_step).save(path)
+                    self._trained(design, on_step).save(path)
         system = self.maker.system("student")
         try:
             system.load_state_dict(load_file(path))
@@ -118,6 +124,9 @@ class Comparison:
             raise FileError(f"{path}: these weights are damaged ({reason}); remove the file and repeat") from error
         system.encoder.explore(1.0, None)
         return self._row(name, system.eval().requires_grad_(False))
+
+    def _trained(self, design: Design | None, on_step: Callable[[StepReport], None]) -> ImagingSystem:
+        return train_alone(self.maker, self.train, self.epochs, design, on_step, self.validation)
 
     def known(self, name: str) -> bool:
         """Whether a system is in the folder already."""
@@ -137,15 +146,17 @@ class Comparison:
         system = system.to(self.settings.device)
         system.decoder.training_dtype = None
         found = measure(system, self.measured, self.settings, self.measured_on.scenes, self.kind.classical())
-        return Row(name, found.metrics, found.held, optics_merits(system, self.kind, self.measured, found.mean_square))
+        return Row(name, found.metrics, found.held, optics_merits(system, self.kind, self.measured.images, found.mean_square))
 
 
 def _measured(run: Run, own: TrainingImages, data: str | None) -> Measured:
     settings, unknown = run.settings, _unknown(run)
-    validation = Measured(own.validation, "validation images of the run", None, 0, True, (), unknown)
+    labels = None if own.labels is None else torch.from_numpy(own.labels[1])
+    validation = Measured(own.validation, "validation images of the run", None, 0, True, (), unknown, labels)
     if data is None:
         return validation
     if data == "procedural":
+        task_named(settings.task).require(settings.changed(data=data), modality(settings.modality))
         other = load_images(settings.changed(data=data), run.profile)
         return replace(validation, images=other.validation, where="procedural images")
     kind = modality(settings.modality).scene_word
@@ -153,8 +164,10 @@ def _measured(run: Run, own: TrainingImages, data: str | None) -> Measured:
         said = f"{data} is what this run was trained on: only the {kind}s that it kept for validation are measured"
         return replace(validation, skipped=own.skipped, notes=(said, *own.notes, *unknown))
     found = load_measured(settings, run.profile, data, own.trained)
+    labels = task_named(settings.task).labels(settings, found)
     used = found.pictures - found.left_out
-    where = f"{'images' if kind == 'slice' else 'crops'} of {used} {kind}{'' if used == 1 else 's'} of {data}"
+    entire = kind == "slice" or labels is not None
+    where = f"{'images' if entire else 'crops'} of {used} {kind}{'' if used == 1 else 's'} of {data}"
     notes = [*found.notes, *unknown]
     if found.left_out:
         notes.insert(
@@ -163,7 +176,9 @@ def _measured(run: Run, own: TrainingImages, data: str | None) -> Measured:
     if not found.held_out:
         where += ", on which the run was trained"
         notes.insert(0, f"not held out: the run was trained on all of these {kind}s, so other images will look worse")
-    return Measured(found.images, where, found.pictures, found.left_out, found.held_out, found.skipped, tuple(notes))
+    return Measured(
+        found.images, where, found.pictures, found.left_out, found.held_out, found.skipped, tuple(notes), labels
+    )
 
 
 def _unknown(run: Run) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
+from cidesign.distill.examples import Stored, examples_of
 from cidesign.distill.loop import evaluation_batches, evaluation_noise
 from cidesign.distill.tasks import task_named
 from cidesign.modality import Classical, modality
@@ -49,19 +50,20 @@ class Measures(NamedTuple):
     mean_square: dict[str, float]
 
 
-def image_metrics(system: ImagingSystem, images: Tensor, settings: TrainingSettings) -> dict[str, float]:
+def image_metrics(system: ImagingSystem, images: Stored, settings: TrainingSettings) -> dict[str, float]:
     """Means over stored images (M, C, H, W) with one fixed draw of the noise.
 
     The metrics are those of the settings' task and modality: for reconstructions PSNR in dB over all channels of an
     image, data range 1, averaged over images; SSIM; the error of fine detail (HFEN, dB); for cubes the spectral angle
-    in degrees.  For MRI all but `complex_psnr_db` are those of the magnitude.
+    in degrees.  For MRI all but `complex_psnr_db` are those of the magnitude.  For classes accuracy in percent, its
+    standard error and the log loss.
     """
     return measure(system, images, settings, len(images), ()).metrics
 
 
 @torch.no_grad()
 def measure(
-    system: ImagingSystem, images: Tensor, settings: TrainingSettings, scenes: int, classical: Sequence[Classical]
+    system: ImagingSystem, stored: Stored, settings: TrainingSettings, scenes: int, classical: Sequence[Classical]
 ) -> Measures:
     """`image_metrics`, and the linear estimate and all of `classical` on the same measurements.
 
@@ -70,7 +72,8 @@ def measure(
     """
     system.encoder.explore(1.0, None)
     generator = evaluation_noise(settings)
-    task, kind = task_named(settings.task), modality(settings.modality)
+    task, kind, examples = task_named(settings.task), modality(settings.modality), examples_of(stored)
+    images = examples.images
     chosen = torch.zeros(len(images), dtype=torch.bool)
     chosen[_evenly(len(images), iterated(images))] = True
     found: dict[str, list[Tensor]] = {}
@@ -86,17 +89,18 @@ def measure(
         for x in evaluation_batches(images, system.encoder):
             y = system.encoder(x, generator)
             prediction = system.decoder(y, system.encoder).prediction
-            for name, value in task.metrics(prediction, x, kind).items():
+            here = slice(first, first + len(x))
+            for name, value in task.metrics(prediction, examples.targets(x, here), kind).items():
                 found.setdefault(name, []).append(value)
-            some = chosen[first : first + len(x)].to(x.device)
+            some = chosen[here].to(x.device)
             first += len(x)
-            if not task.of_images:
+            if task.predicts != "images":
                 continue
             keep(NETWORK, prediction, x)
             keep(LINEAR, system.decoder.linear_estimate(y, system.encoder), x)
             for one in classical if some.any() else ():
                 keep(one.name, one.reconstruct(y[some], system.encoder, system.decoder.prior), x[some])
-    metrics = {name: float(torch.cat(values).nanmean()) for name, values in found.items()}
+    metrics = task.means(found, scenes)
     titles = {LINEAR: LINEAR_TITLE, **{one.name: one.title for one in classical}}
     network = torch.cat(scores.pop(NETWORK)) if scores else torch.empty(0)
     held_against = {}

@@ -130,15 +130,15 @@ class Evaluation:
         others = self.rows[self.own :]
         if not others:
             return []
-        score = task_named(self.run.settings.task).score
+        task = task_named(self.run.settings.task)
+        score = task.score
         best = max(others, key=lambda row: row.images[score.metric])
         gain = (
             f"{self.rows[0].images[score.metric] - best.images[score.metric]:+.{score.digits}f} {score.unit}".rstrip()
         )
-        tenths = f"a few tenths of a {score.unit}" if score.unit else "a few tenths"
         return [
             f"{self.rows[0].name} - {best.name} (the best of the others, with the same number of epochs in total, "
-            f"{self.epochs}): {gain}; differences of {tenths} vary from seed to seed"
+            f"{self.epochs}): {gain}; {task.varies}"
         ]
 
 

@@ -4,10 +4,9 @@ import contextlib
 import shutil
 from collections.abc import Iterator
 
-from torch import Tensor
-
 from cidesign.distill.checkpoint import FILE as CHECKPOINT_FILE
 from cidesign.distill.checkpoint import Progress
+from cidesign.distill.examples import Examples
 from cidesign.distill.loop import evaluate
 from cidesign.distill.tasks import task_named
 from cidesign.files import disk_errors
@@ -20,7 +19,7 @@ def finish_run(
     run: Run,
     teacher: ImagingSystem | None,
     student: ImagingSystem | None,
-    validation: Tensor,
+    validation: Examples,
     progress: Progress,
 ) -> Run:
     """Write weights, design and the final record; the record comes last, so a finished run is a whole one.
@@ -29,12 +28,12 @@ def finish_run(
     """
     settings = run.settings
     design = None
-    metrics = {"training_seconds": round(progress.seconds, 3)}
+    metrics = {"training_seconds": round(progress.seconds, 3), "validation_images": float(len(validation))}
     for name, system in (("teacher", teacher), ("student", student)):
         if system is None:
             continue
         if system is student or comparable_teacher(run):
-            with _exact(system):
+            with exact(system):
                 values = evaluate(system, validation, settings, task_named(settings.task).shown)
                 metrics |= {f"{name}_{key}": value for key, value in values.items()}
         if system is student or settings.teacher is None:
@@ -57,7 +56,7 @@ def finish_run(
 
 
 @contextlib.contextmanager
-def _exact(system: ImagingSystem) -> Iterator[None]:
+def exact(system: ImagingSystem) -> Iterator[None]:
     """Evaluate in float32, as reconstruction does, whatever format trained the network."""
     shortened, system.decoder.training_dtype = system.decoder.training_dtype, None
     try:

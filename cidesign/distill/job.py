@@ -11,7 +11,8 @@ from torch import Tensor
 from cidesign import __version__
 from cidesign.data.source import TrainingImages, load_images
 from cidesign.distill.checkpoint import Progress, load_checkpoint, restore, save_checkpoint
-from cidesign.distill.finish import finish_run
+from cidesign.distill.examples import Examples, training_examples
+from cidesign.distill.finish import exact, finish_run
 from cidesign.distill.loop import (
     StepReport,
     as_floats,
@@ -33,6 +34,7 @@ from cidesign.distill.run_folder import (
 )
 from cidesign.distill.streams import Stream
 from cidesign.distill.systems import SystemMaker
+from cidesign.distill.tasks import task_named
 from cidesign.distill.teachers import StoredTeacher
 from cidesign.distill.threads import Threads, training_threads
 from cidesign.errors import CidesignError, FileError, InputError
@@ -112,6 +114,9 @@ def start_run(
             old = held.enter_context(FolderLock(path, f"{START} --force"))
         listener.needs(needs_of(settings, profile, None if teacher is None else teacher.record))
         images = load_images(settings, profile)
+        settings = task_named(settings.task).settled(settings, images)
+        if teacher is not None:
+            teacher.require_classes(settings)
         listener.images(images)
         record = new_record(settings, profile, images, design, teacher)
         held.enter_context(placed(path, record, design, teacher, old))
@@ -195,9 +200,9 @@ def _train_phases(
     # no other algorithm for some steps; there torch warns, and cuBLAS needs this workspace to be deterministic.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(True, warn_only=settings.device != "cpu")
-    stored = tuple(torch.from_numpy(part).to(settings.device) for part in (images.train, images.validation))
+    stored = training_examples(images, settings.device)
     torch.manual_seed(settings.seed)
-    maker = SystemMaker(settings, run.profile, stored[0], run.given_design())
+    maker = SystemMaker(settings, run.profile, stored[0].images, run.given_design())
     phases = phases_of(settings)
     progress, tensors = found if found else (Progress(phases[0]), {})
     told = _Told(settings, len(stored[0]) // settings.batch, listener, threads)
@@ -220,6 +225,8 @@ def _train_phases(
         _run_phase(run, system, guide, stored, progress, tensors, told)
         if guide is not None and guide.digest() != guide_digest:
             raise CidesignError(f"{run.path}: the frozen teacher changed while the student trained; please report this")
+        with exact(system):
+            task_named(settings.task).finish(system, stored[1], settings)
         if phase == "student":
             return finish_run(run, guide, system, stored[1], progress)
         teacher = system
@@ -256,7 +263,7 @@ def _run_phase(
     run: Run,
     system: ImagingSystem,
     teacher: ImagingSystem | None,
-    images: tuple[Tensor, ...],
+    images: tuple[Examples, Examples],
     progress: Progress,
     tensors: dict[str, Tensor],
     told: _Told,
@@ -290,12 +297,13 @@ def _run_phase(
 
 
 def _gradients(
-    system: ImagingSystem, teacher: ImagingSystem | None, images: Tensor, settings: TrainingSettings, progress: Progress
+    system: ImagingSystem, teacher: ImagingSystem | None, seen: Examples, settings: TrainingSettings, progress: Progress
 ) -> dict[str, float]:
     """How strongly each term of the student's loss pulls on the optics, on one batch of validation images."""
     if teacher is None or not system.encoder.weight.requires_grad:
         return {}
     draws = generator_for(settings, Stream.GRADIENTS, progress.phase, progress.step)
     system.encoder.explore(0.0, draws)
+    x = as_floats(seen.images[: settings.batch])
     with looking_at(system.encoder.places(None)[0], system.encoder, teacher.encoder):
-        return gradients_of_terms(system, teacher, as_floats(images[: settings.batch]), draws, settings)
+        return gradients_of_terms(system, teacher, x, draws, settings, seen.targets(x, slice(len(x))))

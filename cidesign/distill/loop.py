@@ -8,7 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from cidesign.distill.augmentation import AUGMENTATIONS
 from cidesign.distill.checkpoint import Progress
+from cidesign.distill.examples import Examples, Stored, examples_of
 from cidesign.distill.losses import student_terms, weighted_sum
 from cidesign.distill.streams import Stream
 from cidesign.distill.tasks import Column, task_named
@@ -75,10 +77,19 @@ def generator_for(settings: TrainingSettings, purpose: Stream, phase: str, step:
 def batches(
     images: Tensor, settings: TrainingSettings, phase: str, first_step: int, last_step: int
 ) -> Iterator[Tensor]:
-    """Batches (B, C, H, W) of float images for steps first_step..last_step-1, flipped and turned at random.
+    """Batches (B, C, H, W) of float images for steps first_step..last_step-1, see `batches_with_targets`."""
+    return (x for x, _ in batches_with_targets(Examples(images), settings, phase, first_step, last_step))
 
-    `images` (M, C, H, W) are on the training device; every epoch is one permutation without the odd rest.
+
+def batches_with_targets(
+    examples: Examples, settings: TrainingSettings, phase: str, first_step: int, last_step: int
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Batches (B, C, H, W) of float images for steps first_step..last_step-1, changed at random as the settings say,
+    and what predictions for them are held against.
+
+    Images are on the training device; every epoch is one permutation without the odd rest.
     """
+    images, augmented = examples.images, AUGMENTATIONS[settings.augmentation]
     per_epoch = len(images) // settings.batch
     order = torch.empty(0)
     for step in range(first_step, last_step):
@@ -89,8 +100,9 @@ def batches(
                 generator=generator_for(settings, Stream.ORDER_OF_IMAGES, phase, epoch),
                 device=images.device,
             )
-        chosen = images[order[position * settings.batch : (position + 1) * settings.batch]]
-        yield as_floats(_turn(chosen, generator_for(settings, Stream.FLIPS_AND_TURNS, phase, step)))
+        chosen = order[position * settings.batch : (position + 1) * settings.batch]
+        x = as_floats(augmented(images[chosen], generator_for(settings, Stream.FLIPS_AND_TURNS, phase, step)))
+        yield x, examples.targets(x, chosen)
 
 
 def as_floats(images: Tensor) -> Tensor:
@@ -108,14 +120,6 @@ class StoredImages:
         size = max(1, PASS_VALUES // self.stored[0].numel())
         for start in range(0, len(self.stored), size):
             yield as_floats(self.stored[start : start + size])
-
-
-def _turn(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Flip left-right, flip up-down and, where they are square, transpose, each with probability 1/2 for each image."""
-    choice = torch.rand(3, len(images), 1, 1, 1, generator=generator, device=images.device) < 0.5
-    images = torch.where(choice[0], images.flip(3), images)
-    images = torch.where(choice[1], images.flip(2), images)
-    return torch.where(choice[2], images.mT, images) if images.shape[2] == images.shape[3] else images
 
 
 def evaluation_batches(images: Tensor, encoder: Encoder) -> Iterator[Tensor]:
@@ -152,7 +156,7 @@ def train_phase(
     system: ImagingSystem,
     teacher: ImagingSystem | None,
     optimiser: torch.optim.Adam,
-    images: Tensor,
+    images: Stored,
     settings: TrainingSettings,
     progress: Progress,
     on_step: Callable[[StepReport], None],
@@ -166,9 +170,9 @@ def train_phase(
     threads = threads or Threads([torch.get_num_threads()])
     per_epoch = len(images) // settings.batch
     total = per_epoch * epochs_of(settings, progress.phase)
-    for x in batches(images, settings, progress.phase, progress.step, total):
+    for x, targets in batches_with_targets(examples_of(images), settings, progress.phase, progress.step, total):
         with threads.step():
-            task, loss = _step(system, teacher, optimiser, x, settings, progress, per_epoch)
+            task, loss = _step(system, teacher, optimiser, x, targets, settings, progress, per_epoch)
         progress.step += 1
         progress.epoch_loss_sum += loss
         progress.seconds += threads.last_s
@@ -186,6 +190,7 @@ def _step(
     teacher: ImagingSystem | None,
     optimiser: torch.optim.Adam,
     x: Tensor,
+    targets: Tensor,
     settings: TrainingSettings,
     progress: Progress,
     per_epoch: int,
@@ -203,7 +208,7 @@ def _step(
     system.encoder.explore(done, draws if learnt and exploring else None)
     optimiser.zero_grad()  # before the forward pass, which needs the room
     places = places_of_step(system.encoder, settings, progress.phase, progress.step, per_epoch)
-    task, loss = _backward(system, teacher, x, places, settings, progress)
+    task, loss = _backward(system, teacher, x, targets, places, settings, progress)
     optimiser.step()
     return task, loss
 
@@ -212,6 +217,7 @@ def _backward(
     system: ImagingSystem,
     teacher: ImagingSystem | None,
     x: Tensor,
+    targets: Tensor,
     places: Sequence[Place | None],
     settings: TrainingSettings,
     progress: Progress,
@@ -219,10 +225,11 @@ def _backward(
     """Add the gradients of a step, in which each place sees its share of the images; the task loss and the whole."""
     generator = generator_for(settings, Stream.TRAINING_NOISE, progress.phase, progress.step)
     tasks, losses = 0.0, 0.0
-    for part, place in zip(x.tensor_split(len(places)), places, strict=True):
+    parts = zip(x.tensor_split(len(places)), targets.tensor_split(len(places)), places, strict=True)
+    for part, wanted, place in parts:
         share = len(part) / len(x)
         with looking_at(place, *(one.encoder for one in (system, teacher) if one is not None)):
-            task, loss = _losses(system, teacher, part, generator, settings, progress)
+            task, loss = _losses(system, teacher, part, wanted, generator, settings, progress)
             (share * loss).backward()  # type: ignore[no-untyped-call]
         tasks, losses = tasks + share * float(task), losses + share * float(loss.detach())
     return tasks, losses
@@ -232,15 +239,16 @@ def _losses(
     system: ImagingSystem,
     teacher: ImagingSystem | None,
     x: Tensor,
+    targets: Tensor,
     generator: torch.Generator,
     settings: TrainingSettings,
     progress: Progress,
 ) -> tuple[Tensor, Tensor]:
     """The task loss, and the sum that is minimised."""
     if teacher is None:
-        task = task_named(settings.task).loss(system(x, generator).prediction, x)
+        task = task_named(settings.task).loss(system(x, generator).prediction, targets)
         return task.detach(), task
-    terms, features = student_terms(system, teacher, x, generator, settings)
+    terms, features = student_terms(system, teacher, x, generator, settings, targets)
     task = terms["task"].detach()
     progress.first_task_loss = progress.first_task_loss or float(task)
     return task, weighted_sum(terms, features, system.encoder.weight, settings, progress.first_task_loss)
@@ -253,18 +261,20 @@ def evaluation_noise(settings: TrainingSettings) -> torch.Generator:
 
 @torch.no_grad()
 def evaluate(
-    system: ImagingSystem, images: Tensor, settings: TrainingSettings, columns: Sequence[Column] | None = None
+    system: ImagingSystem, images: Stored, settings: TrainingSettings, columns: Sequence[Column] | None = None
 ) -> dict[str, float]:
     """The metrics that the task follows, or those of `columns`, on stored images, with one fixed draw of the noise."""
-    task, kind = task_named(settings.task), modality(settings.modality)
+    task, kind, examples = task_named(settings.task), modality(settings.modality), examples_of(images)
     generator = evaluation_noise(settings)
     system.encoder.explore(1.0, None)
     found: dict[str, list[Tensor]] = {}
+    first = 0
     with system.encoder.unchanged():
-        for x in evaluation_batches(images, system.encoder):
+        for x in evaluation_batches(examples.images, system.encoder):
+            targets, first = examples.targets(x, slice(first, first + len(x))), first + len(x)
             y = system.encoder(x, generator)
             prediction = system.decoder(y, system.encoder).prediction
             linear = system.decoder.linear_estimate(y, system.encoder)
-            for name, value in task.measured(prediction, linear, x, kind, columns or task.followed).items():
+            for name, value in task.measured(prediction, linear, targets, kind, columns or task.followed).items():
                 found.setdefault(name, []).append(value)
-    return {name: float(torch.cat(values).mean()) for name, values in found.items()}
+    return task.means(found, len(examples))

@@ -22,12 +22,20 @@ def decoder_loss(student: Tensor, teacher: Tensor, published: bool) -> Tensor:
 
 
 def student_terms(
-    system: ImagingSystem, teacher: ImagingSystem, x: Tensor, generator: torch.Generator, settings: TrainingSettings
+    system: ImagingSystem,
+    teacher: ImagingSystem,
+    x: Tensor,
+    generator: torch.Generator,
+    settings: TrainingSettings,
+    targets: Tensor | None = None,
 ) -> tuple[dict[str, Tensor], Tensor]:
-    """The terms that are switched on, by name, and the student's features; the teacher sees the same images."""
+    """The terms that are switched on, by name, and the student's features; the teacher sees the same images.
+
+    `targets` are what predictions are held against, None: the images.
+    """
     published = settings.losses == "published"
     output = system(x, generator)
-    terms = {"task": task_named(settings.task).loss(output.prediction, x)}
+    terms = {"task": task_named(settings.task).loss(output.prediction, x if targets is None else targets)}
     if settings.weight_decoder:
         with torch.no_grad():
             wanted = teacher.decoder.bottleneck(teacher.encoder(x, generator), teacher.encoder)
@@ -38,10 +46,15 @@ def student_terms(
 
 
 def gradients_of_terms(
-    system: ImagingSystem, teacher: ImagingSystem, x: Tensor, generator: torch.Generator, settings: TrainingSettings
+    system: ImagingSystem,
+    teacher: ImagingSystem,
+    x: Tensor,
+    generator: torch.Generator,
+    settings: TrainingSettings,
+    targets: Tensor | None = None,
 ) -> dict[str, float]:
     """The norm of each term's gradient on the optics, unweighted, as `gradient_TERM`."""
-    terms, _ = student_terms(system, teacher, x, generator, settings)
+    terms, _ = student_terms(system, teacher, x, generator, settings, targets)
     return {f"gradient_{name}": norm for name, norm in gradient_norms(terms, [system.encoder.weight]).items()}
 
 

@@ -8,7 +8,7 @@ import torch
 from pydantic.fields import FieldInfo
 
 from cidesign.distill.given import GivenDesign
-from cidesign.distill.tasks import task_named
+from cidesign.distill.tasks import Task, task_named
 from cidesign.distill.threads import require_processors
 from cidesign.errors import InputError
 from cidesign.hardware_profiles.schema import HardwareProfile
@@ -17,7 +17,7 @@ from cidesign.models.decoders import decoder_class
 from cidesign.run_settings import TrainingSettings, plain, shown_value, unknown, validated
 
 # What decides the others of these has an argument of its own, or follows from the profile.
-NOT_BY_NAME = ("modality", "preset", "design", "teacher", "only_teacher")
+NOT_BY_NAME = ("modality", "preset", "design", "teacher", "only_teacher", "classes")
 SMALLEST_SIDE = 8
 # Settings that only make sense where a run trains its own teacher.
 OF_OWN_TEACHERS = ("ladder", "teacher_epochs")
@@ -43,11 +43,15 @@ def settings_for(
     if preset not in kind.presets:
         raise InputError(f"preset {shown_value(preset)}: use {', '.join(kind.presets)}")
     asked = {name: plain(value) for name, value in by_name.items() if value is not None}
-    known = _known(kind, asked.get("decoder"))
+    known = _known(kind, asked)
     for name in asked:
         if name not in known:
             raise InputError(_foreign(name, kind, profile) or unknown(name, list(known)))
     values, typed = _fields(asked, kind)
+    task = _task_of(values, kind)
+    for name, value in task.presets.items():
+        if name in kind.settings_type.model_fields:
+            values.setdefault(name, value)
     own = _decoder_values(values, kind, kind.presets[preset].channels)
     if given is not None:
         values = _of_design(values, typed, given, kind)
@@ -58,7 +62,7 @@ def settings_for(
     settings = kind.settings(values, profile, typed)
     if settings.threads is not None:
         require_processors(settings.threads)
-    task_named(settings.task)
+    task.require(settings, kind)
     optics = kind.optics(settings, profile)
     with torch.device("meta"):  # shapes only: a teacher's patterns could be gigabytes
         for relaxation in settings.ladder if settings.teacher_epochs else ():
@@ -77,7 +81,7 @@ def _of_design(
                 f"{typed[field]} {shown_value(values[field])}: the design {given.name} has {shown_value(value)}; "
                 "leave it out"
             )
-    decoder = str(values.get("decoder", kind.settings_type.model_fields["decoder"].default))
+    decoder = _decoder_of(values, kind)
     if not decoder_class(decoder).learns:
         for name in ("teacher_epochs", "student_epochs"):
             if values.get(name, 0) != 0:
@@ -110,7 +114,7 @@ def values_of_texts(profile: HardwareProfile, texts: Mapping[str, str]) -> dict[
     Raises `InputError` for a name that there is not.
     """
     kind = modality_for(profile)
-    known = _known(kind, texts.get("decoder"))
+    known = _known(kind, texts)
     found: dict[str, object] = {}
     for name, text in texts.items():
         if name not in known:
@@ -126,13 +130,23 @@ def _number_or_text(text: str) -> object:
         return text
 
 
-def _known(kind: Modality, decoder: object) -> dict[str, FieldInfo]:
+def _task_of(values: Mapping[str, object], kind: Modality) -> Task:
+    return task_named(str(values.get("task", kind.settings_type.model_fields["task"].default)))
+
+
+def _decoder_of(values: Mapping[str, object], kind: Modality) -> str:
+    """The decoder that values name, else that of their task, else the default."""
+    default = kind.settings_type.model_fields["decoder"].default
+    return str(values.get("decoder", _task_of(values, kind).presets.get("decoder", default)))
+
+
+def _known(kind: Modality, values: Mapping[str, object]) -> dict[str, FieldInfo]:
     """All names that a user can give, with the fields that they stand for; the decoder's own come last."""
     own = kind.settings_type.model_fields
     fields = {name: field for name, field in own.items() if name not in NOT_BY_NAME}
     words = {word: own[name] for word, name in kind.words.items()}
     derived = {name: FieldInfo(annotation=float) for name in kind.derived}
-    knobs = decoder_class(own["decoder"].default if decoder is None else str(decoder)).settings_type.model_fields
+    knobs = decoder_class(_decoder_of(values, kind)).settings_type.model_fields
     return {**knobs, **fields, **words, **derived}
 
 
@@ -163,7 +177,7 @@ def _fields(given: Mapping[str, object], kind: Modality) -> tuple[dict[str, obje
 def _decoder_values(values: dict[str, object], kind: Modality, channels: int) -> dict[str, object]:
     """The decoder's own settings, complete; those among `values` are taken out of there."""
     fields = kind.settings_type.model_fields
-    settings_type = decoder_class(str(values.get("decoder", fields["decoder"].default))).settings_type
+    settings_type = decoder_class(_decoder_of(values, kind)).settings_type
     together = values.pop("decoder_settings", {})
     if not isinstance(together, Mapping):
         raise InputError(f"decoder_settings {shown_value(together)}: a mapping of names to values is needed")

@@ -4,15 +4,26 @@ import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from functools import cache
-from typing import ClassVar, NamedTuple
+from types import MappingProxyType
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
+import torch
 from torch import Tensor
 
 from cidesign.errors import InputError
 from cidesign.modality import Modality
+from cidesign.models.decoder import Predicted
+from cidesign.models.decoders import DECODERS, decoder_class
+from cidesign.run_settings import TrainingSettings
+
+if TYPE_CHECKING:
+    from cidesign.data.image_sets import MeasuredSet
+    from cidesign.data.source import TrainingImages
+    from cidesign.distill.examples import Examples
+    from cidesign.models.system import ImagingSystem
 
 # name -> the module whose `TASK` it is.
-TASKS = {"reconstruct": "cidesign.distill.reconstruct_task"}
+TASKS = {"reconstruct": "cidesign.distill.reconstruct_task", "classify": "cidesign.distill.classify_task"}
 
 
 class Column(NamedTuple):
@@ -38,40 +49,78 @@ class Column(NamedTuple):
 
 
 class Task(ABC):
-    """The task of a system: what a prediction is held against, and how."""
+    """The task of a system: what a prediction is held against, and how.
+
+    Predictions are held against `targets`: the images x (B, C, H, W) themselves, or the numbers of their classes (B,)
+    where `predicts` is classes.
+    """
 
     name: ClassVar[str]
+    # What a decoder predicts for it.
+    predicts: ClassVar[Predicted] = "images"
+    # Settings of a run, by their fields, where nobody says otherwise; those that a modality has not are left out.
+    presets: ClassVar[Mapping[str, object]] = MappingProxyType({})
     # What systems are ranked by; larger is better.
     score: ClassVar[Column]
+    # What the progress bar shows, from `score_of_loss`.
+    bar: ClassVar[Column]
     # What is followed after every epoch, the score first, and what is recorded and shown of a finished run.
     followed: ClassVar[Sequence[Column]]
     shown: ClassVar[Sequence[Column]]
-    # How `metrics` are called in a table.
+    # How `metrics` and what `means` adds are called in a table.
     headings: ClassVar[Mapping[str, str]]
-    # Whether a prediction is the image, so that reconstructions without a network are held against it.
-    of_images: ClassVar[bool] = False
+    # What the score of a system varies by, from seed to seed.
+    varies: ClassVar[str]
 
     @abstractmethod
-    def loss(self, prediction: Tensor, x: Tensor) -> Tensor:
-        """The scalar that training makes small, of predictions for images x (B, C, H, W)."""
+    def loss(self, prediction: Tensor, targets: Tensor) -> Tensor:
+        """The scalar that training makes small."""
 
     @abstractmethod
     def score_of_loss(self, loss: float) -> float:
-        """About the score of a batch with this loss, at no cost: what the progress bar shows."""
+        """What the progress bar shows of a batch with this loss, at no cost."""
 
     @abstractmethod
-    def scores(self, prediction: Tensor, x: Tensor, kind: Modality) -> Tensor:
+    def scores(self, prediction: Tensor, targets: Tensor, kind: Modality) -> Tensor:
         """The score of each image (B,)."""
 
     @abstractmethod
     def measured(
-        self, prediction: Tensor, linear: Tensor, x: Tensor, kind: Modality, columns: Sequence[Column]
+        self, prediction: Tensor, linear: Tensor, targets: Tensor, kind: Modality, columns: Sequence[Column]
     ) -> dict[str, Tensor]:
         """The metrics of `columns`, each (B,); `linear` is the best linear estimate of the same measurements."""
 
     @abstractmethod
-    def metrics(self, prediction: Tensor, x: Tensor, kind: Modality) -> dict[str, Tensor]:
+    def metrics(self, prediction: Tensor, targets: Tensor, kind: Modality) -> dict[str, Tensor]:
         """All metrics that systems are compared by, each (B,)."""
+
+    def means(self, values: Mapping[str, Sequence[Tensor]], scenes: int) -> dict[str, float]:
+        """Metrics of all images, from their batches; those that have no value for an image leave it out.
+
+        `scenes`: how many independent ones the images are of.
+        """
+        return {name: float(torch.cat(list(parts)).nanmean()) for name, parts in values.items()}
+
+    def require(self, settings: TrainingSettings, kind: Modality) -> None:
+        """Raise `InputError` for settings that this task cannot be trained with."""
+        if decoder_class(settings.decoder).predicts != self.predicts:
+            fitting = [name for name in DECODERS if decoder_class(name).predicts == self.predicts]
+            raise InputError(
+                f"decoder {settings.decoder}: it does not predict {self.predicts}, which task {self.name} is about; "
+                f"use {', '.join(fitting)}"
+            )
+
+    def settled(self, settings: TrainingSettings, images: "TrainingImages") -> TrainingSettings:
+        """The settings with what is found in the images; raises `InputError` for images that this task cannot use."""
+        return settings
+
+    def labels(self, settings: TrainingSettings, measured: "MeasuredSet") -> Tensor | None:
+        """What images to measure a system on are held against, None: themselves; raises `InputError` without it."""
+        return None
+
+    def finish(self, system: "ImagingSystem", validation: "Examples", settings: TrainingSettings) -> None:
+        """What is done to a system at the end of its training, before it is measured."""
+        return
 
 
 @cache

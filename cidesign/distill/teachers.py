@@ -19,6 +19,7 @@ from cidesign.models.optics import optics_for
 from cidesign.models.system import ImagingSystem, load_kept_teacher, load_student, load_teacher
 from cidesign.models.teacher_record import DESIGN_FILE, FILE, WEIGHTS_FILE, TeacherRecord, read_teacher_record
 from cidesign.pattern import Design
+from cidesign.records import shown
 from cidesign.run_settings import TrainingSettings
 from cidesign.runs import RUNS_FOLDER, Run, teacher_runs
 from cidesign.text import counted
@@ -43,6 +44,15 @@ class StoredTeacher:
         word = self.record.relaxation or "a student"
         epochs = counted(self.record.epochs, "epoch")
         return f"{self.path} ({word}, {epochs}, digest {self.record.weights_digest[:12]})"
+
+    def require_classes(self, settings: TrainingSettings) -> None:
+        """Raise `InputError` where the classes of the student's images are others than the teacher's."""
+        its, own = self.record.settings.classes or (), settings.classes or ()
+        if its != own:
+            raise InputError(
+                f"teacher {self.path}: tells {shown(its)} apart, and {settings.data} has {shown(own)}; name a teacher "
+                "of the same classes in the same order, or none"
+            )
 
     def keep(self, folder: Path) -> None:
         """Write the copy that a run keeps."""

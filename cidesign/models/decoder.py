@@ -1,7 +1,7 @@
 """What every decoder is: it takes the operator, so a calibrated one can replace the designed one."""
 
 from abc import ABC, abstractmethod
-from typing import Annotated, ClassVar, NamedTuple
+from typing import Annotated, ClassVar, Literal, NamedTuple
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from cidesign.physics.base import Encoder, ImagePrior
 
 Channels = Annotated[int, Field(ge=4, le=256)]
+# What a decoder predicts, and a task asks for: images (B, C, H, W), or the logits of classes (B, classes).
+Predicted = Literal["images", "classes"]
 
 
 # The buffers of the statistics of the training images.
@@ -23,14 +25,14 @@ class DecoderSettings(BaseModel):
 
 
 class DecoderOutput(NamedTuple):
-    """The prediction (an image (B, C, H, W)), and the features that a teacher guides (B, F, h, w)."""
+    """The prediction, images (B, C, H, W) or logits (B, classes), and features that a teacher guides (B, F, h, w)."""
 
     prediction: Tensor
     features: Tensor
 
 
 class Decoder(nn.Module, ABC):
-    """Image from measurements and the encoder that made them.
+    """A prediction from measurements and the encoder that made them: an image, or what class it is of.
 
     A decoder is a class with its `settings_type`, made from the channels and the height and width of an image and those
     settings.  The prior (second-order statistics of the training images) is fitted once and travels with the weights.
@@ -40,7 +42,8 @@ class Decoder(nn.Module, ABC):
     settings_type: ClassVar[type[DecoderSettings]] = DecoderSettings
     # Whether there is anything to train.
     learns: ClassVar[bool] = True
-    # What the images that it makes are called, in files and tables.
+    predicts: ClassVar[Predicted] = "images"
+    # What its predictions are called, in files and tables.
     column: ClassVar[str] = "student"
     prior_mean: Tensor
     prior_basis: Tensor
@@ -82,6 +85,11 @@ class Decoder(nn.Module, ABC):
         """x_0 (B, C, H, W), the best linear estimate."""
         return encoder.estimator(self.prior).estimate(y)
 
+    @property
+    def draws(self) -> bool:
+        """Whether it makes images of its own, other than the best linear estimate."""
+        return self.learns and self.predicts == "images"
+
     def image(self, y: Tensor, encoder: Encoder) -> Tensor:
         """The prediction alone."""
         prediction: Tensor = self(y, encoder).prediction
@@ -89,7 +97,7 @@ class Decoder(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, y: Tensor, encoder: Encoder) -> DecoderOutput:
-        """Image and features."""
+        """Prediction and features."""
 
     @abstractmethod
     def bottleneck(self, y: Tensor, encoder: Encoder) -> Tensor:

@@ -120,8 +120,8 @@ def training_bytes(decoder: Decoder, shape: tuple[int, int, int], readings: int,
     x = torch.empty(batch, *shape, device="meta")
     decoder.zero_grad()
     with LiveBytes(shorter=decoder.training_dtype is not None) as found:
-        output = decoder(optics(x), optics)
-        (output.prediction - x).square().mean().backward()
+        prediction = decoder(optics(x), optics).prediction
+        (prediction - x if decoder.predicts == "images" else prediction).square().mean().backward()
     decoder.zero_grad()
     return int(NETWORK_SLACK * found.peak)
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from cidesign.errors import FileError, InputError
 from cidesign.files import canonical_json, replacing_file, sha256_bytes
 from cidesign.hardware_profiles.schema import HardwareProfile
+from cidesign.models.class_decoder import FEWEST_CLASSES, ClassDecoder
 from cidesign.models.decoder import Decoder, DecoderOutput
 from cidesign.models.decoders import decoder_class, decoder_settings
 from cidesign.models.optics import optics_for
@@ -54,7 +55,10 @@ def build_decoder(settings: TrainingSettings, bands: int, size: tuple[int, int])
     Raises `InputError` for a decoder that is not installed, or settings that it does not take.
     """
     own = decoder_settings(settings.decoder, settings.decoder_settings)
-    return decoder_class(settings.decoder)(bands, size, own)
+    kind = decoder_class(settings.decoder)
+    if issubclass(kind, ClassDecoder):
+        return kind(bands, size, own, max(len(settings.classes or ()), FEWEST_CLASSES))
+    return kind(bands, size, own)
 
 
 def require_decoder(run: Run) -> None:

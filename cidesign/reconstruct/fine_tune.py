@@ -83,6 +83,11 @@ def fine_tune_for(
             f"{run.known_as}: its decoder {run.settings.decoder} learns nothing, so it cannot be fine-tuned; it takes "
             "the calibrated operator as it is. Train one with `cidesign distill --design`"
         )
+    if decoder_class(run.settings.decoder).predicts != "images":
+        raise InputError(
+            f"{run.known_as}: its decoder names classes, and only decoders of images are fine-tuned; it takes the "
+            "calibrated operator as it is. Leave --fine-tune out"
+        )
     asked = FineTuning(**settings)
     digests(run, calibration_folder)
     # An operator that is wrong trains a decoder to be wrong, so there is no way round this.

@@ -15,6 +15,7 @@ from PIL import Image
 from cidesign.calibration.verify import Judgement
 from cidesign.files import JsonObject, replacing_folder, save_npz, write_bytes, write_json
 from cidesign.io.ome_tiff import write_ome_tiff
+from cidesign.reconstruct.classes import Classes
 from cidesign.reconstruct.record import RECORD_FILE, CutOff, ReconstructionRecord
 from cidesign.text import table
 
@@ -140,6 +141,11 @@ class Reconstruction:
         return Arrays({leaf.name: leaf.array for leaf in self.map_leaves})
 
     @property
+    def classes(self) -> Classes | None:
+        """How probable each class is, of a run of classes; None of one of images."""
+        return None if self.record.classes is None else Classes(self.record.classes)
+
+    @property
     def remarks(self) -> list[str]:
         """What is said below the table."""
         return self.record.notes
@@ -155,7 +161,8 @@ class Reconstruction:
         notes = [f"note: {text}" for text in self.remarks]
         verdict = [] if self.judgement is None else [self.judgement.words]
         place = self.record.capture if self.folder is None else str(self.folder)
-        return "\n".join([f"{place}: {self.heading}", table(self.rows, self.header), *notes, *verdict])
+        named = [] if self.classes is None else [self.classes.headline, self.classes.table()]
+        return "\n".join([f"{place}: {self.heading}", *named, table(self.rows, self.header), *notes, *verdict])
 
     @property
     def printed(self) -> tuple[JsonObject, str]:
@@ -167,6 +174,8 @@ class Reconstruction:
         with replacing_folder(folder, force) as temporary:
             for leaf in (*self.leaves, *self.map_leaves):
                 leaf.write(temporary)
+            if self.classes is not None:
+                self.classes.write(temporary)
             for stem, draw in self.pictures.items():
                 write_bytes(temporary / f"{stem}.png", draw())
             write_json(temporary / RECORD_FILE, self.record.value)

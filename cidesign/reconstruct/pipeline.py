@@ -9,7 +9,9 @@ from cidesign import __version__
 from cidesign.calibration.base import AnyCalibration, Recorded
 from cidesign.calibration.verify import Judgement, Verification, require_passed
 from cidesign.checks import Check, Status
+from cidesign.errors import InputError
 from cidesign.models.system import ImagingSystem
+from cidesign.reconstruct.classify import Told, classes_of
 from cidesign.reconstruct.fine_tuned import load_decoder_for
 from cidesign.reconstruct.outcome import Leaf, Reconstruction
 from cidesign.reconstruct.record import SCHEMA_VERSION, ReconstructionRecord
@@ -70,6 +72,10 @@ class Reconstructor(ABC, Generic[_RunT, _CaptureT, _CalibrationT, _MeasuredT, _S
     ) -> Findings:
         """How far the images can be trusted."""
 
+    def told(self, scene: Scene[_RunT, _CaptureT, _CalibrationT, _MeasuredT], solved: _SolvedT) -> Told:
+        """What a decoder of classes is told of a capture; raises `InputError` where there is none."""
+        raise InputError(f"{scene.run.path}: captures of {scene.run.settings.modality} runs are not classified")
+
     def images(self, run: Run, capture: Any, calibration: Any, accept_failed: bool = False) -> Reconstruction:
         """Images of a capture, see `reconstruct`; where captures hold several scenes, those of all of them."""
         return reconstruct(self, run, capture, calibration, accept_failed)
@@ -99,16 +105,20 @@ def reconstruct(
     solved, checks = steps.solve(scene, system)
     gate.require(checks)
     found = steps.diagnose(scene, system, solved)
+    notes, entries = list(found.notes), dict(found.entries)
+    if system.decoder.predicts == "classes":
+        named = classes_of(run, system, steps.told(scene, solved)).entry
+        notes, entries = [named.meaning, *notes], entries | {"classes": named}
     verification = examined.verification.model_copy(update={"checks": gate.checks})
     judgement = Judgement(calibration.verification, verification, examined.same)
     record = steps.record.model_validate(
         {
-            **common_entries(run, str(capture.path), [*gate.notes, *remarks, *calibration.notes, *found.notes]),
+            **common_entries(run, str(capture.path), [*gate.notes, *remarks, *calibration.notes, *notes]),
             "calibration": str(calibration.path),
             "verification": calibration.verification,
             "checks": gate.checks,
             **judgement.entry,
-            **found.entries,
+            **entries,
         }
     )
     return Reconstruction(

@@ -53,6 +53,22 @@ class Uncertainty(Entry):
     lmmse_posterior_rms: NotNegative | None = None
 
 
+class ClassProbability(Strict):
+    """A class, and how probable it is."""
+
+    name: Line
+    probability: Annotated[float, Field(ge=0, le=1)]
+
+
+class ClassesEntry(Strict):
+    """All classes, the most probable first, which `agreeing` of `draws` redraws of noise and calibration name too."""
+
+    classes: list[ClassProbability]
+    draws: Count
+    agreeing: Count
+    meaning: Line
+
+
 @dataclass(frozen=True)
 class Trust:
     """How far the student's images can be trusted, with the captions of the maps; the truth is known of simulations."""
@@ -94,6 +110,7 @@ class ReconstructionRecord(Entry):
     disagreement: Disagreement | None = None
     uncertainty: Uncertainty | None = None
     error_over_uncertainty: dict[str, NotNegative] | None = None
+    classes: ClassesEntry | None = None
 
     @property
     def value(self) -> JsonObject:

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from cidesign.errors import FileError
 from cidesign.files import load_npz, read_json, require_folder
 from cidesign.modality import modality
+from cidesign.reconstruct.classes import Classes
 from cidesign.reconstruct.outcome import Arrays
 from cidesign.reconstruct.record import RECORD_FILE, SCHEMA_VERSION, ReconstructionRecord
 from cidesign.records import first_problem
@@ -27,6 +28,11 @@ class StoredReconstruction:
     record: ReconstructionRecord
     images: Arrays
     maps: Arrays
+
+    @property
+    def classes(self) -> Classes | None:
+        """How probable each class is, of a run of classes; None of one of images."""
+        return None if self.record.classes is None else Classes(self.record.classes)
 
 
 def open_reconstruction(folder: Path) -> StoredReconstruction:

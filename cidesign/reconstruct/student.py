@@ -12,6 +12,7 @@ from torch import Tensor
 
 from cidesign.calibration.base import AnyCalibration
 from cidesign.errors import InputError
+from cidesign.models.class_decoder import probabilities
 from cidesign.models.system import ImagingSystem, load_student
 from cidesign.models.tiles import decoded
 from cidesign.physics.base import Encoder
@@ -79,15 +80,24 @@ class ArrayOperator:
 
 @dataclass(frozen=True)
 class Student:
-    """The trained decoder, told an operator: that of the design, or a calibrated one."""
+    """The trained decoder, told an operator: that of the design, or a calibrated one.
+
+    `seen`: how many validation images the run had, which the probabilities of classes take into account.
+    """
 
     system: ImagingSystem
     operator: ArrayOperator
+    seen: int = 0
 
     def __call__(self, y: Any) -> Any:
-        """The images (..., *image_shape) of readings (..., *reading_shape) in units of y = A x."""
+        """The images (..., *image_shape) of readings (..., *reading_shape) in units of y = A x; of a run of classes how
+        probable each is (..., classes), in the order of the run's settings."""
         form = self.operator.form
         readings, batch = _batched(y, form.reading_shape, form.is_complex, "readings")
+        if self.system.decoder.predicts == "classes":
+            with torch.no_grad():
+                logits = self.system.decoder(readings, self.operator.encoder).prediction
+            return _like(y, probabilities(logits, self.seen).float(), batch)
         with torch.no_grad():
             image = decoded(self.system.decoder.image, readings, self.operator.encoder)
         return _like(y, form.images(image), batch)
@@ -108,4 +118,5 @@ def student_of(
     kind = torch.complex64 if is_complex else torch.float32
     with torch.no_grad():
         readings = encoder.A(form.channels(torch.zeros(1, *image_shape, dtype=kind)))
-    return Student(system, ArrayOperator(encoder, replace(form, reading_shape=tuple(readings.shape[1:]))))
+    seen = int(run.record.metrics.get("validation_images", 0))
+    return Student(system, ArrayOperator(encoder, replace(form, reading_shape=tuple(readings.shape[1:]))), seen)

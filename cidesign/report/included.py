@@ -5,6 +5,7 @@ from pathlib import Path
 
 from cidesign.calibration.verify import missing_words
 from cidesign.errors import FileError
+from cidesign.reconstruct.classes import Classes
 from cidesign.report import html
 from cidesign.report.calibration_part import calibration_section, checks_table, is_calibration, picture_of
 from cidesign.report.parts import Figure, Section
@@ -36,6 +37,7 @@ def included_section(folder: Path, design_digest: str) -> Section:
         blocks.append(html.paragraph("This reconstruction is of another design than this run's.", "note"))
     blocks += _verdict(record)
     blocks.append(html.facts([(name.replace("_", " "), _cell(value)) for name, value in record.plain.items()]))
+    blocks += _classes(record)
     blocks += [html.table(*_table(rows)) for rows in (record.images, record.table) if _columns(rows)]
     blocks.append(Figure("", comparison, f"{COMPARISON} of {folder.name}"))
     blocks += _diagnostics(record)
@@ -64,6 +66,18 @@ def _verdict(record: ShownRecord) -> list[str | Figure]:
         return [html.paragraph(text, "bad")]
     missing = missing_words(record.not_looked_at)
     return [html.paragraph(f"NOT VERIFIED. {missing}. These images may be of a bench other than was told.", "bad")]
+
+
+def _classes(record: ShownRecord) -> list[str]:
+    """How probable each class is; what that rests on is among the notes."""
+    if record.classes is None:
+        return []
+    found = Classes(record.classes)
+    rows = [(name, f"{probability:.3f}") for name, probability in found.probabilities.items()]
+    return [
+        html.paragraph(f"{found.headline[0].upper()}{found.headline[1:]}."),
+        html.table(("class", "probability"), rows),
+    ]
 
 
 def _diagnostics(record: ShownRecord) -> list[str]:

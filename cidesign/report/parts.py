@@ -45,7 +45,8 @@ class Part:
 class Reconstructions:
     """Scenes (M, C, H, W), the student's noisy measurement of them, and the images that were made of it, by name.
 
-    The first image is the student's; the teacher's, where there is one, is of its own measurement.
+    The first image is the student's; the teacher's, where there is one, is of its own measurement.  Of decoders of
+    classes there is the linear estimate alone.
     """
 
     truth: Tensor
@@ -90,9 +91,12 @@ def _reconstructed(
     student: ImagingSystem, teacher: ImagingSystem | None, teacher_name: str, scenes: Tensor
 ) -> Reconstructions:
     y = student.encoder(scenes, torch.Generator().manual_seed(0))
+    linear = student.decoder.linear_estimate(y, student.encoder)
+    if student.decoder.predicts != "images":
+        return Reconstructions(scenes, y, {student.decoder.column: linear})
     images = {student.decoder.column: student.decoder(y, student.encoder).prediction}
     if student.decoder.learns:
-        images["linear estimate"] = student.decoder.linear_estimate(y, student.encoder)
+        images["linear estimate"] = linear
     if teacher is not None:
         images[teacher_name] = teacher(scenes, torch.Generator().manual_seed(0)).prediction
     return Reconstructions(scenes, y, images)
@@ -110,6 +114,11 @@ def reconstruction_note(shown: Shown, data: str) -> str:
         if data == "procedural"
         else f"The scenes are procedural, while the run was trained on {data}."
     )
+    if shown.student.decoder.predicts != "images":
+        return html.paragraph(
+            "The decoder names classes and makes no images; drawn as student is the best linear estimate from what the "
+            f"device measures, which the decoder looks at. {scenes}"
+        )
     if shown.student.decoder.learns:
         meaning = (
             "Student: what the device will give. Linear estimate: the best linear estimate from the student's "

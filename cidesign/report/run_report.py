@@ -12,7 +12,7 @@ from torch import Tensor
 
 from cidesign.distill.evaluation_record import kept_evaluation
 from cidesign.distill.loop import as_floats
-from cidesign.distill.tasks import task_named
+from cidesign.distill.tasks import Column, Task, task_named
 from cidesign.errors import FileError
 from cidesign.files import read_limited, write_bytes
 from cidesign.modality import modality
@@ -106,7 +106,7 @@ def _training(run: Run) -> Section:
     settings = run.settings
     epochs = read_epochs(run)
     task, quality = task_named(settings.task), modality(settings.modality).quality
-    score, names = task.followed[0], [column.name for column in task.followed]
+    score, names = task.followed[0], [column.name for column in _drawn(task)]
     axis_title = score.heading(" / ", quality)
     phases = list(dict.fromkeys(epoch.phase for epoch in epochs))
     teachers = [phase for phase in phases if phase != "student"]
@@ -123,7 +123,7 @@ def _training(run: Run) -> Section:
     ]
     beside = "".join(f", and that of the {name}" for name in names[1:])
     caption = (
-        f"{score.name}{quality if score.of_quality else ''} on the {settings.validation_images} validation images "
+        f"{score.name}{quality if score.of_quality else ''} on the {_validated(run)} validation images "
         f"after each epoch: the decoder's{beside} with the optics of the same epoch."
     )
     return Section(
@@ -140,6 +140,16 @@ def _training(run: Run) -> Section:
             *terms_blocks(epochs),
         ],
     )
+
+
+def _drawn(task: Task) -> list[Column]:
+    """What is followed on the axis of the score."""
+    return [column for column in task.followed if column.unit == task.followed[0].unit]
+
+
+def _validated(run: Run) -> int:
+    """How many validation images there were; pictures that are taken whole can be fewer than were asked for."""
+    return int(run.record.metrics.get("validation_images", run.settings.validation_images))
 
 
 def _began(run: Run, number: int, phases: list[str]) -> str:
@@ -160,7 +170,7 @@ def read_epochs(run: Run) -> list[Epoch]:
     """The lines of `metrics.jsonl`; raises `FileError` when one of them is damaged."""
     path = run.file("metrics.jsonl")
     content = read_limited(path, "metrics file", MAX_METRICS_BYTES)
-    followed = [column.metric for column in task_named(run.settings.task).followed]
+    followed = [column.metric for column in _drawn(task_named(run.settings.task))]
     try:
         lines = [json.loads(line) for line in content.decode().splitlines()]
         return [

@@ -14,7 +14,7 @@ from cidesign.calibration.verify import BenchCheck, NotLookedAt, Verdict
 from cidesign.checks import Check
 from cidesign.errors import FileError
 from cidesign.files import read_json
-from cidesign.reconstruct.record import RECORD_FILE, SCHEMA_VERSION
+from cidesign.reconstruct.record import RECORD_FILE, SCHEMA_VERSION, ClassesEntry
 from cidesign.reconstruct.stored import record_of
 from cidesign.records import first_problem
 
@@ -101,6 +101,7 @@ class ShownRecord(_Lenient):
     not_looked_at: list[NotLookedAt] = Field(default_factory=list)
     checks: list[BenchCheck] = Field(default_factory=list)
     verification: _Verification = _Verification()
+    classes: ClassesEntry | None = None
     held_out: Annotated[ShownHeldOut | None, BeforeValidator(_object_or_none)] = None
     plain: dict[str, Plain] = Field(default_factory=dict)
     trust: dict[str, dict[str, Plain]] = Field(default_factory=dict)

@@ -14,6 +14,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from cidesign.modality import modalities
+from cidesign.models.class_decoder import ClassDecoder
 from cidesign.models.decoder import Decoder
 from cidesign.physics.base import Encoder, ImagePrior
 from cidesign.testing.encoders import exploring, require
@@ -45,10 +46,15 @@ def settings_have_defaults_and_names_of_their_own(kind: type[Decoder], encoder: 
         require(not taken, f"{', '.join(sorted(taken))}: the name of a setting of {modality.name} runs")
 
 
-def predicts_images_of_the_given_operator(kind: type[Decoder], encoder: Encoder, images: Tensor) -> None:
-    """Prediction (B, C, H, W) and features (B, F, h, w), finite float32."""
-    output = built(kind, images)(encoder.A(images), encoder)
-    require(output.prediction.shape == images.shape, f"prediction {tuple(output.prediction.shape)}")
+def predicts_what_it_says(kind: type[Decoder], encoder: Encoder, images: Tensor) -> None:
+    """Images (B, C, H, W) or logits (B, classes), and features (B, F, h, w), finite float32."""
+    decoder = built(kind, images)
+    output = decoder(encoder.A(images), encoder)
+    shape = (len(images), decoder.classes) if isinstance(decoder, ClassDecoder) else tuple(images.shape)
+    require(
+        (decoder.predicts == "classes") == isinstance(decoder, ClassDecoder), "decoders of classes are `ClassDecoder`s"
+    )
+    require(output.prediction.shape == shape, f"prediction {tuple(output.prediction.shape)}, not {shape}")
     require(output.features.ndim == 4 and len(output.features) == len(images), "features are not (B, F, h, w)")
     for name, part in output._asdict().items():
         require(part.dtype == torch.float32 and bool(torch.isfinite(part).all()), f"{name}: not finite float32")
@@ -90,7 +96,9 @@ def gradient_reaches_optics_and_weights(kind: type[Decoder], encoder: Encoder, i
         return  # nothing is there to move
     if learnt:
         exploring(encoder, images)
-    (decoder(encoder.A(images), encoder).prediction - images).square().sum().backward()
+    prediction = decoder(encoder.A(images), encoder).prediction
+    wanted = images if kind.predicts == "images" else torch.zeros_like(prediction)
+    (prediction - wanted).square().sum().backward()
     if learnt:
         gradient = encoder.weight.grad
         require(gradient is not None and 0 < float(gradient.norm()) < float("inf"), "no gradient reaches the optics")
@@ -123,7 +131,7 @@ def leaves_the_operator_alone(kind: type[Decoder], encoder: Encoder, images: Ten
 
 LAWS: tuple[Law, ...] = (
     settings_have_defaults_and_names_of_their_own,
-    predicts_images_of_the_given_operator,
+    predicts_what_it_says,
     images_of_a_batch_do_not_mix,
     repeats_itself_in_eval,
     everything_travels_with_the_weights,

@@ -11,7 +11,7 @@ import tifffile
 from PIL import Image
 from scipy.io import savemat
 
-from cidesign.data.folders import find_images, measure_folder, read_folder
+from cidesign.data.folders import Taking, find_images, measure_folder, read_folder
 from cidesign.errors import FileError, InputError
 
 RAMP = (np.add.outer(np.arange(40) * 3.0, np.arange(48) * 2.0) / 211).astype(np.float64)  # brighter to lower right
@@ -311,15 +311,15 @@ def test_labels_stay_with_their_crops(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file["images"], file["labels"] = pictures, np.eye(4)[labels]
     for name in ("idx", "a.npz", "a.mat", "a.h5"):
-        found = read_folder(tmp_path / name, 16, 100, 30, 1)
-        assert (found.pictures, found.skipped) == (60, ()), name
+        found = read_folder(tmp_path / name, 16, 100, 30, 1, Taking(by_class=True))
+        assert (found.pictures, found.skipped, found.classes) == (60, (), ("0", "1", "2", "3")), name
         assert found.labels is not None
         for crops, kept in zip((found.train, found.validation), found.labels, strict=True):
             np.testing.assert_array_equal((crops.max(axis=(1, 2)) - 50) // 60, kept)
     assert read_folder(tmp_path / "idx" / "t10k-images-idx3-ubyte", 16, 9, 3, 1).pictures == 20
     np.save(tmp_path / "idx" / "other.npy", pictures[0])
-    mixed = read_folder(tmp_path / "idx", 16, 9, 3, 1)
-    assert mixed.labels is None
+    mixed = read_folder(tmp_path / "idx", 16, 9, 3, 1, Taking(by_class=True))
+    assert (mixed.labels, mixed.classes) == (None, ())
     assert "60 of 61 pictures have labels: none are kept" in mixed.notes
 
 
@@ -342,8 +342,12 @@ def test_idx_files_that_cannot_be_trained_on(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="../shared/data is not here")
 def test_real_pictures_with_labels() -> None:
-    found = read_folder(SHARED / "fashion_mnist", 28, 600, 60, 1)
+    found = read_folder(SHARED / "fashion_mnist", 28, 1080, 1000, 1, Taking(whole=True, by_class=True))
     assert found.labels is not None
     assert found.pictures == 600
-    # Every tenth picture is kept, and each class has 60 of them in a row.
+    # Each class has 60 pictures, every tenth of them is kept, and none is measured twice.
+    assert np.bincount(found.labels[0]).tolist() == [108] * 10
     assert np.bincount(found.labels[1]).tolist() == [6] * 10
+    assert len({image.tobytes() for image in found.validation}) == 60
+    assert found.classes[0] == "Ankle boot"
+    assert "540 pictures are trained on, each about 2 times an epoch" in found.notes

@@ -131,7 +131,7 @@ def test_labels_beside_flat_pictures() -> None:
         (np.arange(30) % 3 + 0.5, False),
         (np.eye(3)[np.arange(30) % 3] * 0.5 + 1 / 6, False),
         (np.arange(29), False),
-        (np.array(["a"] * 30), False),
+        (np.array(["a"] * 29), False),
     ],
     ids=lambda one: f"{one.shape} {one.dtype}" if isinstance(one, np.ndarray) else "",
 )

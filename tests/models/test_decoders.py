@@ -37,7 +37,9 @@ def _channels(settings: Any) -> int:
     return {"single-pixel": 1, "cassi": 8, "mri": 2}[settings.modality]
 
 
-@pytest.fixture(params=[name for name in DECODERS if decoder_class(name).learns])
+@pytest.fixture(
+    params=[name for name in DECODERS if decoder_class(name).learns and decoder_class(name).predicts == "images"]
+)
 def kind(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 

@@ -56,6 +56,7 @@ class SinglePixel(Modality):
         "lower is better: they are told apart",
     }
     scene_word = "picture"
+    has_classes = True
     procedural_kind = "images (dead leaves)"
 
     def settings(
@@ -107,7 +108,7 @@ class SinglePixel(Modality):
         """Crops of pictures."""
         from cidesign.data.source import training_pictures
 
-        return training_pictures(settings)
+        return training_pictures(settings, cast(SinglePixelSettings, settings).pictures == "whole")
 
     def measured_images(
         self, settings: TrainingSettings, profile: HardwareProfile, path: Path, trained: frozenset[str]
@@ -115,7 +116,7 @@ class SinglePixel(Modality):
         """Crops of pictures."""
         from cidesign.data.source import measured_pictures
 
-        return measured_pictures(settings, path, trained)
+        return measured_pictures(settings, path, trained, cast(SinglePixelSettings, settings).pictures == "whole")
 
     def fixed_designs(self, maker: "SystemMaker", profile: HardwareProfile) -> dict[str, Design]:
         """Random, low-pass and Hadamard patterns."""

@@ -13,13 +13,15 @@ from cidesign.calibration.single_pixel.record import PatternCalibration
 from cidesign.checks import Check
 from cidesign.modalities.single_pixel import diagnostics as spc_diagnostics
 from cidesign.modalities.single_pixel import solve
-from cidesign.modalities.single_pixel.maps import Bench, Prior, SpcMaps, make_maps
+from cidesign.modalities.single_pixel.maps import DRAWS, SEED, Bench, Prior, SpcMaps, make_maps
 from cidesign.modalities.single_pixel.record import ImageEntry, LampEntry, LargestResidual, SinglePixelRecord
 from cidesign.modalities.single_pixel.residuals import HeldOut, Residuals, residuals
 from cidesign.modalities.single_pixel.run import SinglePixelRun
 from cidesign.modalities.single_pixel.score import score
+from cidesign.reconstruct.classify import Told
 from cidesign.reconstruct.outcome import COMPARISON, NamedImage, cut_off, draw_panels, rounded, shown
 from cidesign.reconstruct.pipeline import Findings, Reconstructor, Scene
+from cidesign.reconstruct.uncertainty import generators
 
 if TYPE_CHECKING:
     from cidesign.models.system import ImagingSystem
@@ -42,8 +44,8 @@ SpcScene = Scene[SinglePixelRun, Capture, PatternCalibration[Any], Measurements]
 
 @dataclass(frozen=True)
 class Solved:
-    """The images, the first of which is the decoder's, and the noise that it was told; `linear` names the best linear
-    estimate among them."""
+    """The images, the first of which is the decoder's where it makes images, and the noise that it was told; `linear`
+    names the best linear estimate among them."""
 
     images: list[NamedImage]
     noise: "DetectorNoise"
@@ -62,11 +64,11 @@ class SinglePixelReconstructor(Reconstructor[SinglePixelRun, Capture, PatternCal
         measured, calibration = scene.measured, scene.calibration
         peak = calibration.response.with_peak(calibration.optics.peak_over_mean)
         noise = solve.calibrated_noise(peak, scene.run.design.encoding)
-        # What learns nothing is the best linear estimate itself.
+        # What learns nothing is the best linear estimate itself, and classes are no image.
         name = "lmmse" if system.decoder.learns else system.decoder.column
         linear = NamedImage(name, "best linear (LMMSE)", solve.best_linear_calibrated(system, measured))
         images = [linear]
-        if system.decoder.learns:
+        if system.decoder.draws:
             decoded = solve.decode(system, measured.y, measured.signed, noise)
             images.insert(0, NamedImage(system.decoder.column, system.decoder.column, decoded))
         images.append(NamedImage("tikhonov", "least squares (Tikhonov)", solve.tikhonov_calibrated(system, measured)))
@@ -81,9 +83,9 @@ class SinglePixelReconstructor(Reconstructor[SinglePixelRun, Capture, PatternCal
         """Residuals, held-out readings, disagreement and scatter."""
         design, measured, images = scene.run.design, scene.measured, solved.images
         prior = solve.image_statistics(system)
-        bench = Bench(design, scene.calibration.response, scene.calibration.optics, measured)
+        bench = _bench(scene)
         by_name = {image.name: image.image for image in images}
-        decode = solve.decoder_of(system, solved.noise) if system.decoder.learns else None
+        decode = solve.decoder_of(system, solved.noise) if system.decoder.draws else None
         maps = make_maps(bench, prior, decode, by_name, solved.linear)
         truth = None if scene.capture.truth is None else scene.capture.truth.astype(np.float32)
         found = {image.name: residuals(image.image, measured) for image in images}
@@ -113,6 +115,17 @@ class SinglePixelReconstructor(Reconstructor[SinglePixelRun, Capture, PatternCal
             },
             map_leaves=drawn_maps,
         )
+
+    def told(self, scene: SpcScene, solved: Solved) -> Told:
+        """The calibrated operator with its noise, and readings of the best linear estimate's scene drawn again."""
+        bench = _bench(scene)
+        linear = next(image.image for image in solved.images if image.name == solved.linear)
+        again = np.stack([bench.drawn(linear, rng)[0] for rng in generators(DRAWS, SEED)])
+        return solve.told(scene.measured.y, again, scene.measured.signed, solved.noise)
+
+
+def _bench(scene: SpcScene) -> Bench:
+    return Bench(scene.run.design, scene.calibration.response, scene.calibration.optics, scene.measured)
 
 
 def _notes(scene: SpcScene, prior: Prior, count: int, linear: Residuals, maps: SpcMaps | None) -> list[str]:

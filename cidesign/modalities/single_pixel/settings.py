@@ -20,9 +20,11 @@ class SinglePixelSettings(TrainingSettings):
     """A single-pixel camera on a micromirror device.
 
     `photoelectrons_per_frame` is what the detector collects in one frame with all mirrors on and a white scene;
-    `read_noise_photoelectrons` is the standard deviation of its read noise, referred to photoelectrons.
+    `read_noise_photoelectrons` is the standard deviation of its read noise, referred to photoelectrons.  `pictures`:
+    images are random square `crops` of the pictures in `data`, or the `whole` of each (its middle square).
     """
 
+    added_later: ClassVar[frozenset[str]] = TrainingSettings.added_later | {"pictures"}
     sizes: ClassVar[tuple[str, ...]] = ("side", "patterns", "batch", "images")
 
     modality: Literal["single-pixel"] = "single-pixel"
@@ -36,6 +38,7 @@ class SinglePixelSettings(TrainingSettings):
     photoelectrons_per_frame: PositiveFloat = 1e7
     read_noise_photoelectrons: NonNegative = 100.0
     exposure_us: PositiveFloat | None = None
+    pictures: Literal["crops", "whole"] = "crops"
 
     @model_validator(mode="after")
     def _check_patterns(self) -> Self:

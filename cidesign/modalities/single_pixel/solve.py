@@ -13,6 +13,7 @@ from cidesign.models.system import ImagingSystem
 from cidesign.pattern import Encoding
 from cidesign.physics.linear_inverse import lmmse, tikhonov
 from cidesign.physics.noise import DetectorNoise
+from cidesign.reconstruct.classify import Told
 
 Image = NDArray[np.float32]
 Signed = NDArray[np.float32]
@@ -55,6 +56,11 @@ def decoder_of(system: ImagingSystem, noise: DetectorNoise) -> Decode:
         return images
 
     return decode_all
+
+
+def told(y: NDArray[np.float64], again: NDArray[np.float64], signed: Signed, noise: DetectorNoise) -> Told:
+    """What a decoder of classes is told: y (K,), as it could come out again (draws, K), the patterns, the noise."""
+    return Told(_batch(y), SinglePixelEncoder.fixed(signed, noise), torch.from_numpy(again.astype(np.float32)))
 
 
 def image_statistics(system: ImagingSystem) -> Prior:
