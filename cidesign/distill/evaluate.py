@@ -39,10 +39,14 @@ class Held(NamedTuple):
 
 
 class Measures(NamedTuple):
-    """Means of the metrics over all images, and what each reconstruction without training reaches, by its name."""
+    """Means of the metrics over all images, and what each reconstruction without training reaches, by its name.
+
+    `scores`: the network's of each image (M,), where the task is of images.
+    """
 
     metrics: dict[str, float]
     held: dict[str, Held]
+    scores: Tensor
 
 
 def image_metrics(system: ImagingSystem, images: Tensor, settings: TrainingSettings) -> dict[str, float]:
@@ -97,7 +101,7 @@ def measure(
     for name, values in scores.items():
         own = network if name == LINEAR else network[chosen]
         held_against[name] = held(titles[name], own, torch.cat(values), scenes)
-    return Measures(metrics, held_against)
+    return Measures(metrics, held_against, network)
 
 
 def held(title: str, network: Tensor, classical: Tensor, scenes: int) -> Held:
