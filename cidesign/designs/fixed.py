@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from cidesign.designs.folder import DesignFolder, write_folder
-from cidesign.errors import FileError, InputError
+from cidesign.errors import InputError
 from cidesign.export.own_design import OwnDesign
 from cidesign.files import refuse_existing
 from cidesign.hardware_profiles.loader import load_profile
@@ -15,6 +15,8 @@ from cidesign.modality import modality
 from cidesign.pattern import Design
 from cidesign.run_settings import TrainingSettings
 from cidesign.runs import Run, open_run
+
+FEW_IMAGES = 2
 
 
 def fixed_design(
@@ -40,10 +42,13 @@ def fixed_design(
         if settings:
             raise InputError(f"{next(iter(settings))}: all settings are those of the run; leave it out, or the run")
         opened = run if isinstance(run, Run) else open_run(Path(run), Run)
-        designs, chosen, device = _of_run(opened), opened.settings, opened.profile
+        chosen, device = opened.settings, opened.profile
     else:
+        from cidesign.distill.presets import settings_for
+
         device = profile if isinstance(profile, HardwareProfile) else load_profile(str(profile))
-        designs, chosen = _of_profile(device, settings)
+        chosen = settings_for(device, "quick", None, **settings)
+    kind, designs = modality(chosen.modality), _designs(chosen, device)
     if name not in designs:
         near = difflib.get_close_matches(name, list(designs), 1)
         meant = f"did you mean {near[0]}? " if near else ""
@@ -51,32 +56,16 @@ def fixed_design(
             f"fixed design {name}: there is none of that name here; {meant}Known are "
             f"{'; '.join(designs) or 'none of this size'}"
         )
-    said = f"the fixed design {name}: {modality(chosen.modality).described(chosen, device)}"
+    said = f"the fixed design {name}: {kind.described(chosen, device)}"
     return write_folder(OwnDesign(designs[name], (said,), (), b""), device, Path(out), {"fixed": name}, force)
 
 
-def _of_run(run: Run) -> dict[str, Design]:
-    from cidesign.data.source import load_images
-    from cidesign.distill.job import other_images
-
-    found = load_images(run.settings, run.profile)
-    if found.digest != run.record.data_digest:
-        raise FileError(f"{run.path}: {other_images(run.settings.data)}, so its fixed designs may be others")
-    return _designs(run.settings, run.profile, found.train)
-
-
-def _of_profile(profile: HardwareProfile, settings: dict[str, Any]) -> tuple[dict[str, Design], TrainingSettings]:
-    from cidesign.data.source import load_images
-    from cidesign.distill.presets import settings_for
-
-    chosen = settings_for(profile, "quick", None, **settings)
-    return _designs(chosen, profile, load_images(chosen, profile).train), chosen
-
-
-def _designs(settings: TrainingSettings, profile: HardwareProfile, train: Any) -> dict[str, Design]:
+def _designs(settings: TrainingSettings, profile: HardwareProfile) -> dict[str, Design]:
+    """All of them; none depends on the images, of which a few do."""
     import torch
 
     from cidesign.distill.job import SystemMaker
 
-    maker = SystemMaker(settings, profile, torch.from_numpy(train))
-    return modality(settings.modality).fixed_designs(maker, profile)
+    kind, here = modality(settings.modality), settings.changed(device="cpu")
+    few = torch.from_numpy(kind.procedural_images(here, profile, FEW_IMAGES, here.seed))
+    return kind.fixed_designs(SystemMaker(here, profile, few), profile)
