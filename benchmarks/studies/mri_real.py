@@ -4,9 +4,9 @@
     python benchmarks/studies/mri_real.py --out /tmp/mri-real --training spin --training gradient --row E2E
 
 Training images are procedural; `--training` says with what phase, the setting `echo`.  No real scan is trained on.  All
-rows of a seed share initialisation, images and their order; `distilled lines` are those of the student with a decoder
-that was trained for them alone, as long as those of the fixed lines.  Every row is kept below --out as soon as it is
-trained.
+rows of a seed share initialisation, images and their order; `E2E lines` and `distilled lines` are the lines of these
+rows with a decoder that was trained for them alone, as those of the fixed lines are.  Every row is kept below --out as
+soon as it is trained.
 
 Scans of raw data go through the product's calibration and reconstruction, with the coil maps of 24 central lines
 of the full scan for all designs, and are scored inside the object against their own full reconstruction.  They are cut
@@ -55,7 +55,7 @@ PROFILE = "mri-generic-3t"
 VALIDATION_SEED = 2**32 + 17
 MOST_SLICES = 16
 ECHOES: tuple[Echo, ...] = ("spin", "any", "gradient")
-LEARNED = ("E2E", "distilled", "distilled lines")
+LEARNED = ("E2E", "E2E lines", "distilled", "distilled lines")
 # What is made up for magnitudes, and for slices that nobody trained on.
 PHASES: tuple[tuple[str, Echo], ...] = (("smooth phase", "spin"), ("field of air", "gradient"))
 
@@ -205,14 +205,15 @@ class Bench:
         names = ("centre block", "variable density", "equispaced + centre", "partial Fourier")
         return {
             "E2E": lambda: train_alone(self.maker, self.train, epochs, None),
+            "E2E lines": lambda: train_alone(self.maker, self.train, epochs, self.lines_of("E2E")),
             "distilled": self.distilled,
-            "distilled lines": lambda: train_alone(self.maker, self.train, epochs, self.distilled_lines()),
+            "distilled lines": lambda: train_alone(self.maker, self.train, epochs, self.lines_of("distilled")),
             **{name: (lambda name=name: fixed(name)) for name in names},  # type: ignore[misc]
         }
 
-    def distilled_lines(self) -> Trajectory:
-        """The lines of the row `distilled`, for a decoder that is trained as long as those of the fixed ones."""
-        side, lines = self.settings.side, np.array(self.rows["distilled"]["lines"], dtype=np.int64)
+    def lines_of(self, row: str) -> Trajectory:
+        """The lines of a learned row, for a decoder that is trained for them alone."""
+        side, lines = self.settings.side, np.array(self.rows[row]["lines"], dtype=np.int64)
         return Trajectory(side, side, lines, self.maker.optics.rule.calibration, PROFILE, self.profile.digest)  # type: ignore[attr-defined]
 
     def distilled(self) -> ImagingSystem:

@@ -68,8 +68,8 @@ def command(
     else:
         folder = api.design(files, str(profile_name), out, force=force, **named)
     record = folder.record
-    origin = ", ".join(one.name for one in record.sources) or "no file"
-    lines = [f"{out}: a design for {folder.profile.id}, from {origin}"]
+    origin = ", ".join(one.name for one in record.sources)
+    lines = [f"{out}: a design for {folder.profile.id}{f', from {origin}' if origin else ''}"]
     shown = record.model_dump(mode="json", include={"design_digest", "sources", "options", "said"})
     value = {"design": str(out), **shown}
     result(value, "\n".join([*lines, *(f"  {text}" for text in record.said)]), as_json)

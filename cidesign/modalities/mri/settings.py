@@ -40,7 +40,7 @@ class MriSettings(TrainingSettings):
 
     `echo` says what phase images have that come without one, the procedural ones among them: a smooth one (`spin`),
     that of the field of air too (`gradient`), or half of them each (`any`).  Procedural gradient echoes have less
-    contrast and tighter fields of view too.
+    contrast too.
     """
 
     renamed = MappingProxyType({"calibration": "acs_lines"})

@@ -38,8 +38,6 @@ LOOP_SEGMENTS = 32
 MAPS_LOST = 0.05
 # Of the contrast of bright tissues, what gradient echoes leave (drawn evenly in the logarithm).
 LOW_CONTRAST = (0.1, 1.0)
-# How much larger their bodies are than those of spin echoes: fields of view are tight, in fast scans above all.
-FILLED = (0.9, 1.25)
 # float16 rounds by at most 2^-11 of a value: with this margin no stored magnitude exceeds 1.
 ROUNDING_MARGIN = 1 - 2.0**-11
 
@@ -68,15 +66,12 @@ def phantom_slices(count: int, side: int, seed: int, echo: Echo = "spin") -> NDA
         rng = np.random.default_rng([seed, side, canvas, within + 1])
         if fields is None or not within:
             fields = _draw_fields(np.random.default_rng([seed, side, canvas]), 4 * side)
-        # Of their own, so that spin echoes are the same whatever the others are.
-        draws = np.random.default_rng([seed, side, canvas, within + 1, 1])
-        gradient = is_gradient_echo(draws, echo)
-        magnitude = _magnitude(rng, fields, side, draws.uniform(*FILLED) if gradient else 1.0)
+        magnitude = _magnitude(rng, fields, side)
         magnitude *= np.float32(ROUNDING_MARGIN) / magnitude.max()
         phase = smooth_phase(rng, fields.bends[2], side)
-        if gradient:
-            magnitude = _of_low_contrast(draws, magnitude)
-            phase += air_phase(draws, magnitude)
+        if is_gradient_echo(rng, echo):
+            magnitude = _of_low_contrast(rng, magnitude)
+            phase += air_phase(rng, magnitude)
         slices[number, 0] = magnitude * np.cos(phase)
         slices[number, 1] = magnitude * np.sin(phase)
     return slices
@@ -153,9 +148,9 @@ def _draw_fields(rng: np.random.Generator, size: int) -> _Fields:
     return _Fields((*smooth, *wobble), folds, blobs, grain)
 
 
-def _magnitude(rng: np.random.Generator, fields: _Fields, side: int, zoom: float) -> Plane:
+def _magnitude(rng: np.random.Generator, fields: _Fields, side: int) -> Plane:
     tissue = WEIGHTINGS[rng.integers(0, len(WEIGHTINGS))] * np.exp(rng.normal(0, CONTRAST_SPREAD, len(TISSUES)))
-    at = ((np.arange(side, dtype=np.float32) + np.float32(0.5)) * np.float32(2 / side) - 1) / np.float32(zoom)
+    at = (np.arange(side, dtype=np.float32) + np.float32(0.5)) * np.float32(2 / side) - 1
     shift = rng.normal(0, 0.03, 2).astype(np.float32)
     y, x = at.reshape(-1, 1) - shift[0], at.reshape(1, -1) - shift[1]
     # Slices are prescribed along the axes of the body, give or take some degrees.
@@ -176,7 +171,7 @@ def _magnitude(rng: np.random.Generator, fields: _Fields, side: int, zoom: float
         blobs=blobs,
         grain=window(rng, fields.grain, side),
         tissue=dict(zip(TISSUES, tissue.tolist(), strict=True)),
-        pixel=2 / side / zoom,
+        pixel=2 / side,
         rng=rng,
     )
     image = kind(scene)
