@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from cidesign import benchwork
 from cidesign.designs.checking import check_path
 from cidesign.designs.exporting import export_run, open_exportable
+from cidesign.designs.fixed import fixed_design as fixed_design
 from cidesign.designs.folder import DesignFolder, is_design_folder, write_design
 from cidesign.designs.given import read_given
 from cidesign.device.bridge import EMULATOR

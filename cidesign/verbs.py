@@ -17,6 +17,7 @@ NAMES = frozenset(
         "emulate",
         "evaluate",
         "export",
+        "fixed_design",
         "open_calibration",
         "open_capture",
         "open_design",

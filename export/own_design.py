@@ -12,7 +12,7 @@ class OwnDesign:
 
     `said`: how the files were understood, one sentence each (order, polarity, orientation, levels, what was left out).
     `sources`: (file name, SHA-256) of each file that was read, in order.  `preview_png`: a picture of what was
-    understood.
+    understood, empty where nothing had to be.
     """
 
     design: Design

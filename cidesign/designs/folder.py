@@ -1,8 +1,9 @@
-"""The folder of a design that was not learnt but read from somebody's files: checked and exported like a run's.
+"""The folder of a design that was not learnt: read from somebody's files, or fixed.  It is checked and exported like a
+run's.
 
 DESIGN/design.json   what it is: profile, files it came from, how they were understood, options
 DESIGN/design.npz    the design
-DESIGN/preview.png   what was understood, as a picture
+DESIGN/preview.png   what was understood of files, as a picture
 """
 
 from collections.abc import Mapping, Sequence
@@ -117,7 +118,13 @@ def write_design(
     if not files:
         raise InputError("no file of a design is named")
     refuse_existing(out, force)
-    found = read_files(files, profile, options)
+    return write_folder(read_files(files, profile, options), profile, out, options, force)
+
+
+def write_folder(
+    found: OwnDesign, profile: HardwareProfile, out: Path, options: Mapping[str, Any], force: bool
+) -> DesignFolder:
+    """Write a design for a device as a design folder, without a picture where it has none; nothing of a failure."""
     record = DesignRecord(
         schema_version=1,
         kind="design",
@@ -132,7 +139,8 @@ def write_design(
     )
     with replacing_folder(out, force) as temporary:
         found.design.save(temporary / DESIGN_FILE)
-        write_bytes(temporary / PREVIEW_FILE, found.preview_png)
+        if found.preview_png:
+            write_bytes(temporary / PREVIEW_FILE, found.preview_png)
         write_json(temporary / RECORD_FILE, record.model_dump(mode="json"))
         # Read again, as everybody else will.
         _ = DesignFolder(temporary).design

@@ -1,7 +1,7 @@
 """A finished run beside what it must beat: E2E training, fixed designs, and its own teacher."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -58,12 +58,16 @@ class Measured:
 
 @dataclass(frozen=True)
 class Row:
-    """One system of the comparison: image metrics, what needs no training beside them, and metrics of its optics."""
+    """One system of the comparison: image metrics, what needs no training beside them, and metrics of its optics.
+
+    `scores`: those of each image (M,), none where the task is not of images.
+    """
 
     name: str
     images: dict[str, float]
     held_against: dict[str, Held]
     optics: dict[str, Merit]
+    scores: torch.Tensor = field(default_factory=lambda: torch.empty(0))
 
 
 class Comparison:
@@ -146,7 +150,8 @@ class Comparison:
         system = system.to(self.settings.device)
         system.decoder.training_dtype = None
         found = measure(system, self.measured, self.settings, self.measured_on.scenes, self.kind.classical())
-        return Row(name, found.metrics, found.held, optics_merits(system, self.kind, self.measured.images, found.mean_square))
+        merits = optics_merits(system, self.kind, self.measured.images, found.mean_square)
+        return Row(name, found.metrics, found.held, merits, found.scores)
 
 
 def _measured(run: Run, own: TrainingImages, data: str | None) -> Measured:

@@ -43,11 +43,13 @@ class Measures(NamedTuple):
     """Means of the metrics over all images, and what each reconstruction without training reaches, by its name.
 
     `mean_square`: the mean squared error over all values of all images, of the network and of the linear estimate.
+    `scores`: the network's of each image (M,), where the task is of images.
     """
 
     metrics: dict[str, float]
     held: dict[str, Held]
     mean_square: dict[str, float]
+    scores: Tensor
 
 
 def image_metrics(system: ImagingSystem, images: Stored, settings: TrainingSettings) -> dict[str, float]:
@@ -108,7 +110,7 @@ def measure(
         own = network if name == LINEAR else network[chosen]
         held_against[name] = held(titles[name], own, torch.cat(values), scenes)
     means = {name: float(torch.cat(squares[name]).mean()) for name in (NETWORK, LINEAR) if name in squares}
-    return Measures(metrics, held_against, means)
+    return Measures(metrics, held_against, means, network)
 
 
 def held(title: str, network: Tensor, classical: Tensor, scenes: int) -> Held:

@@ -15,6 +15,7 @@ from cidesign.distill.evaluation_record import (
     optics_table,
     shown_value,
 )
+from cidesign.distill.fixed_words import fixed_words
 from cidesign.distill.held_words import network_words
 from cidesign.distill.loop import StepReport
 from cidesign.distill.optics_merit import explanations_of
@@ -50,7 +51,7 @@ class EvaluationListener:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Systems on the same images with the same noise: `rows` are student, teacher, E2E and the fixed designs."""
+    """Systems on the same images with the same noise: `rows` are student, teacher, E2E and the `fixed` designs."""
 
     run: Run
     measured: Measured
@@ -58,6 +59,7 @@ class Evaluation:
     rows: list[Row]
     # How many of the rows, the first ones, are the run's own.
     own: int = 1
+    fixed: tuple[str, ...] = ()
 
     def value(self) -> JsonObject:
         """The evaluation for programs."""
@@ -123,7 +125,11 @@ class Evaluation:
     def remarks(self) -> list[str]:
         """What the table says in words: who wins, and where no network is needed."""
         score = task_named(self.run.settings.task).score
-        return [*self._best_of_others(), *network_words(self.rows, len(self.measured.images), score)]
+        return [
+            *self._best_of_others(),
+            *network_words(self.rows, len(self.measured.images), score),
+            *fixed_words(self.rows, self.fixed, self.measured.scenes, score, self.run.known_as),
+        ]
 
     def _best_of_others(self) -> list[str]:
         """The student against the best of the others."""
@@ -158,7 +164,7 @@ def evaluate_run(run: Run, data: str | None, train: bool, listener: EvaluationLi
     for name in names:
         rows.append(comparison.other(name, _shown(listener, name)))
         listener.done(name)
-    found = Evaluation(run, comparison.measured_on, comparison.epochs, rows, own)
+    found = Evaluation(run, comparison.measured_on, comparison.epochs, rows, own, tuple(comparison.designs))
     if not keep_evaluation(run, found.record()):
         listener.remark(f"{run.path}: may not be written, so the report will not show this")
     return found

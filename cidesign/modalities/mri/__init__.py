@@ -31,6 +31,10 @@ if TYPE_CHECKING:  # torch loads only where something is trained or measured
     from cidesign.report.parts import Part, Shown
 
 
+# What images are taken for that come without a phase, by the setting `echo`.
+ECHOES = {"any": "any echoes", "gradient": "gradient echoes", "spin": "spin echoes"}
+
+
 class Mri(Modality):
     """Phase-encode lines of an exact budget, with any number of coils."""
 
@@ -92,7 +96,7 @@ class Mri(Modality):
             coils += f" as {scan.virtual_coils} virtual ones, which keep {kept:.2%} of their energy"
         return (
             f"{scan.acquired} of {scan.side} lines (R = {scan.side / scan.acquired:.4g}), "
-            f"{scan.acs_lines} of them calibration lines{coils}"
+            f"{scan.acs_lines} of them calibration lines{coils}; {ECHOES[scan.echo]}"
         )
 
     def broken_requests(self, run: Run) -> list[Check]:
@@ -117,12 +121,12 @@ class Mri(Modality):
     def procedural_images(
         self, settings: TrainingSettings, profile: HardwareProfile, count: int, seed: int
     ) -> "NDArray[Any]":
-        """Slices of phantoms with smooth phase."""
+        """Slices of phantoms."""
         from cidesign.modalities.mri.data.matrix import largest_side, on_matrix
         from cidesign.modalities.mri.data.phantoms import phantom_slices
 
-        matrix = cast(MriSettings, settings).matrix
-        return on_matrix(phantom_slices(count, largest_side(matrix), seed), matrix)
+        scan = cast(MriSettings, settings)
+        return on_matrix(phantom_slices(count, largest_side(scan.matrix), seed, scan.echo), scan.matrix)
 
     def images(self, settings: TrainingSettings, profile: HardwareProfile) -> "TrainingImages":
         """Slices of volumes and of k-space."""
@@ -136,14 +140,15 @@ class Mri(Modality):
         """Slices of volumes and of k-space."""
         from cidesign.modalities.mri.data.images import measure_slices
 
-        return measure_slices(path, cast(MriSettings, settings).matrix, settings.seed, trained)
+        scan = cast(MriSettings, settings)
+        return measure_slices(path, scan.matrix, settings.seed, trained, scan.echo)
 
     def fixed_designs(self, maker: "SystemMaker", profile: HardwareProfile) -> dict[str, Design]:
         """Centre block, variable density, equispaced, partial Fourier."""
         from cidesign.modalities.mri.fixed_designs import fixed_designs
         from cidesign.modalities.mri.optics import MriOptics
 
-        return fixed_designs(cast(MriOptics, maker.optics), maker.sample, maker.settings.seed)
+        return fixed_designs(cast(MriOptics, maker.optics), maker.settings.seed)
 
     def optics_metrics(self, encoder: "Encoder", images: "Tensor") -> "dict[str, Merit]":
         """R, where the lines lie, their point spread, and the coherence of the columns."""

@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from cidesign.calibration.mri.capture import KspaceCaptureRecord, SimulatedScanner
     from cidesign.calibration.plan import PlanStep
     from cidesign.checks import FaultName
+    from cidesign.modalities.mri.settings import Echo
     from cidesign.pattern import Trajectory
     from cidesign.reconstruct.student import Student
 
@@ -153,7 +154,7 @@ class MriBench(Bench[MriRun, KspaceCapture, StoredCalibration, SimulateMri, Cali
                 scene=str(scene) if scene else f"procedural slice, seed {seed + number}",
                 faults=faults,
             )
-            image, said = _scene(scene, design.lines, design.readout, seed + number)
+            image, said = _scene(scene, (design.lines, design.readout), seed + number, own.echo)
             # Other coils than the run's simulated ones: a calibration has to find them.
             maps = _coils(scanner.coils, (design.lines, design.readout), seed + 1)
             scanners.append(scanner)
@@ -313,22 +314,24 @@ def _scan_table(scanner: "SimulatedScanner", design: "Trajectory", count: int, s
     return table(rows)
 
 
-def _scene(path: Path | None, lines: int, samples: int, seed: int) -> "tuple[NDArray[np.complex64], list[str]]":
+def _scene(
+    path: Path | None, matrix: tuple[int, int], seed: int, echo: "Echo"
+) -> "tuple[NDArray[np.complex64], list[str]]":
     if path is None:
         from cidesign.modalities.mri.data.phantoms import phantom_slices
 
-        drawn = phantom_slices(1, largest_side((lines, samples)), seed + PHANTOM_SEED_OFFSET)
-        real, imaginary = on_matrix(drawn, (lines, samples))[0].astype(np.float32)
+        drawn = phantom_slices(1, largest_side(matrix), seed + PHANTOM_SEED_OFFSET, echo)
+        real, imaginary = on_matrix(drawn, matrix)[0].astype(np.float32)
         return np.asarray(real + 1j * imaginary, dtype=np.complex64), []
 
     if path.suffix.lower() == ".npy":
         image = read_npy(path, "scene")
-        if image.shape == (lines, samples) and image.dtype.kind in "iufc" and np.isfinite(image).all():
+        if image.shape == matrix and image.dtype.kind in "iufc" and np.isfinite(image).all():
             largest = float(np.abs(image).max())
             if not largest > 0:
                 raise InputError(f"{path}: the scene holds nothing but zeros")
             return np.asarray(image.astype(np.complex128) / largest, dtype=np.complex64), []
-    return read_slice_scene(path, (lines, samples), seed)
+    return read_slice_scene(path, matrix, seed, echo)
 
 
 def _orientation(transpose: bool | None, vertical: bool | None, horizontal: bool | None) -> "Orientation | None":

@@ -9,9 +9,7 @@ from numpy.typing import NDArray
 
 from cidesign.constraints.kspace import LineBudget
 from cidesign.errors import InputError
-from cidesign.modalities.mri.encoders.lines import line_scores
 from cidesign.pattern import Design, Trajectory, centre_block
-from cidesign.physics.base import Images
 
 if TYPE_CHECKING:
     from cidesign.modalities.mri.optics import MriOptics
@@ -71,15 +69,25 @@ def equispaced_lines(rule: LineBudget, offset: float) -> Lines:
     return np.sort(np.concatenate([calibration, others[number]]))
 
 
-def fixed_designs(optics: "MriOptics", sample: Images, seed: int) -> dict[str, Design]:
-    """Lines as scanners choose them, and those whose energy in the training images `sample` is largest."""
+def partial_fourier_lines(rule: LineBudget) -> Lines:
+    """One block with a quarter of the budget below the centre of k-space and the rest above, (L,) rising.
+
+    What lies beyond on the lower side follows from the upper one where the phase of the image is smooth (Margosian
+    1985, Noll et al. 1991).  The calibration lines are in it, and it ends with the matrix where that is too small.
+    """
+    below = max(rule.calibration // 2, rule.acquired // 4)
+    first = max(min(rule.lines // 2 - below, rule.lines - rule.acquired), 0)
+    return np.arange(first, first + rule.acquired, dtype=np.int64)
+
+
+def fixed_designs(optics: "MriOptics", seed: int) -> dict[str, Design]:
+    """Lines as scanners choose them."""
     budget, profile = optics.rule, optics.profile
-    ranked = line_scores(sample, budget).argsort(descending=True)[: budget.acquired]
     lines = {
         "centre block": centre_lines(budget),
         "variable density": variable_density_lines(budget, seed, DENSITY_POWER),
         "equispaced + centre": equispaced_lines(budget, 0.0),
-        "partial Fourier": np.sort(ranked.cpu().numpy().astype(np.int64)),
+        "partial Fourier": partial_fourier_lines(budget),
     }
     return {
         name: Trajectory(budget.lines, optics.size[1], chosen, budget.calibration, profile.id, profile.digest)

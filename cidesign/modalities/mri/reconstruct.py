@@ -13,7 +13,8 @@ from cidesign.checks import Check
 from cidesign.constraints.kspace import LineBudget
 from cidesign.modalities.mri import solve
 from cidesign.modalities.mri.diagnostics import Diagnosis, diagnose, redrawn
-from cidesign.modalities.mri.fixed_designs import centre_lines, variable_density_lines
+from cidesign.modalities.mri.fixed_designs import DENSITY_POWER, centre_lines, variable_density_lines
+from cidesign.modalities.mri.lines_words import lines_words
 from cidesign.modalities.mri.panels import METHODS, Result, comparison, images_of
 from cidesign.modalities.mri.record import HeldOut, LinesEntry, MriRecord, Verifications
 from cidesign.modalities.mri.run import MriRun
@@ -31,9 +32,6 @@ UNITS = "magnitude as root of the sum of squares over the coils; 1 is the bright
 HEADER = ("lines", "reconstruction", "PSNR dB", "SSIM", "HFEN dB", "residual", "chi2")
 # What the lines of a run are called: learnt, or given.
 OWN_LINES, GIVEN_LINES = "student", "design"
-# Of the powers 2, 4 and 8 tried on phantoms, the one whose reconstructions came nearest.
-DENSITY_POWER = 4.0
-DENSITY_SEED = 0
 # Without a reference, pictures are scaled to this percentile of the conjugate-gradient image.
 DISPLAY_PERCENTILE = 99.9
 # Outside this range of energies the student sees images unlike those it was trained on.
@@ -81,7 +79,7 @@ class MriReconstructor(Reconstructor[MriRun, RawKspace, StoredKspaceCalibration,
         own = OWN_LINES if scene.run.settings.design is None else GIVEN_LINES
         sets = {own: design}
         if use == "retrospective":
-            sets = line_sets(design, own)
+            sets = line_sets(design, own, scene.run.settings.seed)
             notes += _only_measured(sets, corrected)
         results = [
             Result(lines, name, np.abs(image).astype(np.float32), residual, one, lines == own)
@@ -103,6 +101,9 @@ class MriReconstructor(Reconstructor[MriRun, RawKspace, StoredKspaceCalibration,
         truth = None if raw.truth is None else reference
         found = _diagnosis(results, system.decoder.column, solved.scatter, orientation, peak, truth, mask)
         notes = [*solved.notes, *_training_notes(scene, system, results), MEANING]
+        learnt = scene.run.settings.design is None
+        own, known = (OWN_LINES, scene.run.known_as) if learnt else (GIVEN_LINES, None)
+        notes += lines_words(entries, own, known)
         notes += [*_reference_notes(scene, use, reference, peak), *found.notes]
         oriented = [
             result._replace(magnitude=orientation.apply(result.magnitude / np.float32(peak))) for result in results
@@ -205,8 +206,8 @@ def _reference_notes(scene: KspaceScene, use: Use, reference: Image | None, peak
     return notes
 
 
-def line_sets(design: Trajectory, own: str = OWN_LINES) -> dict[str, Trajectory]:
-    """The design and fixed sets of as many lines: a centre block (low-pass) and a variable density."""
+def line_sets(design: Trajectory, own: str = OWN_LINES, seed: int = 0) -> dict[str, Trajectory]:
+    """The design and the fixed sets of as many lines that `evaluate` has too: a centre block and a variable density."""
     rule = LineBudget(design.lines, len(design.acquired), design.calibration_lines)
 
     def like(lines: NDArray[np.int64]) -> Trajectory:
@@ -217,7 +218,7 @@ def line_sets(design: Trajectory, own: str = OWN_LINES) -> dict[str, Trajectory]
     return {
         own: design,
         "centre block": like(centre_lines(rule)),
-        "variable density": like(variable_density_lines(rule, DENSITY_SEED, DENSITY_POWER)),
+        "variable density": like(variable_density_lines(rule, seed, DENSITY_POWER)),
     }
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -27,6 +27,7 @@ ACS_FRACTION = 1 / 16
 
 
 Coils = Annotated[int, Field(ge=1, le=64)]
+Echo = Literal["any", "gradient", "spin"]
 
 
 class MriSettings(TrainingSettings):
@@ -36,10 +37,14 @@ class MriSettings(TrainingSettings):
     `noise` is the standard deviation of real and imaginary part of a sample of orthonormal k-space, for images
     whose largest magnitude is 1.  `coils` is 1, or the number of simulated receive coils, and `virtual_coils` how many
     orthonormal combinations of them are trained with (None: the coils themselves).
+
+    `echo` says what phase images have that come without one, the procedural ones among them: a smooth one (`spin`),
+    that of the field of air too (`gradient`), or half of them each (`any`).  Procedural gradient echoes have less
+    contrast too.
     """
 
     renamed = MappingProxyType({"calibration": "acs_lines"})
-    added_later = TrainingSettings.added_later | {"readout", "virtual_coils"}
+    added_later = TrainingSettings.added_later | {"readout", "virtual_coils", "echo"}
     sizes = ("side", "coils", "batch", "images")
 
     modality: Literal["mri"] = "mri"
@@ -51,6 +56,14 @@ class MriSettings(TrainingSettings):
     virtual_coils: Coils | None = None
     # 1 % of the brightest pixel, a good clinical scan; the noise of one-channel phantom scans is 2.5 %.
     noise: PositiveFloat = 0.01
+    # What a generic protocol exports is a gradient echo, and lines for smooth phase lose where the phase is not
+    # (docs/mri.md).
+    echo: Echo = "gradient"
+
+    @classmethod
+    def from_record(cls, stored: Mapping[str, Any]) -> Self:
+        """The settings in a run's record; records without `echo` are of a time when all phase was smooth."""
+        return super().from_record({"echo": "spin", **stored})
 
     @property
     def matrix(self) -> tuple[int, int]:

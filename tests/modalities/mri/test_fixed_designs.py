@@ -10,7 +10,13 @@ from numpy.typing import NDArray
 
 from cidesign.constraints.kspace import LineBudget
 from cidesign.errors import InputError
-from cidesign.modalities.mri.fixed_designs import centre_lines, equispaced_lines, random_lines, variable_density_lines
+from cidesign.modalities.mri.fixed_designs import (
+    centre_lines,
+    equispaced_lines,
+    partial_fourier_lines,
+    random_lines,
+    variable_density_lines,
+)
 from cidesign.pattern import Trajectory, centre_block
 
 DESIGNS: dict[str, Callable[[LineBudget, int], NDArray[np.int64]]] = {
@@ -18,6 +24,7 @@ DESIGNS: dict[str, Callable[[LineBudget, int], NDArray[np.int64]]] = {
     "variable density": lambda rule, seed: variable_density_lines(rule, seed, 2.5),
     "very central": lambda rule, seed: variable_density_lines(rule, seed, 1e4),
     "random": random_lines,
+    "partial Fourier": lambda rule, seed: partial_fourier_lines(rule),
     "equispaced": lambda rule, seed: equispaced_lines(rule, (seed % 64) / 64),
     "equispaced, nearly a step on": lambda rule, seed: equispaced_lines(rule, 1 - 2**-53),
 }
@@ -44,6 +51,13 @@ def test_exactly_the_budget(name: str, rule: LineBudget, seed: int) -> None:
 def test_centre_block_by_hand() -> None:
     assert centre_lines(LineBudget(8, 3, 2)).tolist() == [3, 4, 5]
     assert centre_lines(LineBudget(7, 4, 0)).tolist() == [1, 2, 3, 4]
+
+
+def test_partial_fourier_by_hand() -> None:
+    assert partial_fourier_lines(LineBudget(64, 16, 4)).tolist() == list(range(28, 44))
+    # The calibration block of 10 asks for 5 below the centre; a matrix of 16 ends after 8 above it.
+    assert partial_fourier_lines(LineBudget(64, 12, 10)).tolist() == list(range(27, 39))
+    assert partial_fourier_lines(LineBudget(16, 14, 0)).tolist() == list(range(2, 16))
 
 
 def test_equispaced_by_hand() -> None:

@@ -6,7 +6,7 @@ from cidesign.calibration.mri.virtual_coils import FEW_COILS
 from cidesign.distill.presets import settings_for
 from cidesign.errors import InputError
 from cidesign.hardware_profiles.loader import load_profile
-from cidesign.modalities.mri.data.phantoms import coil_maps, virtual_maps
+from cidesign.modalities.mri.data.phantoms import coil_maps, phantom_slices, virtual_maps
 from cidesign.modalities.mri.settings import MriSettings
 from cidesign.modality import modality
 
@@ -53,3 +53,19 @@ def test_many_coils_are_combined_and_both_numbers_are_recorded() -> None:
 def test_coils_beyond_the_samples_are_refused_with_both_numbers(changes: dict[str, object], message: str) -> None:
     with pytest.raises(InputError, match=message):
         _settings(**changes)
+
+
+def test_older_records_are_of_smooth_phase() -> None:
+    """So that their images, whose digest a run keeps, are drawn again as they were."""
+    found, profile = _settings(side=16, images=4, validation_images=2, batch=2), load_profile("mri-generic-3t")
+    assert found.echo == "gradient"
+    stored = {name: value for name, value in dict(found).items() if name != "echo"}
+    older = MriSettings.from_record(stored)
+    assert older.echo == "spin"
+    assert MriSettings.from_record({**stored, "echo": "any"}).echo == "any"
+    images = modality("mri").procedural_images(older, profile, 4, 1)
+    assert (images == phantom_slices(4, 16, 1, "spin")).all()
+    assert (images != modality("mri").procedural_images(found, profile, 4, 1)).any()
+    assert modality("mri").described(older, profile).endswith("; spin echoes")
+    with pytest.raises(InputError, match="echo"):
+        _settings(echo="stimulated")

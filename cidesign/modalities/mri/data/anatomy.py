@@ -8,9 +8,8 @@ power to the outer k-space.
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-Plane = NDArray[np.float32]
+from cidesign.modalities.mri.data.fields import Plane
 
 # Relative signal of tissues: air, cortical bone, fluid, grey matter, white matter, muscle, fat, liver-like organ.
 # The weightings are those of textbooks (T1, T2, proton density, T1 with suppressed fat), varied by CONTRAST_SPREAD.

@@ -27,8 +27,9 @@ from cidesign.errors import CidesignError, FileError, InputError
 from cidesign.io.npy import find_data, reason
 from cidesign.modalities.mri.data.image_files import SUFFIXES, MriVolume, joined, read_volume
 from cidesign.modalities.mri.data.matrix import largest_side, on_matrix, resolved
-from cidesign.modalities.mri.data.phantoms import ROUNDING_MARGIN, SyntheticPhase
-from cidesign.modalities.mri.settings import MriSettings
+from cidesign.modalities.mri.data.phantoms import ROUNDING_MARGIN
+from cidesign.modalities.mri.data.phase import SyntheticPhase
+from cidesign.modalities.mri.settings import Echo, MriSettings
 
 MAX_SLICES_BYTES = 4_000_000_000
 # A slice with less than this part of the strongest slice's root mean square shows no body.
@@ -38,8 +39,9 @@ LARGEST_SHIFT = 1 / 16
 # Neighbours show nearly the same: one on either side of the slices for validation is used for neither.
 GAP_FROM_SLICES = 10
 PHASE_NOTE = (
-    "no phase in these files (magnitude images): a smooth synthetic phase was added to each, as procedural slices have "
-    "it (a polynomial of second order, 0.8 to 1.2 rad a term at the border, and a random field)"
+    "no phase in these files (magnitude images): a synthetic one was added to each, as procedural slices have it (a "
+    "polynomial of second order, 0.8 to 1.2 rad a term at the border, and a random field; that of air too where the "
+    "run's echo says so)"
 )
 
 
@@ -65,14 +67,16 @@ def _joined(parts: "list[_Slices]") -> "_Slices":
     return _Slices(np.concatenate([part.values for part in parts]), np.concatenate([part.magnitude for part in parts]))
 
 
-def read_slices(path: Path, side: int, count: int, validation_count: int, seed: int) -> TrainingSet:
+def read_slices(
+    path: Path, side: int, count: int, validation_count: int, seed: int, echo: Echo = "spin"
+) -> TrainingSet:
     """Slices (M, 2, n, n) float16 of every readable file at or below `path`, brought to `side` x `side`, |x| at most 1.
 
     Real and imaginary part.  Slices are padded with zeros to a square; larger ones are averaged down, smaller ones
-    padded further: a larger field of view, as enlarging would leave the outer k-space empty.  Magnitudes get a smooth
-    synthetic phase, by `seed` and content, another one whenever one is drawn again.  Every tenth file or DICOM series
-    is held out for validation; of a single one, a block of slices in its middle.  What is drawn more than once is
-    mirrored and moved.  Raises `FileError` when nothing is readable and `InputError` when there are too few slices.
+    padded further: a larger field of view, as enlarging would leave the outer k-space empty.  Magnitudes get a
+    synthetic phase of `echo`, by `seed` and content, another one whenever one is drawn again.  Every tenth file or
+    DICOM series is held out for validation; of a single one, a block of slices in its middle.  What is drawn more than
+    once is mirrored and moved.  Raises `FileError` when nothing is readable, `InputError` when too few slices are.
     """
     volumes, skipped, notes = _survey(path, side)
     train, validation = _split(path, volumes, notes)
@@ -81,8 +85,8 @@ def read_slices(path: Path, side: int, count: int, validation_count: int, seed: 
     if copies:
         notes.add(f"{copies} of {len(validation)} slices for validation are copies of others that are trained on")
     return TrainingSet(
-        _drawn(train, count, seed, 0),
-        _drawn(validation, validation_count, seed, 1),
+        _drawn(train, count, seed, 0, echo),
+        _drawn(validation, validation_count, seed, 1, echo),
         sum(len(volume) for volume in volumes),
         tuple(skipped),
         tuple(sorted(notes)),
@@ -91,7 +95,9 @@ def read_slices(path: Path, side: int, count: int, validation_count: int, seed: 
     )
 
 
-def measure_slices(path: Path, matrix: tuple[int, int], seed: int, trained: frozenset[str]) -> MeasuredSet:
+def measure_slices(
+    path: Path, matrix: tuple[int, int], seed: int, trained: frozenset[str], echo: Echo = "spin"
+) -> MeasuredSet:
     """Every slice that shows something of the files at or below `path`, once, as in training: (M, 2, *matrix).
 
     Slices whose digests are in `trained` are left out, unless all are.
@@ -101,7 +107,7 @@ def measure_slices(path: Path, matrix: tuple[int, int], seed: int, trained: froz
     slices = _joined(volumes)
     chosen, held_out = not_trained_on(slices.digests, trained)
     images_of_each(len(chosen), len(chosen), 4 * side * side)
-    images = on_matrix(_drawn(slices[chosen], len(chosen), seed, 2), matrix)
+    images = on_matrix(_drawn(slices[chosen], len(chosen), seed, 2, echo), matrix)
     left_out = len(slices) - len(chosen)
     return MeasuredSet(images, len(slices), left_out, held_out, tuple(skipped), tuple(sorted(notes)))
 
@@ -223,13 +229,13 @@ def _split(path: Path, volumes: list[_Slices], notes: set[str]) -> tuple[_Slices
     return _joined([before, after]), slices[start : start + kept]
 
 
-def _drawn(slices: _Slices, count: int, seed: int, part: int) -> NDArray[np.float16]:
+def _drawn(slices: _Slices, count: int, seed: int, part: int, echo: Echo) -> NDArray[np.float16]:
     """`count` slices (count, 2, n, n) in random order: each as it is the first time, then mirrored and moved."""
     rng = np.random.default_rng([seed, part])
     side = slices.values.shape[-1]
     largest = int(side * LARGEST_SHIFT)
     drawn = np.empty((count, 2, side, side), dtype=np.float16)
-    digests, phase = slices.digests, SyntheticPhase(side, seed)
+    digests, phase = slices.digests, SyntheticPhase(side, seed, echo)
     order = rng.permutation(len(slices))  # fewer than there are: from all parts of the body
     for position, number in enumerate(rng.permutation(count)):
         turn, which = divmod(int(number), len(slices))
@@ -239,13 +245,15 @@ def _drawn(slices: _Slices, count: int, seed: int, part: int) -> NDArray[np.floa
             one = one[:: rng.choice([-1, 1]), :: rng.choice([-1, 1])]
             one = np.roll(one, rng.integers(-largest, largest + 1, 2), axis=(0, 1))
         if slices.magnitude[index]:
-            one = one * phase.of(digests[index], turn)
+            one = one * phase.of(np.abs(one), digests[index], turn)
         drawn[position, 0] = one.real * np.float32(ROUNDING_MARGIN)
         drawn[position, 1] = one.imag * np.float32(ROUNDING_MARGIN)
     return drawn
 
 
-def read_slice_scene(path: Path, matrix: tuple[int, int], seed: int) -> tuple[NDArray[np.complex64], list[str]]:
+def read_slice_scene(
+    path: Path, matrix: tuple[int, int], seed: int, echo: Echo = "spin"
+) -> tuple[NDArray[np.complex64], list[str]]:
     """The middle slice with signal of the first usable file at or below `path`, on `matrix` (N, n), with remarks.
 
     As in training: padded or averaged down, the largest magnitude 1, magnitudes with a synthetic phase.
@@ -260,7 +268,7 @@ def read_slice_scene(path: Path, matrix: tuple[int, int], seed: int) -> tuple[ND
     one = volumes[0][middle : middle + 1]
     image = one.values[0]
     if one.magnitude[0]:
-        image = image * SyntheticPhase(side, seed).of(one.digests[0])
+        image = image * SyntheticPhase(side, seed, echo).of(np.abs(image), one.digests[0])
     if matrix != (side, side):
         image = resolved(image, matrix)
         image /= np.abs(image).max()
@@ -270,7 +278,8 @@ def read_slice_scene(path: Path, matrix: tuple[int, int], seed: int) -> tuple[ND
 def training_slices(settings: MriSettings) -> TrainingImages:
     """Slices of the volumes and the k-space below `settings.data`."""
     side = largest_side(settings.matrix)
-    found = read_slices(Path(settings.data), side, settings.images, settings.validation_images, settings.seed)
+    counts = settings.images, settings.validation_images
+    found = read_slices(Path(settings.data), side, *counts, settings.seed, settings.echo)
     description = f"{settings.images} of {found.pictures} slices below {settings.data}"
     train, validation = (on_matrix(one, settings.matrix) for one in (found.train, found.validation))
     return TrainingImages(train, validation, description, found.skipped, found.notes, found.trained)

@@ -1,7 +1,6 @@
 """Procedural MR data: complex slices with the spectrum of real anatomy, and maps of receive coils.
 
-A slice is an anatomy's magnitude (see `anatomy`) with texture, vessels and a bias field, times a smooth phase:
-a polynomial of second order (shim and timing) and a random field (susceptibility).
+A slice is an anatomy's magnitude (see `anatomy`) with texture, vessels and a bias field, times a phase (see `phase`).
 """
 
 from collections.abc import Callable
@@ -19,12 +18,14 @@ from cidesign.modalities.mri.data.anatomy import (
     TEXTURE_LEVEL,
     TISSUES,
     WEIGHTINGS,
-    Plane,
     Scene,
     head,
     limb,
     trunk,
 )
+from cidesign.modalities.mri.data.fields import Plane, noise_field, smooth_field, window
+from cidesign.modalities.mri.data.phase import AIR, air_phase, is_gradient_echo, smooth_phase
+from cidesign.modalities.mri.settings import Echo
 
 SLICES_PER_CANVAS = 96
 KINDS: tuple[Callable[[Scene], Plane], ...] = (head, trunk, limb)
@@ -35,8 +36,8 @@ LOOP_SEGMENTS = 32
 # Of the energy of coil maps: what virtual coils may leave out.  Of 32 coils (64 lines, R of 4 and 8, 64 slices) the
 # linear estimate then loses 0.02 dB, 0.006 dB with 0.01.
 MAPS_LOST = 0.05
-# Standard deviation of the polynomial phase at the border of the field of view: x, y, x^2, xy, y^2.
-PHASE_RAD = np.array([1.2, 1.2, 0.8, 0.8, 0.8])
+# Of the contrast of bright tissues, what gradient echoes leave (drawn evenly in the logarithm).
+LOW_CONTRAST = (0.1, 1.0)
 # float16 rounds by at most 2^-11 of a value: with this margin no stored magnitude exceeds 1.
 ROUNDING_MARGIN = 1 - 2.0**-11
 
@@ -51,7 +52,7 @@ class _Fields:
     grain: Plane
 
 
-def phantom_slices(count: int, side: int, seed: int) -> NDArray[np.float16]:
+def phantom_slices(count: int, side: int, seed: int, echo: Echo = "spin") -> NDArray[np.float16]:
     """`count` complex slices (count, 2, side, side) as real and imaginary part, the same ones for the same seed.
 
     The largest magnitude of every slice is 1 (to within the rounding of float16, and never above 1); outside the body
@@ -66,8 +67,11 @@ def phantom_slices(count: int, side: int, seed: int) -> NDArray[np.float16]:
         if fields is None or not within:
             fields = _draw_fields(np.random.default_rng([seed, side, canvas]), 4 * side)
         magnitude = _magnitude(rng, fields, side)
-        phase = smooth_phase(rng, fields.bends[2], side)
         magnitude *= np.float32(ROUNDING_MARGIN) / magnitude.max()
+        phase = smooth_phase(rng, fields.bends[2], side)
+        if is_gradient_echo(rng, echo):
+            magnitude = _of_low_contrast(rng, magnitude)
+            phase += air_phase(rng, magnitude)
         slices[number, 0] = magnitude * np.cos(phase)
         slices[number, 1] = magnitude * np.sin(phase)
     return slices
@@ -135,41 +139,13 @@ def _loop_field(x: Plane, y: Plane, angle: float, reach: float, radius: float, a
 
 
 def _draw_fields(rng: np.random.Generator, size: int) -> _Fields:
-    """Frequencies are in cycles per field of view; the canvas holds four fields of view in each direction."""
-    smooth = tuple(_smooth(rng, size) for _ in range(3))
-    wobble = tuple(_noise(rng, size, lambda f: np.exp(-((f / 5.0) ** 2))) for _ in range(2))
-    folds = _noise(rng, size, lambda f: np.exp(-(((f - 9) / 3.0) ** 2)))
-    blobs = _noise(rng, size, lambda f: np.exp(-(((f - 3.5) / 2.0) ** 2)))
+    smooth = tuple(smooth_field(rng, size) for _ in range(3))
+    wobble = tuple(noise_field(rng, size, lambda f: np.exp(-((f / 5.0) ** 2))) for _ in range(2))
+    folds = noise_field(rng, size, lambda f: np.exp(-(((f - 9) / 3.0) ** 2)))
+    blobs = noise_field(rng, size, lambda f: np.exp(-(((f - 3.5) / 2.0) ** 2)))
     # Tissue texture without a scale of its own: power falls as 1/f^2 from the size of an organ on.
-    grain = _noise(rng, size, lambda f: 1 / np.hypot(f, 6.0))
+    grain = noise_field(rng, size, lambda f: 1 / np.hypot(f, 6.0))
     return _Fields((*smooth, *wobble), folds, blobs, grain)
-
-
-def _smooth(rng: np.random.Generator, size: int) -> Plane:
-    return _noise(rng, size, lambda f: np.exp(-((f / 1.6) ** 2)))
-
-
-def _noise(
-    rng: np.random.Generator, size: int, amplitude: Callable[[NDArray[np.float64]], NDArray[np.float64]]
-) -> Plane:
-    white = np.fft.rfft2(rng.standard_normal((size, size), dtype=np.float32))
-    frequency = np.hypot(np.fft.fftfreq(size)[:, None], np.fft.rfftfreq(size)[None]) * (size / 4)
-    filtered = amplitude(frequency)
-    filtered[0, 0] = 0
-    field = np.fft.irfft2(white * filtered, s=(size, size)).astype(np.float32)
-    unit: Plane = field / field.std()
-    return unit
-
-
-def _window(rng: np.random.Generator, field: Plane, side: int, zoom: tuple[float, float] = (1.0, 1.0)) -> Plane:
-    """A random window of `field`, turned and mirrored at random, a field of view times `zoom` wide."""
-    width = round(side * rng.uniform(*zoom))
-    top, left = rng.integers(0, field.shape[0] - width + 1, size=2)
-    window = field[top : top + width, left : left + width]
-    if width != side:
-        window = cv2.resize(window, (side, side), interpolation=cv2.INTER_LINEAR).astype(np.float32)
-    turned: Plane = np.rot90(window, int(rng.integers(0, 4)))
-    return turned.T if rng.random() < 0.5 else turned
 
 
 def _magnitude(rng: np.random.Generator, fields: _Fields, side: int) -> Plane:
@@ -183,17 +159,17 @@ def _magnitude(rng: np.random.Generator, fields: _Fields, side: int) -> Plane:
     bend = np.float32(rng.uniform(0.01, 0.045))
     wobble = np.float32(rng.uniform(0.002, 0.014))
     bent = [
-        bend * _window(rng, fields.bends[axis], side) + wobble * _window(rng, fields.bends[3 + axis], side)
+        bend * window(rng, fields.bends[axis], side) + wobble * window(rng, fields.bends[3 + axis], side)
         for axis in (0, 1)
     ]
     kind = KINDS[rng.choice(len(KINDS), p=KIND_PARTS)]
-    folds, blobs = (_window(rng, field, side, (0.75, 1.4)) for field in (fields.folds, fields.blobs))
+    folds, blobs = (window(rng, field, side, (0.75, 1.4)) for field in (fields.folds, fields.blobs))
     scene = Scene(
         x=cosine * x + sine * y + bent[0],
         y=cosine * y - sine * x + bent[1],
         folds=folds,
         blobs=blobs,
-        grain=_window(rng, fields.grain, side),
+        grain=window(rng, fields.grain, side),
         tissue=dict(zip(TISSUES, tissue.tolist(), strict=True)),
         pixel=2 / side,
         rng=rng,
@@ -201,10 +177,22 @@ def _magnitude(rng: np.random.Generator, fields: _Fields, side: int) -> Plane:
     image = kind(scene)
     image *= 1 + np.float32(rng.uniform(*TEXTURE_LEVEL)) * scene.grain
     _vessels(rng, image, float(max(tissue)))
-    bias = rng.uniform(0.02, 0.25) * _window(rng, fields.bends[2], side)
+    bias = rng.uniform(0.02, 0.25) * window(rng, fields.bends[2], side)
     bias += rng.normal(0, 0.15) * x + rng.normal(0, 0.15) * y
     biased: Plane = np.maximum(image, 0) * np.exp(bias).astype(np.float32)
     return biased
+
+
+def _of_low_contrast(rng: np.random.Generator, magnitude: Plane) -> Plane:
+    """Tissues as a gradient echo of a small angle shows them, by the protons that they hold: nearly alike.
+
+    What is brighter than a quarter of the body comes nearer to that; the largest magnitude stays.
+    """
+    body = magnitude[magnitude > AIR]
+    level = np.float32(np.percentile(body, 25))
+    nearer = level + np.float32(np.exp(rng.uniform(*np.log(LOW_CONTRAST)))) * (magnitude - level)
+    flat: Plane = np.where(magnitude < level, magnitude, nearer)
+    return flat * np.float32(magnitude.max() / flat.max())
 
 
 def _vessels(rng: np.random.Generator, image: Plane, bright: float) -> None:
@@ -221,32 +209,3 @@ def _vessels(rng: np.random.Generator, image: Plane, bright: float) -> None:
     signal = bright * rng.uniform(0.5, 1.0) if rng.random() < 0.5 else 0.1 * bright
     body = np.clip(image / np.float32(0.1 * bright), 0, 1)  # none in the air
     image += mask.astype(np.float32) * np.float32(1 / 255) * body * (np.float32(signal) - image)
-
-
-def smooth_phase(rng: np.random.Generator, field: Plane, side: int) -> Plane:
-    """A smooth phase (side, side) in rad: a polynomial of second order and a window of a random `field`."""
-    at = np.linspace(-1, 1, side, dtype=np.float32)
-    y, x = at.reshape(-1, 1), at.reshape(1, -1)
-    a, b, c, d, e = (rng.normal(0, 1, 5) * PHASE_RAD).astype(np.float32)
-    polynomial = a * x + b * y + c * x * x + d * x * y + e * y * y
-    bend = np.float32(rng.uniform(0.1, 0.8)) * _window(rng, field, side)
-    phase: Plane = polynomial + bend + np.float32(rng.uniform(0, 2 * np.pi))
-    return phase
-
-
-class SyntheticPhase:
-    """A smooth phase, as that of the procedural slices, for images whose files hold none; the same for the same image.
-
-    `side` is that of the images, in pixels.
-    """
-
-    def __init__(self, side: int, seed: int) -> None:
-        self._side, self._seed = side, seed
-        self._field = _smooth(np.random.default_rng([seed, side]), 4 * side)
-
-    def of(self, digest: str, turn: int = 0) -> NDArray[np.complex64]:
-        """exp(i phase) (side, side) of the image of a hexadecimal `digest`, another one for each `turn`."""
-        rng = np.random.default_rng([self._seed, int(digest, 16), turn])
-        phase = smooth_phase(rng, self._field, self._side)
-        turned: NDArray[np.complex64] = np.exp(np.complex64(1j) * phase).astype(np.complex64)
-        return turned
