@@ -14,6 +14,7 @@ DECODERS = {
     "unet": "cidesign.models.unet:LinearThenUNet",
     "unrolled": "cidesign.models.unrolled:Unrolled",
     "linear": "cidesign.models.linear:Linear",
+    "back-projection": "cidesign.models.back_projection:BackProjectionUNet",
 }
 # Packages name theirs in this group of entry points: `toy = toy_decoder:ToyDecoder`.
 ENTRY_POINTS = "cidesign.decoders"
