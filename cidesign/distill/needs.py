@@ -119,7 +119,7 @@ class Footprint:
         batch = settings.batch
         network = training_bytes(self.decoder, self.shape, values.reading, batch)
         guide = settings.ladder[-1] if relaxation is None and settings.teacher_epochs else None
-        if guide is not None and settings.weight_decoder:
+        if guide is not None and (settings.weight_decoder or settings.weight_output):
             network += self._decoding(guide, batch)
         if guide is not None and settings.weight_encoder:
             network += 4 * values.kept
