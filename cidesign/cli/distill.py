@@ -66,11 +66,19 @@ MOST_NAMED = 20
 )
 @click.option(
     "--weighting",
-    type=click.Choice(["fixed", "gradient"]),
-    help="Guiding terms with fixed weights [default], or balanced by their gradients.",
+    type=click.Choice(["fixed", "gradient", "uncertainty"]),
+    help="Terms with fixed weights [default], guiding terms balanced by their gradients, or all by learnt variances.",
 )
 @click.option("--weight-decoder", type=click.FloatRange(0, 1e6), help="Guiding term on features [default: 0].")
 @click.option("--weight-encoder", type=click.FloatRange(0, 1e6), help="Guiding term on operators [default: 0].")
+@click.option(
+    "--weight-output", type=click.FloatRange(0, 1e6), help="Guiding term on predictions (soft labels) [default: 0]."
+)
+@click.option(
+    "--recipe",
+    type=click.Choice(["published"]),
+    help="Settings taken together: the published method, as a baseline. What is given by name as well wins.",
+)
 @click.option(
     "--teacher-epochs", type=click.IntRange(0, 100_000), help="[default: the preset's]; 0 with --design: no teacher."
 )
@@ -154,8 +162,9 @@ def command(
     texts = assigned_texts(assignments)
     for name in texts:
         _refuse_twice(name, typed)
-    asked_decoder = {"decoder": typed["decoder"]} if "decoder" in typed else {}
-    set_values = values_of_texts(profile, {**asked_decoder, **texts})
+    # Which names there are depends on the decoder.
+    deciding: dict[str, str] = {name: typed[name] for name in ("decoder", "recipe") if name in typed}
+    set_values = values_of_texts(profile, {**deciding, **texts})
     settings = settings_for(profile, preset, given, **{**set_values, **typed})
     described = modality(settings.modality).described(settings, profile)
     if given is not None:
