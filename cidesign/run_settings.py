@@ -90,11 +90,12 @@ class TrainingSettings(BaseModel):
     `data` is `procedural` or where the images are.  `ladder` names the relaxations of the teacher, from the freest to
     the one that guides the student; `teacher_epochs` are shared out evenly among them.  `start` says where the
     student begins: at the `teacher`'s optics and decoder, or `fresh`.  `losses` are the `effective` forms (of what is
-    built, scale-free) or the `published` ones; `weight_*` weigh task, decoder (features) and encoder
-    (operators), as they are (`fixed`) or balanced by their gradients (`gradient`).  `decoder` and `task` are names of
-    their tables; `decoder_settings` are the decoder's own, which it checks itself when it is built (reading a run
-    loads no network).  `precision` is that of the network during training.  `threads` is how many compute on a
-    processor; None: as many as are fastest while it trains, which may differ from run to run and then rounds otherwise.
+    built, scale-free) or the `published` ones; `weight_*` weigh task, decoder (features), encoder (operators) and
+    output (the teacher's predictions), as they are (`fixed`), balanced by their gradients (`gradient`), or multiplied
+    by inverse variances that are learnt (`uncertainty`).  `decoder` and `task` are names of their tables;
+    `decoder_settings` are the decoder's own, which it checks itself when it is built (reading a run loads no network).
+    `precision` is that of the network during training.  `threads` is how many compute on a processor; None: as many as
+    are fastest while it trains, which may differ from run to run and then rounds otherwise.
 
     `design` is None where the optics are learnt, else what was named as the design that they are (a folder or a file;
     the run keeps a copy): then they stay as they are, and only the decoder is trained.  Such a run may do without a
@@ -105,6 +106,11 @@ class TrainingSettings(BaseModel):
 
     `augmentation` says how the images of a step are changed at random: flipped and turned, shifted by up to a sixteenth
     of their sides, or not at all.
+
+    `recipe` names the settings that were taken together; what was given otherwise by name stands here as it was given.
+    `optics_start`: optics begin at a good fixed design (`designed`) or at `random`.  `schedule`: the rates fall to zero
+    over a phase (`cosine`) or stay (`constant`).  `exploring`: optics that choose among what they could measure (lines)
+    take turns in some steps; without it the gradient passes straight through the choice.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
@@ -112,8 +118,11 @@ class TrainingSettings(BaseModel):
     # Fields of older records under their names of today, and fields that they do not have.
     renamed: ClassVar[Mapping[str, str]] = {}
     added_later: ClassVar[frozenset[str]] = frozenset(
-        {"decoder_settings", "task", "design", "threads", "teacher", "only_teacher", "augmentation", "classes"}
-    )
+        {
+            "decoder_settings", "task", "design", "threads", "teacher", "only_teacher", "augmentation", "classes",
+            "weight_output", "recipe", "optics_start", "schedule", "exploring",
+        }
+    )  # fmt: skip
 
     # What the memory that training takes grows with.
     sizes: ClassVar[tuple[str, ...]] = ("side", "batch", "images")
@@ -142,11 +151,16 @@ class TrainingSettings(BaseModel):
     device: str = "cpu"
     threads: Threads | None = None
     losses: Literal["effective", "published"] = "effective"
-    weighting: Literal["fixed", "gradient"] = "fixed"
+    weighting: Literal["fixed", "gradient", "uncertainty"] = "fixed"
     # The guiding terms are off: measured with the warm start, none of them helps (docs/results.md).
     weight_task: NonNegative = 1.0
     weight_decoder: NonNegative = 0.0
     weight_encoder: NonNegative = 0.0
+    weight_output: NonNegative = 0.0
+    recipe: Name | None = None
+    optics_start: Literal["designed", "random"] = "designed"
+    schedule: Literal["cosine", "constant"] = "cosine"
+    exploring: bool = True
     teacher: Annotated[str, Field(min_length=1)] | None = None
     only_teacher: bool = False
     augmentation: Literal["flips-and-turns", "shifts", "none"] = "flips-and-turns"
@@ -161,7 +175,7 @@ class TrainingSettings(BaseModel):
     @property
     def guided(self) -> bool:
         """Whether a teacher has a say while the student trains, beyond its start."""
-        return bool(self.weight_decoder or self.weight_encoder)
+        return bool(self.weight_decoder or self.weight_encoder or self.weight_output)
 
     @model_validator(mode="after")
     def _check_epochs(self) -> Self:
@@ -169,7 +183,7 @@ class TrainingSettings(BaseModel):
         for name, learnt in needed.items():
             if getattr(self, name) == 0 and self.design is None and learnt:
                 raise ValueError(f"{name} 0: optics that are learnt take 1 or more; 0 is for a design that is given")
-        for name in ("weight_decoder", "weight_encoder"):
+        for name in ("weight_decoder", "weight_encoder", "weight_output"):
             if getattr(self, name) and not self.has_teacher:
                 raise ValueError(
                     f"{name} {getattr(self, name):g}: there is no teacher (teacher_epochs 0); leave it out"

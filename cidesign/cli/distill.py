@@ -82,11 +82,19 @@ MOST_NAMED = 20
 )
 @click.option(
     "--weighting",
-    type=click.Choice(["fixed", "gradient"]),
-    help="Guiding terms with fixed weights [default], or balanced by their gradients.",
+    type=click.Choice(["fixed", "gradient", "uncertainty"]),
+    help="Terms with fixed weights [default], guiding terms balanced by their gradients, or all by learnt variances.",
 )
 @click.option("--weight-decoder", type=click.FloatRange(0, 1e6), help="Guiding term on features [default: 0].")
 @click.option("--weight-encoder", type=click.FloatRange(0, 1e6), help="Guiding term on operators [default: 0].")
+@click.option(
+    "--weight-output", type=click.FloatRange(0, 1e6), help="Guiding term on predictions (soft labels) [default: 0]."
+)
+@click.option(
+    "--recipe",
+    type=click.Choice(["published"]),
+    help="Settings taken together: the published method, as a baseline. What is given by name as well wins.",
+)
 @click.option(
     "--teacher-epochs", type=click.IntRange(0, 100_000), help="[default: the preset's]; 0 with --design: no teacher."
 )
@@ -176,7 +184,8 @@ def command(
     texts = assigned_texts(assignments)
     for name in texts:
         _refuse_twice(name, typed)
-    deciding: dict[str, str] = {name: typed[name] for name in ("task", "decoder") if name in typed}
+    # Which names there are depends on these.
+    deciding: dict[str, str] = {name: typed[name] for name in ("task", "decoder", "recipe") if name in typed}
     set_values = values_of_texts(profile, {**deciding, **texts})
     chosen = chosen_settings(profile, preset, given, teacher, only_teacher, {**set_values, **typed})
     settings = chosen.settings

@@ -1,7 +1,7 @@
 """The resumable state of a run: one safetensors file, replaced in one step."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
@@ -20,7 +20,8 @@ FILE = Path("checkpoint") / "state.safetensors"
 @dataclass
 class Progress:
     """How far training is: steps done in the phase, the first task loss, the sum of losses in the current epoch,
-    the length of the metrics file, and the number of threads that was chosen (None: not yet)."""
+    the length of the metrics file, the number of threads that was chosen (None: not yet), and of a student's terms the
+    log-variances that are learnt and the sums of losses and weights in the current epoch."""
 
     phase: str
     step: int = 0
@@ -29,6 +30,8 @@ class Progress:
     metrics_bytes: int = 0
     seconds: float = 0.0
     threads: int | None = None
+    log_variances: dict[str, float] = field(default_factory=dict)
+    epoch_terms: dict[str, float] = field(default_factory=dict)
 
 
 def save_checkpoint(

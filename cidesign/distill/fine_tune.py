@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from cidesign.distill.loop import as_floats, batches, generator_for, places_of_step
-from cidesign.distill.losses import decoder_loss, weighted_sum
+from cidesign.distill.losses import Terms, decoder_loss, learn_variances, term_weights, weighted_sum
 from cidesign.distill.presets import gains_from_bfloat16
 from cidesign.distill.streams import Stream
 from cidesign.distill.tasks import task_named
@@ -188,6 +188,7 @@ def _epochs(
     per_epoch = len(train) // settings.batch
     total = per_epoch * settings.epochs
     first_task_loss: float | None = None
+    log_variances: dict[str, float] = {}
     for step, x in enumerate(batches(train, run, "student", 0, total)):
         for group in optimiser.param_groups:
             group["lr"] = settings.learning_rate * 0.5 * (1 + math.cos(math.pi * step / total))
@@ -195,9 +196,18 @@ def _epochs(
         place = places_of_step(designed, run, "student", step, per_epoch)[0]
         here = family_at(family, place)
         with looking_at(place, *([guide.encoder] if guide else [])):
-            task, terms, features = _terms(decoder, guide, here, here.scene(x), run, step)
-        first_task_loss = first_task_loss or float(task.detach())
-        loss = weighted_sum(terms, features, features, run, first_task_loss) if guide is not None else task
+            terms = _terms(decoder, guide, here, here.scene(x), run, step)
+        loss = terms.values["task"]
+        first_task_loss = first_task_loss or float(loss.detach())
+        if guide is not None:
+            loss = weighted_sum(terms, term_weights(terms, run, first_task_loss, log_variances))
+            if run.weighting == "uncertainty":
+                learn_variances(
+                    log_variances,
+                    {name: float(value.detach()) for name, value in terms.values.items()},
+                    run,
+                    first_task_loss,
+                )
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
@@ -208,8 +218,8 @@ def _epochs(
 
 def _terms(
     decoder: Decoder, guide: ImagingSystem | None, family: OperatorFamily, x: Tensor, run: TrainingSettings, step: int
-) -> tuple[Tensor, dict[str, Tensor], Tensor]:
-    """The task loss, all terms by name, and the features; the guide measures the same images with its own optics."""
+) -> Terms:
+    """The task and, with a guide, its features; the guide measures the same images with its own optics."""
     rng, noise = draws_for(run, Stream.FINE_TUNING, step)
     y = measured(family, x, rng, noise)
     output = decoder(y, family.centre)
@@ -218,7 +228,7 @@ def _terms(
         with torch.no_grad():
             wanted = guide.decoder.bottleneck(guide.encoder(x, noise), guide.encoder)
         terms["decoder"] = decoder_loss(output.features, wanted, run.losses == "published")
-    return terms["task"], terms, output.features
+    return Terms(terms, {"decoder": output.features})
 
 
 def draws_for(run: TrainingSettings, purpose: Stream, step: int) -> tuple[np.random.Generator, torch.Generator]:

@@ -24,6 +24,7 @@ from cidesign.distill.loop import (
 )
 from cidesign.distill.losses import gradients_of_terms
 from cidesign.distill.needs import Needs, Pace, needs_of, steps_left
+from cidesign.distill.recipes import recipe_said
 from cidesign.distill.run_folder import (
     EpochReport,
     append_metrics,
@@ -112,6 +113,8 @@ def start_run(
                     f"{path}: this folder is not a run, so --force does not replace it; choose another name"
                 )
             old = held.enter_context(FolderLock(path, f"{START} --force"))
+        if (said := recipe_said(settings)) is not None:
+            listener.remark(said)
         listener.needs(needs_of(settings, profile, None if teacher is None else teacher.record))
         images = load_images(settings, profile)
         settings = task_named(settings.task).settled(settings, images)
@@ -279,11 +282,12 @@ def _run_phase(
     train, validation = images
     threads, on_step = told.threads, functools.partial(told.step, progress)
     try:
-        for epoch, loss in train_phase(
+        for epoch, loss, terms in train_phase(
             system, teacher, optimiser, train, run.settings, progress, on_step, threads=threads
         ):
             metrics = {
                 **evaluate(system, validation, run.settings),
+                **terms,
                 **_gradients(system, teacher, validation, run.settings, progress),
             }
             seconds = round(progress.seconds, 3)

@@ -11,7 +11,7 @@ from torch import Tensor
 from cidesign.distill.augmentation import AUGMENTATIONS
 from cidesign.distill.checkpoint import Progress
 from cidesign.distill.examples import Examples, Stored, examples_of
-from cidesign.distill.losses import student_terms, weighted_sum
+from cidesign.distill.losses import learn_variances, student_terms, term_weights, weighted_sum
 from cidesign.distill.streams import Stream
 from cidesign.distill.tasks import Column, task_named
 from cidesign.distill.threads import Threads
@@ -161,25 +161,30 @@ def train_phase(
     progress: Progress,
     on_step: Callable[[StepReport], None],
     threads: Threads | None = None,
-) -> Iterator[tuple[int, float]]:
-    """Train one phase from `progress.step` on; yields number and mean loss of each epoch at its end.
+) -> Iterator[tuple[int, float, dict[str, float]]]:
+    """Train one phase from `progress.step` on; yields number and mean loss of each epoch at its end, and of a student's
+    terms the means of `loss_TERM` (as it is) and `weight_TERM` (what it was multiplied by).
 
-    The rates follow half a cosine to zero over the phase.  `teacher` is None in the teacher's own phase, and where
-    there is none.  `threads` chooses how many compute; None: as many as are in use.
+    The rates follow half a cosine to zero over the phase, or stay.  `teacher` is None in the teacher's own phase, and
+    where there is none.  `threads` chooses how many compute; None: as many as are in use.
     """
     threads = threads or Threads([torch.get_num_threads()])
     per_epoch = len(images) // settings.batch
     total = per_epoch * epochs_of(settings, progress.phase)
     for x, targets in batches_with_targets(examples_of(images), settings, progress.phase, progress.step, total):
         with threads.step():
-            task, loss = _step(system, teacher, optimiser, x, targets, settings, progress, per_epoch)
+            seen = _step(system, teacher, optimiser, x, targets, settings, progress, per_epoch)
         progress.step += 1
+        task, loss = seen.pop("task"), seen.pop("loss")
         progress.epoch_loss_sum += loss
+        for name, value in seen.items():
+            progress.epoch_terms[name] = progress.epoch_terms.get(name, 0.0) + value
         progress.seconds += threads.last_s
         progress.threads = threads.chosen
         if progress.step % per_epoch == 0:
             mean_loss, progress.epoch_loss_sum = progress.epoch_loss_sum / per_epoch, 0.0
-            yield progress.step // per_epoch, mean_loss
+            terms, progress.epoch_terms = {key: sum_ / per_epoch for key, sum_ in progress.epoch_terms.items()}, {}
+            yield progress.step // per_epoch, mean_loss, terms
         # After the epoch's record, so that stopping here leaves nothing of this step undone.
         score = task_named(settings.task).score_of_loss(task)
         on_step(StepReport(progress.phase, progress.step, total, loss, score))
@@ -194,23 +199,26 @@ def _step(
     settings: TrainingSettings,
     progress: Progress,
     per_epoch: int,
-) -> tuple[float, float]:
-    """One step of the phase; the task loss, and the sum that was minimised."""
+) -> dict[str, float]:
+    """One step of the phase; what `_losses` saw."""
     done = progress.step / (per_epoch * epochs_of(settings, progress.phase))
-    decay = 0.5 * (1 + math.cos(math.pi * done))
+    decay = 0.5 * (1 + math.cos(math.pi * done)) if settings.schedule == "cosine" else 1.0
     for group, rate in zip(
         optimiser.param_groups, (settings.optics_learning_rate, settings.learning_rate), strict=True
     ):
         group["lr"] = rate * decay
     draws = generator_for(settings, Stream.EXPLORATION, progress.phase, progress.step)
     exploring = float(torch.rand((), generator=draws, device=draws.device)) < EXPLORING_STEPS
-    learnt = system.encoder.weight.requires_grad
+    learnt = settings.exploring and system.encoder.weight.requires_grad
     system.encoder.explore(done, draws if learnt and exploring else None)
     optimiser.zero_grad()  # before the forward pass, which needs the room
     places = places_of_step(system.encoder, settings, progress.phase, progress.step, per_epoch)
-    task, loss = _backward(system, teacher, x, targets, places, settings, progress)
+    seen = _backward(system, teacher, x, targets, places, settings, progress)
     optimiser.step()
-    return task, loss
+    if teacher is not None and settings.weighting == "uncertainty":
+        terms = {name.removeprefix("loss_"): value for name, value in seen.items() if name.startswith("loss_")}
+        learn_variances(progress.log_variances, terms, settings, progress.first_task_loss or 1.0)
+    return seen
 
 
 def _backward(
@@ -221,18 +229,19 @@ def _backward(
     places: Sequence[Place | None],
     settings: TrainingSettings,
     progress: Progress,
-) -> tuple[float, float]:
-    """Add the gradients of a step, in which each place sees its share of the images; the task loss and the whole."""
+) -> dict[str, float]:
+    """Add the gradients of a step, in which each place sees its share of the images; the means of what was seen."""
     generator = generator_for(settings, Stream.TRAINING_NOISE, progress.phase, progress.step)
-    tasks, losses = 0.0, 0.0
+    means: dict[str, float] = {}
     parts = zip(x.tensor_split(len(places)), targets.tensor_split(len(places)), places, strict=True)
     for part, wanted, place in parts:
         share = len(part) / len(x)
         with looking_at(place, *(one.encoder for one in (system, teacher) if one is not None)):
-            task, loss = _losses(system, teacher, part, wanted, generator, settings, progress)
+            loss, seen = _losses(system, teacher, part, wanted, generator, settings, progress)
             (share * loss).backward()  # type: ignore[no-untyped-call]
-        tasks, losses = tasks + share * float(task), losses + share * float(loss.detach())
-    return tasks, losses
+        for name, value in {**seen, "loss": loss.detach()}.items():
+            means[name] = means.get(name, 0.0) + share * float(value)
+    return means
 
 
 def _losses(
@@ -243,15 +252,19 @@ def _losses(
     generator: torch.Generator,
     settings: TrainingSettings,
     progress: Progress,
-) -> tuple[Tensor, Tensor]:
-    """The task loss, and the sum that is minimised."""
+) -> tuple[Tensor, dict[str, float | Tensor]]:
+    """The sum that is minimised; the `task` loss, and of a student every `loss_TERM` and `weight_TERM`."""
     if teacher is None:
         task = task_named(settings.task).loss(system(x, generator).prediction, targets)
-        return task.detach(), task
-    terms, features = student_terms(system, teacher, x, generator, settings, targets)
-    task = terms["task"].detach()
+        return task, {"task": task.detach()}
+    terms = student_terms(system, teacher, x, generator, settings, targets)
+    task = terms.values["task"].detach()
     progress.first_task_loss = progress.first_task_loss or float(task)
-    return task, weighted_sum(terms, features, system.encoder.weight, settings, progress.first_task_loss)
+    weights = term_weights(terms, settings, progress.first_task_loss, progress.log_variances)
+    seen: dict[str, float | Tensor] = {"task": task}
+    seen |= {f"loss_{name}": value.detach() for name, value in terms.values.items()}
+    seen |= {f"weight_{name}": weight for name, weight in weights.items()}
+    return weighted_sum(terms, weights), seen
 
 
 def evaluation_noise(settings: TrainingSettings) -> torch.Generator:

@@ -1,4 +1,7 @@
-"""The terms of the student's loss: task, bottleneck features, and sensing operators."""
+"""The terms of the student's loss: task, bottleneck features, sensing operators, and the teacher's predictions."""
+
+import math
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -7,6 +10,11 @@ from cidesign.distill.tasks import task_named
 from cidesign.models.system import ImagingSystem
 from cidesign.physics.encoder_metrics import gradient_norms
 from cidesign.run_settings import TrainingSettings
+
+# Of the log-variances, in each step; they settle within some hundred.
+UNCERTAINTY_RATE = 0.02
+# A term that is almost 0 (a student that starts as its teacher) is weighed by exp(this) at the most.
+MOST_CERTAIN = 4.0
 
 
 def decoder_loss(student: Tensor, teacher: Tensor, published: bool) -> Tensor:
@@ -21,6 +29,13 @@ def decoder_loss(student: Tensor, teacher: Tensor, published: bool) -> Tensor:
     return difference.sum() / teacher.square().sum().clamp_min(1e-12)
 
 
+class Terms(NamedTuple):
+    """The terms that are switched on, by name, the task first; and where each of the others acts."""
+
+    values: dict[str, Tensor]
+    places: dict[str, Tensor]
+
+
 def student_terms(
     system: ImagingSystem,
     teacher: ImagingSystem,
@@ -28,21 +43,26 @@ def student_terms(
     generator: torch.Generator,
     settings: TrainingSettings,
     targets: Tensor | None = None,
-) -> tuple[dict[str, Tensor], Tensor]:
-    """The terms that are switched on, by name, and the student's features; the teacher sees the same images.
+) -> Terms:
+    """The terms of images (B, C, H, W), which the teacher sees too.
 
     `targets` are what predictions are held against, None: the images.
     """
     published = settings.losses == "published"
-    output = system(x, generator)
-    terms = {"task": task_named(settings.task).loss(output.prediction, x if targets is None else targets)}
-    if settings.weight_decoder:
+    own = system(x, generator)
+    values = {"task": task_named(settings.task).loss(own.prediction, x if targets is None else targets)}
+    if settings.weight_decoder or settings.weight_output:
         with torch.no_grad():
-            wanted = teacher.decoder.bottleneck(teacher.encoder(x, generator), teacher.encoder)
-        terms["decoder"] = decoder_loss(output.features, wanted, published)
+            y = teacher.encoder(x, generator)
+            wanted = teacher.decoder(y, teacher.encoder) if settings.weight_output else None
+            features = wanted.features if wanted else teacher.decoder.bottleneck(y, teacher.encoder)
+        if settings.weight_decoder:
+            values["decoder"] = decoder_loss(own.features, features, published)
+        if wanted:
+            values["output"] = (own.prediction - wanted.prediction).square().mean()
     if settings.weight_encoder:
-        terms["encoder"] = system.encoder.encoder_loss(teacher.encoder, published)
-    return terms, output.features
+        values["encoder"] = system.encoder.encoder_loss(teacher.encoder, published)
+    return Terms(values, {"decoder": own.features, "encoder": system.encoder.weight, "output": own.prediction})
 
 
 def gradients_of_terms(
@@ -54,31 +74,56 @@ def gradients_of_terms(
     targets: Tensor | None = None,
 ) -> dict[str, float]:
     """The norm of each term's gradient on the optics, unweighted, as `gradient_TERM`."""
-    terms, _ = student_terms(system, teacher, x, generator, settings, targets)
-    return {f"gradient_{name}": norm for name, norm in gradient_norms(terms, [system.encoder.weight]).items()}
+    terms = student_terms(system, teacher, x, generator, settings, targets)
+    return {f"gradient_{name}": norm for name, norm in gradient_norms(terms.values, [system.encoder.weight]).items()}
 
 
-def weighted_sum(
-    terms: dict[str, Tensor], features: Tensor, weight: Tensor, settings: TrainingSettings, first_task_loss: float
-) -> Tensor:
-    """The sum that is minimised.
+def term_weights(
+    terms: Terms, settings: TrainingSettings, first_task_loss: float, log_variances: dict[str, float]
+) -> dict[str, float | Tensor]:
+    """What each term is multiplied by in the sum that is minimised, without gradient.
 
-    Effective forms are made comparable: the task by its first value, features relative to the teacher's, and the
-    operators' distance is scale-free by itself.  (First values would not do for the last two: a student that starts
-    as its teacher starts near zero there.)  With `gradient` weighting each guiding term's gradient, where it acts
-    (decoder: on the features; encoder: on the optics `weight`), has its weight's share of the task's there.
+    Effective forms are made comparable: task and output by the first value of the task, features relative to the
+    teacher's, and the operators' distance is scale-free by itself.  (First values would not do for the last two: a
+    student that starts as its teacher starts near zero there.)  With `gradient` weighting each guiding term's
+    gradient, where it acts (decoder: on the features; encoder: on the optics; output: on the prediction), has its
+    weight's share of the task's there.  With `uncertainty` weights are divided by learnt variances.
     """
-    scale = 1.0 if settings.losses == "published" else 1 / first_task_loss
-    task = settings.weight_task * scale * terms["task"]
-    loss = task
-    for name, place, factor in (
-        ("decoder", features, settings.weight_decoder),
-        ("encoder", weight, settings.weight_encoder),
-    ):
-        if name in terms:
-            share = _share(task, terms[name], place) if settings.weighting == "gradient" else 1.0
-            loss = loss + factor * share * terms[name]
-    return loss
+    scale = scales_of(settings, first_task_loss)
+    asked = {name: getattr(settings, f"weight_{name}") * scale.get(name, 1.0) for name in terms.values}
+    if settings.weighting == "uncertainty":
+        return {name: weight * math.exp(-log_variances.get(name, 0.0)) for name, weight in asked.items()}
+    if settings.weighting == "fixed":
+        return asked
+    task = asked["task"] * terms.values["task"]
+    guiding = {name: getattr(settings, f"weight_{name}") for name in terms.values if name != "task"}
+    shares = {name: weight * _share(task, terms.values[name], terms.places[name]) for name, weight in guiding.items()}
+    return {"task": asked["task"], **shares}
+
+
+def scales_of(settings: TrainingSettings, first_task_loss: float) -> dict[str, float]:
+    """What makes terms comparable, by name: effective forms of the task's kind are divided by its first value."""
+    return {} if settings.losses == "published" else {"task": 1 / first_task_loss, "output": 1 / first_task_loss}
+
+
+def weighted_sum(terms: Terms, weights: dict[str, float | Tensor]) -> Tensor:
+    """The sum that is minimised."""
+    task, *others = (weights[name] * value for name, value in terms.values.items())
+    return sum(others, torch.as_tensor(task))
+
+
+def learn_variances(
+    log_variances: dict[str, float], losses: dict[str, float], settings: TrainingSettings, first_task_loss: float
+) -> None:
+    """One step down the gradient of exp(-s) L + s for every term L, in place; s is the term's log-variance.
+
+    (Kendall, Gal, Cipolla, CVPR 2018, twice their sum for regressions.)  L is the term as `scales_of` scales it.
+    """
+    scale = scales_of(settings, first_task_loss)
+    for name, loss in losses.items():
+        s = log_variances.get(name, 0.0)
+        s -= UNCERTAINTY_RATE * (1 - math.exp(-s) * scale.get(name, 1.0) * loss)
+        log_variances[name] = max(s, -MOST_CERTAIN)
 
 
 def _share(task: Tensor, term: Tensor, place: Tensor) -> Tensor:

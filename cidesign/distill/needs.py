@@ -133,7 +133,7 @@ class Footprint:
         batch = settings.batch
         network = training_bytes(self.decoder, self.shape, values.reading, batch)
         guide = self.guide if relaxation is None else None
-        if guide is not None and settings.weight_decoder:
+        if guide is not None and (settings.weight_decoder or settings.weight_output):
             network += self._decoding(guide, batch)
         if guide is not None and settings.weight_encoder:
             network += 4 * values.kept

@@ -8,6 +8,7 @@ import torch
 from pydantic.fields import FieldInfo
 
 from cidesign.distill.given import GivenDesign
+from cidesign.distill.recipes import published_weights, recipe_values
 from cidesign.distill.tasks import Task, task_named
 from cidesign.distill.threads import require_processors
 from cidesign.errors import InputError
@@ -34,15 +35,16 @@ def settings_for(
     """All settings of a run: those of the preset, and any setting by its name (`images=2000, channels=32`).
 
     Names are the fields of the modality's settings, their shorter words (`photoelectrons`, `lines`) and the decoder's
-    own settings; None leaves what the preset or the device says.  What follows from a design that is `given` is taken
-    from it, and refused where it is given otherwise too.  `teacher` names a run whose teacher is stored: none is
-    trained; `only_teacher`: nothing else is.  Raises `InputError` or `LimitError`, one line, for what there is not,
-    what is out of range, and what cannot be trained for the profile.
+    own settings; None leaves what the recipe, the preset or the device says.  What follows from a design that is
+    `given` is taken from it, and refused where it is given otherwise too.  `teacher` names a run whose teacher is
+    stored: none is trained; `only_teacher`: nothing else is.  Raises `InputError` or `LimitError`, one line, for what
+    there is not, what is out of range, and what cannot be trained for the profile.
     """
     kind = modality_for(profile)
     if preset not in kind.presets:
         raise InputError(f"preset {shown_value(preset)}: use {', '.join(kind.presets)}")
     asked = {name: plain(value) for name, value in by_name.items() if value is not None}
+    asked = {**recipe_values(asked.get("recipe")), **asked}
     known = _known(kind, asked)
     for name in asked:
         if name not in known:
@@ -114,7 +116,7 @@ def values_of_texts(profile: HardwareProfile, texts: Mapping[str, str]) -> dict[
     Raises `InputError` for a name that there is not.
     """
     kind = modality_for(profile)
-    known = _known(kind, texts)
+    known = _known(kind, {**recipe_values(texts.get("recipe")), **texts})
     found: dict[str, object] = {}
     for name, text in texts.items():
         if name not in known:
@@ -207,8 +209,8 @@ def _complete(values: dict[str, object], given: GivenDesign | None, largest: int
         values["ladder"] = tuple(word.strip() for word in ladder.split(","))
     values["device"] = device = pick_device(values.get("device", "auto"))
     values.setdefault("precision", "bfloat16" if gains_from_bfloat16(device) else "float32")
-    if values.get("losses") == "published":  # the weights of the authors' code for single-pixel cameras
-        for name, weight in (("weight_task", 0.1), ("weight_decoder", 0.1), ("weight_encoder", 0.8)):
+    if values.get("losses") == "published":
+        for name, weight in published_weights(values, given is not None).items():
             values.setdefault(name, weight)
 
 

@@ -15,6 +15,7 @@ DECODERS = {
     "unrolled": "cidesign.models.unrolled:Unrolled",
     "linear": "cidesign.models.linear:Linear",
     "classifier": "cidesign.models.classifier:Classifier",
+    "back-projection": "cidesign.models.back_projection:BackProjectionUNet",
 }
 # Packages name theirs in this group of entry points: `toy = toy_decoder:ToyDecoder`.
 ENTRY_POINTS = "cidesign.decoders"

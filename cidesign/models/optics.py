@@ -5,6 +5,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import NamedTuple, Self
 
+import numpy as np
+import torch
 from torch import Tensor
 
 from cidesign.hardware_profiles.schema import HardwareProfile
@@ -56,7 +58,10 @@ class Optics(ABC):
 
     @abstractmethod
     def start(self, relaxation: str | None, images: Images) -> Tensor:
-        """The weights to start from, given training images (B, C, H, W): a good fixed design, softened."""
+        """The weights to start from, given training images (B, C, H, W): a good fixed design, softened.
+
+        With `optics_start` random: draws of the published method (arXiv 2501.17898 and its authors' codes).
+        """
 
     @abstractmethod
     def inherit(self, encoder: Encoder, teacher: Encoder) -> None:
@@ -92,6 +97,13 @@ class Optics(ABC):
     @abstractmethod
     def place(self, encoder: Encoder, design: Design) -> None:
         """Give the student's encoder the weights of a given design, far from any threshold."""
+
+
+def start_draws(settings: TrainingSettings, relaxation: str | None) -> torch.Generator:
+    """The draws of optics that start at random: a student has those of its seed, with or without a teacher."""
+    # torch's generator takes 32 bits of a seed and forgets the others.
+    teachers = int(np.random.SeedSequence([settings.seed, 1]).generate_state(1)[0])
+    return torch.Generator().manual_seed(settings.seed if relaxation is None else teachers)
 
 
 def optics_for(settings: TrainingSettings, profile: HardwareProfile) -> Optics:

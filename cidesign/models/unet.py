@@ -1,5 +1,7 @@
 """The default decoder: the best linear estimate for the given operator, refined by a U-Net."""
 
+from abc import abstractmethod
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -63,12 +65,8 @@ class UNetSettings(DecoderSettings):
     channels: Channels = 16
 
 
-class LinearThenUNet(Decoder):
-    """x_hat = x_0 + (I - G A) U-Net(x_0), with x_0 = m + G (y - A m) the best linear estimate for the given operator.
-
-    G is the gain of the linear minimum-mean-square-error estimate.  What the network adds is limited to what the
-    readings leave open (to their noise), so it cannot overrule them.
-    """
+class UNetDecoder(Decoder):
+    """A decoder with one U-Net; its features are those of the bottleneck."""
 
     settings_type = UNetSettings
 
@@ -76,25 +74,45 @@ class LinearThenUNet(Decoder):
         super().__init__(bands, size, settings)
         self.unet = UNet(settings.channels, bands)
 
+    @abstractmethod
+    def first_image(self, y: Tensor, encoder: Encoder) -> Tensor:
+        """x_0 (B, C, H, W): what the network sees."""
+
     def _padded(self, x_0: Tensor) -> Tensor:
         multiple = 2 ** (LEVELS - 1)
         below, right = -x_0.shape[-2] % multiple, -x_0.shape[-1] % multiple
         padded = functional.pad(x_0, (0, right, 0, below), mode="replicate") if below or right else x_0
         return padded.contiguous(memory_format=torch.channels_last)
 
+    def _refined(self, x_0: Tensor) -> tuple[Tensor, Tensor]:
+        """What the network makes of an image, of the same size, and its bottleneck features."""
+        padded = self._padded(x_0)
+        with self._format(padded):
+            made, features = self.unet(padded)
+        height, width = x_0.shape[-2:]
+        return made.float()[..., :height, :width], features.float()
+
     def bottleneck(self, y: Tensor, encoder: Encoder) -> Tensor:
         """Only the bottleneck features, at under half the cost of an image."""
-        image = self._padded(self.linear_estimate(y, encoder))
+        image = self._padded(self.first_image(y, encoder))
         with self._format(image):
             return self.unet.encode(image)[-1].float()
+
+
+class LinearThenUNet(UNetDecoder):
+    """x_hat = x_0 + (I - G A) U-Net(x_0), with x_0 = m + G (y - A m) the best linear estimate for the given operator.
+
+    G is the gain of the linear minimum-mean-square-error estimate.  What the network adds is limited to what the
+    readings leave open (to their noise), so it cannot overrule them.
+    """
+
+    def first_image(self, y: Tensor, encoder: Encoder) -> Tensor:
+        """The best linear estimate."""
+        return self.linear_estimate(y, encoder)
 
     def forward(self, y: Tensor, encoder: Encoder) -> DecoderOutput:
         """Image and bottleneck features from measurements and the operator that made them."""
         estimator = encoder.estimator(self.prior)
         x_0 = estimator.estimate(y)
-        padded = self._padded(x_0)
-        with self._format(padded):
-            correction, features = self.unet(padded)
-        height, width = x_0.shape[-2:]
-        image = x_0 + estimator.unseen(correction.float()[..., :height, :width])
-        return DecoderOutput(image, features.float())
+        correction, features = self._refined(x_0)
+        return DecoderOutput(x_0 + estimator.unseen(correction), features)

@@ -107,6 +107,13 @@ class Encoder(nn.Module, ABC):
     def A_adjoint(self, y: Tensor) -> Tensor:
         """The adjoint: <A x, y> = <x, A_adjoint y>."""
 
+    def back_projection(self, y: Tensor) -> Tensor:
+        """A_adjoint(y) (B, C, H, W), divided by a number that makes it about as large as the images; here |A|^2.
+
+        The number carries no gradient, the operator does.
+        """
+        return self.A_adjoint(y) / self.norm_squared()
+
     @abstractmethod
     def forward(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """noise(A(x)), with the generator's draws."""

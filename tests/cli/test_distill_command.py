@@ -39,6 +39,8 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
         ("aperture", ["--weighting", "gradient", "--start", "fresh"], "for 8 bands"),
         ("mri", [], "3 of 12 lines (R = 4), 1 of them calibration lines"),
         ("mri", ["--lines", "5", "--acs-lines", "2", "--coils", "3"], "5 of 12 lines (R = 2.4), 2 of them"),
+        ("dmd", ["--recipe", "published", "--set", "channels=6"], "14 patterns of 12 x 12"),
+        ("aperture", ["--weighting", "uncertainty", "--weight-output", "0.1"], "for 8 bands"),
         ("mri", ["--acceleration", "6", "--losses", "published", "--noise", "0.02"], "2 of 12 lines (R = 6)"),
     ],
 )
@@ -59,6 +61,19 @@ def test_all_kinds_of_profile_with_the_same_command(kind: str, words: list[str],
     assert run.profile.kind == kind
     names = {path.name for path in Path("run").iterdir()}
     assert {"run.json", "metrics.jsonl", "teacher.safetensors", "student.safetensors", "design.npz"} <= names
+
+
+@pytest.mark.parametrize("kind", PROFILES)
+@pytest.mark.usefixtures("tiny")
+def test_the_published_recipe(kind: str, cidesign: Command) -> None:
+    done = cidesign("distill", "--profile", PROFILES[kind], "--recipe", "published", "--start", "teacher")
+    assert done.code == 0
+    assert "note: recipe published: decoder back-projection, " in done.err
+    assert "; given otherwise by name: start teacher (not fresh)" in done.err
+    settings = Run(Path(f"runs/{PROFILES[kind]}-quick")).settings
+    assert (settings.recipe, settings.decoder, settings.start) == ("published", "back-projection", "teacher")
+    assert settings.weight_encoder == 0.8
+    assert "--recipe" in cidesign("distill", "--profile", PROFILES[kind], "--recipe", "mine").err
 
 
 @pytest.mark.parametrize("kind", PROFILES)

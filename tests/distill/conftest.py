@@ -19,6 +19,11 @@ CASES: dict[str, dict[str, Any]] = {
         "modality": "mri", "coils": 3, "decoder": "unrolled", "ladder": ("R1", "R2"), "side": 12, "acquired": 3,
     },
     "published, fresh": {"modality": "cassi", "losses": "published", "start": "fresh"},
+    "recipe": {
+        "modality": "mri", "recipe": "published", "losses": "published", "start": "fresh", "optics_start": "random",
+        "exploring": False, "schedule": "constant", "decoder": "back-projection",
+    },
+    "uncertainty, soft labels": {"modality": "single-pixel", "weighting": "uncertainty", "weight_output": 0.2},
     # Nine places in the six steps of an epoch.
     "in crops": {"modality": "cassi", "side": 24, "crop": 12},
 }  # fmt: skip

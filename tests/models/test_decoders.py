@@ -1,4 +1,4 @@
-"""Both decoders over all modalities: shapes, features, the operator as an argument, and what is registered."""
+"""Decoders that learn over all modalities: shapes, features, the operator as an argument, and what is registered."""
 
 from collections.abc import Callable
 from typing import Any
@@ -105,7 +105,7 @@ def test_image_and_features(system: ImagingSystem, images: Tensor, settings: Any
     output = system(images)
     assert output.prediction.shape == images.shape
     assert output.prediction.dtype == output.features.dtype == torch.float32
-    if settings.decoder == "unet":
+    if settings.decoder != "unrolled":
         coarse = -(-settings.side // 8)
         assert output.features.shape == (6, 8 * settings.decoder_settings["channels"], coarse, coarse)
     else:
@@ -113,7 +113,9 @@ def test_image_and_features(system: ImagingSystem, images: Tensor, settings: Any
         assert output.features.shape == (6, 3 * settings.decoder_settings["channels"], coarse, coarse)
 
 
-def test_untrained_decoder_begins_at_the_linear_estimate(system: ImagingSystem, images: Tensor) -> None:
+def test_untrained_decoder_begins_at_the_linear_estimate(system: ImagingSystem, images: Tensor, kind: str) -> None:
+    if kind == "back-projection":
+        pytest.skip("it has no linear estimate")
     y = system.encoder(images, torch.Generator().manual_seed(1)).detach()
     with torch.no_grad():
         found = system.decoder(y, system.encoder).prediction
@@ -131,7 +133,10 @@ def test_the_operator_is_an_argument(system: ImagingSystem, images: Tensor, sett
             y = other.A(images)
             _roughen(system.decoder, 0.3)
         right, wrong = (system.decoder(y, encoder).prediction for encoder in (other, system.encoder))
-    if settings.modality == "mri":
+    if settings.modality == "mri" and settings.decoder == "back-projection":
+        # y is 0 on the other lines, so the zero-filled image is the same for both.
+        assert torch.equal(right, wrong)
+    elif settings.modality == "mri" or settings.decoder == "back-projection":
         assert float((right - wrong).norm()) > 1e-3 * float(right.norm())
     else:
         errors = [float((found - images).square().mean()) for found in (right, wrong)]

@@ -37,6 +37,30 @@ def test_start_fits_and_can_be_built(modality: str, make: Callable[..., Optics])
         assert encoder.A(_images(optics)).abs().sum().item() >= 0
 
 
+@pytest.mark.parametrize(
+    ("modality", "mean", "deviation", "size"),
+    [("single-pixel", 0.0, 1 / 32, {"side": 32, "patterns": 99}), ("cassi", 0.5, 12**-0.5, {"side": 96}),
+     ("mri", 0.0, 0.01, {"side": 512, "acquired": 128, "acs_lines": 32})],
+)  # fmt: skip
+def test_optics_can_start_at_random(
+    modality: str, mean: float, deviation: float, size: dict[str, int], make: Callable[..., Optics]
+) -> None:
+    """N(0, 1) / n, U[0, 1) and N(0, 0.01^2), whatever the images; each seed has its own."""
+    ladder = {"single-pixel": "real@120", "cassi": "real", "mri": "R2"}[modality]
+    optics = make(modality, optics_start="random", **size)
+    student, teacher = (optics.start(relaxation, torch.empty(0)) for relaxation in (None, ladder))
+    for weight in (student, teacher):
+        error = deviation / weight.numel() ** 0.5
+        assert weight.mean().item() == pytest.approx(mean, abs=4 * error)
+        assert weight.std().item() == pytest.approx(deviation, rel=0.15 if modality == "mri" else 0.02)
+    assert modality != "cassi" or (student.min() >= 0 and student.max() < 1)
+    shared = student.flatten()[: min(student.numel(), teacher.numel())]
+    assert abs(np.corrcoef(shared, teacher.flatten()[: len(shared)])[0, 1]) < 0.2
+    again, other = make(modality, optics_start="random", **size), make(modality, optics_start="random", seed=4, **size)
+    assert torch.equal(again.start(None, torch.empty(0)), student)
+    assert not torch.equal(other.start(None, torch.empty(0)), student)
+
+
 @pytest.mark.parametrize("modality", MODALITIES)
 def test_a_placed_design_is_that_design(modality: str, make: Callable[..., Optics]) -> None:
     optics = make(modality)

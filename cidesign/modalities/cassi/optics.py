@@ -12,7 +12,7 @@ from cidesign.hardware_profiles.aperture.schema import ApertureProfile
 from cidesign.modalities.cassi.encoders.designed import Dispersion, PixelNoise, SdCassiEncoder
 from cidesign.modalities.cassi.relax import cells_shape
 from cidesign.modalities.cassi.settings import CassiSettings
-from cidesign.models.optics import START_MAGNITUDE, Optics, WorkingValues
+from cidesign.models.optics import START_MAGNITUDE, Optics, WorkingValues, start_draws
 from cidesign.pattern import ApertureMask, Design
 from cidesign.physics.base import Encoder, ImagePrior, Images
 from cidesign.physics.linear_inverse import fit_prior, resized_prior
@@ -55,7 +55,9 @@ class CassiOptics(Optics):
         return WorkingValues(detector, (ITERATIONS + 4) * cube + 4 * detector)
 
     def start(self, relaxation: str | None, images: Images) -> Tensor:
-        """A random mask, half-way between its 0 and 1 and the threshold."""
+        """A random mask, half-way between its 0 and 1 and the threshold; at random U[0, 1)."""
+        if self.settings.optics_start == "random":
+            return torch.rand(self._weights(relaxation), generator=start_draws(self.settings, relaxation))
         generator = torch.Generator().manual_seed(self.settings.seed)
         return 0.5 + START_MAGNITUDE * (torch.rand(self._weights(relaxation), generator=generator) - 0.5)
 

@@ -12,11 +12,15 @@ from cidesign.errors import InputError
 from cidesign.hardware_profiles.mri.schema import MriProfile
 from cidesign.modalities.mri.data.phantoms import virtual_maps
 from cidesign.modalities.mri.encoders.lines import MriEncoder, SharedTimeEncoder, fit_fourier_prior, line_scores
+from cidesign.modalities.mri.encoders.straight_through import StraightThroughEncoder
 from cidesign.modalities.mri.settings import MriSettings
-from cidesign.models.optics import Optics, WorkingValues
+from cidesign.models.optics import Optics, WorkingValues, start_draws
 from cidesign.pattern import Design, Trajectory
 from cidesign.physics.base import Encoder, ImagePrior, Images
 from cidesign.physics.splitting import ITERATIONS
+
+# The standard deviation of scores that start at random.
+RANDOM_SCORES = 0.01
 
 
 class MriOptics(Optics):
@@ -51,7 +55,8 @@ class MriOptics(Optics):
         if coils > 1:
             maps = torch.from_numpy(virtual_maps(coils, self.size, count)[0].copy())
         rule = self._rule(relaxation)
-        kind = SharedTimeEncoder if relaxation == "soft" else MriEncoder
+        chosen = MriEncoder if self.settings.exploring else StraightThroughEncoder
+        kind = SharedTimeEncoder if relaxation == "soft" else chosen
         return kind(torch.zeros(side), rule, maps.to(torch.complex64), self.settings.noise)
 
     def working_values(self, relaxation: str | None, learnt: bool) -> WorkingValues:
@@ -61,7 +66,10 @@ class MriOptics(Optics):
         return WorkingValues(coils * image, (states + 4) * image + 6 * coils * image, 2 * coils * image)
 
     def start(self, relaxation: str | None, images: Images) -> Tensor:
-        """What every line adds to a linear reconstruction of the training images, partial Fourier included."""
+        """What every line adds to a linear reconstruction of the training images, partial Fourier included; at random
+        N(0, 0.01^2)."""
+        if self.settings.optics_start == "random":
+            return RANDOM_SCORES * torch.randn(self.settings.side, generator=start_draws(self.settings, relaxation))
         # The student's budget also for a teacher: it starts from the same ranking, and hands it on.
         return line_scores(images, self.rule)
 

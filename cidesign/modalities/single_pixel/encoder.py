@@ -90,6 +90,10 @@ class SinglePixelEncoder(Encoder):
         """Measurements (B, K) -> images (B, 1, n, n)."""
         return (y / self.side @ self.signed().flatten(1)).reshape(-1, 1, self.side, self.side)
 
+    def back_projection(self, y: Tensor) -> Tensor:
+        """A^T y over the mean diagonal of A^T A: phi^T (phi x) / K for patterns of -1 and 1."""
+        return self.A_adjoint(y) * (self.side**4 / self.signed().detach().square().sum())
+
     def forward(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Noisy measurements (B, K) of images (B, 1, n, n)."""
         y = self.A(x)

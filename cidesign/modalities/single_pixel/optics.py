@@ -12,7 +12,7 @@ from cidesign.hardware_profiles.dmd.schema import DmdProfile
 from cidesign.modalities.single_pixel.encoder import SinglePixelEncoder
 from cidesign.modalities.single_pixel.fixed_designs import low_frequency_cosines
 from cidesign.modalities.single_pixel.settings import SinglePixelSettings
-from cidesign.models.optics import START_MAGNITUDE, Optics, WorkingValues
+from cidesign.models.optics import START_MAGNITUDE, Optics, WorkingValues, start_draws
 from cidesign.pattern import Design, PatternStack
 from cidesign.physics.base import Encoder, ImagePrior, Images
 from cidesign.physics.linear_inverse import fit_prior
@@ -63,8 +63,11 @@ class SinglePixelOptics(Optics):
         return WorkingValues(patterns, 12 * pixels + 10 * patterns, kept, alone)
 
     def start(self, relaxation: str | None, images: Images) -> Tensor:
-        """Signs of the lowest cosines: low-pass designs are hard to beat on photographs."""
+        """Signs of the lowest cosines: low-pass designs are hard to beat on photographs; at random N(0, 1) / n."""
         _, patterns = self._parse(relaxation)
+        if self.settings.optics_start == "random":
+            draws = start_draws(self.settings, relaxation)
+            return torch.randn(patterns, *self.size, generator=draws) / self.settings.side
         return torch.from_numpy(low_frequency_cosines(self.settings.side, patterns)) * START_MAGNITUDE
 
     def inherit(self, encoder: Encoder, teacher: Encoder) -> None:

@@ -173,6 +173,10 @@ class SdCassiEncoder(Encoder):
         """Detector images -> cubes (B, L, H, W)."""
         return applied(_Spread, y, self.mask(), self.dispersion)
 
+    def back_projection(self, y: Tensor) -> Tensor:
+        """A^T y / L, for bands that are added up with gain 1: over |A|^2 of an open mask."""
+        return self.A_adjoint(y) / (len(self.dispersion.shift_px) * self.dispersion.scale**2)
+
     def row_energy(self) -> Tensor:
         """The diagonal of A A^T: the squared light that reaches each detector pixel."""
         return self._products(self.mask().square())[0]

@@ -79,6 +79,10 @@ class MeasuredCassiEncoder(Encoder):
         """Detector images -> cubes (B, L, H, W)."""
         return self.weight * self.sampling.adjoint(y)
 
+    def back_projection(self, y: Tensor) -> Tensor:
+        """A^T y over the sum of squared responses: that of `SdCassiEncoder`, where bands are weighed."""
+        return self.A_adjoint(y) / float(self.response.square().sum())
+
     def row_energy(self) -> Tensor:
         """The diagonal of A A^T (h, w): the squared light that reaches each detector pixel."""
         return self.sampling.gather(self.weight.square()[None], squared=True)[0]

@@ -99,6 +99,10 @@ class MriEncoder(Encoder):
         """K-space (B, coils, H, W) -> images (B, 2, H, W)."""
         return self._combine(self.lines()[:, None] * y)
 
+    def back_projection(self, y: Tensor) -> Tensor:
+        """The zero-filled image, over |A|^2; its gradient reaches the lines that are not measured."""
+        return self._combine(y) / self.norm_squared()
+
     def _combine(self, y: Tensor) -> Tensor:
         """The adjoint for k-space that is 0 already on the other lines (see `KspaceEstimator.estimate`)."""
         return to_channels(from_coils(y, self.coil_maps))
@@ -180,6 +184,10 @@ class SharedTimeEncoder(MriEncoder):
     def lines(self) -> Tensor:
         """(H,) sqrt(p) of every line."""
         return soft_lines(self.rule, self.weight, SHARING_TEMPERATURE).clamp_min(LEAST_SHARE).sqrt()
+
+    def back_projection(self, y: Tensor) -> Tensor:
+        """A^H y over |A|^2: all lines are measured, each with its share."""
+        return self.A_adjoint(y) / self.norm_squared()
 
     def forward(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Noisy k-space of all lines; the noise does not shrink with the share."""

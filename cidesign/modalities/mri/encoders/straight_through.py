@@ -1,0 +1,23 @@
+"""Lines as published methods learn them: the highest scores in every step, with a straight-through gradient."""
+
+import torch
+from torch import Tensor
+
+from cidesign.modalities.mri.encoders.lines import MriEncoder
+from cidesign.modalities.mri.relax import hard_lines
+
+
+class StraightThroughEncoder(MriEncoder):
+    """An `MriEncoder` without exploration: dm/dscore = 1 for every line (Bengio et al. 2013), measured or not.
+
+    The derivative along one line of the loss is not what the line is worth (`relax.select_lines` says why), so lines
+    that are worth much can leave.
+    """
+
+    def explore(self, progress: float, generator: torch.Generator | None) -> None:
+        """Nothing to explore: the lines of a step are those that would be built."""
+
+    def lines(self) -> Tensor:
+        """(H,) 0/1 with exactly the budget; its gradient is that of the scores."""
+        # Adding the difference changes no bit of 0 and 1.
+        return hard_lines(self.rule, self.weight) + (self.weight - self.weight.detach())
