@@ -33,9 +33,9 @@ from cidesign.calibration.mri.response import KspaceCalibration, calibrate_kspac
 from cidesign.data.source import load_images
 from cidesign.distill.alone import train_alone
 from cidesign.distill.checkpoint import Progress
-from cidesign.distill.job import SystemMaker
 from cidesign.distill.loop import make_optimiser, train_phase
 from cidesign.distill.presets import settings_for
+from cidesign.distill.systems import SystemMaker
 from cidesign.errors import CidesignError
 from cidesign.hardware_profiles.loader import load_profile
 from cidesign.modalities.mri.data.images import measure_slices

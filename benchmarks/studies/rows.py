@@ -21,9 +21,9 @@ from safetensors.torch import load_file
 
 from cidesign.data.source import load_images
 from cidesign.distill.checkpoint import Progress
-from cidesign.distill.job import SystemMaker
 from cidesign.distill.loop import epochs_of, evaluate, make_optimiser, train_phase
 from cidesign.distill.presets import settings_for
+from cidesign.distill.systems import SystemMaker
 from cidesign.hardware_profiles.loader import load_profile
 from cidesign.models.system import ImagingSystem
 from cidesign.pattern import Design

@@ -8,9 +8,9 @@ import torch
 
 from cidesign.data.source import load_images
 from cidesign.distill.checkpoint import Progress
-from cidesign.distill.job import SystemMaker
 from cidesign.distill.loop import make_optimiser, train_phase
 from cidesign.distill.presets import settings_for
+from cidesign.distill.systems import SystemMaker
 from cidesign.hardware_profiles.loader import load_profile
 from cidesign.hardware_profiles.schema import HardwareProfile
 from cidesign.modality import modality

@@ -64,7 +64,7 @@ def _designs(settings: TrainingSettings, profile: HardwareProfile) -> dict[str, 
     """All of them; none depends on the images, of which a few do."""
     import torch
 
-    from cidesign.distill.job import SystemMaker
+    from cidesign.distill.systems import SystemMaker
 
     kind, here = modality(settings.modality), settings.changed(device="cpu")
     few = torch.from_numpy(kind.procedural_images(here, profile, FEW_IMAGES, here.seed))

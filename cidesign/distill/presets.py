@@ -99,8 +99,8 @@ def _of_teacher(values: Mapping[str, object], typed: Mapping[str, str], teacher:
     """The values of a run with a stored teacher, or (None) of one that trains a teacher alone."""
     if teacher is None:
         # Whatever the defaults are, there is nobody to guide.
-        alone = {"student_epochs": 0, "weight_decoder": 0.0, "weight_encoder": 0.0, "only_teacher": True}
-        return {**alone, **values}
+        terms = {"weight_decoder": 0.0, "weight_encoder": 0.0, "weight_output": 0.0}
+        return {"student_epochs": 0, **terms, "only_teacher": True, **values}
     for name in OF_OWN_TEACHERS:
         if values.get(name, 0) != 0:
             raise InputError(
@@ -210,7 +210,8 @@ def _complete(values: dict[str, object], given: GivenDesign | None, largest: int
     values["device"] = device = pick_device(values.get("device", "auto"))
     values.setdefault("precision", "bfloat16" if gains_from_bfloat16(device) else "float32")
     if values.get("losses") == "published":
-        for name, weight in published_weights(values, given is not None).items():
+        has_teacher = values.get("teacher") is not None or values.get("teacher_epochs") != 0
+        for name, weight in published_weights(has_teacher, given is not None).items():
             values.setdefault(name, weight)
 
 

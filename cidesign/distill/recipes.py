@@ -33,10 +33,10 @@ def recipe_values(name: object) -> Mapping[str, object]:
     return RECIPES[name]
 
 
-def published_weights(values: Mapping[str, object], given_design: bool) -> Mapping[str, float]:
+def published_weights(has_teacher: bool, given_design: bool) -> Mapping[str, float]:
     """The weights of the published losses that can act: none moves optics that are given, or needs a teacher where
     there is none."""
-    if values.get("teacher_epochs") == 0:
+    if not has_teacher:
         return {**PUBLISHED_WEIGHTS, "weight_decoder": 0.0, "weight_encoder": 0.0}
     return {**PUBLISHED_WEIGHTS, "weight_encoder": 0.0} if given_design else PUBLISHED_WEIGHTS
 
@@ -47,7 +47,9 @@ def recipe_said(settings: TrainingSettings) -> str | None:
         return None
     wanted = dict(RECIPES[settings.recipe])
     if settings.losses == "published":
-        wanted |= published_weights({"teacher_epochs": settings.teacher_epochs}, settings.design is not None)
+        # A teacher alone has nobody to guide it.
+        guided = settings.has_teacher and not settings.only_teacher
+        wanted |= published_weights(guided, settings.design is not None)
     taken, other = [], []
     for name, value in wanted.items():
         found = getattr(settings, name)

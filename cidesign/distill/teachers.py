@@ -177,7 +177,8 @@ def chosen_settings(
     settings = settings_for(profile, preset, given, **values)
     its_own = any(values.get(name) is not None for name in OF_OWN_TEACHERS)
     of_no_use = not settings.student_epochs or (settings.start == "fresh" and not settings.guided)
-    if teacher == NONE or its_own or of_no_use:
+    # A recipe is a baseline that others repeat, with the teacher that it says.
+    if teacher == NONE or its_own or of_no_use or settings.recipe is not None:
         return Chosen(settings, design, None)
     return _automatic(settings, design, profile)
 
@@ -235,6 +236,8 @@ def _unfit(run: Run, settings: TrainingSettings, profile: HardwareProfile) -> st
         return str(error)
     if reason is not None:
         return reason
+    if run.settings.recipe is not None:
+        return f"is of the recipe {run.settings.recipe}"
     if not _same_data(run.settings, settings):
         return f"was trained on {run.settings.data}, and this run on {settings.data}"
     return optics_for(settings, profile).apart(optics_for(run.settings, run.profile))

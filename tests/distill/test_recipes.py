@@ -13,10 +13,11 @@ import cidesign as ci
 from cidesign.data.source import load_images
 from cidesign.distill.alone import train_alone
 from cidesign.distill.given import GivenDesign
-from cidesign.distill.job import Listener, SystemMaker
+from cidesign.distill.job import Listener
 from cidesign.distill.loop import make_optimiser
 from cidesign.distill.presets import settings_for, values_of_texts
 from cidesign.distill.recipes import recipe_said
+from cidesign.distill.systems import SystemMaker
 from cidesign.errors import InputError
 from cidesign.modality import Preset, modalities
 from cidesign.models.back_projection import BackProjectionUNet
