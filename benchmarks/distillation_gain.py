@@ -103,7 +103,7 @@ class Bench:
         """Metrics on procedural and real images, in float32."""
         import torch
 
-        from cidesign.distill.evaluate import image_metrics
+        from cidesign.distill.comparison.evaluate import image_metrics
 
         system.decoder.training_dtype = None
         system.eval()

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from cidesign.device.link.messages import LinkStatus
     from cidesign.device.link.transfer import Progress
     from cidesign.device.link.upload import Uploaded
-    from cidesign.distill.evaluation import Evaluation, EvaluationListener
+    from cidesign.distill.comparison.evaluation import Evaluation, EvaluationListener
     from cidesign.distill.job import Listener
     from cidesign.export.family import Exported
     from cidesign.physics.deepinv import EncoderPhysics
@@ -54,8 +54,7 @@ def profiles() -> list[ProfileEntry]:
 def profile(name: Place) -> HardwareProfile:
     """A profile by its id, or from a .toml file, with the source and confidence of every value.
 
-    Raises `InputError` for a name that is not known, and `FileError` for a file that is wrong.
-    """
+    Raises `InputError` for a name that is not known, and `FileError` for a file that is wrong."""
     return load_profile(str(name))
 
 
@@ -199,7 +198,7 @@ def evaluate(
     `data` names other images to measure on, all of which are, except those that the run was trained on.  What is not
     trained yet is trained for as many epochs as teacher and student together, or left out with `train=False`.
     """
-    from cidesign.distill.evaluation import EvaluationListener, evaluate_run
+    from cidesign.distill.comparison.evaluation import EvaluationListener, evaluate_run
 
     where = None if data is None else str(data)
     return evaluate_run(open_designed(run), where, train, listener or EvaluationListener())

@@ -22,7 +22,7 @@ from small import PROFILES, Small
 
 from cidesign.constraints.kspace import LineBudget
 from cidesign.distill.alone import train_alone
-from cidesign.distill.evaluate import LINEAR, NETWORK, measure
+from cidesign.distill.comparison.evaluate import LINEAR, NETWORK, measure
 from cidesign.modalities.cassi.fixed_designs import random_mask
 from cidesign.modalities.mri.fixed_designs import random_lines, variable_density_lines
 from cidesign.modalities.mri.settings import MriSettings

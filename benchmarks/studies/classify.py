@@ -55,7 +55,7 @@ def split(pictures: Arrays, folder: Path, seed: int) -> tuple[Path, Path]:
 
 def measured(pictures: Arrays, folder: Path, seed: int, patterns: int, **changes: Any) -> dict[str, Any]:
     """Accuracies in percent of all systems of one seed, by their names."""
-    from cidesign.distill.evaluation import EvaluationListener, evaluate_run
+    from cidesign.distill.comparison.evaluation import EvaluationListener, evaluate_run
     from cidesign.distill.job import Listener, start_run
     from cidesign.distill.presets import settings_for
     from cidesign.hardware_profiles.loader import load_profile

@@ -238,7 +238,7 @@ class Bench:
             system = make()
             system.decoder.training_dtype = None
             design = self.maker.optics.design(system.encoder)
-            scores = {one.name: one.scores(system, design, self.settings.noise) for one in measured}  # type: ignore[arg-type]
+            scores = {one.name: one.scores(system, design, self.settings.noise) for one in measured}  # type: ignore[attr-defined, arg-type]
             self.rows[name] = {"lines": [int(line) for line in design.acquired], "scores": scores}  # type: ignore[attr-defined]
             self.file.parent.mkdir(parents=True, exist_ok=True)
             partial = self.file.with_suffix(".partial")

@@ -133,7 +133,7 @@ class Bench:
         """PSNR on the validation images of this seed, in float32, with the noise that all systems get."""
         import torch
 
-        from cidesign.distill.evaluate import image_metrics
+        from cidesign.distill.comparison.evaluate import image_metrics
 
         system.decoder.training_dtype = None
         validation = torch.from_numpy(self.images.validation).to(self.settings.device)

@@ -28,7 +28,7 @@ from scipy.stats import spearmanr
 from small import PROFILES, Small
 from torch import Tensor
 
-from cidesign.distill.evaluate import image_metrics
+from cidesign.distill.comparison.evaluate import image_metrics
 from cidesign.modalities.cassi.encoders.designed import SdCassiEncoder
 from cidesign.modalities.cassi.merit import mask_model
 from cidesign.modalities.mri.encoders.lines import MriEncoder

@@ -240,7 +240,7 @@ class _Display:
     """
 
     def __init__(self, path: Path, task: str) -> None:
-        from cidesign.distill.tasks import task_named
+        from cidesign.distill.tasks.base import task_named
 
         self.path = path
         self.task = task_named(task)
@@ -355,7 +355,7 @@ def _said_of(needs: "Needs") -> str:
 
 
 def _report(run: "Run", as_json: bool) -> None:
-    from cidesign.distill.tasks import task_named
+    from cidesign.distill.tasks.base import task_named
 
     metrics, columns = run.record.metrics, task_named(run.settings.task).shown
     rows = [(name, *(column.text(metrics[f"{name}_{column.metric}"]) for column in columns)) for name in run.systems]

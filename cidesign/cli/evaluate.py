@@ -32,7 +32,7 @@ def command(run: Path | None, data: str | None, no_training: bool, as_json: bool
     together, and kept in RUN/baselines.  RUN is a run folder; without it the newest one below runs/ is used.
     """
     keep_freed_memory()
-    from cidesign.distill.evaluation import EvaluationListener
+    from cidesign.distill.comparison.evaluation import EvaluationListener
 
     opened = api.open_designed(run)
     if run is None:

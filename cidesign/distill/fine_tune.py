@@ -22,7 +22,7 @@ from cidesign.distill.loop import as_floats, batches, generator_for, places_of_s
 from cidesign.distill.losses import Terms, decoder_loss, learn_variances, term_weights, weighted_sum
 from cidesign.distill.presets import gains_from_bfloat16
 from cidesign.distill.streams import Stream
-from cidesign.distill.tasks import task_named
+from cidesign.distill.tasks.base import task_named
 from cidesign.errors import CidesignError
 from cidesign.modality import modality
 from cidesign.models.decoder import Decoder

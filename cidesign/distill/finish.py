@@ -8,7 +8,7 @@ from cidesign.distill.checkpoint import FILE as CHECKPOINT_FILE
 from cidesign.distill.checkpoint import Progress
 from cidesign.distill.examples import Examples
 from cidesign.distill.loop import evaluate
-from cidesign.distill.tasks import task_named
+from cidesign.distill.tasks.base import task_named
 from cidesign.files import disk_errors
 from cidesign.models.optics import optics_for
 from cidesign.models.system import ImagingSystem, comparable_teacher

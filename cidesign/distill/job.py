@@ -35,7 +35,7 @@ from cidesign.distill.run_folder import (
 )
 from cidesign.distill.streams import Stream
 from cidesign.distill.systems import SystemMaker
-from cidesign.distill.tasks import task_named
+from cidesign.distill.tasks.base import task_named
 from cidesign.distill.teachers import StoredTeacher
 from cidesign.distill.threads import Threads, training_threads
 from cidesign.errors import CidesignError, FileError, InputError

@@ -13,7 +13,7 @@ from cidesign.distill.checkpoint import Progress
 from cidesign.distill.examples import Examples, Stored, examples_of
 from cidesign.distill.losses import learn_variances, student_terms, term_weights, weighted_sum
 from cidesign.distill.streams import Stream
-from cidesign.distill.tasks import Column, task_named
+from cidesign.distill.tasks.base import Column, task_named
 from cidesign.distill.threads import Threads
 from cidesign.modality import modality
 from cidesign.models.system import ImagingSystem

@@ -9,7 +9,7 @@ from pydantic.fields import FieldInfo
 
 from cidesign.distill.given import GivenDesign
 from cidesign.distill.recipes import published_weights, recipe_values
-from cidesign.distill.tasks import Task, task_named
+from cidesign.distill.tasks.base import Task, task_named
 from cidesign.distill.threads import require_processors
 from cidesign.errors import InputError
 from cidesign.hardware_profiles.schema import HardwareProfile

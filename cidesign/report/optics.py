@@ -1,6 +1,6 @@
 """What was found of the systems of a run: images beside other designs, and the figures of merit of their optics."""
 
-from cidesign.distill.evaluation_record import (
+from cidesign.distill.comparison.evaluation_record import (
     EvaluationRecord,
     RowEntry,
     columns_of,
@@ -8,7 +8,7 @@ from cidesign.distill.evaluation_record import (
     optics_table,
     shown_value,
 )
-from cidesign.distill.optics_merit import BOUND, optics_merits
+from cidesign.distill.comparison.optics_merit import BOUND, optics_merits
 from cidesign.modality import modality
 from cidesign.report import html
 from cidesign.report.parts import Figure, Section, Shown

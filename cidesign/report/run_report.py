@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cidesign.distill.evaluation_record import kept_evaluation
+from cidesign.distill.comparison.evaluation_record import kept_evaluation
 from cidesign.distill.loop import as_floats
-from cidesign.distill.tasks import Column, Task, task_named
+from cidesign.distill.tasks.base import Column, Task, task_named
 from cidesign.errors import FileError
 from cidesign.files import read_limited, write_bytes
 from cidesign.modality import modality

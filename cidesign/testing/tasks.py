@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from cidesign.distill.tasks import Column, Task
+from cidesign.distill.tasks.base import Column, Task
 from cidesign.modality import Modality, modalities, modality
 from cidesign.models.decoders import decoder_class
 from cidesign.testing.encoders import require

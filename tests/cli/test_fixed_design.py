@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import cidesign as ci
-from cidesign.distill.compare import Comparison
+from cidesign.distill.comparison.compare import Comparison
 from cidesign.distill.job import Listener, start_run
 from cidesign.errors import FileError, InputError
 from cidesign.hardware_profiles.schema import HardwareProfile

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from cidesign.distill.compare import Comparison
+from cidesign.distill.comparison.compare import Comparison
 from cidesign.distill.given import GivenDesign
 from cidesign.distill.job import Interrupted, Listener, resume_run, start_run
 from cidesign.distill.loop import StepReport

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from cidesign.distill.checkpoint import load_checkpoint
-from cidesign.distill.compare import Comparison
+from cidesign.distill.comparison.compare import Comparison
 from cidesign.distill.fine_tune import fine_tune_settings
 from cidesign.distill.given import GivenDesign
 from cidesign.distill.job import Interrupted, Listener, resume_run, start_run

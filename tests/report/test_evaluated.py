@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from cidesign.distill.evaluation import EvaluationListener, evaluate_run
-from cidesign.distill.evaluation_record import keep_evaluation, kept_evaluation
+from cidesign.distill.comparison.evaluation import EvaluationListener, evaluate_run
+from cidesign.distill.comparison.evaluation_record import keep_evaluation, kept_evaluation
 from cidesign.report.optics import evaluation_section
 from cidesign.runs import Run
 

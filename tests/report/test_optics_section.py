@@ -8,9 +8,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from cidesign.distill.evaluation import EvaluationListener, evaluate_run
-from cidesign.distill.evaluation_record import EvaluationRecord, keep_evaluation, kept_evaluation, shown_value
-from cidesign.distill.optics_merit import BOUND, EXPLANATIONS
+from cidesign.distill.comparison.evaluation import EvaluationListener, evaluate_run
+from cidesign.distill.comparison.evaluation_record import (
+    EvaluationRecord,
+    keep_evaluation,
+    kept_evaluation,
+    shown_value,
+)
+from cidesign.distill.comparison.optics_merit import BOUND, EXPLANATIONS
 from cidesign.modality import modality as modality_named
 from cidesign.models.system import load_student, load_teacher
 from cidesign.report.optics import optics_section

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from cidesign.distill.compare import Row
-from cidesign.distill.evaluate import LINEAR, Held
-from cidesign.distill.tasks import Column
+from cidesign.distill.comparison.compare import Row
+from cidesign.distill.comparison.evaluate import LINEAR, Held
+from cidesign.distill.tasks.base import Column
 
 WAYS_OUT = (
     "train on images like these (`cidesign distill --data`), or take an image that needs no training (`cidesign "

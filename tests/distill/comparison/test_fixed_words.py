@@ -5,9 +5,9 @@ from pathlib import Path
 
 import torch
 
-from cidesign.distill.compare import Row
-from cidesign.distill.fixed_words import LEVEL_DB, fixed_words, slug
-from cidesign.distill.tasks import Column, task_named
+from cidesign.distill.comparison.compare import Row
+from cidesign.distill.comparison.fixed_words import LEVEL_DB, fixed_words, slug
+from cidesign.distill.tasks.base import Column, task_named
 
 RUN = Path("runs") / "my run"
 PSNR = task_named("reconstruct").score

@@ -13,7 +13,7 @@ from cidesign.data.image_sets import MeasuredSet
 from cidesign.data.source import TrainingImages
 from cidesign.distill.examples import Examples
 from cidesign.distill.loop import evaluation_batches, evaluation_noise
-from cidesign.distill.tasks import Column, Task
+from cidesign.distill.tasks.base import Column, Task
 from cidesign.errors import InputError
 from cidesign.modality import Modality
 from cidesign.models.class_decoder import ClassDecoder, best_temperature

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 import torch
 
-from cidesign.distill.compare import Comparison, Row
-from cidesign.distill.evaluate import Held, held, image_metrics, iterated, measure
-from cidesign.distill.evaluation import Evaluation, EvaluationListener, evaluate_run
-from cidesign.distill.evaluation_record import FILE, kept_evaluation
-from cidesign.distill.held_words import network_words
+from cidesign.distill.comparison.compare import Comparison, Row
+from cidesign.distill.comparison.evaluate import Held, held, image_metrics, iterated, measure
+from cidesign.distill.comparison.evaluation import Evaluation, EvaluationListener, evaluate_run
+from cidesign.distill.comparison.evaluation_record import FILE, kept_evaluation
+from cidesign.distill.comparison.held_words import network_words
 from cidesign.distill.job import Listener, start_run
 from cidesign.distill.loop import as_floats, evaluate, evaluation_noise
-from cidesign.distill.tasks import task_named
+from cidesign.distill.tasks.base import task_named
 from cidesign.errors import FileError
 from cidesign.hardware_profiles.schema import HardwareProfile
 from cidesign.modality import modality
@@ -64,7 +64,7 @@ def test_all_are_made_of_the_same_readings(run: Run) -> None:
 
 def test_what_iterates_is_of_some_images_evenly_spaced(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     images = _images(run)
-    monkeypatch.setattr("cidesign.distill.evaluate.ITERATED_VALUES", 0)
+    monkeypatch.setattr("cidesign.distill.comparison.evaluate.ITERATED_VALUES", 0)
     assert iterated(images) == 8
     kind, system = modality(run.settings.modality), load_student(run)
     (one,) = kind.classical()

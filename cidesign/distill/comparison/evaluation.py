@@ -4,8 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
-from cidesign.distill.compare import Comparison, Measured, Row
-from cidesign.distill.evaluation_record import (
+from cidesign.distill.comparison.compare import Comparison, Measured, Row
+from cidesign.distill.comparison.evaluation_record import (
     EvaluationRecord,
     HeldEntry,
     RowEntry,
@@ -15,11 +15,11 @@ from cidesign.distill.evaluation_record import (
     optics_table,
     shown_value,
 )
-from cidesign.distill.fixed_words import fixed_words
-from cidesign.distill.held_words import network_words
+from cidesign.distill.comparison.fixed_words import fixed_words
+from cidesign.distill.comparison.held_words import network_words
+from cidesign.distill.comparison.optics_merit import explanations_of
 from cidesign.distill.loop import StepReport
-from cidesign.distill.optics_merit import explanations_of
-from cidesign.distill.tasks import task_named
+from cidesign.distill.tasks.base import task_named
 from cidesign.files import JsonObject
 from cidesign.modality import modality
 from cidesign.records import now_utc

@@ -16,11 +16,11 @@ from safetensors.torch import load_file
 
 from cidesign.benchwork import calibrate, open_calibration, reconstruct, reconstruct_with_reader, simulate, student
 from cidesign.distill import job
-from cidesign.distill.classify_task import standard_error
-from cidesign.distill.evaluation import EvaluationListener, evaluate_run
+from cidesign.distill.comparison.evaluation import EvaluationListener, evaluate_run
 from cidesign.distill.job import Interrupted, Listener, resume_run, start_run
 from cidesign.distill.loop import StepReport
 from cidesign.distill.presets import settings_for
+from cidesign.distill.tasks.classify import standard_error
 from cidesign.errors import FileError, InputError
 from cidesign.modalities.single_pixel.encoder import SinglePixelEncoder
 from cidesign.modalities.single_pixel.run import SinglePixelRun

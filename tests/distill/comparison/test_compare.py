@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cidesign.distill.compare import Comparison
+from cidesign.distill.comparison.compare import Comparison
 from cidesign.distill.job import Listener, start_run
 from cidesign.errors import FileError
 from cidesign.hardware_profiles.schema import HardwareProfile

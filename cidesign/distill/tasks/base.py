@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from cidesign.models.system import ImagingSystem
 
 # name -> the module whose `TASK` it is.
-TASKS = {"reconstruct": "cidesign.distill.reconstruct_task", "classify": "cidesign.distill.classify_task"}
+TASKS = {"reconstruct": "cidesign.distill.tasks.reconstruct", "classify": "cidesign.distill.tasks.classify"}
 
 
 class Column(NamedTuple):

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from cidesign.distill.evaluate import LINEAR, NETWORK
+from cidesign.distill.comparison.evaluate import LINEAR, NETWORK
 from cidesign.modality import Modality
 from cidesign.models.system import ImagingSystem
 from cidesign.physics.linear_bound import mean_square_db

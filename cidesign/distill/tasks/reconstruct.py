@@ -7,7 +7,7 @@ from typing import ClassVar
 from torch import Tensor
 from torch.nn.functional import mse_loss
 
-from cidesign.distill.tasks import Column, Task
+from cidesign.distill.tasks.base import Column, Task
 from cidesign.modality import Modality
 from cidesign.physics.metrics import high_frequency_error_db, psnr_db, ssim
 

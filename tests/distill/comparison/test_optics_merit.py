@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from cidesign.distill.evaluate import LINEAR, NETWORK, measure
-from cidesign.distill.evaluation import Evaluation, EvaluationListener, evaluate_run
-from cidesign.distill.evaluation_record import (
+from cidesign.distill.comparison.evaluate import LINEAR, NETWORK, measure
+from cidesign.distill.comparison.evaluation import Evaluation, EvaluationListener, evaluate_run
+from cidesign.distill.comparison.evaluation_record import (
     FILE,
     EvaluationRecord,
     RowEntry,
@@ -18,9 +18,9 @@ from cidesign.distill.evaluation_record import (
     optics_fields,
     optics_table,
 )
+from cidesign.distill.comparison.optics_merit import BOUND, REACHED, optics_merits
 from cidesign.distill.job import Listener, start_run
 from cidesign.distill.loop import as_floats, evaluation_noise
-from cidesign.distill.optics_merit import BOUND, REACHED, optics_merits
 from cidesign.hardware_profiles.schema import HardwareProfile
 from cidesign.modality import modality
 from cidesign.models.system import load_student

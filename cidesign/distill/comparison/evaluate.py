@@ -9,7 +9,7 @@ from torch import Tensor
 
 from cidesign.distill.examples import Stored, examples_of
 from cidesign.distill.loop import evaluation_batches, evaluation_noise
-from cidesign.distill.tasks import task_named
+from cidesign.distill.tasks.base import task_named
 from cidesign.modality import Classical, modality
 from cidesign.models.system import ImagingSystem
 from cidesign.run_settings import TrainingSettings

@@ -13,13 +13,13 @@ from torch import Tensor
 
 from cidesign.data.source import TrainingImages, load_images, load_measured
 from cidesign.distill.alone import train_alone
-from cidesign.distill.evaluate import Held, measure
+from cidesign.distill.comparison.evaluate import Held, measure
+from cidesign.distill.comparison.optics_merit import optics_merits
 from cidesign.distill.examples import Examples, training_examples
 from cidesign.distill.job import other_images
 from cidesign.distill.loop import StepReport
-from cidesign.distill.optics_merit import optics_merits
 from cidesign.distill.systems import SystemMaker
-from cidesign.distill.tasks import task_named
+from cidesign.distill.tasks.base import task_named
 from cidesign.errors import FileError
 from cidesign.files import partials_of, sha256_bytes
 from cidesign.locks import FolderLock

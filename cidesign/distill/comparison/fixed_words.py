@@ -5,9 +5,9 @@ import shlex
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from cidesign.distill.compare import Row
-from cidesign.distill.evaluate import held
-from cidesign.distill.tasks import Column
+from cidesign.distill.comparison.compare import Row
+from cidesign.distill.comparison.evaluate import held
+from cidesign.distill.tasks.base import Column
 
 # Smaller gains are less than another seed would change, whatever the number of images.
 LEVEL_DB = 0.1

@@ -10,8 +10,8 @@ import torch
 
 from cidesign.data.image_sets import MeasuredSet
 from cidesign.data.source import TrainingImages
-from cidesign.distill.classify_task import standard_error
-from cidesign.distill.tasks import TASKS, task_named
+from cidesign.distill.tasks.base import TASKS, task_named
+from cidesign.distill.tasks.classify import standard_error
 from cidesign.errors import InputError
 from cidesign.hardware_profiles.loader import load_profile
 from cidesign.modality import modality

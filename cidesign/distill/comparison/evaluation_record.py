@@ -7,9 +7,9 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import BeforeValidator, Field, ValidationError
 
-from cidesign.distill.evaluate import Winner
-from cidesign.distill.optics_merit import explanations_of, headings_of
-from cidesign.distill.tasks import task_named
+from cidesign.distill.comparison.evaluate import Winner
+from cidesign.distill.comparison.optics_merit import explanations_of, headings_of
+from cidesign.distill.tasks.base import task_named
 from cidesign.errors import FileError
 from cidesign.files import read_json, write_json
 from cidesign.modality import Modality, modality
@@ -32,7 +32,7 @@ Value = Annotated[Finite | None, BeforeValidator(_finite)]
 
 
 class HeldEntry(Strict):
-    """A reconstruction without training; see `cidesign.distill.evaluate.Held`."""
+    """A reconstruction without training; see `cidesign.distill.comparison.evaluate.Held`."""
 
     title: Line
     score: Value

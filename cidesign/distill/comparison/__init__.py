@@ -1,0 +1,1 @@
+"""A finished run beside what it must beat, and what that says."""

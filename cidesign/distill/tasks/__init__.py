@@ -1,0 +1,1 @@
+"""What systems are trained for and measured by."""
