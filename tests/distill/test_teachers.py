@@ -87,7 +87,7 @@ def test_a_teacher_alone_is_a_finished_run_without_a_design(modality: str, store
     assert teacher is not None
     assert run.record.teacher_digest == teacher.digest()
     assert run.record.design_digest is None
-    assert {name.split("_")[0] for name in run.record.metrics} == {"training", "teacher"}
+    assert {name.split("_")[0] for name in run.record.metrics} == {"training", "validation", "teacher"}
     lines = [json.loads(line) for line in (run.path / "metrics.jsonl").read_text().splitlines()]
     assert [(line["phase"], line["epoch"]) for line in lines] == [("teacher", 1), ("teacher", 2)]
     wanted = (

@@ -150,7 +150,7 @@ class Comparison:
         system = system.to(self.settings.device)
         system.decoder.training_dtype = None
         found = measure(system, self.measured, self.settings, self.measured_on.scenes, self.kind.classical())
-        merits = optics_merits(system, self.kind, self.measured.images, found.mean_square)
+        merits = optics_merits(system, self.kind, self.measured.images, found.mean_square or None)
         return Row(name, found.metrics, found.held, merits, found.scores)
 
 
