@@ -47,7 +47,7 @@ demo-mri-generic-3t demo-chrome-laser-10um: demo-%: $(READY)
 	$(CIDESIGN) report demo/$* --include demo/$*/calibration --include demo/$*/images --force
 
 # The pictures of README.md: designs of the sizes that benches use, trained for a tenth of an hour each instead of a
-# night.  Half an hour on two cores.
+# night.  25 minutes on two cores.
 pictures: $(READY)
 	@OMP_NUM_THREADS=1 $(MAKE) --no-print-directory --jobs 2 --output-sync=line $(PICTURES)
 	cp pictures/dlp4500/images/comparison.png docs/images/bench.png
