@@ -1,7 +1,7 @@
 """A finished run beside what it must beat: E2E training, fixed designs, and its own teacher."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -60,14 +60,14 @@ class Measured:
 class Row:
     """One system of the comparison: image metrics, what needs no training beside them, and metrics of its optics.
 
-    `scores`: those of each image (M,), none where the task is not of images.
+    `scores`: the task's of each image (M,), by which systems are held against one another.
     """
 
     name: str
     images: dict[str, float]
     held_against: dict[str, Held]
     optics: dict[str, Merit]
-    scores: torch.Tensor = field(default_factory=lambda: torch.empty(0))
+    scores: Tensor
 
 
 class Comparison:

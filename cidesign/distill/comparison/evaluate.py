@@ -43,7 +43,7 @@ class Measures(NamedTuple):
     """Means of the metrics over all images, and what each reconstruction without training reaches, by its name.
 
     `mean_square`: the mean squared error over all values of all images, of the network and of the linear estimate.
-    `scores`: the network's of each image (M,), where the task is of images.
+    `scores`: the network's of each image (M,).
     """
 
     metrics: dict[str, float]
@@ -82,9 +82,10 @@ def measure(
     scores: dict[str, list[Tensor]] = {}
     squares: dict[str, list[Tensor]] = {}
 
-    def keep(name: str, prediction: Tensor, x: Tensor) -> None:
-        scores.setdefault(name, []).append(task.scores(prediction, x, kind).double().cpu())
-        squares.setdefault(name, []).append((prediction - x).square().flatten(1).mean(dim=1).double().cpu())
+    def keep(name: str, prediction: Tensor, target: Tensor) -> None:
+        scores.setdefault(name, []).append(task.scores(prediction, target, kind).double().cpu())
+        if task.predicts == "images":
+            squares.setdefault(name, []).append((prediction - target).square().flatten(1).mean(dim=1).double().cpu())
 
     first = 0
     with system.encoder.unchanged():
@@ -92,19 +93,20 @@ def measure(
             y = system.encoder(x, generator)
             prediction = system.decoder(y, system.encoder).prediction
             here = slice(first, first + len(x))
-            for name, value in task.metrics(prediction, examples.targets(x, here), kind).items():
+            target = examples.targets(x, here)
+            for name, value in task.metrics(prediction, target, kind).items():
                 found.setdefault(name, []).append(value)
+            keep(NETWORK, prediction, target)
             some = chosen[here].to(x.device)
             first += len(x)
             if task.predicts != "images":
                 continue
-            keep(NETWORK, prediction, x)
             keep(LINEAR, system.decoder.linear_estimate(y, system.encoder), x)
             for one in classical if some.any() else ():
                 keep(one.name, one.reconstruct(y[some], system.encoder, system.decoder.prior), x[some])
     metrics = task.means(found, scenes)
     titles = {LINEAR: LINEAR_TITLE, **{one.name: one.title for one in classical}}
-    network = torch.cat(scores.pop(NETWORK)) if scores else torch.empty(0)
+    network = torch.cat(scores.pop(NETWORK))
     held_against = {}
     for name, values in scores.items():
         own = network if name == LINEAR else network[chosen]

@@ -22,13 +22,9 @@ def fixed_words(rows: Sequence[Row], fixed: Collection[str], scenes: int, score:
     if not others:
         return []
     best = max(others, key=lambda row: row.images[score.metric])
-    gain, error, lost, won = first.images[score.metric] - best.images[score.metric], "", False, False
-    if len(first.scores) and len(first.scores) == len(best.scores):
-        found = held(best.name, first.scores, best.scores, scenes)
-        gain, lost, won = found.difference, found.wins == "classical", found.wins == "network"
-        error = "" if found.standard_error is None else f", standard error {found.standard_error:.{score.digits}f}"
-    else:
-        lost, won = gain < 0, gain > 0
+    found = held(best.name, first.scores, best.scores, scenes)
+    gain, lost, won = found.difference, found.wins == "classical", found.wins == "network"
+    error = "" if found.standard_error is None else f", standard error {found.standard_error:.{score.digits}f}"
     small = score.unit == "dB" and abs(gain) < LEVEL_DB
     if won and not small:
         return []

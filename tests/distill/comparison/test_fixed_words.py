@@ -69,13 +69,21 @@ def test_crops_of_few_scenes_are_no_many_images() -> None:
     assert "is as good" in line
 
 
-def test_a_task_without_scores_of_images_goes_by_its_mean() -> None:
-    accuracy = Column("accuracy", "accuracy", digits=3)
-    rows = [Row("student", {"accuracy": 0.9}, {}, {}), Row("random", {"accuracy": 0.85}, {}, {})]
-    assert fixed_words(rows, ("random",), 100, accuracy, RUN) == []
-    (line,) = fixed_words([rows[1], Row("low-pass", {"accuracy": 0.85}, {}, {})], ("low-pass",), 100, accuracy, RUN)
-    assert "low-pass is as good" in line
-    assert "+0.000)" in line
+def test_classes_differ_beyond_what_so_few_images_show() -> None:
+    """Right answers count 100: three of 120 images are chance, as many as forty are not."""
+    accuracy = task_named("classify").score
+    right = torch.full((120,), 100.0, dtype=torch.float64)
+
+    def said(wrong_of_student: int, wrong_of_fixed: int) -> list[str]:
+        scores = {"student": right.clone(), "low-pass": right.clone()}
+        scores["student"][:wrong_of_student], scores["low-pass"][120 - wrong_of_fixed :] = 0, 0
+        rows = [Row(name, {accuracy.metric: float(one.mean())}, {}, {}, one) for name, one in scores.items()]
+        return fixed_words(rows, ("low-pass",), 120, accuracy, RUN)
+
+    assert "low-pass is as good" in said(8, 5)[0]
+    assert "low-pass is as good" in said(5, 8)[0]
+    assert "low-pass is better" in said(40, 5)[0]
+    assert said(5, 40) == []
 
 
 def test_names_of_folders() -> None:

@@ -107,11 +107,14 @@ def test_a_network_that_makes_it_worse_is_told(run: Run) -> None:
     found = measure(system, images, run.settings, len(images), ())
     assert found.held["linear"].wins == "classical"
     assert found.held["linear"].difference < -1
-    row = Row("student", found.metrics, found.held, {})
+    row = Row("student", found.metrics, found.held, {}, found.scores)
     (line,) = network_words([row], len(images), _score())
     assert line.startswith(f"on these images the linear estimate wins by {-found.held['linear'].difference:.2f} dB")
     assert "train on images like these (`cidesign distill --data`)" in line
     assert network_words([replace(row, held_against={})], 16, _score()) == []
+
+
+NONE = torch.empty(0)
 
 
 def _score() -> Any:
@@ -122,7 +125,7 @@ def test_words_of_subsets_and_of_other_systems() -> None:
     loses = Held("linear estimate", 26.0, 100, -0.42, 0.05, "classical")
     draws = Held("linear estimate", 26.0, 100, 0.01, 0.05, "neither")
     beats = Held("TV", 26.5, 20, -0.9, 0.2, "classical")
-    rows = [Row("student", {}, {"linear": draws, "tv": beats}, {}), Row("E2E", {}, {"linear": loses}, {})]
+    rows = [Row("student", {}, {"linear": draws, "tv": beats}, {}, NONE), Row("E2E", {}, {"linear": loses}, {}, NONE)]
     assert network_words(rows, 100, _score()) == [
         "on these images TV wins by 0.90 dB (standard error 0.20): it needs no training and beats the network of "
         "student; train on images like these (`cidesign distill --data`), or take an image that needs no training "
@@ -156,7 +159,7 @@ def test_values_without_a_number_are_kept(run: Run) -> None:
     """An image that is met exactly has an infinite PSNR."""
     measured = Comparison(run, None).measured_on
     exact = Held("linear estimate", math.inf, 3, -math.inf, math.nan, "classical")
-    row = Row("student", {"psnr_db": 30.0}, {"linear": exact}, {"condition_number": math.inf})
+    row = Row("student", {"psnr_db": 30.0}, {"linear": exact}, {"condition_number": math.inf}, NONE)
     entry = Evaluation(run, measured, 2, [row]).value()["rows"][0]
     assert entry["held_against"]["linear"]["score"] is None
     assert entry["optics"] == {"condition_number": None}
