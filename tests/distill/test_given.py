@@ -12,7 +12,6 @@ import torch
 from cidesign.distill.comparison.compare import Comparison
 from cidesign.distill.given import GivenDesign
 from cidesign.distill.job import Interrupted, Listener, resume_run, start_run
-from cidesign.distill.loop import StepReport
 from cidesign.distill.presets import settings_for
 from cidesign.errors import FileError, InputError, LimitError
 from cidesign.modalities.single_pixel.encoder import SinglePixelEncoder
@@ -21,6 +20,7 @@ from cidesign.pattern import ApertureMask, Design, Encoding, PatternStack, Traje
 from cidesign.report.run_report import write_report
 from cidesign.run_settings import TrainingSettings
 from cidesign.runs import Run
+from cidesign.testing.training import Killed, StopAt
 
 SMALL: dict[str, Any] = {
     "images": 64, "validation_images": 16, "batch": 16, "channels": 4, "device": "cpu", "precision": "float32",
@@ -103,24 +103,10 @@ def test_a_report_of_a_given_design(decoder: str, tmp_path: Path, profile_of: Ca
         assert ("Student:" in page) == (decoder == "unet")
 
 
-class _StopAt(Listener):
-    def __init__(self, step: int, exception: type[BaseException]) -> None:
-        self.left, self.exception = step, exception
-
-    def step(self, report: StepReport) -> None:
-        self.left -= 1
-        if self.left == 0:
-            raise self.exception
-
-
-class _Killed(BaseException):
-    """As SIGKILL: nothing acts on it."""
-
-
 # 64 / 16 = 4 steps an epoch.
 @pytest.mark.parametrize(
     ("step", "exception", "teacher_epochs"),
-    [(2, _Killed, 0), (4, Interrupted, 0), (4, Interrupted, 1), (5, _Killed, 1), (7, Interrupted, 1)],
+    [(2, Killed, 0), (4, Interrupted, 0), (4, Interrupted, 1), (5, Killed, 1), (7, Interrupted, 1)],
 )
 def test_resume_gives_the_same_bits(
     step: int, exception: type[BaseException], teacher_epochs: int, tmp_path: Path, profile_of: Callable[[str], Any]
@@ -131,7 +117,7 @@ def test_resume_gives_the_same_bits(
     )
     whole = start_run(tmp_path / "whole", settings, profile, False, Listener(), design)
     with pytest.raises(exception):
-        start_run(tmp_path / "broken", settings, profile, False, _StopAt(step, exception), design)
+        start_run(tmp_path / "broken", settings, profile, False, StopAt(step, exception), design)
     assert not Run(tmp_path / "broken").complete
     assert resume_run(tmp_path / "broken", Listener()).complete
     assert _bits(tmp_path / "broken") == _bits(whole.path)
@@ -141,7 +127,7 @@ def test_another_design_in_the_folder_is_noticed(tmp_path: Path, profile_of: Cal
     profile = profile_of("single-pixel")
     settings, design = _settings("single-pixel", profile)
     with pytest.raises(Interrupted):
-        start_run(tmp_path / "run", settings, profile, False, _StopAt(2, Interrupted), design)
+        start_run(tmp_path / "run", settings, profile, False, StopAt(2, Interrupted), design)
     assert isinstance(design, PatternStack)
     other = PatternStack(1 - design.levels, 1, "complementary", profile.id, profile.digest)
     kept = (tmp_path / "run" / "given_design.npz").read_bytes()
@@ -154,7 +140,7 @@ def test_another_design_in_the_folder_is_noticed(tmp_path: Path, profile_of: Cal
     (tmp_path / "run" / "given_design.npz").write_bytes(kept)
     # A checkpoint of the same settings and another design of the same name is another run's.
     with pytest.raises(Interrupted):
-        start_run(tmp_path / "other", settings, profile, False, _StopAt(2, Interrupted), other)
+        start_run(tmp_path / "other", settings, profile, False, StopAt(2, Interrupted), other)
     shutil.copy(tmp_path / "other" / "checkpoint" / "state.safetensors", tmp_path / "run" / "checkpoint")
     with pytest.raises(FileError, match="checkpoint of a run with other settings"):
         resume_run(tmp_path / "run", Listener())

@@ -23,23 +23,7 @@ from cidesign.models.optics import optics_for
 from cidesign.models.system import load_student, load_teacher
 from cidesign.run_settings import TrainingSettings
 from cidesign.runs import Run
-
-
-class _StopAt(Listener):
-    """Stops at a step, counted over both phases, with the given exception."""
-
-    def __init__(self, step: int, exception: type[BaseException]) -> None:
-        self.left, self.exception = step, exception
-
-    def step(self, report: StepReport) -> None:
-        self.left -= 1
-        if self.left == 0:
-            raise self.exception
-
-
-class _Killed(BaseException):
-    """Nothing in the program may catch this, as nothing can act on SIGKILL."""
-
+from cidesign.testing.training import Killed, StopAt
 
 RESULTS = ("student.safetensors", "teacher.safetensors", "design.npz")
 
@@ -124,13 +108,13 @@ def test_a_teacher_that_moves_is_noticed(
 
 # 96 images / 16 = 6 steps an epoch: inside and at the end of epochs, in both phases, and at the very first step.
 @pytest.mark.parametrize("step", [1, 4, 6, 11, 12, 13, 18, 20, 23])
-@pytest.mark.parametrize("exception", [Interrupted, _Killed])
+@pytest.mark.parametrize("exception", [Interrupted, Killed])
 def test_resume_gives_the_same_bits(
     step: int, exception: type[BaseException], whole: Path, settings: TrainingSettings, profile: DmdProfile
 ) -> None:
     path = whole.parent / "broken"
     with pytest.raises(exception):
-        start_run(path, settings, profile, False, _StopAt(step, exception))
+        start_run(path, settings, profile, False, StopAt(step, exception))
     assert not Run(path).complete
     assert resume_run(path, Listener()).complete
     assert _bits(path) == _bits(whole)
@@ -138,7 +122,7 @@ def test_resume_gives_the_same_bits(
 
 
 # In the first teacher's phase, at a phase's end, at its first step, and in the student's.
-@pytest.mark.parametrize(("step", "exception"), [(4, _Killed), (12, Interrupted), (13, _Killed), (20, Interrupted)])
+@pytest.mark.parametrize(("step", "exception"), [(4, Killed), (12, Interrupted), (13, Killed), (20, Interrupted)])
 def test_every_kind_of_run_resumes_with_the_same_bits(
     step: int,
     exception: type[BaseException],
@@ -149,7 +133,7 @@ def test_every_kind_of_run_resumes_with_the_same_bits(
 ) -> None:
     path = tmp_path / "broken"
     with pytest.raises(exception):
-        start_run(path, case, profile_of(case.modality), False, _StopAt(step, exception))
+        start_run(path, case, profile_of(case.modality), False, StopAt(step, exception))
     assert not Run(path).complete
     assert resume_run(path, Listener()).complete
     assert _bits(path) == _bits(every)
@@ -185,9 +169,9 @@ def test_student_starts_where_it_is_told(
 def test_resume_after_two_interruptions(whole: Path, settings: TrainingSettings, profile: DmdProfile) -> None:
     path = whole.parent / "broken"
     with pytest.raises(Interrupted):
-        start_run(path, settings, profile, False, _StopAt(9, Interrupted))
-    with pytest.raises(_Killed):
-        resume_run(path, _StopAt(7, _Killed))
+        start_run(path, settings, profile, False, StopAt(9, Interrupted))
+    with pytest.raises(Killed):
+        resume_run(path, StopAt(7, Killed))
     resume_run(path, Listener())
     assert _bits(path) == _bits(whole)
 
@@ -204,7 +188,7 @@ def test_a_resumed_run_goes_on_with_its_threads(
     monkeypatch.setattr(job, "training_threads", noted)
     path = tmp_path / "run"
     with pytest.raises(Interrupted):
-        start_run(path, settings, profile, False, _StopAt(9, Interrupted))
+        start_run(path, settings, profile, False, StopAt(9, Interrupted))
     found = job.load_checkpoint(Run(path))
     assert found is not None
     assert found[0].threads == 1

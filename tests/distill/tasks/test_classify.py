@@ -17,7 +17,6 @@ from safetensors.torch import load_file
 from cidesign.benchwork import calibrate, open_calibration, reconstruct, reconstruct_with_reader, simulate, student
 from cidesign.distill.comparison.evaluation import EvaluationListener, evaluate_run
 from cidesign.distill.job import Interrupted, Listener, resume_run, start_run
-from cidesign.distill.loop import StepReport
 from cidesign.distill.presets import settings_for
 from cidesign.distill.tasks.classify import standard_error
 from cidesign.errors import FileError, InputError
@@ -28,6 +27,7 @@ from cidesign.reconstruct.fine_tune import fine_tune_for
 from cidesign.reconstruct.stored import open_reconstruction
 from cidesign.report.run_report import write_report
 from cidesign.runs import Run
+from cidesign.testing.training import Killed, StopAt
 
 SIDE = 16
 CLASSES = ("left", "right", "top")
@@ -113,28 +113,14 @@ def _bits(path: Path) -> dict[str, bytes]:
     return found | {"design": str(Run(path).design.design_digest).encode()}
 
 
-class _StopAt(Listener):
-    def __init__(self, step: int, exception: type[BaseException]) -> None:
-        self.left, self.exception = step, exception
-
-    def step(self, report: StepReport) -> None:
-        self.left -= 1
-        if self.left == 0:
-            raise self.exception
-
-
-class _Killed(BaseException):
-    """As SIGKILL: nothing is written any more."""
-
-
 # 6 steps an epoch, 18 of the teacher: within an epoch, at the end of the teacher's, at the student's first and later.
-@pytest.mark.parametrize(("step", "exception"), [(4, Interrupted), (18, _Killed), (19, Interrupted), (29, _Killed)])
+@pytest.mark.parametrize(("step", "exception"), [(4, Interrupted), (18, Killed), (19, Interrupted), (29, Killed)])
 def test_a_resumed_run_of_classes_has_the_same_bits(
     step: int, exception: type[BaseException], trained: SinglePixelRun, tmp_path: Path
 ) -> None:
     fresh = trained.settings.changed(classes=())
     with pytest.raises(exception):
-        start_run(tmp_path / "run", fresh, trained.profile, False, _StopAt(step, exception))
+        start_run(tmp_path / "run", fresh, trained.profile, False, StopAt(step, exception))
     assert resume_run(tmp_path / "run", Listener()).complete
     assert _bits(tmp_path / "run") == _bits(trained.path)
     assert Run(tmp_path / "run").settings == trained.settings
@@ -145,7 +131,7 @@ def test_a_picture_in_another_class_is_noticed(trained: SinglePixelRun, digits: 
     copy = shutil.copytree(digits, tmp_path / "digits")
     fresh = trained.settings.changed(classes=(), data=str(copy))
     with pytest.raises(Interrupted):
-        start_run(tmp_path / "run", fresh, trained.profile, False, _StopAt(3, Interrupted))
+        start_run(tmp_path / "run", fresh, trained.profile, False, StopAt(3, Interrupted))
     (copy / "left").rename(copy / "lefT")
     with pytest.raises(FileError, match="are not those that this run started with"):
         resume_run(tmp_path / "run", Listener())
