@@ -21,7 +21,6 @@ MAY_IMPORT: dict[str, set[str]] = {
     "checks": {"records"},
     "orientation": {"records"},
     "signals": set(),
-    "machine": set(),
     # Names the verbs as text, so that `import cidesign` loads none of them.
     "verbs": set(),
     "verb_settings": {"errors"},

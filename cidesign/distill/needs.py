@@ -9,9 +9,9 @@ import torch
 
 from cidesign.distill.checkpoint import Progress
 from cidesign.distill.loop import EVALUATION_PIXELS, epochs_of, phases_of
+from cidesign.distill.machine import free_bytes, held_bytes
 from cidesign.errors import CidesignError, LimitError
 from cidesign.hardware_profiles.schema import HardwareProfile
-from cidesign.machine import free_bytes, held_bytes
 from cidesign.models.footprint import decoding_bytes, training_bytes
 from cidesign.models.optics import WorkingValues, optics_for
 from cidesign.models.system import build_decoder

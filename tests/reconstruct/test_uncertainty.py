@@ -9,8 +9,8 @@ from cidesign.calibration.estimate import Estimate
 from cidesign.calibration.single_pixel.measurement import Measurements
 from cidesign.calibration.single_pixel.operator import Placement, SpcOperator
 from cidesign.calibration.single_pixel.response import Response
+from cidesign.modalities.single_pixel.diagnostics.maps import Bench, Prior, lmmse_model
 from cidesign.modalities.single_pixel.linear_model import LinearModel
-from cidesign.modalities.single_pixel.maps import Bench, Prior, lmmse_model
 from cidesign.pattern import PatternStack
 from cidesign.reconstruct.uncertainty import (
     deviation_of,

@@ -11,11 +11,11 @@ from cidesign.calibration.single_pixel.measurement import Measurements
 from cidesign.calibration.single_pixel.nominal import NominalCalibration
 from cidesign.calibration.single_pixel.record import PatternCalibration
 from cidesign.checks import Check
-from cidesign.modalities.single_pixel import diagnostics as spc_diagnostics
 from cidesign.modalities.single_pixel import solve
-from cidesign.modalities.single_pixel.maps import DRAWS, SEED, Bench, Prior, SpcMaps, make_maps
+from cidesign.modalities.single_pixel.diagnostics import diagnose as spc_diagnostics
+from cidesign.modalities.single_pixel.diagnostics.maps import DRAWS, SEED, Bench, Prior, SpcMaps, make_maps
+from cidesign.modalities.single_pixel.diagnostics.residuals import HeldOut, Residuals, residuals
 from cidesign.modalities.single_pixel.record import ImageEntry, LampEntry, LargestResidual, SinglePixelRecord
-from cidesign.modalities.single_pixel.residuals import HeldOut, Residuals, residuals
 from cidesign.modalities.single_pixel.run import SinglePixelRun
 from cidesign.modalities.single_pixel.score import score
 from cidesign.reconstruct.classify import Told

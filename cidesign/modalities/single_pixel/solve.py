@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 from cidesign.calibration.single_pixel.measurement import Measurements
 from cidesign.calibration.single_pixel.response import Response
 from cidesign.modalities.single_pixel import total_variation
+from cidesign.modalities.single_pixel.diagnostics.maps import Decode, Prior
 from cidesign.modalities.single_pixel.encoder import SinglePixelEncoder, single_band
-from cidesign.modalities.single_pixel.maps import Decode, Prior
 from cidesign.models.system import ImagingSystem
 from cidesign.pattern import Encoding
 from cidesign.physics.linear_inverse import lmmse, tikhonov

@@ -24,7 +24,7 @@ from cidesign.calibration.single_pixel.record import read_calibration, write_cal
 from cidesign.calibration.single_pixel.twin import bench_settings, capture_record, simulate_readings
 from cidesign.errors import FileError, LimitError
 from cidesign.modalities.single_pixel import solve
-from cidesign.modalities.single_pixel.residuals import residuals
+from cidesign.modalities.single_pixel.diagnostics.residuals import residuals
 from cidesign.modalities.single_pixel.run import SinglePixelRun
 from cidesign.models.system import load_student
 from cidesign.reconstruct.outcome import NamedImage, cut_off, grey_png

@@ -19,10 +19,10 @@ from cidesign.calibration.single_pixel.record import read_calibration, write_cal
 from cidesign.calibration.single_pixel.twin import bench_settings, capture_record, simulate_readings
 from cidesign.checks import FaultName
 from cidesign.files import load_npz
-from cidesign.modalities.single_pixel import maps as spc_maps
 from cidesign.modalities.single_pixel import solve
-from cidesign.modalities.single_pixel.diagnostics import MAPS, map_notes, time_notes
-from cidesign.modalities.single_pixel.residuals import Residuals
+from cidesign.modalities.single_pixel.diagnostics import maps as spc_maps
+from cidesign.modalities.single_pixel.diagnostics.diagnose import MAPS, map_notes, time_notes
+from cidesign.modalities.single_pixel.diagnostics.residuals import Residuals
 from cidesign.modalities.single_pixel.run import SinglePixelRun
 from cidesign.models.system import load_student
 from cidesign.reconstruct.outcome import NamedMap, Reconstruction

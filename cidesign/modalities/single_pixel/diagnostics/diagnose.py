@@ -7,9 +7,9 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from cidesign.calibration.single_pixel.measurement import Measurements
-from cidesign.modalities.single_pixel.maps import DRAWS, FOLDS, SpcMaps
+from cidesign.modalities.single_pixel.diagnostics.maps import DRAWS, FOLDS, SpcMaps
+from cidesign.modalities.single_pixel.diagnostics.residuals import HeldOut, Residuals
 from cidesign.modalities.single_pixel.record import HeldOutEntry, HeldOutRecord
-from cidesign.modalities.single_pixel.residuals import HeldOut, Residuals
 from cidesign.reconstruct.outcome import NamedImage, NamedMap
 from cidesign.reconstruct.record import Disagreement, Trust, Uncertainty
 from cidesign.reconstruct.uncertainty import Image, error_over

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from cidesign.calibration.estimate import Estimate
 from cidesign.calibration.single_pixel.measurement import Measurements
 from cidesign.calibration.single_pixel.operator import Placement
+from cidesign.modalities.single_pixel.diagnostics.maps import FOLDS, Prior, held_out, lmmse_model, order_ratio
+from cidesign.modalities.single_pixel.diagnostics.residuals import HeldOut, Residuals, correlation, folds, residuals
 from cidesign.modalities.single_pixel.linear_model import LinearModel
-from cidesign.modalities.single_pixel.maps import FOLDS, Prior, held_out, lmmse_model, order_ratio
-from cidesign.modalities.single_pixel.residuals import HeldOut, Residuals, correlation, folds, residuals
 
 SIDE, COUNT, NOISE = 8, 160, 1e-3
 PRIOR = Prior(0.45, np.full((SIDE, SIDE), 0.1))

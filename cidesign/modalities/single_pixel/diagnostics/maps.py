@@ -11,8 +11,8 @@ from cidesign.calibration.single_pixel.fit import predicted as read_on
 from cidesign.calibration.single_pixel.measurement import Measurements
 from cidesign.calibration.single_pixel.operator import SpcOperator
 from cidesign.calibration.single_pixel.response import Response
+from cidesign.modalities.single_pixel.diagnostics.residuals import HeldOut, folds, predicted
 from cidesign.modalities.single_pixel.linear_model import LinearModel
-from cidesign.modalities.single_pixel.residuals import HeldOut, folds, predicted
 from cidesign.pattern import PatternStack
 from cidesign.reconstruct.uncertainty import Disagreement, Image, deviation_of, disagreement, generators
 
