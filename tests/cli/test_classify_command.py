@@ -29,20 +29,12 @@ def digits(tmp_path: Path) -> Path:
     return tmp_path / "digits"
 
 
+def _words(data: Path, out: Path) -> list[Any]:
+    return ["distill", "--profile", "dlp4500", "--task", "classify", "--data", data, "--out", out, *TINY]
+
+
 def test_what_is_told_of_a_run_of_classes(cidesign: Callable[..., Any], digits: Path, tmp_path: Path) -> None:
-    words = [
-        "distill",
-        "--profile",
-        "dlp4500",
-        "--task",
-        "classify",
-        "--data",
-        digits,
-        "--out",
-        tmp_path / "run",
-        *TINY,
-    ]
-    done = cidesign(*words)
+    done = cidesign(*_words(digits, tmp_path / "run"))
     assert done.code == 0
     said = " ".join(done.err.split())
     assert "1 bit, complementary; task classify; run folder" in said
@@ -85,18 +77,6 @@ def test_what_is_refused(
 def test_a_class_of_one_picture_is_refused(cidesign: Callable[..., Any], digits: Path, tmp_path: Path) -> None:
     (digits / "three").mkdir()
     (digits / "one" / "0.png").rename(digits / "three" / "0.png")
-    words = [
-        "distill",
-        "--profile",
-        "dlp4500",
-        "--task",
-        "classify",
-        "--data",
-        digits,
-        "--out",
-        tmp_path / "run",
-        *TINY,
-    ]
-    done = cidesign(*words)
+    done = cidesign(*_words(digits, tmp_path / "run"))
     assert done.code == 2
     assert "class three has one picture; each needs two or more (one is held out for validation)" in done.err
