@@ -19,6 +19,7 @@ from cidesign.distill.comparison.evaluation import EvaluationListener, evaluate_
 from cidesign.distill.job import Interrupted, Listener, resume_run, start_run
 from cidesign.distill.presets import settings_for
 from cidesign.distill.tasks.classify import standard_error
+from cidesign.distill.teachers import open_teacher
 from cidesign.errors import FileError, InputError
 from cidesign.modalities.single_pixel.encoder import SinglePixelEncoder
 from cidesign.modalities.single_pixel.run import SinglePixelRun
@@ -111,6 +112,19 @@ def _bits(path: Path) -> dict[str, bytes]:
     for name in ("student.safetensors", "teacher.safetensors"):
         found |= {f"{name}:{key}": value.numpy().tobytes() for key, value in load_file(path / name).items()}
     return found | {"design": str(Run(path).design.design_digest).encode()}
+
+
+def test_a_stored_teacher_of_other_classes_is_refused(trained: SinglePixelRun, digits: Path, tmp_path: Path) -> None:
+    """Its decoder has logits for its own classes; a student of these alone takes it."""
+    taken = trained.settings.changed(classes=(), teacher=str(trained.path), teacher_epochs=0, student_epochs=1)
+    teacher = open_teacher(trained.path)
+    assert start_run(tmp_path / "alike", taken, trained.profile, False, Listener(), teacher=teacher).complete
+    other = shutil.copytree(digits, tmp_path / "digits")
+    (other / "left").rename(other / "up")
+    named = taken.changed(data=str(other))
+    with pytest.raises(InputError, match=r"tells left, right, top apart, and .*digits has right, top, up; name a"):
+        start_run(tmp_path / "run", named, trained.profile, False, Listener(), teacher=teacher)
+    assert not (tmp_path / "run").exists()
 
 
 # 6 steps an epoch, 18 of the teacher: within an epoch, at the end of the teacher's, at the student's first and later.
