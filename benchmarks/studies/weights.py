@@ -16,7 +16,7 @@ from rows import Bench, Case, Study, at_epoch, differences, mean, names_of, tabl
 
 SCALES = {
     "smoke": {
-        "single-pixel": Case("single-pixel", 16, 64, 16, 4, 1),
+        "single-pixel": Case("single-pixel", 16, 64, 16, 4, 4),
         "cassi": Case("cassi", 16, 32, 8, 4, 1),
         "mri": Case("mri", 16, 32, 8, 4, 1),
     },
