@@ -98,7 +98,16 @@ MOST_NAMED = 20
 @click.option(
     "--teacher-epochs", type=click.IntRange(0, 100_000), help="[default: the preset's]; 0 with --design: no teacher."
 )
-@click.option("--student-epochs", type=click.IntRange(0, 100_000), help="[default: the preset's]")
+@click.option(
+    "--student-epochs",
+    type=click.IntRange(0, 100_000),
+    help="[default: the preset's; end to end: those of teacher and student]",
+)
+@click.option(
+    "--strategy",
+    type=click.Choice(["distill", "e2e"]),
+    help="A student of a teacher (distill) [default], or optics and decoder trained end to end, without one (e2e).",
+)
 @click.option(
     "--photoelectrons",
     type=click.FloatRange(min=1),
