@@ -14,14 +14,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from cidesign.distill.guiding import NO_TERMS, WEIGHTING, WEIGHTS
+
 PROFILES = ("dlp4500", "chrome-laser-10um", "mri-generic-3t")
 VARIANTS: dict[str, dict[str, Any]] = {
     "E2E": {},
-    "ours (start from the teacher, no guiding term)": {"weight_decoder": 0.0, "weight_encoder": 0.0},
-    "decoder term": {"weight_decoder": 0.1, "weight_encoder": 0.0},
-    "encoder term": {"weight_decoder": 0.0, "weight_encoder": 0.1},
+    "start from the teacher, no guiding term": {},
+    "decoder term": {"weight_decoder": 0.1},
+    "encoder term": {"weight_encoder": 0.1},
     "both terms": {"weight_decoder": 0.1, "weight_encoder": 0.1},
     "both terms, gradient weighting": {"weight_decoder": 0.1, "weight_encoder": 0.1, "weighting": "gradient"},
+    "ours (three terms, gradient weighting)": {"weighting": WEIGHTING, **WEIGHTS},
     "both terms, published": {"weight_decoder": 0.1, "weight_encoder": 0.8, "losses": "published"},
 }
 STEPS, WARM_UP = 15, 3
@@ -39,7 +42,7 @@ def _training(profile_name: str, variant: str, steps: int) -> Iterator[float]:
     from cidesign.hardware_profiles.loader import load_profile
 
     profile = load_profile(profile_name)
-    settings = settings_for(profile)
+    settings = settings_for(profile, weighting="fixed", **NO_TERMS)
     changes = {"images": settings.batch, "validation_images": 8, "student_epochs": steps, **VARIANTS[variant]}
     settings = settings.changed(**changes)
     train = torch.from_numpy(load_images(settings, profile).train)

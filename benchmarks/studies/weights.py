@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 from rows import Bench, Case, Study, at_epoch, differences, mean, names_of, table
 
+from cidesign.distill.guiding import NO_TERMS
+
 SCALES = {
     "smoke": {
         "single-pixel": Case("single-pixel", 16, 64, 16, 4, 4),
@@ -57,7 +59,7 @@ TARGET_DB = 0.1
 
 def train(bench: Bench) -> None:
     """A teacher, and a student of each weighting that starts from it."""
-    settings = bench.settings()
+    settings = bench.settings(weighting="fixed", **NO_TERMS)
     rows = {NONE: {}, **AUTOMATIC, **SINGLE, **GRID}
     teacher = bench.row("teacher", settings, "teacher", keep=not set(rows) <= set(bench.rows))
     for name, changes in rows.items():

@@ -26,6 +26,7 @@ import torch
 from cidesign.data.source import load_images
 from cidesign.distill.alone import train_alone
 from cidesign.distill.checkpoint import Progress
+from cidesign.distill.guiding import NO_TERMS
 from cidesign.distill.loop import evaluate, make_optimiser, train_phase
 from cidesign.distill.presets import settings_for
 from cidesign.distill.systems import SystemMaker
@@ -134,7 +135,7 @@ class Study:
             teacher.append(self.taught("teacher", None, settings))
             return teacher[0]
 
-        alone = settings.changed(weight_decoder=0, weight_encoder=0, weight_output=0)
+        alone = settings.changed(**NO_TERMS)
         self.row("teacher", first, always=not {"ours", WARM} <= set(self.rows))
         self.row(WARM, lambda: self.taught("student", teacher[0], alone))
         self.row("ours", lambda: self.taught("student", teacher[0], settings))

@@ -8,6 +8,7 @@ import torch
 from pydantic.fields import FieldInfo
 
 from cidesign.distill.given import GivenDesign
+from cidesign.distill.guiding import NO_TERMS, default_terms
 from cidesign.distill.recipes import published_weights, recipe_values
 from cidesign.distill.tasks.base import Task, task_named
 from cidesign.distill.threads import require_processors
@@ -70,7 +71,7 @@ def settings_for(
     if end_to_end and given is None:
         values = _without_teacher(values, kind.presets[preset])
     values = {**_preset_values(kind.presets[preset]), **values, "preset": preset, "decoder_settings": own}
-    _complete(values, given, kind.largest_side)
+    _complete(values, given, kind.largest_side, task.name)
     settings = kind.settings(values, profile, typed)
     if settings.threads is not None:
         require_processors(settings.threads)
@@ -109,8 +110,7 @@ def _of_teacher(values: Mapping[str, object], typed: Mapping[str, str], teacher:
     """The values of a run with a stored teacher, or (None) of one that trains a teacher alone."""
     if teacher is None:
         # Whatever the defaults are, there is nobody to guide.
-        terms = {"weight_decoder": 0.0, "weight_encoder": 0.0, "weight_output": 0.0}
-        return {"student_epochs": 0, **terms, "only_teacher": True, **values}
+        return {"student_epochs": 0, **NO_TERMS, "only_teacher": True, **values}
     for name in OF_OWN_TEACHERS:
         if values.get(name, 0) != 0:
             raise InputError(
@@ -224,7 +224,7 @@ def _preset_values(preset: Preset) -> dict[str, object]:
     return {**{name: getattr(preset, name) for name in names}, **preset.others}
 
 
-def _complete(values: dict[str, object], given: GivenDesign | None, largest: int) -> None:
+def _complete(values: dict[str, object], given: GivenDesign | None, largest: int, task: str) -> None:
     """What depends on other settings and on this machine."""
     side, ladder = values["side"], values.get("ladder")
     # A design that exists has the size that it has.
@@ -240,6 +240,9 @@ def _complete(values: dict[str, object], given: GivenDesign | None, largest: int
         has_teacher = values.get("teacher") is not None or values.get("teacher_epochs") != 0
         for name, weight in published_weights(has_teacher, given is not None).items():
             values.setdefault(name, weight)
+    else:
+        for name, value in default_terms(values, task).items():
+            values.setdefault(name, value)
 
 
 def _untrainable(side: object, largest: int) -> bool:
