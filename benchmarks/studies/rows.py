@@ -51,7 +51,7 @@ class Bench:
     """One case with one seed: its images, and the rows that are done already.
 
     `beside` is measured of a system after each epoch, beside the PSNR.  `data` is where the images are; None:
-    procedural ones.
+    procedural ones.  `name` is that of the case.
     """
 
     def __init__(
@@ -61,9 +61,10 @@ class Bench:
         seed: int,
         beside: Callable[[ImagingSystem], Mapping[str, float]] = lambda system: {},
         data: str | None = None,
+        name: str = "",
     ) -> None:
         torch.use_deterministic_algorithms(True, warn_only=torch.cuda.is_available())
-        self.file, self.case, self.seed, self.beside, self.data = file, case, seed, beside, data
+        self.file, self.case, self.seed, self.beside, self.data, self.name = file, case, seed, beside, data, name
         self.profile = load_profile(PROFILES[case.modality])
         self.named = {
             "seed": seed, "side": case.side, "images": case.images, "validation_images": case.validation,
@@ -203,7 +204,11 @@ class Study:
             name: [
                 Bench(
                     options.out / f"{self.name}-{options.scale}-{_slug(name)}-{seed}.json",
-                    case, seed, self.beside, data.get(name),
+                    case,
+                    seed,
+                    self.beside,
+                    data.get(name),
+                    name,
                 )
                 for seed in seeds
             ]
