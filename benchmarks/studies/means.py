@@ -85,7 +85,7 @@ def _as_it_is(system: ImagingSystem) -> None:
 class Hard:
     """The systems of one regime and seed; each mean is a row."""
 
-    def __init__(self, bench: Bench, features_px: float | None) -> None:
+    def __init__(self, bench: Bench, features_px: float | None = None) -> None:
         if features_px is not None:
             bench.profile = profile_of("cassi", Regime(features_px=features_px))
         self.bench, self.settings = bench, bench.settings()
@@ -184,6 +184,11 @@ class Hard:
     def student(self, teacher: ImagingSystem) -> tuple[ImagingSystem, ImagingSystem]:
         """A student that starts from a teacher, or from the student that is given as one."""
         return self.trained(self.settings, "student", lambda system: self.maker.warm_start(system, teacher))
+
+    def taught_from(self, origin: ImagingSystem) -> dict[str, ImagingSystem]:
+        """The student of a teacher, both from the optics of `origin` on."""
+        teacher, _ = self.trained(self.settings, "teacher", self.with_optics(origin))
+        return {"": self.student(teacher)[0]}
 
     def guided(self, **terms: Any) -> dict[str, ImagingSystem]:
         """A student that starts from the teacher and is guided by it."""
@@ -347,7 +352,7 @@ def train(bench: Bench) -> None:
     searched, searched_s = lambda: regime.searched[0], lambda: regime.searched[1]
     row("start of search first", lambda: {"": finished(copy.deepcopy(searched()))}, searched_s)
     row("search first, then E2E", lambda: regime.alone(searched()), searched_s)
-    row("search first, then ours", lambda: {"": _taught_from(regime, searched())}, searched_s)
+    row("search first, then ours", lambda: regime.taught_from(searched()), searched_s)
 
 
 def _row_space(regime: Hard) -> ImagingSystem:
@@ -356,12 +361,6 @@ def _row_space(regime: Hard) -> ImagingSystem:
     with torch.no_grad():
         system.encoder.weight.copy_(_rotated(regime.teacher[0].encoder.weight.detach().clamp(-1, 1)))
     return system
-
-
-def _taught_from(regime: Hard, start: ImagingSystem) -> ImagingSystem:
-    """A student of a teacher whose optics begin as those of `start`."""
-    teacher, _ = regime.trained(regime.settings, "teacher", regime.with_optics(start))
-    return regime.student(teacher)[0]
 
 
 def show(case: str, rows: list[dict[str, Any]]) -> None:
