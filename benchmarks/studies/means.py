@@ -134,7 +134,6 @@ class Hard:
         found = make()
         seconds = before + time.process_time() - started
         for ending, system in found.items():
-            system.decoder.training_dtype = None
             psnr_db = evaluate(system, self.validation, self.settings)["psnr_db"]
             self.bench.record(name + ending, {"psnr_db": [psnr_db], **self._bound(system)}, seconds)
 
@@ -312,7 +311,7 @@ class Hard:
         return system, time.process_time() - started
 
 
-def _rotated(patterns: Tensor) -> Tensor:
+def rotated(patterns: Tensor) -> Tensor:
     """Q W of patterns W (K, n, n) with the orthogonal Q for which signs lose least, as weights of signs."""
     rows = patterns.flatten(1).double()
     scale = rows.square().mean().sqrt()
@@ -359,7 +358,7 @@ def _row_space(regime: Hard) -> ImagingSystem:
     """A student before training with the rotated patterns of the teacher, and its decoder."""
     system = regime.warm(regime.teacher[0])
     with torch.no_grad():
-        system.encoder.weight.copy_(_rotated(regime.teacher[0].encoder.weight.detach().clamp(-1, 1)))
+        system.encoder.weight.copy_(rotated(regime.teacher[0].encoder.weight.detach().clamp(-1, 1)))
     return system
 
 
