@@ -264,12 +264,12 @@ class Hard:
         dct, prior = dct_matrix(side).double(), system.decoder.prior
         spectra = (dct @ (choices.double() / side) @ dct.T).flatten(1)
         noise = cast(Any, system.encoder).noise.typical_variance(float(prior.mean[0]), side)
-        covariance, taken = torch.diag(prior.variance[0].double().flatten()), []
+        # What the covariance, given the readings so far, makes of each choice.
+        seen, taken = spectra * prior.variance[0].double().flatten(), []
         for _ in range(count):
-            seen = spectra @ covariance
             known = (seen * spectra).sum(dim=1) + noise
             best = int((seen.square().sum(dim=1) / known).argmax())
-            covariance -= torch.outer(seen[best], seen[best]) / known[best]
+            seen -= torch.outer(seen @ spectra[best] / known[best], seen[best])
             taken.append(best)
         return choices[taken]
 
