@@ -5,6 +5,7 @@
 Hard regimes of `where_it_pays.py`.  E2E trains for T + S epochs, a teacher for T and its student for S; seconds are
 those of both.  Beside them, all in as many epochs:
 
+- `E2E, 2 (T + S)`: twice as many epochs, where a search takes about as long as training.
 - `real optics`: E2E without the device's limits, which is what a student can at the most hope to inherit.
 - `soft labels`: the teacher's predictions weigh 0.5; `all terms`: every guiding term, with learnt variances.
 - `averaged`: weights averaged over the last half of the training; `averaged teacher`: the teacher's so.
@@ -74,7 +75,10 @@ PROPOSALS, JUDGED = 150, 64
 CHOICE, FEWEST_CHOICES = 4, 256
 ROTATIONS = 100
 # After one seed.
-HOPELESS: frozenset[str] = frozenset()
+HOPELESS = {
+    "real optics, T + S", "start of ours", "soft labels", "all terms", "averaged teacher", "ours, then search",
+    "start of row space", "row space", "operators",
+}  # fmt: skip
 Start = Callable[[ImagingSystem], None]
 
 
@@ -92,7 +96,10 @@ class Hard:
         self.train, self.validation = bench.stored()
         self.maker = bench.maker(self.settings)
         self.kind = bench.case.modality
-        self.both = self.settings.changed(teacher_epochs=2 * bench.case.epochs, student_epochs=2 * bench.case.epochs)
+        self.both, self.twice = (
+            self.settings.changed(teacher_epochs=times * bench.case.epochs, student_epochs=times * bench.case.epochs)
+            for times in (2, 4)
+        )
 
     def trained(
         self,
@@ -328,6 +335,8 @@ def train(bench: Bench) -> None:
     row, taught = regime.row, regime.taught_s
 
     row(E2E, regime.alone)
+    if regime.kind != "single-pixel":
+        row("E2E, 2 (T + S)", lambda: {"": regime.trained(regime.twice, "student")[0]})
     if regime.kind != "mri":
         row("real optics, T + S", lambda: {"": regime.trained(regime.both, "teacher")[0]})
     row("teacher, T", lambda: {"": regime.teacher[0]}, taught)
