@@ -43,7 +43,7 @@ WEAK = {
     "fixed: random", "fixed: Hadamard, natural", "fixed: Hadamard, cake-cutting", "fixed: equispaced + centre",
     "fixed: variable density",
 }  # fmt: skip
-WITH_WEAK: tuple[str, ...] = ()
+WITH_WEAK = ("clothing", "one organ")
 TARGET_DB = 1.0
 
 
