@@ -1,14 +1,18 @@
 """The studies of `benchmarks/studies`: what is trained is kept and not trained again, and tables are of all rows."""
 
+import importlib
 import json
 import runpy
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+
+from cidesign.modalities.single_pixel.fixed_designs import HADAMARD_ORDERS
 
 STUDIES = Path(__file__).parent.parent / "benchmarks" / "studies"
 Run = Callable[..., list[str]]
@@ -29,7 +33,8 @@ def study(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], t
     def run(name: str, *words: str) -> list[str]:
         script = STUDIES / f"{name}.py"
         monkeypatch.syspath_prepend(str(STUDIES))
-        monkeypatch.delitem(sys.modules, "rows", raising=False)
+        for shared in ("rows", "means"):
+            monkeypatch.delitem(sys.modules, shared, raising=False)
         asked = ["--scale", "smoke", "--threads", "1", "--out", str(tmp_path), *words]
         monkeypatch.setattr(sys, "argv", [str(script), *asked])
         runpy.run_path(str(script), run_name="__main__")
@@ -141,3 +146,122 @@ def test_rows_of_other_sizes_are_not_mixed(study: Run, tmp_path: Path) -> None:
     file.write_text(json.dumps(stored))
     with pytest.raises(SystemExit, match="rows of other sizes are here"):
         study("encoder_loss", "--seeds", "1", "--case", "cassi")
+
+
+LOW_LIGHT = "single-pixel, 1e3 photoelectrons"
+
+
+def test_means(study: Run, tmp_path: Path) -> None:
+    lines = study("means", "--seeds", "1", "--case", LOW_LIGHT)
+    found = json.loads((tmp_path / "means-smoke-single_pixel__1e3_photoelectrons-1.json").read_text())["rows"]
+    wanted = {
+        "E2E, T + S", "E2E, T + S, averaged", "real optics, T + S", "teacher, T", "start of ours", "ours",
+        "ours, averaged", "soft labels", "all terms", "averaged teacher", "ours, then search", "start of row space",
+        "row space", "operators", "operators, search", "start of search first", "search first, then E2E",
+        "search first, then E2E, averaged", "search first, then ours",
+    }  # fmt: skip
+    assert set(found) == wanted == set(_trained(lines))
+    bounds = {name: row["curves"]["bound_db"][0] for name, row in found.items()}
+    # Where there is little light, readings that are taken again and again are worth more than further ones.
+    assert bounds["start of search first"] > bounds["start of ours"] + 0.5
+    final = {name: row["curves"]["psnr_db"][0] for name, row in found.items()}
+    gain = final["search first, then E2E"] - final["E2E, T + S"]
+    assert _cells(lines, "search first, then E2E")[:3] == ["1", f"{final['search first, then E2E']:.2f}", f"{gain:.2f}"]
+    # What a student starts from costs its seconds too.
+    seconds = {name: row["seconds"] for name, row in found.items()}
+    assert seconds["ours"] > seconds["teacher, T"] > 0
+    assert seconds["ours, then search"] > seconds["ours"]
+    assert _trained(study("means", "--seeds", "1", "--case", LOW_LIGHT)) == []
+
+
+@pytest.mark.parametrize(("kind", "case"), [("cassi", "SD-CASSI, features of 4"), ("mri", "MRI, R = 8")])
+def test_a_search_lowers_the_error_and_keeps_the_limits(
+    kind: str, case: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    means = _module("means", monkeypatch)
+    bench = means.Bench(tmp_path / "rows.json", means.SCALES["smoke"][case], 1, name=case)
+    hard = means.Hard(bench, 4.0 if kind == "cassi" else None)
+    batch = means.as_floats(hard.train[: means.JUDGED])
+
+    def error(system: torch.nn.Module) -> float:
+        y = system.encoder(batch, torch.Generator().manual_seed(1))
+        return float((system.decoder.linear_estimate(y, system.encoder) - batch).square().mean())
+
+    with torch.no_grad():
+        before, after = error(hard.maker.system("student").eval()), error(hard.searched[0].eval())
+    assert after <= before
+    if kind == "cassi":
+        assert after < 0.9 * before
+        mask = hard.maker.optics.design(hard.searched[0].encoder).levels
+        blocks = mask.reshape(4, 4, 4, 4)
+        assert np.array_equal(blocks, np.broadcast_to(blocks[:, :1, :, :1], blocks.shape))
+    else:
+        chosen = hard.maker.optics.design(hard.searched[0].encoder)
+        assert len(chosen.acquired) == hard.settings.acquired
+        assert set(range(8 - hard.settings.acs_lines // 2, 8)) <= set(chosen.acquired.tolist())
+
+
+def test_rotated_patterns_span_the_same_and_lose_less(monkeypatch: pytest.MonkeyPatch) -> None:
+    means = _module("means", monkeypatch)
+    draws = torch.Generator().manual_seed(0)
+    signs = torch.randint(0, 2, (6, 64), generator=draws).double() * 2 - 1
+    mixing = torch.linalg.qr(torch.randn(6, 6, generator=draws, dtype=torch.float64)).Q
+    rows = mixing @ signs
+    turned = means.rotated(rows.reshape(6, 8, 8)).flatten(1).double()
+
+    def outside(patterns: torch.Tensor) -> float:
+        """The share of signs that is not in the span of the rows."""
+        kept = torch.linalg.lstsq(rows.T, patterns.sign().T).solution
+        return float((rows.T @ kept - patterns.sign().T).square().mean())
+
+    assert outside(rows) > 0.2
+    assert outside(turned) < 0.5 * outside(rows)
+
+
+def test_own_images(study: Run, tmp_path: Path) -> None:
+    places = np.arange(28) / 28
+    phases = np.random.default_rng(0).random((80, 2, 1))
+    waves = 0.5 + 0.5 * np.sin(2 * np.pi * (phases + places))
+    pictures = tmp_path / "pictures.npz"
+    np.savez(pictures, images=np.round(255 * waves[:, 0, :, None] * waves[:, 1, None]).astype(np.uint8))
+    lines = study("own_images", "--seeds", "1,2", "--case", "clothing", "--data", f"clothing={pictures}")
+    found = [json.loads((tmp_path / f"own_images-smoke-clothing-{seed}.json").read_text())["rows"] for seed in (1, 2)]
+    fixed = {"fixed: random", "fixed: low-pass cosines", *(f"fixed: Hadamard, {order}" for order in HADAMARD_ORDERS)}
+    learnt = {"E2E, T + S epochs", "teacher", "student", "search first, then E2E", "search first, then student"}
+    assert set(found[0]) == {*fixed, *learnt, "search first, then E2E, averaged"}
+    # Weak ones with the first seed only, and never the best.
+    assert set(found[0]) - set(found[1]) == fixed - {"fixed: low-pass cosines", "fixed: Hadamard, sequency"}
+    final = [{name: row["curves"]["psnr_db"][-1] for name, row in of.items()} for of in found]
+    low_pass, sequency = ([of[f"fixed: {name}"] for of in final] for name in ("low-pass cosines", "Hadamard, sequency"))
+    best = max(low_pass, sequency, key=sum)
+    gains = np.array([of["student"] for of in final]) - best
+    said = f"clothing: student less fixed: {'low-pass cosines' if best is low_pass else 'Hadamard, sequency'}: "
+    said += f"{gains.mean():.2f} +- {gains.std(ddof=1) / 2**0.5:.2f} dB"
+    assert any(line.startswith(said) for line in lines)
+    with pytest.raises(SystemExit, match="rows of other images are here"):
+        study("own_images", "--seeds", "1", "--case", "clothing", "--data", f"clothing={tmp_path}")
+    assert _trained(study("own_images", "--seeds", "3", "--case", "clothing")) == []
+
+
+def test_own_images_are_kept_apart(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    own_images = _module("own_images", monkeypatch)
+    # Each picture is of one value, framed by zeros.
+    pictures = np.arange(1, 81, dtype=np.uint8)[:, None, None] * np.ones((1, 12, 12), dtype=np.uint8)
+    rows = np.concatenate([pictures.reshape(80, -1), np.zeros((80, 1), dtype=np.uint8)], axis=1)
+    np.savetxt(tmp_path / "pictures.csv", rows, delimiter=",", fmt="%d")
+    case = own_images.SCALES["smoke"]["clothing"]
+    held = []
+    for seed in (1, 2):
+        bench = own_images.Bench(tmp_path / "rows.json", case, seed, data=str(tmp_path / "pictures.csv"))
+        train, measured = own_images._images(bench)
+        assert (tuple(train.shape), tuple(measured.shape)) == ((64, 1, 16, 16), (16, 1, 16, 16))
+        values = torch.cat([train, measured]).flatten(1)
+        assert sorted(values.max(dim=1).values.tolist()) == list(range(1, 81))
+        assert (values > 0).sum(dim=1).tolist() == 80 * [144]
+        held.append(measured)
+    assert not torch.equal(*held)
+
+
+def _module(name: str, monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.syspath_prepend(str(STUDIES))
+    return importlib.import_module(name)

@@ -10,7 +10,7 @@ import os
 import platform
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -36,7 +36,7 @@ Curves = dict[str, list[float]]
 
 @dataclass(frozen=True)
 class Case:
-    """A modality with its sizes; teachers train for as many epochs as students."""
+    """A modality with its sizes, and other settings by name; teachers train for as many epochs as students."""
 
     modality: str
     side: int
@@ -44,12 +44,14 @@ class Case:
     validation: int
     channels: int
     epochs: int
+    changes: dict[str, Any] = field(default_factory=dict)
 
 
 class Bench:
     """One case with one seed: its images, and the rows that are done already.
 
-    `beside` is measured of a system after each epoch, beside the PSNR.
+    `beside` is measured of a system after each epoch, beside the PSNR.  `data` is where the images are; None:
+    procedural ones.  `name` is that of the case.
     """
 
     def __init__(
@@ -58,19 +60,23 @@ class Bench:
         case: Case,
         seed: int,
         beside: Callable[[ImagingSystem], Mapping[str, float]] = lambda system: {},
+        data: str | None = None,
+        name: str = "",
     ) -> None:
         torch.use_deterministic_algorithms(True, warn_only=torch.cuda.is_available())
-        self.file, self.case, self.beside = file, case, beside
+        self.file, self.case, self.seed, self.beside, self.data, self.name = file, case, seed, beside, data, name
         self.profile = load_profile(PROFILES[case.modality])
         self.named = {
             "seed": seed, "side": case.side, "images": case.images, "validation_images": case.validation,
-            "channels": case.channels, "teacher_epochs": case.epochs, "student_epochs": case.epochs,
+            "channels": case.channels, "teacher_epochs": case.epochs, "student_epochs": case.epochs, **case.changes,
         }  # fmt: skip
         self.rows: dict[str, Any] = {}
         if file.exists():
             stored = json.loads(file.read_text())
-            if stored["case"] != asdict(case):
+            if Case(**stored["case"]) != case:
                 raise SystemExit(f"{file}: rows of other sizes are here ({stored['case']}); choose another --out")
+            if stored.get("data") != data:
+                raise SystemExit(f"{file}: rows of other images are here ({stored.get('data')}); choose another --out")
             self.rows = stored["rows"]
         self.images: tuple[torch.Tensor, torch.Tensor] | None = None
 
@@ -81,7 +87,7 @@ class Bench:
     def stored(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Training and validation images."""
         if self.images is None:
-            settings = self.settings()
+            settings = self.settings(data=self.data)
             found = load_images(settings, self.profile)
             train, validation = (torch.from_numpy(part).to(settings.device) for part in (found.train, found.validation))
             self.images = train, validation
@@ -110,7 +116,7 @@ class Bench:
         system = self.maker(settings).system(phase)
         if name in self.rows and weights.exists():
             system.load_state_dict(load_file(weights))
-            return _finished(system)
+            return finished(system)
         if design is not None:
             self.maker(settings).place(system, design)
         if warm and guide is not None:
@@ -121,11 +127,15 @@ class Bench:
         if keep:
             self.file.parent.mkdir(parents=True, exist_ok=True)
             system.save(weights)
+        self.record(name, curves, seconds)
+        return finished(system)
+
+    def record(self, name: str, curves: Curves, seconds: float) -> None:
+        """Keep a row that is trained, and print it."""
         self.rows[name] = {"seconds": seconds, "curves": curves}
         self._write()
         final = ", ".join(f"{key} {values[-1]:.2f}" for key, values in curves.items())
         print(f"{self.file.stem}: {name}: {final}, {seconds:.0f} s", flush=True)
-        return _finished(system)
 
     def _train(
         self, system: ImagingSystem, settings: TrainingSettings, phase: str, guide: ImagingSystem | None
@@ -143,11 +153,12 @@ class Bench:
     def _write(self) -> None:
         self.file.parent.mkdir(parents=True, exist_ok=True)
         partial = self.file.with_suffix(".partial")
-        partial.write_text(json.dumps({"case": asdict(self.case), "rows": self.rows}, indent=1))
+        partial.write_text(json.dumps({"case": asdict(self.case), "data": self.data, "rows": self.rows}, indent=1))
         os.replace(partial, self.file)
 
 
-def _finished(system: ImagingSystem) -> ImagingSystem:
+def finished(system: ImagingSystem) -> ImagingSystem:
+    """A system whose training is over."""
     system.encoder.explore(1.0, None)
     return system.eval().requires_grad_(False)
 
@@ -176,6 +187,7 @@ class Study:
         parser.add_argument("--seeds", default="1,2,3")
         parser.add_argument("--out", type=Path, default=Path("studies"))
         parser.add_argument("--threads", type=int, default=None, help="threads that compute [default: torch's]")
+        parser.add_argument("--data", action="append", default=[], metavar="CASE=PATH", help="images; repeatable")
         parser.add_argument("--tables-only", action="store_true")
         options = parser.parse_args()
         if options.threads is not None:
@@ -183,11 +195,21 @@ class Study:
         cases, started = self.scales[options.scale], time.monotonic()
         if unknown := set(options.case or ()) - set(cases):
             parser.error(f"--case {', '.join(sorted(unknown))}: {options.scale} has {', '.join(cases)}")
+        data = dict(word.partition("=")[::2] for word in options.data)
+        if unknown := set(data) - set(cases):
+            parser.error(f"--data {', '.join(sorted(unknown))}: {options.scale} has {', '.join(cases)}")
         chosen = {name: case for name, case in cases.items() if name in (options.case or cases)}
         seeds = [int(seed) for seed in options.seeds.split(",")]
         benches = {
             name: [
-                Bench(options.out / f"{self.name}-{options.scale}-{_slug(name)}-{seed}.json", case, seed, self.beside)
+                Bench(
+                    options.out / f"{self.name}-{options.scale}-{_slug(name)}-{seed}.json",
+                    case,
+                    seed,
+                    self.beside,
+                    data.get(name),
+                    name,
+                )
                 for seed in seeds
             ]
             for name, case in chosen.items()
