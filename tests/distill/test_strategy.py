@@ -212,8 +212,9 @@ def test_the_study_prints_the_map(
     runpy.run_path(str(script), run_name="__main__")
     torch.set_num_threads(before[0])
     torch.use_deterministic_algorithms(before[1])
-    names: dict[str, Any] = {"Regime": Regime}
-    exec(capsys.readouterr().out, names)
+    printed = tmp_path / "printed.py"
+    printed.write_text(f"from {Regime.__module__} import Regime\n{capsys.readouterr().out}")
+    names = runpy.run_path(str(printed))
     (only,) = names["REGIMES"]
     conditions = {"acceleration": 8, "coils": 1, "noise": 0.01, "side": 64, "images": 480, "steps": 120}
     assert only == Regime("mri", "R = 8", conditions, 0.2, 0.1, 2)
