@@ -210,13 +210,18 @@ def print_table(kind: str, studies: list[Study]) -> None:
 
 
 def map_rows(studies: list[Study]) -> list[str]:
-    """The rows of the map: those of two seeds and more, in the form of its module."""
+    """The rows of the map: those of two seeds and more, in the form of its module.
+
+    The student is that of the default settings, with guiding terms (`ours`) or without any (`warm start`).
+    """
     rows = []
     for name in dict.fromkeys(study.name for study in studies):
-        done = [study for study in studies if study.name == name and {"ours", "E2E, T + S"} <= set(study.rows)]
+        of_name = [study for study in studies if study.name == name]
+        student = "ours" if of_name[0].settings()[0].guided else WARM
+        done = [study for study in of_name if {student, "E2E, T + S"} <= set(study.rows)]
         if len(done) < 2:
             continue
-        gains = [study.rows["ours"]["psnr_db"] - study.rows["E2E, T + S"]["psnr_db"] for study in done]
+        gains = [study.rows[student]["psnr_db"] - study.rows["E2E, T + S"]["psnr_db"] for study in done]
         conditions = {key: float(f"{value:.4g}") for key, value in conditions_of(*done[0].settings()).items()}
         error = statistics.stdev(gains) / len(gains) ** 0.5
         kind = done[0].kind
