@@ -1,6 +1,6 @@
 """The student's decoder adapted to a calibration, and written beside it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -68,15 +68,9 @@ class FineTuned:
         return f"{self.folder}: {_summary(self.record)}\n{_table(self.record)}{notes}"
 
 
-def fine_tune_for(
-    run: Run, calibration_folder: Path, *, force: bool = False, say: Say | None = None, **settings: Any
-) -> FineTuned:
-    """Fine-tune the decoder of a run for a calibration that passed its verification; see `FineTuning`.
-
-    `say` is told what happens meanwhile.  Raises `LimitError` for a calibration that failed, `FileError` where a
-    fine-tuned decoder is there already and `force` is not set, and `InputError` for settings out of range, or a
-    decoder that learns nothing.
-    """
+def fine_tuning_of(run: Run, settings: Mapping[str, Any]) -> FineTuning:
+    """What is asked of the fine-tuning of a run; raises `InputError` for settings out of range, or a decoder that
+    cannot be fine-tuned."""
     run.with_design()
     if not decoder_class(run.settings.decoder).learns:
         raise InputError(
@@ -88,7 +82,19 @@ def fine_tune_for(
             f"{run.known_as}: its decoder names classes, and only decoders of images are fine-tuned; it takes the "
             "calibrated operator as it is. Leave --fine-tune out"
         )
-    asked = FineTuning(**settings)
+    return FineTuning(**settings)
+
+
+def fine_tune_for(
+    run: Run, calibration_folder: Path, *, force: bool = False, say: Say | None = None, **settings: Any
+) -> FineTuned:
+    """Fine-tune the decoder of a run for a calibration that passed its verification; see `FineTuning`.
+
+    `say` is told what happens meanwhile.  Raises `LimitError` for a calibration that failed, `FileError` where a
+    fine-tuned decoder is there already and `force` is not set, and `InputError` for settings out of range, or a
+    decoder that learns nothing.
+    """
+    asked = fine_tuning_of(run, settings)
     digests(run, calibration_folder)
     # An operator that is wrong trains a decoder to be wrong, so there is no way round this.
     require_passed(calibration_folder, read_verification(calibration_folder), accept_failed=False)

@@ -102,6 +102,9 @@ def settings_for(values: dict[str, object], typed: Mapping[str, str]) -> MriSett
     if "acquired" not in values:
         values["acquired"] = lines_for(side, _in_range(ACCELERATION if acceleration is None else acceleration, side))
     values.setdefault("acs_lines", round(side * ACS_FRACTION))
+    acquired = values["acquired"]
+    if isinstance(acquired, int) and 2 * acquired > side:  # a teacher of half of the lines would have fewer
+        values.setdefault("ladder", ("R1",))
     settings = validated(MriSettings, values, typed)
     if settings.virtual_coils is None and settings.coils > FEW_COILS:
         from cidesign.modalities.mri.data.phantoms import virtual_maps
@@ -116,3 +119,9 @@ def _in_range(acceleration: object, side: int) -> float:
     if isinstance(acceleration, bool) or not isinstance(acceleration, (int, float)) or not 1 <= acceleration <= side:
         raise InputError(f"acceleration {shown_value(acceleration)}: between 1 and {side} for {side} lines")
     return float(acceleration)
+
+
+def acceleration_word(lines: int, acquired: int) -> str:
+    """The shortest `R2` or `R1.5` that stands for so many of the lines, rounded."""
+    words = (f"{lines / acquired:.{digits}g}" for digits in range(1, 17))
+    return f"R{next(word for word in words if round(lines / float(word)) == acquired)}"
