@@ -214,6 +214,7 @@ def _provenance(run: Run) -> Section:
         ("profile digest", record.profile_digest),
         ("images digest", record.data_digest),
         *([("teacher digest", record.teacher_digest)] if record.teacher_digest else []),
+        *([("strategy", f"{record.strategy.strategy}: {record.strategy.reason}")] if record.strategy else []),
         *([("stored teacher", _stored(run))] if record.settings.teacher else []),
         ("design digest", str(record.design_digest)),
     ]
