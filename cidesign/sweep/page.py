@@ -53,8 +53,8 @@ def _curves(table: Table, scores: Mapping[str, Sequence[float]]) -> str:
         title = task_named(first.task).score.heading(" / ", modality(first.modality).quality)
         caption = (
             f"{title} of students on the validation images after each epoch, as it was measured while they trained: "
-            "the mean over the seeds of the table, and as a band its standard error. A student begins where the epochs of "
-            "its teacher end. A row that does not depend on what a panel is of is drawn in each of them."
+            "the mean over the seeds of the table, and as a band its standard error. A student begins where the epochs "
+            "of its teacher end. A row that does not depend on what a panel is of is drawn in each of them."
         )
         blocks.append(html.picture(drawn(panels[:MOST_PANELS], title), caption))
     if panels[MOST_PANELS:]:

@@ -155,7 +155,9 @@ def _other_epochs(found: Table) -> list[str]:
 def _shared(found: Table) -> list[str]:
     lines = []
     if any(row.seconds and row.seconds[1] for row in found.rows):
-        lines.append("the seconds of a teacher that several points take are divided among them, its epochs counted for each")
+        lines.append(
+            "the seconds of a teacher that points share are divided among them; its epochs are counted for each"
+        )
     if any(one.found and one.teacher_seconds is None for one in found.entries):
         lines.append("no seconds where they are not known, as of a stored teacher that is not of this sweep")
     return lines
