@@ -22,7 +22,6 @@ from cidesign.sweep.entries import entries_of
 from cidesign.sweep.folder import Sweep
 from cidesign.sweep.point import Point
 from cidesign.sweep.points import Expanded, PointMaker, Refused, combinations
-from cidesign.sweep.resolve import Resolver
 from cidesign.sweep.spec import Range, Search, SweepSpec
 
 if TYPE_CHECKING:
@@ -89,10 +88,11 @@ def next_points(sweep: Sweep, wanted: int) -> Proposed:
         return Proposed((), (), True)
     objective = objective_of(sweep.spec, search)
     trials = trials_of(sweep, search, objective)
-    proposals, refused = _new(sweep.spec, search, objective, trials, wanted)
+    maker = PointMaker(sweep.spec)
+    proposals, refused = _new(maker, search, objective, trials, wanted)
     if refused and not trials and not proposals:
         raise refused[0].error
-    maker, there = PointMaker(sweep.spec, Resolver()), {point.digest for point in sweep.points}
+    there = {point.digest for point in sweep.points}
     for proposal in proposals:
         for values in combinations(sweep.spec):
             maker.add({**values, **proposal})
@@ -126,24 +126,24 @@ def _proposal(point: Point, search: Search) -> Proposal:
 
 
 def _new(
-    spec: SweepSpec, search: Search, objective: Objective, trials: Sequence[Trial], wanted: int
+    maker: PointMaker, search: Search, objective: Objective, trials: Sequence[Trial], wanted: int
 ) -> tuple[list[Proposal], list[Refused]]:
-    """New proposals that can be trained, and what was refused of others."""
-    told, found, resolver = list(trials), list[Proposal](), Resolver()
+    """New proposals that can be trained, and what was refused of others; tried with what the `maker` works out once."""
+    told, found = list(trials), list[Proposal]()
     refused: list[Refused] = []
     known = {canonical_json(dict(trial.proposal)) for trial in trials}
     in_vain = 0
     while len(found) < wanted and len(trials) + len(found) < search.trials and in_vain < MOST_IN_VAIN:
-        proposal = _asked(search, objective, told)
+        proposal = asked_after(search, objective, told)
         key = canonical_json(dict(proposal))
-        maker = PointMaker(spec, resolver)
+        alone = PointMaker(maker.spec, maker.resolver)
         new = key not in known
-        if new and all(maker.add({**values, **proposal}) for values in combinations(spec)):
+        if new and all(alone.add({**values, **proposal}) for values in combinations(maker.spec)):
             found.append(proposal)
             in_vain = 0
         else:
             in_vain += 1
-            refused += _refused(maker) if new else []
+            refused += _refused(alone) if new else []
         told.append(Trial(proposal, None, failed=key not in known and proposal not in found))
         known.add(key)
     return found, refused
@@ -156,8 +156,8 @@ def _refused(maker: PointMaker) -> list[Refused]:
         return [Refused("a proposal of [search]", error)]
 
 
-def _asked(search: Search, objective: Objective, told: Sequence[Trial]) -> Proposal:
-    """What the sampler proposes after `told`."""
+def asked_after(search: Search, objective: Objective, told: Sequence[Trial]) -> Proposal:
+    """What the sampler proposes after the trials that are `told`; always the same after the same."""
     with _silent_optuna() as optuna:
         kinds = {name: _distribution(space) for name, space in search.space.items()}
         study = optuna.create_study(

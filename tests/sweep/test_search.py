@@ -11,7 +11,7 @@ import pytest
 from cidesign.errors import InputError
 from cidesign.sweep.folder import Sweep, place
 from cidesign.sweep.point import Point
-from cidesign.sweep.search import next_points, objective_of, trials_of
+from cidesign.sweep.search import Objective, Trial, asked_after, next_points, objective_of, trials_of
 from cidesign.sweep.spec import Search, spec_of
 
 RATES = {"learning_rate": {"low": 1e-5, "high": 1e-1, "log": True}}
@@ -34,21 +34,29 @@ def rate(point: Point) -> float:
     return float(str(point.values["learning_rate"]))
 
 
-def test_it_learns_from_what_is_done(placed: Callable[..., Sweep], write_point: Callable[..., None]) -> None:
-    sweep = placed(search={"trials": 30, "space": RATES})
-    decades = []
-    for _ in range(10):
-        proposed = next_points(sweep, 3)
-        sweep = grown(sweep, proposed.points)
-        for point in proposed.points:
-            off = math.log10(rate(point)) + 2.0
-            write_point(sweep, point, [30.0 - off**2])
-            decades.append(abs(off))
-    assert proposed.ended
-    assert len(decades) == 30
+@pytest.mark.parametrize("maximized", [True, False])
+def test_it_learns_which_way_is_better(maximized: bool) -> None:
+    search = Search.model_validate({"trials": 40, "space": {**RATES, "start": ["teacher", "fresh"]}})
+    told: list[Trial] = []
+    off = []
+    for _ in range(40):
+        proposal = asked_after(search, Objective("psnr_db", maximized), told)
+        off.append(abs(math.log10(float(str(proposal["learning_rate"]))) + 2.0) + (proposal["start"] == "fresh"))
+        value = 30.0 - off[-1] if maximized else off[-1]
+        told.append(Trial(proposal, value, failed=False))
     # The first ten are drawn at random over four decades, the last follow the best ones.
-    assert statistics.median(decades[-10:]) < statistics.median(decades[:10]) / 2
-    assert not next_points(sweep, 1).points
+    assert statistics.median(off[-15:]) < statistics.median(off[:10]) / 2
+
+
+def test_what_is_done_changes_what_is_proposed(placed: Callable[..., Sweep], write_point: Callable[..., None]) -> None:
+    sweep = placed(search={"trials": 12, "space": RATES})
+    sweep = grown(sweep, next_points(sweep, 11).points)
+    without = next_points(sweep, 1)
+    assert without.ended
+    for point in sweep.points:
+        write_point(sweep, point, [30.0 - (math.log10(rate(point)) + 2.0) ** 2])
+    assert next_points(sweep, 1).points != without.points
+    assert not next_points(grown(sweep, without.points), 1).points
 
 
 def test_what_was_proposed_is_proposed_again_until_the_sweep_has_it(placed: Callable[..., Sweep]) -> None:
