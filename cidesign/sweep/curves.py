@@ -1,6 +1,7 @@
 """The curves of a sweep: the score after each epoch, mean and standard error over seeds, a line for each row."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain, combinations
 from typing import NamedTuple
 
 import numpy as np
@@ -12,6 +13,7 @@ from cidesign.sweep.table import E2E, STUDENT, Row, Value, value_text
 
 # More lines than these cannot be told apart.
 MOST_LINES, MOST_PANELS = 6, 24
+MOST_AXES = 6
 COLOURS = ("#0b5394", "#b45f06", "#38761d", "#a64d79", "#674ea7", "#bf9000")
 MARKERS = ("o", "s", "^", "D", "v", "P")
 STYLES = {STUDENT: "-", E2E: "--"}
@@ -36,6 +38,10 @@ class Panel(NamedTuple):
     shared: tuple[str, ...]
     curves: tuple[Curve, ...]
 
+    def label(self, curve: Curve) -> str:
+        """What a curve is, beside what all of the panel share."""
+        return curve.row.titled([name for name in curve.row.values if name not in self.shared])
+
 
 def curve_of(row: Row, of_points: Mapping[str, Sequence[float]]) -> Curve | None:
     """The curve of a row over its counted seeds; `of_points`: the scores of points after each of their epochs, by name.
@@ -59,21 +65,28 @@ def curve_of(row: Row, of_points: Mapping[str, Sequence[float]]) -> Curve | None
 
 
 def panels_of(curves: Sequence[Curve], by: Sequence[str]) -> list[Panel]:
-    """Curves in panels of a few lines: those with the same values of the first axes stand together.
+    """Curves in as few panels as hold a few lines each: those with the same values of some axes stand together.
 
     A row that does not depend on such an axis stands in each panel that it belongs to.
     """
-    for count in range(len(by) + 1):
-        shared = by[:count]
-        keys: dict[tuple[Value, ...], None] = {}
-        for curve in curves:
-            if all(name in curve.row.values for name in shared):
-                keys[tuple(curve.row.values[name] for name in shared)] = None
-        parts = {key: [one for one in curves if _goes_with(one.row, shared, key)] for key in keys}
-        if parts and max(map(len, parts.values())) <= MOST_LINES:
-            return [Panel(_said(shared, key), tuple(shared), tuple(part)) for key, part in parts.items()]
+    fitting = []
+    for shared in _subsets(by):
+        there = [one.row for one in curves if all(name in one.row.values for name in shared)]
+        keys = dict.fromkeys(tuple(row.values[name] for name in shared) for row in there)
+        parts = {key: tuple(one for one in curves if _goes_with(one.row, shared, key)) for key in keys}
+        all_there = len({one.row.title for one in chain(*parts.values())}) == len(curves)
+        if parts and all_there and max(map(len, parts.values())) <= MOST_LINES:
+            fitting.append([Panel(_said(shared, key), shared, part) for key, part in parts.items()])
+    if fitting:
+        return min(fitting, key=lambda panels: (len(panels), sum(len(panel.curves) for panel in panels)))
     chunks = range(0, len(curves), MOST_LINES)
     return [Panel("", (), tuple(curves[first : first + MOST_LINES])) for first in chunks]
+
+
+def _subsets(names: Sequence[str]) -> Iterator[tuple[str, ...]]:
+    """All selections of a few names; of many those of the first."""
+    few = names[:MOST_AXES]
+    return chain.from_iterable(combinations(few, count) for count in range(len(few) + 1))
 
 
 def _goes_with(row: Row, names: Sequence[str], key: tuple[Value, ...]) -> bool:
@@ -85,13 +98,15 @@ def _said(names: Sequence[str], key: tuple[Value, ...]) -> str:
 
 
 def drawn(panels: Sequence[Panel], axis_title: str) -> bytes:
-    """The panels as PNG, two beside each other, on one scale."""
+    """The panels as PNG, two beside each other, each with a scale of its own."""
     columns = min(len(panels), 2)
     lines = -(-len(panels) // columns)
     figure = new_figure(lines * (PANEL_INCHES + (1.0 if columns == 1 else 0.0)))
-    axes = figure.subplots(lines, columns, squeeze=False, sharex=True, sharey=True)
+    axes = figure.subplots(lines, columns, squeeze=False, sharex=True)
+    # A label has one colour in all panels.
+    labels = list(dict.fromkeys(panel.label(curve) for panel in panels for curve in panel.curves))
     for panel, axis in zip(panels, axes.flat, strict=False):
-        _draw(panel, axis)
+        _draw(panel, axis, labels)
     for axis in axes.flat[len(panels) :]:
         axis.set_visible(False)
     figure.supxlabel("epochs, those of the teacher counted before the student's", fontsize=9)
@@ -99,20 +114,17 @@ def drawn(panels: Sequence[Panel], axis_title: str) -> bytes:
     return png(figure)
 
 
-def _draw(panel: Panel, axis: Axes) -> None:
-    for number, curve in enumerate(panel.curves):
+def _draw(panel: Panel, axis: Axes, labels: Sequence[str]) -> None:
+    for curve in panel.curves:
+        label = panel.label(curve)
+        number = labels.index(label)
         colour, marker = COLOURS[number % len(COLOURS)], MARKERS[number % len(MARKERS)]
-        low = np.subtract(curve.means, curve.errors)
-        high = np.add(curve.means, curve.errors)
+        low, high = np.subtract(curve.means, curve.errors), np.add(curve.means, curve.errors)
         axis.fill_between(curve.epochs, low, high, color=colour, alpha=0.2, linewidth=0)
-        label = curve.row.titled([name for name in curve.row.values if name not in panel.shared])
-        axis.plot(
-            curve.epochs, curve.means, STYLES.get(curve.row.system, ":"), color=colour, marker=marker, markersize=3,
-            label=label,
-        )  # fmt: skip
+        style = STYLES.get(curve.row.system, ":")
+        axis.plot(curve.epochs, curve.means, style, color=colour, marker=marker, markersize=3, label=label)
     axis.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    axis.tick_params(labelsize=8)
-    axis.tick_params(labelbottom=True)
+    axis.tick_params(labelsize=8, labelbottom=True)
     axis.grid(alpha=0.3)
     axis.set_title(panel.title, fontsize=9)
-    axis.legend(fontsize=7, loc="lower right")
+    axis.legend(fontsize=7, loc="best")

@@ -1,8 +1,10 @@
 """The points of a sweep folder as tables see them, with what their run folders hold."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
+from pathlib import Path
 
 from pydantic import JsonValue
 
@@ -14,8 +16,9 @@ from cidesign.run_settings import TrainingSettings
 from cidesign.runs import Run
 from cidesign.sweep.finished import read_finished, read_lines, seconds_of, student_scores
 from cidesign.sweep.folder import Sweep
+from cidesign.sweep.page import write_page
 from cidesign.sweep.point import Point
-from cidesign.sweep.table import E2E, SEED, STUDENT, Entry, Value
+from cidesign.sweep.table import E2E, SEED, STUDENT, Entry, Table, Value, table_of
 
 # How E2E and fixed designs of the same values are told apart, which train for as long as different students.
 EPOCHS = "epochs"
@@ -60,7 +63,24 @@ def entries_of(sweep: Sweep) -> list[Entry]:
     return _told_apart([(entry_of(point), point.epochs) for point in students])
 
 
-def scores_of(sweep: Sweep, entries: list[Entry]) -> dict[str, list[float]]:
+def table_in(
+    sweep: Sweep, by: Sequence[str] | None = None, baseline: str | None = None, metric: str | None = None
+) -> Table:
+    """The table of a sweep folder as it is now, see `table_of`; held against E2E where there is such and nothing else
+    is named."""
+    entries = entries_of(sweep)
+    if baseline is None and any(one.system == E2E for one in entries):
+        baseline = E2E
+    return table_of(entries, by, baseline, metric)
+
+
+def page_in(sweep: Sweep, table: Table) -> Path:
+    """Write the report of a sweep: `report.html` in its folder, in the place of an older one."""
+    places = {point.name: point.place for point in sweep.points}
+    return write_page(sweep.path, table, places, scores_of(sweep, table.entries))
+
+
+def scores_of(sweep: Sweep, entries: Sequence[Entry]) -> dict[str, list[float]]:
     """The score of the students of finished points after each of their epochs, by the names of the points."""
     done = [one for one in entries if one.found is not None]
     return {

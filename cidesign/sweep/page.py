@@ -54,7 +54,8 @@ def _curves(table: Table, scores: Mapping[str, Sequence[float]]) -> str:
         caption = (
             f"{title} of students on the validation images after each epoch, as it was measured while they trained: "
             "the mean over the seeds of the table, and as a band its standard error. A student begins where the epochs "
-            "of its teacher end. A row that does not depend on what a panel is of is drawn in each of them."
+            "of its teacher end. A row that does not depend on what a panel is of is drawn in each of them; each panel "
+            "has a scale of its own."
         )
         blocks.append(html.picture(drawn(panels[:MOST_PANELS], title), caption))
     if panels[MOST_PANELS:]:

@@ -242,7 +242,7 @@ def value_text(value: Value) -> str:
         return ",".join(value_text(one) for one in value)
     if isinstance(value, bool):
         return "true" if value else "false"
-    return f"{value:.9g}" if isinstance(value, float) else "none" if value is None else str(value)
+    return f"{value:.6g}" if isinstance(value, float) else "none" if value is None else str(value)
 
 
 def mean_of(values: Sequence[float]) -> Mean:
@@ -309,7 +309,7 @@ def _only_value(points: Sequence[Entry], metric: str) -> float | Lacking:
 def _value(entry: Entry, metric: str) -> float | Lacking:
     """The metric of a point, or why there is none."""
     if entry.found is None:
-        return Lacking(f"{entry.name}: {entry.state}" + (f" ({entry.why})" if entry.why else ""))
+        return Lacking(f"{entry.name}: failed ({entry.why})" if entry.state == "failed" else entry.state)
     if metric not in entry.found.metrics:
         return Lacking(f"{entry.name}: has no {metric}")
     value = entry.found.metrics[metric]

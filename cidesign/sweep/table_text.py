@@ -3,13 +3,15 @@
 import csv
 import io
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from cidesign.files import Json, JsonObject
 from cidesign.sweep.table import Mean, Row, State, Table, value_text
 from cidesign.text import counted, table
 
 STATES: tuple[State, ...] = ("done", "running", "failed", "to do")
+# Of a large sweep that has just begun there would be thousands.
+MOST_NOTES = 20
 
 
 def text_of(found: Table) -> str:
@@ -39,14 +41,14 @@ def header_of(found: Table) -> tuple[str, ...]:
     """The names of the columns."""
     compared = () if found.baseline is None else (f"less {found.baseline.title}", "pairs")
     return (
-        "system", *found.by, "seeds", found.column.heading(" / "), *compared, "epochs: teacher + student", _time(found)
+        "system", *found.by, "seeds", found.column.heading(" / "), *compared, "epochs", _time(found)
     )  # fmt: skip
 
 
 def _time(found: Table) -> str:
     kinds = {one.found.on_processor for one in found.entries if one.found}
     where = "processor" if kinds <= {True} else "device" if kinds == {False} else "processor or device"
-    return f"{where} seconds of training"
+    return f"{where} / s"
 
 
 def cells_of(found: Table) -> list[tuple[str, ...]]:
@@ -103,7 +105,7 @@ def _seconds(row: Row) -> str:
     if row.seconds is None:
         return "-"
     total, share = row.seconds
-    return f"{total:.0f}" + (f" ({share:.0f} of a shared teacher)" if share else "")
+    return f"{total:.0f}" + (f" ({share:.0f})" if share else "")
 
 
 def notes_of(found: Table) -> list[str]:
@@ -114,19 +116,29 @@ def notes_of(found: Table) -> list[str]:
             shown = ", ".join(value_text(value) for value in values)
             lines.append(f"each seed's value is the mean over {name}: {shown}")
     for row in found.rows:
-        lines += [f"not in {row.title}: seed {seed}: {why}" for seed, why in row.missing.items()]
-        lines += [f"no pair for {row.title}: seed {seed}: {why}" for seed, why in row.unpaired.items()]
+        lines += [f"not in {row.title}: {part}" for part in _reasons(row.missing)]
+        lines += [f"no pair for {row.title}: {part}" for part in _reasons(row.unpaired)]
+    if len(lines) > MOST_NOTES:
+        lines[MOST_NOTES:] = [f"and {len(lines) - MOST_NOTES} more such lines, all of them in --json"]
     seeds = {row.seeds for row in found.rows if row.seeds}
     if len(seeds) > 1:
         lines.append(
-            "the means of these rows are over different seeds, so that they cannot be compared with one another"
+            "the means of rows are over different seeds, so that they cannot be compared with one another"
             + (
                 "; the differences are of equal seeds"
                 if found.baseline
                 else " (--baseline: differences of equal seeds)"
             )
         )
-    return [*lines, *_other_images(found), *_other_epochs(found), *_shared(found)]
+    return [*lines, *_other_images(found), *_other_epochs(found), *_costs(found)]
+
+
+def _reasons(of_seeds: Mapping[int, str]) -> list[str]:
+    """`seeds 1-3: to do`, for each reason."""
+    seeds: dict[str, list[int]] = {}
+    for seed, why in of_seeds.items():
+        seeds.setdefault(why, []).append(seed)
+    return [f"seed{'' if len(part) == 1 else 's'} {ranges(part)}: {why}" for why, part in seeds.items()]
 
 
 def _other_images(found: Table) -> list[str]:
@@ -152,12 +164,10 @@ def _other_epochs(found: Table) -> list[str]:
     return [f"not all rows were trained for as many epochs (teacher and student together: {listed})"]
 
 
-def _shared(found: Table) -> list[str]:
-    lines = []
+def _costs(found: Table) -> list[str]:
+    lines = ["epochs: of the teacher + of the student"]
     if any(row.seconds and row.seconds[1] for row in found.rows):
-        lines.append(
-            "the seconds of a teacher that points share are divided among them; its epochs are counted for each"
-        )
+        lines.append("in brackets the share of a teacher's seconds, which are divided among the points that take it")
     if any(one.found and one.teacher_seconds is None for one in found.entries):
         lines.append("no seconds where they are not known, as of a stored teacher that is not of this sweep")
     return lines

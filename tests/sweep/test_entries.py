@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
-from cidesign.sweep.entries import entries_of, scores_of
+from cidesign.runs import Run
+from cidesign.sweep.entries import entries_of, page_in, table_in
+from cidesign.sweep.finished import read_lines
 from cidesign.sweep.folder import Sweep
-from cidesign.sweep.page import write_page
 from cidesign.sweep.point import Point
-from cidesign.sweep.table import STUDENT, Table, table_of
+from cidesign.sweep.table import STUDENT, table_of
 from cidesign.sweep.table_text import text_of
 from cidesign.sweep.work import work
 
@@ -111,24 +112,19 @@ def test_a_shared_teacher_is_paid_by_its_students(placed: Callable[..., Sweep], 
     assert short.seconds is not None
     assert long.seconds is not None
     assert short.seconds[1] == long.seconds[1] > 0
-    from cidesign.runs import Run
-    from cidesign.sweep.finished import read_lines
-
     assert short.seconds[1] == pytest.approx(read_lines(Run(sweep.run_path(teacher)))[-1].seconds / 2)
-    assert "of a shared teacher" in text_of(table)
+    assert "divided among the points" in text_of(table)
 
 
-def page_of(sweep: Sweep, **options: Any) -> tuple[str, Table]:
-    entries = entries_of(sweep)
-    table = table_of(entries, **options)
-    places = {point.name: point.place for point in sweep.points}
-    return write_page(sweep.path, table, places, scores_of(sweep, entries)).read_text(), table
+def page_of(sweep: Sweep, **options: Any) -> str:
+    """The page as it was written."""
+    return page_in(sweep, table_in(sweep, **options)).read_text()
 
 
 def test_the_page_shows_rows_curves_failures_and_points(written: Sweep) -> None:
     first, *_ = points_by(written, "run", ladder="real")
     (written.run_path(first) / "report.html").write_text("report")
-    page, _ = page_of(written, baseline=FIXED)
+    page = page_of(written, baseline=FIXED)
     assert "7 of 9 points done, 1 failed, 1 to do: this table is not complete" in page
     assert "28.70 ± 0.47" in page
     assert "+0.30 ± 0.20" in page
@@ -140,7 +136,7 @@ def test_the_page_shows_rows_curves_failures_and_points(written: Sweep) -> None:
 
 
 def test_the_page_of_nothing_yet(placed: Callable[..., Sweep]) -> None:
-    page, _ = page_of(placed(grid=GRID))
+    page = page_of(placed(grid=GRID))
     assert "0 of 6 points done, 6 to do" in page
     assert "data:image" not in page
     assert "No curve (no seed is finished" in page
