@@ -237,6 +237,8 @@ def existing(path: Path, spec: SweepSpec) -> Sweep | None:
             return None
         raise FileError(f"{path}: exists and is not a sweep (it has no {RECORD_FILE}); name another place with --out")
     found = Sweep(path)
+    if not found.points:  # a search that has proposed nothing yet
+        return found
     for section, before, now in _unchanging(found.spec, spec):
         if canonical_json(before) != canonical_json(now):
             raise InputError(

@@ -133,6 +133,21 @@ def test_a_point_that_fails_leaves_the_others_alone(tmp_path: Path, base: dict[s
     assert "not readable JSON" in why
 
 
+def test_a_search_is_run_to_its_end(tmp_path: Path, base: dict[str, Any]) -> None:
+    """Proposals become points as workers are free, each with all values of the grid; a later call proposes no more."""
+    pytest.importorskip("optuna")
+    del base["student_epochs"]
+    spec = {"base": base, "grid": {"seed": [1]}, "search": {"trials": 2, "space": {"student_epochs": [1, 2]}}}
+    handle = handle_of(spec, tmp_path / "s")
+    assert handle.plan().lines()[-1].startswith("search: 2 proposals of 1 run each")
+    ran = handle.run(workers=2)
+    assert sorted(point.values["student_epochs"] for point in ran.sweep.points if point.kind == "run") == [1, 2]
+    _trained_once(ran.sweep)
+    again = handle.run()
+    assert again.sweep.points == ran.sweep.points
+    assert [len(again.sweep.attempts(point)) for point in again.sweep.points] == [1, 1]
+
+
 def test_what_cannot_be_run_starts_nothing(
     tmp_path: Path, base: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
