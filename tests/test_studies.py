@@ -52,22 +52,22 @@ def _cells(lines: list[str], first: str) -> list[str]:
 def test_published(study: Run, tmp_path: Path) -> None:
     lines = study("published", "--seeds", "1,2", "--case", "single-pixel")
     rows = _trained(lines)
-    learnt = ["E2E, S epochs", "E2E, T + S epochs", "teacher"]
-    wanted = [f"published {name}" for name in learnt] + ["published student"]
-    wanted += [f"our {name}" for name in learnt] + ["ours"]
-    assert rows[:8] == wanted
-    fixed = rows[8 : len(rows) // 2]
+    learnt = ["E2E, S epochs", "E2E, T + S epochs", "teacher", "student"]
+    wanted = [f"{label} {name}" for label in ("published", "our") for name in learnt]
+    quiet = [f"noiseless {name}" for name in wanted if "T + S" not in name]
+    assert rows[:14] == wanted + quiet
+    fixed = rows[14 : len(rows) // 2]
     assert len(fixed) >= 3
     assert all(name.startswith("fixed: ") for name in fixed)
     assert rows == 2 * rows[: len(rows) // 2]
     found = [json.loads((tmp_path / f"published-smoke-single_pixel-{seed}.json").read_text()) for seed in (1, 2)]
-    curves = [of["rows"]["ours"]["curves"]["psnr_db"] for of in found]
+    curves = [of["rows"]["our student"]["curves"]["psnr_db"] for of in found]
     assert [len(curve) for curve in curves] == [2, 2]
     means = np.mean(curves, axis=0)
     errors = np.std(curves, axis=0, ddof=1) / 2**0.5
     shown = [f"{value:.2f} +- {error:.2f}" for value, error in zip(means, errors, strict=True)]
     # Epochs 1 and 2; then those of T + S; then seconds.
-    assert _cells(lines, "ours")[:3] == [*shown, "-"]
+    assert _cells(lines, "our student")[:3] == [*shown, "-"]
     assert _cells(lines, "published E2E, T + S epochs")[2] != "-"
     published = [of["rows"]["published student"]["curves"]["psnr_db"][-1] for of in found]
     ahead = np.array([curve[-1] for curve in curves]) - published
@@ -117,6 +117,20 @@ def test_teacher_gap(study: Run, tmp_path: Path) -> None:
         cells = [f"{final[f'{label}: R2']:.2f}", f"{gaps['R2']:.2f}", f"{student:.2f}"]
         assert [cell.strip() for cell in line.split("|")[2:5]] == cells
     assert len([line for line in lines if line.startswith("it breaks at: ")]) == 2
+
+
+def test_weights(study: Run, tmp_path: Path) -> None:
+    lines = study("weights", "--seeds", "1", "--case", "single-pixel")
+    rows = json.loads((tmp_path / "weights-smoke-single_pixel-1.json").read_text())["rows"]
+    final = {name: row["curves"]["psnr_db"][-1] for name, row in rows.items()}
+    grid = [name for name in final if name.startswith("fixed: decoder")]
+    assert len(grid) == 12
+    assert len({final[name] for name in grid}) > 1  # the weights act, hardly in so few steps
+    best = max(grid, key=final.__getitem__)
+    assert f"best of the grid: {best}" in lines
+    less = final["uncertainty"] - final[best]
+    assert any(line.startswith(f"uncertainty less the best of the grid: {less:.3f} dB") for line in lines)
+    assert _cells(lines, "gradient")[1] == f"{final['gradient'] - final['no guiding term']:.3f}"
 
 
 def test_rows_of_other_sizes_are_not_mixed(study: Run, tmp_path: Path) -> None:

@@ -84,6 +84,8 @@ def command(
         return
     refuse_existing(folder, force)
     training = {name: named.pop(name) for name in TRAINING_SETTINGS if fine_tune and name in named}
+    if fine_tune:
+        _require_tunable(found, training)
     done = benchwork.calibrate(found, capture, folder, instrument=instrument, force=force, **options(named))
     verification, place = done.verification, done.calibration.path
     text = f"{done.written.text}\n\n{table(check_rows(verification.checks), CHECK_HEADER)}"
@@ -111,6 +113,13 @@ def _suggest(run: Run, capture: Path | None, calibration: Path) -> None:
         f"cidesign reconstruct {quoted(run.known_as)} {scene} --calibration {quoted(calibration)} "
         f"--out {quoted(calibration.parent / 'images')}"
     )
+
+
+def _require_tunable(run: "Run", settings: dict[str, object]) -> None:
+    """What cannot be fine-tuned is refused before anything is calibrated."""
+    from cidesign.reconstruct.fine_tune import fine_tuning_of
+
+    fine_tuning_of(run, options(settings))
 
 
 def _fine_tuned(run: "Run", folder: Path, settings: dict[str, object], force: bool) -> tuple[JsonObject, str]:

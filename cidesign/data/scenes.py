@@ -27,7 +27,10 @@ def read_scene(path: Path, side: int) -> tuple[NDArray[np.float64], list[str]]:
     height, width = picture.shape
     shortest = min(height, width)
     if shortest < side:
-        raise FileError(f"{path}: {width} x {height} pixels; a scene needs at least {side} x {side}")
+        raise FileError(
+            f"{path}: {width} x {height} pixels; a scene needs at least {side} x {side}: enlarge the picture, or "
+            "name a larger one"
+        )
     top, left = (height - shortest) // 2, (width - shortest) // 2
     if height != width:
         remarks.append(f"scene: the centred square of {shortest} x {shortest} of {width} x {height} pixels is used")

@@ -1,6 +1,6 @@
 """The student's decoder adapted to a calibration, and written beside it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -18,7 +18,7 @@ from cidesign.files import JsonObject, refuse_existing
 from cidesign.locks import FolderLock
 from cidesign.modality import modality
 from cidesign.models.decoders import decoder_class
-from cidesign.models.system import ImagingSystem, load_student, load_teacher
+from cidesign.models.system import ImagingSystem, load_student
 from cidesign.models.teacher_record import trained_epochs
 from cidesign.reconstruct.fine_tuned import (
     RECORD_FILE,
@@ -68,15 +68,9 @@ class FineTuned:
         return f"{self.folder}: {_summary(self.record)}\n{_table(self.record)}{notes}"
 
 
-def fine_tune_for(
-    run: Run, calibration_folder: Path, *, force: bool = False, say: Say | None = None, **settings: Any
-) -> FineTuned:
-    """Fine-tune the decoder of a run for a calibration that passed its verification; see `FineTuning`.
-
-    `say` is told what happens meanwhile.  Raises `LimitError` for a calibration that failed, `FileError` where a
-    fine-tuned decoder is there already and `force` is not set, and `InputError` for settings out of range, or a
-    decoder that learns nothing.
-    """
+def fine_tuning_of(run: Run, settings: Mapping[str, Any]) -> FineTuning:
+    """What is asked of the fine-tuning of a run; raises `InputError` for settings out of range, or a decoder that
+    cannot be fine-tuned."""
     run.with_design()
     if not decoder_class(run.settings.decoder).learns:
         raise InputError(
@@ -88,7 +82,19 @@ def fine_tune_for(
             f"{run.known_as}: its decoder names classes, and only decoders of images are fine-tuned; it takes the "
             "calibrated operator as it is. Leave --fine-tune out"
         )
-    asked = FineTuning(**settings)
+    return FineTuning(**settings)
+
+
+def fine_tune_for(
+    run: Run, calibration_folder: Path, *, force: bool = False, say: Say | None = None, **settings: Any
+) -> FineTuned:
+    """Fine-tune the decoder of a run for a calibration that passed its verification; see `FineTuning`.
+
+    `say` is told what happens meanwhile.  Raises `LimitError` for a calibration that failed, `FileError` where a
+    fine-tuned decoder is there already and `force` is not set, and `InputError` for settings out of range, or a
+    decoder that learns nothing.
+    """
+    asked = fine_tuning_of(run, settings)
     digests(run, calibration_folder)
     # An operator that is wrong trains a decoder to be wrong, so there is no way round this.
     require_passed(calibration_folder, read_verification(calibration_folder), accept_failed=False)
@@ -118,13 +124,12 @@ def _train(
 ) -> tuple[FineTuneRecord, Any]:
     """A record and the decoder to keep."""
     stored = _images(run, settings, say)
-    guide = _guide(run, settings)
     system = system.to(settings.device)
 
     def heard(epoch: int, psnr_db: float) -> None:
         say(f"fine-tuning epoch {epoch}: {psnr_db:.2f} dB on held-out images")
 
-    tuned = fine_tune(system, guide, family, stored, run.settings, settings, heard)
+    tuned = fine_tune(system, family, stored, run.settings, settings, heard)
     notes = [
         "images as in the run's training; operators are drawn from what the calibration leaves open, and decoders are "
         "told the calibrated one"
@@ -158,12 +163,6 @@ def _images(run: Run, settings: FineTuneSettings, say: Say) -> tuple[torch.Tenso
         say(f"note: {remark}")
     train, held_out = (torch.from_numpy(part).to(settings.device) for part in (found.train, found.validation))
     return train, held_out
-
-
-def _guide(run: Run, settings: FineTuneSettings) -> ImagingSystem | None:
-    """The teacher, where its features had weight in the student's training."""
-    teacher = load_teacher(run) if run.settings.weight_decoder else None
-    return None if teacher is None else teacher.to(settings.device)
 
 
 def _summary(record: FineTuneRecord) -> str:

@@ -49,6 +49,12 @@ def test_what_is_told_of_a_run_of_classes(cidesign: Callable[..., Any], digits: 
     assert "PSNR" not in done.out + done.err
     again = cidesign("distill", "--resume", "--out", tmp_path / "run", "--json")
     assert 0 <= json.loads(again.out)["metrics"]["student_accuracy_percent"] <= 100
+    # What cannot be fine-tuned is said before anything is calibrated: no capture has been looked at.
+    words = ("--run", tmp_path / "run", "--fine-tune", "--out", tmp_path / "cal")
+    refused = cidesign("calibrate", tmp_path / "nothing", *words)
+    assert refused.code == 2
+    assert "its decoder names classes, and only decoders of images are fine-tuned" in " ".join(refused.err.split())
+    assert not (tmp_path / "cal").exists()
 
 
 @pytest.mark.parametrize(

@@ -203,3 +203,35 @@ def test_the_same_in_python(teacher: Path) -> None:
     assert table.epochs == 3
     assert [row.name for row in table.rows[:3]] == ["student", "stored teacher (real)", "E2E"]
     assert "with the same number of epochs in total, 3" in table.text()
+
+
+def test_the_best_of_a_few_teachers_is_taken(cidesign: Command) -> None:
+    words = ("distill", "--profile", "dlp4500", "--ladder", "auto", "--out", "run", "--threads", "1")
+    done = cidesign(*words, "--json")
+    assert done.code == 0, done.err
+    value = json.loads(done.out)
+    assert value["teacher_choice"]["folder"] == Run(Path("run")).settings.teacher
+    assert value["strategy"]["by"] == "teacher"
+    names = [line for line in done.err.splitlines() if line.startswith("teacher ") and " of 3: " in line]
+    more = 2 * round(0.1 * TINY.side**2)
+    assert names == ["teacher 1 of 3: real", "teacher 2 of 3: 4-bit", f"teacher 3 of 3: real@{more}"]
+    assert "the student before its training, on training images, with what it inherits of each teacher:" in done.err
+    again = cidesign(*words)
+    assert again.code == 5
+    assert "run: exists already" in again.err
+    assert "teacher 1 of 3" not in again.err
+    # They are stored: the next student takes one of them.
+    done = cidesign("distill", "--profile", "dlp4500", "--strategy", "distill", "--threads", "1", "--out", "other")
+    assert "stored teachers that fit" not in done.err  # run-teachers is not below runs/
+
+
+def test_end_to_end_by_name(cidesign: Command) -> None:
+    done = cidesign("distill", "--profile", "mri-generic-3t", "--strategy", "e2e", "--threads", "1", "--json")
+    assert done.code == 0, done.err
+    value = json.loads(done.out)
+    assert (value["teacher_digest"], value["strategy"]["by"]) == (None, "asked")
+    run = Run(Path(value["run"]))
+    assert (run.settings.strategy, run.settings.student_epochs) == ("e2e", 3)
+    done = cidesign("distill", "--profile", "mri-generic-3t", "--set", "strategy=e2e")
+    assert done.code == 2
+    assert "--set strategy: has an option of its own; write --strategy NAME" in done.err

@@ -79,7 +79,7 @@ def test_wrong_pictures(tmp_path: Path) -> None:
     with pytest.raises(FileError, match="cannot be read"):
         read_scene(tmp_path / "empty.png", 8)
     Image.new("L", (8, 8)).save(tmp_path / "small.png")
-    with pytest.raises(FileError, match="8 x 8 pixels; a scene needs at least 16 x 16"):
+    with pytest.raises(FileError, match="8 x 8 pixels; a scene needs at least 16 x 16: enlarge the picture, or name"):
         read_scene(tmp_path / "small.png", 16)
     np.save(tmp_path / "bright.npy", np.full((8, 8), 200.0))
     with pytest.raises(FileError, match="reflectances from 0 to 1"):

@@ -79,6 +79,13 @@ FAR = {
 }
 
 
+def test_two_seeds_do_not_show_a_lead() -> None:
+    few = _regime("mri", -0.3, 0.001)._replace(seeds=2)
+    found = by_map(*_settings("mri"), [few])
+    assert (found.strategy, found.by, found.seeds) == ("distill", "measured", 2)
+    assert "E2E is not shown to be ahead" in found.reason
+
+
 @pytest.mark.parametrize("modality", PROFILES)
 def test_the_nearest_regime_decides_and_a_far_one_nothing(modality: str) -> None:
     regimes = [
@@ -203,7 +210,8 @@ def test_the_study_prints_the_map(
 ) -> None:
     """What it prints is the code: a regime of one seed is not among it."""
     for seed, gain in (("1", 0.1), ("2", 0.3)):
-        rows = {"ours": {"psnr_db": 20 + gain}, "E2E, T + S": {"psnr_db": 20.0}}
+        student = {"psnr_db": 20 + gain}
+        rows = {"ours": student, "warm start": student, "E2E, T + S": {"psnr_db": 20.0}}
         (tmp_path / f"mri-R---8-{seed}.json").write_text(json.dumps(rows))
     (tmp_path / "mri-R---4-1.json").write_text(json.dumps(rows))
     script = ROOT / "benchmarks" / "studies" / "where_it_pays.py"
@@ -212,8 +220,9 @@ def test_the_study_prints_the_map(
     runpy.run_path(str(script), run_name="__main__")
     torch.set_num_threads(before[0])
     torch.use_deterministic_algorithms(before[1])
-    names: dict[str, Any] = {"Regime": Regime}
-    exec(capsys.readouterr().out, names)
+    printed = tmp_path / "printed.py"
+    printed.write_text(f"from {Regime.__module__} import Regime\n{capsys.readouterr().out}")
+    names = runpy.run_path(str(printed))
     (only,) = names["REGIMES"]
     conditions = {"acceleration": 8, "coils": 1, "noise": 0.01, "side": 64, "images": 480, "steps": 120}
     assert only == Regime("mri", "R = 8", conditions, 0.2, 0.1, 2)

@@ -12,8 +12,9 @@ from cidesign.run_settings import TrainingSettings, shown_value
 from cidesign.runs import StrategyChoice
 
 AUTO = "auto"
-# E2E is taken where it leads by more than so many standard errors, and by this much at least.
-REQUIRED_ERRORS, LEAST_LEAD_DB = 2.0, 0.05
+# E2E is taken where it leads by more than so many standard errors, and by this much at least; the standard error of
+# fewer seeds says little.
+REQUIRED_ERRORS, LEAST_LEAD_DB, FEWEST_SEEDS = 2.0, 0.05, 3
 # A regime says something of settings none of whose conditions differs by a larger factor.
 FARTHEST = 4.0
 # What all regimes were measured with, at its default.
@@ -81,7 +82,8 @@ def _doublings(regime: Regime, own: Mapping[str, float]) -> dict[str, float]:
 
 def _by_regime(regime: Regime, settings: TrainingSettings) -> StrategyChoice:
     lead_db = -regime.gain_db
-    ahead = lead_db > REQUIRED_ERRORS * regime.standard_error_db and lead_db >= LEAST_LEAD_DB
+    clear = lead_db > REQUIRED_ERRORS * regime.standard_error_db and lead_db >= LEAST_LEAD_DB
+    ahead = clear and regime.seeds >= FEWEST_SEEDS
     images = "" if settings.data == "procedural" else " of procedural images"
     where = (
         f"where it was measured nearest ({regime.name}, {regime.seeds} seeds{images}), a student minus E2E of as many "
@@ -90,7 +92,7 @@ def _by_regime(regime: Regime, settings: TrainingSettings) -> StrategyChoice:
     verdict = (
         "E2E is ahead (--strategy distill trains a teacher)"
         if ahead
-        else "a student is not behind, and its teacher can be stored for others"
+        else f"E2E is not {'shown to be' if clear else 'clearly'} ahead, and a teacher can be stored for others"
     )
     return StrategyChoice(
         strategy="e2e" if ahead else "distill",

@@ -22,4 +22,22 @@ class Regime(NamedTuple):
     seeds: int
 
 
-REGIMES: tuple[Regime, ...] = ()
+# fmt: off
+REGIMES: tuple[Regime, ...] = (
+    Regime(
+        "single-pixel", "K = 51 (5 %)",
+        {"pattern share": 0.0498, "levels": 2, "light": 10000000, "side": 32, "images": 960, "steps": 240},
+        -0.054, 0.001, 2,
+    ),
+    Regime(
+        "single-pixel", "K = 10 (1 %)",
+        {"pattern share": 0.009766, "levels": 2, "light": 10000000, "side": 32, "images": 960, "steps": 240},
+        -0.028, 0.019, 2,
+    ),
+    Regime(
+        "single-pixel", "K = 20 (2 %)",
+        {"pattern share": 0.01953, "levels": 2, "light": 10000000, "side": 32, "images": 960, "steps": 240},
+        -0.087, 0.042, 2,
+    ),
+)
+# fmt: on

@@ -102,6 +102,9 @@ def settings_for(values: dict[str, object], typed: Mapping[str, str]) -> MriSett
     if "acquired" not in values:
         values["acquired"] = lines_for(side, _in_range(ACCELERATION if acceleration is None else acceleration, side))
     values.setdefault("acs_lines", round(side * ACS_FRACTION))
+    acquired = values["acquired"]
+    if isinstance(acquired, int) and 2 * acquired > side:  # a teacher of half of the lines would have fewer
+        values.setdefault("ladder", ("R1",))
     settings = validated(MriSettings, values, typed)
     if settings.virtual_coils is None and settings.coils > FEW_COILS:
         from cidesign.modalities.mri.data.phantoms import virtual_maps
