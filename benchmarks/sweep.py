@@ -113,7 +113,7 @@ def _killed(spec: Path, place: Path, most: int, rng: random.Random, tally: Count
         while driver.poll() is None and left:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 driver.wait(rng.uniform(0, LATEST_S))
-            if driver.poll() is None and (who := _kill_one(driver.pid, place, rng)) is not None:
+            if driver.poll() is None and (who := _kill_one(driver.pid, rng)) is not None:
                 tally[who] += 1
                 left -= 1
         if driver.wait() == 0:
@@ -122,12 +122,12 @@ def _killed(spec: Path, place: Path, most: int, rng: random.Random, tally: Count
             raise CidesignError(f"the driver left with {driver.returncode}")
 
 
-def _kill_one(driver: int, place: Path, rng: random.Random) -> str | None:
+def _kill_one(driver: int, rng: random.Random) -> str | None:
     """Kill the driver, or one of its workers with its group; None where there was none."""
     workers = _children(driver)
-    if rng.random() < OF_DRIVERS or not workers:
-        if not (place / "sweep.json").exists():  # it is still reading the spec: a kill would show nothing
-            return None
+    if not workers:  # it is still planning: a kill would show nothing
+        return None
+    if rng.random() < OF_DRIVERS:
         os.kill(driver, signal.SIGKILL)
         return "driver"
     with contextlib.suppress(ProcessLookupError):

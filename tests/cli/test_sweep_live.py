@@ -1,5 +1,6 @@
 """What a driver shows while its workers train."""
 
+import io
 import json
 import subprocess
 import time
@@ -41,7 +42,7 @@ def _job(sweep: Sweep) -> Job:
 
 
 def test_a_table_of_what_runs(sweep: Sweep) -> None:
-    console = Console(record=True, width=160, force_terminal=True, file=(Path(sweep.path) / "shown").open("w"))
+    console = Console(record=True, width=160, force_terminal=True, file=io.StringIO())
     with Live(console=console, auto_refresh=False) as live:
         board = Board(live)
         board.started(sweep, _job(sweep))
