@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from cidesign.reconstruct.outcome import Reconstruction
     from cidesign.reconstruct.stored import StoredReconstruction
     from cidesign.report.run_report import Report
+    from cidesign.sweep.handle import SweepHandle
 
 # What names a file or a folder.
 Place = str | PathLike[str]
@@ -336,6 +337,18 @@ def to_deepinv(
 
 def _opened(what: "Place | _T") -> "Path | _T":
     return Path(what) if isinstance(what, str | PathLike) else what
+
+
+def sweep(spec: Mapping[str, Any] | Place, out: Place | None = None) -> "SweepHandle":
+    """Many runs of one spec: `.plan()`, `.run(workers=2)`, `.status()`, `.runs()`.
+
+    `spec` is a TOML file, its sections as a mapping (`{"base": {"profile": "dlp4500"}, "grid": {"seed": [1, 2]}}`, with
+    `out`), or the folder of a sweep.  Written to runs/NAME of the file unless `out` says where.  Raises `InputError`
+    for what cannot be meant, with the nearest names.
+    """
+    from cidesign.sweep.handle import handle_of
+
+    return handle_of(spec if isinstance(spec, Mapping) else Path(spec), None if out is None else Path(out))
 
 
 def report(run: Run | DesignFolder | Place, include: Sequence[Place] = (), *, force: bool = False) -> "Report":
