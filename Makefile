@@ -79,6 +79,7 @@ tools: $(READY)
 	-$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps mrzerocore==1.2.0 pydisseqt==0.2.1 \
 	  tqdm requests urllib3 certifi charset-normalizer idna scikit-image imageio lazy-loader torchkbnufft
 	-apt-get install --quiet --quiet --yes bart ismrmrd-tools libxml2-utils > /dev/null
+	-apt-get install --quiet --quiet --yes slurm-wlm munge > /dev/null
 
 lint: $(READY)
 	$(BIN)/ruff check .
