@@ -49,10 +49,18 @@ class Holder(BaseModel):
         return f"`{self.doing}` (process {self.pid} on {self.host}, since {self.since_utc})"
 
 
+class HeldError(FileError):
+    """Another process holds a folder; `holder` is None where its file names nobody."""
+
+    def __init__(self, text: str, holder: Holder | None) -> None:
+        super().__init__(text)
+        self.holder = holder
+
+
 class FolderLock:
     """`with FolderLock(folder, "cidesign distill"):` no other process holds the folder meanwhile.
 
-    Entering raises `FileError` that names the holder.  `took_over` is then the holder that was killed and left its file
+    Entering raises `HeldError` that names the holder.  `took_over` is then the holder that was killed and left its file
     behind, or None.
     """
 
@@ -68,7 +76,7 @@ class FolderLock:
         return self.folder / NAME
 
     def __enter__(self) -> "FolderLock":
-        held = ""
+        held: HeldError | None = None
         with disk_errors(self.file):
             for look in range(LOOKS):
                 if look:
@@ -76,7 +84,7 @@ class FolderLock:
                 if self._make():
                     return self
                 held = self._in_the_way()
-        raise FileError(held or f"{self.file}: changes hands all the time; repeat when fewer commands work here")
+        raise held or HeldError(f"{self.file}: changes hands all the time; repeat when fewer commands work here", None)
 
     def __exit__(self, *raised: object) -> None:
         # In a folder that was removed or became read-only meanwhile there is nothing to release.
@@ -128,41 +136,41 @@ class FolderLock:
         _system_lock(stream)
         return stream
 
-    def _in_the_way(self) -> str:
-        """Why the file that is there stays there; empty when it was a dead holder's and is removed, or is gone."""
+    def _in_the_way(self) -> HeldError | None:
+        """Why the file that is there stays there; None when it was a dead holder's and is removed, or is gone."""
         with contextlib.suppress(FileNotFoundError), _opened(self.file) as stream:
             free = _system_lock(stream)
             there = _holder(self.file)
             if _may_live(there, free):
-                return _refusal(self.folder, there)
+                return HeldError(_refusal(self.folder, there), there)
             if free is None:
                 return self._removed_unlocked(there)
             # Nobody else removes this name while this process has the system's lock on the file.
             if os.path.samestat(os.fstat(stream), self.file.stat()):
                 self.file.unlink()
                 self.took_over = there
-        return ""
+        return None
 
-    def _removed_unlocked(self, dead: Holder | None) -> str:
+    def _removed_unlocked(self, dead: Holder | None) -> HeldError | None:
         """Remove a dead holder's file where the system locks none: of several that try, one moves this very file."""
         aside = partial_name(self.file)
         os.rename(self.file, aside)
         found = _holder(aside)
         if found != dead:  # another process was faster, and this is its new file
             os.rename(aside, self.file)
-            return _refusal(self.folder, found)
+            return HeldError(_refusal(self.folder, found), found)
         aside.unlink()
         self.took_over = dead
-        return ""
+        return None
 
 
 def refuse_held(folder: Path) -> None:
-    """Raise `FileError` that names the holder when another process holds a folder; nothing is changed."""
+    """Raise `HeldError` that names the holder when another process holds a folder; nothing is changed."""
     with disk_errors(folder / NAME), contextlib.suppress(FileNotFoundError), _opened(folder / NAME) as stream:
         free = _system_lock(stream)
         there = _holder(folder / NAME)
         if _may_live(there, free):
-            raise FileError(_refusal(folder, there))
+            raise HeldError(_refusal(folder, there), there)
 
 
 def _refusal(folder: Path, there: Holder | None) -> str:

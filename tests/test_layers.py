@@ -80,6 +80,8 @@ for _modality, _family in _FAMILIES.items():
     own = {f"calibration.{_modality}", f"export.{_family}", "export"}
     MAY_IMPORT[f"modalities.{_modality}"] = _LEARNING | own
 MAY_IMPORT["modalities.single_pixel"] |= {"calibration.camera"}
+# Many runs: what trains one is asked for as `distill` asks for it.
+MAY_IMPORT["sweep"] = _LEARNING | {"designs"}
 # The verbs as functions; the command line is a face on them.
 MAY_IMPORT["api"] = set(MAY_IMPORT)
 MAY_IMPORT["cli"] = set(MAY_IMPORT)

@@ -48,7 +48,7 @@ def fixed_design(
 
         device = profile if isinstance(profile, HardwareProfile) else load_profile(str(profile))
         chosen = settings_for(device, "quick", None, **settings)
-    kind, designs = modality(chosen.modality), _designs(chosen, device)
+    kind, designs = modality(chosen.modality), fixed_designs(chosen, device)
     if name not in designs:
         near = difflib.get_close_matches(name, list(designs), 1)
         meant = f"did you mean {near[0]}? " if near else ""
@@ -60,8 +60,8 @@ def fixed_design(
     return write_folder(OwnDesign(designs[name], (said,), (), b""), device, Path(out), {"fixed": name}, force)
 
 
-def _designs(settings: TrainingSettings, profile: HardwareProfile) -> dict[str, Design]:
-    """All of them; none depends on the images, of which a few do."""
+def fixed_designs(settings: TrainingSettings, profile: HardwareProfile) -> dict[str, Design]:
+    """The designs that nothing is learnt for, by name; none depends on the images, of which a few do."""
     import torch
 
     from cidesign.distill.systems import SystemMaker

@@ -1,0 +1,1 @@
+"""Sweeps: many runs of one spec, on one machine or on many, whose run folders are the database."""
