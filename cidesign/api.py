@@ -4,11 +4,11 @@ Nothing of this module is loaded by `import cidesign`, which hands on its names 
 `CidesignError`, whose text is one line: the thing, the value, the limit, and what to do.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from cidesign import benchwork
 from cidesign.designs.checking import check_path
@@ -16,11 +16,12 @@ from cidesign.designs.exporting import export_run, open_exportable
 from cidesign.designs.fixed import fixed_design as fixed_design
 from cidesign.designs.folder import DesignFolder, is_design_folder, write_design
 from cidesign.designs.given import read_given
-from cidesign.device.bridge import EMULATOR
-from cidesign.device.controllers import BackendOptions
 from cidesign.device.link.plan import plan_upload
-from cidesign.device.link.upload import connected, send
-from cidesign.device.serving import bridged
+from cidesign.device.link.upload import send
+from cidesign.device.verbs import bridge as bridge
+from cidesign.device.verbs import emulate as emulate
+from cidesign.device.verbs import status as status
+from cidesign.device.verbs import stop as stop
 from cidesign.errors import InputError
 from cidesign.hardware_profiles.loader import ProfileEntry, load_dmd, load_profile, shipped_profiles
 from cidesign.hardware_profiles.schema import HardwareProfile
@@ -30,7 +31,6 @@ from cidesign.runs import open_run as _open_run
 if TYPE_CHECKING:
     from cidesign.calibration.base import AnyCalibration, Recorded
     from cidesign.designs.checking import CheckReport
-    from cidesign.device.link.messages import LinkStatus
     from cidesign.device.link.transfer import Progress
     from cidesign.device.link.upload import Uploaded
     from cidesign.distill.comparison.evaluation import Evaluation, EvaluationListener
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from cidesign.reconstruct.outcome import Reconstruction
     from cidesign.reconstruct.stored import StoredReconstruction
     from cidesign.report.run_report import Report
+    from cidesign.sweep.handle import SweepHandle
 
 # What names a file or a folder.
 Place = str | PathLike[str]
@@ -96,11 +97,14 @@ def distill(
     With a `design` (a design folder, a run, or a file of patterns, a mask or lines with its profile) the optics are
     that design and stay so, and only the decoder is trained; `decoder="linear"` needs no training at all.  `teacher`
     names a finished run whose teacher is taken, for this device, size or budget; with "auto" a fitting one is, of the
-    runs below runs/ that `only_teacher` stored; "none": one is trained.  Any setting can be given by its name
-    (`side=32, images=2000, channels=32, data="photos"`); a wrong name lists them.  Written to runs/PROFILE-PRESET
-    unless `out` says where.  An interrupt (Ctrl-C) leaves a checkpoint, from which `resume` goes on; with the same bits
-    where `threads` is fixed.  Raises `LimitError` before any image is drawn when it cannot fit the memory.
+    runs below runs/ that `only_teacher` stored; "none": one is trained.  `strategy="e2e"` trains optics and decoder end
+    to end without a teacher, "distill" with one, "auto" (the default) as was measured to be better; `ladder="auto"`
+    trains and stores a few teachers, and takes the best.  Any setting can be given by its name (`side=32, images=2000,
+    channels=32, data="photos"`); a wrong name lists them.  Written to runs/PROFILE-PRESET unless `out` says where.  An
+    interrupt (Ctrl-C) leaves a checkpoint, from which `resume` goes on; with the same bits where `threads` is fixed.
+    Raises `LimitError` before any image is drawn when it cannot fit the memory.
     """
+    from cidesign.distill.choices.ladder import with_best_teacher
     from cidesign.distill.job import Listener, start_run
     from cidesign.distill.teachers import chosen_settings, usual_folder
 
@@ -115,7 +119,8 @@ def distill(
     for text in chosen.said:
         heard.remark(text)
     path = usual_folder(device, chosen.settings) if out is None else Path(out)
-    return start_run(path, chosen.settings, device, force, heard, chosen.design, chosen.teacher)
+    chosen = with_best_teacher(chosen, path, device, force, heard.remark, lambda where: nullcontext(heard))
+    return start_run(path, chosen.settings, device, force, heard, chosen.design, chosen.teacher, chosen.choices)
 
 
 def resume(run: Run | Place, *, listener: "Listener | None" = None) -> Run:
@@ -232,65 +237,6 @@ def upload(
     return send(plan, port, baud, resume=resume, start=start, repeats=repeats, on_note=on_note, on_progress=on_progress)
 
 
-def status(port: str, *, baud: int = 115_200) -> "LinkStatus":
-    """What a loaded device says of itself."""
-    with connected(port, baud) as uploader:
-        uploader.connect()
-        answer = uploader.status()
-        uploader.leave()
-    return answer
-
-
-def stop(port: str, *, baud: int = 115_200) -> "LinkStatus":
-    """Stop a loaded device; what it says then."""
-    with connected(port, baud) as uploader:
-        uploader.connect()
-        answer = uploader.stop()
-        uploader.leave()
-    return answer
-
-
-@contextmanager
-def emulate(profile: Place, *, render: Place | None = None, spool: Place | None = None) -> Iterator[str]:
-    """A virtual DMD with its bridge, as a context whose value is the port to give to `upload`.
-
-    What the mirrors show is written to the folder `render`; `spool` keeps received files for a later resume.
-    """
-    shown, kept = (None if place is None else Path(place) for place in (render, spool))
-    with bridged(load_dmd(str(profile)), EMULATOR, BackendOptions(render=shown), spool=kept) as port:
-        yield port
-
-
-@contextmanager
-def bridge(
-    profile: Place,
-    backend: str,
-    *,
-    port: str | None = None,
-    listen: str | None = None,
-    baud: int = 115_200,
-    max_baud: int = 4_000_000,
-    spool: Place | None = None,
-    i2c_bus: int = 1,
-    frame_hz: float = 60.0,
-    count_means: Literal["repeats", "patterns"] | None = None,
-    on_note: Callable[[str], None] | None = None,
-) -> Iterator[str]:
-    """Own the DMD that is beside this computer, and answer uploaders, until the context ends; it is left stopped.
-
-    `backend` is how the device is reached ("hid", "i2c", "display"), `port` the serial port to answer on, or `listen`
-    a TCP port as HOST:PORT; the context's value is the name of the port.  `spool` keeps received files for a later
-    resume; `i2c_bus`, `frame_hz` and `count_means` are those of `cidesign bridge --help`.  Raises `InputError` for a
-    back end that the device cannot have, and `DeviceError` for a device or a port that is not there.
-    """
-    options = BackendOptions(i2c_bus, frame_hz, count_means)
-    device, kept = load_dmd(str(profile)), None if spool is None else Path(spool)
-    with bridged(
-        device, backend, options, port=port, listen=listen, baud=baud, max_baud=max_baud, spool=kept, on_note=on_note
-    ) as name:
-        yield name
-
-
 def simulate(
     run: Run | DesignFolder | Place,
     out: Place | None = None,
@@ -391,6 +337,18 @@ def to_deepinv(
 
 def _opened(what: "Place | _T") -> "Path | _T":
     return Path(what) if isinstance(what, str | PathLike) else what
+
+
+def sweep(spec: Mapping[str, Any] | Place, out: Place | None = None) -> "SweepHandle":
+    """Many runs of one spec: `.plan()`, `.run(workers=2)`, `.status()`, `.runs()`.
+
+    `spec` is a TOML file, its sections as a mapping (`{"base": {"profile": "dlp4500"}, "grid": {"seed": [1, 2]}}`, with
+    `out`), or the folder of a sweep.  Written to runs/NAME of the file unless `out` says where.  Raises `InputError`
+    for what cannot be meant, with the nearest names.
+    """
+    from cidesign.sweep.handle import handle_of
+
+    return handle_of(spec if isinstance(spec, Mapping) else Path(spec), None if out is None else Path(out))
 
 
 def report(run: Run | DesignFolder | Place, include: Sequence[Place] = (), *, force: bool = False) -> "Report":

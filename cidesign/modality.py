@@ -251,6 +251,10 @@ class Modality(ABC):
         """The optics of a run, for any relaxation."""
 
     @abstractmethod
+    def teachers(self, settings: "TrainingSettings") -> "Sequence[str]":
+        """The few relaxations, words of the ladder, that are worth trying as the only teacher; one at least."""
+
+    @abstractmethod
     def procedural_images(
         self, settings: "TrainingSettings", profile: "HardwareProfile", count: int, seed: int
     ) -> "NDArray[Any]":

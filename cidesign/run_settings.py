@@ -73,6 +73,13 @@ def shown_value(value: Any) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
+def about_a_teacher(name: str, value: Any) -> str:
+    """What to say of a setting that is about a teacher, where there is to be none."""
+    return (
+        f"{name} {shown_value(value)}: is about a teacher, and strategy e2e trains without one; leave one of them out"
+    )
+
+
 def plain(value: Any) -> Any:
     """Numbers of other libraries as Python's, paths as text: what a record holds."""
     if isinstance(value, bool):
@@ -101,6 +108,9 @@ class TrainingSettings(BaseModel):
     the run keeps a copy): then they stay as they are, and only the decoder is trained.  Such a run may do without a
     teacher (`teacher_epochs` 0), and without any training (`student_epochs` 0 too).
 
+    `strategy` is `distill` where optics that are learnt have a teacher, and `e2e` where they have none and are trained
+    end to end with the decoder: `teacher_epochs` 0, `start` fresh, and no guiding terms.
+
     `teacher` is None where the run trains its own, else the folder of the run whose teacher is stored and taken (the
     run keeps a copy); `teacher_epochs` is then 0.  `only_teacher`: the run is such a store, and has no student.
 
@@ -120,7 +130,7 @@ class TrainingSettings(BaseModel):
     added_later: ClassVar[frozenset[str]] = frozenset(
         {
             "decoder_settings", "task", "design", "threads", "teacher", "only_teacher", "augmentation", "classes",
-            "weight_output", "recipe", "optics_start", "schedule", "exploring",
+            "weight_output", "recipe", "optics_start", "schedule", "exploring", "strategy",
         }
     )  # fmt: skip
 
@@ -142,6 +152,7 @@ class TrainingSettings(BaseModel):
     task: Name = "reconstruct"
     ladder: Ladder
     design: Annotated[str, Field(min_length=1)] | None = None
+    strategy: Literal["distill", "e2e"] = "distill"
     teacher_epochs: Epochs = 4
     student_epochs: Epochs = 4
     start: Literal["teacher", "fresh"] = "teacher"
@@ -179,10 +190,16 @@ class TrainingSettings(BaseModel):
 
     @model_validator(mode="after")
     def _check_epochs(self) -> Self:
-        needed = {"teacher_epochs": self.teacher is None, "student_epochs": not self.only_teacher}
+        ways_out = {"teacher_epochs": " or strategy e2e", "student_epochs": ""}
+        needed = {
+            "teacher_epochs": self.teacher is None and self.strategy == "distill",
+            "student_epochs": not self.only_teacher,
+        }
         for name, learnt in needed.items():
             if getattr(self, name) == 0 and self.design is None and learnt:
-                raise ValueError(f"{name} 0: optics that are learnt take 1 or more; 0 is for a design that is given")
+                raise ValueError(
+                    f"{name} 0: optics that are learnt take 1 or more; 0 is for a design that is given{ways_out[name]}"
+                )
         for name in ("weight_decoder", "weight_encoder", "weight_output"):
             if getattr(self, name) and not self.has_teacher:
                 raise ValueError(
@@ -190,6 +207,18 @@ class TrainingSettings(BaseModel):
                 )
         if self.weight_encoder and self.design is not None:
             raise ValueError(f"weight_encoder {self.weight_encoder:g}: moves optics, which are given; leave it out")
+        return self
+
+    @model_validator(mode="after")
+    def _check_strategy(self) -> Self:
+        if self.strategy == "distill":
+            return self
+        if self.design is not None:
+            raise ValueError(f"strategy e2e: the optics are given ({self.design}), not learnt; leave one of them out")
+        apart = {"teacher_epochs": 0, "teacher": None, "only_teacher": False, "start": "fresh"}
+        for name, wanted in apart.items():
+            if (found := getattr(self, name)) != wanted:
+                raise ValueError(about_a_teacher(name, found))
         return self
 
     @model_validator(mode="after")

@@ -4,7 +4,7 @@ import platform
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, NamedTuple, Self, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, JsonValue, SerializeAsAny, ValidationError, field_validator
 from pydantic_core import PydanticCustomError, to_json
@@ -16,7 +16,7 @@ from cidesign.hardware_profiles.loader import validate_profile
 from cidesign.hardware_profiles.schema import HardwareProfile
 from cidesign.modality import FOLDERS, modality
 from cidesign.pattern import Design
-from cidesign.records import first_problem
+from cidesign.records import Digest, Finite, NotNegative, Strict, first_problem
 from cidesign.run_settings import TrainingSettings
 
 if TYPE_CHECKING:  # torch loads only where something is decoded
@@ -25,13 +25,62 @@ if TYPE_CHECKING:  # torch loads only where something is decoded
 SCHEMA_VERSION = 2
 DESIGN_FILE, GIVEN_FILE = "design.npz", "given_design.npz"
 RUNS_FOLDER = Path("runs")
+# Of the folder beside a run that holds the teachers which were trained for it to choose from.
+TEACHERS_SUFFIX = "-teachers"
+
+
+class StrategyChoice(Strict):
+    """Whether optics that are learnt have a teacher or are trained end to end (E2E), and what decided it.
+
+    `by`: it was `asked` for, something was asked of the `teacher`, a `recipe` is followed, a `stored-teacher` fits, the
+    nearest `regime` was `measured`, or none is near (`not-measured`).  `gain_db` is the PSNR of a student minus that of
+    E2E there, at equal total epochs, with its standard error over `seeds`.
+    """
+
+    strategy: Literal["distill", "e2e"]
+    by: Literal["asked", "teacher", "recipe", "stored-teacher", "measured", "not-measured"]
+    reason: str
+    regime: str | None = None
+    gain_db: Finite | None = None
+    standard_error_db: NotNegative | None = None
+    seeds: int | None = None
+
+    @property
+    def said(self) -> tuple[str, ...]:
+        """One line for people; nothing where they have asked for it."""
+        return () if self.by == "asked" else (f"strategy {self.strategy}: {self.reason}",)
+
+
+class TeacherScore(Strict):
+    """A teacher that could be taken, and the `score` of the student before training with what it inherits of it."""
+
+    folder: str
+    relaxation: str | None
+    weights_digest: Digest
+    score: float
+
+
+class TeacherChoice(Strict):
+    """Which of several teachers was taken: the `folder` of the one with the largest score, in units of `metric`."""
+
+    metric: str
+    folder: str
+    candidates: tuple[TeacherScore, ...]
+
+
+class Choices(NamedTuple):
+    """What a run decided for itself; None where there was nothing to decide."""
+
+    strategy: StrategyChoice | None = None
+    teacher: TeacherChoice | None = None
 
 
 class RunRecord(BaseModel):
     """The content of `run.json`.
 
     `status` is `untrained` where nothing was trained at all, as for the design of a design folder.  `design_digest` is
-    None until the design is known: from the start where it is given, else at the end.
+    None until the design is known: from the start where it is given, else at the end.  `strategy` and `teacher_choice`
+    are what the run decided for itself, None in older records too.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -49,6 +98,8 @@ class RunRecord(BaseModel):
     teacher_digest: str | None
     design_digest: str | None
     metrics: dict[str, float]
+    strategy: StrategyChoice | None = None
+    teacher_choice: TeacherChoice | None = None
 
     @field_validator("settings", mode="before")
     @classmethod
@@ -258,8 +309,9 @@ def newest_run() -> Path:
 
 
 def teacher_runs() -> list[Path]:
-    """The run folders below `runs/` that hold a teacher alone, finished or not, the newest first."""
-    return [path for path in _records_newest_first() if _only_teacher(path)]
+    """The run folders below `runs/` that hold a teacher alone, finished or not, the newest first; those that were
+    trained for the choice of another run among them."""
+    return [path for path in _records_newest_first("*", f"*{TEACHERS_SUFFIX}/*") if _only_teacher(path)]
 
 
 def not_a_teacher(path: Path) -> Path:
@@ -290,10 +342,11 @@ def _newest_first() -> list[Path]:
     return runs
 
 
-def _records_newest_first() -> list[Path]:
+def _records_newest_first(*patterns: str) -> list[Path]:
+    records = [record for pattern in patterns or ("*",) for record in RUNS_FOLDER.glob(f"{pattern}/run.json")]
     # A visible name: hidden ones are folders that are being made.
-    records = sorted(RUNS_FOLDER.glob("[!.]*/run.json"), key=lambda record: record.stat().st_mtime_ns, reverse=True)
-    return [record.parent for record in records]
+    visible = [record for record in records if not record.parent.name.startswith(".")]
+    return [record.parent for record in sorted(visible, key=lambda one: one.stat().st_mtime_ns, reverse=True)]
 
 
 def write_record(path: Path, record: RunRecord) -> None:

@@ -31,6 +31,7 @@ NAMES = frozenset(
         "simulate",
         "status",
         "stop",
+        "sweep",
         "to_deepinv",
         "upload",
     }

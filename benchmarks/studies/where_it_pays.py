@@ -8,6 +8,9 @@ or the number of epochs.  The rows of a seed share images, their order, initiali
 teacher and `S` the student that starts from it; E2E is trained for S and for T + S, and with --fixed the decoder of a
 strong fixed design for T + S.  Every row is kept in a file below --out as soon as it is trained, and is not trained
 again.  Few images are shown more often, so that a regime of 96 images has about as many steps as the usual one.
+
+With --map the differences at equal total epochs are printed as the rows of `cidesign/distill/choices/where_it_pays.py`,
+by which `cidesign distill` chooses: those of two seeds and more.
 """
 
 import argparse
@@ -25,6 +28,7 @@ import torch
 from cidesign.data.source import load_images
 from cidesign.distill.alone import train_alone
 from cidesign.distill.checkpoint import Progress
+from cidesign.distill.choices.strategy import conditions_of
 from cidesign.distill.loop import evaluate, make_optimiser, train_phase
 from cidesign.distill.presets import settings_for
 from cidesign.distill.systems import SystemMaker
@@ -33,6 +37,7 @@ from cidesign.hardware_profiles.loader import load_profile
 from cidesign.hardware_profiles.schema import HardwareProfile
 from cidesign.modality import modality as modality_named
 from cidesign.models.system import ImagingSystem
+from cidesign.run_settings import TrainingSettings
 
 PROFILES = {"single-pixel": "dlp4500", "cassi": "chrome-laser-10um", "mri": "mri-generic-3t"}
 # The fixed designs that come out best, and are trained beside.
@@ -117,10 +122,7 @@ class Study:
         """Train the rows that are not in the file."""
         if {"ours", "teacher", "E2E, S", "E2E, T + S", *(["fixed"] if fixed else [])} <= set(self.rows):
             return
-        small = {"images": 64, "teacher_epochs": 1, "student_epochs": 1, "channels": 4} if smoke else {}
-        asked = {**USUAL[self.kind], **EPOCHS, **self.regime.changes, **small}
-        profile = profile_of(self.kind, self.regime)
-        settings = settings_for(profile, seed=self.seed, data=self.data, validation_images=VALIDATION, **asked)
+        settings, profile = self.settings(smoke)
         found = load_images(settings, profile)
         self.train, self.validation = torch.from_numpy(found.train), torch.from_numpy(found.validation)
         self.maker = SystemMaker(settings, profile, self.train)
@@ -139,6 +141,13 @@ class Study:
         designs = modality_named(self.kind).fixed_designs(self.maker, profile) if fixed else {}
         if STRONG[self.kind] in designs:
             self.row("fixed", lambda: train_alone(self.maker, self.train, both, designs[STRONG[self.kind]]))
+
+    def settings(self, smoke: bool = False) -> tuple[TrainingSettings, HardwareProfile]:
+        """What is trained, and for which device."""
+        small = {"images": 64, "teacher_epochs": 1, "student_epochs": 1, "channels": 4} if smoke else {}
+        asked = {**USUAL[self.kind], **EPOCHS, **self.regime.changes, **small}
+        profile = profile_of(self.kind, self.regime)
+        return settings_for(profile, seed=self.seed, data=self.data, validation_images=VALIDATION, **asked), profile
 
     def taught(self, phase: str, origin: ImagingSystem | None) -> ImagingSystem:
         """One phase: a teacher, or a student that starts from it."""
@@ -198,6 +207,29 @@ def print_table(kind: str, studies: list[Study]) -> None:
         print(f"| {name} | {len(rows)} | {' | '.join(cells)} | {' | '.join(gains)} |")
 
 
+def map_rows(studies: list[Study]) -> list[str]:
+    """The rows of the map: those of two seeds and more, in the form of its module."""
+    rows = []
+    for name in dict.fromkeys(study.name for study in studies):
+        done = [study for study in studies if study.name == name and {"ours", "E2E, T + S"} <= set(study.rows)]
+        if len(done) < 2:
+            continue
+        gains = [study.rows["ours"]["psnr_db"] - study.rows["E2E, T + S"]["psnr_db"] for study in done]
+        conditions = {key: float(f"{value:.4g}") for key, value in conditions_of(*done[0].settings()).items()}
+        error = statistics.stdev(gains) / len(gains) ** 0.5
+        kind = done[0].kind
+        inside = ", ".join(f'"{key}": {value:.10g}' for key, value in conditions.items())
+        numbers = f"{statistics.mean(gains):.3f}, {error:.3f}, {len(done)}"
+        rows += [
+            "    Regime(",
+            f'        "{kind}", "{name}",',
+            f"        {{{inside}}},",
+            f"        {numbers},",
+            "    ),",
+        ]
+    return rows
+
+
 def _wanted(name: str, regime: Regime, asked: argparse.Namespace) -> bool:
     return name.startswith(asked.regime) and (asked.long or not regime.long)
 
@@ -214,7 +246,9 @@ def main() -> None:
     parser.add_argument("--fixed", action="store_true", help="a fixed design beside them")
     parser.add_argument("--long", action="store_true", help="regimes of many images or epochs too")
     parser.add_argument("--table", action="store_true", help="only print what is done")
+    parser.add_argument("--map", action="store_true", help="only print what is done, as the rows of the map")
     asked = parser.parse_args()
+    rows: list[str] = []
     torch.use_deterministic_algorithms(True)
     torch.set_num_threads(1)
     for kind in asked.modality or list(PROFILES):
@@ -224,9 +258,14 @@ def main() -> None:
             for seed in asked.seeds.split(",")
             for name, regime in regimes.items()
         ]
-        for study in [] if asked.table else studies:
+        for study in [] if asked.table or asked.map else studies:
             study.run(asked.scale == "smoke", asked.fixed)
-        print_table(kind, studies)
+        if asked.map:
+            rows += map_rows(studies)
+        else:
+            print_table(kind, studies)
+    if asked.map:
+        print("\n".join(["# fmt: off", "REGIMES: tuple[Regime, ...] = (", *rows, ")", "# fmt: on"]))
 
 
 if __name__ == "__main__":

@@ -3,6 +3,8 @@
 import importlib
 import signal
 import sys
+from collections.abc import Mapping
+from typing import ClassVar
 
 import click
 
@@ -25,27 +27,30 @@ COMMANDS = {
     "calibrate": ("cidesign.cli.calibrate", "What the bench really does, verified on data that the fit did not use."),
     "reconstruct": ("cidesign.cli.reconstruct", "Images from a capture, beside linear baselines, with diagnostics."),
     "report": ("cidesign.cli.report", "One self-contained page about a run."),
+    "sweep": ("cidesign.cli.sweep", "Many runs of one spec: all combinations of settings, here or on a cluster."),
 }
 
 
 class LazyGroup(click.Group):
-    """A group whose commands are imported when they are used."""
+    """A group whose commands are imported when they are used; those without a description are not listed."""
+
+    table: ClassVar[Mapping[str, tuple[str, str]]] = COMMANDS
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """The command names, in the order of the work."""
-        return list(COMMANDS)
+        return [name for name, (_, text) in self.table.items() if text]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import the module of a command and return its `command`."""
-        if cmd_name not in COMMANDS:
+        if cmd_name not in self.table:
             return None
-        command: click.Command = importlib.import_module(COMMANDS[cmd_name][0]).command
+        command: click.Command = importlib.import_module(self.table[cmd_name][0]).command
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the command table without importing the commands."""
         with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+            formatter.write_dl([(name, text) for name, (_, text) in self.table.items() if text])
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})

@@ -1,17 +1,14 @@
 """`cidesign distill`: train teacher and student for a device."""
 
 import contextlib
-import signal
-import types
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from cidesign.cli.assignments import assigned_texts
+from cidesign.cli.distill_display import Display
 from cidesign.cli.memory import keep_freed_memory
 from cidesign.cli.output import force_option, json_option, next_step, note, quoted, result
 from cidesign.designs.given import read_given
@@ -20,20 +17,16 @@ from cidesign.hardware_profiles.schema import HardwareProfile
 from cidesign.modality import modality
 from cidesign.models.decoders import DECODERS
 from cidesign.runs import Run, newest_unfinished_run
-from cidesign.signals import break_off, exit_code_of, signals_to
-from cidesign.text import about, counted, joined, table
-from cidesign.units import format_bytes
+from cidesign.text import table
 
 if TYPE_CHECKING:  # torch loads when something is trained
-    from cidesign.data.source import TrainingImages
-    from cidesign.distill.needs import Needs, Pace
+    from cidesign.distill.job import Listener
 
 # Names of the run's record, and the options that they are.
 NOT_BY_SET = {
     "preset": "--preset NAME", "design": "--design NAME", "teacher": "--teacher RUN", "only_teacher": "--only-teacher",
+    "strategy": "--strategy NAME",
 }  # fmt: skip
-# Lines for people; evaluate's --json names all.
-MOST_NAMED = 20
 
 
 @click.command("distill")
@@ -68,7 +61,8 @@ MOST_NAMED = 20
 )
 @click.option(
     "--ladder",
-    help="Teachers, the freest first: real,4-bit or real@204 (DMD), real (aperture), R2,R3 or soft (MRI).",
+    help="Teachers, the freest first: real,4-bit or real@204 (DMD), real (aperture), R2,R3 or soft (MRI); auto: a few "
+    "are trained and stored, and the one is taken from which the student starts best.",
 )
 @click.option(
     "--start",
@@ -98,7 +92,19 @@ MOST_NAMED = 20
 @click.option(
     "--teacher-epochs", type=click.IntRange(0, 100_000), help="[default: the preset's]; 0 with --design: no teacher."
 )
-@click.option("--student-epochs", type=click.IntRange(0, 100_000), help="[default: the preset's]")
+@click.option(
+    "--student-epochs",
+    type=click.IntRange(0, 100_000),
+    help="[default: the preset's; end to end: those of teacher and student]",
+)
+@click.option(
+    "--strategy",
+    type=click.Choice(["auto", "distill", "e2e"]),
+    default="auto",
+    show_default=True,
+    help="A student of a teacher (distill), or optics and decoder trained end to end without one (e2e); auto: end to "
+    "end only where it was measured to be ahead, and nothing is asked of a teacher.",
+)
 @click.option(
     "--photoelectrons",
     type=click.FloatRange(min=1),
@@ -170,6 +176,7 @@ def command(
         raise click.UsageError(
             "--profile is needed, for example --profile dlp4500 (`cidesign profiles list` shows all)"
         )
+    from cidesign.distill.choices.ladder import with_best_teacher
     from cidesign.distill.job import start_run
     from cidesign.distill.presets import values_of_texts
     from cidesign.distill.teachers import chosen_settings, usual_folder
@@ -198,8 +205,17 @@ def command(
     note(f"profile {profile.id}, preset {settings.preset}: {alone}{described}; run folder {path}")
     for text in chosen.said:
         note(text)
-    with _Display(path, settings.task) as display:
-        run = start_run(path, settings, profile, force, display.listener, chosen.design, chosen.teacher)
+
+    @contextlib.contextmanager
+    def listen(where: Path) -> "Iterator[Listener]":
+        with Display(where, settings.task, "Repeat the command, without --force, to go on") as shown:
+            yield shown.listener
+
+    chosen = with_best_teacher(chosen, path, profile, force, note, listen)
+    with Display(path, settings.task) as display:
+        run = start_run(
+            path, chosen.settings, profile, force, display.listener, chosen.design, chosen.teacher, chosen.choices
+        )
     _report(run, as_json)
 
 
@@ -229,129 +245,8 @@ def _resume(out: Path | None) -> "Run":
     path = out or newest_unfinished_run()
     opened = Run(path)
     note(f"{path}: finished already; nothing to do" if opened.complete else f"resuming {path}")
-    with _Display(path, opened.settings.task) as display:
+    with Display(path, opened.settings.task) as display:
         return resume_run(path, display.listener)
-
-
-class _Display:
-    """The progress bar, and Ctrl-C, SIGTERM and SIGHUP: while it trains, the step is finished and a checkpoint written.
-
-    A second Ctrl-C breaks off at once; batch systems and terminals send their signals twice and mean no more by it.
-    """
-
-    def __init__(self, path: Path, task: str) -> None:
-        from cidesign.distill.tasks.base import task_named
-
-        self.path = path
-        self.task = task_named(task)
-        self.training = False
-        self.stopped_by: int | None = None
-        self.handlers = contextlib.ExitStack()
-
-    def __enter__(self) -> "_Display":
-        from cidesign.distill.job import Interrupted, Listener
-
-        display = self
-        self.progress = Progress(
-            TextColumn("{task.description:8s}"),
-            BarColumn(),
-            TextColumn("{task.percentage:3.0f} %"),
-            TextColumn("loss {task.fields[loss]:.5f}  {task.fields[score]}"),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-            console=Console(stderr=True),
-        )
-        tasks: dict[str, TaskID] = {}
-        (score, *followed), bar = self.task.followed, self.task.bar
-
-        class Shown(Listener):
-            def remark(self, text: str) -> None:
-                note(f"note: {text}")
-
-            def needs(self, needs: Any) -> None:
-                if needs.steps:
-                    note(f"training: {_said_of(needs)}")
-
-            def pace(self, pace: Any) -> None:
-                display.progress.console.print(_pace_said(pace), highlight=False)
-
-            def images(self, images: Any) -> None:
-                display.training = True
-                _note_images(images)
-
-            def step(self, report: Any) -> None:
-                if report.phase not in tasks:
-                    tasks[report.phase] = display.progress.add_task(
-                        report.phase, total=report.steps, completed=report.step - 1, loss=0.0, score=""
-                    )
-                shown = f"{bar.name} {bar.text(report.score):>5s} {bar.unit}".rstrip()
-                display.progress.update(tasks[report.phase], completed=report.step, loss=report.loss, score=shown)
-                if display.stopped_by is not None:
-                    raise Interrupted
-
-            def epoch(self, report: Any) -> None:
-                metrics = report.metrics
-                beside = ", ".join(f"its {one.name} {one.text(metrics[one.metric])} {one.unit}" for one in followed)
-                display.progress.console.print(
-                    f"{report.phase} epoch {report.epoch}: validation {score.text(metrics[score.metric])} "
-                    f"{score.unit}{f' ({beside})' if beside else ''}",
-                    highlight=False,
-                )
-
-        self.listener = Shown()
-        self.handlers.enter_context(signals_to(self._on_signal))
-        self.progress.start()
-        return self
-
-    def _on_signal(self, number: int, frame: types.FrameType | None) -> None:
-        again = self.stopped_by is not None and number == signal.SIGINT
-        if again or not self.training:  # while images are read there is nothing to finish
-            break_off(number, frame)
-        self.stopped_by = self.stopped_by or number
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        from cidesign.distill.job import Interrupted
-
-        self.progress.stop()
-        self.handlers.close()
-        if kind is Interrupted:
-            note(f"stopped; nothing is lost. Go on with `cidesign distill --resume --out {quoted(self.path)}`")
-            raise click.exceptions.Exit(exit_code_of(self.stopped_by or signal.SIGINT))
-
-
-def _pace_said(pace: "Pace") -> str:
-    """How long it will take."""
-    by = "" if pace.threads is None else f", {counted(pace.threads, 'thread')}"
-    if pace.chosen:
-        return f"{about(pace.seconds_left)} to go at this pace ({pace.seconds_per_step:.2g} s a step{by})"
-    return (
-        f"at most {about(pace.seconds_left)} to go ({pace.seconds_per_step:.2g} s a step{by}; fewer threads are "
-        "still being timed)"
-    )
-
-
-def _note_images(images: "TrainingImages") -> None:
-    """What is trained on, and what is not, and why."""
-    note(f"training images: {images.description}")
-    for remark in images.notes:
-        note(f"note: {remark}")
-    if images.skipped:
-        note(f"left out of {len(images.skipped)} files what cannot be used:")
-        for line in images.skipped[:MOST_NAMED]:
-            note(f"  {line}")
-        if len(images.skipped) > MOST_NAMED:
-            note(f"  ... and of {len(images.skipped) - MOST_NAMED} more")
-
-
-def _said_of(needs: "Needs") -> str:
-    """Steps and memory, and when the time will be known."""
-    memories = []
-    for memory in needs.memories:
-        there = "what is free is not known" if memory.there_bytes is None else f"of {format_bytes(memory.there_bytes)}"
-        memories.append(f"about {format_bytes(memory.needed_bytes)} of {memory.name} ({there})")
-    taken = joined(memories, "and") if memories else f"memory not known: {needs.unknown}"
-    steps = f"{counted(needs.steps, 'step')} in {counted(needs.epochs, 'epoch')}"
-    return f"{steps}; {taken}; the time is told after the first steps"
 
 
 def _report(run: "Run", as_json: bool) -> None:
@@ -373,6 +268,8 @@ def _report(run: "Run", as_json: bool) -> None:
     value = {
         "run": str(run.path), "design_digest": record.design_digest, "teacher_digest": record.teacher_digest,
         "metrics": metrics, **timing,
+        "strategy": None if record.strategy is None else record.strategy.model_dump(),
+        "teacher_choice": None if record.teacher_choice is None else record.teacher_choice.model_dump(),
     }  # fmt: skip
     result(value, "\n".join(lines), as_json)
     next_step(

@@ -29,7 +29,8 @@ def command(run: Path | None, data: str | None, no_training: bool, as_json: bool
     without a network, and the least error that a linear estimate can have, beside what is reached.
 
     E2E and a decoder for every fixed design are trained like the student, for as many epochs as teacher and student
-    together, and kept in RUN/baselines.  RUN is a run folder; without it the newest one below runs/ is used.
+    together, and kept in RUN/baselines; a run that was trained end to end is that row itself.  RUN is a run folder;
+    without it the newest one below runs/ is used.
     """
     keep_freed_memory()
     from cidesign.distill.comparison.evaluation import EvaluationListener

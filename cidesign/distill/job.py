@@ -48,7 +48,7 @@ from cidesign.pattern import Design
 from cidesign.physics.base import looking_at
 from cidesign.records import now_utc
 from cidesign.run_settings import TrainingSettings
-from cidesign.runs import Run, RunRecord, library_versions
+from cidesign.runs import Choices, Run, RunRecord, library_versions
 
 START = "cidesign distill"
 # By then, counted from the first step, it is told how long training takes, even if threads are still being timed.
@@ -89,22 +89,18 @@ def start_run(
     listener: Listener,
     design: Design | None = None,
     teacher: StoredTeacher | None = None,
+    choices: Choices | None = None,
 ) -> Run:
     """Train a new run in folder `path`; an old one is replaced only with `force`, after reading the images.
 
-    `design` and `teacher` are those that `settings.design` and `settings.teacher` name, where they do.
+    `design` and `teacher` are those that `settings.design` and `settings.teacher` name, where they do; `choices` is
+    what is kept of why the settings are these.
     """
     if (design is None) != (settings.design is None):
         raise InputError(f"design {settings.design}: the settings and the design itself go together; give both")
     if (teacher is None) != (settings.teacher is None):
         raise InputError(f"teacher {settings.teacher}: the settings and the teacher itself go together; give both")
-    if (path / "run.json").is_file() and not force and not Run(path).complete:
-        refuse_held(path)
-        raise FileError(
-            f"{path}: an unfinished run is here; finish it with `cidesign distill --resume --out {path}`, "
-            "or repeat with --force to replace it"
-        )
-    refuse_existing(path, force)
+    require_free(path, force)
     with contextlib.ExitStack() as held:
         old = None
         if path.exists():
@@ -121,9 +117,20 @@ def start_run(
         if teacher is not None:
             teacher.require_classes(settings)
         listener.images(images)
-        record = new_record(settings, profile, images, design, teacher)
+        record = new_record(settings, profile, images, design, teacher, choices)
         held.enter_context(placed(path, record, design, teacher, old))
         return _train(Run(path), images, listener)
+
+
+def require_free(path: Path, force: bool) -> None:
+    """Raise `FileError` where the folder of a new run is taken and, without `force`, is not to be replaced."""
+    if (path / "run.json").is_file() and not force and not Run(path).complete:
+        refuse_held(path)
+        raise FileError(
+            f"{path}: an unfinished run is here; finish it with `cidesign distill --resume --out {path}`, "
+            "or repeat with --force to replace it"
+        )
+    refuse_existing(path, force)
 
 
 def new_record(
@@ -132,9 +139,11 @@ def new_record(
     images: TrainingImages,
     design: Design | None,
     teacher: StoredTeacher | None = None,
+    choices: Choices | None = None,
 ) -> RunRecord:
     """The record of a run that begins; `design` is the one that is given, None where the optics are learnt, and
     `teacher` the stored one, None where the run trains its own."""
+    decided = choices or Choices()
     return RunRecord(
         schema_version=2,
         kind="run",
@@ -149,6 +158,8 @@ def new_record(
         teacher_digest=None if teacher is None else teacher.record.weights_digest,
         design_digest=None if design is None else design.design_digest,
         metrics={},
+        strategy=decided.strategy,
+        teacher_choice=decided.teacher,
     )
 
 

@@ -15,13 +15,18 @@ from cidesign.errors import InputError
 from cidesign.hardware_profiles.schema import HardwareProfile
 from cidesign.modality import Modality, Preset, modalities, modality_for
 from cidesign.models.decoders import decoder_class
-from cidesign.run_settings import TrainingSettings, plain, shown_value, unknown, validated
+from cidesign.run_settings import TrainingSettings, about_a_teacher, plain, shown_value, unknown, validated
 
 # What decides the others of these has an argument of its own, or follows from the profile.
 NOT_BY_NAME = ("modality", "preset", "design", "teacher", "only_teacher", "classes")
 SMALLEST_SIDE = 8
 # Settings that only make sense where a run trains its own teacher.
 OF_OWN_TEACHERS = ("ladder", "teacher_epochs")
+# Settings that only make sense where there is a teacher, and what they are without one (None: left out).
+OF_TEACHERS: Mapping[str, object] = {
+    "ladder": None, "teacher_epochs": 0, "start": "fresh", "losses": None, "weighting": None, "weight_decoder": 0,
+    "weight_encoder": 0, "weight_output": 0,
+}  # fmt: skip
 
 
 def settings_for(
@@ -44,6 +49,9 @@ def settings_for(
     if preset not in kind.presets:
         raise InputError(f"preset {shown_value(preset)}: use {', '.join(kind.presets)}")
     asked = {name: plain(value) for name, value in by_name.items() if value is not None}
+    end_to_end = asked.get("strategy") == "e2e"
+    if end_to_end:
+        _require_no_teacher(asked, teacher, only_teacher)
     asked = {**recipe_values(asked.get("recipe")), **asked}
     known = _known(kind, asked)
     for name in asked:
@@ -59,6 +67,8 @@ def settings_for(
         values = _of_design(values, typed, given, kind)
     if teacher is not None or only_teacher:
         values = _of_teacher(values, typed, teacher)
+    if end_to_end and given is None:
+        values = _without_teacher(values, kind.presets[preset])
     values = {**_preset_values(kind.presets[preset]), **values, "preset": preset, "decoder_settings": own}
     _complete(values, given, kind.largest_side)
     settings = kind.settings(values, profile, typed)
@@ -108,6 +118,23 @@ def _of_teacher(values: Mapping[str, object], typed: Mapping[str, str], teacher:
                 "stored; leave one of them out"
             )
     return {**values, "teacher": teacher, "teacher_epochs": 0}
+
+
+def _require_no_teacher(asked: Mapping[str, object], teacher: str | None, only_teacher: bool) -> None:
+    """Raise `InputError` for what is about a teacher where the optics are to be trained end to end."""
+    if teacher is not None:
+        raise InputError(about_a_teacher("teacher", teacher))
+    if only_teacher:
+        raise InputError(about_a_teacher("only_teacher", only_teacher))
+    for name, without in OF_TEACHERS.items():
+        if name in asked and asked[name] != without:
+            raise InputError(about_a_teacher(name, asked[name]))
+
+
+def _without_teacher(values: Mapping[str, object], preset: Preset) -> dict[str, object]:
+    """The values of a run that is trained end to end: as many epochs as teacher and student have together."""
+    together = preset.teacher_epochs + preset.student_epochs
+    return {"student_epochs": together, **values, "teacher_epochs": 0, "start": "fresh"}
 
 
 def values_of_texts(profile: HardwareProfile, texts: Mapping[str, str]) -> dict[str, object]:

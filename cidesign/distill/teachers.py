@@ -1,7 +1,7 @@
 """Stored teachers: which one a new run takes, why another one does not fit, and the copy that the run keeps."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -9,24 +9,30 @@ from typing import Any, NamedTuple
 
 import torch
 
+from cidesign.distill.choices.starting import Starting
+from cidesign.distill.choices.strategy import by_map, by_what_was_asked
 from cidesign.distill.given import GivenDesign
+from cidesign.distill.needs import needs_of
 from cidesign.distill.presets import OF_OWN_TEACHERS, settings_for
 from cidesign.errors import CidesignError, FileError, InputError
 from cidesign.files import write_json
 from cidesign.hardware_profiles.schema import HardwareProfile
+from cidesign.modality import modality
 from cidesign.models.decoders import decoder_class
 from cidesign.models.optics import optics_for
 from cidesign.models.system import ImagingSystem, load_kept_teacher, load_student, load_teacher
 from cidesign.models.teacher_record import DESIGN_FILE, FILE, WEIGHTS_FILE, TeacherRecord, read_teacher_record
 from cidesign.pattern import Design
 from cidesign.records import shown
-from cidesign.run_settings import TrainingSettings
-from cidesign.runs import RUNS_FOLDER, Run, teacher_runs
+from cidesign.run_settings import TrainingSettings, about_a_teacher
+from cidesign.runs import RUNS_FOLDER, Choices, Run, StrategyChoice, TeacherChoice, TeacherScore, teacher_runs
 from cidesign.text import counted
 
 AUTO, NONE = "auto", "none"
 # Of those that do not fit.
 MOST_NAMED = 3
+# Of those that fit; one takes a second or so.
+MOST_ASKED = 5
 
 
 @dataclass(frozen=True)
@@ -63,13 +69,18 @@ class StoredTeacher:
 
 
 class Chosen(NamedTuple):
-    """The settings of a new run, the design that is given and the stored teacher where it takes such, and what is to be
-    said of the choice."""
+    """The settings of a new run, the design that is given and the stored teacher where it takes such, what is to be
+    said of the choices, and these themselves.
+
+    `candidates`: relaxations of which each is to be trained, as a stored teacher, before one is chosen.
+    """
 
     settings: TrainingSettings
     design: Design | None
     teacher: StoredTeacher | None
     said: tuple[str, ...] = ()
+    choices: Choices = Choices()
+    candidates: tuple[str, ...] = ()
 
 
 def open_teacher(path: Path) -> StoredTeacher:
@@ -158,29 +169,90 @@ def chosen_settings(
     """The settings of a run with the stored teacher that is asked for: a run's, none, or `auto`, one that fits.
 
     `auto` looks at the runs below `runs/` that hold a teacher alone, and leaves a run its own teacher where something
-    is asked of that.  Raises as `settings_for` and `open_teacher` do, and `InputError` for a teacher that does not fit.
+    is asked of that.  The `strategy` of the values is `distill`, `e2e`, or `auto`, and their `ladder` may be `auto`:
+    then there are `candidates`.  Raises as `settings_for` and `open_teacher` do, and `InputError` for a teacher that
+    does not fit.
     """
     named = teacher.path if isinstance(teacher, Run) else None if teacher in (AUTO, NONE) else Path(teacher)
     design = None if given is None else given.design
+    values = {name: value for name, value in values.items() if value is not None}
+    strategy = str(values.pop("strategy", AUTO))
+    asked = values if strategy == AUTO else {**values, "strategy": strategy}
+    if values.get("ladder") == AUTO:
+        return _of_candidates(profile, preset, given, named, only_teacher, asked)
     if only_teacher:
         if named is not None:
             raise InputError(f"teacher {named}: only a teacher is trained, by itself; leave one of them out")
-        return Chosen(settings_for(profile, preset, given, only_teacher=True, **values), design, None)
+        return Chosen(settings_for(profile, preset, given, only_teacher=True, **asked), design, None)
+    told = None if teacher == AUTO else str(named or teacher)
     if named is not None:
+        settings = settings_for(profile, preset, given, teacher=str(named), **asked)
         found = open_teacher(named)
-        settings = settings_for(profile, preset, given, teacher=str(named), **values)
         reason = misfit(found.record.settings, found.record.checked_profile(named), settings, profile)
         if reason is not None:
             raise InputError(f"teacher {named}: {reason}")
         said = (f"teacher: {found.described}, stored; none is trained", *_other_data(found, settings))
-        return Chosen(settings, design, found, said)
-    settings = settings_for(profile, preset, given, **values)
+    else:
+        settings, found, said = settings_for(profile, preset, given, **asked), None, ()
+    # Optics that are given have no strategy.
+    choice = None if given is not None else by_what_was_asked(strategy, settings, values, told)
+    decided = Choices(choice)
+    if found is not None:
+        return Chosen(settings, design, found, said, decided)
     its_own = any(values.get(name) is not None for name in OF_OWN_TEACHERS)
     of_no_use = not settings.student_epochs or (settings.start == "fresh" and not settings.guided)
     # A recipe is a baseline that others repeat, with the teacher that it says.
     if teacher == NONE or its_own or of_no_use or settings.recipe is not None:
-        return Chosen(settings, design, None)
-    return _automatic(settings, design, profile)
+        return _said(Chosen(settings, design, None, (), decided))
+    automatic = _automatic(settings, design, profile)
+    if given is not None or choice is not None:
+        return _said(automatic._replace(choices=automatic.choices._replace(strategy=choice)))
+    if automatic.teacher is not None:
+        choice = StrategyChoice(
+            strategy="distill", by="stored-teacher", reason="a stored teacher fits, and saves its epochs"
+        )
+        return _said(automatic._replace(choices=automatic.choices._replace(strategy=choice)))
+    choice = by_map(settings, profile)
+    if choice.strategy == "e2e":
+        settings = settings_for(profile, preset, strategy="e2e", **values)
+        return _said(Chosen(settings, None, None, (), Choices(choice)))
+    return _said(automatic._replace(choices=Choices(choice)))
+
+
+def _said(chosen: Chosen) -> Chosen:
+    """With the line of the strategy before the others."""
+    choice = chosen.choices.strategy
+    return chosen if choice is None else chosen._replace(said=(*choice.said, *chosen.said))
+
+
+def _of_candidates(
+    profile: HardwareProfile,
+    preset: str,
+    given: GivenDesign | None,
+    named: Path | None,
+    only_teacher: bool,
+    asked: Mapping[str, Any],
+) -> Chosen:
+    """The settings of a run that is to choose among teachers of its modality; raises `InputError` where it cannot."""
+    head = f"ladder {AUTO}: chooses a teacher by what a student inherits of it"
+    for there, what in (
+        (named is not None, f"{named} is the teacher"),
+        (only_teacher, "only a teacher is trained"),
+        (given is not None, f"the optics are given ({given.name if given else ''})"),
+    ):
+        if there:
+            raise InputError(f"{head}, and {what}; leave one of them out")
+    if asked.get("strategy") == "e2e":
+        raise InputError(about_a_teacher("ladder", AUTO))
+    settings = settings_for(profile, preset, **{**asked, "ladder": None})
+    if settings.start == "fresh":
+        raise InputError(f"{head}, and it starts fresh; leave one of them out")
+    words = tuple(modality(settings.modality).teachers(settings))
+    choice = by_what_was_asked(str(asked.get("strategy", AUTO)), settings, asked, None)
+    if len(words) > 1:
+        return _said(Chosen(settings, None, None, (), Choices(choice), words))
+    only = f"ladder {AUTO}: there is one teacher to choose, {words[0]}; it is trained"
+    return _said(Chosen(settings.changed(ladder=words), None, None, (only,), Choices(choice)))
 
 
 def _other_data(found: StoredTeacher, settings: TrainingSettings) -> tuple[str, ...]:
@@ -196,7 +268,10 @@ def _same_data(theirs: TrainingSettings, settings: TrainingSettings) -> bool:
 
 
 def _automatic(settings: TrainingSettings, design: Design | None, profile: HardwareProfile) -> Chosen:
-    """The stored teacher whose limits are nearest, of several of these the newest; none where none fits."""
+    """Of the stored teachers that fit, the one that the student starts best from; none where none fits.
+
+    Those of the nearest limits, and of equal ones the newest, are asked.
+    """
     fitting, left = [], []
     for path in teacher_runs():
         run = Run(path)
@@ -206,25 +281,59 @@ def _automatic(settings: TrainingSettings, design: Design | None, profile: Hardw
         else:
             left.append(f"{path} ({reason})")
     fitting.sort(key=lambda one: one[0])  # stable: of equal ones the newest comes first
-    for number, (distance, path) in enumerate(fitting):
+    asked: list[StoredTeacher] = []
+    for _, path in fitting:
         try:
-            found = open_teacher(path)
+            asked += [open_teacher(path)] if len(asked) < MOST_ASKED else []
         except CidesignError as error:
             left.append(f"{path} ({error})")
-            continue
-        others = [one for one, _ in fitting[number + 1 :]]
-        why = ""
-        if others:
-            nearest = "the newest of the nearest limits" if math.isclose(others[0], distance) else "the nearest limits"
-            why = f"; of {len(others) + 1} that fit it has {nearest}"
-        said = f"teacher: {found.described}, stored; none is trained (--teacher none trains one){why}"
-        taken = settings.changed(teacher=str(path), teacher_epochs=0)
-        return Chosen(taken, design, found, (said,))
+    if asked:
+        best, choice = best_start(settings, design, profile, asked)
+        said = [f"teacher: {best.described}, stored; none is trained (--teacher none trains one)"]
+        if choice is not None:
+            said.append(f"of {len(fitting)} stored teachers that fit, {scores_said(choice)}")
+        return Chosen(taking(settings, best), design, best, tuple(said), Choices(teacher=choice))
     if not left:
         return Chosen(settings, design, None)
     more = f" and {len(left) - MOST_NAMED} more" if len(left) > MOST_NAMED else ""
-    said = f"no stored teacher fits, so one is trained: {'; '.join(left[:MOST_NAMED])}{more}"
-    return Chosen(settings, design, None, (said,))
+    said = [f"no stored teacher fits, so one is trained: {'; '.join(left[:MOST_NAMED])}{more}"]
+    return Chosen(settings, design, None, tuple(said))
+
+
+def taking(settings: TrainingSettings, teacher: StoredTeacher) -> TrainingSettings:
+    """The settings of a run that takes a stored teacher."""
+    return settings.changed(teacher=str(teacher.path), teacher_epochs=0)
+
+
+def best_start(
+    settings: TrainingSettings, design: Design | None, profile: HardwareProfile, teachers: Sequence[StoredTeacher]
+) -> tuple[StoredTeacher, TeacherChoice | None]:
+    """The teacher from which the student starts best, of equal ones the first; no choice where there is one alone."""
+    if len(teachers) == 1:
+        return teachers[0], None
+    starting = Starting(settings, profile, design)
+    scores = []
+    for teacher in teachers:
+        needs_of(taking(settings, teacher), profile, teacher.record)  # before any image is drawn
+        record = teacher.record
+        scores.append(
+            TeacherScore(
+                folder=str(teacher.path),
+                relaxation=record.relaxation,
+                weights_digest=record.weights_digest,
+                score=starting.score(teacher.system),
+            )
+        )
+    best = max(range(len(scores)), key=lambda index: scores[index].score)
+    heading = starting.metric.heading()
+    return teachers[best], TeacherChoice(metric=heading, folder=scores[best].folder, candidates=tuple(scores))
+
+
+def scores_said(choice: TeacherChoice) -> str:
+    """What the student starts with from each teacher, the best first."""
+    ranked = sorted(choice.candidates, key=lambda one: -one.score)
+    named = [f"{one.folder} {one.score:.4g}" for one in ranked]
+    return f"the student starts best from it ({choice.metric} on training images, before training: {', '.join(named)})"
 
 
 def _unfit(run: Run, settings: TrainingSettings, profile: HardwareProfile) -> str | None:

@@ -72,7 +72,8 @@ class Optics(ABC):
         """
 
     def limits(self) -> Mapping[str, float]:
-        """What constrains the student, each > 0 by its name: stored teachers of the nearest limits fit best.
+        """What constrains the student, each > 0 by its name and relative to its size: stored teachers of the nearest
+        limits fit best, and whether a teacher pays at all was measured by them.
 
         Here: nothing.
         """

@@ -24,6 +24,7 @@ from cidesign.report.included import folder_section
 from cidesign.report.optics import evaluation_section, optics_section
 from cidesign.report.parts import Figure, Section, Shown, reconstruct_scenes
 from cidesign.report.terms import TERM_PREFIXES, terms_blocks
+from cidesign.run_settings import TrainingSettings
 from cidesign.runs import Run
 
 MAX_METRICS_BYTES = 50_000_000
@@ -129,17 +130,22 @@ def _training(run: Run) -> Section:
     return Section(
         "Training",
         [
-            html.paragraph(
-                "The teachers' optics are freer than the device allows; the student's obey every rule of the profile."
-                if settings.design is None
-                else f"The optics are a design that was given ({settings.design}): only the decoder was trained."
-            ),
+            html.paragraph(_trained_said(settings)),
             html.table(("phase", "epochs", "began with"), rows),
             _quality_table(run),
             Figure("training", figures.training_curves(epochs, labels, names, axis_title), caption),
             *terms_blocks(epochs),
         ],
     )
+
+
+def _trained_said(settings: TrainingSettings) -> str:
+    """What was trained."""
+    if settings.design is not None:
+        return f"The optics are a design that was given ({settings.design}): only the decoder was trained."
+    if settings.strategy == "e2e":
+        return "Optics and decoder were trained together, end to end; the optics obey every rule of the profile."
+    return "The teachers' optics are freer than the device allows; the student's obey every rule of the profile."
 
 
 def _drawn(task: Task) -> list[Column]:
@@ -158,11 +164,12 @@ def _began(run: Run, number: int, phases: list[str]) -> str:
         if run.settings.start == "fresh" or not run.settings.has_teacher:
             return "the given design, new decoder"
         return f"the given design, decoder of {'the stored teacher' if number == 0 else phases[number - 1]}"
+    anew = f"{'a fixed design' if run.settings.optics_start == 'designed' else 'random optics'}, new decoder"
     if number == 0:
         stored = run.settings.teacher is not None and run.settings.start == "teacher"
-        return "optics and decoder of the stored teacher" if stored else "a fixed design, new decoder"
+        return "optics and decoder of the stored teacher" if stored else anew
     if phases[number] == "student" and run.settings.start == "fresh":
-        return "a fixed design, new decoder (start: fresh)"
+        return f"{anew} (start: fresh)"
     return f"optics and decoder of {phases[number - 1]}"
 
 
@@ -207,6 +214,7 @@ def _provenance(run: Run) -> Section:
         ("profile digest", record.profile_digest),
         ("images digest", record.data_digest),
         *([("teacher digest", record.teacher_digest)] if record.teacher_digest else []),
+        *([("strategy", f"{record.strategy.strategy}: {record.strategy.reason}")] if record.strategy else []),
         *([("stored teacher", _stored(run))] if record.settings.teacher else []),
         ("design digest", str(record.design_digest)),
     ]

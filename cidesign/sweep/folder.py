@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from pydantic import ValidationError
 
@@ -135,14 +135,21 @@ class Sweep:
 
     def begin(self, point: Point) -> None:
         """Record that this process works on a point, whose lock it holds."""
-        attempt = Attempt(started_utc=now_utc(), host=socket.gethostname(), pid=os.getpid())
-        self._keep(point, (*self.attempts(point), attempt))
+        self._keep(point, (*self.attempts(point), _begun(None)))
 
-    def end(self, point: Point, exit_code: int, error: str | None) -> None:
-        """Record how the last attempt at a point ended."""
-        *before, last = self.attempts(point)
+    def end(self, point: Point, exit_code: int, error: str | None, pid: int | None = None) -> None:
+        """Record how the last attempt at a point ended; that of a process `pid`, which may not have begun it."""
+        *before, last = self.attempts(point) or (_begun(pid),)
+        if pid is not None and last.pid != pid:
+            before, last = [*before, last], _begun(pid)
         ended = last.model_copy(update={"ended_utc": now_utc(), "exit": exit_code, "error": error})
         self._keep(point, (*before, ended))
+
+    def with_points(self, points: tuple[Point, ...]) -> "Sweep":
+        """The sweep with more points, which a search proposed; its lock must be held."""
+        more = self.record.model_copy(update={"points": (*self.points, *points)})
+        write_json(self.path / RECORD_FILE, more.model_dump(mode="json"))
+        return Sweep(self.path)
 
     def _keep(self, point: Point, attempts: tuple[Attempt, ...]) -> None:
         write_json(self.job_path(point) / ATTEMPTS_FILE, Attempts(attempts=attempts).model_dump(mode="json"))
@@ -184,31 +191,41 @@ class Sweep:
         return sorted(found - known)
 
 
+def _begun(pid: int | None) -> Attempt:
+    return Attempt(started_utc=now_utc(), host=socket.gethostname(), pid=pid or os.getpid())
+
+
 _NAMELESS = Holder(doing="another process", host="unknown", pid=0, since_utc="unknown", boot="", started="")
 
 
 def place(path: Path, spec: SweepSpec, points: tuple[Point, ...]) -> Sweep:
     """Make the folder of a sweep, or take a spec whose grid grew into the one that is there; its lock must be held.
 
-    Points that are there already keep their names.  Raises `FileError` for a folder of something else, and
-    `InputError` for a sweep of another [base] or [teacher], naming what differs: results of both would stand in one
-    table.
+    Points that are there already keep their names, and what a search proposed stays.  Raises `FileError` for a folder
+    of something else, and `InputError` for a sweep of another [base] or [teacher], naming what differs: results of both
+    would stand in one table.
     """
     there = existing(path, spec)
-    kept = {} if there is None else {point.digest: point.name for point in there.points}
-    renamed = {point.name: kept.get(point.digest, point.name) for point in points}
-    known = tuple(_renamed(point, renamed) for point in points)
     record = SweepRecord(
         schema_version=1,
         kind="sweep",
         created_utc=now_utc() if there is None else there.record.created_utc,
         cidesign_version=__version__,
         spec=spec,
-        points=known,
+        points=there.points if there is not None and spec.search is not None else named_alike(points, there),
     )
     if there is None or there.record != record:
         write_json(path / RECORD_FILE, record.model_dump(mode="json"))
     return Sweep(path)
+
+
+def named_alike(points: tuple[Point, ...], there: Sweep | None) -> tuple[Point, ...]:
+    """The points with the names that they have in a sweep that is there already."""
+    if there is None:
+        return points
+    kept = {point.digest: point.name for point in there.points}
+    names = {point.name: kept.get(point.digest, point.name) for point in points}
+    return tuple(_renamed(point, names) for point in points)
 
 
 def existing(path: Path, spec: SweepSpec) -> Sweep | None:
@@ -220,14 +237,25 @@ def existing(path: Path, spec: SweepSpec) -> Sweep | None:
             return None
         raise FileError(f"{path}: exists and is not a sweep (it has no {RECORD_FILE}); name another place with --out")
     found = Sweep(path)
-    for section in ("base", "teacher"):
-        before, now = getattr(found.spec, section), getattr(spec, section)
+    for section, before, now in _unchanging(found.spec, spec):
         if canonical_json(before) != canonical_json(now):
             raise InputError(
                 f"{path}: holds a sweep of another [{section}]: {_difference(before, now)}; put it back, or name "
                 "another place with --out"
             )
     return found
+
+
+def _unchanging(before: SweepSpec, now: SweepSpec) -> list[tuple[str, Any, Any]]:
+    """The sections that cannot change: what all points share, and all that decides what a search proposes."""
+    found: list[tuple[str, Any, Any]] = [("base", before.base, now.base), ("teacher", before.teacher, now.teacher)]
+    if before.search is None and now.search is None:
+        return found
+    searches = [None if one.search is None else one.search.model_dump(mode="json") for one in (before, now)]
+    for one in searches:
+        if one is not None:
+            del one["trials"]
+    return [*found, ("search", *searches), ("grid", before.grid, now.grid)]
 
 
 def _difference(before: Mapping[str, object] | None, now: Mapping[str, object] | None) -> str:

@@ -1,7 +1,7 @@
 """The points of a sweep: all combinations of its grid, the teachers they share, and what they are held against."""
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -29,12 +29,13 @@ class Refused(NamedTuple):
     error: CidesignError
 
 
-@dataclass
+@dataclass(frozen=True)
 class Expanded:
-    """The points of a spec, stored teachers first, and what was refused."""
+    """The points of a spec, stored teachers first, what was refused, and the settings of points by their digests."""
 
     points: tuple[Point, ...]
     refused: tuple[Refused, ...]
+    resolved: Mapping[str, Resolved] = field(default_factory=dict)
 
 
 def combinations(spec: SweepSpec) -> Iterator[dict[str, JsonValue]]:
@@ -43,10 +44,13 @@ def combinations(spec: SweepSpec) -> Iterator[dict[str, JsonValue]]:
         yield dict(zip(spec.grid, values, strict=True))
 
 
-def points_of(spec: SweepSpec) -> Expanded:
-    """All points of the grid; raises `CidesignError` where all of them are refused for one reason."""
+def points_of(spec: SweepSpec, proposed: Iterable[Mapping[str, JsonValue]] = ()) -> Expanded:
+    """All points of the grid; raises `CidesignError` where all of them are refused for one reason.
+
+    Where there is a [search] they are those `proposed` so far, each the values of one run: of the grid and the space.
+    """
     maker = PointMaker(spec)
-    for values in combinations(spec) if spec.grid else ():
+    for values in combinations(spec) if spec.search is None else proposed:
         maker.add(values)
     return maker.expanded()
 
@@ -59,6 +63,7 @@ class PointMaker:
     resolver: Resolver = field(default_factory=Resolver)
     _points: dict[str, Point] = field(default_factory=dict)
     _refused: list[Refused] = field(default_factory=list)
+    _resolved: dict[str, Resolved] = field(default_factory=dict)
 
     def add(self, values: Mapping[str, JsonValue]) -> Point | None:
         """Add the run of these values, with the teacher that it needs and what it is held against.
@@ -80,7 +85,7 @@ class PointMaker:
             raise self._refused[0].error
         teachers = [point for point in self._points.values() if point.kind == "teacher"]
         others = [point for point in self._points.values() if point.kind != "teacher"]
-        return Expanded((*teachers, *others), tuple(self._refused))
+        return Expanded((*teachers, *others), tuple(self._refused), self._resolved)
 
     def _made(self, values: dict[str, JsonValue]) -> list[Point]:
         """The run last, before it what it needs and what is beside it."""
@@ -151,6 +156,7 @@ class PointMaker:
         fixed: str | None = None,
     ) -> Point:
         digest = resolved.digest(asked, kind, needed, fixed)
+        self._resolved.setdefault(digest, resolved)
         return Point(
             name=name_of(kind, fixed, values, digest),
             kind=kind,

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import cidesign.cli
-from cidesign.cli.distill import _Display
+from cidesign.cli.distill_display import Display
 from cidesign.modality import Preset, modality
 from cidesign.runs import Run
 from cidesign.signals import signals_to
@@ -87,12 +87,12 @@ def test_training_is_saved_and_goes_on(
 
 
 def test_before_training_there_is_nothing_to_finish() -> None:
-    with pytest.raises(KeyboardInterrupt), _Display(Path("run"), "reconstruct"):
+    with pytest.raises(KeyboardInterrupt), Display(Path("run"), "reconstruct"):
         signal.raise_signal(signal.SIGTERM)
 
 
 def test_only_a_second_ctrl_c_breaks_off() -> None:
-    with _Display(Path("run"), "reconstruct") as display:
+    with Display(Path("run"), "reconstruct") as display:
         display.training = True
         for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGTERM):
             signal.raise_signal(number)

@@ -183,7 +183,10 @@ def test_the_same_in_python(teacher: Path) -> None:
     run = ci.distill("dlp4500", listener=Hears(), patterns=6)
     digest = str(run.record.teacher_digest)[:12]
     told = "stored; none is trained (--teacher none trains one)"
-    assert said == [f"teacher: runs/teacher (real, 2 epochs, digest {digest}), {told}"]
+    assert said == [
+        "strategy distill: a stored teacher fits, and saves its epochs",
+        f"teacher: runs/teacher (real, 2 epochs, digest {digest}), {told}",
+    ]
     again = ci.distill("dlp4500", teacher=ci.open_run(teacher), patterns=6, out="again")
     assert again.record.teacher_digest == run.record.teacher_digest == Run(teacher).record.teacher_digest
     assert again.design.design_digest == run.design.design_digest

@@ -31,6 +31,8 @@ from cidesign.physics.merit import Merit
 from cidesign.runs import Run
 
 FOLDER = "baselines"
+# The row of a run that was trained end to end.
+END_TO_END = "E2E (this run)"
 
 
 @dataclass(frozen=True)
@@ -103,12 +105,16 @@ class Comparison:
     def own(self) -> list[Row]:
         """The student and its teacher, where it has one that takes these images."""
         student, teacher = load_student(self.run), load_comparable_teacher(self.run)
-        rows = [self._row(student.decoder.column, student)]
+        # Learnt end to end, it is E2E itself: no other is trained to be held against it.
+        name = student.decoder.column if self.settings.strategy == "distill" else END_TO_END
+        rows = [self._row(name, student)]
         return rows if teacher is None else [*rows, self._row(teacher_name(self.run), teacher)]
 
     def others(self) -> list[str]:
-        """The names of E2E and of the fixed designs; nothing is learnt end to end where nothing is trained."""
-        return ["E2E", *self.designs] if self.epochs else list(self.designs)
+        """The names of E2E and of the fixed designs; nothing is learnt end to end where nothing is trained, or where
+        the run itself was."""
+        alone = self.epochs and self.settings.strategy == "distill"
+        return ["E2E", *self.designs] if alone else list(self.designs)
 
     def other(self, name: str, on_step: Callable[[StepReport], None]) -> Row:
         """E2E or a fixed design; trained when it is not in the folder yet."""

@@ -88,6 +88,10 @@ class Cassi(Modality):
 
         return CassiOptics(cast(CassiSettings, settings), cast(ApertureProfile, profile))
 
+    def teachers(self, settings: TrainingSettings) -> list[str]:
+        """Any transmission: the one relaxation that there is."""
+        return ["real"]
+
     def procedural_images(
         self, settings: TrainingSettings, profile: HardwareProfile, count: int, seed: int
     ) -> "NDArray[Any]":

@@ -9,7 +9,7 @@ from cidesign.constraints.kspace import LineBudget
 from cidesign.hardware_profiles.mri.schema import MriProfile
 from cidesign.hardware_profiles.schema import HardwareProfile
 from cidesign.modalities.mri.run import MriRun
-from cidesign.modalities.mri.settings import MriSettings, settings_for
+from cidesign.modalities.mri.settings import MriSettings, acceleration_word, settings_for
 from cidesign.modality import Bench, Classical, Modality, Preset
 from cidesign.pattern import Design, Trajectory
 from cidesign.run_settings import TrainingSettings
@@ -117,6 +117,13 @@ class Mri(Modality):
         from cidesign.modalities.mri.optics import MriOptics
 
         return MriOptics(cast(MriSettings, settings), cast(MriProfile, profile))
+
+    def teachers(self, settings: TrainingSettings) -> list[str]:
+        """Four thirds and twice the lines, where there are so many, and shares of the same time."""
+        scan = cast(MriSettings, settings)
+        counts = [round(scan.acquired * share) for share in (4 / 3, 2)]
+        more = dict.fromkeys(acceleration_word(scan.side, n) for n in counts if scan.acquired < n <= scan.side)
+        return [*more, "soft"]
 
     def procedural_images(
         self, settings: TrainingSettings, profile: HardwareProfile, count: int, seed: int

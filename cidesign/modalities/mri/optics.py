@@ -91,8 +91,8 @@ class MriOptics(Optics):
             there.copy_((part - part.mean()) * spread + there.mean())
 
     def limits(self) -> dict[str, float]:
-        """Lines acquired, coils and noise."""
-        return {"lines": self.rule.acquired, "coils": self.settings.coils, "noise": self.settings.noise}
+        """Acceleration, coils and noise."""
+        return {"acceleration": self.rule.acceleration, "coils": self.settings.coils, "noise": self.settings.noise}
 
     def prior(self, images: Images) -> ImagePrior:
         """The power of every sample of k-space."""

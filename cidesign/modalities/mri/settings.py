@@ -116,3 +116,9 @@ def _in_range(acceleration: object, side: int) -> float:
     if isinstance(acceleration, bool) or not isinstance(acceleration, (int, float)) or not 1 <= acceleration <= side:
         raise InputError(f"acceleration {shown_value(acceleration)}: between 1 and {side} for {side} lines")
     return float(acceleration)
+
+
+def acceleration_word(lines: int, acquired: int) -> str:
+    """The shortest `R2` or `R1.5` that stands for so many of the lines, rounded."""
+    words = (f"{lines / acquired:.{digits}g}" for digits in range(1, 17))
+    return f"R{next(word for word in words if round(lines / float(word)) == acquired)}"

@@ -96,6 +96,13 @@ class SinglePixel(Modality):
 
         return SinglePixelOptics(cast(SinglePixelSettings, settings), cast(DmdProfile, profile))
 
+    def teachers(self, settings: TrainingSettings) -> list[str]:
+        """Any value, grey levels, and twice as many patterns, where there are so many."""
+        camera = cast(SinglePixelSettings, settings)
+        more = 2 * camera.patterns
+        grey = ["4-bit"] if camera.bit_depth < 4 else []
+        return ["real", *grey, *([f"real@{more}"] if more <= camera.side**2 else [])]
+
     def procedural_images(
         self, settings: TrainingSettings, profile: HardwareProfile, count: int, seed: int
     ) -> "NDArray[Any]":

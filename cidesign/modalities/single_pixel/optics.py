@@ -84,11 +84,13 @@ class SinglePixelOptics(Optics):
             own.copy_(taught.clamp(-1, 1))
 
     def limits(self) -> dict[str, float]:
-        """Patterns, grey levels and light."""
+        """Patterns over pixels, grey levels and light."""
         settings = self.settings
         return {
-            "patterns": settings.patterns, "levels": 2**settings.bit_depth, "light": settings.photoelectrons_per_frame,
-        }  # fmt: skip
+            "pattern share": settings.patterns / settings.side**2,
+            "levels": 2**settings.bit_depth,
+            "light": settings.photoelectrons_per_frame,
+        }
 
     def prior(self, images: Images) -> ImagePrior:
         """Mean level and DCT variances."""

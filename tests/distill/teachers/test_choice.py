@@ -113,14 +113,19 @@ def _auto(profile_of: ProfileOf, **values: Any) -> Any:
     return _choose("auto", profile_of("single-pixel"), **{"patterns": 7, "photoelectrons": 1e6, **values})
 
 
+OF_A_STUDENT = "strategy distill: student_epochs 1 is about a teacher or its student"
+
+
 def test_auto_takes_a_stored_teacher_and_says_so(runs: _Runs, profile_of: ProfileOf) -> None:
-    assert _auto(profile_of)[1:] == (None, None, ())
+    alone = _auto(profile_of)
+    assert (alone.design, alone.teacher, alone.said) == (None, None, (OF_A_STUDENT,))
     path = runs.add("mine")
     chosen = _auto(profile_of)
     assert chosen.settings.teacher == str(path)
     assert chosen.settings.teacher_epochs == 0
     digest = str(Run(path).record.teacher_digest)[:12]
     assert chosen.said == (
+        OF_A_STUDENT,
         f"teacher: runs/mine (real, 2 epochs, digest {digest}), stored; none is trained (--teacher none trains one)",
     )
 
@@ -136,10 +141,48 @@ def test_of_several_the_nearest_limits_win_and_then_the_newest(runs: _Runs, prof
     for name, light in (("far", 1e3), ("near-old", 1e6), ("near-new", 1e6), ("newest", 1e8)):
         runs.add(name, photoelectrons_per_frame=light)
     chosen = _auto(profile_of)
+    # The weights are the same, so that the student starts alike from all: the first that is asked stays.
     assert chosen.settings.teacher == "runs/near-new"
-    assert chosen.said[0].endswith("; of 4 that fit it has the newest of the nearest limits")
+    assert [one.folder for one in chosen.choices.teacher.candidates] == [
+        "runs/near-new", "runs/near-old", "runs/newest", "runs/far",
+    ]  # fmt: skip
+    assert len({one.score for one in chosen.choices.teacher.candidates}) == 1
+    assert chosen.said[2].startswith("of 4 stored teachers that fit, the student starts best from it (PSNR dB on ")
     assert _auto(profile_of, photoelectrons=2e3).settings.teacher == "runs/far"
-    assert _auto(profile_of, photoelectrons=2e3).said[0].endswith("; of 4 that fit it has the nearest limits")
+
+
+def test_of_several_the_one_that_the_student_starts_best_from_is_taken(
+    runs: _Runs, make_settings: Make, profile_of: ProfileOf
+) -> None:
+    """A far one that has learnt something, against a near one whose rates were far too large."""
+    runs.add("mine", photoelectrons_per_frame=1e3)
+    profile = profile_of("single-pixel")
+    harmed = make_settings(**ALONE, teacher_epochs=1, learning_rate=0.3, images=64)
+    start_run(Path("runs/harmed"), harmed, profile, False, Listener())
+    chosen = _auto(profile_of)
+    scores = {one.folder: one.score for one in chosen.choices.teacher.candidates}
+    assert list(scores) == ["runs/harmed", "runs/mine"]
+    assert scores["runs/mine"] > scores["runs/harmed"] + 1
+    assert chosen.settings.teacher == chosen.choices.teacher.folder == "runs/mine"
+    assert chosen.choices.teacher.metric == "PSNR dB"
+    run = start_run(Path("run"), chosen.settings, profile, False, Listener(), None, chosen.teacher, chosen.choices)
+    assert Run(run.path).record.teacher_choice == chosen.choices.teacher
+    assert Run(run.path).record.teacher_digest == chosen.choices.teacher.candidates[1].weights_digest
+
+
+def test_five_teachers_at_most_are_asked(runs: _Runs, profile_of: ProfileOf) -> None:
+    for number in range(7):
+        runs.add(f"t{number}", photoelectrons_per_frame=10.0**number)
+    chosen = _auto(profile_of)
+    assert {one.folder for one in chosen.choices.teacher.candidates} == {f"runs/t{number}" for number in range(2, 7)}
+    assert chosen.said[2].startswith("of 7 stored teachers that fit, ")
+
+
+def test_teachers_of_another_choice_are_found(runs: _Runs, profile_of: ProfileOf) -> None:
+    path = runs.add("mine")
+    (Path("runs") / "other-teachers").mkdir()
+    path.rename("runs/other-teachers/real")
+    assert _auto(profile_of).settings.teacher == "runs/other-teachers/real"
 
 
 @pytest.mark.parametrize(
@@ -158,7 +201,7 @@ def test_auto_trains_its_own_where_none_fits_and_says_why(
     chosen = _auto(profile_of, **values)
     assert chosen.teacher is None
     assert chosen.settings.teacher_epochs == 4
-    assert chosen.said == (f"no stored teacher fits, so one is trained: runs/mine ({said})",)
+    assert chosen.said == (OF_A_STUDENT, f"no stored teacher fits, so one is trained: runs/mine ({said})")
 
 
 @pytest.mark.parametrize("own", [{"ladder": "4-bit"}, {"teacher_epochs": 2}, {"start": "fresh"}])
@@ -172,7 +215,7 @@ def test_a_recipe_trains_the_teacher_that_it_says(runs: _Runs, profile_of: Profi
     runs.add("one")
     assert _auto(profile_of).settings.teacher is not None
     found = _auto(profile_of, recipe="published")
-    assert found[1:] == (None, None, ())
+    assert (found.design, found.teacher, found.choices.strategy.by) == (None, None, "recipe")
     assert found.settings.teacher_epochs > 0
 
 
@@ -201,16 +244,17 @@ def test_auto_looks_at_stored_teachers_only(
     runs: _Runs, whole_students: dict[str, Path], profile_of: ProfileOf
 ) -> None:
     shutil.copytree(whole_students["single-pixel"], "runs/whole")
-    assert _auto(profile_of)[1:] == (None, None, ())
+    assert _auto(profile_of).teacher is None
+    assert _auto(profile_of).said == (OF_A_STUDENT,)
     damaged = runs.add("damaged")
     (damaged / "teacher.safetensors").write_bytes(b"")
     chosen = _auto(profile_of)
     assert chosen.teacher is None
-    assert "runs/damaged (runs/damaged/teacher.safetensors: these weights are damaged" in chosen.said[0]
+    assert "runs/damaged (runs/damaged/teacher.safetensors: these weights are damaged" in chosen.said[1]
     unfinished = runs.add("unfinished")
     record = json.loads((unfinished / "run.json").read_text())
     (unfinished / "run.json").write_text(json.dumps({**record, "status": "training"}))
-    assert "runs/unfinished (runs/unfinished: this run is not finished" in _auto(profile_of).said[0]
+    assert "runs/unfinished (runs/unfinished: this run is not finished" in _auto(profile_of).said[1]
 
 
 def test_the_newest_run_is_one_with_a_design(runs: _Runs, whole_students: dict[str, Path]) -> None:

@@ -70,7 +70,7 @@ def test_lines_that_were_given_rank_too(make_settings: Any, profile_of: Any) -> 
 
 def test_limits_name_what_a_student_has_less_of(make_settings: Any, profile_of: Any) -> None:
     optics = _optics(make_settings, profile_of)
-    assert optics.limits() == {"lines": 4, "coils": 1, "noise": 0.01}
+    assert optics.limits() == {"acceleration": 4.0, "coils": 1, "noise": 0.01}
     assert optics.apart(_optics(make_settings, profile_of, coils=3)) is None
     assert optics.apart(_optics(make_settings, profile_of, readout=24)) == (
         "its images are 16 x 24, and this run's 16 x 16"

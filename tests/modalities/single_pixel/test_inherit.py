@@ -99,6 +99,6 @@ def test_a_pattern_finer_than_the_pixels_stays_as_it_starts(make_settings: Any, 
 
 def test_limits_name_what_a_student_has_less_of(make_settings: Any, profile_of: Any) -> None:
     optics = _optics(make_settings, profile_of, patterns=9, bit_depth=3)
-    assert optics.limits() == {"patterns": 9, "levels": 8, "light": 1e6}
+    assert optics.limits() == {"pattern share": 9 / 64, "levels": 8, "light": 1e6}
     assert optics.apart(_optics(make_settings, profile_of, patterns=5)) is None
     assert optics.apart(_optics(make_settings, profile_of, side=12)) == "its images are 12 x 12, and this run's 8 x 8"

@@ -1,0 +1,145 @@
+"""What `distill` shows while it trains: what it takes, a progress bar, epochs, and how it is stopped."""
+
+import contextlib
+import signal
+import types
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from cidesign.cli.output import note, quoted
+from cidesign.signals import break_off, exit_code_of, signals_to
+from cidesign.text import about, counted, joined
+from cidesign.units import format_bytes
+
+if TYPE_CHECKING:  # torch loads when something is trained
+    from cidesign.data.source import TrainingImages
+    from cidesign.distill.needs import Needs, Pace
+
+# Lines for people; evaluate's --json names all.
+MOST_NAMED = 20
+
+
+class Display:
+    """The progress bar, and Ctrl-C, SIGTERM and SIGHUP: while it trains, the step is finished and a checkpoint written.
+
+    A second Ctrl-C breaks off at once; batch systems and terminals send their signals twice and mean no more by it.
+    `again` is what goes on with it; None: resuming the run in folder `path`.
+    """
+
+    def __init__(self, path: Path, task: str, again: str | None = None) -> None:
+        from cidesign.distill.tasks.base import task_named
+
+        self.again = again or f"Go on with `cidesign distill --resume --out {quoted(path)}`"
+        self.task = task_named(task)
+        self.training = False
+        self.stopped_by: int | None = None
+        self.handlers = contextlib.ExitStack()
+
+    def __enter__(self) -> "Display":
+        from cidesign.distill.job import Interrupted, Listener
+
+        display = self
+        self.progress = Progress(
+            TextColumn("{task.description:8s}"),
+            BarColumn(),
+            TextColumn("{task.percentage:3.0f} %"),
+            TextColumn("loss {task.fields[loss]:.5f}  {task.fields[score]}"),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+        )
+        tasks: dict[str, TaskID] = {}
+        (score, *followed), bar = self.task.followed, self.task.bar
+
+        class Shown(Listener):
+            def remark(self, text: str) -> None:
+                note(f"note: {text}")
+
+            def needs(self, needs: Any) -> None:
+                if needs.steps:
+                    note(f"training: {_said_of(needs)}")
+
+            def pace(self, pace: Any) -> None:
+                display.progress.console.print(_pace_said(pace), highlight=False)
+
+            def images(self, images: Any) -> None:
+                display.training = True
+                _note_images(images)
+
+            def step(self, report: Any) -> None:
+                if report.phase not in tasks:
+                    tasks[report.phase] = display.progress.add_task(
+                        report.phase, total=report.steps, completed=report.step - 1, loss=0.0, score=""
+                    )
+                shown = f"{bar.name} {bar.text(report.score):>5s} {bar.unit}".rstrip()
+                display.progress.update(tasks[report.phase], completed=report.step, loss=report.loss, score=shown)
+                if display.stopped_by is not None:
+                    raise Interrupted
+
+            def epoch(self, report: Any) -> None:
+                metrics = report.metrics
+                beside = ", ".join(f"its {one.name} {one.text(metrics[one.metric])} {one.unit}" for one in followed)
+                display.progress.console.print(
+                    f"{report.phase} epoch {report.epoch}: validation {score.text(metrics[score.metric])} "
+                    f"{score.unit}{f' ({beside})' if beside else ''}",
+                    highlight=False,
+                )
+
+        self.listener = Shown()
+        self.handlers.enter_context(signals_to(self._on_signal))
+        self.progress.start()
+        return self
+
+    def _on_signal(self, number: int, frame: types.FrameType | None) -> None:
+        again = self.stopped_by is not None and number == signal.SIGINT
+        if again or not self.training:  # while images are read there is nothing to finish
+            break_off(number, frame)
+        self.stopped_by = self.stopped_by or number
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        from cidesign.distill.job import Interrupted
+
+        self.progress.stop()
+        self.handlers.close()
+        if kind is Interrupted:
+            note(f"stopped; nothing is lost. {self.again}")
+            raise click.exceptions.Exit(exit_code_of(self.stopped_by or signal.SIGINT))
+
+
+def _pace_said(pace: "Pace") -> str:
+    """How long it will take."""
+    by = "" if pace.threads is None else f", {counted(pace.threads, 'thread')}"
+    if pace.chosen:
+        return f"{about(pace.seconds_left)} to go at this pace ({pace.seconds_per_step:.2g} s a step{by})"
+    return (
+        f"at most {about(pace.seconds_left)} to go ({pace.seconds_per_step:.2g} s a step{by}; fewer threads are "
+        "still being timed)"
+    )
+
+
+def _note_images(images: "TrainingImages") -> None:
+    """What is trained on, and what is not, and why."""
+    note(f"training images: {images.description}")
+    for remark in images.notes:
+        note(f"note: {remark}")
+    if images.skipped:
+        note(f"left out of {len(images.skipped)} files what cannot be used:")
+        for line in images.skipped[:MOST_NAMED]:
+            note(f"  {line}")
+        if len(images.skipped) > MOST_NAMED:
+            note(f"  ... and of {len(images.skipped) - MOST_NAMED} more")
+
+
+def _said_of(needs: "Needs") -> str:
+    """Steps and memory, and when the time will be known."""
+    memories = []
+    for memory in needs.memories:
+        there = "what is free is not known" if memory.there_bytes is None else f"of {format_bytes(memory.there_bytes)}"
+        memories.append(f"about {format_bytes(memory.needed_bytes)} of {memory.name} ({there})")
+    taken = joined(memories, "and") if memories else f"memory not known: {needs.unknown}"
+    steps = f"{counted(needs.steps, 'step')} in {counted(needs.epochs, 'epoch')}"
+    return f"{steps}; {taken}; the time is told after the first steps"

@@ -1,0 +1,35 @@
+"""`cidesign sweep work`: one point in this process, as drivers and batch systems start it."""
+
+import sys
+from pathlib import Path
+
+import click
+
+from cidesign.cli.memory import keep_freed_memory
+from cidesign.cli.output import note
+
+
+@click.command("work", hidden=True)
+@click.argument("folder", type=click.Path(path_type=Path), metavar="SWEEP")
+@click.argument("point", metavar="POINT")
+@click.option("--leashed", is_flag=True, help="End when standard input is closed: the driver holds its other end.")
+def command(folder: Path, point: str, leashed: bool) -> None:
+    """Train one POINT of the sweep in the folder SWEEP, or go on with it; what is done already is left as it is."""
+    if leashed:
+        from cidesign.sweep.leash import end_with
+
+        end_with(sys.stdin)
+    keep_freed_memory()
+    from cidesign.distill.job import Listener
+    from cidesign.sweep.work import work
+
+    class Said(Listener):
+        def remark(self, text: str) -> None:
+            note(f"note: {text}")
+
+        def epoch(self, report: object) -> None:
+            note(f"{getattr(report, 'phase', '')} epoch {getattr(report, 'epoch', '')}")
+
+    worked = work(folder, point, Said())
+    note(worked.said)
+    raise click.exceptions.Exit(worked.exit_code)

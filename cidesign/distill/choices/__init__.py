@@ -1,0 +1,1 @@
+"""What a run decides for itself: whether it has a teacher, and which one."""
