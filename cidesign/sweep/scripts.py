@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cidesign.errors import InputError
+from cidesign.sweep.folder import Sweep
 from cidesign.sweep.spec import Slurm
 
 # A run that is always stopped before it gets anywhere ends after so many requeues.
@@ -29,6 +30,15 @@ class ToDo(NamedTuple):
     folder: Path
     first: Sequence[str]
     then: Sequence[str]
+
+
+def to_do(sweep: Sweep) -> ToDo:
+    """What is not done; points whose teacher is done wait for nothing."""
+    left = [point for point in sweep.points if not sweep.done(point)]
+    names = [point.name for point in left]
+    needed = {need for point in left for need in point.needs}
+    first = [name for name in names if name in needed]
+    return ToDo(sweep.path.resolve().name, sweep.path.resolve(), first, [name for name in names if name not in needed])
 
 
 class Place(NamedTuple):
@@ -165,8 +175,13 @@ def kubernetes_job(todo: ToDo, slurm: Slurm | None, retries: int, place: Place, 
     """An indexed Job of what can start now, as JSON, which kubectl reads: the points that others need, where there are
     any, else all.
 
-    `slurm` says what a pod needs too: cpus, memory, GPUs and how many run at once.
+    `slurm` says what a pod needs too: cpus, memory, GPUs and how many run at once.  The volume is mounted at
+    `started_in`, which holds the sweep; raises `InputError` where it does not.
     """
+    if not todo.folder.is_relative_to(started_in):
+        raise InputError(
+            f"{todo.folder}: is not below {started_in}, where the volume will be mounted; go to a folder above it"
+        )
     names = todo.first or todo.then
     throttle = len(names) if slurm is None or slurm.throttle is None else min(slurm.throttle, len(names))
     container = {
@@ -176,7 +191,7 @@ def kubernetes_job(todo: ToDo, slurm: Slurm | None, retries: int, place: Place, 
         "command": ["/bin/sh", "-c", _POINT, "sh"],
         "args": [_literal(word) for word in (str(todo.folder), *names)],
         "resources": _resources(slurm),
-        "volumeMounts": [{"name": "sweep", "mountPath": str(todo.folder)}],
+        "volumeMounts": [{"name": "sweep", "mountPath": str(started_in)}],
     }
     pod = {
         "restartPolicy": "Never",

@@ -4,6 +4,7 @@ The folders of the sweep say what is done, SLURM's queue what is on its way; not
 command again submits what is missing.
 """
 
+import contextlib
 import re
 import shutil
 import subprocess
@@ -11,13 +12,18 @@ import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from cidesign.errors import InputError, first_line
-from cidesign.sweep.folder import Sweep
+from cidesign.errors import InputError, LimitError, first_line
+from cidesign.locks import FolderLock
+from cidesign.sweep.folder import Sweep, place
+from cidesign.sweep.local import RUN
+from cidesign.sweep.planning import Plan
 from cidesign.sweep.point import Point
 from cidesign.sweep.scripts import MOST_IN_ARRAY, MOST_REQUEUES, log_folder, signal_before_s, word
 from cidesign.sweep.slurm_queue import Queued, keep_list, queue_of
 from cidesign.sweep.slurm_task import Task, held
 from cidesign.sweep.spec import Slurm, SweepSpec
+from cidesign.text import joined
+from cidesign.units import format_bytes
 
 if TYPE_CHECKING:  # an extra
     from submitit import SlurmExecutor
@@ -56,15 +62,38 @@ def require_slurm(spec: SweepSpec) -> Slurm:
     absent = [name for name in COMMANDS if shutil.which(name) is None]
     if absent:
         raise InputError(
-            f"--slurm: no {joined_or(absent)} on this machine; go to a login node of your cluster, or print a script "
-            "to take there with `cidesign sweep script SPEC --slurm`"
+            f"--slurm: no {joined(absent, 'or')} on this machine; go to a login node of your cluster, or print a "
+            "script to take there with `cidesign sweep script SPEC --slurm`"
         )
     return spec.slurm
 
 
-def joined_or(names: Sequence[str]) -> str:
-    """`a, b or c`."""
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} or {names[-1]}"
+def run_on_slurm(plan: Plan) -> tuple[Sweep, Submission]:
+    """Submit what a plan has to do and what is not on its way; returns at once.
+
+    Raises `InputError` where this machine has no SLURM or SLURM refuses, `LimitError` for a point that needs more
+    memory than [slurm] asks for, `HeldError` where another driver works on the sweep, and as `Plan.require` does.
+    """
+    slurm = require_slurm(plan.spec)
+    if plan.spec.search is not None:
+        raise InputError(
+            "[search] proposes points while others train, and with --slurm nobody stays to do so; use `cidesign sweep "
+            "run SPEC --workers N` in one job, or leave [search] out"
+        )
+    most, there = plan.memory_bytes, slurm.memory_gb
+    if most is not None and there is not None and most > there * 2**30:
+        raise LimitError(f"[slurm] memory_gb {there:g}: the largest run takes about {format_bytes(most)}; ask for more")
+    with prepared(plan) as sweep:
+        return sweep, submit(sweep)
+
+
+@contextlib.contextmanager
+def prepared(plan: Plan) -> Iterator[Sweep]:
+    """The folder of a sweep with the points of a plan in it, locked meanwhile; raises as `Plan.require` does."""
+    plan.require()
+    plan.path.mkdir(parents=True, exist_ok=True)
+    with FolderLock(plan.path, RUN):
+        yield place(plan.path, plan.spec, plan.points)
 
 
 def submit(sweep: Sweep) -> Submission:

@@ -7,6 +7,7 @@ folder.
 import os
 import shutil
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,7 +17,7 @@ from cidesign.errors import DeviceError, FileError, first_line
 from cidesign.files import read_json, write_json
 from cidesign.locks import Holder
 from cidesign.records import Strict, first_problem
-from cidesign.sweep.folder import Sweep
+from cidesign.sweep.folder import State, Sweep
 from cidesign.sweep.point import Point
 
 # Below the folder of a sweep: what submitit keeps, the logs of tasks, and one list of points for each submission.
@@ -120,3 +121,12 @@ def job_of(sweep: Sweep, point: Point, holder: Holder) -> str | None:
     except ValidationError as error:
         raise FileError(f"{path}: is damaged: {first_problem(error)}; remove it and repeat") from error
     return known.job if (known.host, known.pid) == (holder.host, holder.pid) else None
+
+
+def standing_of(queue: Mapping[str, Queued], states: Mapping[str, State]) -> list[tuple[str, ...]]:
+    """Points in the queue that are not worked on yet: rows of a table as `standing.rows_of` makes them."""
+    return [
+        (name, "queued", "", f"job {one.job}: {one.state}{f' ({one.why})' if one.why else ''}")
+        for name, one in queue.items()
+        if name in states and states[name].status in ("to do", "failed")
+    ]

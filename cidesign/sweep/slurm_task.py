@@ -24,6 +24,8 @@ if TYPE_CHECKING:  # an extra
 
 # A task that has been stopped so often before its first step would be for ever.
 MOST_STALLED = 3
+# Each process of a job of SLURM has this in its environment.
+IN_SLURM = "SLURM_JOB_ID"
 
 
 class Task:
@@ -104,7 +106,7 @@ class _BeforeTheEnd:
 
 def _this_job() -> str:
     array = os.environ.get("SLURM_ARRAY_JOB_ID")
-    return f"{array}_{os.environ['SLURM_ARRAY_TASK_ID']}" if array else os.environ["SLURM_JOB_ID"]
+    return f"{array}_{os.environ['SLURM_ARRAY_TASK_ID']}" if array else os.environ[IN_SLURM]
 
 
 def take_over(sweep: Sweep, point: Point) -> None:
