@@ -3,6 +3,8 @@
 import base64
 from collections.abc import Sequence
 from html import escape
+from typing import NamedTuple
+from urllib.parse import quote
 
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; color: #222;
@@ -20,13 +22,23 @@ td { font-variant-numeric: tabular-nums; } .wide { overflow-x: auto; }
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
 
+class Link(NamedTuple):
+    """Text of a cell that leads to a file beside the page; `target` is its path from there."""
+
+    text: str
+    target: str
+
+
+Cell = str | Link
+
+
 def paragraph(text: str, css_class: str = "") -> str:
     """A paragraph of plain text."""
     return f'<p class="{escape(css_class)}">{escape(text)}</p>' if css_class else f"<p>{escape(text)}</p>"
 
 
-def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table of plain text with a header; one that is too wide scrolls."""
+def table(header: Sequence[str], rows: Sequence[Sequence[Cell]]) -> str:
+    """A table of plain text and links with a header; one that is too wide scrolls."""
     head = "".join(f"<th>{escape(cell)}</th>" for cell in header)
     return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{_rows(rows)}</tbody></table></div>'
 
@@ -36,8 +48,14 @@ def facts(rows: Sequence[tuple[str, str]]) -> str:
     return f'<table class="facts"><tbody>{_rows(rows)}</tbody></table>'
 
 
-def _rows(rows: Sequence[Sequence[str]]) -> str:
-    return "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
+def _rows(rows: Sequence[Sequence[Cell]]) -> str:
+    return "".join("<tr>" + "".join(f"<td>{_cell(cell)}</td>" for cell in row) + "</tr>" for row in rows)
+
+
+def _cell(cell: Cell) -> str:
+    if isinstance(cell, Link):
+        return f'<a href="{escape(quote(cell.target))}">{escape(cell.text)}</a>'
+    return escape(cell)
 
 
 def picture(png: bytes, caption: str) -> str:

@@ -9,6 +9,8 @@ from cidesign.runs import RUNS_FOLDER, Run
 from cidesign.sweep.folder import RECORD_FILE, State, Sweep
 from cidesign.sweep.local import Ran, Watcher, run_here
 from cidesign.sweep.planning import Plan, plan
+from cidesign.sweep.point import Point
+from cidesign.sweep.search import next_points
 from cidesign.sweep.slurm import Submission, run_on_slurm
 from cidesign.sweep.spec import SweepSpec, read_spec, spec_of
 
@@ -53,7 +55,7 @@ class SweepHandle:
         self, plan: Plan, *, workers: int | None = None, gpus: Sequence[str] = (), watcher: Watcher | None = None
     ) -> Ran:
         """Train what a plan of this sweep has to do."""
-        return run_here(plan, workers or max(1, len(gpus)), gpus, watcher)
+        return run_here(plan, workers or max(1, len(gpus)), gpus, watcher, _propose if self.spec.search else None)
 
     def submit(self, *, accept_many: bool = False) -> Submission:
         """Give SLURM what is to do and not in its queue yet, as arrays, and return at once.
@@ -70,6 +72,11 @@ class SweepHandle:
         """The finished runs, by the names of their points."""
         folder = self.folder
         return {point.name: Run(folder.run_path(point)) for point in folder.points if folder.done(point)}
+
+
+def _propose(sweep: Sweep, wanted: int) -> tuple[tuple[Point, ...], bool]:
+    found = next_points(sweep, wanted)
+    return found.points, found.ended
 
 
 def handle_of(spec: Path | Mapping[str, Any], out: Path | None = None) -> SweepHandle:

@@ -1,6 +1,7 @@
-"""Scripts of a sweep for sites with rules of their own: an array for SLURM, an indexed Job for Kubernetes.
+"""Scripts of a sweep for sites with rules of their own: an array for SLURM, an indexed Job for Kubernetes, a list for
+other engines.
 
-Both are texts to be edited and started by their reader; every name and path in them is quoted.
+They are texts to be edited and started by their reader; every name and path in them is quoted.
 """
 
 import json
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cidesign.errors import InputError
+from cidesign.files import JsonObject
 from cidesign.sweep.folder import Sweep
 from cidesign.sweep.spec import Slurm
 
@@ -46,6 +48,17 @@ class Place(NamedTuple):
 
     image: str
     claim: str
+
+
+def listed(sweep: Sweep, python: str) -> JsonObject:
+    """All points for engines that have dependencies of their own: what each needs, and the command that trains it or
+    finds it done."""
+    folder = sweep.path.resolve()
+    command = [python, "-m", "cidesign", "sweep", "work", str(folder)]
+    points = [
+        {"name": point.name, "needs": list(point.needs), "command": [*command, point.name]} for point in sweep.points
+    ]
+    return {"sweep": str(folder), "points": points}
 
 
 def signal_before_s(minutes: int) -> int:

@@ -2,11 +2,11 @@
 
 import math
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator, model_validator
 
 from cidesign.errors import FileError, InputError
 from cidesign.files import canonical_json, read_limited
@@ -26,11 +26,20 @@ class Section(BaseModel):
 
 
 class Range(Section):
-    """Numbers from `low` to `high`, on a logarithmic scale where `log`; whole ones where both limits are."""
+    """Numbers from `low` to `high`, both of them possible: in steps of `step`, or on a logarithmic scale where `log`.
 
-    low: float
-    high: float
+    Whole ones where both limits are written so (1, and not 1.0).
+    """
+
+    low: int | float
+    high: int | float
     log: bool = False
+    step: Annotated[int | float, Field(gt=0, allow_inf_nan=False)] | None = None
+
+    @property
+    def whole(self) -> bool:
+        """Whether its numbers are whole ones."""
+        return isinstance(self.low, int) and isinstance(self.high, int)
 
     @model_validator(mode="after")
     def _check_order(self) -> Self:
@@ -38,19 +47,65 @@ class Range(Section):
             raise ValueError(f"low {self.low:g}, high {self.high:g}: low must be below high")
         if self.log and self.low <= 0:
             raise ValueError(f"low {self.low:g}: a logarithmic scale begins above 0")
+        if self.step is None:
+            return self
+        if self.log:
+            raise ValueError(f"step {self.step:g}: a logarithmic scale has no steps; leave one of them out")
+        if self.whole and not isinstance(self.step, int):
+            raise ValueError(f"step {self.step:g}: low and high are whole, so the step must be")
+        steps = (self.high - self.low) / self.step
+        if abs(steps - round(steps)) > 1e-8 * max(steps, 1.0):
+            raise ValueError(f"step {self.step:g}: does not lead from low {self.low:g} to high {self.high:g}")
         return self
 
 
 class Search(Section):
     """Points that are proposed one after another: `trials` of them, for the best `metric`, of a `space`.
 
-    A setting of the space has a list of values to choose from, or a range.
+    A setting of the space has a list of values to choose from, or a range.  Each proposal is trained with all
+    combinations of the grid, and judged by the mean.  `metric` None: the score of the task; `direction` None: the
+    better one.
     """
 
     trials: Count
-    metric: Word
-    direction: Literal["maximize", "minimize"] = "maximize"
-    space: dict[Word, list[JsonValue] | Range]
+    space: dict[Word, list[JsonValue] | Range] = Field(min_length=1)
+    metric: Word | None = None
+    direction: Literal["maximize", "minimize"] | None = None
+
+    @field_validator("space", mode="before")
+    @classmethod
+    def _each_by_its_kind(cls, raw: Any) -> Any:
+        if not isinstance(raw, Mapping):
+            return raw
+        try:
+            return {name: _space(name, value) for name, value in raw.items()}
+        except InputError as error:
+            raise ValueError(str(error)) from error
+
+
+def _space(name: str, value: object) -> list[JsonValue] | Range:
+    """The values of a setting that is searched; raises `InputError`."""
+    if isinstance(value, Range):
+        return value
+    if isinstance(value, Mapping):
+        try:
+            return validated(Range, value)
+        except InputError as error:
+            raise InputError(f"space {name}: {error}") from error
+    if not isinstance(value, list):
+        needed = "a list of values is needed, or a range as in {low = 1e-4, high = 1e-2, log = true}"
+        raise InputError(f"space {name} {shown_value(value)}: {needed}")
+    if not value:
+        raise InputError(f"space {name}: its list of values is empty; give at least one")
+    if twice := _twice(value):
+        raise InputError(f"space {name} {shown_value(twice[0])}: stands in its list twice")
+    return value
+
+
+def _twice(values: Sequence[JsonValue]) -> list[JsonValue]:
+    """Values that stand in a list before."""
+    seen = [canonical_json(value) for value in values]
+    return [value for number, value in enumerate(values) if seen[number] in seen[:number]]
 
 
 class Compare(Section):
@@ -106,9 +161,7 @@ class SweepSpec(Section):
         for name, values in self.grid.items():
             if not values:
                 raise ValueError(f"[grid] {name}: its list of values is empty; give at least one")
-            seen = [canonical_json(value) for value in values]
-            twice = [value for number, value in enumerate(values) if seen[number] in seen[:number]]
-            if twice:
+            if twice := _twice(values):
                 raise ValueError(f"[grid] {name} {shown_value(twice[0])}: stands in its list twice")
             if name in searched:
                 raise ValueError(f"{name}: is in [grid] and in [search]; leave it out of one of them")

@@ -1,5 +1,6 @@
-"""`cidesign sweep script`: what is to do as a script for SLURM or a Job for Kubernetes, for sites with own rules."""
+"""`cidesign sweep script`: what is to do as a script for SLURM, a Job for Kubernetes, or a list for other engines."""
 
+import json
 import sys
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from cidesign.text import counted
 @out_option
 @click.option("--slurm", "kind", flag_value="slurm", help="A bash script that submits itself as an array.")
 @click.option("--kubernetes", "kind", flag_value="kubernetes", help="An indexed Job (JSON) for `kubectl create -f -`.")
+@click.option("--json", "kind", flag_value="json", help="All points, what each needs, and the command that trains it.")
 @click.option("--image", help="Kubernetes: the image that has cidesign in it.")
 @click.option("--claim", help="Kubernetes: the claim of the volume that is mounted at the current folder.")
 @yes_option
@@ -23,18 +25,18 @@ def command(
 ) -> None:
     """Print a script for the points of SPEC that are to do, to be edited and started by hand.
 
-    The folder of the sweep is made and nothing is started.  What the script needs is said in [slurm], for Kubernetes
+    The folder of the sweep is made and nothing is started.  What a task asks for is said in [slurm], for Kubernetes
     too.  Print it again for what is then still to do.
     """
     if kind is None:
-        raise click.UsageError("what for? say --slurm or --kubernetes")
+        raise click.UsageError("what for? say --slurm, --kubernetes or --json")
     if kind == "kubernetes" and (image is None or claim is None):
         raise click.UsageError("--kubernetes needs --image NAME and --claim NAME")
-    if kind == "slurm" and (image, claim) != (None, None):
+    if kind != "kubernetes" and (image, claim) != (None, None):
         raise click.UsageError("--image and --claim are for --kubernetes")
     from cidesign.errors import InputError
     from cidesign.sweep.handle import handle_of
-    from cidesign.sweep.scripts import Place, kubernetes_job, slurm_script, to_do
+    from cidesign.sweep.scripts import Place, kubernetes_job, listed, slurm_script, to_do
     from cidesign.sweep.slurm import prepared
 
     plan = handle_of(spec, out).plan(accept_many=accept_many)
@@ -43,6 +45,9 @@ def command(
         raise InputError("[slurm] is missing in the spec; it needs a time limit: write [slurm] and minutes = 60 below")
     with prepared(plan) as sweep:
         todo = to_do(sweep)
+    if kind == "json":
+        click.echo(json.dumps(listed(sweep, sys.executable), indent=2))
+        return
     if not todo.first and not todo.then:
         note(f"{plan.path}: all points are done; there is nothing to print")
         return
