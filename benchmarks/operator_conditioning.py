@@ -114,7 +114,7 @@ def measure(run: Run, family: OperatorFamily, seed: int, images: int | None, hel
         torch.from_numpy(kind.procedural_images(run.settings, run.profile, count, start + seed))
         for count, start in ((settings.images, TRAIN_SEED), (2 * held_out, HELD_OUT_SEED))
     )
-    found = fine_tune(load_student(run), None, family, (pictures[0], pictures[1]), run.settings, settings)
+    found = fine_tune(load_student(run), family, (pictures[0], pictures[1]), run.settings, settings)
     return found.reported, found.kept
 
 

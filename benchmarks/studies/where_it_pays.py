@@ -5,9 +5,10 @@
 
 A regime changes one thing of a usual setting: how hard the device's limit is, the light, the number of training images,
 or the number of epochs.  The rows of a seed share images, their order, initialisation and noise.  `T` epochs train the
-teacher and `S` the student that starts from it; E2E is trained for S and for T + S, and with --fixed the decoder of a
-strong fixed design for T + S.  Every row is kept in a file below --out as soon as it is trained, and is not trained
-again.  Few images are shown more often, so that a regime of 96 images has about as many steps as the usual one.
+teacher and `S` the student that starts from it: `ours` with the default guiding terms, `warm start` with none.  E2E is
+trained for S and for T + S, and with --fixed the decoder of a strong fixed design for T + S.  Every row is kept in a
+file below --out as soon as it is trained, and is not trained again.  Few images are shown more often, so that a regime
+of 96 images has about as many steps as the usual one.
 
 With --map the differences at equal total epochs are printed as the rows of `cidesign/distill/choices/where_it_pays.py`,
 by which `cidesign distill` chooses: those of two seeds and more.
@@ -43,6 +44,7 @@ PROFILES = {"single-pixel": "dlp4500", "cassi": "chrome-laser-10um", "mri": "mri
 # The fixed designs that come out best, and are trained beside.
 STRONG = {"single-pixel": "low-pass cosines", "cassi": "blue noise", "mri": "partial Fourier"}
 VALIDATION = 300
+WARM = "warm start"
 
 
 @dataclass(frozen=True)
@@ -120,7 +122,7 @@ class Study:
 
     def run(self, smoke: bool, fixed: bool) -> None:
         """Train the rows that are not in the file."""
-        if {"ours", "teacher", "E2E, S", "E2E, T + S", *(["fixed"] if fixed else [])} <= set(self.rows):
+        if {"ours", WARM, "teacher", "E2E, S", "E2E, T + S", *(["fixed"] if fixed else [])} <= set(self.rows):
             return
         settings, profile = self.settings(smoke)
         found = load_images(settings, profile)
@@ -129,13 +131,14 @@ class Study:
         student, both = settings.student_epochs, settings.teacher_epochs + settings.student_epochs
         teacher: list[ImagingSystem] = []
 
-        def taught(phase: str) -> ImagingSystem:
-            system = self.taught(phase, teacher[0] if teacher else None)
-            teacher.append(system)
-            return system
+        def first() -> ImagingSystem:
+            teacher.append(self.taught("teacher", None, settings))
+            return teacher[0]
 
-        self.row("teacher", lambda: taught("teacher"), always="ours" not in self.rows)
-        self.row("ours", lambda: taught("student"))
+        alone = settings.changed(weight_decoder=0, weight_encoder=0, weight_output=0)
+        self.row("teacher", first, always=not {"ours", WARM} <= set(self.rows))
+        self.row(WARM, lambda: self.taught("student", teacher[0], alone))
+        self.row("ours", lambda: self.taught("student", teacher[0], settings))
         self.row("E2E, S", lambda: train_alone(self.maker, self.train, student, None))
         self.row("E2E, T + S", lambda: train_alone(self.maker, self.train, both, None))
         designs = modality_named(self.kind).fixed_designs(self.maker, profile) if fixed else {}
@@ -149,13 +152,13 @@ class Study:
         profile = profile_of(self.kind, self.regime)
         return settings_for(profile, seed=self.seed, data=self.data, validation_images=VALIDATION, **asked), profile
 
-    def taught(self, phase: str, origin: ImagingSystem | None) -> ImagingSystem:
+    def taught(self, phase: str, origin: ImagingSystem | None, settings: TrainingSettings) -> ImagingSystem:
         """One phase: a teacher, or a student that starts from it."""
         system = self.maker.system(phase)
         if origin is not None:
             self.maker.warm_start(system, origin)
             origin.eval().requires_grad_(False)
-        settings, progress = self.maker.settings, Progress(phase)
+        progress = Progress(phase)
         optimiser = make_optimiser(system, settings)
         for _ in train_phase(system, origin, optimiser, self.train, settings, progress, lambda report: None):
             pass
@@ -190,19 +193,18 @@ def said(values: list[float]) -> str:
 
 def print_table(kind: str, studies: list[Study]) -> None:
     """The rows of all regimes, and the paired differences."""
-    print(f"\n## {kind}\n\n| regime | seeds | fixed | E2E, S | E2E, T + S | teacher | ours | ", end="")
-    print("ours - E2E, S | ours - E2E, T + S | ours - fixed |\n|---|---|---|---|---|---|---|---|---|---|")
+    shown = ("fixed", "E2E, S", "E2E, T + S", "teacher", WARM, "ours")
+    against = ("E2E, S", "E2E, T + S", WARM, "fixed")
+    print(f"\n## {kind}\n\n| regime | seeds | {' | '.join(shown)} | ", end="")
+    print(" | ".join(f"ours - {name}" for name in against) + " |\n" + "|---" * (2 + len(shown) + len(against)) + "|")
     for name in dict.fromkeys(study.name for study in studies):
         rows = [study.rows for study in studies if study.name == name and "ours" in study.rows]
         if not rows:
             continue
-        cells = [
-            said([found[row]["psnr_db"] for found in rows if row in found])
-            for row in ("fixed", "E2E, S", "E2E, T + S", "teacher", "ours")
-        ]
+        cells = [said([found[row]["psnr_db"] for found in rows if row in found]) for row in shown]
         gains = [
             said([found["ours"]["psnr_db"] - found[row]["psnr_db"] for found in rows if row in found])
-            for row in ("E2E, S", "E2E, T + S", "fixed")
+            for row in against
         ]
         print(f"| {name} | {len(rows)} | {' | '.join(cells)} | {' | '.join(gains)} |")
 

@@ -1,8 +1,8 @@
 """Fine-tuning: the student's decoder adapted to the operator of one bench, as it was calibrated.
 
 In every step an operator is drawn from what the calibration leaves open; it makes the measurements, and the decoder
-is told the calibrated one, as it will be on the bench.  Optics are frozen.  What counts is the task loss of the
-student's training, with its guide's features where the run had weight on them.
+is told the calibrated one, as it will be on the bench.  Optics are frozen.  What counts is the task loss alone: a
+teacher does not know the bench.
 """
 
 import contextlib
@@ -19,7 +19,6 @@ import torch
 from torch import Tensor
 
 from cidesign.distill.loop import as_floats, batches, generator_for, places_of_step
-from cidesign.distill.losses import Terms, decoder_loss, learn_variances, term_weights, weighted_sum
 from cidesign.distill.presets import gains_from_bfloat16
 from cidesign.distill.streams import Stream
 from cidesign.distill.tasks.base import task_named
@@ -126,7 +125,6 @@ def fine_tune_settings(
 
 def fine_tune(
     system: ImagingSystem,
-    guide: ImagingSystem | None,
     family: OperatorFamily,
     images: tuple[Tensor, Tensor],
     run: TrainingSettings,
@@ -136,7 +134,7 @@ def fine_tune(
     """Adapt a copy of the system's decoder; the system itself is not changed.
 
     `images`: training and held-out ones (M, C, H, W), as stored, on the settings' device; the held-out ones are halved.
-    `guide` is the frozen teacher with its own optics, or None.  `on_epoch` hears the PSNR on the choosing half.  Raises
+    `on_epoch` hears the PSNR on the choosing half.  Raises
     `CidesignError` when training diverges.
     """
     started = time.monotonic()
@@ -153,7 +151,7 @@ def fine_tune(
         tuned = copy.deepcopy(system.decoder).requires_grad_(True)
         before = psnr_of(system.decoder, designed, family, held_out[:half], asked, Stream.CHOOSING)
         best, choosing = tuned, MeanError(-math.inf, 0.0)
-        for epoch in _epochs(tuned, designed, guide, family, train, asked, settings):
+        for epoch in _epochs(tuned, designed, family, train, asked, settings):
             after = psnr_of(tuned, designed, family, held_out[:half], asked, Stream.CHOOSING)
             on_epoch(epoch, float(after.mean()))
             if (gain := mean_error(after - before)).mean > choosing.mean:
@@ -172,7 +170,6 @@ def fine_tune(
 def _epochs(
     decoder: Decoder,
     designed: Encoder,
-    guide: ImagingSystem | None,
     family: OperatorFamily,
     train: Tensor,
     run: TrainingSettings,
@@ -187,27 +184,13 @@ def _epochs(
     shorter = torch.bfloat16 if settings.precision == "bfloat16" else None
     per_epoch = len(train) // settings.batch
     total = per_epoch * settings.epochs
-    first_task_loss: float | None = None
-    log_variances: dict[str, float] = {}
     for step, x in enumerate(batches(train, run, "student", 0, total)):
         for group in optimiser.param_groups:
             group["lr"] = settings.learning_rate * 0.5 * (1 + math.cos(math.pi * step / total))
         decoder.training_dtype = shorter
         place = places_of_step(designed, run, "student", step, per_epoch)[0]
         here = family_at(family, place)
-        with looking_at(place, *([guide.encoder] if guide else [])):
-            terms = _terms(decoder, guide, here, here.scene(x), run, step)
-        loss = terms.values["task"]
-        first_task_loss = first_task_loss or float(loss.detach())
-        if guide is not None:
-            loss = weighted_sum(terms, term_weights(terms, run, first_task_loss, log_variances))
-            if run.weighting == "uncertainty":
-                learn_variances(
-                    log_variances,
-                    {name: float(value.detach()) for name, value in terms.values.items()},
-                    run,
-                    first_task_loss,
-                )
+        loss = _task_loss(decoder, here, here.scene(x), run, step)
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
@@ -216,19 +199,10 @@ def _epochs(
             yield (step + 1) // per_epoch
 
 
-def _terms(
-    decoder: Decoder, guide: ImagingSystem | None, family: OperatorFamily, x: Tensor, run: TrainingSettings, step: int
-) -> Terms:
-    """The task and, with a guide, its features; the guide measures the same images with its own optics."""
+def _task_loss(decoder: Decoder, family: OperatorFamily, x: Tensor, run: TrainingSettings, step: int) -> Tensor:
     rng, noise = draws_for(run, Stream.FINE_TUNING, step)
     y = measured(family, x, rng, noise)
-    output = decoder(y, family.centre)
-    terms = {"task": task_named(run.task).loss(output.prediction, x)}
-    if guide is not None:
-        with torch.no_grad():
-            wanted = guide.decoder.bottleneck(guide.encoder(x, noise), guide.encoder)
-        terms["decoder"] = decoder_loss(output.features, wanted, run.losses == "published")
-    return Terms(terms, {"decoder": output.features})
+    return task_named(run.task).loss(decoder(y, family.centre).prediction, x)
 
 
 def draws_for(run: TrainingSettings, purpose: Stream, step: int) -> tuple[np.random.Generator, torch.Generator]:

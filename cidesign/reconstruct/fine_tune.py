@@ -18,7 +18,7 @@ from cidesign.files import JsonObject, refuse_existing
 from cidesign.locks import FolderLock
 from cidesign.modality import modality
 from cidesign.models.decoders import decoder_class
-from cidesign.models.system import ImagingSystem, load_student, load_teacher
+from cidesign.models.system import ImagingSystem, load_student
 from cidesign.models.teacher_record import trained_epochs
 from cidesign.reconstruct.fine_tuned import (
     RECORD_FILE,
@@ -118,13 +118,12 @@ def _train(
 ) -> tuple[FineTuneRecord, Any]:
     """A record and the decoder to keep."""
     stored = _images(run, settings, say)
-    guide = _guide(run, settings)
     system = system.to(settings.device)
 
     def heard(epoch: int, psnr_db: float) -> None:
         say(f"fine-tuning epoch {epoch}: {psnr_db:.2f} dB on held-out images")
 
-    tuned = fine_tune(system, guide, family, stored, run.settings, settings, heard)
+    tuned = fine_tune(system, family, stored, run.settings, settings, heard)
     notes = [
         "images as in the run's training; operators are drawn from what the calibration leaves open, and decoders are "
         "told the calibrated one"
@@ -158,12 +157,6 @@ def _images(run: Run, settings: FineTuneSettings, say: Say) -> tuple[torch.Tenso
         say(f"note: {remark}")
     train, held_out = (torch.from_numpy(part).to(settings.device) for part in (found.train, found.validation))
     return train, held_out
-
-
-def _guide(run: Run, settings: FineTuneSettings) -> ImagingSystem | None:
-    """The teacher, where its features had weight in the student's training."""
-    teacher = load_teacher(run) if run.settings.weight_decoder else None
-    return None if teacher is None else teacher.to(settings.device)
 
 
 def _summary(record: FineTuneRecord) -> str:

@@ -173,7 +173,7 @@ def test_a_decoder_is_tuned_to_places_of_the_calibrated_operator(
         assert encoder.A(scene[(..., *place.slices)]).shape == seen.shape
     tuning = replace(fine_tune_settings(settings, 1, 16, 0, "cpu"), batch=4)
     before = {name: tensor.clone() for name, tensor in system.decoder.state_dict().items()}
-    tuned = fine_tune(system, None, family, (x[:16], x[16:]), settings, tuning)
+    tuned = fine_tune(system, family, (x[:16], x[16:]), settings, tuning)
     assert system.encoder.place is None
     assert np.isfinite([tuned.choosing.mean, tuned.reported.after.mean]).all()
     assert all(torch.equal(before[name], tensor) for name, tensor in system.decoder.state_dict().items())
