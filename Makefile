@@ -79,6 +79,9 @@ tools: $(READY)
 	-$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps mrzerocore==1.2.0 pydisseqt==0.2.1 \
 	  tqdm requests urllib3 certifi charset-normalizer idna scikit-image imageio lazy-loader torchkbnufft
 	-apt-get install --quiet --quiet --yes bart ismrmrd-tools libxml2-utils > /dev/null
+	-apt-get install --quiet --quiet --yes slurm-wlm munge > /dev/null
+	-$(PYTHON) -m venv .snakemake-venv && \
+	  .snakemake-venv/bin/python -m pip install --quiet --disable-pip-version-check snakemake==9.27.1
 
 lint: $(READY)
 	$(BIN)/ruff check .
@@ -96,4 +99,4 @@ package: $(READY)
 	rm -rf build dist .wheel-venv .wheel-empty
 
 clean:
-	rm -rf $(VENV) build dist .typecheck .wheel-venv .wheel-empty demo pictures *.egg-info
+	rm -rf $(VENV) build dist .typecheck .wheel-venv .wheel-empty .snakemake-venv demo pictures *.egg-info

@@ -173,6 +173,13 @@ def refuse_held(folder: Path) -> None:
             raise HeldError(_refusal(folder, there), there)
 
 
+def remove_left(folder: Path, dead: Holder) -> None:
+    """Remove the lock of a holder of whom it is known from elsewhere that it does not run any more."""
+    with disk_errors(folder / NAME), contextlib.suppress(FileNotFoundError):
+        if _holder(folder / NAME) == dead:
+            (folder / NAME).unlink()
+
+
 def _refusal(folder: Path, there: Holder | None) -> str:
     host, file = socket.gethostname(), folder / NAME
     if there is None:

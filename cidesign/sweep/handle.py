@@ -11,6 +11,7 @@ from cidesign.sweep.local import Ran, Watcher, run_here
 from cidesign.sweep.planning import Plan, plan
 from cidesign.sweep.point import Point
 from cidesign.sweep.search import next_points
+from cidesign.sweep.slurm import Submission, run_on_slurm
 from cidesign.sweep.spec import SweepSpec, read_spec, spec_of
 
 
@@ -55,6 +56,13 @@ class SweepHandle:
     ) -> Ran:
         """Train what a plan of this sweep has to do."""
         return run_here(plan, workers or max(1, len(gpus)), gpus, watcher, _propose if self.spec.search else None)
+
+    def submit(self, *, accept_many: bool = False) -> Submission:
+        """Give SLURM what is to do and not in its queue yet, as arrays, and return at once.
+
+        Raises `InputError` where this machine has no SLURM, where [slurm] is missing, or where SLURM refuses.
+        """
+        return run_on_slurm(self.plan(accept_many=accept_many))[1]
 
     def status(self) -> dict[str, State]:
         """Where each point stands, by name."""

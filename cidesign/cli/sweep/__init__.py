@@ -15,6 +15,7 @@ class SweepGroup(LazyGroup):
         "plan": ("cidesign.cli.sweep.plan", "What a spec would train, and what that takes; starts nothing."),
         "run": ("cidesign.cli.sweep.run", "Train all points that are not done; again after anything."),
         "status": ("cidesign.cli.sweep.status", "What is done, running where, failed why, to do."),
+        "script": ("cidesign.cli.sweep.script", "What is to do as a script for SLURM, or a Job for Kubernetes."),
         "work": ("cidesign.cli.sweep.work", ""),
     }
 

@@ -15,26 +15,39 @@ from cidesign.text import joined
 @out_option
 @click.option("--workers", type=click.IntRange(1, 1024), help="Runs at once [default: 1, or one for each GPU].")
 @click.option("--gpus", metavar="0,1", help="GPUs by number; each worker has one of them.")
+@click.option("--slurm", "on_slurm", is_flag=True, help="Submit what is to do as arrays, as [slurm] says, and leave.")
 @yes_option
 @json_option
 def command(
-    spec: Path, out: Path | None, workers: int | None, gpus: str | None, accept_many: bool, as_json: bool
+    spec: Path,
+    out: Path | None,
+    workers: int | None,
+    gpus: str | None,
+    on_slurm: bool,
+    accept_many: bool,
+    as_json: bool,
 ) -> None:
-    """Train all points of SPEC that are not done, here.
+    """Train all points of SPEC that are not done, here or on SLURM.
 
     Whatever ends it (Ctrl-C, a killed worker or driver, a power cut), the same command goes on: finished runs stay,
     begun ones resume from their checkpoints, failed ones are tried again.  A grid that was extended adds points.
     """
     from cidesign.cli.sweep.live import watching
+    from cidesign.cli.sweep.slurm import submitted
     from cidesign.sweep.folder import counts
     from cidesign.sweep.handle import handle_of
     from cidesign.sweep.standing import rows_of, value_of
 
+    if on_slurm and (workers is not None or gpus is not None):
+        raise click.UsageError("--slurm: --workers and --gpus are of this machine; [slurm] has throttle and gpus")
     handle = handle_of(spec, out)
     named = [word.strip() for word in gpus.split(",")] if gpus is not None else []
     plan = handle.plan(accept_many=accept_many)
     for line in plan.lines():
         note(line)
+    if on_slurm:
+        submitted(plan, spec, out, as_json)
+        return
     with watching(sys.stderr.isatty()) as watcher:
         ran = handle.run_plan(plan, workers=workers, gpus=named, watcher=watcher)
     numbers = [f"{number} {status}" for status, number in counts(ran.states).items() if number]

@@ -1,5 +1,6 @@
 """`cidesign sweep work`: one point in this process, as drivers and batch systems start it."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -21,7 +22,13 @@ def command(folder: Path, point: str, leashed: bool) -> None:
         end_with(sys.stdin)
     keep_freed_memory()
     from cidesign.distill.job import Listener
+    from cidesign.sweep.folder import Sweep
+    from cidesign.sweep.slurm_task import IN_SLURM, take_over
     from cidesign.sweep.work import work
+
+    if IN_SLURM in os.environ:
+        sweep = Sweep(folder)
+        take_over(sweep, sweep.point(point))
 
     class Said(Listener):
         def remark(self, text: str) -> None:
