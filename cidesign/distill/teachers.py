@@ -13,6 +13,7 @@ from cidesign.distill.choices.starting import Starting
 from cidesign.distill.choices.strategy import by_map, by_what_was_asked
 from cidesign.distill.given import GivenDesign
 from cidesign.distill.needs import needs_of
+from cidesign.distill.guiding import NO_TERMS, names_terms
 from cidesign.distill.presets import OF_OWN_TEACHERS, settings_for
 from cidesign.errors import CidesignError, FileError, InputError
 from cidesign.files import write_json
@@ -152,10 +153,37 @@ def misfit(
     optics, own_optics = optics_for(theirs, their_profile), optics_for(settings, profile)
     if optics.bands != own_optics.bands:
         return f"its images have {counted(optics.bands, 'band')}, and those of {profile.id} {own_optics.bands}"
-    apart = own_optics.apart(optics) if settings.guided else None
-    if apart is not None:
-        return f"{apart}: it cannot guide the student (weight_decoder, weight_encoder), only start it; leave these out"
     return None
+
+
+class Fitted(NamedTuple):
+    """The settings of a run with a teacher; why it does not fit (None: it does); and what is to be said."""
+
+    settings: TrainingSettings
+    misfit: str | None
+    said: tuple[str, ...] = ()
+
+
+def fitted(
+    theirs: TrainingSettings,
+    their_profile: HardwareProfile,
+    settings: TrainingSettings,
+    profile: HardwareProfile,
+    values: Mapping[str, object],
+) -> Fitted:
+    """A run's settings with a teacher: without the default guiding terms where it can start the student only.
+
+    Terms that are among the `values` that were asked for make such a teacher a misfit.
+    """
+    if (reason := misfit(theirs, their_profile, settings, profile)) is not None or not settings.guided:
+        return Fitted(settings, reason)
+    apart = optics_for(settings, profile).apart(optics_for(theirs, their_profile))
+    if apart is None:
+        return Fitted(settings, None)
+    if names_terms(values):
+        return Fitted(settings, f"{apart}: it cannot guide the student (weight_...), only start it; leave these out")
+    alone = settings.changed(weighting="fixed", **NO_TERMS)
+    return Fitted(alone, None, (f"{apart}: the teacher starts the student and does not guide it",))
 
 
 def chosen_settings(
@@ -188,10 +216,11 @@ def chosen_settings(
     if named is not None:
         settings = settings_for(profile, preset, given, teacher=str(named), **asked)
         found = open_teacher(named)
-        reason = misfit(found.record.settings, found.record.checked_profile(named), settings, profile)
+        theirs, their_profile = found.record.settings, found.record.checked_profile(named)
+        settings, reason, apart = fitted(theirs, their_profile, settings, profile, values)
         if reason is not None:
             raise InputError(f"teacher {named}: {reason}")
-        said = (f"teacher: {found.described}, stored; none is trained", *_other_data(found, settings))
+        said = (f"teacher: {found.described}, stored; none is trained", *_other_data(found, settings), *apart)
     else:
         settings, found, said = settings_for(profile, preset, given, **asked), None, ()
     # Optics that are given have no strategy.

@@ -12,7 +12,7 @@ from cidesign.designs.given import Given, read_given
 from cidesign.distill.given import GivenDesign
 from cidesign.distill.loop import epochs_of, phases_of
 from cidesign.distill.presets import settings_for
-from cidesign.distill.teachers import AUTO, NONE, StoredTeacher, chosen_settings, misfit
+from cidesign.distill.teachers import AUTO, NONE, StoredTeacher, chosen_settings, fitted
 from cidesign.errors import FileError, InputError
 from cidesign.files import canonical_json, sha256_bytes
 from cidesign.hardware_profiles.loader import load_profile
@@ -112,7 +112,7 @@ class Resolver:
         _require_named(asked)
         if needed is not None:
             settings = settings_for(profile, asked.preset, design, teacher="stored", **values)
-            reason = misfit(needed.settings, needed.profile, settings, profile)
+            settings, reason, _ = fitted(needed.settings, needed.profile, settings, profile, values)
             if reason is not None:
                 raise InputError(f"the teacher that [teacher] makes does not fit: it {reason}")
             teacher, epochs = None, needed.settings.teacher_epochs

@@ -247,15 +247,22 @@ def test_guiding_terms_need_the_same_images(
     make_settings: Make,
     profile_of: ProfileOf,
 ) -> None:
-    from cidesign.distill.teachers import misfit
+    from cidesign.distill.teachers import fitted
 
     settings = make_settings(modality, **{**UNGUIDED, term: 0.3, "student_epochs": 1, "images": 64, **changes})
     theirs = Run(stores[modality])
-    reason = misfit(theirs.settings, theirs.profile, settings, profile_of(modality))
+    profile = profile_of(modality)
+    assert fitted(theirs.settings, theirs.profile, settings, profile, {term: 0.3}).settings == settings
+    reason = fitted(theirs.settings, theirs.profile, settings, profile, {term: 0.3}).misfit
     if said is not None:
         assert reason is not None
         assert said in reason
         assert "leave these out" in reason
+        # Terms that nobody asked for are left out, and that is said.
+        by_itself = fitted(theirs.settings, theirs.profile, settings, profile, {})
+        assert by_itself.misfit is None
+        assert not by_itself.settings.guided
+        assert by_itself.said == (f"{said.split(': it')[0]}: the teacher starts the student and does not guide it",)
         return
     assert reason is None
     run = student_of(stores[modality], tmp_path / "run", settings, profile_of(modality))
