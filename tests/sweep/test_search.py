@@ -4,12 +4,14 @@ import math
 import statistics
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from cidesign.errors import InputError
-from cidesign.sweep.folder import Sweep, place
+from cidesign.sweep.folder import Sweep
+from cidesign.sweep.handle import handle_of
 from cidesign.sweep.point import Point
 from cidesign.sweep.search import Objective, Trial, asked_after, next_points, objective_of, trials_of
 from cidesign.sweep.spec import Search, spec_of
@@ -19,7 +21,7 @@ RATES = {"learning_rate": {"low": 1e-5, "high": 1e-1, "log": True}}
 
 def grown(sweep: Sweep, points: tuple[Point, ...]) -> Sweep:
     """The sweep with proposed points, as a driver keeps them."""
-    return place(sweep.path, sweep.spec, (*sweep.points, *points))
+    return sweep.with_points(points)
 
 
 def fail(sweep: Sweep, point: Point) -> None:
@@ -87,8 +89,6 @@ def test_a_proposal_is_judged_by_its_mean_over_the_grid(
     placed: Callable[..., Sweep], write_point: Callable[..., None]
 ) -> None:
     sweep = placed(search={"trials": 4, "space": RATES}, grid={"seed": [1, 2]})
-    # Points of the grid alone are none of the search.
-    sweep = place(sweep.path, sweep.spec, ())
     proposed = next_points(sweep, 3)
     assert [point.values["seed"] for point in proposed.points] == [1, 2] * 3
     sweep = grown(sweep, proposed.points)
@@ -210,3 +210,23 @@ def test_limits_written_as_whole_numbers_give_whole_numbers() -> None:
     spaces = {"a": {"low": 0, "high": 1}, "b": {"low": 0.0, "high": 1.0}, "c": {"low": 0, "high": 1.5}}
     search = Search.model_validate({"trials": 1, "space": spaces})
     assert [space.whole for space in search.space.values() if not isinstance(space, list)] == [True, False, False]
+
+
+def test_a_driver_trains_what_is_proposed_and_no_more(tmp_path: Path, base: dict[str, Any]) -> None:
+    def run(trials: int) -> Sweep:
+        sections = {"base": base, "search": {"trials": trials, "space": RATES}, "jobs": {"threads": 1}}
+        ran = handle_of(sections, tmp_path / "sweep").run(workers=2)
+        assert ran.exit_code == 0
+        return ran.sweep
+
+    two = run(2)
+    assert {state.status for state in two.states().values()} == {"done"}
+    assert len(two.points) == 2
+    assert run(2).points == two.points
+    three = run(3)
+    assert three.points[:2] == two.points
+    assert [three.state(point).status for point in three.points] == ["done"] * 3
+    assert len({rate(point) for point in three.points}) == 3
+    table = handle_of(tmp_path / "sweep").table()
+    assert table.by == ("learning_rate",)
+    assert len(table.rows) == 3

@@ -15,6 +15,8 @@ class SweepGroup(LazyGroup):
         "plan": ("cidesign.cli.sweep.plan", "What a spec would train, and what that takes; starts nothing."),
         "run": ("cidesign.cli.sweep.run", "Train all points that are not done; again after anything."),
         "status": ("cidesign.cli.sweep.status", "What is done, running where, failed why, to do."),
+        "table": ("cidesign.cli.sweep.table", "Means over seeds, and differences to a baseline seed by seed."),
+        "report": ("cidesign.cli.sweep.report", "One self-contained page: the table, curves, and what failed."),
         "work": ("cidesign.cli.sweep.work", ""),
     }
 
