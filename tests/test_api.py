@@ -32,7 +32,7 @@ def test_every_verb_is_a_function_of_the_api() -> None:
         ci.distil  # type: ignore[attr-defined]  # noqa: B018
 
 
-@pytest.mark.parametrize("name", ["distill", "export", "reconstruct", "report"])
+@pytest.mark.parametrize("name", ["distill", "export", "reconstruct", "report", "sweep"])
 def test_a_room_with_the_name_of_a_verb_is_called_as_the_verb(name: str) -> None:
     program = (
         f"import inspect, cidesign as ci, cidesign.{name}, cidesign.api as api; room = ci.{name}\n"

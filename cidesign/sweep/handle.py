@@ -10,7 +10,8 @@ from cidesign.sweep.entries import page_in, table_in
 from cidesign.sweep.folder import RECORD_FILE, State, Sweep
 from cidesign.sweep.local import Ran, Watcher, run_here
 from cidesign.sweep.planning import Plan, plan
-from cidesign.sweep.search import proposals
+from cidesign.sweep.point import Point
+from cidesign.sweep.search import next_points
 from cidesign.sweep.spec import SweepSpec, read_spec, spec_of
 from cidesign.sweep.table import Table
 
@@ -55,8 +56,7 @@ class SweepHandle:
         self, plan: Plan, *, workers: int | None = None, gpus: Sequence[str] = (), watcher: Watcher | None = None
     ) -> Ran:
         """Train what a plan of this sweep has to do."""
-        propose = None if self.spec.search is None else proposals
-        return run_here(plan, workers or max(1, len(gpus)), gpus, watcher, propose)
+        return run_here(plan, workers or max(1, len(gpus)), gpus, watcher, _propose if self.spec.search else None)
 
     def status(self) -> dict[str, State]:
         """Where each point stands, by name."""
@@ -78,6 +78,11 @@ class SweepHandle:
         """The finished runs, by the names of their points."""
         folder = self.folder
         return {point.name: Run(folder.run_path(point)) for point in folder.points if folder.done(point)}
+
+
+def _propose(sweep: Sweep, wanted: int) -> tuple[tuple[Point, ...], bool]:
+    found = next_points(sweep, wanted)
+    return found.points, found.ended
 
 
 def handle_of(spec: Path | Mapping[str, Any], out: Path | None = None) -> SweepHandle:

@@ -8,16 +8,14 @@ from typing import NamedTuple
 from pydantic import JsonValue
 
 from cidesign.distill.given import GivenDesign
+from cidesign.distill.presets import OF_OWN_TEACHERS, OF_TEACHERS
 from cidesign.errors import CidesignError, InputError
 from cidesign.sweep.point import Kind, Point, described, name_of
 from cidesign.sweep.resolve import Asked, Resolved, Resolver
 from cidesign.sweep.spec import SweepSpec
 
-# Of a run with a stored teacher, what is the teacher's alone; and what has no say in it.
-OF_OWN_TEACHERS = ("ladder", "teacher_epochs")
-OF_STUDENTS = ("student_epochs", "start", "losses", "weighting", "weight_decoder", "weight_encoder", "weight_output")
-# What is about a teacher, where there is none.
-OF_TEACHERS = (*OF_OWN_TEACHERS, *OF_STUDENTS[1:])
+# Of a run with a stored teacher, what has no say in the teacher.
+OF_STUDENTS = ("student_epochs", "strategy", *(name for name in OF_TEACHERS if name not in OF_OWN_TEACHERS))
 # What is no setting by name.
 WITH_ARGUMENTS = ("profile", "preset", "design", "teacher")
 

@@ -109,8 +109,7 @@ class Resolver:
         design = fixed if fixed is not None else None if given is None else given.given
         values: Mapping[str, Any] = asked.settings
         _require_data(values.get("data"))
-        if asked.teacher == AUTO:
-            raise InputError("teacher auto: a sweep takes what its spec says; name a run, or write a section [teacher]")
+        _require_named(asked)
         if needed is not None:
             settings = settings_for(profile, asked.preset, design, teacher="stored", **values)
             reason = misfit(needed.settings, needed.profile, settings, profile)
@@ -127,6 +126,18 @@ class Resolver:
 
 def _given(design: str, profile: str | None) -> Given:
     return read_given(Path(design), None if profile is None else load_profile(profile))
+
+
+def _require_named(asked: Asked) -> None:
+    """Raise `InputError` for a choice that would be left to what is found on the machine, or to a single run."""
+    ways = {
+        "teacher": "name a run, or write a section [teacher]",
+        "ladder": "put the teachers into [grid], as in ladder = ['real', '4-bit']",
+        "strategy": "leave it out, and write e2e = true below [compare]",
+    }
+    for name, way in ways.items():
+        if (asked.teacher if name == "teacher" else asked.settings.get(name)) == AUTO:
+            raise InputError(f"{name} auto: a sweep takes what its spec says; {way}")
 
 
 def _require_data(data: object) -> None:

@@ -102,12 +102,6 @@ def next_points(sweep: Sweep, wanted: int) -> Proposed:
     return Proposed(points, (*refused, *made.refused), all_made or len(asked) < wanted or not points)
 
 
-def proposals(sweep: Sweep, wanted: int) -> tuple[tuple[Point, ...], bool]:
-    """`next_points` as a driver asks for them: the points, and whether the search has ended."""
-    found = next_points(sweep, wanted)
-    return found.points, found.ended
-
-
 def trials_of(sweep: Sweep, search: Search, objective: Objective) -> list[Trial]:
     """What became of the proposals so far, in the order in which they were made."""
     entries = {one.name: one for one in entries_of(sweep)}

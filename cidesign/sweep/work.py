@@ -93,7 +93,7 @@ def _train(sweep: Sweep, point: Point, listener: Listener) -> None:
     profile, chosen = _chosen(sweep, point)
     for text in chosen.said:
         listener.remark(text)
-    start_run(path, chosen.settings, profile, False, listener, chosen.design, chosen.teacher)
+    start_run(path, chosen.settings, profile, False, listener, chosen.design, chosen.teacher, chosen.choices)
 
 
 def _chosen(sweep: Sweep, point: Point) -> tuple[HardwareProfile, Chosen]:

@@ -74,6 +74,18 @@ def test_fixed_designs_are_trained_once_for_each_student(base: dict[str, Any]) -
         assert set(run.beside) == {point.name for point in fixed if point.values["seed"] == run.values["seed"]}
 
 
+def test_end_to_end_training_has_all_epochs_and_nothing_of_teachers(base: dict[str, Any]) -> None:
+    grid = {"ladder": ["real", "4-bit"], "weight_decoder": [0.0, 0.3], "seed": [1, 2]}
+    for teacher in (None, {"seed": 9, "teacher_epochs": 3}):
+        found = _points(base, grid=grid, compare={"e2e": True}, teacher=teacher)
+        alone = [point for point in found.points if point.kind == "e2e"]
+        assert [point.values for point in alone] == [{"seed": 1}, {"seed": 2}]
+        assert {point.epochs for point in alone} == {2 if teacher is None else 4}
+        for run in (point for point in found.points if point.kind == "run"):
+            (beside,) = (point for point in alone if point.name in run.beside)
+            assert beside.values["seed"] == run.values["seed"]
+
+
 def test_what_no_device_takes_is_refused_by_name(base: dict[str, Any]) -> None:
     del base["patterns"]
     found = _points(base, grid={"patterns": [6, 10_000_000], "seed": [1, 2]})
@@ -100,6 +112,8 @@ def test_two_combinations_that_are_one_run(base: dict[str, Any]) -> None:
         ({"grid": {"seed": [1]}, "teacher": {"sied": 1}}, r"sied: no such setting here; did you mean side\?"),
         ({"grid": {"seed": [1]}, "compare": {"fixed": ["rendom"]}}, r"\[compare\] fixed rendom: .*known are random"),
         ({"grid": {"teacher": ["auto"]}}, "teacher auto: a sweep takes what its spec says"),
+        ({"grid": {"ladder": ["auto"]}}, r"ladder auto: .*put the teachers into \[grid\]"),
+        ({"grid": {"strategy": ["auto"]}}, r"strategy auto: .*below \[compare\]"),
         ({"grid": {"data": ["no/such/folder"]}}, "data no/such/folder: no such file or folder"),
         ({"grid": {"preset": [3]}}, "preset: a text is needed"),
     ],
