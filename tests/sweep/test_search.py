@@ -4,14 +4,12 @@ import math
 import statistics
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from cidesign.errors import InputError
 from cidesign.sweep.folder import Sweep
-from cidesign.sweep.handle import handle_of
 from cidesign.sweep.point import Point
 from cidesign.sweep.search import Objective, Trial, asked_after, next_points, objective_of, trials_of
 from cidesign.sweep.spec import Search, spec_of
@@ -210,23 +208,3 @@ def test_limits_written_as_whole_numbers_give_whole_numbers() -> None:
     spaces = {"a": {"low": 0, "high": 1}, "b": {"low": 0.0, "high": 1.0}, "c": {"low": 0, "high": 1.5}}
     search = Search.model_validate({"trials": 1, "space": spaces})
     assert [space.whole for space in search.space.values() if not isinstance(space, list)] == [True, False, False]
-
-
-def test_a_driver_trains_what_is_proposed_and_no_more(tmp_path: Path, base: dict[str, Any]) -> None:
-    def run(trials: int) -> Sweep:
-        sections = {"base": base, "search": {"trials": trials, "space": RATES}, "jobs": {"threads": 1}}
-        ran = handle_of(sections, tmp_path / "sweep").run(workers=2)
-        assert ran.exit_code == 0
-        return ran.sweep
-
-    two = run(2)
-    assert {state.status for state in two.states().values()} == {"done"}
-    assert len(two.points) == 2
-    assert run(2).points == two.points
-    three = run(3)
-    assert three.points[:2] == two.points
-    assert [three.state(point).status for point in three.points] == ["done"] * 3
-    assert len({rate(point) for point in three.points}) == 3
-    table = handle_of(tmp_path / "sweep").table()
-    assert table.by == ("learning_rate",)
-    assert len(table.rows) == 3
