@@ -183,7 +183,7 @@ def table_of(
             others.setdefault(one.seed, []).append(one)
     rows = tuple(_row(group, taken, held, others, column.metric) for group in groups.values())
     left_out = {name: values for name, values in axes.items() if name not in taken}
-    return Table(column, taken, left_out, held, rows, tuple(entries))
+    return Table(column, taken, left_out, held, tuple(sorted(rows, key=_place)), tuple(entries))
 
 
 def values_of(entries: Iterable[Entry]) -> dict[str, tuple[Value, ...]]:
@@ -297,6 +297,11 @@ def _row(
         difference=mean_of(list(differences.values())) if compared else None,
         unpaired=unpaired,
     )
+
+
+def _place(row: Row) -> int:
+    """Students first, then what they are held against."""
+    return (STUDENT, E2E).index(row.system) if row.system in (STUDENT, E2E) else 2
 
 
 def _rest(entry: Entry, by: Sequence[str]) -> Key:

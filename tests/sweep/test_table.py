@@ -297,3 +297,11 @@ def test_equal_reasons_are_said_once_and_not_without_end() -> None:
     assert "not in student, light=3: seeds 1-3: to do" in text
     assert text.count("not in student") == 20
     assert "and 10 more such lines, all of them in --json" in text
+
+
+def test_students_stand_first_and_a_difference_of_nothing_has_no_sign() -> None:
+    entries = [entry(1, 20.001, FIXED), entry(1, 20.001, E2E), entry(1, 20.0, ladder="a")]
+    table = table_of(entries, baseline=E2E)
+    assert [one.system for one in table.rows] == [STUDENT, E2E, FIXED]
+    assert "+0.00" in text_of(table)
+    assert "-0.00" not in text_of(table)
