@@ -49,6 +49,8 @@ SHORT = (
 )
 # A kill falls so long after a worker or the driver was started.
 LATEST_S = 8.0
+# Of the kills; the others are of a worker.
+OF_DRIVERS = 0.3
 KEPT = ("teacher.safetensors", "student.safetensors", "design.npz")
 
 
@@ -95,7 +97,8 @@ def kills(count: int, seed: int) -> bool:
             rounds += 1
             place = Path(folder) / f"killed-{rounds}"
             _killed(spec, place, count - tally.total(), rng, tally)
-            problems += [f"round {rounds}: {text}" for text in _problems(Sweep(place), whole)]
+            problems += [f"sweep {rounds}: {text}" for text in _problems(Sweep(place), whole)]
+            print(f"sweep {rounds}: {tally.total()} kills so far, {len(problems)} problems", flush=True)
     print(f"{tally.total()} kills ({tally['driver']} of the driver, {tally['worker']} of a worker) in {rounds} sweeps")
     print("\n".join(problems) if problems else "every point complete, trained once, with the bits of an unkilled sweep")
     return not problems
@@ -122,7 +125,7 @@ def _killed(spec: Path, place: Path, most: int, rng: random.Random, tally: Count
 def _kill_one(driver: int, place: Path, rng: random.Random) -> str | None:
     """Kill the driver, or one of its workers with its group; None where there was none."""
     workers = _children(driver)
-    if rng.random() < 0.5 or not workers:
+    if rng.random() < OF_DRIVERS or not workers:
         if not (place / "sweep.json").exists():  # it is still reading the spec: a kill would show nothing
             return None
         os.kill(driver, signal.SIGKILL)

@@ -237,6 +237,8 @@ def existing(path: Path, spec: SweepSpec) -> Sweep | None:
             return None
         raise FileError(f"{path}: exists and is not a sweep (it has no {RECORD_FILE}); name another place with --out")
     found = Sweep(path)
+    if not found.points:  # a search that has proposed nothing yet
+        return found
     for section, before, now in _unchanging(found.spec, spec):
         if canonical_json(before) != canonical_json(now):
             raise InputError(
@@ -255,7 +257,7 @@ def _unchanging(before: SweepSpec, now: SweepSpec) -> list[tuple[str, Any, Any]]
     for one in searches:
         if one is not None:
             del one["trials"]
-    return [*found, ("search", *searches), ("grid", before.grid, now.grid)]
+    return [*found, ("search", searches[0], searches[1]), ("grid", before.grid, now.grid)]
 
 
 def _difference(before: Mapping[str, object] | None, now: Mapping[str, object] | None) -> str:
@@ -281,7 +283,7 @@ def _renamed(point: Point, names: Mapping[str, str]) -> Point:
     return point.model_copy(update={"name": names[point.name], **others})
 
 
-def counts(states: Mapping[str, State]) -> dict[Status, int]:
+def counts(states: Mapping[str, State]) -> dict[str, int]:
     """How many points stand where."""
-    found = Counter(state.status for state in states.values())
+    found = Counter[str](state.status for state in states.values())
     return {status: found[status] for status in STATUSES}

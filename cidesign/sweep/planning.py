@@ -110,7 +110,7 @@ class Plan:
         free = "not known" if self.memory_there_bytes is None else format_bytes(self.memory_there_bytes)
         lines = [
             f"{self.path}: {counted(len(self.points), 'point')} ({made}); {states}",
-            f"to do: {counted(steps, 'step')}; time with one worker: {time}",
+            f"to do: {counted(steps, 'step')}; training with one worker: {time}",
             f"disk: about {format_bytes(self.disk_bytes())} (free: {format_bytes(self.disk_there_bytes)}); memory of "
             f"each: {memory} (free here: {free})",
         ]

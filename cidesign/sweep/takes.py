@@ -73,7 +73,9 @@ class Pace:
 
     def __init__(self, sweep: Sweep | None) -> None:
         self._seconds: dict[bytes, list[float]] = {}
-        for point in () if sweep is None else sweep.points:
+        if sweep is None:
+            return
+        for point in sweep.points:
             measured = _measured(sweep, point)
             if measured is not None:
                 self._seconds.setdefault(measured[0], []).append(measured[1])

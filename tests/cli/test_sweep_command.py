@@ -41,7 +41,7 @@ def test_plan_shows_all_and_writes_nothing(spec: Path, cidesign: Callable[..., A
     done = cidesign("sweep", "plan", spec)
     assert done.code == 0
     assert "3 points (1 stored teacher and 2 runs); 3 to do" in done.out
-    assert "time with one worker: not known yet" in done.out
+    assert "training with one worker: not known yet" in done.out
     assert done.err.splitlines()[-1] == "next: cidesign sweep run tiny.toml"
     value = json.loads(cidesign("sweep", "plan", spec, "--json").out)
     # The teacher's epoch, and one of each student: two steps each.
@@ -51,11 +51,10 @@ def test_plan_shows_all_and_writes_nothing(spec: Path, cidesign: Callable[..., A
 
 
 def test_what_does_not_fit_is_named(spec: Path, cidesign: Callable[..., Any]) -> None:
-    text = spec.read_text().replace("patterns = 6\n", "").replace("[grid]", "[grid]\npatterns = [6, 10000000]")
-    spec.write_text(text)
+    spec.write_text(spec.read_text().replace("[grid]", "[grid]\nexposure_us = [5000.0, 0.5]"))
     done = cidesign("sweep", "plan", spec)
     assert done.code == 3
-    assert done.out.count("refused: patterns 10000000, seed ") == 2
+    assert done.out.count("refused: exposure_us 0.5, seed ") == 2
     assert cidesign("sweep", "run", spec).code == 3
     assert not Path("runs").exists()
 

@@ -77,7 +77,8 @@ def test_fixed_designs_are_trained_once_for_each_student(base: dict[str, Any]) -
 def test_end_to_end_training_has_all_epochs_and_nothing_of_teachers(base: dict[str, Any]) -> None:
     grid = {"ladder": ["real", "4-bit"], "weight_decoder": [0.0, 0.3], "seed": [1, 2]}
     for teacher in (None, {"seed": 9, "teacher_epochs": 3}):
-        found = _points(base, grid=grid, compare={"e2e": True}, teacher=teacher)
+        sections = {} if teacher is None else {"teacher": teacher}
+        found = _points(base, grid=grid, compare={"e2e": True}, **sections)
         alone = [point for point in found.points if point.kind == "e2e"]
         assert [point.values for point in alone] == [{"seed": 1}, {"seed": 2}]
         assert {point.epochs for point in alone} == {2 if teacher is None else 4}
