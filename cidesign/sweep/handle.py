@@ -6,6 +6,7 @@ from typing import Any
 
 from cidesign.errors import FileError, InputError
 from cidesign.runs import RUNS_FOLDER, Run
+from cidesign.sweep.entries import page_in, table_in
 from cidesign.sweep.folder import RECORD_FILE, State, Sweep
 from cidesign.sweep.local import Ran, Watcher, run_here
 from cidesign.sweep.planning import Plan, plan
@@ -13,6 +14,7 @@ from cidesign.sweep.point import Point
 from cidesign.sweep.search import next_points
 from cidesign.sweep.slurm import Submission, run_on_slurm
 from cidesign.sweep.spec import SweepSpec, read_spec, spec_of
+from cidesign.sweep.table import Table
 
 
 class SweepHandle:
@@ -67,6 +69,18 @@ class SweepHandle:
     def status(self) -> dict[str, State]:
         """Where each point stands, by name."""
         return self.folder.states()
+
+    def table(self, by: Sequence[str] | None = None, baseline: str | None = None, metric: str | None = None) -> Table:
+        """Means and standard errors over seeds, `by` all that varies but the seed, and differences to a `baseline`
+        (E2E, a fixed design, or a value as in `ladder=real`) seed by seed.
+
+        Raises `InputError` for names that there are not, and `FileError` where nothing was run yet.
+        """
+        return table_in(self.folder, by, baseline, metric)
+
+    def report(self, by: Sequence[str] | None = None, baseline: str | None = None, metric: str | None = None) -> Path:
+        """Write `report.html` into the folder: the table, curves, what failed, and all points; returns its path."""
+        return page_in(self.folder, self.table(by, baseline, metric))
 
     def runs(self) -> dict[str, Run]:
         """The finished runs, by the names of their points."""

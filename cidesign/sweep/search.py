@@ -89,17 +89,17 @@ def next_points(sweep: Sweep, wanted: int) -> Proposed:
     objective = objective_of(sweep.spec, search)
     trials = trials_of(sweep, search, objective)
     maker = PointMaker(sweep.spec)
-    proposals, refused = _new(maker, search, objective, trials, wanted)
-    if refused and not trials and not proposals:
+    asked, refused = _new(maker, search, objective, trials, wanted)
+    if refused and not trials and not asked:
         raise refused[0].error
     there = {point.digest for point in sweep.points}
-    for proposal in proposals:
+    for proposal in asked:
         for values in combinations(sweep.spec):
             maker.add({**values, **proposal})
-    made = maker.expanded() if proposals else Expanded((), ())
+    made = maker.expanded() if asked else Expanded((), ())
     points = tuple(point for point in made.points if point.digest not in there)
-    all_made = len(trials) + len(proposals) >= search.trials
-    return Proposed(points, (*refused, *made.refused), all_made or len(proposals) < wanted or not points)
+    all_made = len(trials) + len(asked) >= search.trials
+    return Proposed(points, (*refused, *made.refused), all_made or len(asked) < wanted or not points)
 
 
 def trials_of(sweep: Sweep, search: Search, objective: Objective) -> list[Trial]:

@@ -16,6 +16,7 @@ from cidesign.text import joined
 
 State = Literal["done", "running", "failed", "to do"]
 Value = bool | int | float | str | tuple["Value", ...] | None
+Key = tuple[tuple[str, Value], ...]
 SEED = "seed"
 STUDENT, E2E = "student", "E2E"
 
@@ -174,12 +175,15 @@ def table_of(
         raise InputError(f"--baseline {baseline}: this table is a mean over {held.axis}; add {held.axis} to --by")
     groups: dict[tuple[object, ...], list[Entry]] = {}
     for one in entries:
-        groups.setdefault((one.system, *((name, one.values[name]) for name in taken if name in one.values)), []).append(
-            one
-        )
-    rows = tuple(_row(group, taken, entries, held, column.metric) for group in groups.values())
+        key = (one.system, *((name, one.values[name]) for name in taken if name in one.values))
+        groups.setdefault(key, []).append(one)
+    others: dict[int, list[Entry]] = {}
+    for one in entries:
+        if held is not None and held.holds(one):
+            others.setdefault(one.seed, []).append(one)
+    rows = tuple(_row(group, taken, held, others, column.metric) for group in groups.values())
     left_out = {name: values for name, values in axes.items() if name not in taken}
-    return Table(column, taken, left_out, held, rows, tuple(entries))
+    return Table(column, taken, left_out, held, tuple(sorted(rows, key=_place)), tuple(entries))
 
 
 def values_of(entries: Iterable[Entry]) -> dict[str, tuple[Value, ...]]:
@@ -254,9 +258,17 @@ def mean_of(values: Sequence[float]) -> Mean:
 
 
 def _row(
-    group: Sequence[Entry], by: Sequence[str], entries: Sequence[Entry], baseline: Baseline | None, metric: str
+    group: Sequence[Entry],
+    by: Sequence[str],
+    baseline: Baseline | None,
+    others: Mapping[int, Sequence[Entry]],
+    metric: str,
 ) -> Row:
-    rests = list(dict.fromkeys(_rest(one, by) for one in group))
+    """The row of a group; `others` are the points of the baseline by their seeds."""
+    points: dict[tuple[int, Key], list[Entry]] = {}
+    for one in group:
+        points.setdefault((one.seed, _rest(one, by)), []).append(one)
+    rests = list(dict.fromkeys(rest for _, rest in points))
     seeds = sorted({one.seed for one in group})
     values: dict[int, float] = {}
     missing: dict[int, str] = {}
@@ -264,14 +276,13 @@ def _row(
     unpaired: dict[int, str] = {}
     compared = baseline is not None and not all(baseline.holds(one) for one in group)
     for seed in seeds:
-        points = {rest: [one for one in group if one.seed == seed and _rest(one, by) == rest] for rest in rests}
-        found = [_only_value(points[rest], metric) for rest in rests]
+        found = [_only_value(points.get((seed, rest), ()), metric) for rest in rests]
         if lacking := next((one for one in found if isinstance(one, Lacking)), None):
             missing[seed] = lacking.why
             continue
         values[seed] = _numbers_mean(found)
         if baseline is not None and compared:
-            apart = [_difference(points[rest][0], entries, baseline, metric) for rest in rests]
+            apart = [_difference(points[seed, rest][0], others.get(seed, ()), baseline, metric) for rest in rests]
             if lacking := next((one for one in apart if isinstance(one, Lacking)), None):
                 unpaired[seed] = lacking.why
             else:
@@ -288,7 +299,12 @@ def _row(
     )
 
 
-def _rest(entry: Entry, by: Sequence[str]) -> tuple[tuple[str, Value], ...]:
+def _place(row: Row) -> int:
+    """Students first, then what they are held against."""
+    return (STUDENT, E2E).index(row.system) if row.system in (STUDENT, E2E) else 2
+
+
+def _rest(entry: Entry, by: Sequence[str]) -> Key:
     """The axes of a point that a table is not made by."""
     return tuple((name, value) for name, value in entry.values.items() if name not in by)
 
@@ -316,9 +332,9 @@ def _value(entry: Entry, metric: str) -> float | Lacking:
     return value if math.isfinite(value) else Lacking(f"{entry.name}: its {metric} is not finite ({value})")
 
 
-def _difference(entry: Entry, entries: Sequence[Entry], baseline: Baseline, metric: str) -> float | Lacking:
-    """The metric of a point less that of its pair, or why there is none."""
-    others = [one for one in entries if baseline.fits(entry, one)]
+def _difference(entry: Entry, there: Sequence[Entry], baseline: Baseline, metric: str) -> float | Lacking:
+    """The metric of a point less that of its pair among those that are `there`, or why there is none."""
+    others = [one for one in there if baseline.fits(entry, one)]
     if len(others) != 1:
         count = "several points" if others else "no point"
         return Lacking(f"{count} of {baseline.title} to hold {entry.name} against")

@@ -79,7 +79,8 @@ def mean_text(mean: Mean, digits: int, sign: str = "") -> str:
     if mean.value is None:
         return "-"
     error = "" if mean.standard_error is None else f" ± {mean.standard_error:.{digits}f}"
-    return f"{mean.value:{sign}.{digits}f}{error}"
+    # Without the sign of a zero.
+    return f"{mean.value:{sign}z.{digits}f}{error}"
 
 
 def _seeds(row: Row) -> str:

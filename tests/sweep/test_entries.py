@@ -1,17 +1,22 @@
 """Tables and the page of a sweep folder whose runs were written with known scores."""
 
+import json
 import math
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner, Result
 
+from cidesign.cli import group
+from cidesign.errors import FileError, InputError
 from cidesign.runs import Run
 from cidesign.sweep.entries import entries_of, page_in, table_in
 from cidesign.sweep.finished import read_lines
 from cidesign.sweep.folder import Sweep
 from cidesign.sweep.point import Point
-from cidesign.sweep.table import STUDENT, table_of
+from cidesign.sweep.table import E2E, STUDENT, table_of
 from cidesign.sweep.table_text import text_of
 from cidesign.sweep.work import work
 
@@ -81,21 +86,43 @@ def test_points_of_other_images_are_told(placed: Callable[..., Sweep], write_poi
     assert "saw the same images" in text_of(table)
 
 
-def test_fixed_designs_of_other_lengths_are_told_apart(
-    placed: Callable[..., Sweep], write_point: Callable[..., None], base: dict[str, Any]
+@pytest.mark.parametrize(("kind", "compare", "name"), [("fixed", [FIXED], FIXED), ("e2e", True, E2E)])
+def test_what_students_are_held_against_is_of_their_length(
+    kind: str,
+    compare: Any,
+    name: str,
+    placed: Callable[..., Sweep],
+    write_point: Callable[..., None],
+    base: dict[str, Any],
 ) -> None:
     del base["student_epochs"]
-    sweep = placed(grid={"student_epochs": [1, 3], "seed": [1]}, compare={"fixed": [FIXED]})
+    sweep = placed(grid={"student_epochs": [1, 3], "seed": [1]}, compare={kind: compare})
     short, long = points_by(sweep, "run")
     write_point(sweep, short, [28.0])
     write_point(sweep, long, [28.0, 28.5, 29.0])
-    for fixed in points_by(sweep, "fixed"):
-        write_point(sweep, fixed, [20.0 + fixed.epochs] * fixed.epochs)
-    table = table_of(entries_of(sweep), baseline=FIXED)
+    for other in points_by(sweep, kind):
+        write_point(sweep, other, [20.0 + other.epochs] * other.epochs)
+    table = table_in(sweep, baseline=name)
     differences = {row.values["student_epochs"]: row.difference for row in table.rows if row.system == STUDENT}
     # Each is held against the one that was trained for as long: 2 and 4 epochs.
     assert differences == {1: (6.0, None, 1), 3: (5.0, None, 1)}
-    assert [row.values["epochs"] for row in table.rows if row.system == FIXED] == [2, 4]
+    assert [row.values["epochs"] for row in table.rows if row.system == name] == [2, 4]
+
+
+def test_end_to_end_training_is_the_baseline_where_nothing_else_is_named(
+    placed: Callable[..., Sweep], write_point: Callable[..., None]
+) -> None:
+    sweep = placed(grid={"ladder": ["real", "4-bit"], "seed": [1]}, compare={"e2e": True, "fixed": [FIXED]})
+    real, bits = points_by(sweep, "run")
+    (e2e,) = points_by(sweep, "e2e")
+    write_point(sweep, real, [28.0])
+    write_point(sweep, bits, [27.0])
+    write_point(sweep, e2e, [26.0, 27.5])
+    table = table_in(sweep)
+    assert table.baseline is not None
+    assert table.baseline.title == E2E
+    by_ladder = {row.values["ladder"]: row.difference for row in table.rows if row.system == STUDENT}
+    assert by_ladder == {"real": (0.5, None, 1), "4-bit": (-0.5, None, 1)}
 
 
 def test_a_shared_teacher_is_paid_by_its_students(placed: Callable[..., Sweep], base: dict[str, Any]) -> None:
@@ -140,3 +167,26 @@ def test_the_page_of_nothing_yet(placed: Callable[..., Sweep]) -> None:
     assert "0 of 6 points done, 6 to do" in page
     assert "data:image" not in page
     assert "No curve (no seed is finished" in page
+
+
+def test_the_commands_print_write_and_refuse(written: Sweep, tmp_path: Path) -> None:
+    def command(*words: str) -> Result:
+        return CliRunner().invoke(group, ["sweep", *words])
+
+    sheet = tmp_path / "table.csv"
+    shown = command("table", str(written.path), "--by", "ladder", "--baseline", FIXED, "--csv", str(sheet))
+    assert shown.exit_code == 0
+    assert "28.70 ± 0.47" in shown.stdout
+    assert sheet.read_text().startswith("system,ladder,metric,mean,")
+    with pytest.raises(FileError, match="exists already"):
+        CliRunner().invoke(group, ["sweep", "table", str(written.path), "--csv", str(sheet)], catch_exceptions=False)
+    assert command("table", str(written.path), "--csv", str(sheet), "--force").exit_code == 0
+    assert sheet.read_text().count("\n") == 1 + 3
+    found = json.loads(command("table", str(written.path), "--json", "--by", "").stdout)
+    assert found["mean_over"] == {"ladder": ["real", "4-bit"]}
+    assert json.loads(command("report", str(written.path), "--json").stdout) == {
+        "report": str(written.path / "report.html")
+    }
+    assert "<h2>Curves</h2>" in (written.path / "report.html").read_text()
+    with pytest.raises(InputError, match="did you mean ladder"):
+        CliRunner().invoke(group, ["sweep", "table", str(written.path), "--by", "lader"], catch_exceptions=False)

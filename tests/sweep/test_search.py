@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from cidesign.errors import InputError
-from cidesign.sweep.folder import Sweep, place
+from cidesign.sweep.folder import Sweep
 from cidesign.sweep.point import Point
 from cidesign.sweep.search import Objective, Trial, asked_after, next_points, objective_of, trials_of
 from cidesign.sweep.spec import Search, spec_of
@@ -19,7 +19,7 @@ RATES = {"learning_rate": {"low": 1e-5, "high": 1e-1, "log": True}}
 
 def grown(sweep: Sweep, points: tuple[Point, ...]) -> Sweep:
     """The sweep with proposed points, as a driver keeps them."""
-    return place(sweep.path, sweep.spec, (*sweep.points, *points))
+    return sweep.with_points(points)
 
 
 def fail(sweep: Sweep, point: Point) -> None:
@@ -87,8 +87,6 @@ def test_a_proposal_is_judged_by_its_mean_over_the_grid(
     placed: Callable[..., Sweep], write_point: Callable[..., None]
 ) -> None:
     sweep = placed(search={"trials": 4, "space": RATES}, grid={"seed": [1, 2]})
-    # Points of the grid alone are none of the search.
-    sweep = place(sweep.path, sweep.spec, ())
     proposed = next_points(sweep, 3)
     assert [point.values["seed"] for point in proposed.points] == [1, 2] * 3
     sweep = grown(sweep, proposed.points)

@@ -289,3 +289,19 @@ def test_names_that_there_are_not_are_refused(options: dict[str, Any], said: str
 
 def test_ranges_of_seeds() -> None:
     assert ranges([1, 2, 3, 5, 7, 8]) == "1-3, 5, 7, 8"
+
+
+def test_equal_reasons_are_said_once_and_not_without_end() -> None:
+    entries = [entry(seed, None, light=float(light)) for light in range(30) for seed in (1, 2, 3)]
+    text = text_of(table_of(entries))
+    assert "not in student, light=3: seeds 1-3: to do" in text
+    assert text.count("not in student") == 20
+    assert "and 10 more such lines, all of them in --json" in text
+
+
+def test_students_stand_first_and_a_difference_of_nothing_has_no_sign() -> None:
+    entries = [entry(1, 20.001, FIXED), entry(1, 20.001, E2E), entry(1, 20.0, ladder="a")]
+    table = table_of(entries, baseline=E2E)
+    assert [one.system for one in table.rows] == [STUDENT, E2E, FIXED]
+    assert "+0.00" in text_of(table)
+    assert "-0.00" not in text_of(table)

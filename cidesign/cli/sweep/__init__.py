@@ -16,6 +16,8 @@ class SweepGroup(LazyGroup):
         "run": ("cidesign.cli.sweep.run", "Train all points that are not done; again after anything."),
         "status": ("cidesign.cli.sweep.status", "What is done, running where, failed why, to do."),
         "script": ("cidesign.cli.sweep.script", "What is to do as a script for SLURM, or a Job for Kubernetes."),
+        "table": ("cidesign.cli.sweep.table", "Means over seeds, and differences to a baseline seed by seed."),
+        "report": ("cidesign.cli.sweep.report", "One self-contained page: the table, curves, and what failed."),
         "work": ("cidesign.cli.sweep.work", ""),
     }
 
