@@ -90,6 +90,7 @@ def distill(
     preset: str = "quick",
     force: bool = False,
     listener: "Listener | None" = None,
+    log: Sequence[str] = (),
     **settings: Any,
 ) -> Run:
     """Train a teacher with freer optics, then a student that the device can realise; a finished run.
@@ -102,7 +103,9 @@ def distill(
     trains and stores a few teachers, and takes the best.  Any setting can be given by its name (`side=32, images=2000,
     channels=32, data="photos"`); a wrong name lists them.  Written to runs/PROFILE-PRESET unless `out` says where.  An
     interrupt (Ctrl-C) leaves a checkpoint, from which `resume` goes on; with the same bits where `threads` is fixed.
-    Raises `LimitError` before any image is drawn when it cannot fit the memory.
+    `log` names what shows the training too, beside `metrics.jsonl` ("tensorboard", "wandb").  Started several times by
+    torchrun, one run is trained by all processes together.  Raises `LimitError` before any image is drawn when it
+    cannot fit the memory.
     """
     from cidesign.distill.choices.ladder import with_best_teacher
     from cidesign.distill.job import Listener, start_run
@@ -120,7 +123,7 @@ def distill(
         heard.remark(text)
     path = usual_folder(device, chosen.settings) if out is None else Path(out)
     chosen = with_best_teacher(chosen, path, device, force, heard.remark, lambda where: nullcontext(heard))
-    return start_run(path, chosen.settings, device, force, heard, chosen.design, chosen.teacher, chosen.choices)
+    return start_run(path, chosen.settings, device, force, heard, chosen.design, chosen.teacher, chosen.choices, log)
 
 
 def resume(run: Run | Place, *, listener: "Listener | None" = None) -> Run:

@@ -64,7 +64,9 @@ _SHARED = _LOW | {"modality", "runs"}
 MAY_IMPORT["physics"] = {"errors", "units", "pattern"} | _NUMPY_RULES
 MAY_IMPORT["data"] = _SHARED
 MAY_IMPORT["models"] = _SHARED | {"physics", "data"}
-MAY_IMPORT["distill"] = MAY_IMPORT["models"] | {"models"}
+# Programs that show trainings: they are told lines of numbers, and know nothing of what is trained.
+MAY_IMPORT["tracking"] = {"errors", "files"}
+MAY_IMPORT["distill"] = MAY_IMPORT["models"] | {"models", "tracking"}
 # What `export` and `check` do, for any family: each is found by its name in the table of families; and a design as the
 # optics of a run that was never trained.
 MAY_IMPORT["designs"] = MAY_IMPORT["distill"] | {"distill", "export"}

@@ -9,6 +9,7 @@ from typing import ClassVar
 import click
 
 from cidesign import __version__
+from cidesign.cli.several import require_alone, speaks
 from cidesign.errors import CidesignError, FileError
 from cidesign.signals import Ended, break_off, exit_code_of, signals_to
 
@@ -55,11 +56,13 @@ class LazyGroup(click.Group):
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__, prog_name="cidesign")
-def group() -> None:
+@click.pass_context
+def group(context: click.Context) -> None:
     """Design the measurement of a computational imaging system for a real device, and reconstruct its captures.
 
     Start with: cidesign distill --profile dlp4500
     """
+    require_alone(context.invoked_subcommand)
 
 
 def main() -> None:
@@ -69,7 +72,8 @@ def main() -> None:
             # A command that ends early (`Exit`) comes back as its exit code.
             sys.exit(group.main(prog_name="cidesign", standalone_mode=False) or 0)
     except click.ClickException as error:
-        error.show()
+        if speaks():
+            error.show()
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt) as error:
         click.echo("interrupted", err=True)

@@ -11,6 +11,7 @@ from cidesign.cli.assignments import assigned_texts
 from cidesign.cli.distill_display import Display
 from cidesign.cli.memory import keep_freed_memory
 from cidesign.cli.output import force_option, json_option, next_step, note, quoted, result
+from cidesign.cli.several import together
 from cidesign.designs.given import read_given
 from cidesign.hardware_profiles.loader import load_profile
 from cidesign.hardware_profiles.schema import HardwareProfile
@@ -18,6 +19,7 @@ from cidesign.modality import modality
 from cidesign.models.decoders import DECODERS
 from cidesign.runs import Run, newest_unfinished_run
 from cidesign.text import table
+from cidesign.tracking.base import TRACKERS, require_trackers
 
 if TYPE_CHECKING:  # torch loads when something is trained
     from cidesign.distill.job import Listener
@@ -144,9 +146,17 @@ NOT_BY_SET = {
     metavar="NAME=VALUE",
     help="Any setting of the run by its name (images=2000, channels=32); a wrong name lists them. Repeatable.",
 )
+@click.option(
+    "--log",
+    multiple=True,
+    type=click.Choice(list(TRACKERS)),
+    help="Show the training there too: tensorboard (events in RUN/tensorboard) or wandb (offline unless you are logged "
+    "in); extras of these names. Repeatable.",
+)
 @click.option("--resume", is_flag=True, help="Finish the interrupted run in --out (or the newest one).")
 @force_option
 @json_option
+@together()
 def command(
     profile_name: str | None,
     design: Path | None,
@@ -155,6 +165,7 @@ def command(
     out: Path | None,
     preset: str,
     assignments: tuple[str, ...],
+    log: tuple[str, ...],
     resume: bool,
     force: bool,
     as_json: bool,
@@ -172,6 +183,7 @@ def command(
         _refuse_changes(click.get_current_context())
         _report(_resume(out), as_json)
         return
+    require_trackers(log)
     if profile_name is None and design is None:
         raise click.UsageError(
             "--profile is needed, for example --profile dlp4500 (`cidesign profiles list` shows all)"
@@ -214,7 +226,7 @@ def command(
     chosen = with_best_teacher(chosen, path, profile, force, note, listen)
     with Display(path, settings.task) as display:
         run = start_run(
-            path, chosen.settings, profile, force, display.listener, chosen.design, chosen.teacher, chosen.choices
+            path, chosen.settings, profile, force, display.listener, chosen.design, chosen.teacher, chosen.choices, log
         )
     _report(run, as_json)
 

@@ -20,8 +20,9 @@ FILE = Path("checkpoint") / "state.safetensors"
 @dataclass
 class Progress:
     """How far training is: steps done in the phase, the first task loss, the sum of losses in the current epoch,
-    the length of the metrics file, the number of threads that was chosen (None: not yet), and of a student's terms the
-    log-variances that are learnt and the sums of losses and weights in the current epoch."""
+    the length of the metrics file, the number of threads that was chosen (None: not yet), of a student's terms the
+    log-variances that are learnt and the sums of losses and weights in the current epoch, and how many processes share
+    each batch."""
 
     phase: str
     step: int = 0
@@ -32,6 +33,7 @@ class Progress:
     threads: int | None = None
     log_variances: dict[str, float] = field(default_factory=dict)
     epoch_terms: dict[str, float] = field(default_factory=dict)
+    processes: int = 1
 
 
 def save_checkpoint(
@@ -42,15 +44,25 @@ def save_checkpoint(
     optimiser: torch.optim.Optimizer,
 ) -> None:
     """Write everything that the next step depends on; random numbers are derived from the step and need no state."""
-    tensors = {f"system.{name}": tensor for name, tensor in system.state_dict().items()}
+    tensors = _trained(system, optimiser)
     if teacher is not None and run.settings.teacher is None:  # of a stored one the run has its copy
         tensors |= {f"teacher.{name}": tensor for name, tensor in teacher.state_dict().items()}
-    for index, state in optimiser.state_dict()["state"].items():
-        tensors |= {f"optimiser.{index}.{name}": tensor for name, tensor in state.items()}
     text = json.dumps(asdict(progress))
     metadata = {"run": _identity(run), "progress": text, "digest": _digest(text, tensors)}
     with replacing_file(run.path / FILE) as temporary:
         write_tensors(temporary, tensors, metadata)
+
+
+def trained_digest(system: ImagingSystem, optimiser: torch.optim.Optimizer) -> str:
+    """SHA-256 over the weights of a system and the state of its optimiser."""
+    return _digest("", _trained(system, optimiser))
+
+
+def _trained(system: ImagingSystem, optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
+    tensors = {f"system.{name}": tensor for name, tensor in system.state_dict().items()}
+    for index, state in optimiser.state_dict()["state"].items():
+        tensors |= {f"optimiser.{index}.{name}": tensor for name, tensor in state.items()}
+    return tensors
 
 
 def load_checkpoint(run: Run) -> tuple[Progress, dict[str, Tensor]] | None:

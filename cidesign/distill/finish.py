@@ -29,6 +29,8 @@ def finish_run(
     settings = run.settings
     design = None
     metrics = {"training_seconds": round(progress.seconds, 3), "validation_images": float(len(validation))}
+    if progress.processes > 1:
+        metrics["training_processes"] = float(progress.processes)
     for name, system in (("teacher", teacher), ("student", student)):
         if system is None:
             continue

@@ -12,6 +12,7 @@ from cidesign.distill.augmentation import AUGMENTATIONS
 from cidesign.distill.checkpoint import Progress
 from cidesign.distill.examples import Examples, Stored, examples_of
 from cidesign.distill.losses import learn_variances, student_terms, term_weights, weighted_sum
+from cidesign.distill.ranks import ALONE, Part, Ranks
 from cidesign.distill.streams import Stream
 from cidesign.distill.tasks.base import Column, task_named
 from cidesign.distill.threads import Threads
@@ -67,9 +68,13 @@ def make_optimiser(system: ImagingSystem, settings: TrainingSettings) -> torch.o
     return torch.optim.Adam(groups, fused=True)
 
 
-def generator_for(settings: TrainingSettings, purpose: Stream, phase: str, step: int) -> torch.Generator:
-    """A generator that depends only on the seed and the place in training, so resuming needs no stored state."""
-    sequence = np.random.SeedSequence([settings.seed, purpose, phases_of(settings).index(phase), step])
+def generator_for(settings: TrainingSettings, purpose: Stream, phase: str, step: int, rank: int = 0) -> torch.Generator:
+    """A generator that depends only on the seed and the place in training, so resuming needs no stored state.
+
+    `rank`: of several processes each draws its own for its part of a batch, the first one what a single one draws.
+    """
+    place = [settings.seed, purpose, phases_of(settings).index(phase), step]
+    sequence = np.random.SeedSequence(place, spawn_key=(rank,) if rank else ())
     generator = torch.Generator(settings.device)
     return generator.manual_seed(int(sequence.generate_state(1, np.uint64)[0]))
 
@@ -161,19 +166,21 @@ def train_phase(
     progress: Progress,
     on_step: Callable[[StepReport], None],
     threads: Threads | None = None,
+    ranks: Ranks = ALONE,
 ) -> Iterator[tuple[int, float, dict[str, float]]]:
     """Train one phase from `progress.step` on; yields number and mean loss of each epoch at its end, and of a student's
     terms the means of `loss_TERM` (as it is) and `weight_TERM` (what it was multiplied by).
 
     The rates follow half a cosine to zero over the phase, or stay.  `teacher` is None in the teacher's own phase, and
-    where there is none.  `threads` chooses how many compute; None: as many as are in use.
+    where there is none.  `threads` chooses how many compute; None: as many as are in use.  Each of `ranks` takes its
+    part of every batch, and all of them the same step.
     """
     threads = threads or Threads([torch.get_num_threads()])
     per_epoch = len(images) // settings.batch
     total = per_epoch * epochs_of(settings, progress.phase)
     for x, targets in batches_with_targets(examples_of(images), settings, progress.phase, progress.step, total):
         with threads.step():
-            seen = _step(system, teacher, optimiser, x, targets, settings, progress, per_epoch)
+            seen = _step(system, teacher, optimiser, x, targets, settings, progress, per_epoch, ranks)
         progress.step += 1
         task, loss = seen.pop("task"), seen.pop("loss")
         progress.epoch_loss_sum += loss
@@ -199,6 +206,7 @@ def _step(
     settings: TrainingSettings,
     progress: Progress,
     per_epoch: int,
+    ranks: Ranks,
 ) -> dict[str, float]:
     """One step of the phase; what `_losses` saw."""
     done = progress.step / (per_epoch * epochs_of(settings, progress.phase))
@@ -213,7 +221,8 @@ def _step(
     system.encoder.explore(done, draws if learnt and exploring else None)
     optimiser.zero_grad()  # before the forward pass, which needs the room
     places = places_of_step(system.encoder, settings, progress.phase, progress.step, per_epoch)
-    seen = _backward(system, teacher, x, targets, places, settings, progress)
+    seen = ranks.means(_backward(system, teacher, x, targets, places, settings, progress, ranks))
+    ranks.sum_gradients(weight for group in optimiser.param_groups for weight in group["params"])
     optimiser.step()
     if teacher is not None and settings.weighting == "uncertainty":
         terms = {name.removeprefix("loss_"): value for name, value in seen.items() if name.startswith("loss_")}
@@ -229,15 +238,19 @@ def _backward(
     places: Sequence[Place | None],
     settings: TrainingSettings,
     progress: Progress,
+    ranks: Ranks,
 ) -> dict[str, float]:
-    """Add the gradients of a step, in which each place sees its share of the images; the means of what was seen."""
-    generator = generator_for(settings, Stream.TRAINING_NOISE, progress.phase, progress.step)
+    """Add the gradients of a step, in which each place sees its share of the images, and each rank its part of these;
+    what was seen, weighted so that the sums over all ranks are means over the batch."""
+    generator = generator_for(settings, Stream.TRAINING_NOISE, progress.phase, progress.step, ranks.rank)
     means: dict[str, float] = {}
     parts = zip(x.tensor_split(len(places)), targets.tensor_split(len(places)), places, strict=True)
-    for part, wanted, place in parts:
-        share = len(part) / len(x)
+    for images, wanted, place in parts:
+        own = ranks.part(len(images))
+        part = Part(ranks, len(images[own]) / len(images))
+        share = len(images) / len(x) * part.of
         with looking_at(place, *(one.encoder for one in (system, teacher) if one is not None)):
-            loss, seen = _losses(system, teacher, part, wanted, generator, settings, progress)
+            loss, seen = _losses(system, teacher, images[own], wanted[own], generator, settings, progress, part)
             (share * loss).backward()  # type: ignore[no-untyped-call]
         for name, value in {**seen, "loss": loss.detach()}.items():
             means[name] = means.get(name, 0.0) + share * float(value)
@@ -252,15 +265,16 @@ def _losses(
     generator: torch.Generator,
     settings: TrainingSettings,
     progress: Progress,
+    part: Part,
 ) -> tuple[Tensor, dict[str, float | Tensor]]:
     """The sum that is minimised; the `task` loss, and of a student every `loss_TERM` and `weight_TERM`."""
     if teacher is None:
         task = task_named(settings.task).loss(system(x, generator).prediction, targets)
         return task, {"task": task.detach()}
-    terms = student_terms(system, teacher, x, generator, settings, targets)
+    terms = student_terms(system, teacher, x, generator, settings, targets, part)
     task = terms.values["task"].detach()
-    progress.first_task_loss = progress.first_task_loss or float(task)
-    weights = term_weights(terms, settings, progress.first_task_loss, progress.log_variances)
+    progress.first_task_loss = progress.first_task_loss or float(part.mean(task))
+    weights = term_weights(terms, settings, progress.first_task_loss, progress.log_variances, part)
     seen: dict[str, float | Tensor] = {"task": task}
     seen |= {f"loss_{name}": value.detach() for name, value in terms.values.items()}
     seen |= {f"weight_{name}": weight for name, weight in weights.items()}

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from cidesign.distill.ranks import WHOLE, Part
 from cidesign.distill.tasks.base import task_named
 from cidesign.models.system import ImagingSystem
 from cidesign.physics.encoder_metrics import gradient_norms
@@ -17,8 +18,11 @@ UNCERTAINTY_RATE = 0.02
 MOST_CERTAIN = 4.0
 
 
-def decoder_loss(student: Tensor, teacher: Tensor, published: bool) -> Tensor:
+def decoder_loss(student: Tensor, teacher: Tensor, published: bool, part: Part = WHOLE) -> Tensor:
     """Squared difference of features (B, C, h, w), relative to the teacher's: |S - T|^2 / |T|^2.
+
+    Of a `part` of the images, |T|^2 is that of all of them and the loss such that its mean over the parts is that of
+    all.
 
     The published loss is the mean square itself (arXiv 2501.17898); divided by the teacher's own, its weight means
     the same for every decoder.
@@ -26,7 +30,7 @@ def decoder_loss(student: Tensor, teacher: Tensor, published: bool) -> Tensor:
     difference = (student - teacher).square()
     if published:
         return difference.mean()
-    return difference.sum() / teacher.square().sum().clamp_min(1e-12)
+    return difference.sum() / (part.of * part.total(teacher.square().sum()).clamp_min(1e-12))
 
 
 class Terms(NamedTuple):
@@ -43,8 +47,9 @@ def student_terms(
     generator: torch.Generator,
     settings: TrainingSettings,
     targets: Tensor | None = None,
+    part: Part = WHOLE,
 ) -> Terms:
-    """The terms of images (B, C, H, W), which the teacher sees too.
+    """The terms of images (B, C, H, W), which the teacher sees too; a `part` of those of a step.
 
     `targets` are what predictions are held against, None: the images.
     """
@@ -57,7 +62,7 @@ def student_terms(
             wanted = teacher.decoder(y, teacher.encoder) if settings.weight_output else None
             features = wanted.features if wanted else teacher.decoder.bottleneck(y, teacher.encoder)
         if settings.weight_decoder:
-            values["decoder"] = decoder_loss(own.features, features, published)
+            values["decoder"] = decoder_loss(own.features, features, published, part)
         if wanted:
             values["output"] = (own.prediction - wanted.prediction).square().mean()
     if settings.weight_encoder:
@@ -79,7 +84,11 @@ def gradients_of_terms(
 
 
 def term_weights(
-    terms: Terms, settings: TrainingSettings, first_task_loss: float, log_variances: dict[str, float]
+    terms: Terms,
+    settings: TrainingSettings,
+    first_task_loss: float,
+    log_variances: dict[str, float],
+    part: Part = WHOLE,
 ) -> dict[str, float | Tensor]:
     """What each term is multiplied by in the sum that is minimised, without gradient.
 
@@ -87,7 +96,8 @@ def term_weights(
     teacher's, and the operators' distance is scale-free by itself.  (First values would not do for the last two: a
     student that starts as its teacher starts near zero there.)  With `gradient` weighting each guiding term's
     gradient, where it acts (decoder: on the features; encoder: on the optics; output: on the prediction), has its
-    weight's share of the task's there.  With `uncertainty` weights are divided by learnt variances.
+    weight's share of the task's there.  With `uncertainty` weights are divided by learnt variances.  They are the same
+    for every `part` of the images.
     """
     scale = scales_of(settings, first_task_loss)
     asked = {name: getattr(settings, f"weight_{name}") * scale.get(name, 1.0) for name in terms.values}
@@ -97,7 +107,10 @@ def term_weights(
         return asked
     task = asked["task"] * terms.values["task"]
     guiding = {name: getattr(settings, f"weight_{name}") for name in terms.values if name != "task"}
-    shares = {name: weight * _share(task, terms.values[name], terms.places[name]) for name, weight in guiding.items()}
+    shares = {
+        name: weight * _share(task, terms.values[name], terms.places[name], part, shared=name == "encoder")
+        for name, weight in guiding.items()
+    }
     return {"task": asked["task"], **shares}
 
 
@@ -126,14 +139,20 @@ def learn_variances(
         log_variances[name] = max(s, -MOST_CERTAIN)
 
 
-def _share(task: Tensor, term: Tensor, place: Tensor) -> Tensor:
-    """|d task / d place| / |d term / d place|, without gradient; 0 where the term has none."""
+def _share(task: Tensor, term: Tensor, place: Tensor, part: Part, shared: bool) -> Tensor:
+    """|d task / d place| / |d term / d place| of all images, without gradient; 0 where the term has none.
+
+    `shared`: the place is one for all images (optics), not a part of each (features, predictions).
+    """
     if not term.requires_grad:  # MRI lines that are fixed for the rest of the training
         return torch.zeros((), device=place.device)
     wanted, found = (
         torch.autograd.grad(value, place, retain_graph=True, allow_unused=True)[0] for value in (task, term)
     )
-    if wanted is None or found is None or not float(found.norm()):
+    if wanted is None or found is None:
         return torch.zeros((), device=place.device)
-    share: Tensor = wanted.norm() / found.norm()
+    length = part.norm(found, shared)
+    if not float(length):
+        return torch.zeros((), device=place.device)
+    share: Tensor = part.norm(wanted, shared) / length
     return share.detach()

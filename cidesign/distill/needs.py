@@ -8,8 +8,9 @@ from typing import NamedTuple
 import torch
 
 from cidesign.distill.checkpoint import Progress
-from cidesign.distill.loop import EVALUATION_PIXELS, epochs_of, phases_of
+from cidesign.distill.loop import EVALUATION_PIXELS, epochs_of, phases_of, places_of_step
 from cidesign.distill.machine import free_bytes, held_bytes
+from cidesign.distill.ranks import ALONE, Ranks
 from cidesign.errors import CidesignError, LimitError
 from cidesign.hardware_profiles.schema import HardwareProfile
 from cidesign.models.footprint import decoding_bytes, training_bytes
@@ -163,20 +164,20 @@ def _learnt_bytes(module: torch.nn.Module) -> int:
     return sum(weight.numel() * weight.element_size() for weight in module.parameters())
 
 
-def memories_of(found: Footprint) -> tuple[Memory, ...]:
-    """What a run takes of every memory that it takes something of."""
+def memories_of(found: Footprint, processes: int = 1) -> tuple[Memory, ...]:
+    """What a run takes of every memory that it takes something of, in each of so many `processes` on this machine."""
     training = found.training_bytes()
     device = found.settings.device
     if device.startswith("cuda"):
         host = GPU_BASE_BYTES + max(found.loading_bytes(), found.images_bytes() + found.copied_bytes())
         on_gpu = found.images_bytes() + training
-        return (_host(host), Memory("GPU memory", on_gpu, _free_gpu_bytes(device)))
-    return (_host(BASE_BYTES + max(found.loading_bytes(), found.images_bytes() + training)),)
+        return (_host(host, processes), Memory("GPU memory", on_gpu, _free_gpu_bytes(device)))
+    return (_host(BASE_BYTES + max(found.loading_bytes(), found.images_bytes() + training), processes),)
 
 
-def _host(needed_bytes: int) -> Memory:
+def _host(needed_bytes: int, processes: int) -> Memory:
     free = free_bytes()
-    return Memory("memory", needed_bytes, None if free is None else free + held_bytes())
+    return Memory("memory", needed_bytes, None if free is None else free // processes + held_bytes())
 
 
 def _free_gpu_bytes(device: str) -> int:
@@ -190,16 +191,21 @@ def needs_of(
     profile: HardwareProfile,
     teacher: TeacherRecord | None = None,
     resumed: bool = False,
+    ranks: Ranks = ALONE,
 ) -> Needs:
     """What a run takes; raises `LimitError` when it cannot fit, with both numbers and what to lower.
 
-    `teacher` is the stored one, where it has one.  A run that is `resumed` keeps its settings.
+    `teacher` is the stored one, where it has one.  A run that is `resumed` keeps its settings.  Of several `ranks` each
+    takes so much, with its part of a batch.
     """
     epochs = sum(epochs_of(settings, phase) for phase in phases_of(settings))
     steps = epochs * (settings.images // settings.batch)
     try:
         found = Footprint(settings, profile, teacher)
-        memories = memories_of(found)
+        if ranks.size > 1:
+            _require_images_for_all(found, ranks)
+            found = found.changed(batch=-(-settings.batch // ranks.size))
+        memories = memories_of(found, ranks.local_size)
     except CidesignError:
         raise
     except Exception as error:  # another package's decoder may fail in any way where there are no numbers
@@ -208,13 +214,28 @@ def needs_of(
         return Needs(steps, epochs, (), reason)
     for memory in memories:
         if memory.there_bytes is not None and memory.needed_bytes > memory.there_bytes:
-            _refuse(found, memory, resumed)
+            _refuse(found, memory, resumed, ranks)
     return Needs(steps, epochs, memories)
 
 
-def _refuse(found: Footprint, memory: Memory, resumed: bool) -> None:
+def _require_images_for_all(found: Footprint, ranks: Ranks) -> None:
+    """Raise `LimitError` where a place that a step looks at would have no image for some of the ranks."""
+    settings = found.settings.changed(device="cpu")
+    per_epoch, phase = settings.images // settings.batch, phases_of(settings)[0]
+    for encoder in found.encoders.values():
+        count = len(places_of_step(encoder, settings, phase, 0, per_epoch))
+        if settings.batch // count < ranks.size:
+            raise LimitError(
+                f"batch {settings.batch}: a step looks at {count} places of the optics, and each of {ranks.size} "
+                f"processes needs an image of each; raise batch to {count * ranks.size}, or start "
+                f"{settings.batch // count} at the most"
+            )
+
+
+def _refuse(found: Footprint, memory: Memory, resumed: bool, ranks: Ranks) -> None:
     settings, there = found.settings, memory.there_bytes or 0
     said = ", ".join(f"{name} {getattr(settings, name)}" for name in settings.sizes)
+    said += f" in each of {ranks.size} processes" * (ranks.size > 1)
     head = (
         f"{said}: training takes about {format_bytes(memory.needed_bytes)} of {memory.name}, and there are "
         f"{format_bytes(there)} for it"
@@ -227,7 +248,8 @@ def _refuse(found: Footprint, memory: Memory, resumed: bool) -> None:
     for name in ("batch", "images"):
         if fitting := _largest(found, name, memory):
             others = [one for one in names if one != name]
-            raise LimitError(f"{head}; lower {name} to {fitting}, or {joined(others, 'or')}")
+            whole = fitting * ranks.size if name == "batch" else fitting  # all processes share a batch
+            raise LimitError(f"{head}; lower {name} to {whole}, or {joined(others, 'or')}")
     names.remove("batch")
     teacher = found.largest_phase()
     nearer = "" if teacher is None else f"take a teacher nearer to the student than {teacher}, or "

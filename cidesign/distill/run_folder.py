@@ -5,14 +5,14 @@ import errno
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from cidesign.distill.checkpoint import FILE as CHECKPOINT_FILE
 from cidesign.distill.teachers import StoredTeacher
-from cidesign.errors import FileError
-from cidesign.files import JsonObject, disk_errors, partial_name, partials_of
+from cidesign.errors import FileError, first_line
+from cidesign.files import JsonObject, disk_errors, partial_name, partials_of, read_json, write_json
 from cidesign.locks import FolderLock
 from cidesign.models.teacher_record import DESIGN_FILE as TEACHER_DESIGN_FILE
 from cidesign.models.teacher_record import FILE as RECORD_FILE
@@ -21,6 +21,8 @@ from cidesign.pattern import Design
 from cidesign.runs import DESIGN_FILE, GIVEN_FILE, RunRecord, write_record
 
 METRICS_FILE = "metrics.jsonl"
+# Which trackers a run is shown by; without any there is none.
+TRACKING_FILE = "tracking.json"
 # What training writes, each in one step.
 WRITTEN = (
     "run.json", GIVEN_FILE, WEIGHTS_FILE, RECORD_FILE, TEACHER_DESIGN_FILE, "student.safetensors", DESIGN_FILE,
@@ -30,13 +32,18 @@ WRITTEN = (
 
 @contextlib.contextmanager
 def placed(
-    path: Path, record: RunRecord, design: Design | None, teacher: StoredTeacher | None, old: FolderLock | None
+    path: Path,
+    record: RunRecord,
+    design: Design | None,
+    teacher: StoredTeacher | None,
+    old: FolderLock | None,
+    log: Sequence[str] = (),
 ) -> Iterator[None]:
     """Make the folder of a new run, in one step and with its lock, which is held until the end.
 
     `design` is the one that is given, None where the optics are learnt; `teacher` the stored one, None where the run
     trains its own.  `old` is the lock of the run that is replaced, None where there is none.  The old run goes only
-    when the disk has taken the new one.
+    when the disk has taken the new one.  `log` names its trackers.
     """
     for left in partials_of(path):
         _remove_dead(left)
@@ -50,6 +57,8 @@ def placed(
                     design.save(fresh / GIVEN_FILE)
                 if teacher is not None:
                     teacher.keep(fresh)
+                if log:
+                    write_json(fresh / TRACKING_FILE, {"log": list(dict.fromkeys(log))})
                 write_record(fresh, record)
                 if old is not None:
                     os.replace(path, aside)
@@ -126,6 +135,30 @@ def append_metrics(path: Path, report: EpochReport) -> int:
         stream.flush()
         os.fsync(stream.fileno())  # a checkpoint that remembers this length must find it after a power cut too
         return stream.tell()
+
+
+def metrics_lines(path: Path) -> list[JsonObject]:
+    """The lines of `metrics.jsonl`; none before the first epoch."""
+    file = path / METRICS_FILE
+    if not file.exists():
+        return []
+    try:
+        return [json.loads(line) for line in file.read_text().splitlines()]
+    except (OSError, ValueError) as error:
+        raise FileError(
+            f"{file}: damaged ({first_line(error)}); put the file back, or start the run again with --force"
+        ) from error
+
+
+def trackers_of(path: Path) -> list[str]:
+    """The names of the trackers that a run began with, and goes on with."""
+    file = path / TRACKING_FILE
+    if not file.exists():
+        return []
+    names = read_json(file, "list of trackers").get("log")
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise FileError(f"{file}: damaged (it names no trackers); remove it to go on without any")
+    return [str(name) for name in names]
 
 
 def cut_metrics(path: Path, length_bytes: int) -> None:

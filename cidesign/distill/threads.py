@@ -14,6 +14,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 
 import torch
 
+from cidesign.distill.ranks import ALONE, Ranks
 from cidesign.errors import LimitError
 from cidesign.run_settings import TrainingSettings
 
@@ -156,26 +157,36 @@ def counts_up_to(most: int) -> list[int]:
 
 
 @contextlib.contextmanager
-def training_threads(settings: TrainingSettings, current: int | None = None) -> Iterator[Threads]:
+def training_threads(settings: TrainingSettings, current: int | None = None, ranks: Ranks = ALONE) -> Iterator[Threads]:
     """The threads of a training, which the process has only until its end.
 
     None in the settings: the fastest of up to as many as torch uses by itself (`OMP_NUM_THREADS`); on a GPU there is
-    nothing to choose.  `current` is the count that an interrupted training had come to.
+    nothing to choose.  `current` is the count that an interrupted training had come to.  Several `ranks` share out the
+    processors of their machine and time nothing: all would wait for the one that tries.
     """
     before = torch.get_num_threads()
     counts = [settings.threads or before]
     if settings.threads is None and settings.device == "cpu":
-        counts = counts_up_to(before)
+        counts = counts_up_to(before) if ranks.size == 1 else [max(1, processors() // ranks.local_size)]
     try:
         yield Threads(counts, current)
     finally:
         torch.set_num_threads(before)
 
 
-def require_processors(threads: int) -> None:
-    """Raise `LimitError` for more threads than this machine can run at once."""
-    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    most = max(processors, torch.get_num_threads())
+def processors() -> int:
+    """Those that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def require_processors(threads: int, ranks: Ranks = ALONE) -> None:
+    """Raise `LimitError` for more threads than this machine can run at once, so many in each of `ranks` there."""
+    most = max(processors(), torch.get_num_threads())
+    if ranks.size > 1 and threads > (fair := max(1, most // ranks.local_size)):
+        raise LimitError(
+            f"threads {threads}: so many in each of {ranks.local_size} processes, and {most} can run at once on this "
+            f"machine; use {fair}, or leave it out"
+        )
     if threads > most:
         raise LimitError(
             f"threads {threads}: {most} can run at once on this machine, and more would only wait for one another; use "

@@ -181,9 +181,9 @@ def test_a_resumed_run_goes_on_with_its_threads(
 ) -> None:
     original, begun = job.training_threads, []
 
-    def noted(settings, current):  # type: ignore[no-untyped-def]
+    def noted(settings, current, ranks):  # type: ignore[no-untyped-def]
         begun.append(current)
-        return original(settings, current)
+        return original(settings, current, ranks)
 
     monkeypatch.setattr(job, "training_threads", noted)
     path = tmp_path / "run"

@@ -8,11 +8,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from cidesign.distill import job, needs
+from cidesign.distill import needs
 from cidesign.distill.checkpoint import Progress
 from cidesign.distill.job import Interrupted, Listener, resume_run, start_run
+from cidesign.distill.listening import Told
 from cidesign.distill.loop import StepReport
 from cidesign.distill.needs import Footprint, Needs, Pace, memories_of, needs_of, steps_left
+from cidesign.distill.ranks import ALONE
 from cidesign.distill.threads import Threads
 from cidesign.errors import LimitError
 from cidesign.models.decoder import Decoder, DecoderSettings
@@ -263,7 +265,7 @@ def test_the_time_is_told_once_and_early(step_s: float, told_at: int, make_setti
     """After five steps, or as soon as twenty seconds have gone by."""
     settings, clock, hears = make_settings(), VirtualClock(), _Hears()
     threads = Threads([1], None, lambda: clock.now_us() / 1e6, lambda count: None)
-    told = job._Told(settings, 6, hears, threads)
+    told = Told(settings, 6, hears, threads, ALONE, [])
     progress = Progress("teacher")
     for step in range(1, 12):
         with threads.step():
@@ -282,7 +284,7 @@ def test_slow_first_steps_are_told_at_once_and_again_when_the_count_is_chosen(ma
     """Two threads beside other programs take 24 s a step, one takes 2 s."""
     settings, clock, hears, in_use = make_settings(threads=None), VirtualClock(), _Hears(), [0]
     threads = Threads([1, 2], None, lambda: clock.now_us() / 1e6, in_use.append)
-    told, progress = job._Told(settings, 6, hears, threads), Progress("teacher")
+    told, progress = Told(settings, 6, hears, threads, ALONE, []), Progress("teacher")
     for step in range(1, 12):
         with threads.step():
             clock.wait_us({1: 2_000_000, 2: 24_000_000}[in_use[-1]])
