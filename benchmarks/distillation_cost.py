@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from cidesign.distill.guiding import NO_TERMS, WEIGHTING, WEIGHTS
+from cidesign.distill.choices.guiding import NO_TERMS, WEIGHTING, WEIGHTS
 
 PROFILES = ("dlp4500", "chrome-laser-10um", "mri-generic-3t")
 VARIANTS: dict[str, dict[str, Any]] = {

@@ -54,7 +54,7 @@ class Bench:
         import torch
 
         from cidesign.data.source import load_images
-        from cidesign.distill.guiding import NO_TERMS
+        from cidesign.distill.choices.guiding import NO_TERMS
         from cidesign.distill.presets import settings_for
         from cidesign.distill.systems import SystemMaker
         from cidesign.hardware_profiles.loader import load_profile
@@ -73,9 +73,7 @@ class Bench:
             teacher_epochs=scale.teacher_epochs,
             student_epochs=scale.student_epochs,
             # What the tables of docs/results.md are of: no guiding terms unless a row names them, and smooth phase.
-            weighting="fixed",
-            **NO_TERMS,
-            **({"echo": "spin"} if modality == "mri" else {}),
+            **{"weighting": "fixed", **NO_TERMS, **({"echo": "spin"} if modality == "mri" else {})},
             **changes,
         )
         self.modality, self.file = modality, out / f"{scale_name}-{modality}-{seed}.json"

@@ -22,10 +22,10 @@ import torch
 
 from cidesign.data.source import load_images
 from cidesign.distill.checkpoint import Progress
+from cidesign.distill.computing.threads import Threads, counts_up_to
 from cidesign.distill.loop import make_optimiser, train_phase
 from cidesign.distill.presets import settings_for
 from cidesign.distill.systems import SystemMaker
-from cidesign.distill.threads import Threads, counts_up_to
 from cidesign.hardware_profiles.loader import load_profile
 
 # Profile, and what is changed of its quick preset; a CASSI step of a whole batch takes a minute with two busy threads.

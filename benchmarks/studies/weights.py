@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from rows import Bench, Case, Study, at_epoch, differences, mean, names_of, table
 
-from cidesign.distill.guiding import NO_TERMS
+from cidesign.distill.choices.guiding import NO_TERMS
 
 SCALES = {
     "smoke": {

@@ -29,8 +29,8 @@ import torch
 from cidesign.data.source import load_images
 from cidesign.distill.alone import train_alone
 from cidesign.distill.checkpoint import Progress
+from cidesign.distill.choices.guiding import NO_TERMS
 from cidesign.distill.choices.strategy import conditions_of
-from cidesign.distill.guiding import NO_TERMS
 from cidesign.distill.loop import evaluate, make_optimiser, train_phase
 from cidesign.distill.presets import settings_for
 from cidesign.distill.systems import SystemMaker

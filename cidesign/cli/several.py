@@ -26,7 +26,7 @@ def require_alone(command: str | None) -> None:
 
 def speaks() -> bool:
     """Whether this process tells what went wrong in all of them alike."""
-    from cidesign.distill.ranks import world
+    from cidesign.distill.computing.ranks import world
 
     try:
         return world().first
@@ -37,7 +37,7 @@ def speaks() -> bool:
 @contextlib.contextmanager
 def together() -> Iterator[None]:
     """Join the processes that were started together; only the first one writes to the terminal, errors apart."""
-    from cidesign.distill.ranks import OtherRankFailed, joined
+    from cidesign.distill.computing.ranks import OtherRankFailed, joined
 
     try:
         with joined() as ranks, contextlib.ExitStack() as held:

@@ -3,11 +3,11 @@
 from collections.abc import Callable
 
 from cidesign.distill.checkpoint import Progress
+from cidesign.distill.computing.threads import training_threads
 from cidesign.distill.examples import Examples, Stored
 from cidesign.distill.loop import StepReport, make_optimiser, train_phase
 from cidesign.distill.systems import SystemMaker
 from cidesign.distill.tasks.base import task_named
-from cidesign.distill.threads import training_threads
 from cidesign.models.system import ImagingSystem
 from cidesign.pattern import Design
 

@@ -12,6 +12,9 @@ from torch import Tensor
 from cidesign import __version__
 from cidesign.data.source import TrainingImages, load_images
 from cidesign.distill.checkpoint import Progress, load_checkpoint, restore, save_checkpoint, trained_digest
+from cidesign.distill.computing.ranks import Interrupted as Interrupted
+from cidesign.distill.computing.ranks import Ranks, joined
+from cidesign.distill.computing.threads import require_processors, training_threads
 from cidesign.distill.examples import Examples, training_examples
 from cidesign.distill.finish import exact, finish_run
 from cidesign.distill.listening import Listener as Listener
@@ -26,8 +29,6 @@ from cidesign.distill.loop import (
 )
 from cidesign.distill.losses import gradients_of_terms
 from cidesign.distill.needs import needs_of
-from cidesign.distill.ranks import Interrupted as Interrupted
-from cidesign.distill.ranks import Ranks, joined
 from cidesign.distill.recipes import recipe_said
 from cidesign.distill.run_folder import (
     EpochReport,
@@ -43,7 +44,6 @@ from cidesign.distill.streams import Stream
 from cidesign.distill.systems import SystemMaker
 from cidesign.distill.tasks.base import task_named
 from cidesign.distill.teachers import StoredTeacher
-from cidesign.distill.threads import require_processors, training_threads
 from cidesign.errors import CidesignError, FileError, InputError
 from cidesign.files import JsonObject, canonical_json, refuse_existing, sha256_bytes
 from cidesign.hardware_profiles.schema import HardwareProfile

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 from cidesign.data.source import TrainingImages
 from cidesign.distill.checkpoint import Progress
+from cidesign.distill.computing.ranks import Interrupted, Ranks
+from cidesign.distill.computing.threads import Threads
 from cidesign.distill.loop import StepReport
 from cidesign.distill.needs import Needs, Pace, steps_left
-from cidesign.distill.ranks import Interrupted, Ranks
 from cidesign.distill.run_folder import EpochReport
-from cidesign.distill.threads import Threads
 from cidesign.run_settings import TrainingSettings
 from cidesign.runs import Run
 from cidesign.tracking.base import Tracker

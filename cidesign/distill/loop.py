@@ -10,12 +10,12 @@ from torch import Tensor
 
 from cidesign.distill.augmentation import AUGMENTATIONS
 from cidesign.distill.checkpoint import Progress
+from cidesign.distill.computing.ranks import ALONE, Part, Ranks
+from cidesign.distill.computing.threads import Threads
 from cidesign.distill.examples import Examples, Stored, examples_of
 from cidesign.distill.losses import learn_variances, student_terms, term_weights, weighted_sum
-from cidesign.distill.ranks import ALONE, Part, Ranks
 from cidesign.distill.streams import Stream
 from cidesign.distill.tasks.base import Column, task_named
-from cidesign.distill.threads import Threads
 from cidesign.modality import modality
 from cidesign.models.system import ImagingSystem
 from cidesign.physics.base import Encoder, looking_at

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from cidesign.distill.ranks import WHOLE, Part
+from cidesign.distill.computing.ranks import WHOLE, Part
 from cidesign.distill.tasks.base import task_named
 from cidesign.models.system import ImagingSystem
 from cidesign.physics.encoder_metrics import gradient_norms

@@ -8,9 +8,9 @@ from typing import NamedTuple
 import torch
 
 from cidesign.distill.checkpoint import Progress
+from cidesign.distill.computing.machine import free_bytes, held_bytes
+from cidesign.distill.computing.ranks import ALONE, Ranks
 from cidesign.distill.loop import EVALUATION_PIXELS, epochs_of, phases_of, places_of_step
-from cidesign.distill.machine import free_bytes, held_bytes
-from cidesign.distill.ranks import ALONE, Ranks
 from cidesign.errors import CidesignError, LimitError
 from cidesign.hardware_profiles.schema import HardwareProfile
 from cidesign.models.footprint import decoding_bytes, training_bytes

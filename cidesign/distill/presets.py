@@ -7,11 +7,11 @@ from typing import Any
 import torch
 from pydantic.fields import FieldInfo
 
+from cidesign.distill.choices.guiding import NO_TERMS, default_terms
+from cidesign.distill.computing.threads import require_processors
 from cidesign.distill.given import GivenDesign
-from cidesign.distill.guiding import NO_TERMS, default_terms
 from cidesign.distill.recipes import published_weights, recipe_values
 from cidesign.distill.tasks.base import Task, task_named
-from cidesign.distill.threads import require_processors
 from cidesign.errors import InputError
 from cidesign.hardware_profiles.schema import HardwareProfile
 from cidesign.modality import Modality, Preset, modalities, modality_for

@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 
 import torch
 
+from cidesign.distill.choices.guiding import NO_TERMS, names_terms
 from cidesign.distill.choices.starting import Starting
 from cidesign.distill.choices.strategy import by_map, by_what_was_asked
 from cidesign.distill.given import GivenDesign
-from cidesign.distill.guiding import NO_TERMS, names_terms
 from cidesign.distill.needs import needs_of
 from cidesign.distill.presets import OF_OWN_TEACHERS, settings_for
 from cidesign.errors import CidesignError, FileError, InputError

@@ -12,7 +12,7 @@ from cidesign.sweep.local import Ran, Watcher, run_here
 from cidesign.sweep.planning import Plan, plan
 from cidesign.sweep.point import Point
 from cidesign.sweep.search import next_points
-from cidesign.sweep.slurm import Submission, run_on_slurm
+from cidesign.sweep.slurm.submission import Submission, run_on_slurm
 from cidesign.sweep.spec import SweepSpec, read_spec, spec_of
 from cidesign.sweep.table import Table
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from cidesign.distill.machine import free_bytes
+from cidesign.distill.computing.machine import free_bytes
 from cidesign.errors import InputError, LimitError
 from cidesign.files import JsonObject
 from cidesign.sweep.folder import State, Sweep, counts, existing, named_alike

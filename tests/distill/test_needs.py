@@ -10,12 +10,12 @@ from torch import Tensor
 
 from cidesign.distill import needs
 from cidesign.distill.checkpoint import Progress
+from cidesign.distill.computing.ranks import ALONE
+from cidesign.distill.computing.threads import Threads
 from cidesign.distill.job import Interrupted, Listener, resume_run, start_run
 from cidesign.distill.listening import Told
 from cidesign.distill.loop import StepReport
 from cidesign.distill.needs import Footprint, Needs, Pace, memories_of, needs_of, steps_left
-from cidesign.distill.ranks import ALONE
-from cidesign.distill.threads import Threads
 from cidesign.errors import LimitError
 from cidesign.models.decoder import Decoder, DecoderSettings
 from cidesign.models.footprint import LiveBytes, decoding_bytes, training_bytes

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from cidesign.distill import threads as threads_module
-from cidesign.distill.threads import Threads, counts_up_to, require_processors, training_threads
+from cidesign.distill.computing.threads import Threads, counts_up_to, require_processors, training_threads
 from cidesign.errors import LimitError
 from cidesign.testing.virtual_clock import VirtualClock
 

@@ -12,7 +12,7 @@ import pytest
 from cidesign.errors import InputError
 from cidesign.sweep.folder import place
 from cidesign.sweep.points import points_of
-from cidesign.sweep.scripts import (
+from cidesign.sweep.slurm.scripts import (
     MOST_IN_ARRAY,
     Place,
     ToDo,

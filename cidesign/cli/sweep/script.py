@@ -36,8 +36,8 @@ def command(
         raise click.UsageError("--image and --claim are for --kubernetes")
     from cidesign.errors import InputError
     from cidesign.sweep.handle import handle_of
-    from cidesign.sweep.scripts import Place, kubernetes_job, listed, slurm_script, to_do
-    from cidesign.sweep.slurm import prepared
+    from cidesign.sweep.slurm.scripts import Place, kubernetes_job, listed, slurm_script, to_do
+    from cidesign.sweep.slurm.submission import prepared
 
     plan = handle_of(spec, out).plan(accept_many=accept_many)
     slurm = plan.spec.slurm

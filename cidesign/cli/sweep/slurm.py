@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 def submitted(plan: "Plan", spec: Path, out: Path | None, as_json: bool) -> None:
     """Submit what a plan has to do, and say so."""
-    from cidesign.sweep.slurm import run_on_slurm
+    from cidesign.sweep.slurm.submission import run_on_slurm
 
     sweep, done = run_on_slurm(plan)
     throttle = "" if plan.spec.slurm is None or not plan.spec.slurm.throttle else plan.spec.slurm.throttle

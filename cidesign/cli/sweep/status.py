@@ -18,7 +18,7 @@ def command(spec: Path, out: Path | None, every: bool, as_json: bool) -> None:
     """Say of the sweep of SPEC what is done, running where, failed why, to do, and in SLURM's queue."""
     from cidesign.sweep.folder import counts
     from cidesign.sweep.handle import handle_of
-    from cidesign.sweep.slurm_queue import queue_of, standing_of
+    from cidesign.sweep.slurm.queue import queue_of, standing_of
     from cidesign.sweep.standing import rows_of, value_of
 
     folder = handle_of(spec, out).folder

@@ -23,7 +23,7 @@ def command(folder: Path, point: str, leashed: bool) -> None:
     keep_freed_memory()
     from cidesign.distill.job import Listener
     from cidesign.sweep.folder import Sweep
-    from cidesign.sweep.slurm_task import IN_SLURM, take_over
+    from cidesign.sweep.slurm.task import IN_SLURM, take_over
     from cidesign.sweep.work import work
 
     if IN_SLURM in os.environ:

@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from cidesign.distill import needs, threads
+from cidesign.distill.computing.ranks import ALONE, Ranks, joined, world
+from cidesign.distill.computing.threads import training_threads
 from cidesign.distill.loop import generator_for
 from cidesign.distill.needs import needs_of
-from cidesign.distill.ranks import ALONE, Ranks, joined, world
 from cidesign.distill.streams import Stream
-from cidesign.distill.threads import training_threads
 from cidesign.errors import InputError, LimitError
 from cidesign.run_settings import TrainingSettings
 

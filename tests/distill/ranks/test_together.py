@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from cidesign.distill.computing.ranks import LONGEST_S
 from cidesign.distill.job import Listener, resume_run, start_run
 from cidesign.distill.presets import settings_for
-from cidesign.distill.ranks import LONGEST_S
 from cidesign.hardware_profiles.schema import HardwareProfile
 from cidesign.run_settings import TrainingSettings
 from cidesign.runs import Run

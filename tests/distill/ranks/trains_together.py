@@ -12,10 +12,10 @@ import torch
 
 from cidesign.distill import job
 from cidesign.distill.checkpoint import Progress
+from cidesign.distill.computing.ranks import ALONE, Ranks, joined
 from cidesign.distill.examples import Examples
 from cidesign.distill.job import Interrupted, Listener, resume_run, start_run
 from cidesign.distill.loop import StepReport, make_optimiser, train_phase
-from cidesign.distill.ranks import ALONE, Ranks, joined
 from cidesign.distill.systems import SystemMaker
 from cidesign.distill.teachers import open_teacher
 from cidesign.errors import CidesignError, DeviceError

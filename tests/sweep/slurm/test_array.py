@@ -12,8 +12,8 @@ import pytest
 from cidesign.errors import InputError
 from cidesign.sweep.folder import Sweep, place
 from cidesign.sweep.points import points_of
-from cidesign.sweep.slurm import submit
-from cidesign.sweep.slurm_queue import Queued, queue_of
+from cidesign.sweep.slurm.queue import Queued, queue_of
+from cidesign.sweep.slurm.submission import submit
 from cidesign.sweep.spec import spec_of
 from cidesign.sweep.work import work
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from cidesign.sweep.folder import Sweep
-from cidesign.sweep.slurm_queue import MARK
+from cidesign.sweep.slurm.queue import MARK
 
 WITHIN_S = 240
 

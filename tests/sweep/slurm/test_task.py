@@ -13,12 +13,12 @@ import pytest
 import cidesign.sweep.work
 from cidesign.errors import DeviceError, FileError, InputError
 from cidesign.locks import NAME, FolderLock, Holder
-from cidesign.sweep import slurm_task
 from cidesign.sweep.folder import Sweep, place
 from cidesign.sweep.points import points_of
-from cidesign.sweep.slurm import submit
-from cidesign.sweep.slurm_queue import keep_list, mark, queue_of
-from cidesign.sweep.slurm_task import MOST_STALLED, Task, held
+from cidesign.sweep.slurm import task as slurm_task
+from cidesign.sweep.slurm.queue import keep_list, mark, queue_of
+from cidesign.sweep.slurm.submission import submit
+from cidesign.sweep.slurm.task import MOST_STALLED, Task, held
 from cidesign.sweep.spec import spec_of
 from cidesign.sweep.work import Worked
 

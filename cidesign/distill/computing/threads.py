@@ -14,7 +14,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 
 import torch
 
-from cidesign.distill.ranks import ALONE, Ranks
+from cidesign.distill.computing.ranks import ALONE, Ranks
 from cidesign.errors import LimitError
 from cidesign.run_settings import TrainingSettings
 

@@ -15,7 +15,7 @@ from cidesign.locks import HeldError, refuse_held, remove_left
 from cidesign.signals import Ended, break_off, signals_to
 from cidesign.sweep.folder import Sweep
 from cidesign.sweep.point import Point
-from cidesign.sweep.slurm_queue import job_of, jobs_alive, mark
+from cidesign.sweep.slurm.queue import job_of, jobs_alive, mark
 
 if TYPE_CHECKING:  # an extra
     from submitit.helpers import DelayedSubmission

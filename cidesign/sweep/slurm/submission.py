@@ -18,9 +18,9 @@ from cidesign.sweep.folder import Sweep, place
 from cidesign.sweep.local import RUN
 from cidesign.sweep.planning import Plan
 from cidesign.sweep.point import Point
-from cidesign.sweep.scripts import MOST_IN_ARRAY, MOST_REQUEUES, log_folder, signal_before_s, word
-from cidesign.sweep.slurm_queue import Queued, keep_list, queue_of
-from cidesign.sweep.slurm_task import Task, held
+from cidesign.sweep.slurm.queue import Queued, keep_list, queue_of
+from cidesign.sweep.slurm.scripts import MOST_IN_ARRAY, MOST_REQUEUES, log_folder, signal_before_s, word
+from cidesign.sweep.slurm.task import Task, held
 from cidesign.sweep.spec import Slurm, SweepSpec
 from cidesign.text import joined
 from cidesign.units import format_bytes

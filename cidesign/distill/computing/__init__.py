@@ -1,0 +1,1 @@
+"""What a training runs on: the machine, its threads, and processes that share a run."""
