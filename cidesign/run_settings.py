@@ -118,9 +118,10 @@ class TrainingSettings(BaseModel):
     of their sides, or not at all.
 
     `recipe` names the settings that were taken together; what was given otherwise by name stands here as it was given.
-    `optics_start`: optics begin at a good fixed design (`designed`) or at `random`.  `schedule`: the rates fall to zero
-    over a phase (`cosine`) or stay (`constant`).  `exploring`: optics that choose among what they could measure (lines)
-    take turns in some steps; without it the gradient passes straight through the choice.
+    `optics_start`: optics begin at a good fixed design (`designed`), at one that is `searched` for by what it tells of
+    images like the training's (single-pixel patterns), or at `random`.  `schedule`: the rates fall to zero over a phase
+    (`cosine`) or stay (`constant`).  `exploring`: optics that choose among what they could measure (lines) take turns
+    in some steps; without it the gradient passes straight through the choice.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
@@ -169,7 +170,7 @@ class TrainingSettings(BaseModel):
     weight_encoder: NonNegative = 0.0
     weight_output: NonNegative = 0.0
     recipe: Name | None = None
-    optics_start: Literal["designed", "random"] = "designed"
+    optics_start: Literal["designed", "random", "searched"] = "designed"
     schedule: Literal["cosine", "constant"] = "cosine"
     exploring: bool = True
     teacher: Annotated[str, Field(min_length=1)] | None = None

@@ -138,6 +138,16 @@ def test_weights(study: Run, tmp_path: Path) -> None:
     assert _cells(lines, "gradient")[1] == f"{final['gradient'] - final['no guiding term']:.3f}"
 
 
+def test_searched(study: Run, tmp_path: Path) -> None:
+    lines = study("searched", "--seeds", "1")
+    rows = json.loads((tmp_path / "searched-smoke-K___6-1.json").read_text())["rows"]
+    final = {name: row["curves"]["psnr_db"][-1] for name, row in rows.items()}
+    assert list(final) == [f"{start}, {how}" for start in ("lowest", "searched") for how in ("kept", "E2E")]
+    assert final["searched, kept"] != final["lowest, kept"]
+    gain = final["searched, E2E"] - final["lowest, E2E"]
+    assert f"searched less lowest, E2E: {gain:.2f} dB" in lines
+
+
 def test_rows_of_other_sizes_are_not_mixed(study: Run, tmp_path: Path) -> None:
     study("encoder_loss", "--seeds", "1", "--case", "cassi")
     file = tmp_path / "encoder_loss-smoke-cassi-1.json"

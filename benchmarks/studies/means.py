@@ -37,9 +37,9 @@ from cidesign.distill.loop import as_floats, evaluate, make_optimiser, train_pha
 from cidesign.modalities.mri.fixed_designs import variable_density_lines
 from cidesign.modalities.mri.optics import MriOptics
 from cidesign.modalities.single_pixel.fixed_designs import low_frequency_cosines
+from cidesign.modalities.single_pixel.search import searched_patterns
 from cidesign.modality import modality
 from cidesign.models.system import ImagingSystem
-from cidesign.physics.cosine_filter import dct_matrix
 from cidesign.physics.linear_bound import Bound
 from cidesign.run_settings import TrainingSettings
 
@@ -71,8 +71,6 @@ SCALES = {
 E2E = "E2E, T + S"
 DECAY = 0.95
 PROPOSALS, JUDGED = 150, 64
-# Patterns that a greedy choice has, as multiples of those that it takes; and at least so many.
-CHOICE, FEWEST_CHOICES = 4, 256
 ROTATIONS = 100
 # After one seed.
 HOPELESS = {
@@ -255,30 +253,16 @@ class Hard:
         started = time.process_time()
         system = self.maker.system("student")
         if self.kind == "single-pixel":
+            count, side, _ = system.encoder.weight.shape
+            prior, noise = system.decoder.prior, cast(Any, system.encoder).noise
+            variance = noise.typical_variance(float(prior.mean[0]), side)
             with torch.no_grad():
-                system.encoder.weight.copy_(self._greedy(system) * system.encoder.weight.abs().max())
+                found = searched_patterns(side, count, prior.variance[0], variance)
+                system.encoder.weight.copy_(found * system.encoder.weight.abs().max())
         else:
             self.changed(system, 1, linear=True)
             system.train()
         return system, time.process_time() - started
-
-    @torch.no_grad()
-    def _greedy(self, system: ImagingSystem) -> Tensor:
-        """Patterns (K, n, n) of +-1: each the low-pass one that lowers the closed-form linear error most, after those
-        before it; the same one can be taken again and again."""
-        count, side = system.encoder.weight.shape[0], system.encoder.weight.shape[-1]
-        choices = torch.from_numpy(low_frequency_cosines(side, min(side**2, max(CHOICE * count, FEWEST_CHOICES))))
-        dct, prior = dct_matrix(side).double(), system.decoder.prior
-        spectra = (dct @ (choices.double() / side) @ dct.T).flatten(1)
-        noise = cast(Any, system.encoder).noise.typical_variance(float(prior.mean[0]), side)
-        # What the covariance, given the readings so far, makes of each choice.
-        seen, taken = spectra * prior.variance[0].double().flatten(), []
-        for _ in range(count):
-            known = (seen * spectra).sum(dim=1) + noise
-            best = int((seen.square().sum(dim=1) / known).argmax())
-            seen -= torch.outer(seen @ spectra[best] / known[best], seen[best])
-            taken.append(best)
-        return choices[taken]
 
     def random_optics(self, rng: np.random.Generator) -> Start:
         """What gives a system other feasible optics each time."""

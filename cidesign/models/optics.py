@@ -60,7 +60,8 @@ class Optics(ABC):
     def start(self, relaxation: str | None, images: Images) -> Tensor:
         """The weights to start from, given training images (B, C, H, W): a good fixed design, softened.
 
-        With `optics_start` random: draws of the published method (arXiv 2501.17898 and its authors' codes).
+        With `optics_start` searched: a design that is chosen for these images.  Random: draws of the published method
+        (arXiv 2501.17898 and its authors' codes).
         """
 
     @abstractmethod

@@ -164,7 +164,8 @@ def _began(run: Run, number: int, phases: list[str]) -> str:
         if run.settings.start == "fresh" or not run.settings.has_teacher:
             return "the given design, new decoder"
         return f"the given design, decoder of {'the stored teacher' if number == 0 else phases[number - 1]}"
-    anew = f"{'a fixed design' if run.settings.optics_start == 'designed' else 'random optics'}, new decoder"
+    starts = {"designed": "a fixed design", "searched": "a searched design", "random": "random optics"}
+    anew = f"{starts[run.settings.optics_start]}, new decoder"
     if number == 0:
         stored = run.settings.teacher is not None and run.settings.start == "teacher"
         return "optics and decoder of the stored teacher" if stored else anew

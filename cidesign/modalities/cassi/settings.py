@@ -31,6 +31,8 @@ class CassiSettings(TrainingSettings):
     added_later: ClassVar[frozenset[str]] = TrainingSettings.added_later | {"columns", "crop"}
 
     modality: Literal["cassi"] = "cassi"
+    # Nothing is searched for here.
+    optics_start: Literal["designed", "random"] = "designed"
     ladder: Ladder = ("real",)
     # A CMOS pixel holds some 10,000 to 30,000 photoelectrons and reads them with a noise of a few.
     photoelectrons_full_scale: PositiveFloat = 20_000.0

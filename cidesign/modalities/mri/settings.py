@@ -48,6 +48,8 @@ class MriSettings(TrainingSettings):
     sizes = ("side", "coils", "batch", "images")
 
     modality: Literal["mri"] = "mri"
+    # Nothing is searched for here.
+    optics_start: Literal["designed", "random"] = "designed"
     ladder: Ladder = ("R2",)
     acquired: PositiveInt
     readout: Side | None = None

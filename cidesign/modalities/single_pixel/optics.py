@@ -11,6 +11,7 @@ from cidesign.errors import InputError
 from cidesign.hardware_profiles.dmd.schema import DmdProfile
 from cidesign.modalities.single_pixel.encoder import SinglePixelEncoder
 from cidesign.modalities.single_pixel.fixed_designs import low_frequency_cosines
+from cidesign.modalities.single_pixel.search import searched_patterns
 from cidesign.modalities.single_pixel.settings import SinglePixelSettings
 from cidesign.models.optics import START_MAGNITUDE, Optics, WorkingValues, start_draws
 from cidesign.pattern import Design, PatternStack
@@ -63,12 +64,23 @@ class SinglePixelOptics(Optics):
         return WorkingValues(patterns, 12 * pixels + 10 * patterns, kept, alone)
 
     def start(self, relaxation: str | None, images: Images) -> Tensor:
-        """Signs of the lowest cosines: low-pass designs are hard to beat on photographs; at random N(0, 1) / n."""
+        """Signs of the lowest cosines: low-pass designs are hard to beat on photographs; at random N(0, 1) / n.
+
+        Searched: signs of cosines that tell most of images like these, with the noise of the settings.
+        """
         _, patterns = self._parse(relaxation)
         if self.settings.optics_start == "random":
             draws = start_draws(self.settings, relaxation)
             return torch.randn(patterns, *self.size, generator=draws) / self.settings.side
+        if self.settings.optics_start == "searched":
+            return self._searched(patterns, self.prior(images)) * START_MAGNITUDE
         return torch.from_numpy(low_frequency_cosines(self.settings.side, patterns)) * START_MAGNITUDE
+
+    def _searched(self, count: int, prior: ImagePrior) -> Tensor:
+        settings = self.settings
+        noise = DetectorNoise(settings.photoelectrons_per_frame, settings.read_noise_photoelectrons, settings.encoding)
+        variance = noise.typical_variance(float(prior.mean[0]), settings.side)
+        return searched_patterns(settings.side, count, prior.variance[0], variance)
 
     def inherit(self, encoder: Encoder, teacher: Encoder) -> None:
         """The teacher's first K patterns, within what the levels span; where it has fewer, the own start goes on.
