@@ -164,7 +164,7 @@ class TrainingSettings(BaseModel):
     threads: Threads | None = None
     losses: Literal["effective", "published"] = "effective"
     weighting: Literal["fixed", "gradient", "uncertainty"] = "fixed"
-    # The guiding terms are off: measured with the warm start, none of them helps (docs/results.md).
+    # What a run has where it has no weights; which it gets by default is in `distill.choices.guiding`.
     weight_task: NonNegative = 1.0
     weight_decoder: NonNegative = 0.0
     weight_encoder: NonNegative = 0.0

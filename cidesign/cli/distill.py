@@ -79,12 +79,19 @@ NOT_BY_SET = {
 @click.option(
     "--weighting",
     type=click.Choice(["fixed", "gradient", "uncertainty"]),
-    help="Terms with fixed weights [default], guiding terms balanced by their gradients, or all by learnt variances.",
+    help="Guiding terms balanced by their gradients [default, with the default weights], terms with fixed weights, or "
+    "all by learnt variances.",
 )
-@click.option("--weight-decoder", type=click.FloatRange(0, 1e6), help="Guiding term on features [default: 0].")
-@click.option("--weight-encoder", type=click.FloatRange(0, 1e6), help="Guiding term on operators [default: 0].")
 @click.option(
-    "--weight-output", type=click.FloatRange(0, 1e6), help="Guiding term on predictions (soft labels) [default: 0]."
+    "--weight-decoder",
+    type=click.FloatRange(0, 1e6),
+    help="Guiding term on features [default: 0.1 of the task's gradient; 0 where another weight is given].",
+)
+@click.option("--weight-encoder", type=click.FloatRange(0, 1e6), help="Guiding term on operators [default: likewise].")
+@click.option(
+    "--weight-output",
+    type=click.FloatRange(0, 1e6),
+    help="Guiding term on the teacher's predictions, soft labels [default: likewise].",
 )
 @click.option(
     "--recipe",

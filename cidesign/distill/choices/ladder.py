@@ -4,6 +4,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 
+from cidesign.distill.choices.guiding import NO_TERMS
 from cidesign.distill.job import Listener, require_free, resume_run, start_run
 from cidesign.distill.teachers import Chosen, best_start, open_teacher, taking
 from cidesign.errors import FileError
@@ -63,8 +64,7 @@ def with_best_teacher(
 
 def _alone(settings: TrainingSettings, word: str) -> TrainingSettings:
     """The settings of a run that stores a teacher for the student of the given ones."""
-    terms = {"weight_decoder": 0.0, "weight_encoder": 0.0, "weight_output": 0.0}
-    return settings.changed(only_teacher=True, student_epochs=0, ladder=(word,), **terms)
+    return settings.changed(only_teacher=True, student_epochs=0, ladder=(word,), weighting="fixed", **NO_TERMS)
 
 
 def _stored(
