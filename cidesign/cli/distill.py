@@ -11,7 +11,7 @@ from cidesign.cli.assignments import assigned_texts
 from cidesign.cli.distill_display import Display
 from cidesign.cli.memory import keep_freed_memory
 from cidesign.cli.output import force_option, json_option, next_step, note, quoted, result
-from cidesign.cli.several import together
+from cidesign.cli.together import together
 from cidesign.designs.given import read_given
 from cidesign.hardware_profiles.loader import load_profile
 from cidesign.hardware_profiles.schema import HardwareProfile

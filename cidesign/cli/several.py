@@ -1,12 +1,10 @@
 """Commands that torchrun started several times: one training, one voice, one error line."""
 
-import contextlib
 import os
-from collections.abc import Iterator
 
 import click
 
-from cidesign.errors import CidesignError, InputError
+from cidesign.errors import InputError
 
 # Commands whose processes work together.
 TOGETHER = ("distill",)
@@ -25,26 +23,5 @@ def require_alone(command: str | None) -> None:
 
 
 def speaks() -> bool:
-    """Whether this process tells what went wrong in all of them alike."""
-    from cidesign.distill.computing.ranks import world
-
-    try:
-        return world().first
-    except CidesignError:
-        return True
-
-
-@contextlib.contextmanager
-def together() -> Iterator[None]:
-    """Join the processes that were started together; only the first one writes to the terminal, errors apart."""
-    from cidesign.distill.computing.ranks import OtherRankFailed, joined
-
-    try:
-        with joined() as ranks, contextlib.ExitStack() as held:
-            if not ranks.first:
-                nowhere = held.enter_context(open(os.devnull, "w"))
-                held.enter_context(contextlib.redirect_stdout(nowhere))
-                held.enter_context(contextlib.redirect_stderr(nowhere))
-            yield
-    except OtherRankFailed as error:
-        raise click.exceptions.Exit(error.exit_code) from error
+    """Whether this process tells what went wrong in all of them alike; one that torchrun did not start always does."""
+    return os.environ.get("RANK", "0") == "0" or "WORLD_SIZE" not in os.environ

@@ -91,14 +91,14 @@ def test_interrupted_and_resumed(cidesign: Command, monkeypatch: pytest.MonkeyPa
     original = job.train_phase
 
     def interrupted(*words: Any, **named: Any) -> Any:
-        original_step = words[-1]
+        *before, original_step, threads, ranks = words
 
         def step(report: Any) -> None:
             original_step(report)
             if (report.phase, report.step) == ("student", 2):
                 raise job.Interrupted
 
-        return original(*words[:-1], step, **named)
+        return original(*before, step, threads, ranks, **named)
 
     monkeypatch.setattr(job, "train_phase", interrupted)
     done = cidesign("distill", "--profile", "mri-generic-3t")

@@ -59,14 +59,16 @@ def test_training_is_saved_and_goes_on(
     original = job.train_phase
 
     def signalled(*words: Any, **named: Any) -> Any:
+        *before, listen, threads, ranks = words
+
         def step(report: Any) -> None:
             if report.step == 2:
                 signal.raise_signal(number)
                 if number != signal.SIGINT:
                     signal.raise_signal(number)
-            words[-1](report)
+            listen(report)
 
-        return original(*words[:-1], step, **named)
+        return original(*before, step, threads, ranks, **named)
 
     monkeypatch.setattr(job, "train_phase", signalled)
     done = cidesign("distill", "--profile", "mri-generic-3t", "--out", "run")

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 import cidesign as ci
+from cidesign.distill.choices.guiding import NO_TERMS
 from cidesign.distill.choices.ladder import with_best_teacher
 from cidesign.distill.choices.starting import Starting
 from cidesign.distill.job import Interrupted, Listener, resume_run, start_run
@@ -120,7 +121,7 @@ def test_validation_images_decide_nothing() -> None:
     """Other validation images, the same scores: what is reported is not what was chosen on."""
     profile = load_profile("dlp4500")
     settings = settings_for(profile, **SMALL)
-    alone = settings.changed(only_teacher=True, student_epochs=0)
+    alone = settings.changed(only_teacher=True, student_epochs=0, weighting="fixed", **NO_TERMS)
     teacher = open_teacher(start_run(Path("t"), alone, profile, False, Listener()).path).system
     score = Starting(settings, profile).score(teacher)
     assert Starting(settings.changed(validation_images=11), profile).score(teacher) == score

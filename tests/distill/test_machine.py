@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from cidesign.distill import machine
+from cidesign.distill.computing import machine
 
 MEMINFO = (
     "MemTotal:       24590512 kB\nMemFree:         1000000 kB\nMemAvailable:   20000000 kB\nHugePages_Total:       0\n"

@@ -50,7 +50,7 @@ def test_the_published_settings(modality: str, profile_of: Make) -> None:
     changed = {name for name, value in settings.model_dump().items() if getattr(usual, name) != value}
     assert changed == {
         "recipe", "decoder", "start", "optics_start", "learning_rate", "optics_learning_rate", "schedule", "losses",
-        "exploring", "weight_task", "weight_decoder", "weight_encoder",
+        "exploring", "weighting", "weight_task", "weight_encoder", "weight_output",
     }  # fmt: skip
 
 
@@ -169,8 +169,10 @@ def test_in_python(tmp_path: Path) -> None:
     )
     assert run.settings.recipe == "published"
     assert run.settings.decoder == "back-projection"
-    assert [text for text in listener.said if "recipe published: decoder back-projection" in text] == listener.said
-    assert "given otherwise by name: schedule cosine (not constant)" in listener.said[0]
+    strategy, recipe = listener.said
+    assert strategy == "strategy distill: the recipe published is of a teacher and a student"
+    assert recipe.startswith("recipe published: decoder back-projection")
+    assert "given otherwise by name: schedule cosine (not constant)" in recipe
     again = Run(tmp_path / "run")
     assert again.settings == run.settings
     assert json.loads((tmp_path / "run" / "run.json").read_text())["settings"]["recipe"] == "published"

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from cidesign.distill import threads as threads_module
+from cidesign.distill.computing import threads as threads_module
 from cidesign.distill.computing.threads import Threads, counts_up_to, require_processors, training_threads
 from cidesign.errors import LimitError
 from cidesign.testing.virtual_clock import VirtualClock

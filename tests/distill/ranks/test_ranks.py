@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 import torch
 
-from cidesign.distill import needs, threads
+from cidesign.distill import needs
+from cidesign.distill.computing import threads
 from cidesign.distill.computing.ranks import ALONE, Ranks, joined, world
 from cidesign.distill.computing.threads import training_threads
 from cidesign.distill.loop import generator_for

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -176,6 +177,8 @@ def main() -> None:
     if "die" in told:  # without a word, as the system ends a process that takes too much memory
         case = told["run"]
         last = Told()
+        # torchrun ends the others at once; this one is to say what it saw before.
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
         if rank == 1:
             last.step = lambda report: os._exit(9)  # type: ignore[method-assign]
         how = ended(lambda: start_run(folder / "run", settings_of(case), load_profile(case["profile"]), False, last))

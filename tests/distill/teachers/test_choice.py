@@ -40,7 +40,10 @@ def _choose(store: Path | str, profile: Any, **values: Any) -> Any:
         ({"channels": 8}, "its decoder has channels 4, and this run's 8; use channels 4"),
         ({"ladder": "real"}, "ladder real: is for teachers that the run trains, and "),
         ({"teacher_epochs": 2}, "teacher_epochs 2: is for teachers that the run trains, and "),
-        ({"start": "fresh"}, "start fresh: nothing would be taken of the stored teacher"),
+        (
+            {"start": "fresh", "weight_decoder": 0.0, "weight_encoder": 0.0},
+            "start fresh: nothing would be taken of the stored teacher",
+        ),
         ({"side": 12, "weight_encoder": 0.1}, "its images are 8 x 8, and this run's 12 x 12: it cannot guide"),
     ],
 )
@@ -204,7 +207,7 @@ def test_auto_trains_its_own_where_none_fits_and_says_why(
     assert chosen.said == (OF_A_STUDENT, f"no stored teacher fits, so one is trained: runs/mine ({said})")
 
 
-@pytest.mark.parametrize("own", [{"ladder": "4-bit"}, {"teacher_epochs": 2}, {"start": "fresh"}])
+@pytest.mark.parametrize("own", [{"ladder": "4-bit"}, {"teacher_epochs": 2}, {"start": "fresh", "weight_output": 0.0}])
 def test_what_is_asked_of_an_own_teacher_trains_one(own: dict[str, Any], runs: _Runs, profile_of: ProfileOf) -> None:
     runs.add("mine")
     assert _auto(profile_of, **own).teacher is None

@@ -100,6 +100,7 @@ def test_a_step_of_several_places_has_the_mean_gradient_of_them(
 ) -> None:
     """Without noise, a step's gradients are those of each place with its own images, weighted by their number."""
     from cidesign.distill.checkpoint import Progress
+    from cidesign.distill.computing.ranks import ALONE
     from cidesign.distill.loop import _backward
 
     settings = make_settings("cassi", side=24, crop=12, images=64)
@@ -107,7 +108,7 @@ def test_a_step_of_several_places_has_the_mean_gradient_of_them(
     system = make_system(settings, x, "real")
     system.encoder.noise = None
     places = [Place(0, 0, 12, 12), Place(5, 12, 12, 12)]
-    seen = _backward(system, None, x, x, places, settings, Progress("teacher"))
+    seen = _backward(system, None, x, x, places, settings, Progress("teacher"), ALONE)
     assert system.encoder.place is None
     together = system.encoder.weight.grad.clone()
     system.zero_grad()

@@ -107,7 +107,7 @@ def test_a_run_that_outlives_its_time_limit_is_requeued_by_it(
     ("words", "code", "said"),
     [
         (("run", "--slurm", "--workers", "2"), 2, "--slurm: --workers and --gpus are of this machine"),
-        (("script",), 2, "what for? say --slurm or --kubernetes"),
+        (("script",), 2, "what for? say --slurm, --kubernetes or --json"),
         (("script", "--kubernetes"), 2, "--kubernetes needs --image NAME and --claim NAME"),
         (("script", "--slurm", "--image", "x"), 2, "--image and --claim are for --kubernetes"),
         (("run", "--slurm"), 2, "error: --slurm: no sbatch, srun, squeue or scontrol on this machine; go to a login"),
