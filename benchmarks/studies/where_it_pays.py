@@ -5,8 +5,8 @@
 
 A regime changes one thing of a usual setting: how hard the device's limit is, the light, the number of training images,
 or the number of epochs.  The rows of a seed share images, their order, initialisation and noise.  `T` epochs train the
-teacher and `S` the student that starts from it: `ours` with the default guiding terms, `warm start` with none.  E2E is
-trained for S and for T + S, and with --fixed the decoder of a strong fixed design for T + S.  Every row is kept in a
+teacher and `S` the student that starts from it: `warm start` without guiding terms, `all terms` with features, operators
+and soft labels, balanced by their gradients.  E2E is trained for S and for T + S, and with --fixed the decoder of a strong fixed design for T + S.  Every row is kept in a
 file below --out as soon as it is trained, and is not trained again.  Few images are shown more often, so that a regime
 of 96 images has about as many steps as the usual one.
 
@@ -45,7 +45,8 @@ PROFILES = {"single-pixel": "dlp4500", "cassi": "chrome-laser-10um", "mri": "mri
 # The fixed designs that come out best, and are trained beside.
 STRONG = {"single-pixel": "low-pass cosines", "cassi": "blue noise", "mri": "partial Fourier"}
 VALIDATION = 300
-WARM = "warm start"
+WARM, ALL = "warm start", "all terms"
+TERMS = {"weighting": "gradient", "weight_decoder": 0.1, "weight_encoder": 0.1, "weight_output": 0.1}
 
 
 @dataclass(frozen=True)
@@ -123,7 +124,7 @@ class Study:
 
     def run(self, smoke: bool, fixed: bool) -> None:
         """Train the rows that are not in the file."""
-        if {"ours", WARM, "teacher", "E2E, S", "E2E, T + S", *(["fixed"] if fixed else [])} <= set(self.rows):
+        if {ALL, WARM, "teacher", "E2E, S", "E2E, T + S", *(["fixed"] if fixed else [])} <= set(self.rows):
             return
         settings, profile = self.settings(smoke)
         found = load_images(settings, profile)
@@ -136,10 +137,10 @@ class Study:
             teacher.append(self.taught("teacher", None, settings))
             return teacher[0]
 
-        alone = settings.changed(**NO_TERMS)
-        self.row("teacher", first, always=not {"ours", WARM} <= set(self.rows))
+        alone = settings.changed(weighting="fixed", **NO_TERMS)
+        self.row("teacher", first, always=not {ALL, WARM} <= set(self.rows))
         self.row(WARM, lambda: self.taught("student", teacher[0], alone))
-        self.row("ours", lambda: self.taught("student", teacher[0], settings))
+        self.row(ALL, lambda: self.taught("student", teacher[0], settings.changed(**TERMS)))
         self.row("E2E, S", lambda: train_alone(self.maker, self.train, student, None))
         self.row("E2E, T + S", lambda: train_alone(self.maker, self.train, both, None))
         designs = modality_named(self.kind).fixed_designs(self.maker, profile) if fixed else {}
@@ -194,18 +195,19 @@ def said(values: list[float]) -> str:
 
 def print_table(kind: str, studies: list[Study]) -> None:
     """The rows of all regimes, and the paired differences."""
-    shown = ("fixed", "E2E, S", "E2E, T + S", "teacher", WARM, "ours")
+    shown = ("fixed", "E2E, S", "E2E, T + S", "teacher", WARM, ALL)
     against = ("E2E, S", "E2E, T + S", WARM, "fixed")
     print(f"\n## {kind}\n\n| regime | seeds | {' | '.join(shown)} | ", end="")
-    print(" | ".join(f"ours - {name}" for name in against) + " |\n" + "|---" * (2 + len(shown) + len(against)) + "|")
+    print(
+        " | ".join(f"all terms - {name}" for name in against) + " |\n" + "|---" * (2 + len(shown) + len(against)) + "|"
+    )
     for name in dict.fromkeys(study.name for study in studies):
-        rows = [study.rows for study in studies if study.name == name and "ours" in study.rows]
+        rows = [study.rows for study in studies if study.name == name and ALL in study.rows]
         if not rows:
             continue
         cells = [said([found[row]["psnr_db"] for found in rows if row in found]) for row in shown]
         gains = [
-            said([found["ours"]["psnr_db"] - found[row]["psnr_db"] for found in rows if row in found])
-            for row in against
+            said([found[ALL]["psnr_db"] - found[row]["psnr_db"] for found in rows if row in found]) for row in against
         ]
         print(f"| {name} | {len(rows)} | {' | '.join(cells)} | {' | '.join(gains)} |")
 
@@ -218,7 +220,7 @@ def map_rows(studies: list[Study]) -> list[str]:
     rows = []
     for name in dict.fromkeys(study.name for study in studies):
         of_name = [study for study in studies if study.name == name]
-        student = "ours" if of_name[0].settings()[0].guided else WARM
+        student = ALL if of_name[0].settings()[0].guided else WARM
         done = [study for study in of_name if {student, "E2E, T + S"} <= set(study.rows)]
         if len(done) < 2:
             continue

@@ -91,7 +91,7 @@ NOT_BY_SET = {
 @click.option(
     "--weight-output",
     type=click.FloatRange(0, 1e6),
-    help="Guiding term on the teacher's predictions, soft labels [default: likewise].",
+    help="Guiding term on the teacher's predictions, soft labels [default: 0].",
 )
 @click.option(
     "--recipe",

@@ -50,7 +50,7 @@ def test_the_published_settings(modality: str, profile_of: Make) -> None:
     changed = {name for name, value in settings.model_dump().items() if getattr(usual, name) != value}
     assert changed == {
         "recipe", "decoder", "start", "optics_start", "learning_rate", "optics_learning_rate", "schedule", "losses",
-        "exploring", "weighting", "weight_task", "weight_encoder", "weight_output",
+        "exploring", "weighting", "weight_task", "weight_encoder",
     }  # fmt: skip
 
 
