@@ -5,10 +5,11 @@
 
 A regime changes one thing of a usual setting: how hard the device's limit is, the light, the number of training images,
 or the number of epochs.  The rows of a seed share images, their order, initialisation and noise.  `T` epochs train the
-teacher and `S` the student that starts from it: `warm start` without guiding terms, `all terms` with features, operators
-and soft labels, balanced by their gradients.  E2E is trained for S and for T + S, and with --fixed the decoder of a strong fixed design for T + S.  Every row is kept in a
-file below --out as soon as it is trained, and is not trained again.  Few images are shown more often, so that a regime
-of 96 images has about as many steps as the usual one.
+teacher and `S` the student that starts from it: `warm start` without guiding terms, `all terms` with features,
+operators and soft labels, balanced by their gradients.  E2E is trained for S and for T + S, and with --fixed the
+decoder of a strong fixed design for T + S.  Every row is kept in a file below --out as soon as it is trained, and is
+not trained again.  Few images are shown more often, so that a regime of 96 images has about as many steps as the usual
+one.
 
 With --map the differences at equal total epochs are printed as the rows of `cidesign/distill/choices/where_it_pays.py`,
 by which `cidesign distill` chooses: those of two seeds and more.
@@ -215,16 +216,15 @@ def print_table(kind: str, studies: list[Study]) -> None:
 def map_rows(studies: list[Study]) -> list[str]:
     """The rows of the map: those of two seeds and more, in the form of its module.
 
-    The student is that of the default settings, with guiding terms (`ours`) or without any (`warm start`).
+    The student has a warm start and no guiding terms, with which the default ones are level.
     """
     rows = []
     for name in dict.fromkeys(study.name for study in studies):
         of_name = [study for study in studies if study.name == name]
-        student = ALL if of_name[0].settings()[0].guided else WARM
-        done = [study for study in of_name if {student, "E2E, T + S"} <= set(study.rows)]
+        done = [study for study in of_name if {WARM, "E2E, T + S"} <= set(study.rows)]
         if len(done) < 2:
             continue
-        gains = [study.rows[student]["psnr_db"] - study.rows["E2E, T + S"]["psnr_db"] for study in done]
+        gains = [study.rows[WARM]["psnr_db"] - study.rows["E2E, T + S"]["psnr_db"] for study in done]
         conditions = {key: float(f"{value:.4g}") for key, value in conditions_of(*done[0].settings()).items()}
         error = statistics.stdev(gains) / len(gains) ** 0.5
         kind = done[0].kind

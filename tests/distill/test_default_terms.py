@@ -1,4 +1,4 @@
-"""Which guiding terms a run has where nobody says: features and operators, balanced, where that was measured, and none elsewhere."""
+"""Guiding terms where nobody says which: features and operators, balanced, where that was measured; none elsewhere."""
 
 from collections.abc import Callable
 from typing import Any

@@ -211,7 +211,7 @@ def test_the_study_prints_the_map(
     """What it prints is the code: a regime of one seed is not among it."""
     for seed, gain in (("1", 0.1), ("2", 0.3)):
         student = {"psnr_db": 20 + gain}
-        rows = {"ours": student, "warm start": student, "E2E, T + S": {"psnr_db": 20.0}}
+        rows = {"all terms": student, "warm start": student, "E2E, T + S": {"psnr_db": 20.0}}
         (tmp_path / f"mri-R---8-{seed}.json").write_text(json.dumps(rows))
     (tmp_path / "mri-R---4-1.json").write_text(json.dumps(rows))
     script = ROOT / "benchmarks" / "studies" / "where_it_pays.py"
