@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 # The method's terms, on features and operators, each pulling with a tenth of the task's gradient: nothing to choose,
 # and level with a warm start alone and with the best of a grid in every modality (docs/results.md).  Soft labels gain
-# where training is short or dark, and hold back a student that outgrows its teacher, so they are asked for.
+# in the dark and lose where a mask's features are large, so they are asked for.
 WEIGHTING = "gradient"
 WEIGHTS: Mapping[str, float] = {"weight_decoder": 0.1, "weight_encoder": 0.1}
 NO_TERMS: Mapping[str, float] = dict.fromkeys((*WEIGHTS, "weight_output"), 0.0)
