@@ -8,6 +8,7 @@ from torch import Tensor
 
 from cidesign.distill.computing.ranks import WHOLE, Part
 from cidesign.distill.tasks.base import task_named
+from cidesign.errors import CidesignError
 from cidesign.models.system import ImagingSystem
 from cidesign.physics.encoder_metrics import gradient_norms
 from cidesign.run_settings import TrainingSettings
@@ -142,15 +143,21 @@ def learn_variances(
 def _share(task: Tensor, term: Tensor, place: Tensor, part: Part, shared: bool) -> Tensor:
     """|d task / d place| / |d term / d place| of all images, without gradient; 0 where the term has none.
 
-    `shared`: the place is one for all images (optics), not a part of each (features, predictions).
+    `shared`: the place is one for all images (optics), not a part of each (features, predictions).  Raises
+    `CidesignError` where the task does not depend on the place: features that the prediction is not made of.
     """
     if not term.requires_grad:  # MRI lines that are fixed for the rest of the training
         return torch.zeros((), device=place.device)
     wanted, found = (
         torch.autograd.grad(value, place, retain_graph=True, allow_unused=True)[0] for value in (task, term)
     )
-    if wanted is None or found is None:
+    if shared and (wanted is None or found is None):  # optics that have no say in this step
         return torch.zeros((), device=place.device)
+    if wanted is None or found is None:
+        raise CidesignError(
+            "weighting gradient: the decoder's features do not lead to its prediction, so that no gradients can be "
+            "balanced there; use weighting fixed, or a decoder whose features do"
+        )
     length = part.norm(found, shared)
     if not float(length):
         return torch.zeros((), device=place.device)

@@ -25,7 +25,10 @@ class DecoderSettings(BaseModel):
 
 
 class DecoderOutput(NamedTuple):
-    """The prediction, images (B, C, H, W) or logits (B, classes), and features that a teacher guides (B, F, h, w)."""
+    """The prediction, images (B, C, H, W) or logits (B, classes), and features that a teacher guides (B, F, h, w).
+
+    The prediction is made of these very features: of a copy, gradients on them would not be those of the prediction.
+    """
 
     prediction: Tensor
     features: Tensor

@@ -53,10 +53,12 @@ class UNet(nn.Module):
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """The correction (B, bands, H, W) and the bottleneck features; H and W are multiples of 8."""
         features = self.encode(image)
-        current = features[-1]
+        # In single precision on the way, not as a copy beside it: gradients on them are those of the prediction.
+        bottleneck = features[-1].float()
+        current = bottleneck.to(features[-1].dtype)
         for block, across in zip(self.up, reversed(features[:-1]), strict=True):
             current = block(torch.cat([functional.interpolate(current, scale_factor=2.0), across], dim=1))
-        return self.last(current), features[-1]
+        return self.last(current), bottleneck
 
 
 class UNetSettings(DecoderSettings):
@@ -90,7 +92,7 @@ class UNetDecoder(Decoder):
         with self._format(padded):
             made, features = self.unet(padded)
         height, width = x_0.shape[-2:]
-        return made.float()[..., :height, :width], features.float()
+        return made.float()[..., :height, :width], features
 
     def bottleneck(self, y: Tensor, encoder: Encoder) -> Tensor:
         """Only the bottleneck features, at under half the cost of an image."""

@@ -72,8 +72,10 @@ class Stage(nn.Module):
         if hidden is not None:
             fine = fine + hidden
         middle = self.middle(self.to_middle(functional.relu(fine)))
-        deep = self.deep(self.to_deep(functional.relu(middle)))
-        middle = middle + self.from_deep(functional.relu(deep))
+        reduced = self.deep(self.to_deep(functional.relu(middle)))
+        # In single precision on the way, not as a copy beside it: gradients on them are those of the prediction.
+        deep = reduced.float()
+        middle = middle + self.from_deep(functional.relu(deep.to(reduced.dtype)))
         fine = fine + self.from_middle(functional.relu(middle))
         return self.outward(functional.relu(fine)), fine, deep
 
@@ -132,7 +134,7 @@ class Unrolled(Decoder):
             else:
                 found = self._stage(*words)
             proposed, hidden, deep = found
-        return proposed, deep.float()
+        return proposed, deep
 
     def _stage(
         self, network: nn.Module, estimator: Estimator, x_0: Tensor, proposed: Tensor, hidden: Tensor | None

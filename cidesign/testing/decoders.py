@@ -114,6 +114,18 @@ def bottleneck_is_what_forward_gives(kind: type[Decoder], encoder: Encoder, imag
         torch.testing.assert_close(decoder.bottleneck(y, encoder), decoder(y, encoder).features)
 
 
+def features_lead_to_the_prediction(kind: type[Decoder], encoder: Encoder, images: Tensor) -> None:
+    """The prediction is made of the features that are handed out, in every format of the training."""
+    decoder = built(kind, images)
+    if not any(True for _ in decoder.parameters()):
+        return  # nothing is there to guide
+    for training_dtype in (None, torch.bfloat16):
+        decoder.training_dtype = training_dtype
+        output = decoder(encoder.A(images), encoder)
+        (gradient,) = torch.autograd.grad(output.prediction.sum(), output.features, allow_unused=True)
+        require(gradient is not None, f"the prediction is not made of the features (training in {training_dtype})")
+
+
 def leaves_the_operator_alone(kind: type[Decoder], encoder: Encoder, images: Tensor) -> None:
     """Decoding changes nothing in the encoder, and asks it for no measurement."""
     before = {name: part.clone() for name, part in encoder.state_dict().items()}
@@ -137,5 +149,6 @@ LAWS: tuple[Law, ...] = (
     everything_travels_with_the_weights,
     gradient_reaches_optics_and_weights,
     bottleneck_is_what_forward_gives,
+    features_lead_to_the_prediction,
     leaves_the_operator_alone,
 )
