@@ -15,7 +15,7 @@ from cidesign.export.mri.verify import verify_mri_export
 from cidesign.export.mri.writer import DEFAULT_FORMATS, plan_scan, write_mri_export
 from cidesign.hardware_profiles.loader import load_profile
 from cidesign.hardware_profiles.mri.schema import MriProfile
-from cidesign.pattern import Trajectory
+from cidesign.pattern import CartesianLines
 
 LINES, CALIBRATION, REPEATS = 256, 24, 3
 PROTOCOL = GreProtocol(
@@ -29,13 +29,13 @@ PROTOCOL = GreProtocol(
 )
 
 
-def lines_of(count: int, profile: MriProfile) -> Trajectory:
+def lines_of(count: int, profile: MriProfile) -> CartesianLines:
     """`count` lines: the calibration block, and others at random."""
     centre = np.arange(LINES // 2 - CALIBRATION // 2, LINES // 2 + CALIBRATION // 2)
     others = np.setdiff1d(np.arange(LINES), centre)
     chosen = np.random.default_rng(1).choice(others, count - CALIBRATION, replace=False)
     acquired = np.sort(np.concatenate([centre, chosen])).astype(np.int64)
-    return Trajectory(LINES, LINES, acquired, CALIBRATION, profile.id, profile.digest)
+    return CartesianLines(LINES, LINES, acquired, CALIBRATION, profile.id, profile.digest)
 
 
 def measure(count: int, profile: MriProfile, folder: Path) -> str:

@@ -181,6 +181,8 @@ class Modality(ABC):
     settings_type: "ClassVar[type[TrainingSettings]]"
     profile_type: "ClassVar[type[HardwareProfile]]"
     design_type: "ClassVar[type[Design]]"
+    # Words of the setting `sampling` that are this modality's; none where its profiles leave no choice.
+    samplings: ClassVar[tuple[str, ...]] = ()
     # The run as one of this modality, with settings, profile and design of these types.
     run_type: "ClassVar[type[Run]]"
     presets: ClassVar[dict[str, Preset]]
@@ -321,6 +323,20 @@ def modalities() -> Sequence[Modality]:
     return [modality(name) for name in FOLDERS]
 
 
-def modality_for(profile: "HardwareProfile") -> Modality:
-    """The modality that a profile is for."""
-    return next(one for one in modalities() if isinstance(profile, one.profile_type))
+def modality_for(profile: "HardwareProfile", sampling: object = None, design: "type[Design] | None" = None) -> Modality:
+    """The modality that a profile is for; where it is for several, that of a sampling or of a type of design.
+
+    Without either it is the first.  Raises `InputError` for a sampling that there is not.
+    """
+    fitting = [one for one in modalities() if isinstance(profile, one.profile_type)]
+    words = [word for one in fitting for word in one.samplings]
+    if design is not None:
+        fitting = [one for one in fitting if issubclass(design, one.design_type)]
+    if sampling is None or not words:
+        return fitting[0]
+    found = next((one for one in fitting if sampling in one.samplings), None)
+    if found is None:
+        known = [word for one in fitting for word in one.samplings]
+        which = "" if design is None else " and this design"
+        raise InputError(f"sampling {sampling}: not known for {profile.id}{which}; use {', '.join(known)}")
+    return found

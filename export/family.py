@@ -71,6 +71,8 @@ class DeviceFamily(ABC, Generic[D, P, E, F]):
     name: ClassVar[str]
     design_type: type[D]
     profile_type: type[P]
+    # Words of the option `sampling` that choose this family among those of a profile; none where it is the only one.
+    samplings: ClassVar[tuple[str, ...]] = ()
     # Its `kind` names the kinds of export folders that are this family's.
     manifest_type: ClassVar[type[ExportManifest]]
     file_options_type: type[F]
@@ -134,6 +136,10 @@ class DeviceFamily(ABC, Generic[D, P, E, F]):
         what the device cannot do, and `FileError` for damage.
         """
 
+    def load_design(self, path: Path) -> Design:
+        """The design in a file, of this family or another one for the same profiles; raises `FileError`."""
+        return self.design_type.load(path)
+
     def holds_files(self, folder: Path) -> bool:
         """Whether a folder is one of single files that `check_file` looks at as a whole."""
         return False
@@ -196,11 +202,20 @@ def family_of(design: object) -> AnyFamily:
     raise InputError(f"{type(design).__name__}: not a design of one of the device families {_names()}")
 
 
-def family_for(profile: object) -> AnyFamily:
-    """The family of a device's profile; raises `InputError` where there is none."""
-    for one in families():
-        if isinstance(profile, one.profile_type):
+def family_for(profile: object, sampling: object = None) -> AnyFamily:
+    """The family of a device's profile, the first of several or that of a sampling.
+
+    Raises `InputError` where there is none.
+    """
+    fitting = [one for one in families() if isinstance(profile, one.profile_type)]
+    known = [word for one in fitting for word in one.samplings]
+    if fitting and (sampling is None or not known):
+        return fitting[0]
+    for one in fitting:
+        if sampling in one.samplings:
             return one
+    if known:
+        raise InputError(f"sampling {sampling}: not known for this device; use {', '.join(known)}")
     raise InputError(f"{type(profile).__name__}: not a profile of one of the device families {_names()}")
 
 

@@ -11,7 +11,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cidesign.errors import CidesignError, FileError, InputError
-from cidesign.pattern import BLINK_CODE, ApertureMask, Design, Encoding, Frame, PatternStack, Trajectory, centre_block
+from cidesign.pattern import (
+    BLINK_CODE,
+    ApertureMask,
+    CartesianLines,
+    Design,
+    Encoding,
+    Frame,
+    PatternStack,
+    centre_block,
+)
+from cidesign.testing.trajectories import points, shots
 
 
 def _stack(bits: int = 2, encoding: Encoding = "complementary") -> PatternStack:
@@ -191,15 +201,22 @@ def _mask() -> ApertureMask:
     return ApertureMask(levels, 10.0, "chrome-laser-10um", "ab" * 32)
 
 
-def _trajectory(lines: int = 9, calibration: int = 3) -> Trajectory:
-    return Trajectory(lines, 12, np.array([0, 3, 4, 5, 8]), calibration, "mri-generic-3t", "ab" * 32)
+def _trajectory(lines: int = 9, calibration: int = 3) -> CartesianLines:
+    return CartesianLines(lines, 12, np.array([0, 3, 4, 5, 8]), calibration, "mri-generic-3t", "ab" * 32)
 
 
 def _synced() -> PatternStack:
     return _stack().with_sync(2)
 
 
-DESIGNS = {"patterns": _stack, "synced": _synced, "mask": _mask, "lines": _trajectory}
+DESIGNS = {
+    "patterns": _stack,
+    "synced": _synced,
+    "mask": _mask,
+    "lines": _trajectory,
+    "points": points,
+    "shots": shots,
+}
 
 
 @pytest.mark.parametrize("make", DESIGNS.values(), ids=DESIGNS)
@@ -241,11 +258,11 @@ def test_mask_digest_sees_pixels_shape_pitch_and_process() -> None:
 def test_trajectory_digest_sees_lines_matrix_and_scanner() -> None:
     one = _trajectory()
     others = [
-        Trajectory(9, 12, np.array([0, 3, 4, 5, 7]), 3, one.profile_id, one.profile_digest),
-        Trajectory(10, 12, one.acquired, 2, one.profile_id, one.profile_digest),
-        Trajectory(9, 14, one.acquired, 3, one.profile_id, one.profile_digest),
-        Trajectory(9, 12, one.acquired, 1, one.profile_id, one.profile_digest),
-        Trajectory(9, 12, one.acquired, 3, one.profile_id, "cd" * 32),
+        CartesianLines(9, 12, np.array([0, 3, 4, 5, 7]), 3, one.profile_id, one.profile_digest),
+        CartesianLines(10, 12, one.acquired, 2, one.profile_id, one.profile_digest),
+        CartesianLines(9, 14, one.acquired, 3, one.profile_id, one.profile_digest),
+        CartesianLines(9, 12, one.acquired, 1, one.profile_id, one.profile_digest),
+        CartesianLines(9, 12, one.acquired, 3, one.profile_id, "cd" * 32),
     ]
     assert len({one.design_digest, *(other.design_digest for other in others)}) == 6
     assert one.acceleration == pytest.approx(9 / 5)
@@ -310,7 +327,7 @@ def test_wrong_trajectories_are_refused(
     lines: int, readout: int, acquired: np.ndarray, calibration: int, said: str
 ) -> None:
     with pytest.raises(InputError, match=said):
-        Trajectory(lines, readout, acquired, calibration, "test", "")
+        CartesianLines(lines, readout, acquired, calibration, "test", "")
 
 
 @pytest.mark.parametrize("make", DESIGNS.values(), ids=DESIGNS)

@@ -16,7 +16,7 @@ from cidesign.hardware_profiles.loader import load_profile
 from cidesign.modalities.cassi.run import CassiRun
 from cidesign.modalities.mri.run import MriRun
 from cidesign.modalities.single_pixel.run import SinglePixelRun
-from cidesign.pattern import ApertureMask, Design, PatternStack, Trajectory
+from cidesign.pattern import ApertureMask, CartesianLines, Design, PatternStack
 from cidesign.runs import Run, newest_run, open_run, write_record
 
 Make = Callable[..., Path]
@@ -29,7 +29,7 @@ def _design(modality: str, profile_id: str, digest: str) -> Design:
         return PatternStack(rng.integers(0, 2, (7, 8, 8)).astype(np.uint8), 1, "complementary", profile_id, digest)
     if modality == "cassi":
         return ApertureMask(rng.integers(0, 2, (12, 12)).astype(np.uint8), 10.0, profile_id, digest)
-    return Trajectory(16, 16, np.array([2, 7, 8, 13]), 2, profile_id, digest)
+    return CartesianLines(16, 16, np.array([2, 7, 8, 13]), 2, profile_id, digest)
 
 
 @pytest.fixture(scope="session")

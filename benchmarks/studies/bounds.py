@@ -29,7 +29,7 @@ from cidesign.modalities.mri.settings import MriSettings
 from cidesign.modalities.single_pixel.fixed_designs import random_patterns
 from cidesign.modalities.single_pixel.settings import SinglePixelSettings
 from cidesign.modality import modality
-from cidesign.pattern import ApertureMask, Design, PatternStack, Trajectory
+from cidesign.pattern import ApertureMask, CartesianLines, Design, PatternStack
 from cidesign.physics.linear_bound import Bound, mean_square_db
 from cidesign.text import table
 
@@ -71,7 +71,7 @@ def lines(small: Small) -> dict[str, Design]:
     found = {f"density, power {power:g}": variable_density_lines(budget, 2, power) for power in (1.0, 2.0, 8.0)}
     found["random"] = random_lines(budget, 2)
     return {
-        name: Trajectory(
+        name: CartesianLines(
             budget.lines, settings.matrix[1], chosen, budget.calibration, small.profile.id, small.profile.digest
         )
         for name, chosen in found.items()

@@ -47,7 +47,7 @@ from cidesign.modalities.mri.solve import designed_total_variation, reconstructi
 from cidesign.modality import modality
 from cidesign.models.system import ImagingSystem
 from cidesign.orientation import Orientation
-from cidesign.pattern import Trajectory
+from cidesign.pattern import CartesianLines
 from cidesign.physics.metrics import magnitude, psnr_db
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -67,7 +67,7 @@ class Images:
     name: str
     images: torch.Tensor
 
-    def scores(self, system: ImagingSystem, design: Trajectory, noise: float) -> dict[str, list[float]]:
+    def scores(self, system: ImagingSystem, design: CartesianLines, noise: float) -> dict[str, list[float]]:
         """PSNR of the magnitude of each image, by reconstruction."""
         encoder = system.encoder
         with torch.no_grad():
@@ -89,7 +89,7 @@ class Raw:
     raw: RawKspace
     calibration: KspaceCalibration
 
-    def scores(self, system: ImagingSystem, design: Trajectory, noise: float) -> dict[str, list[float]]:
+    def scores(self, system: ImagingSystem, design: CartesianLines, noise: float) -> dict[str, list[float]]:
         """PSNR of the magnitude inside the object, by reconstruction; CG-SENSE too."""
         names = {system.decoder.column: "network", "total_variation": "TV", "cg_sense": "CG-SENSE"}
         k = self.calibration.measurements(self.raw)
@@ -103,7 +103,7 @@ class Raw:
         values = {names[name]: score(image) for name, (image, _) in found.items() if name in names}
         return values | {"linear": score(self._linear(system, k, design))}
 
-    def _linear(self, system: ImagingSystem, k: Any, design: Trajectory) -> Any:
+    def _linear(self, system: ImagingSystem, k: Any, design: CartesianLines) -> Any:
         from cidesign.modalities.mri.solve import batch, calibrated_encoder, to_numpy
 
         maps, norm = self.calibration.operator()
@@ -138,7 +138,7 @@ def raw_scans(files: list[Path], side: int) -> list[Scan]:
         except CidesignError as error:
             print(f"left out: {error}")
             continue
-        design = Trajectory(side, side, whole, side, PROFILE, "0" * 64)
+        design = CartesianLines(side, side, whole, side, PROFILE, "0" * 64)
         some = replace(one, k=one.k[:1], edges=None if one.edges is None else one.edges[:1])
         for raw in (one, some):
             name = f"{file.name}, {'first coil' if raw is some else f'{raw.coils} coils'}"
@@ -211,10 +211,10 @@ class Bench:
             **{name: (lambda name=name: fixed(name)) for name in names},  # type: ignore[misc]
         }
 
-    def lines_of(self, row: str) -> Trajectory:
+    def lines_of(self, row: str) -> CartesianLines:
         """The lines of a learned row, for a decoder that is trained for them alone."""
         side, lines = self.settings.side, np.array(self.rows[row]["lines"], dtype=np.int64)
-        return Trajectory(side, side, lines, self.maker.optics.rule.calibration, PROFILE, self.profile.digest)  # type: ignore[attr-defined]
+        return CartesianLines(side, side, lines, self.maker.optics.rule.calibration, PROFILE, self.profile.digest)  # type: ignore[attr-defined]
 
     def distilled(self) -> ImagingSystem:
         """A teacher of twice the lines, and the student that starts from it."""

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from cidesign.calibration.circumstances import BenchState
 from cidesign.calibration.mri.place import ImagePlace
 from cidesign.errors import FileError
-from cidesign.pattern import Trajectory
+from cidesign.pattern import CartesianLines
 
 if TYPE_CHECKING:
     from cidesign.calibration.mri.capture import SimulatedScanner
@@ -130,7 +130,7 @@ class RawKspace:
         return range(first, last + 1)
 
 
-def require_design(raw: RawKspace, design: Trajectory) -> Use:
+def require_design(raw: RawKspace, design: CartesianLines) -> Use:
     """What a capture can be used for with a design: its own scan, or a full one to sample retrospectively.
 
     Raises `FileError` for another design, another matrix, and lines that are missing or unexpected.

@@ -2,12 +2,12 @@
 
 from cidesign.calibration.mri.phantom import interleaved
 from cidesign.calibration.plan import PlanStep
-from cidesign.pattern import Trajectory
+from cidesign.pattern import CartesianLines
 
 LEAST_MAP_LINES = 7
 
 
-def scan_plan(design: Trajectory, coils: int) -> list[PlanStep]:
+def scan_plan(design: CartesianLines, coils: int) -> list[PlanStep]:
     """The scans for a design: noise, phantom, the designed lines, and with several coils lines for their maps."""
     count, order = len(design.acquired), interleaved(design.lines)
     steps = [

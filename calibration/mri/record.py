@@ -38,7 +38,7 @@ from cidesign.checks import Check
 from cidesign.errors import FileError
 from cidesign.files import read_json, write_bytes
 from cidesign.orientation import StoredOrientation
-from cidesign.pattern import Trajectory
+from cidesign.pattern import CartesianLines
 from cidesign.records import Digest, Finite, Positive, gathered
 
 PREVIEW_FILE = "coil_maps.png"
@@ -83,7 +83,7 @@ class KspaceCalibrationRecord(CommonRecord):
 
 
 @dataclass(frozen=True)
-class StoredKspaceCalibration(Calibration[KspaceCalibrationRecord, RawKspace, Trajectory, Samples]):
+class StoredKspaceCalibration(Calibration[KspaceCalibrationRecord, RawKspace, CartesianLines, Samples]):
     """The calibrated scanner, in its folder."""
 
     calibration: KspaceCalibration
@@ -98,11 +98,11 @@ class StoredKspaceCalibration(Calibration[KspaceCalibrationRecord, RawKspace, Tr
         """Lines and samples (N, n) of the calibrated matrix."""
         return self.record.matrix_lines, self.record.readout_samples
 
-    def size_of(self, design: Trajectory) -> tuple[int, ...]:
+    def size_of(self, design: CartesianLines) -> tuple[int, ...]:
         """Lines and samples (N, n) of the design's matrix."""
         return design.lines, design.readout
 
-    def examine(self, capture: RawKspace, design: Trajectory) -> Examined[Samples]:
+    def examine(self, capture: RawKspace, design: CartesianLines) -> Examined[Samples]:
         """Coils and matrix, circumstances, and what the capture itself says: its noise, its phantom, its lines."""
         require_design(capture, design)
         notes = require_fitting_kspace(self, capture, design)
@@ -114,7 +114,7 @@ class StoredKspaceCalibration(Calibration[KspaceCalibrationRecord, RawKspace, Tr
 
         return Examined(found, measure, tuple(notes), self.record.capture_sha256 == capture.digest)
 
-    def operator_for(self, design: Trajectory) -> "LineOperator":
+    def operator_for(self, design: CartesianLines) -> "LineOperator":
         """The design's lines with the measured, whitened maps of unit norm."""
         return LineOperator(design.mask, self.calibration.operator()[0])
 
@@ -136,7 +136,7 @@ class LineOperator(LinearOperator):
 def write_kspace_calibration(
     folder: Path,
     raw: RawKspace,
-    design: Trajectory,
+    design: CartesianLines,
     calibration: KspaceCalibration,
     verification: Verification,
     phantom_echo_samples: float | None,
@@ -268,7 +268,7 @@ def _require_sound(folder: Path, maps: NDArray[np.generic], covariance: NDArray[
         raise FileError(f"{folder}: {ARRAYS_FILE} holds maps that have no unit norm, or no covariance; calibrate again")
 
 
-def verify_capture(stored: StoredKspaceCalibration, raw: RawKspace, design: Trajectory) -> Verification:
+def verify_capture(stored: StoredKspaceCalibration, raw: RawKspace, design: CartesianLines) -> Verification:
     """Whether a calibration still describes the scanner that a capture comes from: its circumstances, and its own data.
 
     A capture of the fitting matrix and coils is needed (`require_fitting_kspace`).
@@ -285,7 +285,7 @@ def verify_capture(stored: StoredKspaceCalibration, raw: RawKspace, design: Traj
     return Verification(score=found.score, score_meaning=found.score_meaning, checks=[*checks, *found.checks])
 
 
-def require_fitting_kspace(stored: StoredKspaceCalibration, raw: RawKspace, design: Trajectory) -> list[str]:
+def require_fitting_kspace(stored: StoredKspaceCalibration, raw: RawKspace, design: CartesianLines) -> list[str]:
     """Refuse a calibration of another scanner, matrix or number of coils; returns what can only be remarked."""
     record = stored.record
     stored.require_fitting(design)

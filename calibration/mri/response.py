@@ -19,7 +19,7 @@ from cidesign.calibration.mri.noise import CoilNoise, measure_noise
 from cidesign.calibration.mri.virtual_coils import VirtualCoils, covariance_of, strongest
 from cidesign.errors import FileError, InputError
 from cidesign.orientation import Orientation
-from cidesign.pattern import Trajectory, centre_block
+from cidesign.pattern import CartesianLines, centre_block
 
 # The 99th percentile of the magnitude of training slices (largest magnitude 1) that 10 to 24 central lines show: the
 # median of 24 procedural slices of 64 to 160 pixels (0.73 to 0.79 by size and lines, single slices 0.42 to 0.92).
@@ -155,7 +155,7 @@ class KspaceCalibration:
 
 def calibrate_kspace(
     raw: RawKspace,
-    design: Trajectory,
+    design: CartesianLines,
     orientation: Orientation,
     acs_lines: int | None = None,
     kernel: int | None = None,
@@ -221,7 +221,7 @@ def _maps(
     return maps, virtual
 
 
-def _calibration_block(raw: RawKspace, design: Trajectory, acs_lines: int | None) -> range:
+def _calibration_block(raw: RawKspace, design: CartesianLines, acs_lines: int | None) -> range:
     """The contiguous central lines that both have, at most as many as asked for; symmetric about the centre."""
     centre, designed = design.lines // 2, set(design.acquired.tolist())
     shared = [line in designed for line in raw.central_lines()]

@@ -24,7 +24,7 @@ from cidesign.calibration.mri.slices import KspaceSlices
 from cidesign.calibration.verify import Verification
 from cidesign.checks import Check, Status
 from cidesign.errors import FileError, InputError
-from cidesign.pattern import Trajectory
+from cidesign.pattern import CartesianLines
 
 # The worst first: what a stack is worth is what its worst slice is.
 WORST_FIRST: tuple[Status, ...] = ("failed", "warning", "corrected", "not checked", "passed")
@@ -42,7 +42,7 @@ class KspaceStackCalibrationRecord(CommonRecord):
 
 
 @dataclass(frozen=True)
-class StoredKspaceSlices(Calibration[KspaceStackCalibrationRecord, KspaceSlices, Trajectory, Samples]):
+class StoredKspaceSlices(Calibration[KspaceStackCalibrationRecord, KspaceSlices, CartesianLines, Samples]):
     """Calibrations of slices; `read` gives that of one of them."""
 
     read: Callable[[int], StoredKspaceCalibration] = field(kw_only=True, repr=False)
@@ -67,15 +67,15 @@ class StoredKspaceSlices(Calibration[KspaceStackCalibrationRecord, KspaceSlices,
         """Lines and samples (N, n) of the calibrated matrix."""
         return self.record.matrix_lines, self.record.readout_samples
 
-    def size_of(self, design: Trajectory) -> tuple[int, ...]:
+    def size_of(self, design: CartesianLines) -> tuple[int, ...]:
         """Lines and samples (N, n) of the design's matrix."""
         return design.lines, design.readout
 
-    def examine(self, capture: KspaceSlices, design: Trajectory) -> Examined[Samples]:
+    def examine(self, capture: KspaceSlices, design: CartesianLines) -> Examined[Samples]:
         """Raises `InputError`: each slice is held against its own calibration."""
         self.choose_one()
 
-    def operator_for(self, design: Trajectory) -> LinearOperator:
+    def operator_for(self, design: CartesianLines) -> LinearOperator:
         """Raises `InputError`: each slice has an operator of its own."""
         self.choose_one()
 

@@ -20,7 +20,7 @@ from cidesign.calibration.mri.kspace import Samples, centred_fft
 from cidesign.calibration.mri.phantom import interleaved, mirrored
 from cidesign.checks import FaultName
 from cidesign.errors import InputError
-from cidesign.pattern import Trajectory
+from cidesign.pattern import CartesianLines
 
 NOISE_SAMPLES = 4096
 # Coils of one array differ about as much.
@@ -158,7 +158,7 @@ class _Wrong:
         return order[: round(self.scanner.faults.get("coil-loss", 0))]
 
 
-def capture_record(trajectory: Trajectory, scanner: SimulatedScanner, created_utc: str) -> KspaceCaptureRecord:
+def capture_record(trajectory: CartesianLines, scanner: SimulatedScanner, created_utc: str) -> KspaceCaptureRecord:
     """The record that goes with `simulate_kspace`."""
     return KspaceCaptureRecord(
         schema_version=1,

@@ -21,7 +21,7 @@ from cidesign.calibration.verify import Verification
 from cidesign.checks import Check
 from cidesign.errors import CidesignError, LimitError
 from cidesign.orientation import Orientation
-from cidesign.pattern import Trajectory
+from cidesign.pattern import CartesianLines
 
 SCORE_MEANING = (
     "lines held out of the coil maps: the energy that their prediction leaves above the noise, of their own or of what "
@@ -33,7 +33,7 @@ NOTHING_HELD = "none: no lines were held out of coil maps to be predicted"
 
 def calibrate_and_verify(
     raw: RawKspace,
-    design: Trajectory,
+    design: CartesianLines,
     orientation: Orientation | None,
     acs_lines: int | None = None,
     kernel: int | None = None,

@@ -133,6 +133,10 @@ NOT_BY_SET = {
     help="DMD: signed patterns are shown each with its complement [default], or once with one all-on frame.",
 )
 @click.option("--exposure-us", type=float, help="DMD: exposure of a frame [default: the shortest allowed].")
+@click.option(
+    "--sampling",
+    help="MRI: what is measured of k-space; lines of a 2-D Cartesian scan [default], or another word of a modality.",
+)
 @click.option("--acceleration", type=float, help="MRI: R, lines of the matrix over lines acquired [default: 4].")
 @click.option("--lines", type=int, help="MRI: lines acquired, ACS lines included, instead of --acceleration.")
 @click.option(
@@ -211,7 +215,9 @@ def command(
     for name in texts:
         _refuse_twice(name, typed)
     # Which names there are depends on these.
-    deciding: dict[str, str] = {name: typed[name] for name in ("task", "decoder", "recipe") if name in typed}
+    deciding: dict[str, str] = {
+        name: typed[name] for name in ("task", "decoder", "recipe", "sampling") if name in typed
+    }
     set_values = values_of_texts(profile, {**deciding, **texts})
     chosen = chosen_settings(profile, preset, given, teacher, only_teacher, {**set_values, **typed})
     settings = chosen.settings

@@ -7,7 +7,7 @@ import numpy as np
 
 from cidesign.checks import Check, exceeds
 from cidesign.errors import InputError, LimitError
-from cidesign.pattern import Trajectory, centre_block
+from cidesign.pattern import CartesianLines, centre_block
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class LineBudget:
         """R = lines / acquired, calibration lines counted as acquired."""
         return self.lines / self.acquired
 
-    def check(self, pattern: Trajectory) -> list[Check]:
+    def check(self, pattern: CartesianLines) -> list[Check]:
         """The budget is met exactly, in the right matrix, with all calibration lines."""
         found = []
         if pattern.lines != self.lines:

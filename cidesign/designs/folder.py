@@ -79,7 +79,7 @@ class DesignFolder:
     @cached_property
     def design(self) -> Design:
         """The design; its digest is checked against the record."""
-        found: Design = family_for(self.profile).design_type.load(self.path / DESIGN_FILE)
+        found: Design = family_for(self.profile).load_design(self.path / DESIGN_FILE)
         if found.design_digest != self.record.design_digest:
             raise FileError(
                 f"{self.path}: {DESIGN_FILE} is not the design that {RECORD_FILE} names (their digests differ)"
@@ -97,8 +97,10 @@ def read_files(files: Sequence[Path], profile: HardwareProfile, options: Mapping
 
     Raises as `write_design` does.
     """
-    found = modality_for(profile).scanned_design(files, profile, options)
-    return family_for(profile).read_own(files, profile, options) if found is None else found
+    # It chooses who reads, and is no option of theirs.
+    sampling, own = options.get("sampling"), {name: value for name, value in options.items() if name != "sampling"}
+    found = modality_for(profile, sampling).scanned_design(files, profile, own)
+    return family_for(profile, sampling).read_own(files, profile, own) if found is None else found
 
 
 def write_design(

@@ -46,7 +46,7 @@ def settings_for(
     stored: none is trained; `only_teacher`: nothing else is.  Raises `InputError` or `LimitError`, one line, for what
     there is not, what is out of range, and what cannot be trained for the profile.
     """
-    kind = modality_for(profile)
+    kind = modality_for(profile, by_name.get("sampling"), None if given is None else type(given.design))
     if preset not in kind.presets:
         raise InputError(f"preset {shown_value(preset)}: use {', '.join(kind.presets)}")
     asked = {name: plain(value) for name, value in by_name.items() if value is not None}
@@ -142,7 +142,7 @@ def values_of_texts(profile: HardwareProfile, texts: Mapping[str, str]) -> dict[
 
     Raises `InputError` for a name that there is not.
     """
-    kind = modality_for(profile)
+    kind = modality_for(profile, texts.get("sampling"))
     known = _known(kind, {**recipe_values(texts.get("recipe")), **texts})
     found: dict[str, object] = {}
     for name, text in texts.items():

@@ -8,18 +8,18 @@ from numpy.typing import NDArray
 
 from cidesign.errors import FileError
 from cidesign.files import MAX_ARRAY_BYTES, read_limited, write_bytes
-from cidesign.pattern import Trajectory
+from cidesign.pattern import CartesianLines
 
 BART_DIMENSIONS = 16
 _ITEM = np.dtype("<c8")
 
 
-def bart_mask(trajectory: Trajectory) -> NDArray[np.complex64]:
+def bart_mask(trajectory: CartesianLines) -> NDArray[np.complex64]:
     """The sampling pattern (readout, lines), 1 where measured: `bart pics -p` wants the whole readout."""
     return np.broadcast_to(trajectory.mask, (trajectory.readout, trajectory.lines)).astype(np.complex64)
 
 
-def bart_trajectory(trajectory: Trajectory, lines: list[int]) -> NDArray[np.complex64]:
+def bart_trajectory(trajectory: CartesianLines, lines: list[int]) -> NDArray[np.complex64]:
     """The points (3, readout, L) of the lines in order of acquisition, in 1/FOV; without oversampling, k = 0 whole."""
     points = np.zeros((3, trajectory.readout, len(lines)), dtype=np.complex64)
     points[0] = (np.arange(trajectory.readout) - trajectory.readout // 2)[:, None]

@@ -1,23 +1,30 @@
-"""What leaves training: patterns, masks and k-space lines, as plain arrays with their units and digests."""
+"""What leaves training: patterns, masks and trajectories of k-space, as plain arrays with their units and digests."""
 
 from cidesign.pattern.design import Design
+from cidesign.pattern.lines import CartesianLines, centre_block
 from cidesign.pattern.mask import ApertureMask
+from cidesign.pattern.points import CartesianPoints, calibration_region
+from cidesign.pattern.shots import NonCartesian
 from cidesign.pattern.stack import BLINK_CODE, MAX_BIT_DEPTH, Encoding, Frame, FrameRole, PatternStack, Placement
 from cidesign.pattern.store import SCHEMA_VERSION
-from cidesign.pattern.trajectory import MAX_MATRIX, Trajectory, centre_block
+from cidesign.pattern.trajectory import MAX_MATRIX, Trajectory
 
 __all__ = [
     "ApertureMask",
     "BLINK_CODE",
+    "CartesianLines",
+    "CartesianPoints",
     "Design",
     "Encoding",
     "Frame",
     "FrameRole",
     "MAX_BIT_DEPTH",
     "MAX_MATRIX",
+    "NonCartesian",
     "PatternStack",
     "Placement",
     "SCHEMA_VERSION",
     "Trajectory",
+    "calibration_region",
     "centre_block",
 ]

@@ -98,4 +98,4 @@ class ApertureMask:
         def build(levels: NDArray[Any], header: Mapping[str, Any]) -> "ApertureMask":
             return cls(levels, float(header["pitch_um"]), str(header["profile_id"]), str(header["profile_digest"]))
 
-        return load_design(path, "levels", build)
+        return load_design(path, {"levels": build})

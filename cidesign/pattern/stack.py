@@ -239,4 +239,4 @@ class PatternStack:
                 cast(Placement, header.get("placement", "superpixels")),
             )
 
-        return load_design(path, "levels", build)
+        return load_design(path, {"levels": build})

@@ -29,11 +29,17 @@ def save_design(path: Path, name: str, array: NDArray[Any], header: JsonObject, 
     save_npz(path, {name: array, "header_json": np.frombuffer(canonical_json(whole), dtype=np.uint8)})
 
 
-def load_design(path: Path, name: str, build: Callable[[NDArray[Any], Mapping[str, Any]], _D]) -> _D:
-    """Read what `save_design` wrote; raises `FileError` when it is damaged, changed or of a newer version."""
+def load_design(path: Path, kinds: Mapping[str, Callable[[NDArray[Any], Mapping[str, Any]], _D]]) -> _D:
+    """Read what `save_design` wrote, of the kind that the name of its array says.
+
+    Raises `FileError` when it is damaged, changed or of a newer version.
+    """
     arrays = load_npz(path, "design")
-    if set(arrays) != {name, "header_json"}:
-        raise FileError(f"{path}: this design should hold {name} and header_json, not {', '.join(sorted(arrays))}")
+    name = next((name for name in kinds if set(arrays) == {name, "header_json"}), None)
+    if name is None:
+        raise FileError(
+            f"{path}: this design should hold {' or '.join(kinds)} and header_json, not {', '.join(sorted(arrays))}"
+        )
     try:
         header = json.loads(arrays["header_json"].tobytes())
         version = header["schema_version"]
@@ -41,7 +47,7 @@ def load_design(path: Path, name: str, build: Callable[[NDArray[Any], Mapping[st
             raise FileError(
                 f"{path}: this design has schema version {version}; this program knows {SCHEMA_VERSION}. Update it"
             )
-        design = build(arrays[name], header)
+        design = kinds[name](arrays[name], header)
     except (ValueError, KeyError, TypeError, RecursionError, OverflowError, InputError) as error:
         raise FileError(f"{path}: this design is damaged ({error})") from error
     if design.design_digest != header.get("design_digest"):

@@ -27,7 +27,7 @@ EPOCHS = "epochs"
 def entries_of(sweep: Sweep) -> list[Entry]:
     """All points with a student; a stored teacher is in the cost of those that take it."""
     takers = Counter(need for point in sweep.points for need in point.needs)
-    modality_of = cache(lambda profile: modality_for(load_profile(profile)).name)
+    modality_of = cache(lambda profile, sampling: modality_for(load_profile(profile), sampling).name)
 
     @cache
     def share_of(name: str) -> float | None:
@@ -42,7 +42,7 @@ def entries_of(sweep: Sweep) -> list[Entry]:
             name=point.name,
             system={"run": STUDENT, "e2e": E2E}.get(point.kind, point.fixed or point.kind),
             task=str(point.settings.get("task", "reconstruct")),
-            modality=modality_of(point.profile),
+            modality=modality_of(point.profile, _sampling(point)),
             values={name: _frozen(value) for name, value in point.values.items() if name != SEED},
             seed=_seed(point),
             state=state.status,
@@ -87,6 +87,12 @@ def scores_of(sweep: Sweep, entries: Sequence[Entry]) -> dict[str, list[float]]:
         one.name: student_scores(Run(sweep.run_path(sweep.point(one.name))), task_named(one.task).score.metric)
         for one in done
     }
+
+
+def _sampling(point: Point) -> str | None:
+    """What chooses among the modalities of a profile; None where it is left to the first."""
+    named = point.settings.get("sampling")
+    return None if named is None else str(named)
 
 
 def _seed(point: Point) -> int:

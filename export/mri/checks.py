@@ -22,7 +22,7 @@ from cidesign.export.mri.pulseq.text import SeqText, reader_version
 from cidesign.export.mri.results import not_evaluated, remark, verdict
 from cidesign.hardware_profiles.mri.schema import MriProfile
 from cidesign.hardware_profiles.sourced import Sourced
-from cidesign.pattern import Trajectory
+from cidesign.pattern import CartesianLines
 from cidesign.units import format_duration_us
 
 Held = Literal["nominal", "design"]
@@ -36,7 +36,7 @@ NORMAL_MODE_PNS, FIRST_LEVEL_PNS = 0.8, 1.0
 def check_sequence(
     path: Path,
     profile: MriProfile,
-    trajectory: Trajectory | None = None,
+    trajectory: CartesianLines | None = None,
     held: Held = "nominal",
     orientation: SliceOrientation | None = None,
 ) -> list[Check]:
@@ -154,7 +154,7 @@ def _timing(played: PlayedSequence, profile: MriProfile) -> Check:
     return verdict("timing", True, f"{len(played.blocks)} blocks", limit, f"{profile.id}")
 
 
-def _samplings(played: PlayedSequence, profile: MriProfile, trajectory: Trajectory | None) -> Iterator[Check]:
+def _samplings(played: PlayedSequence, profile: MriProfile, trajectory: CartesianLines | None) -> Iterator[Check]:
     shapes = sorted({(sampling.samples, round(sampling.dwell_s * 1e9)) for sampling in played.samplings})
     if not shapes:
         yield not_evaluated("samples", "the file samples nothing")
@@ -176,7 +176,7 @@ def _samplings(played: PlayedSequence, profile: MriProfile, trajectory: Trajecto
         yield verdict("divisor of the samples", ok, f"{most}", most_of, divisor.source, "limit")
 
 
-def _one_kind(ok: bool, shown: str, profile: MriProfile, trajectory: Trajectory | None) -> Check:
+def _one_kind(ok: bool, shown: str, profile: MriProfile, trajectory: CartesianLines | None) -> Check:
     """An export promises one kind of readout; only some versions stop at several, so that others get a remark."""
     check, source = "one kind of readout", "some Siemens versions stop at several (pulseq/pulseq issue 47)"
     if ok or trajectory is not None:

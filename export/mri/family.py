@@ -21,7 +21,7 @@ from cidesign.export.options import read_options
 from cidesign.export.own_design import OwnDesign
 from cidesign.files import JsonObject
 from cidesign.hardware_profiles.mri.schema import MriProfile
-from cidesign.pattern import Trajectory
+from cidesign.pattern import CartesianLines, Design, Trajectory
 from cidesign.text import table, totals
 from cidesign.units import format_bytes, format_duration_us
 
@@ -59,12 +59,13 @@ class SequenceFileOptions:
             raise InputError(f"--orientation {self.orientation}: not known; choose any or as-written")
 
 
-class MriFamily(DeviceFamily[Trajectory, MriProfile, MriOptions, SequenceFileOptions]):
+class MriFamily(DeviceFamily[CartesianLines, MriProfile, MriOptions, SequenceFileOptions]):
     """Sequences and lines for scanners."""
 
     name = "mri"
-    design_type, profile_type, manifest_type = Trajectory, MriProfile, MriManifest
+    design_type, profile_type, manifest_type = CartesianLines, MriProfile, MriManifest
     file_options_type = SequenceFileOptions
+    samplings = ("lines",)
     suffixes = (".seq",)
     described, plural, contents = "a scanner", "MRI", "lines"
 
@@ -86,7 +87,7 @@ class MriFamily(DeviceFamily[Trajectory, MriProfile, MriOptions, SequenceFileOpt
         return (f"protocol values that were not set: {shown}; TE and TR are the shortest unless set",)
 
     def export(
-        self, design: Trajectory, profile: MriProfile, folder: Path, options: MriOptions, force: bool = False
+        self, design: CartesianLines, profile: MriProfile, folder: Path, options: MriOptions, force: bool = False
     ) -> Exported:
         """Write the lines as sequences and tables."""
         manifest = write_mri_export(design, profile, folder, options.protocol, options.formats, force)
@@ -98,6 +99,10 @@ class MriFamily(DeviceFamily[Trajectory, MriProfile, MriOptions, SequenceFileOpt
         """Every sequence, every table, and all hashes."""
         return verify_mri_export(folder, profile)
 
+    def load_design(self, path: Path) -> Design:
+        """A trajectory of any kind."""
+        return Trajectory.load(path)
+
     def profile_for(self, own: MriProfile, asked: MriProfile | None, where: str) -> MriProfile:
         """A sequence is played within the limits of one scanner."""
         return profile_for(own, asked, where)
@@ -106,7 +111,9 @@ class MriFamily(DeviceFamily[Trajectory, MriProfile, MriOptions, SequenceFileOpt
         """Lines from a list or a mask."""
         return read_own(files, profile, read_options(LineOptions, settings, "a file of lines"))
 
-    def check_design(self, design: Trajectory, profile: MriProfile, options: MriOptions, where: Path) -> list[Check]:
+    def check_design(
+        self, design: CartesianLines, profile: MriProfile, options: MriOptions, where: Path
+    ) -> list[Check]:
         """All calibration lines are there."""
         require(LineBudget(design.lines, len(design.acquired), design.calibration_lines).check(design))
         said = (
@@ -148,7 +155,7 @@ def _failure(path: Path, checks: list[Check]) -> CidesignError | None:
     return kind(f"{path}: {count} failed: {', '.join(check.name for check in failed)}")
 
 
-def _text(folder: Path, manifest: MriManifest, design: Trajectory) -> str:
+def _text(folder: Path, manifest: MriManifest, design: CartesianLines) -> str:
     scan = manifest.scan
     rows = [
         (f"{folder.as_posix()}/{name}", record.role, format_bytes(record.bytes))

@@ -22,7 +22,7 @@ from cidesign.export.mri.blocks import (
 from cidesign.export.mri.protocol import GreProtocol, dummies_for, ordered_lines
 from cidesign.export.mri.readout import ReadoutShape, gre_readout
 from cidesign.hardware_profiles.mri.schema import MriProfile
-from cidesign.pattern import Trajectory
+from cidesign.pattern import CartesianLines
 
 # Quadratic phase increment of RF spoiling (Zur et al., Magn. Reson. Med. 21, 251, 1991).
 RF_SPOILING_DEG = 117.0
@@ -32,7 +32,7 @@ SPOILER_CYCLES_SLICE, SPOILER_CYCLES_PIXEL = 4.0, 1.0
 TRID_LINE, TRID_DUMMY, TRID_NOISE = 1, 2, 3
 
 
-def plan_gre(trajectory: Trajectory, protocol: GreProtocol, profile: MriProfile) -> MriPlan:
+def plan_gre(trajectory: CartesianLines, protocol: GreProtocol, profile: MriProfile) -> MriPlan:
     """Every block of the sequence; raises `LimitError` for what cannot be played, with the minimum and what binds."""
     selection = slice_selection(
         protocol.flip_angle_deg, "excitation", protocol.rf_duration_ms, protocol.slice_thickness_mm, profile

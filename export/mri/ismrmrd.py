@@ -13,7 +13,7 @@ from cidesign.export.mri.blocks import GAMMA_HZ_PER_T, NS_PER_MS, NS_PER_US, Mri
 from cidesign.export.mri.protocol import Protocol
 from cidesign.files import disk_errors
 from cidesign.hardware_profiles.mri.schema import MriProfile
-from cidesign.pattern import Trajectory, centre_block
+from cidesign.pattern import CartesianLines, centre_block
 
 # Numbers of the flags, from 1, as in ismrmrd.h.
 FIRST_IN_SLICE, LAST_IN_SLICE, CALIBRATION_AND_IMAGING, LAST_IN_MEASUREMENT = 7, 8, 21, 25
@@ -32,7 +32,9 @@ def ismrmrd() -> Any:
         ) from error
 
 
-def write_ismrmrd(path: Path, plan: MriPlan, trajectory: Trajectory, protocol: Protocol, profile: MriProfile) -> None:
+def write_ismrmrd(
+    path: Path, plan: MriPlan, trajectory: CartesianLines, protocol: Protocol, profile: MriProfile
+) -> None:
     """Write the template: positions are counters (`kspace_encode_step_1` less the header's centre), not coordinates."""
     library = ismrmrd()
     header = _header(library, plan, trajectory, protocol, profile)
@@ -66,7 +68,7 @@ def _flags(number: int, count: int, calibration: bool) -> list[int]:
     return flags + ([CALIBRATION_AND_IMAGING] if calibration else [])
 
 
-def _header(library: Any, plan: MriPlan, trajectory: Trajectory, protocol: Protocol, profile: MriProfile) -> Any:
+def _header(library: Any, plan: MriPlan, trajectory: CartesianLines, protocol: Protocol, profile: MriProfile) -> Any:
     xsd = library.xsd
 
     def space(samples: int, width_mm: float) -> Any:
@@ -119,7 +121,7 @@ def _header(library: Any, plan: MriPlan, trajectory: Trajectory, protocol: Proto
     )
 
 
-def check_ismrmrd(path: Path, trajectory: Trajectory, lines: list[int]) -> str:
+def check_ismrmrd(path: Path, trajectory: CartesianLines, lines: list[int]) -> str:
     """Re-read a template and compare header and counters with the design; returns what was found.
 
     Raises `FileError` for a damaged file, another matrix, and missing, unexpected or duplicated lines.

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from cidesign.checks import Check
 from cidesign.export.mri.pulseq.read import PlayedBlock, PlayedSequence, Sampling, kspace_at
 from cidesign.export.mri.results import not_evaluated, remark, verdict
-from cidesign.pattern import Trajectory
+from cidesign.pattern import CartesianLines
 
 # Of a step of k-space: amplitudes have six digits in the file, which moves the outermost lines by up to 5e-5.
 STEP_TOLERANCE = 1e-3
@@ -45,7 +45,7 @@ class _Echoes(NamedTuple):
     numbers: NDArray[np.int64]
 
 
-def line_checks(played: PlayedSequence, trajectory: Trajectory | None, vendor: Vendor | None = None) -> list[Check]:
+def line_checks(played: PlayedSequence, trajectory: CartesianLines | None, vendor: Vendor | None = None) -> list[Check]:
     """All checks about lines, echoes, labels and repetitions; `vendor` is whose interpreter plays the file.
 
     With a design all that an export promises is held against the file.  Of the file of somebody else, differing echo
@@ -57,7 +57,7 @@ def line_checks(played: PlayedSequence, trajectory: Trajectory | None, vendor: V
     return [*found, _label_start(played, vendor, own), _repetitions(played, vendor, own)]
 
 
-def _lines(played: PlayedSequence, samplings: list[Sampling], trajectory: Trajectory | None) -> Iterator[Check]:
+def _lines(played: PlayedSequence, samplings: list[Sampling], trajectory: CartesianLines | None) -> Iterator[Check]:
     if trajectory is None:
         for check in _LINE_CHECKS:
             yield not_evaluated(check, f"no design to compare with; the file has {len(samplings)} readouts")
@@ -104,7 +104,7 @@ def _lines(played: PlayedSequence, samplings: list[Sampling], trajectory: Trajec
 
 
 def _measure(
-    played: PlayedSequence, samplings: list[Sampling], trajectory: Trajectory, fov_m: Sequence[float]
+    played: PlayedSequence, samplings: list[Sampling], trajectory: CartesianLines, fov_m: Sequence[float]
 ) -> _Measured:
     times = np.concatenate([sampling.times_s for sampling in samplings])
     k = kspace_at(played, times).reshape(3, len(samplings), -1)
@@ -113,7 +113,7 @@ def _measure(
     return _Measured(samplings, k[0] * fov_m[0], ky, lines)
 
 
-def _which_lines(measured: _Measured, trajectory: Trajectory) -> Check:
+def _which_lines(measured: _Measured, trajectory: CartesianLines) -> Check:
     counts = Counter(measured.lines.tolist())
     designed = set(trajectory.acquired.tolist())
     problems = {
@@ -145,7 +145,7 @@ def _labels(measured: _Measured) -> Check:
     return verdict("labels", True, f"{len(measured.samplings)} readouts", limit, DESIGN)
 
 
-def _echo_times(played: PlayedSequence, samplings: list[Sampling], trajectory: Trajectory | None) -> Check:
+def _echo_times(played: PlayedSequence, samplings: list[Sampling], trajectory: CartesianLines | None) -> Check:
     """The time from the last excitation to the echo: the same for all lines, or equal steps in a train."""
     check = "TE on all lines"
     echoes = _echoes(played, samplings)

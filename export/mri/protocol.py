@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from cidesign.errors import InputError, LimitError
 from cidesign.hardware_profiles.mri.schema import MriProfile
-from cidesign.pattern import Trajectory
+from cidesign.pattern import CartesianLines
 
 LineOrder = Literal["sequential", "centre-out"]
 MAX_DUMMIES = 10_000
@@ -105,7 +105,7 @@ class TseProtocol(Protocol):
             raise InputError(f"protocol: a refocusing angle of {self.refocusing_deg:g} deg is outside 91..180")
 
 
-def trajectory_from_mask(mask: NDArray[np.generic], calibration_lines: int, profile: MriProfile) -> Trajectory:
+def trajectory_from_mask(mask: NDArray[np.generic], calibration_lines: int, profile: MriProfile) -> CartesianLines:
     """The lines of a mask (lines, readout) of 0 and 1, row 0 the most negative ky.
 
     Raises `InputError` for a point-wise mask: in a 2-D scan the readout of a line is measured whole or not at all.
@@ -122,7 +122,7 @@ def trajectory_from_mask(mask: NDArray[np.generic], calibration_lines: int, prof
             "line-wise design or a 3-D scan"
         )
     acquired = np.flatnonzero(mask[:, 0]).astype(np.int64)
-    return Trajectory(mask.shape[0], mask.shape[1], acquired, calibration_lines, profile.id, profile.digest)
+    return CartesianLines(mask.shape[0], mask.shape[1], acquired, calibration_lines, profile.id, profile.digest)
 
 
 def dummies_to_steady_state(flip_angle_deg: float, tr_ms: float, t1_ms: float) -> int:
@@ -163,7 +163,7 @@ def dummies_for(protocol: Protocol, tr_ms: float) -> tuple[int, str]:
     return estimate, f"{estimate} estimated ({why})"
 
 
-def ordered_lines(trajectory: Trajectory, order: LineOrder) -> list[int]:
+def ordered_lines(trajectory: CartesianLines, order: LineOrder) -> list[int]:
     """The acquired lines in the order of a scan with one line for each excitation."""
     lines: list[int] = trajectory.acquired.tolist()
     if order == "sequential":
@@ -172,7 +172,7 @@ def ordered_lines(trajectory: Trajectory, order: LineOrder) -> list[int]:
     return sorted(lines, key=lambda line: (abs(line - centre), line))
 
 
-def echo_trains(trajectory: Trajectory, protocol: TseProtocol, centre_echo: int) -> list[list[int]]:
+def echo_trains(trajectory: CartesianLines, protocol: TseProtocol, centre_echo: int) -> list[list[int]]:
     """The lines of each shot, (shots, echo_train_length): the bands of k-space go to the echoes.
 
     Centre-out: the innermost band comes first.  Sequential: the bands rise with ky, turned so that the one with the
@@ -195,7 +195,7 @@ def echo_trains(trajectory: Trajectory, protocol: TseProtocol, centre_echo: int)
     return [[band[shot] for band in bands] for shot in range(shots)]
 
 
-def centre_band(trajectory: Trajectory, bands: int) -> int:
+def centre_band(trajectory: CartesianLines, bands: int) -> int:
     """Which of `bands` equal shares of the rising lines holds the line nearest to the centre of k-space."""
     nearest = int(np.argmin(np.abs(trajectory.acquired - trajectory.lines // 2)))
     return nearest * bands // len(trajectory.acquired)

@@ -13,12 +13,12 @@ from cidesign.errors import FileError
 from cidesign.export.mri.blocks import Acquisition
 from cidesign.export.mri.protocol import Protocol
 from cidesign.files import disk_errors, read_limited, sha256_bytes, write_bytes
-from cidesign.pattern import Trajectory, centre_block
+from cidesign.pattern import CartesianLines, centre_block
 
 CSV_COLUMNS = ("shot", "echo", "line_index", "ky_index_centered", "is_acs")
 
 
-def write_csv(path: Path, trajectory: Trajectory, acquisitions: Sequence[Acquisition]) -> None:
+def write_csv(path: Path, trajectory: CartesianLines, acquisitions: Sequence[Acquisition]) -> None:
     """One row for each line in the order of acquisition; counts and line indices from 0, ky 0 at the centre."""
     calibration = set(centre_block(trajectory.lines, trajectory.calibration_lines))
     stream = io.StringIO()
@@ -44,7 +44,7 @@ def read_csv_lines(path: Path) -> list[Acquisition]:
         raise FileError(f"{path}: this table of lines is damaged ({error})") from error
 
 
-def write_mat(path: Path, trajectory: Trajectory, lines: list[int], protocol: Protocol) -> None:
+def write_mat(path: Path, trajectory: CartesianLines, lines: list[int], protocol: Protocol) -> None:
     """MATLAB 5 variables; the order is given from 0 and from 1, under names that say so."""
     with disk_errors(path):
         savemat(

@@ -32,7 +32,7 @@ from cidesign.export.mri.gre import (
 from cidesign.export.mri.protocol import TseProtocol, centre_band, dummies_for, echo_trains
 from cidesign.export.mri.readout import ReadoutShape, tse_readout
 from cidesign.hardware_profiles.mri.schema import MriProfile
-from cidesign.pattern import Trajectory
+from cidesign.pattern import CartesianLines
 
 # The pulse that tips and the ones that refocus stand in quadrature (Meiboom and Gill, 1958).
 EXCITATION_PHASE_RAD = math.pi / 2
@@ -66,7 +66,7 @@ class _Train(NamedTuple):
         return self.half_spacing_ns - after_echo_ns - self.refocusing.pulse.centre_ns
 
 
-def plan_tse(trajectory: Trajectory, protocol: TseProtocol, profile: MriProfile) -> MriPlan:
+def plan_tse(trajectory: CartesianLines, protocol: TseProtocol, profile: MriProfile) -> MriPlan:
     """Every block of the sequence; raises `LimitError` for what cannot be played, with the minimum and what binds."""
     limits = design_limits(profile)
     train, spacing_notes, binding = _train(trajectory, protocol, profile)
@@ -99,7 +99,9 @@ def plan_tse(trajectory: Trajectory, protocol: TseProtocol, profile: MriProfile)
     )
 
 
-def _train(trajectory: Trajectory, protocol: TseProtocol, profile: MriProfile) -> tuple[_Train, tuple[str, ...], str]:
+def _train(
+    trajectory: CartesianLines, protocol: TseProtocol, profile: MriProfile
+) -> tuple[_Train, tuple[str, ...], str]:
     thickness_mm, rf_ms = protocol.slice_thickness_mm, protocol.rf_duration_ms
     excitation = slice_selection(protocol.flip_angle_deg, "excitation", rf_ms, thickness_mm, profile)
     refocusing = slice_selection(protocol.refocusing_deg, "refocusing", rf_ms, thickness_mm, profile)
@@ -157,7 +159,7 @@ def _spacing_ns(protocol: TseProtocol, least_ns: int, limits: Limits, binding: s
     )
 
 
-def _centre_echo(trajectory: Trajectory, protocol: TseProtocol, spacing_ns: int) -> tuple[int, tuple[str, ...]]:
+def _centre_echo(trajectory: CartesianLines, protocol: TseProtocol, spacing_ns: int) -> tuple[int, tuple[str, ...]]:
     length = protocol.echo_train_length
     if protocol.order == "centre-out":
         echo = 0
@@ -188,7 +190,7 @@ def _centre_echo(trajectory: Trajectory, protocol: TseProtocol, spacing_ns: int)
     return echo, (f"TE: {asked_ms:g} ms asked for, {made_ms:g} ms made, echo {echo + 1} of {length}",)
 
 
-def _shot_blocks(train: _Train, lines: list[int], trajectory: Trajectory, rest_ns: int, dummy: bool) -> list[Block]:
+def _shot_blocks(train: _Train, lines: list[int], trajectory: CartesianLines, rest_ns: int, dummy: bool) -> list[Block]:
     """One shot: excitation, `len(lines)` echoes, spoiler and `rest_ns` of waiting."""
     centre, readout = trajectory.lines // 2, train.readout
     refocusing = Block(train.refocusing.duration_ns, rf=train.refocusing.pulse, gz=train.refocusing.gradient)

@@ -14,7 +14,7 @@ from cidesign.export.mri.manifest import MriManifest, acquisitions_of, read_mri_
 from cidesign.export.mri.tables import read_csv_lines, read_mat_lines
 from cidesign.hardware_profiles.mri.schema import MriProfile
 from cidesign.io.bart import bart_mask, bart_trajectory, read_cfl
-from cidesign.pattern import Trajectory
+from cidesign.pattern import CartesianLines
 from cidesign.units import format_bytes
 
 
@@ -31,7 +31,7 @@ def verify_mri_export(folder: Path, profile: MriProfile | None = None, rerun: bo
     check_files(folder, manifest)
     total = sum(record.bytes for record in manifest.files.values())
     yield passed("files", f"{len(manifest.files)} files, {format_bytes(total)}, every SHA-256 fits")
-    trajectory = design_in(folder, manifest, Trajectory)
+    trajectory = design_in(folder, manifest, CartesianLines)
     yield passed(
         "design",
         f"{len(trajectory.acquired)} of {trajectory.lines} lines, R = {trajectory.acceleration:.4g}, "
@@ -55,7 +55,7 @@ def profile_for(own: MriProfile, asked: MriProfile | None, where: str) -> MriPro
     )
 
 
-def _sequence(folder: Path, name: str, scanner: MriProfile, trajectory: Trajectory) -> Iterator[Check]:
+def _sequence(folder: Path, name: str, scanner: MriProfile, trajectory: CartesianLines) -> Iterator[Check]:
     checks = check_sequence(folder / name, scanner, trajectory, "design")
     failed = failures(checks)
     if failed:
@@ -72,7 +72,7 @@ def _error(path: Path, failed: Check) -> FileError | LimitError:
     return kind(f"{path}: {failed.name} is {failed.value}, the limit is {failed.limit} ({failed.source}); export again")
 
 
-def _companions(folder: Path, manifest: MriManifest, trajectory: Trajectory) -> Iterator[Check]:
+def _companions(folder: Path, manifest: MriManifest, trajectory: CartesianLines) -> Iterator[Check]:
     lines, name = manifest.scan.lines, manifest.name
     for file in manifest.files_of("ismrmrd"):
         yield passed(file, check_ismrmrd(folder / file, trajectory, lines))

@@ -34,7 +34,7 @@ from cidesign.files import JsonObject, refuse_existing, write_json
 from cidesign.hardware_profiles.mri.schema import MriProfile
 from cidesign.hardware_profiles.schema import sourced_values
 from cidesign.io.bart import bart_mask, bart_trajectory, write_cfl
-from cidesign.pattern import Trajectory, centre_block
+from cidesign.pattern import CartesianLines, centre_block
 
 MRI_FORMATS = ("pulseq", "ismrmrd", "bart", "table", "mat")
 DEFAULT_FORMATS = ("pulseq", "ismrmrd", "bart", "table")
@@ -47,7 +47,7 @@ NOTES = (
 )
 
 
-def plan_scan(trajectory: Trajectory, protocol: GreProtocol | TseProtocol, profile: MriProfile) -> MriPlan:
+def plan_scan(trajectory: CartesianLines, protocol: GreProtocol | TseProtocol, profile: MriProfile) -> MriPlan:
     """The sequence for a design; raises `LimitError` for what cannot be played and `InputError` for another profile."""
     require_own_profile(trajectory, profile, "trajectory: it was")
     if isinstance(protocol, TseProtocol):
@@ -56,7 +56,7 @@ def plan_scan(trajectory: Trajectory, protocol: GreProtocol | TseProtocol, profi
 
 
 def write_mri_export(
-    trajectory: Trajectory,
+    trajectory: CartesianLines,
     profile: MriProfile,
     folder: Path,
     protocol: GreProtocol | TseProtocol,
@@ -87,7 +87,7 @@ def _write_into(
     folder: Path,
     formats: tuple[str, ...],
     plan: MriPlan,
-    trajectory: Trajectory,
+    trajectory: CartesianLines,
     protocol: GreProtocol | TseProtocol,
     profile: MriProfile,
 ) -> MriManifest:
@@ -118,7 +118,7 @@ def _write_files(
     name: str,
     formats: tuple[str, ...],
     plan: MriPlan,
-    trajectory: Trajectory,
+    trajectory: CartesianLines,
     protocol: Protocol,
     profile: MriProfile,
 ) -> None:
@@ -147,7 +147,9 @@ def _write_files(
     out.record(DESIGN_NAME, "design")
 
 
-def _checked(folder: Path, files: dict[str, MriFile], trajectory: Trajectory, profile: MriProfile) -> list[FileCheck]:
+def _checked(
+    folder: Path, files: dict[str, MriFile], trajectory: CartesianLines, profile: MriProfile
+) -> list[FileCheck]:
     """Check every sequence as it lies on disk, against the design limits."""
     records = []
     for name, record in files.items():
@@ -173,7 +175,7 @@ def _way_out(failed: Check) -> str:
 
 
 def _record(
-    trajectory: Trajectory,
+    trajectory: CartesianLines,
     protocol: Protocol,
     profile: MriProfile,
     scan: ScanRecord,
@@ -218,7 +220,7 @@ def _dummies_note(plan: MriPlan) -> str:
     return f"dummies: {plan.dummies_reason}"
 
 
-def _line_notes(trajectory: Trajectory) -> tuple[str, ...]:
+def _line_notes(trajectory: CartesianLines) -> tuple[str, ...]:
     notes = []
     if trajectory.lines // 2 not in trajectory.acquired:
         notes.append(f"line {trajectory.lines // 2}, the centre of k-space, is not measured")

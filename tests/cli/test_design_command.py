@@ -11,7 +11,7 @@ import pytest
 import cidesign as ci
 from cidesign.errors import CidesignError, FileError, InputError
 from cidesign.export.dmd.verify import verified
-from cidesign.pattern import PatternStack, Trajectory
+from cidesign.pattern import CartesianLines, PatternStack
 
 
 def _patterns(path: Path, count: int = 6, side: int = 5) -> Path:
@@ -56,7 +56,7 @@ def test_lines_and_a_mask_from_python(tmp_path: Path) -> None:
     mask[[2, 9, 14, 15, 16, 17, 25]] = 1
     np.save(tmp_path / "lines.npy", mask)
     lines = ci.design(tmp_path / "lines.npy", "mri-generic-3t", tmp_path / "scan", readout=32)
-    assert isinstance(lines.design, Trajectory)
+    assert isinstance(lines.design, CartesianLines)
     assert lines.design.acquired.tolist() == [2, 9, 14, 15, 16, 17, 25]
     code = np.random.default_rng(2).integers(0, 2, (12, 9)).astype(np.uint8)
     np.save(tmp_path / "mask.npy", code)

@@ -12,7 +12,7 @@ import pytest
 from cidesign.distill.job import Listener, start_run
 from cidesign.modalities.cassi.run import CassiRun
 from cidesign.modalities.mri.run import MriRun
-from cidesign.pattern import ApertureMask, Trajectory
+from cidesign.pattern import ApertureMask, CartesianLines
 from cidesign.run_settings import TrainingSettings
 
 Command = Callable[..., Any]
@@ -134,7 +134,7 @@ def test_infeasible_mask_is_caught(run_of: Callable[[str], Path], cidesign: Comm
 def test_line_too_few_is_caught(run_of: Callable[[str], Path], cidesign: Command) -> None:
     path = run_of("mri")
     run = MriRun(path)
-    fewer = Trajectory(16, 16, run.design.acquired[:-1], 0, run.profile.id, run.profile.digest)
+    fewer = CartesianLines(16, 16, run.design.acquired[:-1], 0, run.profile.id, run.profile.digest)
     fewer.save(path / "design.npz")
     record = json.loads((path / "run.json").read_text())
     record["design_digest"] = fewer.design_digest

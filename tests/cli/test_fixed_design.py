@@ -14,7 +14,7 @@ from cidesign.distill.job import Listener, start_run
 from cidesign.errors import FileError, InputError
 from cidesign.hardware_profiles.schema import HardwareProfile
 from cidesign.modalities.single_pixel.fixed_designs import low_frequency_cosines
-from cidesign.pattern import PatternStack, Trajectory
+from cidesign.pattern import CartesianLines, PatternStack
 from cidesign.run_settings import TrainingSettings
 from cidesign.runs import Run
 
@@ -59,7 +59,7 @@ def test_of_a_profile_with_settings_of_a_run(cidesign: Callable[..., Any], tmp_p
     np.testing.assert_array_equal(found.signed(), low_frequency_cosines(16, 20))
     few_lines = {"side": 32, "lines": 8, "images": 8, "validation_images": 2, "batch": 4}
     scan = ci.fixed_design("centre block", tmp_path / "mri", profile="mri-generic-3t", **few_lines)  # type: ignore[arg-type]
-    assert isinstance(scan.design, Trajectory)
+    assert isinstance(scan.design, CartesianLines)
     assert scan.design.acquired.tolist() == list(range(12, 20))
 
 

@@ -7,11 +7,11 @@ from hypothesis import strategies as st
 
 from cidesign.constraints.kspace import LineBudget, lines_for
 from cidesign.errors import InputError, LimitError
-from cidesign.pattern import Trajectory
+from cidesign.pattern import CartesianLines
 
 
-def _trajectory(acquired: list[int], lines: int = 16, calibration: int = 0) -> Trajectory:
-    return Trajectory(lines, 16, np.array(acquired, dtype=np.int64), calibration, "mri-generic-3t", "")
+def _trajectory(acquired: list[int], lines: int = 16, calibration: int = 0) -> CartesianLines:
+    return CartesianLines(lines, 16, np.array(acquired, dtype=np.int64), calibration, "mri-generic-3t", "")
 
 
 def test_a_fitting_trajectory_breaks_nothing() -> None:
@@ -28,7 +28,9 @@ def test_a_fitting_trajectory_breaks_nothing() -> None:
         (_trajectory([2, 7, 8, 13], lines=15), "matrix", "15 lines", "16"),
     ],
 )
-def test_every_rule_is_named_with_value_and_limit(trajectory: Trajectory, rule: str, value: str, limit: str) -> None:
+def test_every_rule_is_named_with_value_and_limit(
+    trajectory: CartesianLines, rule: str, value: str, limit: str
+) -> None:
     (found,) = LineBudget(16, 4, 2).check(trajectory)
     assert (found.name, found.value, found.limit) == (rule, value, limit)
     assert "\n" not in str(found)

@@ -16,7 +16,7 @@ from cidesign.distill.presets import settings_for
 from cidesign.errors import FileError, InputError, LimitError
 from cidesign.modalities.single_pixel.encoder import SinglePixelEncoder
 from cidesign.models.system import load_student, load_teacher
-from cidesign.pattern import ApertureMask, Design, Encoding, PatternStack, Trajectory
+from cidesign.pattern import ApertureMask, CartesianLines, Design, Encoding, PatternStack
 from cidesign.report.run_report import write_report
 from cidesign.run_settings import TrainingSettings
 from cidesign.runs import Run
@@ -35,7 +35,7 @@ def _design(modality: str, profile: Any, encoding: Encoding = "complementary") -
     if modality == "cassi":
         levels = np.kron(rng.integers(0, 2, (12, 12), dtype=np.uint8), np.ones((1, 1), dtype=np.uint8))
         return ApertureMask(levels, float(profile.pixel_pitch_um.value), profile.id, profile.digest)
-    return Trajectory(16, 16, np.array([1, 5, 7, 8, 9, 14]), 3, profile.id, profile.digest)
+    return CartesianLines(16, 16, np.array([1, 5, 7, 8, 9, 14]), 3, profile.id, profile.digest)
 
 
 def _settings(modality: str, profile: Any, **changes: Any) -> tuple[TrainingSettings, Design]:

@@ -15,7 +15,7 @@ from cidesign.export.family import FAMILIES, families, family, family_of, family
 from cidesign.export.mri.results import not_evaluated
 from cidesign.hardware_profiles.loader import load_profile, validate_profile
 from cidesign.hardware_profiles.schema import KINDS, profile_type
-from cidesign.pattern import ApertureMask, PatternStack, Trajectory
+from cidesign.pattern import ApertureMask, CartesianLines, PatternStack
 from cidesign.testing.families import LAWS, FamilyCase
 
 # Format -> a device that takes it, and how many mirrors it has here (rows of ALP files are known for 1024 columns).
@@ -48,7 +48,7 @@ def mask(formats: tuple[str, ...], _: object) -> FamilyCase:
 
 def lines(formats: tuple[str, ...], _: object) -> FamilyCase:
     scanner = load_profile("mri-generic-3t")
-    design = Trajectory(16, 12, np.array([2, 7, 8, 9, 12], dtype=np.int64), 3, scanner.id, scanner.digest)
+    design = CartesianLines(16, 12, np.array([2, 7, 8, 9, 12], dtype=np.int64), 3, scanner.id, scanner.digest)
     other = replace(design, acquired=np.array([4, 7, 8, 9, 14], dtype=np.int64))
     return FamilyCase(family("mri"), design, other, scanner, formats, {"te_ms": 8.0, "dummies": 1})
 

@@ -11,15 +11,15 @@ from hypothesis import strategies as st
 
 from cidesign.errors import FileError
 from cidesign.io.bart import bart_mask, bart_trajectory, read_cfl, write_cfl
-from cidesign.pattern import Trajectory
+from cidesign.pattern import CartesianLines
 
 BART = shutil.which("bart")
 needs_bart = pytest.mark.skipif(BART is None, reason="the program bart is not installed")
 ACQUIRED = (1, 5, 6, 7, 8, 9, 10, 14)
 
 
-def design() -> Trajectory:
-    return Trajectory(16, 12, np.array(ACQUIRED, dtype=np.int64), 4, "some", "0" * 64)
+def design() -> CartesianLines:
+    return CartesianLines(16, 12, np.array(ACQUIRED, dtype=np.int64), 4, "some", "0" * 64)
 
 
 def bart(folder: Path, *words: object) -> str:
@@ -103,7 +103,7 @@ def test_bart_reads_the_shapes(tmp_path: Path) -> None:
 
 @needs_bart
 def test_the_trajectory_is_in_the_units_of_bart(tmp_path: Path) -> None:
-    full = Trajectory(16, 12, np.arange(16), 4, "some", "0" * 64)
+    full = CartesianLines(16, 12, np.arange(16), 4, "some", "0" * 64)
     write_cfl(tmp_path / "ours", bart_trajectory(full, list(range(16))))
     bart(tmp_path, "traj", "-x12", "-y16", "theirs")
     assert np.array_equal(read_cfl(tmp_path / "ours"), read_cfl(tmp_path / "theirs"))
@@ -111,7 +111,7 @@ def test_the_trajectory_is_in_the_units_of_bart(tmp_path: Path) -> None:
 
 @needs_bart
 def test_pics_takes_the_mask_and_it_is_the_pattern_of_the_data(tmp_path: Path) -> None:
-    design_64 = Trajectory(64, 64, np.unique(np.r_[1:64:2, 20:44]).astype(np.int64), 24, "some", "0" * 64)
+    design_64 = CartesianLines(64, 64, np.unique(np.r_[1:64:2, 20:44]).astype(np.int64), 24, "some", "0" * 64)
     write_cfl(tmp_path / "mask", bart_mask(design_64))
     bart(tmp_path, "phantom", "-k", "-s", "4", "-x", "64", "full")
     full = read_cfl(tmp_path / "full")

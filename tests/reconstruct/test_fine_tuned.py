@@ -21,7 +21,7 @@ from cidesign.modalities.mri.family import COIL_MAP_ERROR, ECHO_ERROR_SAMPLES, K
 from cidesign.modalities.mri.solve import calibrated_encoder
 from cidesign.modalities.single_pixel.run import SinglePixelRun
 from cidesign.models.system import load_student
-from cidesign.pattern import Trajectory
+from cidesign.pattern import CartesianLines
 from cidesign.physics.operator_family import GAIN_TOLERANCE
 from cidesign.reconstruct.fine_tuned import (
     RECORD_FILE,
@@ -198,7 +198,7 @@ def test_the_verification_of_a_folder_is_read_or_missed(folder: Path) -> None:
         read_verification(folder)
 
 
-LINES = Trajectory(16, 16, np.array([2, 6, 7, 8, 9, 12]), 4, "mri-generic-3t", "0" * 64)
+LINES = CartesianLines(16, 16, np.array([2, 6, 7, 8, 9, 12]), 4, "mri-generic-3t", "0" * 64)
 
 
 def test_coil_maps_change_smoothly_and_the_echo_moves() -> None:

@@ -16,7 +16,7 @@ from cidesign.calibration.mri.record import read_kspace_calibration
 from cidesign.errors import FileError
 from cidesign.modalities.mri.data.phantoms import coil_maps
 from cidesign.modalities.mri.record import MriRecord
-from cidesign.pattern import Trajectory
+from cidesign.pattern import CartesianLines
 from cidesign.reconstruct.outcome import Reconstruction
 
 LINES, SAMPLES = 40, 48
@@ -134,9 +134,9 @@ def embedded(scan: Callable[..., Path]) -> Path:
     return path
 
 
-def _reconstructed(path: Path) -> tuple[Trajectory, Reconstruction]:
+def _reconstructed(path: Path) -> tuple[CartesianLines, Reconstruction]:
     folder = ci.design(path, "mri-generic-3t", path.with_name("design"))
-    assert isinstance(folder.design, Trajectory)
+    assert isinstance(folder.design, CartesianLines)
     return folder.design, ci.reconstruct(folder, path, out=path.with_name("images"))
 
 
@@ -148,7 +148,7 @@ def _psnr_db(image: NDArray[np.floating], truth: NDArray[np.floating]) -> float:
 def test_an_undersampled_scan_becomes_images_at_once(embedded: Path) -> None:
     folder = ci.open_design(embedded.with_name("design"))
     design, done = folder.design, ci.reconstruct(folder, embedded)
-    assert isinstance(design, Trajectory)
+    assert isinstance(design, CartesianLines)
     assert design.acquired.tolist() == sorted({*range(0, LINES, 2), *range(13, 27)})
     assert (design.lines, design.readout) == (LINES, SAMPLES)
     truth = np.abs(_object())

@@ -20,7 +20,7 @@ from cidesign.modalities.mri.encoders.fourier import centred_ifft, to_channels
 from cidesign.modalities.mri.encoders.lines import MriEncoder
 from cidesign.modalities.mri.report import exact_quotient, line_energy, ranges, zero_filled
 from cidesign.modalities.single_pixel.report import pattern_grid, singular_values
-from cidesign.pattern import ApertureMask, Trajectory
+from cidesign.pattern import ApertureMask, CartesianLines
 from cidesign.report import figures
 from cidesign.report.parts import verdict
 
@@ -83,7 +83,7 @@ def test_broken_rules_are_spelled_out() -> None:
     assert isinstance(profile, ApertureProfile)
     touching = ApertureMask(np.eye(4, dtype=np.uint8), 10.0, profile.id, profile.digest)
     assert verdict(feature_rule(profile).check(touching)).startswith("BROKEN: mask at x = ")
-    lines = Trajectory(8, 8, np.array([3, 4]), 0, "p", "d")
+    lines = CartesianLines(8, 8, np.array([3, 4]), 0, "p", "d")
     assert verdict(LineBudget(8, 3, 0).check(lines)).startswith("BROKEN: trajectory: line budget is 2 lines")
     assert verdict(LineBudget(8, 2, 0).check(lines)) == "obeyed"
 
@@ -129,8 +129,8 @@ def test_detector_is_drawn_for_every_dispersion(axis: str, shifts: list[float]) 
 
 
 def test_lines_of_one_and_of_all() -> None:
-    whole = Trajectory(6, 5, np.arange(6), 0, "p", "d")
-    one = Trajectory(6, 5, np.array([3]), 1, "p", "d")
+    whole = CartesianLines(6, 5, np.arange(6), 0, "p", "d")
+    one = CartesianLines(6, 5, np.array([3]), 1, "p", "d")
     energy = np.full(6, 1 / 6)
     assert mri_figures.lines(whole, energy) != mri_figures.lines(one, energy)
     assert mri_figures.lobe_text(0.0) == "none"

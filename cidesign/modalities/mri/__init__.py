@@ -11,7 +11,7 @@ from cidesign.hardware_profiles.schema import HardwareProfile
 from cidesign.modalities.mri.run import MriRun
 from cidesign.modalities.mri.settings import MriSettings, acceleration_word, settings_for
 from cidesign.modality import Bench, Classical, Modality, Preset
-from cidesign.pattern import Design, Trajectory
+from cidesign.pattern import CartesianLines, Design
 from cidesign.run_settings import TrainingSettings
 from cidesign.runs import Run
 
@@ -39,8 +39,9 @@ class Mri(Modality):
     """Phase-encode lines of an exact budget, with any number of coils."""
 
     name = "mri"
-    settings_type, profile_type, design_type = MriSettings, MriProfile, Trajectory
+    settings_type, profile_type, design_type = MriSettings, MriProfile, CartesianLines
     run_type = MriRun
+    samplings = ("lines",)
     presets: ClassVar[dict[str, Preset]] = {
         "quick": Preset(64, 3_000, 400, 32, 16, 4, 4),
         "standard": Preset(256, 4_000, 400, 16, 16, 10, 10, {"coils": 4}),
@@ -77,7 +78,7 @@ class Mri(Modality):
 
     def settings_of(self, design: Design) -> dict[str, Any]:
         """The matrix, and how many lines of it."""
-        found = cast(Trajectory, design)
+        found = cast(CartesianLines, design)
         return {
             "side": found.lines,
             "readout": found.readout,
@@ -102,7 +103,7 @@ class Mri(Modality):
     def broken_requests(self, run: Run) -> list[Check]:
         """The exact budget, with all calibration lines."""
         asked = cast(MriSettings, run.settings)
-        return LineBudget(asked.side, asked.acquired, asked.acs_lines).check(cast(Trajectory, run.design))
+        return LineBudget(asked.side, asked.acquired, asked.acs_lines).check(cast(CartesianLines, run.design))
 
     def scanned_design(
         self, files: Sequence[Path], profile: HardwareProfile, settings: Mapping[str, Any]

@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from cidesign.calibration.plan import PlanStep
     from cidesign.checks import FaultName
     from cidesign.modalities.mri.settings import Echo
-    from cidesign.pattern import Trajectory
+    from cidesign.pattern import CartesianLines
     from cidesign.reconstruct.student import Student
 
 SELF_CALIBRATED = "no calibration was named: noise, coil maps and scale are those of the capture's own central lines"
@@ -300,7 +300,7 @@ def _slice_row(number: int, stored: StoredKspaceCalibration) -> tuple[str, ...]:
     )
 
 
-def _scan_table(scanner: "SimulatedScanner", design: "Trajectory", count: int, settings: SimulateMri) -> str:
+def _scan_table(scanner: "SimulatedScanner", design: "CartesianLines", count: int, settings: SimulateMri) -> str:
     rows = [
         ("slices", str(settings.slices)),
         ("lines", f"{count} of {design.lines}, {design.readout * scanner.oversampling} samples each"),

@@ -11,7 +11,7 @@ from cidesign.calibration.mri.record import StoredKspaceCalibration
 from cidesign.calibration.polynomials import over_pixels
 from cidesign.modalities.mri.encoders.lines import MriEncoder
 from cidesign.modalities.mri.solve import calibrated_encoder
-from cidesign.pattern import Trajectory
+from cidesign.pattern import CartesianLines
 from cidesign.physics.operator_family import Drawn, gain_draw
 
 # Of the norm over the coils: ESPIRiT maps of four simulated coils from 7 to 12 calibration lines of 64 and of 128, with
@@ -67,7 +67,7 @@ def _smooth(rng: np.random.Generator, count: int, size: tuple[int, int]) -> NDAr
     return field
 
 
-def kspace_family(design: Trajectory, stored: StoredKspaceCalibration, device: str) -> KspaceFamily:
+def kspace_family(design: CartesianLines, stored: StoredKspaceCalibration, device: str) -> KspaceFamily:
     """From the noise and the coil maps of a calibration."""
     stored.require_fitting(design)
     found = stored.calibration

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from cidesign.constraints.kspace import LineBudget
 from cidesign.errors import InputError
-from cidesign.pattern import Design, Trajectory, centre_block
+from cidesign.pattern import CartesianLines, Design, centre_block
 
 if TYPE_CHECKING:
     from cidesign.modalities.mri.optics import MriOptics
@@ -90,6 +90,6 @@ def fixed_designs(optics: "MriOptics", seed: int) -> dict[str, Design]:
         "partial Fourier": partial_fourier_lines(budget),
     }
     return {
-        name: Trajectory(budget.lines, optics.size[1], chosen, budget.calibration, profile.id, profile.digest)
+        name: CartesianLines(budget.lines, optics.size[1], chosen, budget.calibration, profile.id, profile.digest)
         for name, chosen in lines.items()
     }

@@ -15,7 +15,7 @@ from cidesign.modalities.mri.encoders.lines import MriEncoder, SharedTimeEncoder
 from cidesign.modalities.mri.encoders.straight_through import StraightThroughEncoder
 from cidesign.modalities.mri.settings import MriSettings
 from cidesign.models.optics import Optics, WorkingValues, start_draws
-from cidesign.pattern import Design, Trajectory
+from cidesign.pattern import CartesianLines, Design
 from cidesign.physics.base import Encoder, ImagePrior, Images
 from cidesign.physics.splitting import ITERATIONS
 
@@ -98,11 +98,11 @@ class MriOptics(Optics):
         """The power of every sample of k-space."""
         return fit_fourier_prior(images)
 
-    def design(self, encoder: Encoder) -> Trajectory:
+    def design(self, encoder: Encoder) -> CartesianLines:
         """The lines."""
         return cast(MriEncoder, encoder).pattern(self.size[1], self.profile.id, self.profile.digest)
 
     def place(self, encoder: Encoder, design: Design) -> None:
         """Scores of 1 on the lines of the trajectory, 0 elsewhere."""
         with torch.no_grad():
-            encoder.weight.copy_(torch.from_numpy(cast(Trajectory, design).mask.astype(np.float32)))
+            encoder.weight.copy_(torch.from_numpy(cast(CartesianLines, design).mask.astype(np.float32)))

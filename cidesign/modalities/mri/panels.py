@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cidesign.io.nifti import write_nifti
-from cidesign.pattern import Trajectory
+from cidesign.pattern import CartesianLines
 from cidesign.reconstruct.outcome import NamedImage
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class Result(NamedTuple):
     method: str
     magnitude: NDArray[np.float32]
     residual: "Residual"
-    design: Trajectory
+    design: CartesianLines
     own: bool
 
 
@@ -89,6 +89,6 @@ def comparison(
     return panels, 1 + len(dict.fromkeys(result.method for result in results))
 
 
-def _picture_of_lines(design: Trajectory) -> NDArray[np.float32]:
+def _picture_of_lines(design: CartesianLines) -> NDArray[np.float32]:
     """k-space (N, n), white where it is measured; phase encoding runs down, whatever the orientation of the images."""
     return np.broadcast_to(design.mask[:, None], (design.lines, design.readout)).astype(np.float32)

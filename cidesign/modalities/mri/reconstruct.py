@@ -20,7 +20,7 @@ from cidesign.modalities.mri.record import HeldOut, LinesEntry, MriRecord, Verif
 from cidesign.modalities.mri.run import MriRun
 from cidesign.modalities.mri.score import object_mask, score_mri
 from cidesign.orientation import Orientation
-from cidesign.pattern import Trajectory
+from cidesign.pattern import CartesianLines
 from cidesign.reconstruct.outcome import COMPARISON, draw_panels, shown
 from cidesign.reconstruct.pipeline import Findings, Reconstructor, Scene
 from cidesign.reconstruct.uncertainty import Image, deviation_of, error_over
@@ -206,12 +206,12 @@ def _reference_notes(scene: KspaceScene, use: Use, reference: Image | None, peak
     return notes
 
 
-def line_sets(design: Trajectory, own: str = OWN_LINES, seed: int = 0) -> dict[str, Trajectory]:
+def line_sets(design: CartesianLines, own: str = OWN_LINES, seed: int = 0) -> dict[str, CartesianLines]:
     """The design and the fixed sets of as many lines that `evaluate` has too: a centre block and a variable density."""
     rule = LineBudget(design.lines, len(design.acquired), design.calibration_lines)
 
-    def like(lines: NDArray[np.int64]) -> Trajectory:
-        return Trajectory(
+    def like(lines: NDArray[np.int64]) -> CartesianLines:
+        return CartesianLines(
             design.lines, design.readout, lines, design.calibration_lines, design.profile_id, design.profile_digest
         )
 
@@ -227,7 +227,7 @@ def full_reconstruction(k: Samples) -> NDArray[np.float32]:
     return np.asarray(np.sqrt((np.abs(centred_ifft(k, (-2, -1))) ** 2).sum(axis=0)), dtype=np.float32)
 
 
-def _only_measured(sets: dict[str, Trajectory], raw: RawKspace) -> list[str]:
+def _only_measured(sets: dict[str, CartesianLines], raw: RawKspace) -> list[str]:
     """Take lines that a padded scan did not measure out of the fixed sets, and say so."""
     notes = []
     for name, one in sets.items():

@@ -8,7 +8,7 @@ from matplotlib.colors import ListedColormap
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
-from cidesign.pattern import Trajectory, centre_block
+from cidesign.pattern import CartesianLines, centre_block
 from cidesign.physics.encoder_metrics import line_density as density
 from cidesign.report.figures import REFERENCE, STUDENT, TEACHER, fine_enough, new_figure, png
 
@@ -16,7 +16,7 @@ SKIPPED, ACQUIRED, CALIBRATION, CENTRE = "#eeeeee", STUDENT, "#e69138", "#cc0000
 LOWEST_DB = -50
 
 
-def lines(design: Trajectory, energy: NDArray[np.float64]) -> bytes:
+def lines(design: CartesianLines, energy: NDArray[np.float64]) -> bytes:
     """The lines in k-space, and beside them the share of the energy of each, (lines,), on the same axis."""
     kinds = design.mask.astype(np.int64)
     kinds[list(centre_block(design.lines, design.calibration_lines))] = 2

@@ -2,11 +2,11 @@
 
 from cidesign.hardware_profiles.mri.schema import MriProfile
 from cidesign.modalities.mri.settings import MriSettings
-from cidesign.pattern import Trajectory
+from cidesign.pattern import CartesianLines
 from cidesign.runs import RunOf
 
 
-class MriRun(RunOf[MriSettings, MriProfile, Trajectory]):
+class MriRun(RunOf[MriSettings, MriProfile, CartesianLines]):
     """A run for a scanner."""
 
     modality = "mri"

@@ -44,10 +44,11 @@ class MriSettings(TrainingSettings):
     """
 
     renamed = MappingProxyType({"calibration": "acs_lines"})
-    added_later = TrainingSettings.added_later | {"readout", "virtual_coils", "echo"}
+    added_later = TrainingSettings.added_later | {"sampling", "readout", "virtual_coils", "echo"}
     sizes = ("side", "coils", "batch", "images")
 
     modality: Literal["mri"] = "mri"
+    sampling: Literal["lines"] = "lines"
     # Nothing is searched for here.
     optics_start: Literal["designed", "random"] = "designed"
     ladder: Ladder = ("R2",)

@@ -24,7 +24,7 @@ from cidesign.constraints.kspace import LineBudget
 from cidesign.modalities.mri.encoders.fourier import to_complex
 from cidesign.modalities.mri.encoders.lines import MriEncoder
 from cidesign.models.system import ImagingSystem
-from cidesign.pattern import Trajectory
+from cidesign.pattern import CartesianLines
 from cidesign.physics.base import Encoder, ImagePrior
 from cidesign.physics.conjugate_gradients import conjugate_gradients
 from cidesign.physics.total_variation import differences, divergence
@@ -47,14 +47,14 @@ class Residual(NamedTuple):
     chi_square: float
 
 
-def calibrated_encoder(design: Trajectory, maps: Samples, noise: float) -> MriEncoder:
+def calibrated_encoder(design: CartesianLines, maps: Samples, noise: float) -> MriEncoder:
     """The operator of the design's lines, measured maps (coils, N, n) and noise (of real and imaginary part)."""
     rule = LineBudget(design.lines, len(design.acquired), design.calibration_lines)
     weight = torch.from_numpy(design.mask.astype(np.float32))
     return MriEncoder(weight, rule, torch.from_numpy(maps), noise).requires_grad_(False).eval()
 
 
-def batch(k: Samples, design: Trajectory) -> Tensor:
+def batch(k: Samples, design: CartesianLines) -> Tensor:
     """K-space (1, coils, N, n) with the design's lines only."""
     return torch.from_numpy(np.where(design.mask[:, None] == 1, k, 0).astype(np.complex64))[None]
 
@@ -118,7 +118,7 @@ def prior_power(system: ImagingSystem) -> float:
 
 
 def reconstructions(
-    system: ImagingSystem, k: Samples, design: Trajectory, calibration: KspaceCalibration
+    system: ImagingSystem, k: Samples, design: CartesianLines, calibration: KspaceCalibration
 ) -> dict[str, tuple[Samples, Residual]]:
     """Complex images x (N, n) of the lines of `design` out of whitened k-space (coils, N, n), and how they fit."""
     noise = calibration.noise_deviation
@@ -136,7 +136,7 @@ def reconstructions(
 
 
 def student_magnitudes(
-    system: ImagingSystem, scans: Iterable[Samples], design: Trajectory, calibration: KspaceCalibration
+    system: ImagingSystem, scans: Iterable[Samples], design: CartesianLines, calibration: KspaceCalibration
 ) -> Iterator[NDArray[np.float32]]:
     """The student's magnitude (N, n) for each of several whitened k-spaces (coils, N, n), one after the other."""
     maps, norm = calibration.operator()

@@ -18,7 +18,7 @@ from cidesign.io.bart import read_cfl
 from cidesign.io.csv_readings import read_csv
 from cidesign.io.mat import read_every_matrix
 from cidesign.io.npy import read_npy
-from cidesign.pattern import Trajectory, centre_block
+from cidesign.pattern import CartesianLines, centre_block
 from cidesign.records import shown
 
 TABLES = (".csv", ".tsv", ".txt")
@@ -67,7 +67,7 @@ def own_design(
     said = list(found.said)
     if found.readout is None:
         said.append(f"a line has {readout} samples, as asked for")
-    design = Trajectory(found.lines, readout, found.acquired, calibration, profile.id, profile.digest)
+    design = CartesianLines(found.lines, readout, found.acquired, calibration, profile.id, profile.digest)
     if calibration:
         block = centre_block(found.lines, calibration)
         said.append(f"fully sampled around the centre: {calibration} lines, {block[0]} to {block[-1]} counted from 0")
@@ -104,7 +104,7 @@ def _values(path: Path, suffix: str, wanted: str) -> tuple[NDArray[np.generic], 
     return arrays[names[0]], names[0]
 
 
-def _picture(design: Trajectory) -> bytes:
+def _picture(design: CartesianLines) -> bytes:
     """k-space: white where it is measured, lines across, line 0 on top; the fully sampled centre is green."""
     rows = np.full((design.lines, 3), 30, dtype=np.uint8)
     rows[design.acquired] = 235

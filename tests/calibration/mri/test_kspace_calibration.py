@@ -34,16 +34,16 @@ from cidesign.calibration.verify import Verification
 from cidesign.errors import FileError, InputError
 from cidesign.io.bart import read_cfl, write_cfl
 from cidesign.modalities.mri.data.phantoms import coil_maps, phantom_slices
-from cidesign.pattern import Trajectory, centre_block
+from cidesign.pattern import CartesianLines, centre_block
 
 SIDE, COILS = 48, 4
 PASSED = Verification(score=None, score_meaning="", checks=[])
 BART = shutil.which("bart")
 
 
-def design(calibration: int = 24, side: int = SIDE) -> Trajectory:
+def design(calibration: int = 24, side: int = SIDE) -> CartesianLines:
     lines = sorted({*centre_block(side, calibration), 1, side - 3})
-    return Trajectory(side, side, np.array(lines, dtype=np.int64), calibration, "some", "0" * 64)
+    return CartesianLines(side, side, np.array(lines, dtype=np.int64), calibration, "some", "0" * 64)
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +53,11 @@ def image() -> NDArray[np.complex64]:
 
 
 def captured(
-    folder: Path, image: NDArray[np.complex64], coils: int = COILS, lines: Trajectory | None = None, **changes: float
+    folder: Path,
+    image: NDArray[np.complex64],
+    coils: int = COILS,
+    lines: CartesianLines | None = None,
+    **changes: float,
 ) -> RawKspace:
     wanted = design() if lines is None else lines
     values = {"gain": 1e-3, "noise": 0.003, "correlation": 0.4, "echo_shift_samples": 0.0, "oversampling": 2, "seed": 1}
@@ -231,7 +235,7 @@ def test_orientation() -> None:
     assert Orientation(transpose=True, flip_vertical=True).apply(image).tolist() == [[2, 5], [1, 4], [0, 3]]
 
 
-def stored(folder: Path, raw: RawKspace, calibration: KspaceCalibration, lines: Trajectory) -> Path:
+def stored(folder: Path, raw: RawKspace, calibration: KspaceCalibration, lines: CartesianLines) -> Path:
     write_kspace_calibration(
         folder, raw, lines, calibration, PASSED, None, None, "2026-01-01T00:00:00+00:00", force=False
     )
@@ -254,7 +258,7 @@ def test_a_calibration_is_read_as_written(tmp_path: Path, image: NDArray[np.comp
         require_fitting_kspace(again, replace(raw, k=raw.k[:2]), design())
     with pytest.raises(FileError, match=r"a field of \(48, 48\) was calibrated, the run has \(64, 64\)"):
         require_fitting_kspace(again, raw, design(side=64))
-    other = Trajectory(SIDE, SIDE, design().acquired, 24, "some", "1" * 64)
+    other = CartesianLines(SIDE, SIDE, design().acquired, 24, "some", "1" * 64)
     with pytest.raises(FileError, match="profile 000000000000 was calibrated, the run is for profile 111111111111"):
         require_fitting_kspace(again, raw, other)
 

@@ -16,7 +16,7 @@ from cidesign.calibration.mri.kspace import RawKspace, centred_fft, require_coil
 from cidesign.calibration.mri.raw.readers import read_kspace
 from cidesign.errors import CidesignError, FileError, InputError
 from cidesign.io.bart import write_cfl
-from cidesign.pattern import Trajectory
+from cidesign.pattern import CartesianLines
 
 DATA = Path(__file__).parents[3].parent / "shared" / "data"
 COILS, LINES, SAMPLES = 3, 12, 10
@@ -24,8 +24,8 @@ ACQUIRED = (1, 4, 5, 6, 7, 10)
 NOISE_FLAG, REVERSE_FLAG, DUMMY_FLAG, CALIBRATION_FLAG = 19, 22, 27, 20
 
 
-def design(lines: tuple[int, ...] = ACQUIRED) -> Trajectory:
-    return Trajectory(LINES, SAMPLES, np.array(lines, dtype=np.int64), 4, "some", "0" * 64)
+def design(lines: tuple[int, ...] = ACQUIRED) -> CartesianLines:
+    return CartesianLines(LINES, SAMPLES, np.array(lines, dtype=np.int64), 4, "some", "0" * 64)
 
 
 def kspace(coils: int = COILS, oversampling: int = 1) -> NDArray[np.complex64]:

@@ -28,16 +28,16 @@ from cidesign.checks import Check, FaultName
 from cidesign.errors import FileError, InputError, LimitError
 from cidesign.modalities.mri.data.phantoms import coil_maps, phantom_slices
 from cidesign.orientation import Orientation
-from cidesign.pattern import Trajectory, centre_block
+from cidesign.pattern import CartesianLines, centre_block
 
 SIDE, COILS, NOISE = 32, 4, 0.01
 QUIET = {"passed", "not checked"}
 Faults = dict[FaultName, float]
 
 
-def design(calibration: int = 12) -> Trajectory:
+def design(calibration: int = 12) -> CartesianLines:
     lines = sorted({*centre_block(SIDE, calibration), 1, 4, SIDE - 3})
-    return Trajectory(SIDE, SIDE, np.array(lines, dtype=np.int64), calibration, "some", "0" * 64)
+    return CartesianLines(SIDE, SIDE, np.array(lines, dtype=np.int64), calibration, "some", "0" * 64)
 
 
 def scanned(

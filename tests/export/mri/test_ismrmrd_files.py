@@ -17,7 +17,7 @@ from cidesign.export.mri.protocol import GreProtocol, TseProtocol
 from cidesign.export.mri.writer import plan_scan
 from cidesign.hardware_profiles.loader import load_profile
 from cidesign.hardware_profiles.mri.schema import MriProfile
-from cidesign.pattern import Trajectory
+from cidesign.pattern import CartesianLines
 
 pytest.importorskip("ismrmrd", reason="the extra 'mri' is not installed")
 h5py = pytest.importorskip("h5py", reason="the extra 'mri' is not installed")
@@ -33,9 +33,9 @@ def scanner() -> MriProfile:
     return profile
 
 
-def design() -> Trajectory:
+def design() -> CartesianLines:
     profile = scanner()
-    return Trajectory(32, 24, np.array(ACQUIRED, dtype=np.int64), 4, profile.id, profile.digest)
+    return CartesianLines(32, 24, np.array(ACQUIRED, dtype=np.int64), 4, profile.id, profile.digest)
 
 
 def write(path: Path, protocol: GreProtocol | TseProtocol) -> MriPlan:
@@ -94,7 +94,7 @@ def test_counters_and_flags_as_h5py_sees_them(tmp_path: Path, protocol: GreProto
 def test_another_design_is_told_apart(
     sound: Path, matrix: tuple[int, int], lines: tuple[int, ...], expected: str
 ) -> None:
-    other = Trajectory(*matrix, np.sort(np.array(lines, dtype=np.int64)), 0, "some", "0" * 64)
+    other = CartesianLines(*matrix, np.sort(np.array(lines, dtype=np.int64)), 0, "some", "0" * 64)
     with pytest.raises(FileError) as caught:
         check_ismrmrd(sound, other, list(lines))
     assert expected in str(caught.value)

@@ -18,7 +18,7 @@ from cidesign.export.mri.writer import MRI_FORMATS, plan_scan, write_mri_export
 from cidesign.hardware_profiles.loader import load_profile, shipped_profiles
 from cidesign.hardware_profiles.mri.schema import MriProfile
 from cidesign.io.bart import read_cfl
-from cidesign.pattern import Trajectory
+from cidesign.pattern import CartesianLines
 
 pytest.importorskip("pypulseq", reason="the extra 'mri' is not installed")
 pytest.importorskip("ismrmrd", reason="the extra 'mri' is not installed")
@@ -35,8 +35,8 @@ def scanner(name: str = "mri-generic-3t") -> MriProfile:
     return profile
 
 
-def design(profile: MriProfile) -> Trajectory:
-    return Trajectory(MATRIX, READOUT, np.array(ACQUIRED, dtype=np.int64), CALIBRATION, profile.id, profile.digest)
+def design(profile: MriProfile) -> CartesianLines:
+    return CartesianLines(MATRIX, READOUT, np.array(ACQUIRED, dtype=np.int64), CALIBRATION, profile.id, profile.digest)
 
 
 def gre(**changes: Any) -> GreProtocol:
@@ -165,7 +165,7 @@ def test_the_noise_scan_can_be_left_out(tmp_path: Path) -> None:
 
 def test_a_missing_centre_is_said(tmp_path: Path) -> None:
     profile = scanner()
-    lines = Trajectory(MATRIX, READOUT, np.array([2, 5, 30], dtype=np.int64), 0, profile.id, profile.digest)
+    lines = CartesianLines(MATRIX, READOUT, np.array([2, 5, 30], dtype=np.int64), 0, profile.id, profile.digest)
     manifest = write_mri_export(lines, profile, tmp_path / "out", gre(), ("table",))
     assert "line 16, the centre of k-space, is not measured" in manifest.notes
     assert set(manifest.files) == {"gre_3of32.csv", "gre_3of32.json", "design.npz"}

@@ -12,7 +12,7 @@ from cidesign.export.mri.readout import legal_dwells_ns
 from cidesign.export.mri.writer import plan_scan
 from cidesign.hardware_profiles.loader import load_profile
 from cidesign.hardware_profiles.mri.schema import MriProfile
-from cidesign.pattern import Trajectory
+from cidesign.pattern import CartesianLines
 
 GRE = {
     "fov_mm": 220.0,
@@ -32,9 +32,9 @@ def scanner(name: str) -> MriProfile:
     return profile
 
 
-def lines(profile: MriProfile, matrix: int = 128, readout: int = 128) -> Trajectory:
+def lines(profile: MriProfile, matrix: int = 128, readout: int = 128) -> CartesianLines:
     acquired = np.sort(np.r_[3, np.arange(matrix // 2 - 3, matrix // 2 + 3), matrix - 5]).astype(np.int64)
-    return Trajectory(matrix, readout, acquired, 6, profile.id, profile.digest)
+    return CartesianLines(matrix, readout, acquired, 6, profile.id, profile.digest)
 
 
 def refusal(kind: str, profile: str = "mri-generic-3t", readout: int = 128, **changes: object) -> str:

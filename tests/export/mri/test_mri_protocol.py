@@ -19,7 +19,7 @@ from cidesign.export.mri.protocol import (
 )
 from cidesign.hardware_profiles.loader import load_profile
 from cidesign.hardware_profiles.mri.schema import MriProfile
-from cidesign.pattern import Trajectory
+from cidesign.pattern import CartesianLines
 
 LINES = (1, 3, 7, 8, 9, 12)
 
@@ -30,8 +30,8 @@ def generic() -> MriProfile:
     return profile
 
 
-def trajectory(lines: tuple[int, ...] = LINES, matrix: int = 16, calibration: int = 3) -> Trajectory:
-    return Trajectory(matrix, 12, np.array(lines, dtype=np.int64), calibration, "some", "0" * 64)
+def trajectory(lines: tuple[int, ...] = LINES, matrix: int = 16, calibration: int = 3) -> CartesianLines:
+    return CartesianLines(matrix, 12, np.array(lines, dtype=np.int64), calibration, "some", "0" * 64)
 
 
 def gre(**changes: object) -> GreProtocol:

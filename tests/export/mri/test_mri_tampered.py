@@ -21,7 +21,7 @@ from cidesign.export.mri.writer import write_mri_export
 from cidesign.export.writing import Output
 from cidesign.hardware_profiles.loader import load_profile
 from cidesign.hardware_profiles.mri.schema import MriProfile
-from cidesign.pattern import Trajectory
+from cidesign.pattern import CartesianLines
 
 pytest.importorskip("pypulseq", reason="the extra 'mri' is not installed")
 pytest.importorskip("ismrmrd", reason="the extra 'mri' is not installed")
@@ -36,9 +36,9 @@ def scanner() -> MriProfile:
     return profile
 
 
-def design() -> Trajectory:
+def design() -> CartesianLines:
     profile = scanner()
-    return Trajectory(16, 12, np.array(ACQUIRED, dtype=np.int64), 3, profile.id, profile.digest)
+    return CartesianLines(16, 12, np.array(ACQUIRED, dtype=np.int64), 3, profile.id, profile.digest)
 
 
 @pytest.fixture(scope="module")

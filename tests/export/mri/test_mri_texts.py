@@ -13,7 +13,7 @@ from cidesign.export.mri.checks import check_sequence
 from cidesign.export.mri.family import FAMILY, sequence_report
 from cidesign.hardware_profiles.loader import load_profile
 from cidesign.hardware_profiles.mri.schema import MriProfile
-from cidesign.pattern import Trajectory
+from cidesign.pattern import CartesianLines
 
 pytest.importorskip("pypulseq", reason="the extra 'mri' is not installed")
 pytest.importorskip("ismrmrd", reason="the extra 'mri' is not installed")
@@ -22,7 +22,7 @@ pytest.importorskip("ismrmrd", reason="the extra 'mri' is not installed")
 def test_export_and_check_speak_plainly(tmp_path: Path) -> None:
     profile = load_profile("mri-ge-uhp")
     assert isinstance(profile, MriProfile)
-    lines = Trajectory(16, 12, np.array([2, 7, 8, 9, 13], dtype=np.int64), 3, profile.id, profile.digest)
+    lines = CartesianLines(16, 12, np.array([2, 7, 8, 9, 13], dtype=np.int64), 3, profile.id, profile.digest)
     folder = tmp_path / "out"
     asked = {
         "kind": "gre",

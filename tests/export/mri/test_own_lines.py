@@ -16,7 +16,7 @@ from cidesign.export.own_design import OwnDesign
 from cidesign.hardware_profiles.loader import load_profile
 from cidesign.hardware_profiles.mri.schema import MriProfile
 from cidesign.io.bart import bart_mask, write_cfl
-from cidesign.pattern import Trajectory
+from cidesign.pattern import CartesianLines
 
 PROFILE = load_profile("mri-generic-3t")
 assert isinstance(PROFILE, MriProfile)
@@ -30,9 +30,9 @@ def read(path: Path, **options: object) -> OwnDesign:
     return read_own([path], PROFILE, LineOptions.model_validate(options))
 
 
-def design(path: Path, **options: object) -> Trajectory:
+def design(path: Path, **options: object) -> CartesianLines:
     found = read(path, **options).design
-    assert isinstance(found, Trajectory)
+    assert isinstance(found, CartesianLines)
     return found
 
 
@@ -41,7 +41,7 @@ def npy(path: Path, array: object) -> Path:
     return path
 
 
-def require_lines(found: Trajectory, readout: int) -> None:
+def require_lines(found: CartesianLines, readout: int) -> None:
     assert found.acquired.tolist() == LINES
     assert (found.lines, found.readout, found.calibration_lines) == (16, readout, 3)
     assert (found.profile_id, found.profile_digest) == (PROFILE.id, PROFILE.digest)
@@ -76,16 +76,16 @@ def test_a_list_that_fits_both_ways_is_asked_for(tmp_path: Path) -> None:
 
 def test_a_list_that_fits_one_way_is_said(tmp_path: Path) -> None:
     from_1 = read(npy(tmp_path / "a.npy", [2, 8, 9, 10, 16]), lines=16, readout=20)
-    assert isinstance(from_1.design, Trajectory)
+    assert isinstance(from_1.design, CartesianLines)
     assert from_1.design.acquired.tolist() == [1, 7, 8, 9, 15]
     assert any("counted from 1: 16 is among them" in one for one in from_1.said)
     from_0 = read(npy(tmp_path / "b.npy", [9, 8, 7, 0]), lines=16, readout=20)
-    assert isinstance(from_0.design, Trajectory)
+    assert isinstance(from_0.design, CartesianLines)
     assert from_0.design.acquired.tolist() == [0, 7, 8, 9]
     assert any("counted from 0: 0 is among them" in one for one in from_0.said)
     assert any("order in which the file names them" in one for one in from_0.said)
     from_centre = read(npy(tmp_path / "c.npy", [line - 8 for line in LINES]), lines=16, readout=20)
-    assert isinstance(from_centre.design, Trajectory)
+    assert isinstance(from_centre.design, CartesianLines)
     require_lines(from_centre.design, 20)
 
 
@@ -123,12 +123,12 @@ def test_masks_of_lines(tmp_path: Path, dtype: type) -> None:
 def test_masks_of_points_say_their_axis(tmp_path: Path, lead: tuple[int, ...]) -> None:
     rows = np.broadcast_to(MASK[:, None], (*lead, 16, 20))
     found = read(npy(tmp_path / "a.npy", rows))
-    assert isinstance(found.design, Trajectory)
+    assert isinstance(found.design, CartesianLines)
     require_lines(found.design, 20)
     assert any("its rows are the 16 phase-encode lines" in one for one in found.said)
     columns = np.broadcast_to(MASK, (*lead, 20, 16))
     found = read(npy(tmp_path / "b.npy", columns))
-    assert isinstance(found.design, Trajectory)
+    assert isinstance(found.design, CartesianLines)
     require_lines(found.design, 20)
     assert any("its columns are the 16 phase-encode lines" in one for one in found.said)
     with pytest.raises(FileError, match=r"Are the phase-encode lines its rows\? --set axis=rows"):
@@ -156,17 +156,17 @@ def test_the_centre_may_lie_in_the_corner(tmp_path: Path) -> None:
         read(path, readout=20)
     assert design(path, readout=20, centre="corner").acquired.tolist() == [3, 7, 8, 9, 12]
     left_out = read(path, readout=20, centre="middle")
-    assert isinstance(left_out.design, Trajectory)
+    assert isinstance(left_out.design, CartesianLines)
     assert left_out.design.calibration_lines == 0
     assert any("no calibration lines" in one for one in left_out.said)
 
 
 @pytest.mark.parametrize("suffix", [".cfl", ".hdr"])
 def test_bart_patterns_come_back(tmp_path: Path, suffix: str) -> None:
-    own = Trajectory(16, 20, np.array(LINES), 3, PROFILE.id, PROFILE.digest)
+    own = CartesianLines(16, 20, np.array(LINES), 3, PROFILE.id, PROFILE.digest)
     write_cfl(tmp_path / "pattern", bart_mask(own))
     found = read(tmp_path / f"pattern{suffix}")
-    assert isinstance(found.design, Trajectory)
+    assert isinstance(found.design, CartesianLines)
     assert found.design.design_digest == own.design_digest
     assert [name for name, _ in found.sources] == ["pattern.cfl", "pattern.hdr"]
     write_cfl(tmp_path / "lines", MASK[None].astype(np.complex64))
@@ -192,7 +192,7 @@ def test_options_of_scans_mean_nothing_for_lists(tmp_path: Path) -> None:
 @pytest.mark.skipif(not REAL.is_file(), reason="real raw data are not here")
 def test_the_sampling_of_a_real_scan() -> None:
     found = read_files([REAL], PROFILE)
-    assert isinstance(found.design, Trajectory)
+    assert isinstance(found.design, CartesianLines)
     assert found.design.acceleration == 1
     assert (found.design.lines, found.design.readout) == (160, 160)
     with pytest.raises(InputError, match="has 160 samples; leave it out"):
@@ -209,7 +209,7 @@ def test_the_sampling_of_an_undersampled_scan(tmp_path: Path) -> None:
         file["kspace"] = k
         file["mask"] = MASK.astype(np.float32)
     found = read_files([tmp_path / "a.h5"], PROFILE)
-    assert isinstance(found.design, Trajectory)
+    assert isinstance(found.design, CartesianLines)
     require_lines(found.design, found.design.readout)
     with pytest.raises(InputError, match="says it itself"):
         read_files([tmp_path / "a.h5"], PROFILE, {"first": 0})
@@ -228,7 +228,7 @@ def test_the_sampling_of_k_space_in_an_array(tmp_path: Path, suffix: str) -> Non
     else:
         write_cfl(path.with_suffix(""), k.transpose(2, 1, 0)[:, :, None])
     found = read_files([path], PROFILE)
-    assert isinstance(found.design, Trajectory)
+    assert isinstance(found.design, CartesianLines)
     require_lines(found.design, 20)
     assert "the lines that the scan measured" in found.said[0]
 

@@ -15,7 +15,7 @@ from cidesign.export.mri.pulseq.text import read_seq_text
 from cidesign.export.mri.writer import write_mri_export
 from cidesign.hardware_profiles.loader import load_profile
 from cidesign.hardware_profiles.mri.schema import MriProfile
-from cidesign.pattern import Trajectory
+from cidesign.pattern import CartesianLines
 
 pypulseq = pytest.importorskip("pypulseq", reason="the extra 'mri' is not installed")
 
@@ -33,7 +33,7 @@ def scanner(name: str = "mri-generic-3t") -> MriProfile:
 def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("seq")
     profile = scanner()
-    lines = Trajectory(16, 12, np.array([2, 7, 8, 13], dtype=np.int64), 2, profile.id, profile.digest)
+    lines = CartesianLines(16, 12, np.array([2, 7, 8, 13], dtype=np.int64), 2, profile.id, profile.digest)
     common = {"fov_mm": 220.0, "slice_thickness_mm": 5.0, "te_ms": None, "tr_ms": None, "dwell_us": 20.0}
     gre = GreProtocol(flip_angle_deg=15.0, dummies=1, **common)  # type: ignore[arg-type]
     tse = TseProtocol(flip_angle_deg=90.0, echo_train_length=2, **common)  # type: ignore[arg-type]

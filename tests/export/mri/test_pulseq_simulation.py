@@ -13,7 +13,7 @@ from cidesign.export.mri.protocol import GreProtocol, TseProtocol
 from cidesign.export.mri.writer import write_mri_export
 from cidesign.hardware_profiles.loader import load_profile
 from cidesign.hardware_profiles.mri.schema import MriProfile
-from cidesign.pattern import Trajectory
+from cidesign.pattern import CartesianLines
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("pypulseq", reason="the extra 'mri' is not installed")
@@ -29,7 +29,7 @@ MASKED = (1, 5, 9, 12, 13, 14, 15, 16, 17, 18, 19, 22, 27, 30)
 def export(folder: Path, lines: tuple[int, ...], protocol: GreProtocol | TseProtocol) -> MriManifest:
     profile = load_profile("mri-generic-3t")
     assert isinstance(profile, MriProfile)
-    design = Trajectory(SIDE, SIDE, np.array(lines, dtype=np.int64), 4, profile.id, profile.digest)
+    design = CartesianLines(SIDE, SIDE, np.array(lines, dtype=np.int64), 4, profile.id, profile.digest)
     return write_mri_export(design, profile, folder, protocol, ("pulseq",))
 
 

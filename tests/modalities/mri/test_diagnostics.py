@@ -24,7 +24,7 @@ from cidesign.modalities.mri.run import MriRun
 from cidesign.modalities.mri.solve import batch, calibrated_encoder, student_magnitudes, to_numpy, zero_filled
 from cidesign.models.optics import optics_for
 from cidesign.models.system import load_student
-from cidesign.pattern import Trajectory
+from cidesign.pattern import CartesianLines
 from cidesign.reconstruct.fine_tuned import (
     FineTuneRecord,
     StoredMean,
@@ -91,7 +91,7 @@ def test_the_scatter_of_a_linear_image_is_the_analytic_one() -> None:
     maps = (0.8 * coil_maps(3, SIDE, 3)).astype(np.complex64)
     maps *= np.linspace(0.7, 1.2, SIDE).astype(np.float32)
     lines = variable_density_lines(LineBudget(SIDE, SIDE // 4, 4), 0, 3.0)
-    design = Trajectory(SIDE, SIDE, lines, 4, "some", "0" * 64)
+    design = CartesianLines(SIDE, SIDE, lines, 4, "some", "0" * 64)
     real, imaginary = phantom_slices(1, SIDE, 5)[0].astype(np.float32)
     k = centred_fft(maps * (real + 1j * imaginary), (-2, -1)).astype(np.complex64)
     encoder = calibrated_encoder(design, maps, NOISE)

@@ -17,7 +17,7 @@ from cidesign.modalities.mri.fixed_designs import (
     random_lines,
     variable_density_lines,
 )
-from cidesign.pattern import Trajectory, centre_block
+from cidesign.pattern import CartesianLines, centre_block
 
 DESIGNS: dict[str, Callable[[LineBudget, int], NDArray[np.int64]]] = {
     "centre": lambda rule, seed: centre_lines(rule),
@@ -44,8 +44,8 @@ def test_exactly_the_budget(name: str, rule: LineBudget, seed: int) -> None:
     lines = DESIGNS[name](rule, seed)
     assert lines.dtype == np.int64
     assert np.array_equal(lines, DESIGNS[name](rule, seed))
-    # Trajectory refuses repeated, falling and outlying lines; check wants the count and the calibration lines.
-    assert rule.check(Trajectory(rule.lines, 8, lines, rule.calibration, "test", "0" * 64)) == []
+    # CartesianLines refuses repeated, falling and outlying lines; check wants the count and the calibration lines.
+    assert rule.check(CartesianLines(rule.lines, 8, lines, rule.calibration, "test", "0" * 64)) == []
 
 
 def test_centre_block_by_hand() -> None:

@@ -25,7 +25,7 @@ from cidesign.modalities.mri.solve import (
     total_variation,
     zero_filled,
 )
-from cidesign.pattern import Trajectory
+from cidesign.pattern import CartesianLines
 
 BART = shutil.which("bart")
 SIDE, COILS, NOISE = 32, 4, 0.01
@@ -43,14 +43,14 @@ def slice_of(side: int = SIDE) -> NDArray[np.complex64]:
 
 def problem(
     coils: int = COILS, side: int = SIDE, calibration: int = 8
-) -> tuple[NDArray[np.complex64], NDArray[np.complex64], Trajectory]:
+) -> tuple[NDArray[np.complex64], NDArray[np.complex64], CartesianLines]:
     """Noisy full k-space, maps, and variable-density lines."""
     maps = coil_maps(coils, side, 3)
     rng = np.random.default_rng(4)
     k = centred_fft(maps * slice_of(side), (-2, -1))
     k = (k + NOISE * (rng.standard_normal(k.shape) + 1j * rng.standard_normal(k.shape))).astype(np.complex64)
     lines = variable_density_lines(LineBudget(side, side // 2, calibration), 0, 3.0)
-    return k, maps, Trajectory(side, side, lines, calibration, "some", "0" * 64)
+    return k, maps, CartesianLines(side, side, lines, calibration, "some", "0" * 64)
 
 
 def apart(first: NDArray[Any], second: NDArray[Any]) -> float:

@@ -17,7 +17,7 @@ from cidesign.modalities.mri.encoders.fourier import (
     to_complex,
 )
 from cidesign.modalities.mri.relax import hard_lines, select_lines, soft_lines
-from cidesign.pattern import Trajectory, centre_block
+from cidesign.pattern import CartesianLines, centre_block
 from cidesign.physics.base import Encoder, Estimator, ImagePrior, Images, mean_over
 
 # Scores have a standard deviation of 1 over the lines: at the first temperature some ten lines near the threshold
@@ -147,10 +147,10 @@ class MriEncoder(Encoder):
         wanted = soft_lines(self.rule, teacher.weight.detach(), FIRST_TEMPERATURE)
         return (own - wanted).square().sum() / self.rule.acquired
 
-    def pattern(self, readout: int, profile_id: str, profile_digest: str) -> Trajectory:
+    def pattern(self, readout: int, profile_id: str, profile_digest: str) -> CartesianLines:
         """The lines for the scanner."""
         acquired = torch.nonzero(hard_lines(self.rule, self.weight))[:, 0].sort().values
-        return Trajectory(
+        return CartesianLines(
             self.rule.lines, readout, acquired.cpu().numpy(), self.rule.calibration, profile_id, profile_digest
         )
 
@@ -200,7 +200,7 @@ class SharedTimeEncoder(MriEncoder):
             return SharedTimeEstimator(amplitudes, prior, 2 * self.noise**2)
         return self._of_coils(prior, amplitudes.square(), lambda y: self._combine(amplitudes[:, None] * y))
 
-    def pattern(self, readout: int, profile_id: str, profile_digest: str) -> Trajectory:
+    def pattern(self, readout: int, profile_id: str, profile_digest: str) -> CartesianLines:
         """Shares of a line cannot be built."""
         raise TypeError("a teacher's shares of the scan time cannot be built")
 

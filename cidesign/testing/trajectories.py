@@ -1,0 +1,26 @@
+"""One small trajectory of each kind, none of which is its own mirror image."""
+
+import numpy as np
+
+from cidesign.pattern import CartesianLines, CartesianPoints, NonCartesian
+
+SCANNER = ("mri-generic-3t", "ab" * 32)
+
+
+def lines() -> CartesianLines:
+    """Five of nine lines."""
+    return CartesianLines(9, 12, np.array([0, 3, 4, 5, 8]), 3, *SCANNER)
+
+
+def points() -> CartesianPoints:
+    """Six points of 6 x 4."""
+    acquired = np.array([[0, 2], [2, 1], [2, 2], [3, 1], [3, 2], [5, 0]])
+    return CartesianPoints(6, 4, 12, acquired, (2, 2), *SCANNER)
+
+
+def shots() -> NonCartesian:
+    """Two shots of 40 us."""
+    gradients = np.zeros((2, 5, 2))
+    gradients[0, 1:4, 0], gradients[1, 1:4] = (1.0, 3.0, 2.0), 0.5
+    starts = np.array([[0.0, 0.5], [-1.0, 2.0]])
+    return NonCartesian((8, 6), 200.0, gradients, starts, 10_000, 5, 6_000, 4_000, *SCANNER)
