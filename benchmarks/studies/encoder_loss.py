@@ -20,6 +20,10 @@ from cidesign.physics.encoder_metrics import condition_number, operator_matrix
 
 SCALES = {
     "smoke": {"single-pixel": Case("single-pixel", 16, 64, 16, 4, 2), "cassi": Case("cassi", 12, 32, 8, 4, 1)},
+    "small": {
+        "single-pixel": Case("single-pixel", 32, 480, 200, 16, 8),
+        "cassi": Case("cassi", 16, 320, 100, 16, 8),
+    },
     "cpu": {
         "single-pixel": Case("single-pixel", 32, 1000, 200, 16, 16),
         "cassi": Case("cassi", 16, 500, 100, 16, 8),

@@ -21,6 +21,11 @@ SCALES = {
         "cassi": Case("cassi", 16, 32, 8, 4, 1),
         "mri": Case("mri", 16, 32, 8, 4, 1),
     },
+    "small": {
+        "single-pixel, 50 epochs": Case("single-pixel", 32, 240, 200, 16, 50),
+        "cassi, 50 epochs": Case("cassi", 16, 160, 100, 16, 50),
+        "mri, 50 epochs": Case("mri", 32, 240, 100, 16, 50),
+    },
     "cpu": {
         "single-pixel": Case("single-pixel", 32, 1000, 200, 16, 8),
         "cassi": Case("cassi", 32, 500, 100, 16, 8),

@@ -16,6 +16,11 @@ from rows import Bench, Case, Study, at_epoch, differences, mean, table
 
 SCALES = {
     "smoke": {"single-pixel": Case("single-pixel", 16, 64, 16, 4, 1), "mri": Case("mri", 16, 32, 8, 4, 1)},
+    "small": {
+        "single-pixel": Case("single-pixel", 32, 480, 200, 16, 4),
+        "cassi": Case("cassi", 32, 320, 100, 16, 4),
+        "mri": Case("mri", 64, 320, 200, 16, 4),
+    },
     "cpu": {
         "single-pixel": Case("single-pixel", 32, 1000, 200, 16, 8),
         "cassi": Case("cassi", 32, 500, 100, 16, 8),
