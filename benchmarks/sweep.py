@@ -1,14 +1,16 @@
-"""A sweep on this machine: what its driver costs, and what is left after many kills.
+"""A sweep on this machine: what its driver costs, what is left after many kills, and time limits that are too short.
 
     python benchmarks/sweep.py overhead [--runs N] [--workers N]
     python benchmarks/sweep.py kills [--kills N] [--seed S]
+    python benchmarks/sweep.py requeue [--runs N]
 
 `overhead`: small runs by `cidesign sweep run`; the wall time of the whole command times the number of workers, over the
 sum of the wall times of the runs' own processes, and over the seconds that training steps took alone.  `kills`: workers
 or the driver, by chance, are killed with SIGKILL at random times, and the same command goes on until so many kills are
 done and everything is finished.  Then every run must be complete, with each epoch once in its metrics, finished by one
-attempt, without half-written files, and with the bits of a sweep that nobody killed.  The machine's load is printed:
-beside other programs both numbers are theirs as well.   (POSIX)
+attempt, without half-written files, and with the bits of a sweep that nobody killed.  `requeue`: one array on a SLURM
+on loopback whose time limit is shorter than each of its runs; how often each was stopped and requeued until it was
+done.  The machine's load is printed: beside other programs the numbers are theirs as well.   (POSIX)
 """
 
 import argparse
@@ -21,7 +23,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,7 @@ from cidesign.runs import Run
 from cidesign.sweep.folder import Sweep
 from cidesign.sweep.handle import handle_of
 from cidesign.sweep.local import Job, Watcher
+from cidesign.sweep.slurm.queue import queue_of
 from cidesign.sweep.takes import metrics_of
 
 BASE = """[base]
@@ -47,6 +50,16 @@ LONG = 'images = 800\nteacher_epochs = 4\nstudent_epochs = 8\n[grid]\nladder = [
 SHORT = (
     "images = 64\nteacher_epochs = 6\nstudent_epochs = 6\n[teacher]\n[grid]\nseed = [1, 2, 3, 4]\n[jobs]\nthreads = 1\n"
 )
+# A minute and a half of a processor each; the shortest time limit that SLURM has is a minute.
+LIMITED = """images = 4000
+teacher_epochs = 6
+student_epochs = 12
+threads = 1
+[slurm]
+minutes = 1
+"""
+LOOPBACK = Path(__file__).parent.parent / "tests" / "sweep" / "slurm" / "loopback.py"
+LOOK_EVERY_S = 5.0
 # A kill falls so long after a worker or the driver was started.
 LATEST_S = 8.0
 # Of the kills; the others are of a worker.
@@ -102,6 +115,48 @@ def kills(count: int, seed: int) -> bool:
     print(f"{tally.total()} kills ({tally['driver']} of the driver, {tally['worker']} of a worker) in {rounds} sweeps")
     print("\n".join(problems) if problems else "every point complete, trained once, with the bits of an unkilled sweep")
     return not problems
+
+
+def requeue(runs: int) -> bool:
+    """Print how each run of an array came to its end; False where one did not, or was never stopped."""
+    with tempfile.TemporaryDirectory(prefix="cidesign-requeue-") as folder, _slurm_on_loopback(Path(folder)):
+        spec = Path(folder) / "limited.toml"
+        spec.write_text(f"{BASE}{LIMITED}[grid]\nseed = {list(range(1, runs + 1))}\n")
+        place, began, submissions = Path(folder) / "sweep", time.monotonic(), 0
+        words = [sys.executable, "-m", "cidesign", "sweep", "run", str(spec), "--out", str(place), "--slurm"]
+        while True:
+            subprocess.run(words, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            submissions += 1
+            sweep = Sweep(place)
+            while queue_of(sweep):
+                time.sleep(LOOK_EVERY_S)
+            if {state.status for state in sweep.states().values()} == {"done"}:
+                break
+        wall, good = time.monotonic() - began, True
+        for point in sweep.points:
+            exits = [attempt.exit for attempt in sweep.attempts(point)]
+            lines = metrics_of(sweep, point)
+            once = len(lines) == len({(line["phase"], line["epoch"]) for line in lines}) == point.epochs
+            good &= once and exits[-1] == 0 and len(exits) > 1
+            epochs = "each epoch trained once" if once else "EPOCHS ARE MISSING OR TRAINED TWICE"
+            print(f"{point.name}: {len(exits)} attempts, exits {exits}; {epochs}")
+    print(f"{runs} runs, limit 1 minute, {submissions} submission(s) by hand: all done after {wall:.0f} s")
+    return good
+
+
+@contextlib.contextmanager
+def _slurm_on_loopback(folder: Path) -> Iterator[None]:
+    """A SLURM of one node for this process and what it starts, as the tests have it."""
+    server = subprocess.Popen(
+        [sys.executable, str(LOOPBACK), str(folder)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    try:
+        if server.stdout is None or server.stdout.readline() != b"up\n":
+            raise CidesignError("no SLURM on loopback came up; `python tests/sweep/slurm/loopback.py FOLDER` says why")
+        os.environ["SLURM_CONF"] = str(folder / "slurm.conf")
+        yield
+    finally:
+        server.communicate()
 
 
 def _killed(spec: Path, place: Path, most: int, rng: random.Random, tally: Counter[str]) -> None:
@@ -176,14 +231,17 @@ def _problems(sweep: Sweep, whole: Sweep) -> list[str]:
 def main() -> None:
     """Measure one of the two; leave with 1 where it is not as it should be."""
     parser = argparse.ArgumentParser(description="What a sweep costs, and what is left after many kills.")
-    parser.add_argument("what", choices=["overhead", "kills"])
-    parser.add_argument("--runs", type=int, default=12)
+    parser.add_argument("what", choices=["overhead", "kills", "requeue"])
+    parser.add_argument("--runs", type=int, default=None, help="[default: 12; requeue: 6]")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args()
     before = os.getloadavg()
-    good = overhead(asked.runs, asked.workers) if asked.what == "overhead" else kills(asked.kills, asked.seed)
+    if asked.what == "overhead":
+        good = overhead(asked.runs or 12, asked.workers)
+    else:
+        good = kills(asked.kills, asked.seed) if asked.what == "kills" else requeue(asked.runs or 6)
     print(f"load of the machine ({os.cpu_count()} processors) before {before[0]:.1f}, after {os.getloadavg()[0]:.1f}")
     sys.exit(0 if good else 1)
 
