@@ -132,6 +132,11 @@ class Run:
                 f"{path}: a design that was read from files, without a trained decoder, which this needs; train one "
                 f"with `cidesign distill --design {path}`"
             )
+        if (path / "sweep.json").is_file():
+            raise FileError(
+                f"{path}: a sweep, not a run; name one of the runs in it, or see all of them with `cidesign sweep "
+                "report SPEC` and the spec that it was made of"
+            )
         if not (path / "run.json").exists():
             raise FileError(f"{path}: this folder is not a run (it has no run.json); name a run folder")
         raw = read_json(path / "run.json", "run record")

@@ -190,7 +190,7 @@ def test_each_index_works_on_its_point(tmp_path: Path) -> None:
     (tmp_path / "cidesign").chmod(0o755)
     environment = {"PATH": f"{tmp_path}:/usr/bin:/bin", "JOB_COMPLETION_INDEX": "2"}
     done = subprocess.run(words, env=environment, cwd=tmp_path, capture_output=True, text=True, check=True, timeout=60)
-    assert done.stdout.splitlines() == ["sweep", "work", str(folder), "p2"]
+    assert done.stdout.splitlines() == ["sweep", "work", "--to-the-end", str(folder), "p2"]
     assert not list(tmp_path.rglob("here"))
 
 

@@ -4,7 +4,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from cidesign.cli import group
 from cidesign.distill.job import Interrupted, Listener
 from cidesign.errors import CidesignError, FileError, InputError
 from cidesign.locks import FolderLock
@@ -45,11 +47,21 @@ def test_a_point_that_somebody_works_on_is_left_alone(tmp_path: Path, base: dict
     with FolderLock(sweep.job_path(point), "cidesign sweep work") as lock:
         assert work(sweep.path, point.name).status == "held"
         state = sweep.state(point)
+        asked = ["sweep", "work", str(sweep.path), point.name]
+        assert CliRunner().invoke(group, asked).exit_code == 0
+        # Where an exit of 0 means that the point is done.
+        assert CliRunner().invoke(group, [*asked, "--to-the-end"]).exit_code == 5
     assert state.status == "running"
     assert state.where is not None
     assert state.where.doing == "cidesign sweep work"
     assert lock.took_over is None
     assert sweep.state(point).status == "to do"
+
+
+def test_a_sweep_is_no_run_and_says_where_its_page_is(tmp_path: Path, base: dict[str, Any]) -> None:
+    sweep = _placed(tmp_path / "s", base, grid={"seed": [1]})
+    with pytest.raises(FileError, match=r"s: a sweep, not a run; .*`cidesign sweep report SPEC`"):
+        Run(sweep.path)
 
 
 def test_a_stopped_point_goes_on(tmp_path: Path, base: dict[str, Any]) -> None:

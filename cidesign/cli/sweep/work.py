@@ -8,13 +8,15 @@ import click
 
 from cidesign.cli.memory import keep_freed_memory
 from cidesign.cli.output import note
+from cidesign.errors import FileError
 
 
 @click.command("work", hidden=True)
 @click.argument("folder", type=click.Path(path_type=Path), metavar="SWEEP")
 @click.argument("point", metavar="POINT")
 @click.option("--leashed", is_flag=True, help="End when standard input is closed: the driver holds its other end.")
-def command(folder: Path, point: str, leashed: bool) -> None:
+@click.option("--to-the-end", is_flag=True, help="Leave with 5 where somebody else works on it: it is not done.")
+def command(folder: Path, point: str, leashed: bool, to_the_end: bool) -> None:
     """Train one POINT of the sweep in the folder SWEEP, or go on with it; what is done already is left as it is."""
     if leashed:
         from cidesign.sweep.leash import end_with
@@ -39,4 +41,5 @@ def command(folder: Path, point: str, leashed: bool) -> None:
 
     worked = work(folder, point, Said())
     note(worked.said)
-    raise click.exceptions.Exit(worked.exit_code)
+    unfinished = to_the_end and worked.status == "held"
+    raise click.exceptions.Exit(FileError.exit_code if unfinished else worked.exit_code)

@@ -181,7 +181,8 @@ wait "$worker"
 
 # Kubernetes gives a pod so long between SIGTERM and SIGKILL: a step has to be finished and a checkpoint written.
 GRACE_S = 120
-_POINT = 'folder=$1; shift; shift "$JOB_COMPLETION_INDEX"; exec cidesign sweep work "$folder" "$1"'
+# A pod whose index counts as done must not have left the work to the lock of a pod that was killed.
+_POINT = 'folder=$1; shift; shift "$JOB_COMPLETION_INDEX"; exec cidesign sweep work --to-the-end "$folder" "$1"'
 
 
 def kubernetes_job(todo: ToDo, slurm: Slurm | None, retries: int, place: Place, started_in: Path) -> str:
