@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from cidesign.distill.choices.guiding import NO_TERMS, WEIGHTING, WEIGHTS
+from cidesign.distill.choices.guiding import NO_TERMS
 
 PROFILES = ("dlp4500", "chrome-laser-10um", "mri-generic-3t")
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -24,7 +24,6 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "encoder term": {"weight_encoder": 0.1},
     "both terms": {"weight_decoder": 0.1, "weight_encoder": 0.1},
     "both terms, gradient weighting": {"weight_decoder": 0.1, "weight_encoder": 0.1, "weighting": "gradient"},
-    "ours (three terms, gradient weighting)": {"weighting": WEIGHTING, **WEIGHTS},
     "both terms, published": {"weight_decoder": 0.1, "weight_encoder": 0.8, "losses": "published"},
 }
 STEPS, WARM_UP = 15, 3

@@ -13,7 +13,7 @@ from cidesign.distill.checkpoint import Progress
 from cidesign.distill.computing.ranks import ALONE, Part, Ranks
 from cidesign.distill.computing.threads import Threads
 from cidesign.distill.examples import Examples, Stored, examples_of
-from cidesign.distill.losses import learn_variances, student_terms, term_weights, weighted_sum
+from cidesign.distill.losses import add_gradients, learn_variances, student_terms
 from cidesign.distill.streams import Stream
 from cidesign.distill.tasks.base import Column, task_named
 from cidesign.modality import modality
@@ -250,9 +250,8 @@ def _backward(
         part = Part(ranks, len(images[own]) / len(images))
         share = len(images) / len(x) * part.of
         with looking_at(place, *(one.encoder for one in (system, teacher) if one is not None)):
-            loss, seen = _losses(system, teacher, images[own], wanted[own], generator, settings, progress, part)
-            (share * loss).backward()  # type: ignore[no-untyped-call]
-        for name, value in {**seen, "loss": loss.detach()}.items():
+            seen = _losses(system, teacher, images[own], wanted[own], generator, settings, progress, part, share)
+        for name, value in seen.items():
             means[name] = means.get(name, 0.0) + share * float(value)
     return means
 
@@ -266,19 +265,24 @@ def _losses(
     settings: TrainingSettings,
     progress: Progress,
     part: Part,
-) -> tuple[Tensor, dict[str, float | Tensor]]:
-    """The sum that is minimised; the `task` loss, and of a student every `loss_TERM` and `weight_TERM`."""
+    share: float,
+) -> dict[str, float | Tensor]:
+    """Add the gradients of `share` times the sum that is minimised.
+
+    Returns this `loss`, the `task` loss, and of a student every `loss_TERM` and `weight_TERM`.
+    """
     if teacher is None:
         task = task_named(settings.task).loss(system(x, generator).prediction, targets)
-        return task, {"task": task.detach()}
+        (share * task).backward()  # type: ignore[no-untyped-call]
+        return {"loss": task.detach(), "task": task.detach()}
     terms = student_terms(system, teacher, x, generator, settings, targets, part)
     task = terms.values["task"].detach()
     progress.first_task_loss = progress.first_task_loss or float(part.mean(task))
-    weights = term_weights(terms, settings, progress.first_task_loss, progress.log_variances, part)
-    seen: dict[str, float | Tensor] = {"task": task}
+    loss, weights = add_gradients(terms, settings, progress.first_task_loss, progress.log_variances, part, share)
+    seen: dict[str, float | Tensor] = {"loss": loss, "task": task}
     seen |= {f"loss_{name}": value.detach() for name, value in terms.values.items()}
     seen |= {f"weight_{name}": weight for name, weight in weights.items()}
-    return weighted_sum(terms, weights), seen
+    return seen
 
 
 def evaluation_noise(settings: TrainingSettings) -> torch.Generator:

@@ -1,6 +1,7 @@
 """The terms of the student's loss: task, bottleneck features, sensing operators, and the teacher's predictions."""
 
 import math
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
@@ -84,35 +85,34 @@ def gradients_of_terms(
     return {f"gradient_{name}": norm for name, norm in gradient_norms(terms.values, [system.encoder.weight]).items()}
 
 
-def term_weights(
+def add_gradients(
     terms: Terms,
     settings: TrainingSettings,
     first_task_loss: float,
     log_variances: dict[str, float],
-    part: Part = WHOLE,
-) -> dict[str, float | Tensor]:
-    """What each term is multiplied by in the sum that is minimised, without gradient.
+    part: Part,
+    share: float,
+) -> tuple[Tensor, dict[str, float | Tensor]]:
+    """Add the gradients of `share` times the weighted sum of the terms to the weights of the system.
 
-    Effective forms are made comparable: task and output by the first value of the task, features relative to the
-    teacher's, and the operators' distance is scale-free by itself.  (First values would not do for the last two: a
-    student that starts as its teacher starts near zero there.)  With `gradient` weighting each guiding term's
-    gradient, where it acts (decoder: on the features; encoder: on the optics; output: on the prediction), has its
-    weight's share of the task's there.  With `uncertainty` weights are divided by learnt variances.  They are the same
-    for every `part` of the images.
+    Returns the sum, and what each term is multiplied by in it, both without gradient and the same for every `part` of
+    the images.  Effective forms are made comparable: task and output by the first value of the task, features relative
+    to the teacher's, and the operators' distance is scale-free by itself.  (First values would not do for the last two:
+    a student that starts as its teacher starts near zero there.)  With `uncertainty` weighting weights are divided by
+    learnt variances, with `gradient` weighting they are found on the way back, see `_Balance`.
     """
     scale = scales_of(settings, first_task_loss)
     asked = {name: getattr(settings, f"weight_{name}") * scale.get(name, 1.0) for name in terms.values}
+    weights: dict[str, float | Tensor] = {**asked}
+    if settings.weighting == "gradient" and len(terms.values) > 1:
+        balance = _Balance(terms, {name: getattr(settings, f"weight_{name}") for name in asked}, part, share)
+        weights = {"task": asked["task"], **balance.back(asked["task"] * terms.values["task"])}
+        return weighted_sum(terms, weights).detach(), weights
     if settings.weighting == "uncertainty":
-        return {name: weight * math.exp(-log_variances.get(name, 0.0)) for name, weight in asked.items()}
-    if settings.weighting == "fixed":
-        return asked
-    task = asked["task"] * terms.values["task"]
-    guiding = {name: getattr(settings, f"weight_{name}") for name in terms.values if name != "task"}
-    shares = {
-        name: weight * _share(task, terms.values[name], terms.places[name], part, shared=name == "encoder")
-        for name, weight in guiding.items()
-    }
-    return {"task": asked["task"], **shares}
+        weights = {name: weight * math.exp(-log_variances.get(name, 0.0)) for name, weight in asked.items()}
+    loss = weighted_sum(terms, weights)
+    (share * loss).backward()  # type: ignore[no-untyped-call]
+    return loss.detach(), weights
 
 
 def scales_of(settings: TrainingSettings, first_task_loss: float) -> dict[str, float]:
@@ -140,26 +140,56 @@ def learn_variances(
         log_variances[name] = max(s, -MOST_CERTAIN)
 
 
-def _share(task: Tensor, term: Tensor, place: Tensor, part: Part, shared: bool) -> Tensor:
-    """|d task / d place| / |d term / d place| of all images, without gradient; 0 where the term has none.
+class _Balance:
+    """Guiding terms that join the task's gradient where they act, on its one way back.
 
-    `shared`: the place is one for all images (optics), not a part of each (features, predictions).  Raises
-    `CidesignError` where the task does not depend on the place: features that the prediction is not made of.
+    There each has its weight's share of the gradient that arrives: the output term on the prediction, the decoder term
+    on the features, and at the end the encoder term on the optics.  What arrives is the task's, and of terms that have
+    joined it before, which weigh little.
     """
-    if not term.requires_grad:  # MRI lines that are fixed for the rest of the training
-        return torch.zeros((), device=place.device)
-    wanted, found = (
-        torch.autograd.grad(value, place, retain_graph=True, allow_unused=True)[0] for value in (task, term)
-    )
-    if shared and (wanted is None or found is None):  # optics that have no say in this step
-        return torch.zeros((), device=place.device)
-    if wanted is None or found is None:
-        raise CidesignError(
-            "weighting gradient: the decoder's features do not lead to its prediction, so that no gradients can be "
-            "balanced there; use weighting fixed, or a decoder whose features do"
-        )
-    length = part.norm(found, shared)
-    if not float(length):
-        return torch.zeros((), device=place.device)
-    share: Tensor = part.norm(wanted, shared) / length
-    return share.detach()
+
+    def __init__(self, terms: Terms, shares: Mapping[str, float], part: Part, share: float) -> None:
+        self.places, self.shares, self.part, self.share = terms.places, shares, part, share
+        self.weights: dict[str, Tensor] = {}
+        # MRI lines that are fixed for the rest of the training have a term without gradient.
+        self.own = {
+            name: torch.autograd.grad(value, terms.places[name], retain_graph=True)[0]
+            for name, value in terms.values.items()
+            if name != "task" and value.requires_grad
+        }
+        self.still = [name for name in terms.values if name != "task" and name not in self.own]
+
+    def back(self, task: Tensor) -> dict[str, Tensor]:
+        """Go back from the weighted task; the weights of the other terms.
+
+        Raises `CidesignError` where the task does not depend on the features: they do not lead to the prediction.
+        """
+        optics = self.places["encoder"]
+        before = None if optics.grad is None else optics.grad.clone()
+        hooks = [
+            self.places[name].register_hook(lambda gradient, name=name: self._join(name, gradient))  # type: ignore[no-untyped-call]
+            for name in ("output", "decoder")
+            if name in self.own
+        ]
+        (self.share * task).backward()  # type: ignore[no-untyped-call]
+        for hook in hooks:
+            hook.remove()
+        if "encoder" in self.own:
+            arrived = torch.zeros_like(optics) if optics.grad is None else optics.grad
+            new = self._join("encoder", arrived if before is None else arrived - before)
+            optics.grad = new if before is None else before + new
+        if self.own.keys() - self.weights.keys():
+            raise CidesignError(
+                "weighting gradient: the decoder's features do not lead to its prediction, so that no gradients can be "
+                "balanced there; use weighting fixed, or a decoder whose features do"
+            )
+        return {**self.weights, **{name: torch.zeros((), device=optics.device) for name in self.still}}
+
+    def _join(self, name: str, gradient: Tensor) -> Tensor:
+        """The gradient that goes on from where a term acts; 0 times the term where it has none there."""
+        own, shared = self.own[name], name == "encoder"
+        length = self.part.norm(own, shared)
+        arrived = self.part.norm(gradient / self.share, shared)
+        weight = torch.where(length > 0, self.shares[name] * arrived / length.clamp_min(1e-30), 0.0).detach()
+        self.weights[name] = weight
+        return gradient + self.share * weight * own

@@ -10,15 +10,16 @@ import pytest
 import torch
 
 from cidesign.distill.checkpoint import Progress
+from cidesign.distill.computing.ranks import WHOLE
 from cidesign.distill.loop import batches, generator_for, make_optimiser, train_phase
 from cidesign.distill.losses import (
     MOST_CERTAIN,
     UNCERTAINTY_RATE,
     Terms,
+    add_gradients,
     decoder_loss,
     learn_variances,
     student_terms,
-    term_weights,
     weighted_sum,
 )
 from cidesign.distill.streams import Stream
@@ -75,8 +76,13 @@ def _draws() -> torch.Generator:
     return torch.Generator().manual_seed(5)
 
 
-def _sum(terms: Terms, settings: Any, first: float, log_variances: dict[str, float] | None = None) -> torch.Tensor:
-    return weighted_sum(terms, term_weights(terms, settings, first, log_variances or {}))
+def _added(terms: Terms, settings: Any, first: float, **learnt: float) -> tuple[torch.Tensor, dict[str, Any]]:
+    """The sum, whose gradients the student then has, and the weights."""
+    return add_gradients(terms, settings, first, learnt, WHOLE, 1.0)
+
+
+def _sum(terms: Terms, settings: Any, first: float, **learnt: float) -> torch.Tensor:
+    return _added(terms, settings, first, **learnt)[0]
 
 
 @pytest.mark.parametrize("losses", ["effective", "published"])
@@ -114,7 +120,7 @@ def test_features_alone_are_asked_for_no_image(make_pair: Callable[..., Any]) ->
 def test_effective_sum_counts_the_task_by_its_first_value(make_pair: Callable[..., Any]) -> None:
     settings, student, teacher, x = make_pair(weight_output=0.2)
     terms = student_terms(student, teacher, x, _draws(), settings)
-    of = terms.values
+    of = {name: value.detach() for name, value in terms.values.items()}
     wanted = (1.0 * of["task"] + 0.2 * of["output"]) / 0.25 + 0.3 * of["decoder"] + 0.1 * of["encoder"]
     torch.testing.assert_close(_sum(terms, settings, 0.25), wanted)
 
@@ -122,7 +128,7 @@ def test_effective_sum_counts_the_task_by_its_first_value(make_pair: Callable[..
 def test_published_sum_takes_the_terms_as_they_are(make_pair: Callable[..., Any]) -> None:
     settings, student, teacher, x = make_pair(losses="published", weight_encoder=2.0)
     terms = student_terms(student, teacher, x, _draws(), settings)
-    of = terms.values
+    of = {name: value.detach() for name, value in terms.values.items()}
     torch.testing.assert_close(_sum(terms, settings, 0.25), of["task"] + 0.3 * of["decoder"] + 2.0 * of["encoder"])
 
 
@@ -191,23 +197,40 @@ def test_the_first_published_step_is_the_formula(modality: str, make_settings: A
 
 
 def test_gradient_weighting_gives_each_term_its_share(make_pair: Callable[..., Any]) -> None:
-    """Where a term acts, its part of the gradient is its weight times the task's, whatever its own scale."""
-    # A heavy decoder term: the encoder's share is still one of the task alone.
-    settings, student, teacher, x = make_pair(weighting="gradient", weight_decoder=1e5, weight_output=0.2)
-    terms = student_terms(student, teacher, x, _draws(), settings)
-    of = terms.values
+    """Where a term acts, its part of the gradient is its weight times what arrives there, whatever its own scale."""
+    settings, student, teacher, x = make_pair(weighting="gradient", weight_decoder=0.5, weight_output=0.2)
     for scale in (1.0, 1e3):
-        scaled = {**of, "decoder": scale * of["decoder"], "encoder": of["encoder"] / scale}
-        total = _sum(Terms(scaled, terms.places), settings, 0.25)
-        for name, factor in (("decoder", 1e5), ("encoder", 0.1), ("output", 0.2)):
-            place = terms.places[name]
-            others = {key: term for key, term in scaled.items() if key != name}
-            without = _sum(Terms(others, terms.places), settings, 0.25)
-            task, part = (
-                torch.autograd.grad(value, place, retain_graph=True)[0] for value in (of["task"] / 0.25, total)
+        terms = student_terms(student, teacher, x, _draws(), settings)
+        terms.values["decoder"] = scale * terms.values["decoder"]
+        terms.values["encoder"] = terms.values["encoder"] / scale
+        wanted, total = {"task": 4.0}, 4.0 * terms.values["task"]
+        for name, factor in (("output", 0.2), ("decoder", 0.5), ("encoder", 0.1)):
+            arrives, own = (
+                torch.autograd.grad(value, terms.places[name], retain_graph=True)[0].norm()
+                for value in (total, terms.values[name])
             )
-            part = part - torch.autograd.grad(without, place, retain_graph=True)[0]
-            assert part.norm().item() == pytest.approx(factor * task.norm().item(), rel=1e-2)
+            wanted[name] = factor * float(arrives / own)
+            total = total + wanted[name] * terms.values[name]
+        loss, weights = _added(terms, settings, 0.25)
+        assert {name: float(weight) for name, weight in weights.items()} == pytest.approx(wanted, rel=1e-3)
+        assert loss.item() == pytest.approx(total.item(), rel=1e-3)
+
+
+@pytest.mark.parametrize("weighting", ["fixed", "gradient", "uncertainty"])
+def test_gradients_are_those_of_the_sum_times_the_share(weighting: str, make_pair: Callable[..., Any]) -> None:
+    """Twice, as for two places of a step: they add up."""
+    settings, student, teacher, x = make_pair(weighting=weighting, weight_output=0.2)
+    student.zero_grad()
+    parameters = list(student.parameters())
+    wanted = [torch.zeros_like(weight) for weight in parameters]
+    for share in (0.25, 0.75):
+        terms = student_terms(student, teacher, x, _draws(), settings)
+        _, weights = add_gradients(terms, settings, 0.25, {"task": 0.1, "decoder": -0.2}, WHOLE, share)
+        total = weighted_sum(student_terms(student, teacher, x, _draws(), settings), weights)
+        for into, found in zip(wanted, torch.autograd.grad(total, parameters, allow_unused=True), strict=True):
+            into.add_(torch.zeros_like(into) if found is None else found, alpha=share)
+    for weight, into in zip(parameters, wanted, strict=True):
+        torch.testing.assert_close(weight.grad, into, rtol=1e-3, atol=1e-6)
 
 
 def test_gradient_weighting_ignores_a_term_that_cannot_move(make_pair: Callable[..., Any]) -> None:
@@ -217,7 +240,6 @@ def test_gradient_weighting_ignores_a_term_that_cannot_move(make_pair: Callable[
     terms = student_terms(student, teacher, x, _draws(), settings)
     terms.values["decoder"] = 0.0 * terms.values["decoder"]
     total = _sum(terms, settings, 0.25)
-    total.backward()
     assert torch.isfinite(total.detach())
     assert all(bool(torch.isfinite(w.grad).all()) for w in student.parameters() if w.grad is not None)
 
@@ -225,11 +247,11 @@ def test_gradient_weighting_ignores_a_term_that_cannot_move(make_pair: Callable[
 def test_uncertainty_divides_each_term_by_its_variance(make_pair: Callable[..., Any]) -> None:
     settings, student, teacher, x = make_pair(weighting="uncertainty", weight_output=0.2)
     terms = student_terms(student, teacher, x, _draws(), settings)
-    of = terms.values
+    of = {name: value.detach() for name, value in terms.values.items()}
     learnt = {"task": 0.5, "decoder": -1.0, "encoder": 2.0}
     wanted = math.exp(-0.5) * of["task"] / 0.25 + 0.2 * of["output"] / 0.25
     wanted = wanted + 0.3 * math.exp(1.0) * of["decoder"] + 0.1 * math.exp(-2.0) * of["encoder"]
-    torch.testing.assert_close(_sum(terms, settings, 0.25, learnt), wanted)
+    torch.testing.assert_close(_sum(terms, settings, 0.25, **learnt), wanted)
 
 
 def test_a_variance_becomes_the_term_itself(make_settings: Callable[..., Any]) -> None:
@@ -274,7 +296,7 @@ def test_what_is_told_adds_up_to_the_loss(make_pair: Callable[..., Any]) -> None
 def test_the_teacher_gets_no_gradient(make_pair: Callable[..., Any]) -> None:
     settings, student, teacher, x = make_pair(weight_output=0.2)
     terms = student_terms(student, teacher, x, _draws(), settings)
-    _sum(terms, settings, 0.25).backward()
+    _sum(terms, settings, 0.25)
     assert all(weight.grad is None for weight in teacher.parameters())
     assert student.encoder.weight.grad is not None
     assert float(student.encoder.weight.grad.norm()) > 0
