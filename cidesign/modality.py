@@ -48,6 +48,7 @@ FOLDERS = {
     "single-pixel": "cidesign.modalities.single_pixel",
     "cassi": "cidesign.modalities.cassi",
     "mri": "cidesign.modalities.mri",
+    "mri-points": "cidesign.modalities.mri.points",
 }
 
 

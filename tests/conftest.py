@@ -19,7 +19,9 @@ if TYPE_CHECKING:  # the tests of the bench half start without pydantic's profil
     from cidesign.models.system import ImagingSystem
     from cidesign.runs import Run
 
-PROFILES = {"single-pixel": "dlp4500", "cassi": "chrome-laser-10um", "mri": "mri-generic-3t"}
+PROFILES = {
+    "single-pixel": "dlp4500", "cassi": "chrome-laser-10um", "mri": "mri-generic-3t", "mri-points": "mri-generic-3t",
+}  # fmt: skip
 COMMON: dict[str, Any] = {
     "preset": "quick", "seed": 3, "side": 8, "data": "procedural", "images": 96, "validation_images": 32, "batch": 16,
     "decoder": "unet", "ladder": ("real",), "teacher_epochs": 2, "student_epochs": 2, "threads": 1,
@@ -38,6 +40,10 @@ OWN: dict[str, dict[str, Any]] = {
     # Spin echoes, whose phase is smooth: what these tests are about is no matter of phase.
     "mri": {
         "side": 16, "acquired": 4, "acs_lines": 2, "coils": 1, "noise": 0.01, "ladder": ("R2",), "echo": "spin",
+    },
+    "mri-points": {
+        "side": 12, "partitions": 10, "readout": 16, "acquired": 30, "acs_lines": 3, "acs_partitions": 2, "coils": 1,
+        "noise": 0.01, "ladder": ("R2",), "echo": "spin",
     },
 }  # fmt: skip
 

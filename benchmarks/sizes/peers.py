@@ -118,7 +118,7 @@ def mri(side: int, coils: int, repeats: int) -> None:
         from sigpy.mri.app import SenseRecon, TotalVariationRecon
 
         maps = encoder.coil_maps.numpy()
-        weights = np.broadcast_to(encoder.lines().detach().numpy()[None, :, None], maps.shape).astype(np.float32)
+        weights = np.broadcast_to(encoder.choice().detach().numpy()[None, :, None], maps.shape).astype(np.float32)
 
         def every(make: Callable[[Any], Any]) -> Tensor:
             images = [torch.from_numpy(np.asarray(make(one).run(), dtype=np.complex64)) for one in y.numpy()]

@@ -135,10 +135,15 @@ NOT_BY_SET = {
 @click.option("--exposure-us", type=float, help="DMD: exposure of a frame [default: the shortest allowed].")
 @click.option(
     "--sampling",
-    help="MRI: what is measured of k-space; lines of a 2-D Cartesian scan [default], or another word of a modality.",
+    help="MRI: what is measured of k-space: lines of a 2-D Cartesian scan [default], or points of a 3-D one.",
 )
-@click.option("--acceleration", type=float, help="MRI: R, lines of the matrix over lines acquired [default: 4].")
+@click.option("--acceleration", type=float, help="MRI: R, lines or points over those acquired [default: 4].")
 @click.option("--lines", type=int, help="MRI: lines acquired, ACS lines included, instead of --acceleration.")
+@click.option(
+    "--points",
+    type=int,
+    help="MRI: points acquired (--sampling points), ACS region included, instead of --acceleration.",
+)
 @click.option(
     "--acs-lines",
     type=int,

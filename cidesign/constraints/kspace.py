@@ -1,17 +1,65 @@
-"""The rules of a Cartesian line budget, checked in NumPy; `relax_kspace` trains against them."""
+"""The rules of a Cartesian budget of lines, checked in NumPy; training chooses among the same lines.
 
+A budget says how many of the lines, or points, of a scan are measured, which of them always and which never.
+"""
+
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from functools import cached_property
 from math import ceil, floor
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cidesign.checks import Check, exceeds
 from cidesign.errors import InputError, LimitError
-from cidesign.pattern import CartesianLines, centre_block
+from cidesign.pattern import CartesianLines, CartesianPoints, centre_block
+
+
+class Budget(ABC):
+    """Exactly `acquired` of the lines or points of a Cartesian scan are measured."""
+
+    acquired: int
+
+    @property
+    @abstractmethod
+    def always(self) -> NDArray[np.bool_]:
+        """Those that are in every design, in the shape of the choice: (lines,) or (lines, partitions)."""
+
+    @property
+    @abstractmethod
+    def never(self) -> NDArray[np.bool_]:
+        """Those that are in none, in the same shape."""
+
+    @property
+    @abstractmethod
+    def core(self) -> tuple[int, ...]:
+        """The size of a block around the centre of k-space that a good design holds and that shows the phase."""
+
+    @abstractmethod
+    def trajectory(
+        self, chosen: NDArray[np.bool_], readout: int, profile_id: str, profile_digest: str
+    ) -> CartesianLines | CartesianPoints:
+        """The lines or points that are `chosen`, read out with so many samples."""
+
+    @abstractmethod
+    def check(self, pattern: Any) -> list[Check]:
+        """What of the budget a trajectory of its kind does not keep."""
+
+    @property
+    def most(self) -> int:
+        """How many can be measured at most."""
+        return int(np.count_nonzero(~self.never))
+
+    @property
+    def acceleration(self) -> float:
+        """R = all over acquired, the calibration region counted as acquired."""
+        return self.always.size / self.acquired
 
 
 @dataclass(frozen=True)
-class LineBudget:
+class LineBudget(Budget):
     """Exactly `acquired` of `lines` phase-encode lines are measured; the `calibration` central ones always are."""
 
     lines: int
@@ -32,10 +80,29 @@ class LineBudget:
                 f"use 0 to {self.acquired}{slower}"
             )
 
+    @cached_property
+    def always(self) -> NDArray[np.bool_]:
+        """(lines,), the calibration lines."""
+        mask = np.zeros(self.lines, dtype=bool)
+        mask[list(centre_block(self.lines, self.calibration))] = True
+        return mask
+
+    @cached_property
+    def never(self) -> NDArray[np.bool_]:
+        """(lines,), none."""
+        return np.zeros(self.lines, dtype=bool)
+
     @property
-    def acceleration(self) -> float:
-        """R = lines / acquired, calibration lines counted as acquired."""
-        return self.lines / self.acquired
+    def core(self) -> tuple[int]:
+        """Half of the budget, and all calibration lines."""
+        return (max(self.calibration, self.acquired // 2, 1),)
+
+    def trajectory(
+        self, chosen: NDArray[np.bool_], readout: int, profile_id: str, profile_digest: str
+    ) -> CartesianLines:
+        """The lines that are chosen (lines,)."""
+        lines = np.flatnonzero(chosen).astype(np.int64)
+        return CartesianLines(self.lines, readout, lines, self.calibration, profile_id, profile_digest)
 
     def check(self, pattern: CartesianLines) -> list[Check]:
         """The budget is met exactly, in the right matrix, with all calibration lines."""
@@ -63,13 +130,18 @@ class LineBudget:
         return found
 
 
-def lines_for(lines: int, acceleration: float) -> int:
-    """L with R = lines / L; raises `InputError` naming both neighbours when no whole number of lines gives R."""
-    exact = lines / acceleration
+def count_for(choices: int, acceleration: float, what: str = "lines") -> int:
+    """L with R = choices / L; raises `InputError` naming both neighbours when no whole number gives R.
+
+    `what` they are is also the option that says how many.
+    """
+    exact = choices / acceleration
     if abs(exact - round(exact)) > 1e-6:
         fewer, more = max(floor(exact), 1), ceil(exact)
+        digits = max(4, len(str(choices)) + 1)
         raise InputError(
-            f"acceleration {acceleration:g} of {lines} lines is {exact:.4g} lines; {fewer} lines give "
-            f"R = {lines / fewer:.4g} and {more} lines R = {lines / more:.4g}: choose with --lines {fewer} or {more}"
+            f"acceleration {acceleration:g} of {choices} {what} is {exact:.{digits}g} {what}; {fewer} {what} "
+            f"give R = {choices / fewer:.{digits}g} and {more} {what} R = {choices / more:.{digits}g}: "
+            f"choose with --{what} {fewer} or {more}"
         )
     return round(exact)

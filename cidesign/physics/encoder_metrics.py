@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.ndimage import maximum_filter
 from torch import Tensor
 
 from cidesign.errors import InputError, LimitError
@@ -135,8 +136,8 @@ def line_density(lines: Lines, bins: int) -> NDArray[np.float64]:
     return density
 
 
-class LineSpread(NamedTuple):
-    """Side lobes of the point-spread function p = F^H m of a line set, relative to p_0.
+class Spread(NamedTuple):
+    """Side lobes of the point-spread function p = F^H m of lines or points, relative to p_0.
 
     `coherence` is the largest |p_j| / |p_0| at any j != 0 (Lustig et al. 2007), `side_lobe` the largest beyond the main
     lobe, which ends at the first minimum of |p|: a low-pass has a wide main lobe and low side lobes.
@@ -146,7 +147,7 @@ class LineSpread(NamedTuple):
     side_lobe: float
 
 
-def line_spread(lines: Lines) -> LineSpread:
+def line_spread(lines: Lines) -> Spread:
     """The side lobes of a line set (N,) of 0 and 1, or of shares in [0, 1], with the centre at N // 2.
 
     Both are 0 when every line is acquired alike.  Raises `InputError` when no line is acquired.
@@ -158,10 +159,37 @@ def line_spread(lines: Lines) -> LineSpread:
     half = spread[: len(lines) // 2 + 1] / spread[0]
     half[half < 1e-12] = 0.0
     if len(half) == 1:
-        return LineSpread(0.0, 0.0)
+        return Spread(0.0, 0.0)
     rising = np.flatnonzero(np.diff(half) >= 0)
     beyond = half[rising[0] :] if len(rising) else np.zeros(1)
-    return LineSpread(float(half[1:].max()), float(beyond.max()))
+    return Spread(float(half[1:].max()), float(beyond.max()))
+
+
+def point_spread(points: NDArray[np.uint8] | NDArray[np.float64]) -> NDArray[np.float64]:
+    """|p| / |p_0| (H, W) of points (H, W) of 0 and 1, or of shares in [0, 1], both with the centre at H // 2, W // 2.
+
+    Raises `InputError` when no point is acquired.
+    """
+    if not points.any():
+        raise InputError("points: none is acquired, so there is no point-spread function; acquire at least one")
+    spread = np.abs(np.fft.fftshift(np.fft.ifft2(np.fft.ifftshift(points.astype(np.float64)))))
+    spread /= spread[spread.shape[0] // 2, spread.shape[1] // 2]
+    # Rounding leaves some 1e-17 where it is zero.
+    spread[spread < 1e-12] = 0.0
+    return spread
+
+
+def spread_of_points(points: NDArray[np.uint8] | NDArray[np.float64]) -> Spread:
+    """The side lobes of points (H, W): in two dimensions those beyond the main lobe are its local maxima but p_0.
+
+    A local maximum is as large as its eight neighbours, around the edges of the image too.
+    """
+    spread = point_spread(points)
+    peaks = spread == maximum_filter(spread, size=3, mode="wrap")
+    centre = spread.shape[0] // 2, spread.shape[1] // 2
+    peaks[centre] = False
+    off = np.delete(spread, np.ravel_multi_index(centre, spread.shape))
+    return Spread(float(off.max(initial=0.0)), float(spread[peaks].max(initial=0.0)))
 
 
 def gradient_norms(loss_terms: Mapping[str, Tensor], parameters: Iterable[Tensor]) -> dict[str, float]:

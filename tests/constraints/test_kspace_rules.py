@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cidesign.constraints.kspace import LineBudget, lines_for
+from cidesign.constraints.kspace import LineBudget, count_for
 from cidesign.errors import InputError, LimitError
 from cidesign.pattern import CartesianLines
 
@@ -63,7 +63,7 @@ def test_acceleration_counts_calibration_lines() -> None:
 
 @pytest.mark.parametrize(("lines", "r", "acquired"), [(128, 4, 32), (10, 2.5, 4), (64, 64, 1), (7, 1, 7)])
 def test_whole_numbers_of_lines(lines: int, r: float, acquired: int) -> None:
-    assert lines_for(lines, r) == acquired
+    assert count_for(lines, r) == acquired
 
 
 @pytest.mark.parametrize(
@@ -76,16 +76,16 @@ def test_whole_numbers_of_lines(lines: int, r: float, acquired: int) -> None:
 )
 def test_other_accelerations_name_both_neighbours(lines: int, r: float, said: str) -> None:
     with pytest.raises(InputError, match=said):
-        lines_for(lines, r)
+        count_for(lines, r)
 
 
 @given(lines=st.integers(1, 512), r=st.floats(1, 512))
 def test_any_acceleration_is_exact_or_refused(lines: int, r: float) -> None:
     if abs(lines / r - round(lines / r)) <= 1e-6:
-        assert lines / lines_for(lines, r) == pytest.approx(r, rel=1e-5)
+        assert lines / count_for(lines, r) == pytest.approx(r, rel=1e-5)
     else:
         with pytest.raises(InputError, match="choose with --lines"):
-            lines_for(lines, r)
+            count_for(lines, r)
 
 
 @pytest.mark.parametrize(

@@ -55,7 +55,7 @@ class _Watch(Listener):
         self.steps[report.phase] = self.steps.get(report.phase, 0) + 1
         encoder = self.system.encoder
         if isinstance(encoder, MriEncoder):
-            lines = encoder.lines().detach()
+            lines = encoder.choice().detach()
             assert set(lines.tolist()) <= {0.0, 1.0}
             assert int(lines.sum()) == encoder.rule.acquired
             trajectory = encoder.pattern(self.settings.side, "test", "")

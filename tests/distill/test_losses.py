@@ -65,7 +65,7 @@ def make_pair(
                     weight.add_(0.1 * torch.randn(weight.shape, generator=generator))
         for seed in range(100):
             student.encoder.explore(0.1, torch.Generator().manual_seed(seed))
-            if modality != "mri" or student.encoder.lines().requires_grad:  # type: ignore[operator]
+            if modality != "mri" or student.encoder.choice().requires_grad:  # type: ignore[operator]
                 break
         return settings, student, teacher.eval().requires_grad_(False), x
 
@@ -176,7 +176,7 @@ def test_the_first_published_step_is_the_formula(modality: str, make_settings: A
         own = before(shown, draws)
         wanted = teacher.decoder(teacher.encoder(shown, draws), teacher.encoder).features
     if modality == "mri":  # |A^H A - B^H B|^2 is that of the masks
-        masks = [system.encoder.lines().detach().numpy() for system in (before, teacher)]
+        masks = [system.encoder.choice().detach().numpy() for system in (before, teacher)]
         operators = np.square(masks[0] - masks[1]).mean()
     else:
         grams = [_gram(system.encoder.weight.detach().numpy()) for system in (before, teacher)]

@@ -1,7 +1,7 @@
 """All encoders in all their variants, small enough for explicit matrices."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -10,6 +10,7 @@ from torch import Tensor
 
 from cidesign.constraints.aperture import MinimumFeature
 from cidesign.constraints.kspace import LineBudget
+from cidesign.constraints.points import PointBudget
 from cidesign.constraints.rules import BitDepth
 from cidesign.modalities.cassi.encoders.designed import Dispersion, SdCassiEncoder
 from cidesign.modalities.cassi.relax import cells_shape
@@ -30,7 +31,7 @@ def exploring(encoder: Encoder) -> Encoder:
     """The encoder in a training step in which its lines, if it has any, take turns."""
     for seed in range(100):
         encoder.explore(0.1, torch.Generator().manual_seed(seed))
-        if not isinstance(encoder, MriEncoder) or encoder.lines().requires_grad:
+        if not isinstance(encoder, MriEncoder) or encoder.choice().requires_grad:
             return encoder
     raise AssertionError("this encoder never explores")
 
@@ -75,9 +76,9 @@ class Masks:
 
 @dataclass(frozen=True)
 class Lines:
-    """MRI variants; `exploring` leaves the noise of a training step on the scores."""
+    """MRI variants, lines or points; `exploring` leaves the noise of a training step on the scores."""
 
-    rule: LineBudget
+    rule: LineBudget | PointBudget
     width: int
     coils: int = 1
     exploring: bool = False
@@ -89,11 +90,11 @@ class Lines:
             maps = torch.complex(parts[0], parts[1])
             maps = maps / maps.abs().square().sum(dim=0).sqrt()
         complex_type = torch.complex128 if dtype == torch.float64 else torch.complex64
-        encoder = MriEncoder(_random((self.rule.lines,), seed, dtype), self.rule, maps.to(complex_type), 0.01)
+        encoder = MriEncoder(_random(self.rule.always.shape, seed, dtype), self.rule, maps.to(complex_type), 0.01)
         return exploring(encoder) if self.exploring else encoder
 
     def teacher(self, dtype: torch.dtype, seed: int) -> Encoder:
-        more = LineBudget(self.rule.lines, self.rule.acquired + 2, self.rule.calibration)
+        more = replace(self.rule, acquired=self.rule.acquired + 2)
         return Lines(more, self.width, self.coils)(dtype, seed)
 
 
@@ -119,6 +120,9 @@ ENCODERS: dict[str, Make] = {
     "lines, no calibration": Lines(LineBudget(10, 3, 0), 6),
     "lines, three coils": Lines(LineBudget(10, 4, 2), 8, coils=3),
     "lines, exploring": Lines(LineBudget(12, 5, 2), 10, exploring=True),
+    "points, one coil": Lines(PointBudget(10, 8, 30, (3, 2)), 8),
+    "points, odd matrix with corners": Lines(PointBudget(9, 7, 20, (0, 0), elliptical=False), 7),
+    "points, three coils, exploring": Lines(PointBudget(8, 10, 24, (2, 2)), 10, coils=3, exploring=True),
 }
 
 

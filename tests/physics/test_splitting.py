@@ -201,7 +201,7 @@ def test_one_coil_of_many_lines_gives_the_image_back() -> None:
 
 def _by_coils(encoder: MriEncoder, prior: ImagePrior) -> SplittingEstimator:
     """The estimate of several coils by their k-space, as the operator's definition has it."""
-    power, lines = prior.variance[0], encoder.lines()[:, None]
+    power, lines = prior.variance[0], encoder.mask()
 
     def shrink(x: Tensor, penalty: float) -> Tensor:
         return to_channels(centred_ifft(power / (power + penalty) * centred_fft(to_complex(x))))

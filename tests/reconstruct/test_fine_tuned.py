@@ -214,7 +214,7 @@ def test_coil_maps_change_smoothly_and_the_echo_moves() -> None:
     assert np.sqrt((np.abs(np.diff(ratios, axis=2)) ** 2).mean()) < 0.7 * COIL_MAP_ERROR
     steps = np.angle((ratios[..., 1:] * ratios[..., :-1].conj()).sum(axis=(1, 2, 3))) * 16 / (2 * np.pi)
     assert steps.std() == pytest.approx(ECHO_ERROR_SAMPLES, rel=0.35)
-    assert all(torch.equal(encoder.lines(), family.centre.lines()) for encoder in drawn[:3])
+    assert all(torch.equal(encoder.choice(), family.centre.choice()) for encoder in drawn[:3])
     x = torch.ones(2, 2, 16, 16)
     assert not family.scene(x)[..., :4, :].any()
     assert torch.equal(family.scene(x)[..., 4:, :], x[..., 4:, :])

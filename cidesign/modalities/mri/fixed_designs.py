@@ -2,17 +2,15 @@
 
 import math
 from fractions import Fraction
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cidesign.constraints.kspace import LineBudget
+from cidesign.constraints.kspace import Budget, LineBudget
 from cidesign.errors import InputError
+from cidesign.hardware_profiles.mri.schema import MriProfile
+from cidesign.modalities.mri.settings import MriSettings
 from cidesign.pattern import CartesianLines, Design, centre_block
-
-if TYPE_CHECKING:
-    from cidesign.modalities.mri.optics import MriOptics
 
 Lines = NDArray[np.int64]
 
@@ -36,12 +34,22 @@ def variable_density_lines(rule: LineBudget, seed: int, power: float) -> Lines:
         raise InputError(f"variable density: a power of {power} is no density; use a number from 0 on")
     rng = np.random.default_rng([seed, rule.lines, rule.acquired, rule.calibration])
     distance = np.abs(np.arange(rule.lines) - rule.lines // 2)
-    log_weight = power * np.log1p(-distance / (distance.max() + 1))
-    # The largest of log weight + Gumbel noise are a weighted draw without replacement, also where weights underflow.
-    keys = log_weight + rng.gumbel(size=rule.lines)
-    keys[list(centre_block(rule.lines, rule.calibration))] = np.inf
-    chosen = np.argsort(-keys, kind="stable")[: rule.acquired]
-    return np.sort(chosen).astype(np.int64)
+    return np.flatnonzero(weighted_draw(rule, power * np.log1p(-distance / (distance.max() + 1)), rng)).astype(np.int64)
+
+
+def weighted_draw(rule: Budget, log_weight: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.bool_]:
+    """What a budget always measures, and a draw without replacement of the rest by weights, in the budget's shape."""
+    # The largest of log weight + Gumbel noise are such a draw, also where weights underflow.
+    keys = log_weight + rng.gumbel(size=log_weight.shape)
+    keys[rule.always], keys[rule.never] = np.inf, -np.inf
+    return lowest(rule, -keys)
+
+
+def lowest(rule: Budget, keys: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """The choice of a budget with the lowest keys, in its shape; equal ones go to the lower index."""
+    chosen = np.zeros(keys.size, dtype=bool)
+    chosen[np.argsort(keys, axis=None, kind="stable")[: rule.acquired]] = True
+    return chosen.reshape(keys.shape)
 
 
 def random_lines(rule: LineBudget, seed: int) -> Lines:
@@ -80,16 +88,16 @@ def partial_fourier_lines(rule: LineBudget) -> Lines:
     return np.arange(first, first + rule.acquired, dtype=np.int64)
 
 
-def fixed_designs(optics: "MriOptics", seed: int) -> dict[str, Design]:
+def fixed_designs(settings: MriSettings, profile: MriProfile) -> dict[str, Design]:
     """Lines as scanners choose them."""
-    budget, profile = optics.rule, optics.profile
+    budget = settings.budget
     lines = {
         "centre block": centre_lines(budget),
-        "variable density": variable_density_lines(budget, seed, DENSITY_POWER),
+        "variable density": variable_density_lines(budget, settings.seed, DENSITY_POWER),
         "equispaced + centre": equispaced_lines(budget, 0.0),
         "partial Fourier": partial_fourier_lines(budget),
     }
     return {
-        name: CartesianLines(budget.lines, optics.size[1], chosen, budget.calibration, profile.id, profile.digest)
+        name: CartesianLines(budget.lines, settings.samples, chosen, budget.calibration, profile.id, profile.digest)
         for name, chosen in lines.items()
     }

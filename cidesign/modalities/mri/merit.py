@@ -1,4 +1,4 @@
-"""What can be said of the lines of a scan alone."""
+"""What can be said of the lines of a scan alone, and the linear bound of lines and points."""
 
 import numpy as np
 import torch
@@ -28,7 +28,7 @@ def line_merits(encoder: MriEncoder) -> dict[str, Merit]:
 
     What is measured with an amplitude comes back with its square, so a teacher's shares of the time count as shares.
     """
-    shares = encoder.lines().double().square()
+    shares = encoder.choice().double().square()
     weights = shares.cpu().numpy()
     spread = line_spread(weights)
     return {
@@ -57,7 +57,7 @@ def coil_coherence(shares: Tensor, maps: Tensor) -> float:
     return min(largest, 1.0)
 
 
-def line_bound(encoder: MriEncoder, prior: ImagePrior) -> Bound | NotEvaluated:
+def cartesian_bound(encoder: MriEncoder, prior: ImagePrior) -> Bound | NotEvaluated:
     """The linear bound of the complex image: real and imaginary part count as two values.
 
     With one coil every sample of k-space stands for itself, with the error v s^2 / (a^2 v + s^2) for the power v, the
@@ -67,32 +67,32 @@ def line_bound(encoder: MriEncoder, prior: ImagePrior) -> Bound | NotEvaluated:
         return linear_bound(coils_model(encoder, prior))
     with torch.no_grad():
         power, noise = prior.variance[0].double(), 2 * encoder.noise**2
-        left = power * noise / (encoder.lines().double().square()[:, None] * power + noise)
+        left = power * noise / (encoder.mask().double().square() * power + noise)
     return Bound(float(left.mean()) / 2)
 
 
 @torch.no_grad()
 def coils_model(encoder: MriEncoder, prior: ImagePrior) -> LinearModel:
     """Several coils, in double precision: k-space is the basis; readings are real and imaginary part of its samples."""
-    amplitudes = encoder.lines().double()
-    measured = torch.nonzero(amplitudes)[:, 0]
+    amplitudes = encoder.mask().double().expand(encoder.coil_maps.shape[1:])
+    rows, columns = torch.nonzero(amplitudes, as_tuple=True)
+    weights = amplitudes[rows, columns]
     maps = encoder.coil_maps.to(torch.complex128)
-    weights = amplitudes[measured, None]
-    coils, (height, width) = len(maps), maps.shape[1:]
+    coils, size = len(maps), maps.shape[1:]
 
     def forward(x: Tensor) -> Tensor:
-        k = weights * to_coils(to_complex(x), maps)[:, :, measured]
+        k = weights * to_coils(to_complex(x), maps)[:, :, rows, columns]
         return torch.view_as_real(k).flatten(1)
 
     def adjoint(y: Tensor) -> Tensor:
-        samples = torch.view_as_complex(y.reshape(-1, coils, len(measured), width, 2).contiguous())
-        k = maps.new_zeros(len(y), coils, height, width)
-        k[:, :, measured] = weights * samples
+        samples = torch.view_as_complex(y.reshape(-1, coils, len(rows), 2).contiguous())
+        k = maps.new_zeros(len(y), coils, *size)
+        k[:, :, rows, columns] = weights * samples
         return to_channels(from_coils(k, maps))
 
     # The power is that of both parts together.
     variance = 0.5 * prior.variance.double()
-    noise = torch.full((2 * coils * len(measured) * width,), encoder.noise**2, dtype=torch.float64)
+    noise = torch.full((2 * coils * len(rows),), encoder.noise**2, dtype=torch.float64)
     energy = float(maps.abs().square().sum(dim=0).mean())
     return LinearModel(
         forward,
@@ -101,5 +101,5 @@ def coils_model(encoder: MriEncoder, prior: ImagePrior) -> LinearModel:
         lambda k: to_channels(centred_ifft(to_complex(k))),
         variance,
         noise.to(variance.device),
-        energy / encoder.noise**2 * amplitudes.square()[:, None],
+        energy / encoder.noise**2 * amplitudes.square(),
     )

@@ -1,21 +1,22 @@
-"""The optics of an MRI scan for training: which lines are measured."""
+"""The optics of an MRI scan for training: which lines, or points, are measured."""
 
 import math
-from typing import cast
+from dataclasses import replace
+from typing import Any, cast
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from cidesign.constraints.kspace import LineBudget
+from cidesign.constraints.kspace import Budget
 from cidesign.errors import InputError
 from cidesign.hardware_profiles.mri.schema import MriProfile
 from cidesign.modalities.mri.data.phantoms import virtual_maps
-from cidesign.modalities.mri.encoders.lines import MriEncoder, SharedTimeEncoder, fit_fourier_prior, line_scores
+from cidesign.modalities.mri.encoders.lines import MriEncoder, SharedTimeEncoder, fit_fourier_prior, start_scores
 from cidesign.modalities.mri.encoders.straight_through import StraightThroughEncoder
-from cidesign.modalities.mri.settings import MriSettings
+from cidesign.modalities.mri.settings import CartesianSettings, acceleration_word
 from cidesign.models.optics import Optics, WorkingValues, start_draws
-from cidesign.pattern import CartesianLines, Design
+from cidesign.pattern import CartesianLines, CartesianPoints, Design
 from cidesign.physics.base import Encoder, ImagePrior, Images
 from cidesign.physics.splitting import ITERATIONS
 
@@ -24,40 +25,42 @@ RANDOM_SCORES = 0.01
 
 
 class MriOptics(Optics):
-    """Relaxations: `R2`, `R1.5` ... (more lines, to the nearest whole one), `soft` (shares of the same scan time)."""
+    """Relaxations: `R2`, `R1.5` ... (more lines or points, to the nearest whole one), `soft` (shares of the same scan
+    time)."""
 
     stored_bytes = 2
 
-    def __init__(self, settings: MriSettings, profile: MriProfile) -> None:
-        self.settings, self.profile = settings, profile
+    def __init__(self, settings: CartesianSettings, profile: MriProfile) -> None:
+        self.settings, self.profile, self.rule = settings, profile, settings.budget
         self.bands, self.size = 2, settings.matrix
-        self.rule = LineBudget(settings.side, settings.acquired, settings.acs_lines)
 
-    def _rule(self, relaxation: str | None) -> LineBudget:
+    def _rule(self, relaxation: str | None) -> Budget:
         if relaxation is None or relaxation == "soft":
             return self.rule
+        choices = self.rule.always.size
         try:
-            acquired = round(self.settings.side / float(relaxation.removeprefix("R")))
+            acquired = round(choices / float(relaxation.removeprefix("R")))
         except (ValueError, ZeroDivisionError, OverflowError):
             acquired = 0
-        if not relaxation.startswith("R") or not self.rule.acquired <= acquired <= self.rule.lines:
+        if not relaxation.startswith("R") or not self.rule.acquired <= acquired <= self.rule.most:
             raise InputError(
                 f"ladder {relaxation}: a teacher of an MRI run has a lower acceleration, written R2 or R1.5, "
-                f"between R1 and R{self.rule.acceleration:g}; or soft line weights, written soft"
+                f"between {acceleration_word(choices, self.rule.most)} and R{self.rule.acceleration:g}; or soft line "
+                "weights, written soft"
             )
-        return LineBudget(self.rule.lines, acquired, self.rule.calibration)
+        return cast(Budget, replace(cast(Any, self.rule), acquired=acquired))
 
     def encoder(self, relaxation: str | None) -> MriEncoder:
         """A new encoder with the coils and the noise of the settings."""
-        coils, (side, readout) = self.settings.coils, self.size
+        coils = self.settings.coils
         count = self.settings.virtual_coils or coils
-        maps = torch.ones(1, side, readout)
+        maps = torch.ones(1, *self.size)
         if coils > 1:
             maps = torch.from_numpy(virtual_maps(coils, self.size, count)[0].copy())
         rule = self._rule(relaxation)
         chosen = MriEncoder if self.settings.exploring else StraightThroughEncoder
         kind = SharedTimeEncoder if relaxation == "soft" else chosen
-        return kind(torch.zeros(side), rule, maps.to(torch.complex64), self.settings.noise)
+        return kind(torch.zeros(rule.always.shape), rule, maps.to(torch.complex64), self.settings.noise)
 
     def working_values(self, relaxation: str | None, learnt: bool) -> WorkingValues:
         """The k-space of every coil several times; with several, an image for each step of the splitting too."""
@@ -69,12 +72,13 @@ class MriOptics(Optics):
         """What every line adds to a linear reconstruction of the training images, partial Fourier included; at random
         N(0, 0.01^2)."""
         if self.settings.optics_start == "random":
-            return RANDOM_SCORES * torch.randn(self.settings.side, generator=start_draws(self.settings, relaxation))
+            draws = start_draws(self.settings, relaxation)
+            return RANDOM_SCORES * torch.randn(self.rule.always.shape, generator=draws)
         # The student's budget also for a teacher: it starts from the same ranking, and hands it on.
-        return line_scores(images, self.rule)
+        return start_scores(images, self.rule)
 
     def inherit(self, encoder: Encoder, teacher: Encoder) -> None:
-        """The teacher's scores rank the lines of any budget.
+        """The teacher's scores rank the lines, or points, of any budget.
 
         In another matrix the field of view is the same, so lines as far from the centre are of the same frequency:
         these are ranked by the teacher, with mean and spread of the scores that they start with, and those that its
@@ -82,11 +86,15 @@ class MriOptics(Optics):
         """
         own, taught = encoder.weight, teacher.weight.detach()
         with torch.no_grad():
-            if len(own) == len(taught):
+            if own.shape == taught.shape:
                 own.copy_(taught)
                 return
-            shared = min(len(own), len(taught))
-            there, part = (scores[len(scores) // 2 - shared // 2 :][:shared] for scores in (own, taught))
+            there: Tensor = own
+            part = taught
+            for axis, sizes in enumerate(zip(own.shape, taught.shape, strict=True)):
+                shared = min(sizes)
+                starts = [size // 2 - shared // 2 for size in sizes]
+                there, part = (one.narrow(axis, at, shared) for one, at in zip((there, part), starts, strict=True))
             spread = there.std() / part.std().clamp_min(1e-6)
             there.copy_((part - part.mean()) * spread + there.mean())
 
@@ -98,11 +106,12 @@ class MriOptics(Optics):
         """The power of every sample of k-space."""
         return fit_fourier_prior(images)
 
-    def design(self, encoder: Encoder) -> CartesianLines:
-        """The lines."""
-        return cast(MriEncoder, encoder).pattern(self.size[1], self.profile.id, self.profile.digest)
+    def design(self, encoder: Encoder) -> CartesianLines | CartesianPoints:
+        """The lines or points."""
+        return cast(MriEncoder, encoder).pattern(self.settings.samples, self.profile.id, self.profile.digest)
 
     def place(self, encoder: Encoder, design: Design) -> None:
-        """Scores of 1 on the lines of the trajectory, 0 elsewhere."""
+        """Scores of 1 on the lines or points of the trajectory, 0 elsewhere."""
+        mask = cast(CartesianLines | CartesianPoints, design).mask
         with torch.no_grad():
-            encoder.weight.copy_(torch.from_numpy(cast(CartesianLines, design).mask.astype(np.float32)))
+            encoder.weight.copy_(torch.from_numpy(mask.astype(np.float32)))

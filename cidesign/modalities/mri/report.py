@@ -8,12 +8,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from cidesign.constraints.kspace import LineBudget
 from cidesign.modalities.mri import report_figures as mri_figures
 from cidesign.modalities.mri.encoders.fourier import centred_fft, to_complex
 from cidesign.modalities.mri.encoders.lines import MriEncoder
 from cidesign.modalities.mri.merit import DENSITY_PARTS
 from cidesign.modalities.mri.run import MriRun
+from cidesign.modalities.mri.settings import ScanSettings
 from cidesign.pattern import centre_block
 from cidesign.physics.encoder_metrics import line_density, line_spread
 from cidesign.physics.metrics import magnitude, psnr_db, ssim
@@ -32,14 +32,13 @@ def mri_part(run: MriRun, shown: Shown) -> Part:
         f"{len(design.acquired)} of {design.lines} lines (R = {design.acceleration:.4g}) for {run.profile.name}",
         _design(run, shown),
         _measures(run, shown),
-        _reconstructions(run, shown),
-        [_errors(run, shown)],
+        reconstructions(run.settings.data, shown, "lines", "phase encoding from top to bottom"),
+        [errors(shown)],
     )
 
 
 def _design(run: MriRun, shown: Shown) -> Section:
     settings, design, profile = run.settings, run.design, run.profile
-    rule = LineBudget(settings.side, settings.acquired, settings.acs_lines)
     energy = line_energy(shown.scenes.truth)
     acquired = set(design.acquired.tolist())
     block = centre_block(design.lines, design.calibration_lines)
@@ -54,14 +53,9 @@ def _design(run: MriRun, shown: Shown) -> Section:
             "acceleration",
             f"R = {design.lines} / {len(design.acquired)} = {exact_quotient(design.lines, len(acquired))}",
         ),
-        ("line budget", verdict(rule.check(design))),
+        ("line budget", verdict(settings.budget.check(design))),
         ("energy of the scenes", f"{energy[design.acquired].sum():.2%} lies on the acquired lines"),
-        ("receive coils", "1" if settings.coils == 1 else f"{settings.coils} (simulated)"),
-        (
-            "noise",
-            f"{settings.noise:g} on real and imaginary part of each sample of orthonormal k-space; the brightest pixel "
-            "of an image has magnitude 1",
-        ),
+        *circumstances(settings),
         ("design digest", design.design_digest),
     ]
     caption = (
@@ -69,6 +63,15 @@ def _design(run: MriRun, shown: Shown) -> Section:
         f"the share of the energy that each line holds, over the {len(shown.scenes.truth)} scenes below."
     )
     return Section("Design", [html.facts(rows), Figure("lines", mri_figures.lines(design, energy), caption)])
+
+
+def circumstances(settings: ScanSettings) -> list[tuple[str, str]]:
+    """Coils and noise, for a table of facts."""
+    noise = (
+        f"{settings.noise:g} on real and imaginary part of each sample of orthonormal k-space; the brightest pixel of "
+        "an image has magnitude 1"
+    )
+    return [("receive coils", "1" if settings.coils == 1 else f"{settings.coils} (simulated)"), ("noise", noise)]
 
 
 def exact_quotient(numerator: int, denominator: int) -> str:
@@ -97,7 +100,7 @@ def _measures(run: MriRun, shown: Shown) -> Section:
     weights = {shown.scenes.own: design.mask.astype(np.float64)}
     if shown.teacher is not None:
         # What is measured with an amplitude comes back with its square.
-        weights[shown.teacher_name] = cast(MriEncoder, shown.teacher.encoder).lines().square().double().numpy()
+        weights[shown.teacher_name] = cast(MriEncoder, shown.teacher.encoder).choice().square().double().numpy()
     rows = [
         ("largest side lobe", mri_figures.lobe_text(spread.side_lobe)),
         (
@@ -140,7 +143,8 @@ def _images(shown: Shown) -> dict[str, Tensor]:
     return {ZERO_FILLED: zero_filled(encoder, shown.scenes.measured), **shown.scenes.images}
 
 
-def _reconstructions(run: MriRun, shown: Shown) -> Section:
+def reconstructions(data: str, shown: Shown, what: str, axes: str) -> Section:
+    """Magnitudes with their scores; `what` is measured, and how the `axes` of the images lie."""
     truth, images = shown.scenes.truth, _images(shown)
     target = magnitude(truth)
     scores = {name: (psnr_db(magnitude(x), target), ssim(magnitude(x), target)) for name, x in images.items()}
@@ -160,8 +164,8 @@ def _reconstructions(run: MriRun, shown: Shown) -> Section:
     grid = {name: magnitude(x)[:SHOWN_SCENES, 0].numpy() for name, x in {"truth": truth, **images}.items()}
     count, (lines, samples) = len(next(iter(grid.values()))), truth.shape[-2:]
     caption = (
-        f"Magnitudes of the first {count} of {len(truth)} scenes, {lines} x {samples} pixels, phase encoding from top "
-        "to bottom; black is 0, white 1 and above. Below each image PSNR and SSIM of its magnitude."
+        f"Magnitudes of the first {count} of {len(truth)} scenes, {lines} x {samples} pixels, {axes}; black is 0, "
+        "white 1 and above. Below each image PSNR and SSIM of its magnitude."
     )
     header = (
         f"mean of {len(truth)} scenes",
@@ -170,14 +174,14 @@ def _reconstructions(run: MriRun, shown: Shown) -> Section:
         "PSNR of the complex image / dB",
     )
     explained = (
-        "Zero-filled: the inverse Fourier transform of what was acquired, 0 on all other lines. The two kinds of PSNR "
-        "differ: the magnitude leaves out errors of the phase, and the mean of the complex image counts real and "
+        f"Zero-filled: the inverse Fourier transform of what was acquired, 0 on all other {what}. The two kinds of "
+        "PSNR differ: the magnitude leaves out errors of the phase, and the mean of the complex image counts real and "
         "imaginary part as two values."
     )
     return Section(
         "Reconstructions of unseen procedural scenes, with noise",
         [
-            reconstruction_note(shown, run.settings.data),
+            reconstruction_note(shown, data),
             html.paragraph(explained),
             html.table(header, rows),
             Figure("reconstructions", figures.image_grid(grid, captions), caption),
@@ -185,13 +189,14 @@ def _reconstructions(run: MriRun, shown: Shown) -> Section:
     )
 
 
-def _errors(run: MriRun, shown: Shown) -> Section:
+def errors(shown: Shown) -> Section:
+    """Where the magnitudes are wrong."""
     truth = magnitude(shown.scenes.truth)[:SHOWN_SCENES, 0]
-    errors = {name: (magnitude(x)[:SHOWN_SCENES, 0] - truth).abs().numpy() for name, x in _images(shown).items()}
-    top = max(float(errors[shown.scenes.own].max()), 1e-6)
+    found = {name: (magnitude(x)[:SHOWN_SCENES, 0] - truth).abs().numpy() for name, x in _images(shown).items()}
+    top = max(float(found[shown.scenes.own].max()), 1e-6)
     caption = (
         "Absolute error of the magnitude, | |x_hat| - |x| |, in units of the brightest pixel, all on one scale that "
         f"ends at the largest error of the {shown.scenes.own} images; what is above is drawn in the last colour."
     )
-    picture = figures.image_grid(errors, {}, (top, "error of the magnitude / brightest pixel"))
+    picture = figures.image_grid(found, {}, (top, "error of the magnitude / brightest pixel"))
     return Section("Where the errors are", [Figure("errors", picture, caption)])

@@ -1,5 +1,6 @@
 """What an MRI scan adds to the settings of a run, and its defaults."""
 
+from abc import abstractmethod
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Annotated, Any, Literal, Self
@@ -8,7 +9,7 @@ from pydantic import Field, model_validator
 
 from cidesign.calibration.mri.coils import places_of_kernel
 from cidesign.calibration.mri.virtual_coils import FEW_COILS
-from cidesign.constraints.kspace import LineBudget, lines_for
+from cidesign.constraints.kspace import Budget, LineBudget, count_for
 from cidesign.errors import InputError
 from cidesign.run_settings import (
     Ladder,
@@ -30,10 +31,9 @@ Coils = Annotated[int, Field(ge=1, le=64)]
 Echo = Literal["any", "gradient", "spin"]
 
 
-class MriSettings(TrainingSettings):
-    """A 2-D Cartesian scan: `acquired` of `side` phase-encode lines, `acs_lines` of them the fixed centre.
+class ScanSettings(TrainingSettings):
+    """What all scans have in common.
 
-    A line has `readout` samples without oversampling (None: `side`, a square matrix); the field of view is square.
     `noise` is the standard deviation of real and imaginary part of a sample of orthonormal k-space, for images
     whose largest magnitude is 1.  `coils` is 1, or the number of simulated receive coils, and `virtual_coils` how many
     orthonormal combinations of them are trained with (None: the coils themselves).
@@ -43,18 +43,8 @@ class MriSettings(TrainingSettings):
     contrast too.
     """
 
-    renamed = MappingProxyType({"calibration": "acs_lines"})
-    added_later = TrainingSettings.added_later | {"sampling", "readout", "virtual_coils", "echo"}
-    sizes = ("side", "coils", "batch", "images")
-
-    modality: Literal["mri"] = "mri"
-    sampling: Literal["lines"] = "lines"
     # Nothing is searched for here.
     optics_start: Literal["designed", "random"] = "designed"
-    ladder: Ladder = ("R2",)
-    acquired: PositiveInt
-    readout: Side | None = None
-    acs_lines: Annotated[int, Field(ge=0, le=1024)]
     coils: Coils = 1
     virtual_coils: Coils | None = None
     # 1 % of the brightest pixel, a good clinical scan; the noise of one-channel phantom scans is 2.5 %.
@@ -62,6 +52,60 @@ class MriSettings(TrainingSettings):
     # What a generic protocol exports is a gradient echo, and lines for smooth phase lose where the phase is not
     # (docs/mri.md).
     echo: Echo = "gradient"
+
+    @property
+    def matrix(self) -> tuple[int, int]:
+        """Height and width of an image, in pixels."""
+        return self.side, self.side
+
+    @model_validator(mode="after")
+    def _check_coils(self) -> Self:
+        if self.virtual_coils is not None and self.virtual_coils > self.coils:
+            raise ValueError(
+                f"virtual_coils {self.virtual_coils}: {self.coils} coils have no more combinations than that"
+            )
+        return self
+
+    def with_few_coils(self) -> Self:
+        """These settings with virtual coils in the place of many, where nothing is said of them."""
+        if self.virtual_coils is not None or self.coils <= FEW_COILS:
+            return self
+        from cidesign.modalities.mri.data.phantoms import virtual_maps
+
+        return self.changed(virtual_coils=len(virtual_maps(self.coils, self.matrix, None)[0]))
+
+
+class CartesianSettings(ScanSettings):
+    """A scan that measures `acquired` of all lines, or points, of its matrix."""
+
+    acquired: PositiveInt
+
+    @property
+    @abstractmethod
+    def budget(self) -> Budget:
+        """The rule that its lines or points keep; raises `LimitError` for one that none can."""
+
+    @property
+    @abstractmethod
+    def samples(self) -> int:
+        """Of a readout, without oversampling."""
+
+
+class MriSettings(CartesianSettings):
+    """A 2-D Cartesian scan: `acquired` of `side` phase-encode lines, `acs_lines` of them the fixed centre.
+
+    A line has `readout` samples without oversampling (None: `side`, a square matrix); the field of view is square.
+    """
+
+    renamed = MappingProxyType({"calibration": "acs_lines"})
+    added_later = TrainingSettings.added_later | {"sampling", "readout", "virtual_coils", "echo"}
+    sizes = ("side", "coils", "batch", "images")
+
+    modality: Literal["mri"] = "mri"
+    sampling: Literal["lines"] = "lines"
+    ladder: Ladder = ("R2",)
+    readout: Side | None = None
+    acs_lines: Annotated[int, Field(ge=0, le=1024)]
 
     @classmethod
     def from_record(cls, stored: Mapping[str, Any]) -> Self:
@@ -73,13 +117,19 @@ class MriSettings(TrainingSettings):
         """Lines, and samples of a line."""
         return self.side, self.side if self.readout is None else self.readout
 
+    @property
+    def samples(self) -> int:
+        """Of a line."""
+        return self.matrix[1]
+
+    @property
+    def budget(self) -> LineBudget:
+        """Exactly so many lines, the calibration lines among them."""
+        return LineBudget(self.side, self.acquired, self.acs_lines)
+
     @model_validator(mode="after")
     def _check_lines(self) -> Self:
         LineBudget(self.side, self.acquired, self.acs_lines)
-        if self.virtual_coils is not None and self.virtual_coils > self.coils:
-            raise ValueError(
-                f"virtual_coils {self.virtual_coils}: {self.coils} coils have no more combinations than that"
-            )
         if self.coils > self.most_coils:
             limit = "side" if self.most_coils == self.side else "acs_lines"
             raise ValueError(
@@ -99,32 +149,35 @@ class MriSettings(TrainingSettings):
 def settings_for(values: dict[str, object], typed: Mapping[str, str]) -> MriSettings:
     """All settings; raises `InputError` or `LimitError` for a budget of lines that cannot be."""
     side = whole(values, "side")
-    acceleration = values.pop("acceleration", None)
-    if acceleration is not None and "acquired" in values:
-        raise InputError(f"{typed.get('acquired', 'acquired')} and acceleration: give one of them; the other follows")
-    if "acquired" not in values:
-        values["acquired"] = lines_for(side, _in_range(ACCELERATION if acceleration is None else acceleration, side))
+    acceleration = acceleration_of(values, typed, side)
+    if acceleration is not None:
+        values["acquired"] = count_for(side, acceleration)
     values.setdefault("acs_lines", round(side * ACS_FRACTION))
     acquired = values["acquired"]
     if isinstance(acquired, int) and 2 * acquired > side:  # a teacher of half of the lines would have fewer
         values.setdefault("ladder", ("R1",))
-    settings = validated(MriSettings, values, typed)
-    if settings.virtual_coils is None and settings.coils > FEW_COILS:
-        from cidesign.modalities.mri.data.phantoms import virtual_maps
-
-        kept = len(virtual_maps(settings.coils, settings.matrix, None)[0])
-        return settings.changed(virtual_coils=kept)
-    return settings
+    return validated(MriSettings, values, typed).with_few_coils()
 
 
-def _in_range(acceleration: object, side: int) -> float:
-    """R as a number; raises `InputError` for what is none, or that `side` lines do not allow."""
-    if isinstance(acceleration, bool) or not isinstance(acceleration, (int, float)) or not 1 <= acceleration <= side:
-        raise InputError(f"acceleration {shown_value(acceleration)}: between 1 and {side} for {side} lines")
-    return float(acceleration)
+def acceleration_of(
+    values: dict[str, object], typed: Mapping[str, str], choices: int, what: str = "lines"
+) -> float | None:
+    """R as it was asked for, or by default, and taken out of the values; None where `acquired` is among them.
+
+    Raises `InputError` for both, and for what is no number or not possible with so many lines or points.
+    """
+    asked = values.pop("acceleration", None)
+    if "acquired" in values:
+        if asked is None:
+            return None
+        raise InputError(f"{typed.get('acquired', 'acquired')} and acceleration: give one of them; the other follows")
+    found = ACCELERATION if asked is None else asked
+    if isinstance(found, bool) or not isinstance(found, (int, float)) or not 1 <= found <= choices:
+        raise InputError(f"acceleration {shown_value(found)}: between 1 and {choices} for {choices} {what}")
+    return float(found)
 
 
-def acceleration_word(lines: int, acquired: int) -> str:
-    """The shortest `R2` or `R1.5` that stands for so many of the lines, rounded."""
-    words = (f"{lines / acquired:.{digits}g}" for digits in range(1, 17))
-    return f"R{next(word for word in words if round(lines / float(word)) == acquired)}"
+def acceleration_word(choices: int, acquired: int) -> str:
+    """The shortest `R2` or `R1.5` that stands for so many of the lines or points, rounded."""
+    words = (f"{choices / acquired:.{digits}g}" for digits in range(1, 17))
+    return f"R{next(word for word in words if round(choices / float(word)) == acquired)}"

@@ -154,7 +154,7 @@ def _weight(norm: NDArray[np.float32]) -> NDArray[np.float32]:
 def residual(image: Tensor, y: Tensor, encoder: MriEncoder) -> Residual:
     """How an image (1, 2, N, n) fits the readings."""
     left = (encoder.A(image) - y).abs().square().sum()
-    count = float(encoder.lines().sum()) * y.shape[1] * y.shape[3]
+    count = float(encoder.mask().expand(y.shape[2:]).sum()) * y.shape[1]
     total = y.abs().square().sum()
     return Residual(float((left / total).sqrt()), float(left) / (2 * encoder.noise**2 * count))
 

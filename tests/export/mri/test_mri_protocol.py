@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cidesign.constraints.kspace import LineBudget, lines_for
+from cidesign.constraints.kspace import LineBudget, count_for
 from cidesign.errors import InputError, LimitError
 from cidesign.export.mri.manifest import protocol_from, protocol_record
 from cidesign.export.mri.protocol import (
@@ -186,7 +186,7 @@ def test_masks_that_are_no_design(mask: np.ndarray, calibration: int, expected: 
 
 def test_budgets_name_both_neighbours_and_what_fits() -> None:
     with pytest.raises(InputError, match=r"57 lines give R = 4\.035 and 58 lines R = 3\.966"):
-        lines_for(230, 4)
+        count_for(230, 4)
     with pytest.raises(LimitError, match=r"24 calibration lines do not fit a budget of 20 lines .* at most 9\.583"):
         LineBudget(230, 20, 24)
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from cidesign.modalities.mri.optics import MriOptics
-from cidesign.modalities.mri.relax import hard_lines
+from cidesign.modalities.mri.relax import hard_choice
 
 
 def _optics(make_settings: Callable[..., Any], profile_of: Callable[[str], Any], **changes: Any) -> MriOptics:
@@ -53,7 +53,7 @@ def test_lines_of_the_same_frequency_keep_their_rank(
     beyond = torch.ones(lines, dtype=torch.bool)
     beyond[here] = False
     assert torch.equal(encoder.weight[beyond], start[beyond])
-    assert int(hard_lines(encoder.rule, encoder.weight).sum()) == own.rule.acquired
+    assert int(hard_choice(encoder.rule, encoder.weight).sum()) == own.rule.acquired
 
 
 def test_lines_that_were_given_rank_too(make_settings: Any, profile_of: Any) -> None:

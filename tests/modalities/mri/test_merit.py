@@ -10,7 +10,7 @@ from cidesign.constraints.kspace import LineBudget
 from cidesign.modalities.mri.data.phantoms import coil_maps
 from cidesign.modalities.mri.encoders.fourier import centred_ifft, to_channels
 from cidesign.modalities.mri.encoders.lines import MriEncoder, SharedTimeEncoder
-from cidesign.modalities.mri.merit import coil_coherence, coils_model, line_bound, line_merits
+from cidesign.modalities.mri.merit import cartesian_bound, coil_coherence, coils_model, line_merits
 from cidesign.physics.base import ImagePrior
 from cidesign.physics.linear_bound import Bound, exact_bound, probed_bound
 
@@ -72,7 +72,7 @@ def test_coils_tell_aliased_pixels_apart() -> None:
     matrix = torch.stack(columns, dim=1).to(torch.complex128)
     unit = matrix / torch.linalg.vector_norm(matrix, dim=0)
     products = (unit.mH @ unit).abs().fill_diagonal_(0)
-    found = coil_coherence(encoder.lines().double(), encoder.coil_maps)
+    found = coil_coherence(encoder.choice().double(), encoder.coil_maps)
     assert found == pytest.approx(float(products.max()), abs=1e-5)
     assert found < 0.999
     assert line_merits(encoder)["spread_coherence"] == pytest.approx(1.0)
@@ -83,7 +83,7 @@ def test_pixels_that_no_coil_sees_are_left_out() -> None:
     maps[:, :5] = 0
     encoder = _encoder([0, 2, 4, 6], maps)
     # Its comb aliases pixels four apart, and no two of three neighbours are.
-    assert coil_coherence(encoder.lines().double(), maps) == pytest.approx(0, abs=1e-12)
+    assert coil_coherence(encoder.choice().double(), maps) == pytest.approx(0, abs=1e-12)
 
 
 def test_the_bound_of_one_coil_by_hand() -> None:
@@ -91,12 +91,12 @@ def test_the_bound_of_one_coil_by_hand() -> None:
     left = power.clone()
     for line in (2, 4):
         left[line] = power[line] * s_squared / (power[line] + s_squared)
-    found = line_bound(_encoder([2, 4]), _prior())
+    found = cartesian_bound(_encoder([2, 4]), _prior())
     assert isinstance(found, Bound)
     assert found.mean_square == pytest.approx(float(left.sum()) / (2 * LINES * SAMPLES), rel=1e-6)
     # Two coils that see the same, each with half of the energy, are one coil.
     twice = torch.full((2, LINES, SAMPLES), 0.5**0.5, dtype=torch.complex64)
-    coils = line_bound(_encoder([2, 4], twice), _prior())
+    coils = cartesian_bound(_encoder([2, 4], twice), _prior())
     assert isinstance(coils, Bound)
     assert coils.mean_square == pytest.approx(found.mean_square, rel=1e-5)
 
@@ -106,7 +106,7 @@ def test_the_bound_of_shares_is_that_of_their_noise() -> None:
     budget, weight = LineBudget(LINES, 4, 2), torch.linspace(-1, 1, LINES)
     one = SharedTimeEncoder(weight, budget, torch.ones(1, LINES, SAMPLES, dtype=torch.complex64), NOISE)
     two = SharedTimeEncoder(weight, budget, maps, NOISE)
-    found = [line_bound(encoder.requires_grad_(False), _prior()) for encoder in (one, two)]
+    found = [cartesian_bound(encoder.requires_grad_(False), _prior()) for encoder in (one, two)]
     assert isinstance(found[0], Bound)
     assert isinstance(found[1], Bound)
     assert found[0].mean_square == pytest.approx(found[1].mean_square, rel=1e-5)
@@ -128,7 +128,7 @@ def test_the_bound_of_coils_is_what_the_encoder_simulates() -> None:
     gram = matrix @ covariance @ matrix.T + NOISE**2 * torch.eye(len(matrix), dtype=torch.float64)
     estimate = y @ torch.linalg.inv(gram) @ matrix @ covariance
     squares = (estimate - x.flatten(1)).square().mean(dim=1)
-    found = line_bound(encoder, prior)
+    found = cartesian_bound(encoder, prior)
     assert isinstance(found, Bound)
     assert found.standard_error is None
     assert abs(float(squares.mean()) - found.mean_square) < 4 * float(squares.std()) / math.sqrt(count)

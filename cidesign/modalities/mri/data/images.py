@@ -29,7 +29,7 @@ from cidesign.modalities.mri.data.image_files import SUFFIXES, MriVolume, joined
 from cidesign.modalities.mri.data.matrix import largest_side, on_matrix, resolved
 from cidesign.modalities.mri.data.phantoms import ROUNDING_MARGIN
 from cidesign.modalities.mri.data.phase import SyntheticPhase
-from cidesign.modalities.mri.settings import Echo, MriSettings
+from cidesign.modalities.mri.settings import Echo, ScanSettings
 
 MAX_SLICES_BYTES = 4_000_000_000
 # A slice with less than this part of the strongest slice's root mean square shows no body.
@@ -275,7 +275,7 @@ def read_slice_scene(
     return image, [f"scene: {text}" for text in (*(f"left out: {why}" for why in skipped), *sorted(notes))]
 
 
-def training_slices(settings: MriSettings) -> TrainingImages:
+def training_slices(settings: ScanSettings) -> TrainingImages:
     """Slices of the volumes and the k-space below `settings.data`."""
     side = largest_side(settings.matrix)
     counts = settings.images, settings.validation_images

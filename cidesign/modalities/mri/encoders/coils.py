@@ -1,9 +1,11 @@
 """The linear estimate of several coils on images alone: none of their k-space is kept, nor made twice.
 
 A Cartesian scan measures each readout whole, so that A^H A = sum_c s_c^H F^H diag(q) F s_c takes transforms along the
-phase encoding alone, and no shift to a centre: what a weight q of each line does is a convolution of every column.
+phase encoding alone, one of lines and two of points, and no shift to a centre: what a weight q of each line does is a
+convolution of every column.
 """
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -20,13 +22,18 @@ CACHED_VALUES = 2**17
 
 
 class Normal:
-    """A^H A of coil maps (coils, H, W) and weights q (H,) of the lines, on turned complex images (B, W, H)."""
+    """A^H A of coil maps (coils, H, W) and weights q of k-space, on turned complex images (B, W, H).
+
+    Weights (H, 1) are of lines, (H, W) of points.
+    """
 
     def __init__(self, maps: Tensor, weights: Tensor) -> None:
         # Lines are next to each other in memory.
         self.maps = maps.mT.contiguous()
         self.conjugate = self.maps.conj().resolve_conj()
-        self.weights = torch.fft.ifftshift(weights.detach())
+        self.weights = torch.fft.ifftshift(weights.detach()).mT.contiguous()
+        # Of points both axes are phase encodings.
+        self.axes = (-1,) if len(self.weights) == 1 else (-2, -1)
 
     def _parts(self, count: int) -> Iterator[tuple[slice, slice]]:
         """Which of `count` images, and which coils, go through a transform together."""
@@ -42,32 +49,35 @@ class Normal:
         """A^H A x for turned images (B, W, H), without a graph."""
         found = torch.zeros_like(x)
         for images, coils in self._parts(len(x)):
-            k = torch.fft.fft(self.maps[coils] * x[images, None])
+            k = torch.fft.fftn(self.maps[coils] * x[images, None], dim=self.axes)
             k *= self.weights
-            k = torch.fft.ifft(k)
+            k = torch.fft.ifftn(k, dim=self.axes)
             k *= self.conjugate[coils]
             found[images] += k.sum(dim=1)
         return found
 
     def slope(self, left: Sequence[Tensor], right: Sequence[Tensor]) -> Tensor:
-        """The derivative of Re sum conj(l) A^H A r on the weights (H,), summed over pairs of turned images l, r."""
+        """The derivative of Re sum conj(l) A^H A r on the weights, summed over pairs of turned images l, r."""
         total = torch.zeros_like(self.weights)
         for one, other in zip(left, right, strict=True):
             for images, coils in self._parts(len(one)):
-                a, b = (torch.fft.fft(self.maps[coils] * x[images, None]) for x in (one, other))
-                total += torch.view_as_real(a).mul_(torch.view_as_real(b)).sum(dim=(0, 1, 2, 4))
-        slopes: Tensor = torch.fft.fftshift(total) / len(total)
+                a, b = (torch.fft.fftn(self.maps[coils] * x[images, None], dim=self.axes) for x in (one, other))
+                products = torch.view_as_real(a).mul_(torch.view_as_real(b)).sum(dim=(0, 1, 4))
+                total += products.sum_to_size(total.shape)
+        # The transforms are not orthonormal.
+        scale = math.prod(self.maps.shape[axis] for axis in self.axes)
+        slopes: Tensor = torch.fft.fftshift(total.mT) / scale
         return slopes
 
 
 class CoilsEstimator:
-    """`SplittingEstimator` of lines and coils on images alone: the same steps for b = A^H y, of images of mean 0,
+    """`SplittingEstimator` of masks and coils on images alone: the same steps for b = A^H y, of images of mean 0,
 
         v <- w + (b - A^H A w) / (E + s^2 / rho),   w <- C (C + rho)^-1 v  with Nesterov's extrapolation.
 
     `power` (H, W) is that of the samples of centred k-space, C in its basis; `energy` E the largest eigenvalue of
     A^H A, or more; `variance` s^2 that of a complex sample; `gathered` makes b (B, 2, H, W) of y.  Differentiable in y
-    and in the `weights` q of the lines.
+    and in the `weights` q of k-space, (H, 1) or (H, W).
     """
 
     def __init__(

@@ -46,12 +46,12 @@ def from_coils(y: Tensor, maps: Tensor) -> Tensor:
     return applied(_FromCoils, y, maps)
 
 
-def measured(x: Tensor, lines: Tensor, maps: Tensor, noise: float, draws: Tensor, on_all: bool) -> Tensor:
-    """m (F (s_c x) + n) for lines m (H,), or m F (s_c x) + n with noise `on_all` lines; k-space (B, coils, H, W).
+def measured(x: Tensor, mask: Tensor, maps: Tensor, noise: float, draws: Tensor, on_all: bool) -> Tensor:
+    """m (F (s_c x) + n) for a mask m, (H, 1) or (H, W), or m F (s_c x) + n with noise `on_all`: (B, coils, H, W).
 
     n = `noise` (a + i b) with `draws` a and b (2, B, coils, H, W).
     """
-    return applied(_Measured, x, lines, maps, noise, draws, on_all)
+    return applied(_Measured, x, mask, maps, noise, draws, on_all)
 
 
 def _parts(count: int, maps: Tensor) -> list[slice]:
@@ -104,27 +104,27 @@ class _Measured(torch.autograd.Function):
     """`measured`: k-space of all coils is held once; its derivative makes it again, a few images at a time."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, lines: Tensor, maps: Tensor, noise: float, draws: Tensor, on_all: bool) -> Tensor:
+    def forward(ctx: Any, x: Tensor, mask: Tensor, maps: Tensor, noise: float, draws: Tensor, on_all: bool) -> Tensor:
         ctx.noise, ctx.on_all = noise, on_all
-        ctx.save_for_backward(x, lines, maps, *([draws] if ctx.needs_input_grad[1] and not on_all else []))
+        ctx.save_for_backward(x, mask, maps, *([draws] if ctx.needs_input_grad[1] and not on_all else []))
         y = maps.new_empty(len(x), *maps.shape)
         for part in _parts(len(x), maps):
             k, added = _to_coils(x[part], maps), noise * torch.complex(draws[0, part], draws[1, part])
-            y[part] = lines[:, None] * k + added if on_all else lines[:, None] * (k + added)
+            y[part] = mask * k + added if on_all else mask * (k + added)
         return y
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        x, lines, maps, *draws = ctx.saved_tensors
+        x, mask, maps, *draws = ctx.saved_tensors
         (gradient,) = gradients
-        on_x = _from_coils(lines[:, None] * gradient, maps) if ctx.needs_input_grad[0] else None
-        on_lines = None
+        on_x = _from_coils(mask * gradient, maps) if ctx.needs_input_grad[0] else None
+        on_mask = None
         if ctx.needs_input_grad[1]:
-            on_lines = torch.zeros_like(lines)
+            on_mask = torch.zeros_like(mask)
             for part in _parts(len(x), maps):
                 k = _to_coils(x[part], maps)
                 for one in draws:
                     k += ctx.noise * torch.complex(one[0, part], one[1, part])
-                on_lines += (gradient[part].conj() * k).real.sum(dim=(0, 1, 3))
-        return on_x, on_lines, None, None, None, None
+                on_mask += (gradient[part].conj() * k).real.sum(dim=(0, 1)).sum_to_size(mask.shape)
+        return on_x, on_mask, None, None, None, None

@@ -1,11 +1,11 @@
-"""2-D Cartesian MRI: which phase-encode lines of k-space are measured, by one coil or several."""
+"""Cartesian MRI: which phase-encode lines, or points of two phase encodings, are measured, by one coil or several."""
 
 from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 
-from cidesign.constraints.kspace import LineBudget
+from cidesign.constraints.kspace import Budget
 from cidesign.modalities.mri.encoders.coils import CoilsEstimator
 from cidesign.modalities.mri.encoders.fourier import (
     centred_fft,
@@ -16,12 +16,12 @@ from cidesign.modalities.mri.encoders.fourier import (
     to_coils,
     to_complex,
 )
-from cidesign.modalities.mri.relax import hard_lines, select_lines, soft_lines
-from cidesign.pattern import CartesianLines, centre_block
+from cidesign.modalities.mri.relax import hard_choice, select, soft_choice
+from cidesign.pattern import CartesianLines, CartesianPoints, centre_block
 from cidesign.physics.base import Encoder, Estimator, ImagePrior, Images, mean_over
 
 # Scores have a standard deviation of 1 over the lines: at the first temperature some ten lines near the threshold
-# take turns, at the last one next to none.
+# take turns (of points the same share), at the last one next to none.
 FIRST_TEMPERATURE, LAST_TEMPERATURE = 0.2, 0.05
 # Exploration ends here, so that the decoder's last epochs see the lines that will be built.
 EXPLORED = 0.6
@@ -40,33 +40,34 @@ def fit_fourier_prior(images: Images) -> ImagePrior:
 class KspaceEstimator:
     """The linear estimate of one coil: every measured sample is shrunk by v / (v + s^2), the others are 0."""
 
-    def __init__(self, lines: Tensor, prior: ImagePrior, variance: float) -> None:
+    def __init__(self, mask: Tensor, prior: ImagePrior, variance: float) -> None:
         power = prior.variance[0]
-        self.lines, self.shrinkage = lines, power / (power + variance)
+        self.mask, self.shrinkage = mask, power / (power + variance)
 
     def estimate(self, y: Tensor) -> Tensor:
         """x_0 (B, 2, H, W) from k-space (B, 1, H, W)."""
-        # y is 0 on the other lines already.  Multiplied by the lines once more, the estimate would have no gradient
-        # where they are 0, and no line could ever come in.
+        # y is 0 where nothing was measured.  Multiplied by the mask once more, the estimate would have no gradient
+        # where that is 0, and no line could ever come in.
         return to_channels(centred_ifft(self.shrinkage * y[:, 0]))
 
     def unseen(self, x: Tensor) -> Tensor:
         """(I - G A) x: keep the samples that were not measured, and of the others what noise leaves open."""
-        left = 1 - self.lines[:, None] * self.shrinkage
+        left = 1 - self.mask * self.shrinkage
         return to_channels(centred_ifft(left * centred_fft(to_complex(x))))
 
 
 class MriEncoder(Encoder):
-    """y = m F (s_c x) + n: lines m (H,) of 0 and 1, centred orthonormal FFT, coil maps s (coils, H, W).
+    """y = m F (s_c x) + n: a mask m of 0 and 1, centred orthonormal FFT, coil maps s (coils, H, W).
 
-    Images are (B, 2, H, W), real and imaginary part; k-space is complex (B, coils, H, W), zero on lines that are not
-    measured; phase encoding runs along H.  `weight` (H,) holds the scores of the lines: the budget takes
-    the highest.  `noise` is the standard deviation of real and imaginary part of each measured sample.
+    Images are (B, 2, H, W), real and imaginary part; k-space is complex (B, coils, H, W), zero where nothing is
+    measured.  `weight` holds the scores that the budget takes the highest of: (H,) of lines, phase encoding running
+    along H, or (H, W) of points, where both axes are phase encodings.  `noise` is the standard deviation of real and
+    imaginary part of each measured sample.
     """
 
     coil_maps: Tensor
 
-    def __init__(self, weight: Tensor, rule: LineBudget, coil_maps: Tensor, noise: float) -> None:
+    def __init__(self, weight: Tensor, rule: Budget, coil_maps: Tensor, noise: float) -> None:
         super().__init__()
         self.weight = nn.Parameter(weight.clone())
         self.rule, self.noise = rule, noise
@@ -81,51 +82,56 @@ class MriEncoder(Encoder):
         self._perturbation = None
         if generator is None or fraction >= 1:
             return
-        draws = torch.rand(len(self.weight), generator=generator, device=self.weight.device)
+        draws = torch.rand(self.weight.shape, generator=generator, device=self.weight.device)
         self._perturbation = self._temperature * torch.logit(draws, eps=1e-6)
 
-    def lines(self) -> Tensor:
-        """(H,) 0/1 with exactly the budget; the gradient reaches `weight`."""
-        return select_lines(self.rule, self.weight, self._temperature, self._perturbation)
+    def choice(self) -> Tensor:
+        """0/1 in the shape of the scores, with exactly the budget; the gradient reaches `weight`."""
+        return select(self.rule, self.weight, self._temperature, self._perturbation)
+
+    def mask(self) -> Tensor:
+        """The choice as it multiplies k-space: (H, 1) of lines, (H, W) of points."""
+        chosen = self.choice()
+        return chosen if chosen.ndim == 2 else chosen[:, None]
 
     def A(self, x: Tensor) -> Tensor:
         """Images (B, 2, H, W) -> k-space (B, coils, H, W)."""
-        return self.lines()[:, None] * self._all(x)
+        return self.mask() * self._all(x)
 
     def _all(self, x: Tensor) -> Tensor:
         return to_coils(to_complex(x), self.coil_maps)
 
     def A_adjoint(self, y: Tensor) -> Tensor:
         """K-space (B, coils, H, W) -> images (B, 2, H, W)."""
-        return self._combine(self.lines()[:, None] * y)
+        return self._combine(self.mask() * y)
 
     def back_projection(self, y: Tensor) -> Tensor:
-        """The zero-filled image, over |A|^2; its gradient reaches the lines that are not measured."""
+        """The zero-filled image, over |A|^2; its gradient reaches what is not measured."""
         return self._combine(y) / self.norm_squared()
 
     def _combine(self, y: Tensor) -> Tensor:
-        """The adjoint for k-space that is 0 already on the other lines (see `KspaceEstimator.estimate`)."""
+        """The adjoint for k-space that is 0 already where nothing was measured (see `KspaceEstimator.estimate`)."""
         return to_channels(from_coils(y, self.coil_maps))
 
     def forward(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """Noisy k-space (B, coils, H, W) of images (B, 2, H, W); lines that are not measured stay 0."""
+        """Noisy k-space (B, coils, H, W) of images (B, 2, H, W); what is not measured stays 0."""
         return self._noisy(x, generator, on_all=False)
 
     def _noisy(self, x: Tensor, generator: torch.Generator | None, on_all: bool) -> Tensor:
         maps = self.coil_maps
         draws = torch.randn(2, len(x), *maps.shape, generator=generator, device=maps.device)
-        return measured(to_complex(x), self.lines(), maps, self.noise, draws, on_all)
+        return measured(to_complex(x), self.mask(), maps, self.noise, draws, on_all)
 
     def estimator(self, prior: ImagePrior) -> Estimator:
         """One coil: exact, point by point in k-space; several: by splitting."""
         if len(self.coil_maps) == 1:
-            return KspaceEstimator(self.lines(), prior, 2 * self.noise**2)
-        # K-space is 0 already on the other lines (see `KspaceEstimator.estimate`).
-        return self._of_coils(prior, self.lines(), self._combine)
+            return KspaceEstimator(self.mask(), prior, 2 * self.noise**2)
+        # K-space is 0 already where nothing was measured (see `KspaceEstimator.estimate`).
+        return self._of_coils(prior, self.mask(), self._combine)
 
     def _of_coils(self, prior: ImagePrior, weights: Tensor, gathered: Callable[[Tensor], Tensor]) -> CoilsEstimator:
-        """The estimate of several coils whose lines A^H A weighs with `weights`; `gathered` is A^H."""
-        # Lines and coil maps make the diagonal of A A^H at most this; it is exact where the maps' squares sum to 1.
+        """The estimate of several coils whose k-space A^H A weighs with `weights`; `gathered` is A^H."""
+        # Mask and coil maps make the diagonal of A A^H at most this; it is exact where the maps' squares sum to 1.
         energy = self.norm_squared()
         return CoilsEstimator(self.coil_maps, weights, prior.variance[0], energy, 2 * self.noise**2, gathered)
 
@@ -134,7 +140,7 @@ class MriEncoder(Encoder):
         return self.coil_maps.abs().square().sum(dim=0).max()
 
     def encoder_loss(self, teacher: Encoder, published: bool) -> Tensor:
-        """Effective: squared difference of the soft line choices at this budget, over the budget; published: of masks.
+        """Effective: squared difference of the soft choices at this budget, over the budget; published: of masks.
 
         For one coil sum (m_s^2 - m_t^2)^2 is exactly |A^H A - B^H B|_F^2.  A hard teacher of a larger budget
         cannot rank its own subsets, so the teacher's scores are asked what they would choose with this budget.
@@ -142,24 +148,22 @@ class MriEncoder(Encoder):
         if not isinstance(teacher, MriEncoder):
             raise TypeError("the teacher of an MRI encoder must be one")
         if published:
-            return (self.lines() - teacher.lines().detach()).square().mean()
-        own = soft_lines(self.rule, self.weight, FIRST_TEMPERATURE)
-        wanted = soft_lines(self.rule, teacher.weight.detach(), FIRST_TEMPERATURE)
+            return (self.choice() - teacher.choice().detach()).square().mean()
+        own = soft_choice(self.rule, self.weight, FIRST_TEMPERATURE)
+        wanted = soft_choice(self.rule, teacher.weight.detach(), FIRST_TEMPERATURE)
         return (own - wanted).square().sum() / self.rule.acquired
 
-    def pattern(self, readout: int, profile_id: str, profile_digest: str) -> CartesianLines:
-        """The lines for the scanner."""
-        acquired = torch.nonzero(hard_lines(self.rule, self.weight))[:, 0].sort().values
-        return CartesianLines(
-            self.rule.lines, readout, acquired.cpu().numpy(), self.rule.calibration, profile_id, profile_digest
-        )
+    def pattern(self, readout: int, profile_id: str, profile_digest: str) -> CartesianLines | CartesianPoints:
+        """The lines or points for the scanner."""
+        chosen = hard_choice(self.rule, self.weight).bool().cpu().numpy()
+        return self.rule.trajectory(chosen, readout, profile_id, profile_digest)
 
 
 class SharedTimeEstimator:
-    """The linear estimate of one coil whose lines have shares of the time: a v / (a^2 v + s^2) for y = a k + n."""
+    """The linear estimate of one coil whose samples have shares of the time: a v / (a^2 v + s^2) for y = a k + n."""
 
     def __init__(self, amplitudes: Tensor, prior: ImagePrior, variance: float) -> None:
-        power, a = prior.variance[0], amplitudes[:, None]
+        power, a = prior.variance[0], amplitudes
         self.amplitudes, self.weight = a, a * power / (a.square() * power + variance)
 
     def estimate(self, y: Tensor) -> Tensor:
@@ -172,92 +176,107 @@ class SharedTimeEstimator:
 
 
 class SharedTimeEncoder(MriEncoder):
-    """A teacher that shares the same scan time among all lines: y = sqrt(p) F (s_c x) + n, with sum p = L.
+    """A teacher that shares the same scan time among all lines or points: y = sqrt(p) F (s_c x) + n, with sum p = L.
 
     A line measured with a share p of one excitation has its signal-to-noise ratio times sqrt(p).  No scanner can
-    do this with p < 1; it relaxes the choice of lines, not the time.
+    do this with p < 1; it relaxes the choice, not the time, and what is never measured has next to no share.
     """
 
     def explore(self, progress: float, generator: torch.Generator | None) -> None:
-        """Nothing to explore: every line is measured, and the shares have an exact gradient."""
+        """Nothing to explore: everything is measured, and the shares have an exact gradient."""
 
-    def lines(self) -> Tensor:
-        """(H,) sqrt(p) of every line."""
-        return soft_lines(self.rule, self.weight, SHARING_TEMPERATURE).clamp_min(LEAST_SHARE).sqrt()
+    def choice(self) -> Tensor:
+        """sqrt(p) of every line or point."""
+        return soft_choice(self.rule, self.weight, SHARING_TEMPERATURE).clamp_min(LEAST_SHARE).sqrt()
 
     def back_projection(self, y: Tensor) -> Tensor:
-        """A^H y over |A|^2: all lines are measured, each with its share."""
+        """A^H y over |A|^2: everything is measured, each with its share."""
         return self.A_adjoint(y) / self.norm_squared()
 
     def forward(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """Noisy k-space of all lines; the noise does not shrink with the share."""
+        """Noisy k-space of everything; the noise does not shrink with the share."""
         return self._noisy(x, generator, on_all=True)
 
     def estimator(self, prior: ImagePrior) -> Estimator:
         """One coil: exact; several: by splitting."""
-        amplitudes = self.lines()
+        amplitudes = self.mask()
         if len(self.coil_maps) == 1:
             return SharedTimeEstimator(amplitudes, prior, 2 * self.noise**2)
-        return self._of_coils(prior, amplitudes.square(), lambda y: self._combine(amplitudes[:, None] * y))
+        return self._of_coils(prior, amplitudes.square(), lambda y: self._combine(amplitudes * y))
 
-    def pattern(self, readout: int, profile_id: str, profile_digest: str) -> CartesianLines:
+    def pattern(self, readout: int, profile_id: str, profile_digest: str) -> CartesianLines | CartesianPoints:
         """Shares of a line cannot be built."""
         raise TypeError("a teacher's shares of the scan time cannot be built")
 
 
-def line_scores(images: Images, rule: LineBudget) -> Tensor:
-    """(H,) scores that rank the lines by how much energy each adds to a linear reconstruction, one after the other.
+def start_scores(images: Images, rule: Budget) -> Tensor:
+    """Scores (H,) of lines or (H, W) of points that rank them by the energy each adds to a linear reconstruction.
 
     The images' phase is smooth, so once it is known from the centre, line -u follows from line u in part (partial
     Fourier imaging: Margosian 1985, Noll et al. 1991).  With e_u the mean energy of a line of images (B, 2, H, W)
     and p_u the part of it that line -u predicts, a line whose mirror image is missing adds e_u + p_-u e_-u, and
-    one whose mirror image is there (1 - p_u) e_u.  Equal gains go to the higher line, so one side is preferred.
+    one whose mirror image is there (1 - p_u) e_u.  The block that the phase is known from is there first, by energy
+    alone.  Equal gains go to the higher line, so one side is preferred.  Points are ranked in the same way.
     Scores are logarithms of the gains, with mean 0 and standard deviation 1.
     """
-    centre = rule.lines // 2
-    first = centre_block(rule.lines, max(rule.calibration, rule.acquired // 2, 1))
-    energy, predicted = _line_statistics(images, first)
-    # The block that the phase is known from comes first, by energy alone.
-    gains = {line: energy[line] for line in first}
-
-    def gain(line: int) -> float:
-        mirror = (2 * centre - line) % rule.lines
-        if mirror == line:
-            return energy[line]
-        if mirror in gains:
-            return (1 - predicted[line]) * energy[line]
-        return energy[line] + predicted[mirror] * energy[mirror]
-
-    while len(gains) < rule.lines:
-        line = max((line for line in range(rule.lines) if line not in gains), key=lambda line: (gain(line), line))
-        gains[line] = gain(line)
-    scores = torch.tensor([gains[line] for line in range(rule.lines)], dtype=torch.float64).clamp_min(1e-12).log()
+    energy, predicted = _statistics(images, rule)
+    core = _block(rule)
+    numbers = torch.arange(core.numel()).reshape(core.shape)
+    mirror = _mirrored(numbers, core.ndim)
+    ahead = energy + _mirrored(predicted * energy, core.ndim)
+    behind = (1 - predicted) * energy
+    partner = _mirrored(ahead, core.ndim)
+    # Of a pair the one that adds more comes first, so no gain depends on other pairs.
+    first = (ahead > partner) | ((ahead == partner) & (numbers > mirror))
+    gains = torch.where(first & ~_mirrored(core, core.ndim), ahead, behind)
+    gains = torch.where(core | (mirror == numbers), energy, gains)
+    scores = gains.clamp_min(1e-12).log()
     return ((scores - scores.mean()) / scores.std().clamp_min(1e-6)).float()
 
 
-def _line_statistics(images: Images, known: range) -> tuple[list[float], list[float]]:
-    """Mean energy of every line, and the part of it that the mirrored line predicts.
+def _block(rule: Budget) -> Tensor:
+    """Bool in the shape of the choice: the block around the centre that the phase is known from."""
+    block = torch.zeros(rule.always.shape, dtype=torch.bool)
+    parts = [centre_block(size, part) for size, part in zip(block.shape, rule.core, strict=True)]
+    block[tuple(slice(part.start, part.stop) for part in parts)] = True
+    return block
 
-    The phase that this needs is that of the central lines `known`, as a reconstruction would estimate it.
+
+def _window(rule: Budget) -> Tensor:
+    """The block with smooth edges, as it multiplies k-space: (H, 1) of lines, (H, W) of points."""
+    window = torch.ones(())
+    for axis, (size, part) in enumerate(zip(rule.always.shape, rule.core, strict=True)):
+        along = torch.zeros(size)
+        along[list(centre_block(size, part))] = torch.hann_window(part + 2, periodic=False)[1:-1]
+        window = window * (along[:, None] if axis == 0 else along)
+    return window
+
+
+def _statistics(images: Images, rule: Budget) -> tuple[Tensor, Tensor]:
+    """Mean energy of every line or point, and the part of it that the mirrored one predicts; float64, on the CPU.
+
+    The phase that this needs is that of the block around the centre, as a reconstruction would estimate it.
     """
+    small = _window(rule)
 
     def products(batch: Tensor) -> Tensor:
         """|k|^2 of every sample, and its product with the mirrored sample, once the phase is taken out."""
         x = to_complex(batch)
-        window = torch.zeros(x.shape[-2], device=x.device)
-        window[list(known)] = torch.hann_window(len(known) + 2, periodic=False, device=x.device)[1:-1]
-        phase = centred_ifft(window[:, None] * centred_fft(x)).angle()
+        phase = centred_ifft(small.to(x.device) * centred_fft(x)).angle()
         k = centred_fft(x * torch.polar(torch.ones_like(phase), -phase))
         return torch.stack([(k * k.conj()).sum(dim=0), (k * _mirrored(k)).sum(dim=0)])
 
     power, product = mean_over(images, products)
     power = power.real.clamp_min(1e-12)
     predicted = product.abs().square() / _mirrored(power)
-    energy = power.sum(dim=1)
-    return energy.tolist(), (predicted.sum(dim=1) / energy).clamp(0, 1).tolist()
+    if rule.always.ndim == 1:
+        power, predicted = power.sum(dim=1), predicted.sum(dim=1)
+    return power.cpu(), (predicted / power).clamp(0, 1).cpu()
 
 
-def _mirrored(k: Tensor) -> Tensor:
-    """Every sample of centred k-space (..., H, W) from the other side of its centre."""
-    rows, columns = ((2 * (count // 2) - torch.arange(count, device=k.device)) % count for count in k.shape[-2:])
-    return k[..., rows, :][..., columns]
+def _mirrored(k: Tensor, axes: int = 2) -> Tensor:
+    """Every sample of k-space from the other side of its centre, along the last `axes` axes."""
+    for axis in range(-axes, 0):
+        count = k.shape[axis]
+        k = k.index_select(axis, ((2 * (count // 2) - torch.arange(count, device=k.device)) % count))
+    return k

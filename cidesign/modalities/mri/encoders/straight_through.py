@@ -1,10 +1,10 @@
-"""Lines as published methods learn them: the highest scores in every step, with a straight-through gradient."""
+"""Lines and points as published methods learn them: the highest scores, with a straight-through gradient."""
 
 import torch
 from torch import Tensor
 
 from cidesign.modalities.mri.encoders.lines import MriEncoder
-from cidesign.modalities.mri.relax import hard_lines
+from cidesign.modalities.mri.relax import hard_choice
 
 
 class StraightThroughEncoder(MriEncoder):
@@ -17,7 +17,7 @@ class StraightThroughEncoder(MriEncoder):
     def explore(self, progress: float, generator: torch.Generator | None) -> None:
         """Nothing to explore: the lines of a step are those that would be built."""
 
-    def lines(self) -> Tensor:
-        """(H,) 0/1 with exactly the budget; its gradient is that of the scores."""
+    def choice(self) -> Tensor:
+        """0/1 with exactly the budget; its gradient is that of the scores."""
         # Adding the difference changes no bit of 0 and 1.
-        return hard_lines(self.rule, self.weight) + (self.weight - self.weight.detach())
+        return hard_choice(self.rule, self.weight) + (self.weight - self.weight.detach())

@@ -22,19 +22,21 @@ def _drawn(*shape: int, seed: int = 1) -> Tensor:
 
 def _normal(x: Tensor, maps: Tensor, weights: Tensor) -> Tensor:
     """S^H F^H diag(q) F S x by the coils' k-space."""
-    k = weights[:, None] * centred_fft(maps * x[:, None])
+    k = weights * centred_fft(maps * x[:, None])
     return (maps.conj() * centred_ifft(k)).sum(dim=1)
 
 
 @pytest.mark.parametrize("together", [1, 250, 10**6])
+@pytest.mark.parametrize("points", [False, True])
 @pytest.mark.parametrize(("height", "width", "coils"), SIZES)
-def test_operator_and_its_slope_on_the_lines(
-    height: int, width: int, coils: int, together: int, monkeypatch: pytest.MonkeyPatch
+def test_operator_and_its_slope_on_the_mask(
+    height: int, width: int, coils: int, points: bool, together: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However many images and coils go through a transform together."""
     monkeypatch.setattr(of_coils, "CACHED_VALUES", together)
     maps = _drawn(coils, height, width)
-    weights = torch.rand(height, generator=torch.Generator().manual_seed(3), dtype=torch.float64).requires_grad_()
+    draws = torch.Generator().manual_seed(3)
+    weights = torch.rand(height, width if points else 1, generator=draws, dtype=torch.float64).requires_grad_()
     normal = Normal(maps, weights)
     pairs = [(_drawn(2, height, width, seed=2 + n), _drawn(2, height, width, seed=12 + n)) for n in range(3)]
     seen = [_normal(right, maps, weights) for _, right in pairs]
@@ -47,21 +49,22 @@ def test_operator_and_its_slope_on_the_lines(
 
 
 @pytest.mark.parametrize("together", [1, 10**6])
+@pytest.mark.parametrize("columns", [1, 3])
 def test_transforms_of_coils_are_adjoint_and_know_their_derivatives(
-    together: int, monkeypatch: pytest.MonkeyPatch
+    columns: int, together: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(fourier, "CACHED_SAMPLES", together)
     maps, x, y = _drawn(2, 4, 3), _drawn(3, 4, 3, seed=2), _drawn(3, 2, 4, 3, seed=3)
     assert torch.equal(to_coils(x, maps), centred_fft(maps * x[:, None]))
     left, right = (to_coils(x, maps).conj() * y).sum(), (x.conj() * from_coils(y, maps)).sum()
     torch.testing.assert_close(left, right)
-    lines, draws = torch.rand(4, dtype=torch.float64), torch.randn(2, 3, 2, 4, 3, dtype=torch.float64)
+    mask, draws = torch.rand(4, columns, dtype=torch.float64), torch.randn(2, 3, 2, 4, 3, dtype=torch.float64)
     noise = 0.3 * torch.complex(draws[0], draws[1])
     for on_all in (False, True):
         found = []
         for plainly in (False, True):
-            given = [one.clone().requires_grad_() for one in (x, lines)]
-            k, m = centred_fft(maps * given[0][:, None]), given[1][:, None]
+            given = [one.clone().requires_grad_() for one in (x, mask)]
+            k, m = centred_fft(maps * given[0][:, None]), given[1]
             plain = m * k + noise if on_all else m * (k + noise)
             made = plain if plainly else fourier.measured(*given, maps, 0.3, draws, on_all)
             found.append([made.detach(), *torch.autograd.grad((made * y.conj()).real.sum(), given)])
@@ -84,7 +87,7 @@ def _exploring(encoder: MriEncoder) -> MriEncoder:
     """In a training step in which the lines can be learnt."""
     for seed in range(100):
         encoder.explore(0.1, torch.Generator().manual_seed(seed))
-        if encoder.lines().requires_grad:
+        if encoder.choice().requires_grad:
             return encoder
     raise AssertionError("this encoder never explores")
 
@@ -99,12 +102,12 @@ def test_unseen_and_its_derivatives_are_those_of_the_operator(which: int) -> Non
     for plainly in (False, True):
         x = images.clone().requires_grad_()
         if plainly:
-            lines = encoder.lines()
+            weights = encoder.mask()
             level = float(prior.variance[0].mean())
             seen = _normal(
                 torch.complex(x[:, 0], x[:, 1]),
                 encoder.coil_maps,
-                lines.square() if isinstance(encoder, SharedTimeEncoder) else lines,
+                weights.square() if isinstance(encoder, SharedTimeEncoder) else weights,
             )
             length = 1 / (encoder.norm_squared() + 2 * encoder.noise**2 / level)
             left = x - length * torch.stack([seen.real, seen.imag], dim=1)

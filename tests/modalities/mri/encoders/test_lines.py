@@ -5,15 +5,16 @@ import pytest
 import torch
 
 from cidesign.constraints.kspace import LineBudget
+from cidesign.constraints.points import PointBudget
 from cidesign.modalities.mri.data.phantoms import coil_maps, phantom_slices
 from cidesign.modalities.mri.encoders.fourier import centred_fft, centred_ifft, to_channels, to_complex
 from cidesign.modalities.mri.encoders.lines import (
     FIRST_TEMPERATURE,
     MriEncoder,
     fit_fourier_prior,
-    line_scores,
+    start_scores,
 )
-from cidesign.modalities.mri.relax import calibration_mask
+from cidesign.pattern import centre_block
 
 
 def _slow(x: np.ndarray) -> np.ndarray:
@@ -85,7 +86,7 @@ def test_noise_is_on_measured_lines_alone_with_the_stated_deviation() -> None:
     encoder = _encoder(rule, 32, noise=0.05).requires_grad_(False)
     x = torch.zeros(64, 2, 32, 32)
     y = encoder(x, torch.Generator().manual_seed(1))
-    lines = encoder.lines().bool()
+    lines = encoder.choice().bool()
     assert torch.equal(y[:, :, ~lines], torch.zeros_like(y[:, :, ~lines]))
     drawn = torch.view_as_real(y[:, :, lines])
     assert drawn[..., 0].std().item() == pytest.approx(0.05, rel=0.03)
@@ -103,34 +104,34 @@ def test_exactly_the_budget_whatever_is_explored(lines: int, acquired: int, cali
     seen = set()
     for step in range(60):
         encoder.explore(step / 60, generator)
-        mask = encoder.lines().detach()
+        mask = encoder.choice().detach()
         assert set(mask.tolist()) <= {0.0, 1.0}
         assert int(mask.sum()) == acquired
-        assert bool(mask[calibration_mask(rule, mask.device)].all())
+        assert bool(mask[torch.from_numpy(rule.always)].all())
         seen.add(tuple(mask.tolist()))
     assert len(seen) > 1 or acquired in (calibration, lines)
     encoder.explore(1.0, generator)
     trajectory = encoder.pattern(6, "test", "0" * 64)
     assert rule.check(trajectory) == []
-    np.testing.assert_array_equal(trajectory.mask, encoder.lines().detach().numpy())
+    np.testing.assert_array_equal(trajectory.mask, encoder.choice().detach().numpy())
     assert trajectory.acceleration == pytest.approx(lines / acquired)
 
 
 def test_exploration_ends_and_needs_a_generator() -> None:
     encoder = _encoder(LineBudget(16, 4, 2), 6)
-    built = encoder.lines().detach()
+    built = encoder.choice().detach()
     encoder.explore(0.0, None)
-    assert torch.equal(encoder.lines().detach(), built)
+    assert torch.equal(encoder.choice().detach(), built)
     encoder.explore(0.9, torch.Generator().manual_seed(1))
-    assert torch.equal(encoder.lines().detach(), built)
-    assert not encoder.lines().requires_grad  # the choice is made; only the decoder still learns
+    assert torch.equal(encoder.choice().detach(), built)
+    assert not encoder.choice().requires_grad  # the choice is made; only the decoder still learns
 
 
 def _explore(encoder: MriEncoder) -> None:
     """Put the encoder into a training step in which its lines can be learnt."""
     for seed in range(100):
         encoder.explore(0.1, torch.Generator().manual_seed(seed))
-        if encoder.lines().requires_grad:
+        if encoder.choice().requires_grad:
             return
     raise AssertionError("this encoder never explores")
 
@@ -141,12 +142,12 @@ def test_a_missing_line_can_come_in() -> None:
     scores = -0.3 * (torch.arange(16.0) - 8).abs()
     encoder = _encoder(rule, 16, scores, noise=1e-3)
     _explore(encoder)
-    absent = int((encoder.lines() == 0).nonzero()[-3])
+    absent = int((encoder.choice() == 0).nonzero()[-3])
     k = torch.zeros(1, 16, 16, dtype=torch.complex64)
     k[0, 8, 8], k[0, absent, 8] = 4.0, 2.0
     x = to_channels(centred_ifft(k))
     prior = fit_fourier_prior(torch.randn(8, 2, 16, 16, generator=torch.Generator().manual_seed(1)))
-    y = encoder._all(x) * encoder.lines()[:, None]
+    y = encoder._all(x) * encoder.mask()
     error = (encoder.estimator(prior).estimate(y) - x).square().sum()
     error.backward()
     assert encoder.weight.grad is not None
@@ -173,7 +174,7 @@ def test_distance_is_that_of_what_both_would_choose_with_this_budget() -> None:
     student, teacher = MriEncoder(own, rule, maps, 0.01), MriEncoder(other, more, maps, 0.01)
     wanted = np.square(relaxed(own.numpy()) - relaxed(other.numpy())).sum() / 4
     assert student.encoder_loss(teacher, published=False).item() == pytest.approx(wanted, rel=1e-9)
-    masks = [encoder.lines().detach().numpy() for encoder in (student, teacher)]
+    masks = [encoder.choice().detach().numpy() for encoder in (student, teacher)]
     published = np.square(masks[0] - masks[1]).mean()
     assert student.encoder_loss(teacher, published=True).item() == pytest.approx(published, rel=1e-12)
 
@@ -199,7 +200,7 @@ def test_prior_is_the_mean_power_and_never_blind() -> None:
 def test_line_scores_start_from_the_centre_and_prefer_one_side() -> None:
     images = torch.from_numpy(phantom_slices(64, 32, 1)).float()
     rule = LineBudget(32, 10, 4)
-    scores = line_scores(images, rule)
+    scores = start_scores(images, rule)
     assert scores.shape == (32,)
     assert torch.isfinite(scores).all()
     assert scores.mean().item() == pytest.approx(0, abs=1e-5)
@@ -214,9 +215,61 @@ def test_line_scores_start_from_the_centre_and_prefer_one_side() -> None:
 def test_batches_give_the_statistics_of_all_images() -> None:
     images = torch.from_numpy(phantom_slices(20, 32, 1)).float()
     rule = LineBudget(32, 10, 4)
-    torch.testing.assert_close(line_scores(images.split(7), rule), line_scores(images, rule), rtol=0, atol=1e-5)
+    torch.testing.assert_close(start_scores(images.split(7), rule), start_scores(images, rule), rtol=0, atol=1e-5)
     found, wanted = fit_fourier_prior(images.split(7)), fit_fourier_prior(images)
     torch.testing.assert_close(found.variance, wanted.variance, rtol=1e-5, atol=0)
+
+
+def _one_after_the_other(images: torch.Tensor, rule: LineBudget | PointBudget) -> np.ndarray:
+    """The scores of `start_scores` as it defines them: in every step what adds most to those that are there."""
+    shape = rule.always.shape
+    x = np.asarray(to_complex(images.double()).numpy())
+    window = np.ones(images.shape[2:])
+    for axis, (size, part) in enumerate(zip(shape, rule.core, strict=True)):
+        along = np.zeros(size)
+        block = centre_block(size, part)
+        along[block.start : block.stop] = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(1, part + 1) / (part + 1))
+        window *= along[:, None] if axis == 0 else along
+    k = np.stack([_slow(one) for one in x])
+    coarse = np.stack([centred_ifft(torch.from_numpy(window * one)).numpy() for one in k])
+    flat = np.stack([_slow(one * np.exp(-1j * np.angle(phase))) for one, phase in zip(x, coarse, strict=True)])
+    power, mirrored = (np.abs(flat) ** 2).mean(axis=0), np.zeros(x.shape[1:], dtype=complex)
+    other = {}
+    for at in np.ndindex(x.shape[1:]):
+        other[at] = tuple((2 * (size // 2) - place) % size for place, size in zip(at, x.shape[1:], strict=True))
+        mirrored[at] = (flat[(slice(None), *at)] * flat[(slice(None), *other[at])]).mean()
+    predicted = np.array([abs(mirrored[at]) ** 2 / power[other[at]] for at in other]).reshape(power.shape)
+    if len(shape) == 1:
+        power, predicted = power.sum(axis=1), predicted.sum(axis=1)
+    predicted = np.clip(predicted / power, 0, 1)
+    first = set(np.ndindex(shape)) & {
+        at
+        for at in np.ndindex(shape)
+        if all(a in centre_block(n, c) for a, n, c in zip(at, shape, rule.core, strict=True))
+    }
+    gains = {at: power[at] for at in first}
+
+    def gain(at: tuple[int, ...]) -> float:
+        mirror = tuple((2 * (size // 2) - place) % size for place, size in zip(at, shape, strict=True))
+        if mirror == at:
+            return float(power[at])
+        if mirror in gains:
+            return float((1 - predicted[at]) * power[at])
+        return float(power[at] + predicted[mirror] * power[mirror])
+
+    while len(gains) < power.size:
+        best = max((at for at in np.ndindex(shape) if at not in gains), key=lambda at: (gain(at), at))
+        gains[best] = gain(best)
+    scores = np.log(np.array([gains[at] for at in np.ndindex(shape)])).reshape(shape)
+    return (scores - scores.mean()) / scores.std(ddof=1)
+
+
+@pytest.mark.parametrize("rule", [LineBudget(8, 4, 2), LineBudget(7, 3, 1), PointBudget(8, 7, 20, (2, 2))])
+def test_scores_rank_what_adds_most_one_after_the_other(rule: LineBudget | PointBudget) -> None:
+    images = torch.from_numpy(phantom_slices(6, 8, 1)).float()[:, :, : rule.always.shape[0], :7]
+    found = start_scores(images, rule)
+    assert found.shape == rule.always.shape
+    np.testing.assert_allclose(found.numpy(), _one_after_the_other(images, rule), atol=1e-4)
 
 
 def test_line_scores_follow_the_energy_of_images_without_structure() -> None:
@@ -225,7 +278,7 @@ def test_line_scores_follow_the_energy_of_images_without_structure() -> None:
     weight = torch.rand(12, generator=generator) + 0.2
     k = torch.randn(400, 12, 12, 2, generator=generator)
     x = to_channels(centred_ifft(torch.view_as_complex(k) * weight[:, None]))
-    scores = line_scores(x, LineBudget(12, 4, 1))
+    scores = start_scores(x, LineBudget(12, 4, 1))
     free = [line for line in range(12) if line != 6]
     found = sorted(free, key=lambda line: -float(scores[line]))
     wanted = sorted(free, key=lambda line: -float(weight[line]))

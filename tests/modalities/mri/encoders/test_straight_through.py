@@ -27,8 +27,8 @@ def test_a_step_sees_the_lines_that_would_be_built() -> None:
     built = MriEncoder(encoder.weight.detach(), RULE, encoder.coil_maps, 0.01)
     for seed in range(20):
         encoder.explore(0.1, torch.Generator().manual_seed(seed))
-        lines = encoder.lines().detach()
-        assert torch.equal(lines, built.lines())
+        lines = encoder.choice().detach()
+        assert torch.equal(lines, built.choice())
         assert int(lines.sum()) == 5
     assert encoder.pattern(10, "test", "").design_digest == built.pattern(10, "test", "").design_digest
 
@@ -36,7 +36,7 @@ def test_a_step_sees_the_lines_that_would_be_built() -> None:
 def test_scores_get_the_derivative_of_their_line() -> None:
     encoder = _encoder()
     slopes = torch.arange(12.0) - 4
-    (encoder.lines() * slopes).sum().backward()
+    (encoder.choice() * slopes).sum().backward()
     assert encoder.weight.grad is not None
     assert torch.equal(encoder.weight.grad, slopes)
 
@@ -47,6 +47,6 @@ def test_the_published_distance_pulls_the_teachers_lines_in() -> None:
     teacher = MriEncoder(-student.weight.detach(), LineBudget(12, 7, 2), student.coil_maps, 0.01)
     student.encoder_loss(teacher, published=True).backward()
     assert student.weight.grad is not None
-    wanted = 2 * (student.lines() - teacher.lines()).detach() / 12
+    wanted = 2 * (student.choice() - teacher.choice()).detach() / 12
     torch.testing.assert_close(student.weight.grad, wanted)
     assert {-1, 0, 1} == set((6 * wanted).round().int().tolist())
