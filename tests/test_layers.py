@@ -38,6 +38,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "constraints.rules": _DESIGN | {"constraints.sequence"},
     "constraints.aperture": _DESIGN | {"constraints.rules"},
     "constraints.kspace": _DESIGN | {"constraints.rules"},
+    "constraints.points": _DESIGN | {"constraints.rules", "constraints.kspace"},
     "run_settings": {"errors"},
 }
 _LOW = set(MAY_IMPORT)

@@ -239,10 +239,8 @@ class Hard:
             weight[place] = 1 - weight[place]
         else:
             rule = cast(MriOptics, self.maker.optics).rule
-            middle = len(weight) // 2
-            block = range(middle - rule.calibration // 2, middle + (rule.calibration + 1) // 2)
-            order = [line for line in weight.argsort(descending=True).tolist() if line not in block]
-            free = rule.acquired - rule.calibration
+            order = [line for line in weight.argsort(descending=True).tolist() if not rule.always[line]]
+            free = rule.acquired - int(rule.always.sum())
             # Lines next to those that are taken are the likeliest to pay.
             one, other = order[rng.integers(free)], order[min(free + int(rng.exponential(free + 4)), len(order) - 1)]
             weight[[one, other]] = weight[[other, one]]
