@@ -99,11 +99,15 @@ class Block:
 
 
 class Acquisition(NamedTuple):
-    """When a line is measured: shot and echo count from 0, the noise scan and dummies are not among them."""
+    """When a line, or a point of a 3-D scan, is measured: shot and echo count from 0, and so does the partition.
+
+    The noise scan and dummies are not among them.
+    """
 
     shot: int
     echo: int
     line: int
+    partition: int = 0
 
 
 @dataclass(frozen=True)

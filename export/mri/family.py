@@ -11,12 +11,12 @@ from cidesign.constraints.rules import require
 from cidesign.errors import CidesignError, FileError, InputError, LimitError
 from cidesign.export.family import DeviceFamily, Exported, FileReport
 from cidesign.export.mri.checks import SliceOrientation, check_sequence, failures, nothing_evaluated
+from cidesign.export.mri.lines import DEFAULT_FORMATS, verify_mri_export, write_mri_export
 from cidesign.export.mri.manifest import MriManifest, protocol_from
 from cidesign.export.mri.own import LineOptions, read_own
 from cidesign.export.mri.protocol import GreProtocol, TseProtocol
 from cidesign.export.mri.results import entry, in_one_line
-from cidesign.export.mri.verify import profile_for, verify_mri_export
-from cidesign.export.mri.writer import DEFAULT_FORMATS, write_mri_export
+from cidesign.export.mri.verify import profile_for
 from cidesign.export.options import read_options
 from cidesign.export.own_design import OwnDesign
 from cidesign.files import JsonObject
