@@ -68,7 +68,12 @@ def gradient_echo(
 ) -> MriPlan:
     """The blocks that measure `encoded`, one excitation each; raises `LimitError` for what cannot be played."""
     selection = slice_selection(
-        protocol.flip_angle_deg, "excitation", protocol.rf_duration_ms, protocol.excited_mm, profile
+        protocol.flip_angle_deg,
+        "excitation",
+        protocol.rf_duration_ms,
+        protocol.excited_mm,
+        profile,
+        protocol.time_bandwidth,
     )
     readout = gre_readout(trajectory, protocol, profile)
     limits = design_limits(profile)

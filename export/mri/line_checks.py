@@ -174,8 +174,9 @@ def _order(measured: _Measured, order: Sequence[tuple[int, int]]) -> Check:
     limit, source = f"{len(order)} readouts in the planned order", "manifest"
     wanted = np.asarray(order, dtype=np.int64).reshape(-1, 2)
     if wanted.shape != found.shape or (wanted != found).any():
-        differs = np.flatnonzero((wanted != found).any(axis=1)) if wanted.shape == found.shape else []
-        where = f"readout {differs[0]} is another" if len(differs) else f"{len(found)} readouts"
+        where = f"{len(found)} readouts"
+        if wanted.shape == found.shape:
+            where = f"readout {int(np.argmax((wanted != found).any(axis=1)))} of them is another"
         return verdict("order", False, where, limit, source)
     jumps = np.linalg.norm(np.diff(found, axis=0), axis=1)
     shown = f"mean jump {jumps.mean():.3g} steps, largest {jumps.max():.3g}" if len(jumps) else "one readout"

@@ -150,7 +150,8 @@ def protocol_record(protocol: Protocol) -> dict[str, JsonValue]:
 
 def protocol_from(record: Mapping[str, Any]) -> GreProtocol | TseProtocol:
     """The protocol of lines in a record; raises `InputError` for an unknown kind, name or value."""
-    return protocol_of(record, (GreProtocol, TseProtocol))
+    types: tuple[type[GreProtocol | TseProtocol], ...] = (GreProtocol, TseProtocol)
+    return protocol_of(record, types)
 
 
 def protocol_of(record: Mapping[str, Any], types: Sequence[type[_P]]) -> _P:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cidesign.errors import InputError, LimitError
+from cidesign.export.mri.blocks import TIME_BANDWIDTH
 from cidesign.hardware_profiles.mri.schema import MriProfile
 from cidesign.pattern import CartesianLines
 
@@ -29,6 +30,8 @@ class Protocol(ABC):
     """
 
     kind: ClassVar[str]
+    # Of the pulse that excites.
+    time_bandwidth: ClassVar[float] = TIME_BANDWIDTH
 
     fov_mm: float
     flip_angle_deg: float
@@ -155,7 +158,8 @@ def trajectory_from_mask(mask: NDArray[np.generic], calibration_lines: int, prof
         rows = ", ".join(map(str, broken[:5])) + (", ..." if len(broken) > 5 else "")
         raise InputError(
             f"mask: k-space columns differ in rows {rows}; a 2-D scan can only skip whole phase-encode lines. Use a "
-            "line-wise design or a 3-D scan"
+            "line-wise design, or take the mask as the points (ky, kz) of a 3-D scan: `cidesign design MASK --set "
+            "sampling=points`"
         )
     acquired = np.flatnonzero(mask[:, 0]).astype(np.int64)
     return CartesianLines(mask.shape[0], mask.shape[1], acquired, calibration_lines, profile.id, profile.digest)

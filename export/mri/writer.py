@@ -95,7 +95,7 @@ def _write_into(
     design.save(folder / DESIGN_NAME)
     out.record(DESIGN_NAME, "design")
     checks = _checked(folder, out.files, design, profile, order)
-    scan, notes = kind.scan(plan, design, protocol), kind.notes(plan, design, protocol)
+    scan = kind.scan(plan, design, protocol)
     if "table" in formats:
         said = (*plan.notes, *NOTES)
         write_json(folder / f"{name}.json", _record(kind.record(design, order), protocol, profile, scan, checks, said))
@@ -109,7 +109,7 @@ def _write_into(
         protocol=protocol_record(protocol),
         scan=scan,
         checks=tuple(checks),
-        notes=(*plan.notes, f"dummies: {plan.dummies_reason}", *notes, *NOTES),
+        notes=(*plan.notes, f"dummies: {plan.dummies_reason}", *kind.notes(plan, design, protocol), *NOTES),
         files=out.files,
     )
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from cidesign.errors import LimitError
-from cidesign.export.mri.blocks import NS_PER_MS, NS_PER_S, TIME_BANDWIDTH, Lobe, MriPlan, Pulse
+from cidesign.export.mri.blocks import NS_PER_MS, NS_PER_S, Lobe, MriPlan, Pulse
 from cidesign.export.mri.protocol import Protocol
 from cidesign.export.mri.pulseq.library import collected_warnings, pypulseq, scanner_options
 from cidesign.files import disk_errors
@@ -72,7 +72,7 @@ def _pulse(pp: Any, system: Any, pulse: Pulse, known: dict[tuple[float, int, str
             flip_angle=math.radians(pulse.flip_deg),
             duration=pulse.duration_ns / NS_PER_S,
             delay=pulse.delay_ns / NS_PER_S,
-            time_bw_product=TIME_BANDWIDTH,
+            time_bw_product=pulse.time_bandwidth,
             apodization=0.5,
             use=pulse.use,
             system=system,
