@@ -10,9 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from cidesign.export.mri.checks import check_sequence
+from cidesign.export.mri.lines import DEFAULT_FORMATS, plan_scan, verify_mri_export, write_mri_export
 from cidesign.export.mri.protocol import GreProtocol
-from cidesign.export.mri.verify import verify_mri_export
-from cidesign.export.mri.writer import DEFAULT_FORMATS, plan_scan, write_mri_export
 from cidesign.hardware_profiles.loader import load_profile
 from cidesign.hardware_profiles.mri.schema import MriProfile
 from cidesign.pattern import CartesianLines

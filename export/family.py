@@ -28,6 +28,7 @@ FAMILIES = {
     "dmd": "cidesign.export.dmd.family:FAMILY",
     "aperture": "cidesign.export.aperture.family:FAMILY",
     "mri": "cidesign.export.mri.family:FAMILY",
+    "mri-points": "cidesign.export.mri.points.family:FAMILY",
 }
 
 

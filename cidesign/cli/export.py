@@ -67,7 +67,7 @@ def _settings(family: "AnyFamily", given: Mapping[str, float], assignments: tupl
         if one is not family and set(one.flags) & set(given):
             raise click.UsageError(f"{_options(one)} are for {one.plural}; use --set")
     if assignments and family.flags:
-        others = " and ".join(one.plural for one in families() if not one.flags)
+        others = ", ".join(one.plural for one in families() if not one.flags)
         raise click.UsageError(f"--set is for {others}; {family.contents} take {_options(family)}")
     return {**given, **assigned(assignments)}
 

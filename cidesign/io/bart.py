@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from cidesign.errors import FileError
 from cidesign.files import MAX_ARRAY_BYTES, read_limited, write_bytes
-from cidesign.pattern import CartesianLines
+from cidesign.pattern import CartesianLines, CartesianPoints
 
 BART_DIMENSIONS = 16
 _ITEM = np.dtype("<c8")
@@ -25,6 +25,11 @@ def bart_trajectory(trajectory: CartesianLines, lines: list[int]) -> NDArray[np.
     points[0] = (np.arange(trajectory.readout) - trajectory.readout // 2)[:, None]
     points[1] = np.asarray(lines) - trajectory.lines // 2
     return points
+
+
+def bart_points(design: CartesianPoints) -> NDArray[np.complex64]:
+    """The pattern (1, lines, partitions), 1 where measured, as BART's `poisson` has it; `bart repmat 0` for all x."""
+    return design.mask[None].astype(np.complex64)
 
 
 def write_cfl(stem: Path, array: NDArray[np.complex64]) -> list[Path]:

@@ -3,7 +3,7 @@
 from cidesign.pattern.design import Design
 from cidesign.pattern.lines import CartesianLines, centre_block
 from cidesign.pattern.mask import ApertureMask
-from cidesign.pattern.points import CartesianPoints, calibration_region
+from cidesign.pattern.points import Cartesian, CartesianPoints, as_points, calibration_region
 from cidesign.pattern.shots import NonCartesian
 from cidesign.pattern.stack import BLINK_CODE, MAX_BIT_DEPTH, Encoding, Frame, FrameRole, PatternStack, Placement
 from cidesign.pattern.store import SCHEMA_VERSION
@@ -12,6 +12,7 @@ from cidesign.pattern.trajectory import MAX_MATRIX, Trajectory
 __all__ = [
     "ApertureMask",
     "BLINK_CODE",
+    "Cartesian",
     "CartesianLines",
     "CartesianPoints",
     "Design",
@@ -25,6 +26,7 @@ __all__ = [
     "Placement",
     "SCHEMA_VERSION",
     "Trajectory",
+    "as_points",
     "calibration_region",
     "centre_block",
 ]

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from cidesign.errors import InputError
 from cidesign.files import JsonObject
-from cidesign.pattern.lines import centre_block
+from cidesign.pattern.lines import CartesianLines, centre_block
 from cidesign.pattern.trajectory import MAX_MATRIX, Trajectory
 
 
@@ -118,3 +118,21 @@ def calibration_region(matrix: tuple[int, int], size: tuple[int, int]) -> NDArra
     rows, columns = (centre_block(whole, part) for whole, part in zip(matrix, size, strict=True))
     mask[rows.start : rows.stop, columns.start : columns.stop] = 1
     return mask
+
+
+Cartesian = CartesianLines | CartesianPoints
+
+
+def as_points(design: Cartesian) -> CartesianPoints:
+    """What a Cartesian scan measures as points: a 2-D scan has one partition."""
+    if isinstance(design, CartesianPoints):
+        return design
+    return CartesianPoints(
+        design.lines,
+        1,
+        design.readout,
+        np.stack([design.acquired, np.zeros_like(design.acquired)], axis=1),
+        (design.calibration_lines, 1),
+        design.profile_id,
+        design.profile_digest,
+    )

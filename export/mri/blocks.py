@@ -15,6 +15,8 @@ from cidesign.units import format_duration_us
 GAMMA_HZ_PER_T = 42.576e6
 NS_PER_US, NS_PER_MS, NS_PER_S = 1_000, 1_000_000, 1_000_000_000
 Use = Literal["excitation", "refocusing"]
+# Of the pulse that selects a slice.
+TIME_BANDWIDTH = 4.0
 
 
 def mt_per_m(hz_per_m: float) -> float:
@@ -61,13 +63,14 @@ class Lobe:
 
 @dataclass(frozen=True)
 class Pulse:
-    """A sinc pulse with a time-bandwidth product of 4, symmetric about its middle."""
+    """A sinc pulse with a Hanning window, symmetric about its middle."""
 
     flip_deg: float
     duration_ns: int
     delay_ns: int
     phase_rad: float
     use: Use
+    time_bandwidth: float
 
     @property
     def centre_ns(self) -> int:
@@ -99,11 +102,15 @@ class Block:
 
 
 class Acquisition(NamedTuple):
-    """When a line is measured: shot and echo count from 0, the noise scan and dummies are not among them."""
+    """When a line, or a point of a 3-D scan, is measured: shot and echo count from 0, and so does the partition.
+
+    The noise scan and dummies are not among them.
+    """
 
     shot: int
     echo: int
     line: int
+    partition: int = 0
 
 
 @dataclass(frozen=True)
@@ -198,11 +205,13 @@ class Selection(NamedTuple):
         return self.gradient.area_per_m / 2
 
 
-TIME_BANDWIDTH = 4.0
-
-
 def slice_selection(
-    flip_deg: float, use: Use, rf_duration_ms: float, thickness_mm: float, profile: MriProfile
+    flip_deg: float,
+    use: Use,
+    rf_duration_ms: float,
+    thickness_mm: float,
+    profile: MriProfile,
+    time_bandwidth: float = TIME_BANDWIDTH,
 ) -> Selection:
     """A slice-selective pulse: amplitude = time-bandwidth / duration / thickness.
 
@@ -219,9 +228,9 @@ def slice_selection(
             f"RF pulse: a duration of {rf_duration_ms:g} ms is not a multiple of {step_ns / NS_PER_US:g} us; give "
             f"rf_duration_ms {' or '.join(f'{n / NS_PER_MS:g}' for n in near)}"
         )
-    amplitude = TIME_BANDWIDTH / (duration_ns / NS_PER_S) / (thickness_mm * 1e-3)
+    amplitude = time_bandwidth / (duration_ns / NS_PER_S) / (thickness_mm * 1e-3)
     if amplitude > limits.max_hz_per_m:
-        least_mm = TIME_BANDWIDTH / (duration_ns / NS_PER_S) / limits.max_hz_per_m * 1e3
+        least_mm = time_bandwidth / (duration_ns / NS_PER_S) / limits.max_hz_per_m * 1e3
         raise LimitError(
             f"slice: {thickness_mm:g} mm needs a slice gradient of {mt_per_m(amplitude):.4g} mT/m, the limit is "
             f"{mt_per_m(limits.max_hz_per_m):.4g} mT/m ({profile.id}, design); give at least {least_mm:.3g} mm, or an "
@@ -233,7 +242,7 @@ def slice_selection(
     gradient = Lobe(amplitude, rise_ns, duration_ns, delay_ns - rise_ns)
     ringdown_ns = round(times.rf_ringdown_us.value * NS_PER_US)
     end_ns = ceil_to(max(gradient.duration_ns, delay_ns + duration_ns + ringdown_ns), limits.raster_ns)
-    return Selection(Pulse(flip_deg, duration_ns, delay_ns, 0.0, use), gradient, end_ns)
+    return Selection(Pulse(flip_deg, duration_ns, delay_ns, 0.0, use, time_bandwidth), gradient, end_ns)
 
 
 def too_short(name: str, asked_ns: int, least_ns: int, binding: str, relax: str) -> LimitError:

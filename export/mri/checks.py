@@ -1,6 +1,6 @@
-"""Checks of a Pulseq file against a scanner and the lines it should measure: pass, fail or not evaluated."""
+"""Checks of a Pulseq file against a scanner and what it should measure: pass, fail or not evaluated."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -22,7 +22,7 @@ from cidesign.export.mri.pulseq.text import SeqText, reader_version
 from cidesign.export.mri.results import not_evaluated, remark, verdict
 from cidesign.hardware_profiles.mri.schema import MriProfile
 from cidesign.hardware_profiles.sourced import Sourced
-from cidesign.pattern import CartesianLines
+from cidesign.pattern import Cartesian
 from cidesign.units import format_duration_us
 
 Held = Literal["nominal", "design"]
@@ -36,16 +36,18 @@ NORMAL_MODE_PNS, FIRST_LEVEL_PNS = 0.8, 1.0
 def check_sequence(
     path: Path,
     profile: MriProfile,
-    trajectory: CartesianLines | None = None,
+    trajectory: Cartesian | None = None,
     held: Held = "nominal",
     orientation: SliceOrientation | None = None,
+    order: Sequence[tuple[int, int]] | None = None,
 ) -> list[Check]:
     """Every check of one `.seq` file as it lies on disk, of this program or of anyone.
 
     `held` names the gradient limits of the profile: what the scanner can do, or what sequences are designed for (which
     also hold where the profile has no nominal ones).  `orientation` says how the slice may lie: "any", or "as-written",
     each axis of the file on an axis of the scanner; None fails no sequence that is within the limits as written, and
-    remarks what an oblique slice would break.  Without `trajectory` the lines are only described.
+    remarks what an oblique slice would break.  Without `trajectory` the lines are only described; `order` is that of
+    its readouts, (line, partition) each.
 
     Raises `FileError` when there is no such file.  One that is cut or damaged is a failed check, one that cannot be
     read here leaves all checks not evaluated.
@@ -67,7 +69,7 @@ def check_sequence(
         *_samplings(played, profile, trajectory),
         *_gradients(played, profile, held, orientation),
         _stimulation(played, profile),
-        *line_checks(played, trajectory, profile.vendor),
+        *line_checks(played, trajectory, profile.vendor, order),
         _total(played),
         *_never_evaluated(played),
     ]
@@ -154,7 +156,7 @@ def _timing(played: PlayedSequence, profile: MriProfile) -> Check:
     return verdict("timing", True, f"{len(played.blocks)} blocks", limit, f"{profile.id}")
 
 
-def _samplings(played: PlayedSequence, profile: MriProfile, trajectory: CartesianLines | None) -> Iterator[Check]:
+def _samplings(played: PlayedSequence, profile: MriProfile, trajectory: Cartesian | None) -> Iterator[Check]:
     shapes = sorted({(sampling.samples, round(sampling.dwell_s * 1e9)) for sampling in played.samplings})
     if not shapes:
         yield not_evaluated("samples", "the file samples nothing")
@@ -176,7 +178,7 @@ def _samplings(played: PlayedSequence, profile: MriProfile, trajectory: Cartesia
         yield verdict("divisor of the samples", ok, f"{most}", most_of, divisor.source, "limit")
 
 
-def _one_kind(ok: bool, shown: str, profile: MriProfile, trajectory: CartesianLines | None) -> Check:
+def _one_kind(ok: bool, shown: str, profile: MriProfile, trajectory: Cartesian | None) -> Check:
     """An export promises one kind of readout; only some versions stop at several, so that others get a remark."""
     check, source = "one kind of readout", "some Siemens versions stop at several (pulseq/pulseq issue 47)"
     if ok or trajectory is not None:

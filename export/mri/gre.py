@@ -1,7 +1,9 @@
-"""A 2-D spoiled gradient echo: every repetition plays the same lobes, scaled, so all lines share one echo time."""
+"""A spoiled gradient echo: every repetition plays the same lobes, scaled, so all lines share one echo time."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 from cidesign.export.mri.blocks import (
     NS_PER_MS,
@@ -19,10 +21,10 @@ from cidesign.export.mri.blocks import (
     slice_selection,
     too_short,
 )
-from cidesign.export.mri.protocol import GreProtocol, dummies_for, ordered_lines
+from cidesign.export.mri.protocol import GreProtocol, Protocol, dummies_for, ordered_lines
 from cidesign.export.mri.readout import ReadoutShape, gre_readout
 from cidesign.hardware_profiles.mri.schema import MriProfile
-from cidesign.pattern import CartesianLines
+from cidesign.pattern import Cartesian, CartesianLines
 
 # Quadratic phase increment of RF spoiling (Zur et al., Magn. Reson. Med. 21, 251, 1991).
 RF_SPOILING_DEG = 117.0
@@ -32,10 +34,46 @@ SPOILER_CYCLES_SLICE, SPOILER_CYCLES_PIXEL = 4.0, 1.0
 TRID_LINE, TRID_DUMMY, TRID_NOISE = 1, 2, 3
 
 
+class Encoded(NamedTuple):
+    """What one excitation measures: its parts, -1 to 1, of the outermost phase encodings along y and z."""
+
+    y: float
+    z: float
+    labels: tuple[tuple[str, int], ...]
+    acquisition: Acquisition
+
+
+class Along(NamedTuple):
+    """What is played along z beside the slice: areas in cycles/m, and what the two lobes are called."""
+
+    outermost_per_m: float
+    spoiler_per_m: float
+    before: str
+    after: str
+
+
 def plan_gre(trajectory: CartesianLines, protocol: GreProtocol, profile: MriProfile) -> MriPlan:
     """Every block of the sequence; raises `LimitError` for what cannot be played, with the minimum and what binds."""
+    centre = trajectory.lines // 2
+    encoded = [
+        Encoded((line - centre) / max(centre, 1), 0.0, line_labels(line), Acquisition(shot, 0, line))
+        for shot, line in enumerate(ordered_lines(trajectory, protocol.order))
+    ]
+    spoiler = SPOILER_CYCLES_SLICE / (protocol.slice_thickness_mm * 1e-3)
+    return gradient_echo(trajectory, protocol, profile, encoded, Along(0.0, spoiler, "slice rephaser", "slice spoiler"))
+
+
+def gradient_echo(
+    trajectory: Cartesian, protocol: Protocol, profile: MriProfile, encoded: Sequence[Encoded], along: Along
+) -> MriPlan:
+    """The blocks that measure `encoded`, one excitation each; raises `LimitError` for what cannot be played."""
     selection = slice_selection(
-        protocol.flip_angle_deg, "excitation", protocol.rf_duration_ms, protocol.slice_thickness_mm, profile
+        protocol.flip_angle_deg,
+        "excitation",
+        protocol.rf_duration_ms,
+        protocol.excited_mm,
+        profile,
+        protocol.time_bandwidth,
     )
     readout = gre_readout(trajectory, protocol, profile)
     limits = design_limits(profile)
@@ -44,13 +82,13 @@ def plan_gre(trajectory: CartesianLines, protocol: GreProtocol, profile: MriProf
     areas = {
         "readout prephaser": -readout.echo_area_per_m,
         "phase encoding": outermost,
-        "slice rephaser": -selection.tail_area_per_m,
+        along.before: -selection.tail_area_per_m - along.outermost_per_m,
     }
     pre_ns, binding = longest_of(areas, shared)
     spoil_areas = {
         "readout spoiler": SPOILER_CYCLES_PIXEL * trajectory.readout / (protocol.fov_mm * 1e-3),
         "phase rewinder": outermost,
-        "slice spoiler": SPOILER_CYCLES_SLICE / (protocol.slice_thickness_mm * 1e-3),
+        along.after: along.spoiler_per_m + along.outermost_per_m,
     }
     spoil_ns, spoil_binding = longest_of(spoil_areas, shared)
     least_te_ns = round(selection.tail_ns + pre_ns + readout.echo_ns)
@@ -60,22 +98,29 @@ def plan_gre(trajectory: CartesianLines, protocol: GreProtocol, profile: MriProf
     pre = [lobe_in(area, pre_ns, shared) for area in areas.values()]
     spoil = [lobe_in(area, spoil_ns, shared) for area in spoil_areas.values()]
     dummies, reason = dummies_for(protocol, tr_ns / NS_PER_MS)
-    lines = ordered_lines(trajectory, protocol.order)
-    blocks = opening_blocks(readout, protocol.noise_scan)
-    repetitions: list[int | None] = [*([None] * dummies), *lines]
-    for number, line in enumerate(repetitions):
+    blocks = opening_blocks(readout, protocol.noise_scan, [name for name, _ in encoded[0].labels])
+    repetitions: list[Encoded | None] = [*([None] * dummies), *encoded]
+    for number, one in enumerate(repetitions):
         phase = math.radians(RF_SPOILING_DEG * (number * (number + 1) / 2 % 360))
-        step = 0.0 if line is None else (line - trajectory.lines // 2) / max(trajectory.lines // 2, 1)
-        adc = None if line is None else Readout(readout.samples, readout.dwell_ns, readout.delay_ns, phase)
+        y, z = (0.0, 0.0) if one is None else (one.y, one.z)
+        adc = None if one is None else Readout(readout.samples, readout.dwell_ns, readout.delay_ns, phase)
+        # Along z both lobes have a constant part: the lobe is that of the largest sum, scaled.
+        before = (-selection.tail_area_per_m + z * along.outermost_per_m) / areas[along.before]
+        after = (along.spoiler_per_m - z * along.outermost_per_m) / spoil_areas[along.after]
         blocks += [
-            excitation_block(selection, phase, line is None),
-            Block(pre_ns + te_delay_ns, gx=pre[0], gy=pre[1].scaled(step), gz=pre[2]),
-            Block(readout.gradient.duration_ns, gx=readout.gradient, adc=adc, labels=line_labels(line)),
-            Block(spoil_ns + tr_ns - least_tr_ns, gx=spoil[0], gy=spoil[1].scaled(-step), gz=spoil[2]),
+            excitation_block(selection, phase, one is None),
+            Block(pre_ns + te_delay_ns, gx=pre[0], gy=pre[1].scaled(y), gz=pre[2].scaled(before)),
+            Block(
+                readout.gradient.duration_ns,
+                gx=readout.gradient,
+                adc=adc,
+                labels=() if one is None else one.labels,
+            ),
+            Block(spoil_ns + tr_ns - least_tr_ns, gx=spoil[0], gy=spoil[1].scaled(-y), gz=spoil[2].scaled(after)),
         ]
     return MriPlan(
         blocks=tuple(blocks),
-        acquisitions=tuple(Acquisition(shot, 0, line) for shot, line in enumerate(lines)),
+        acquisitions=tuple(one.acquisition for one in encoded),
         samples=readout.samples,
         dwell_ns=readout.dwell_ns,
         te_ns=least_te_ns + te_delay_ns,
@@ -94,12 +139,14 @@ def longest_of(areas: dict[str, float], limits: Limits) -> tuple[int, str]:
     return duration_ns, f"the {name} of {shown_ms(duration_ns)} at a {limit} (the design limit shared by the axes)"
 
 
-def opening_blocks(readout: ReadoutShape, noise_scan: bool) -> list[Block]:
+def opening_blocks(readout: ReadoutShape, noise_scan: bool, counters: Sequence[str] = ("LIN",)) -> list[Block]:
     """The first blocks: every label at 0, and samples without a pulse when a noise scan is asked for.
+
+    `counters` are the labels of the readouts.
 
     Siemens interpreter 1.5.0 stops at files whose labels have no start value (pulseq/pulseq issue 104).
     """
-    blocks = [Block(0, labels=(("LIN", 0), ("SLC", 0), ("NOISE", 0)))]
+    blocks = [Block(0, labels=tuple((label, 0) for label in (*counters, "SLC", "NOISE")))]
     if noise_scan:
         adc = Readout(readout.samples, readout.dwell_ns, readout.delay_ns, 0.0)
         blocks.append(Block(readout.gradient.duration_ns, adc=adc, labels=(("TRID", TRID_NOISE), ("NOISE", 1))))
@@ -119,7 +166,7 @@ def line_labels(line: int | None) -> tuple[tuple[str, int], ...]:
 
 
 def echo_delay_ns(
-    protocol: GreProtocol, least_ns: int, limits: Limits, binding: str, readout: ReadoutShape
+    protocol: Protocol, least_ns: int, limits: Limits, binding: str, readout: ReadoutShape
 ) -> tuple[int, tuple[str, ...]]:
     """How long the echo must be delayed on the raster; raises `LimitError` when it is asked for too early."""
     if protocol.te_ms is None:

@@ -1,4 +1,4 @@
-"""Which lines of k-space a Pulseq file measures, when, and under which labels."""
+"""Which lines or points of k-space a Pulseq file measures, when, and under which labels."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from cidesign.checks import Check
 from cidesign.export.mri.pulseq.read import PlayedBlock, PlayedSequence, Sampling, kspace_at
 from cidesign.export.mri.results import not_evaluated, remark, verdict
-from cidesign.pattern import CartesianLines
+from cidesign.pattern import Cartesian, CartesianPoints, as_points
 
 # Of a step of k-space: amplitudes have six digits in the file, which moves the outermost lines by up to 5e-5.
 STEP_TOLERANCE = 1e-3
@@ -19,23 +19,21 @@ TIME_TOLERANCE_S = 1e-6
 MAX_ECHO_SAMPLES = 5_000_000
 Vendor = Literal["siemens", "ge", "other"]
 DESIGN = "the design"
-_LINE_CHECKS = (
-    "lines",
-    "distance from the grid",
-    "position within a readout",
-    "echo position",
-    "labels",
-    "centre line",
-)
+STEPS = "0.001 steps"
+# At a time, so that memory does not grow with the length of a scan.
+_CHUNK_SAMPLES = 1_000_000
 
 
 class _Measured(NamedTuple):
-    """The readouts that are no noise scan: k in steps of the matrix, the lines, and their echo times."""
+    """The readouts that are no noise scan, what each measures (line, partition), and how far k is from where it should
+    be, in steps of the matrix: from the grid, within a readout, and along it (`shift`: whichever way it runs)."""
 
     samplings: list[Sampling]
-    kx: NDArray[np.float64]
-    ky: NDArray[np.float64]
-    lines: NDArray[np.int64]
+    points: NDArray[np.int64]
+    offset: float
+    spread: float
+    aligned: float
+    shift: float
 
 
 class _Echoes(NamedTuple):
@@ -45,99 +43,155 @@ class _Echoes(NamedTuple):
     numbers: NDArray[np.int64]
 
 
-def line_checks(played: PlayedSequence, trajectory: CartesianLines | None, vendor: Vendor | None = None) -> list[Check]:
-    """All checks about lines, echoes, labels and repetitions; `vendor` is whose interpreter plays the file.
+def line_checks(
+    played: PlayedSequence,
+    trajectory: Cartesian | None,
+    vendor: Vendor | None = None,
+    order: Sequence[tuple[int, int]] | None = None,
+) -> list[Check]:
+    """All checks about lines (or points), echoes, labels and repetitions; `vendor` is whose interpreter plays the file.
 
-    With a design all that an export promises is held against the file.  Of the file of somebody else, differing echo
-    times are a remark, and rules of an interpreter count for its vendor.
+    With a design all that an export promises is held against the file, and the `order` (line, partition) where it is
+    given.  Of the file of somebody else, differing echo times are a remark, and rules of an interpreter count for its
+    vendor.
     """
     samplings = [sampling for sampling in played.samplings if not sampling.labels.get("NOISE")]
-    found = [*_lines(played, samplings, trajectory), _echo_times(played, samplings, trajectory)]
+    found = [*_lines(played, samplings, trajectory, order), _echo_times(played, samplings, trajectory)]
     own = trajectory is not None
     return [*found, _label_start(played, vendor, own), _repetitions(played, vendor, own)]
 
 
-def _lines(played: PlayedSequence, samplings: list[Sampling], trajectory: CartesianLines | None) -> Iterator[Check]:
+def _lines(
+    played: PlayedSequence,
+    samplings: list[Sampling],
+    trajectory: Cartesian | None,
+    order: Sequence[tuple[int, int]] | None,
+) -> Iterator[Check]:
+    centre_checks = ("centre line", "centre partition") if isinstance(trajectory, CartesianPoints) else ("centre line",)
+    kind = "lines" if trajectory is None else trajectory.kind
+    names = (kind, "distance from the grid", "position within a readout", "echo position", "labels", *centre_checks)
     if trajectory is None:
-        for check in _LINE_CHECKS:
+        for check in names:
             yield not_evaluated(check, f"no design to compare with; the file has {len(samplings)} readouts")
         return
     fov_m = played.text.numbers("FOV")
     if len(fov_m) != 3 or min(fov_m) <= 0 or not np.isfinite(fov_m).all():
-        for check in _LINE_CHECKS:
+        for check in names:
             yield verdict(check, False, "the file states no FOV of three lengths", "k-space of the design", DESIGN)
         return
     wrong = [sampling for sampling in samplings if sampling.samples % trajectory.readout]
     if wrong or not samplings or len({sampling.samples for sampling in samplings}) > 1:
         shown = f"{wrong[0].samples} samples in block {wrong[0].block}" if wrong else f"{len(samplings)} readouts"
-        for check in _LINE_CHECKS:
+        for check in names:
             yield verdict(check, False, shown, f"a multiple of {trajectory.readout} samples each", DESIGN)
         return
-    measured = _measure(played, samplings, trajectory, fov_m)
-    yield _which_lines(measured, trajectory)
-    offset = np.abs(measured.ky - np.round(measured.ky)).max()
-    yield verdict("distance from the grid", bool(offset < STEP_TOLERANCE), f"{offset:.1e} steps", "0.001 steps", DESIGN)
-    spread = float(np.ptp(measured.ky, axis=1).max())
+    points = as_points(trajectory)
+    measured = _measure(played, samplings, points, fov_m)
+    yield _which_points(measured, trajectory)
+    if order is not None:
+        yield _order(measured, order)
     yield verdict(
-        "position within a readout", spread < STEP_TOLERANCE, f"ky moves by {spread:.1e} steps", "0.001 steps", DESIGN
+        "distance from the grid", measured.offset < STEP_TOLERANCE, f"{measured.offset:.1e} steps", STEPS, DESIGN
     )
-    samples = measured.kx.shape[1]
-    wanted = (np.arange(samples) - samples // 2) / (samples // trajectory.readout)
-    shift = float(np.abs(np.abs(measured.kx) - np.abs(wanted)).max())
-    aligned = float(np.abs(measured.kx - wanted).max())
-    yield verdict(
-        "echo position",
-        aligned < STEP_TOLERANCE,
+    moved = "ky" if points.partitions == 1 else "ky or kz"
+    shown = f"{moved} moves by {measured.spread:.1e} steps"
+    yield verdict("position within a readout", measured.spread < STEP_TOLERANCE, shown, STEPS, DESIGN)
+    yield _echo_position(measured)
+    yield _labels(measured, trajectory)
+    stated_centres = (("kSpaceCenterLine", points.lines // 2), ("kSpaceCenterPartition", points.partitions // 2))
+    for check, (name, centre) in zip(centre_checks, stated_centres, strict=False):
+        stated = played.text.numbers(name)
+        if stated:
+            yield verdict(check, stated == [centre], f"{name} {stated[0]:g}", f"{centre}", DESIGN)
+        else:
+            yield not_evaluated(check, f"the file states no {name}")
+
+
+def _echo_position(measured: _Measured) -> Check:
+    samples, aligned = measured.samplings[0].samples, measured.aligned
+    found = (
         f"kx = 0 at sample {samples // 2} of {samples} to {aligned:.1e} steps"
-        if aligned < STEP_TOLERANCE or shift > aligned / 2
-        else f"kx runs backwards, {aligned:.1e} steps off",
-        "0.001 steps",
-        DESIGN,
+        if aligned < STEP_TOLERANCE or measured.shift > aligned / 2
+        else f"kx runs backwards, {aligned:.1e} steps off"
     )
-    yield _labels(measured)
-    stated = played.text.numbers("kSpaceCenterLine")
-    centre = trajectory.lines // 2
-    if stated:
-        yield verdict("centre line", stated == [centre], f"kSpaceCenterLine {stated[0]:g}", f"{centre}", DESIGN)
-    else:
-        yield not_evaluated("centre line", "the file states no kSpaceCenterLine")
+    return verdict("echo position", aligned < STEP_TOLERANCE, found, STEPS, DESIGN)
 
 
 def _measure(
-    played: PlayedSequence, samplings: list[Sampling], trajectory: CartesianLines, fov_m: Sequence[float]
+    played: PlayedSequence, samplings: list[Sampling], points: CartesianPoints, fov_m: Sequence[float]
 ) -> _Measured:
-    times = np.concatenate([sampling.times_s for sampling in samplings])
-    k = kspace_at(played, times).reshape(3, len(samplings), -1)
-    ky = k[1] * fov_m[1]
-    lines = np.round(ky[:, ky.shape[1] // 2]).astype(np.int64) + trajectory.lines // 2
-    return _Measured(samplings, k[0] * fov_m[0], ky, lines)
+    samples = samplings[0].samples
+    wanted = (np.arange(samples) - samples // 2) / (samples // points.readout)
+    centre = np.array([points.lines // 2, points.partitions // 2])
+    found, worst = [], np.zeros(4)
+    together = max(_CHUNK_SAMPLES // samples, 1)
+    for first in range(0, len(samplings), together):
+        part = samplings[first : first + together]
+        k = kspace_at(played, np.concatenate([one.times_s for one in part])).reshape(3, len(part), samples)
+        k *= np.asarray(fov_m)[:, None, None]
+        across = k[1:]
+        found.append(np.round(across[:, :, samples // 2]).astype(np.int64).T + centre)
+        here = (
+            np.abs(across - np.round(across)).max(),
+            np.ptp(across, axis=2).max(),
+            np.abs(k[0] - wanted).max(),
+            np.abs(np.abs(k[0]) - np.abs(wanted)).max(),
+        )
+        worst = np.maximum(worst, here)
+    return _Measured(samplings, np.concatenate(found), *worst.tolist())
 
 
-def _which_lines(measured: _Measured, trajectory: CartesianLines) -> Check:
-    counts = Counter(measured.lines.tolist())
-    designed = set(trajectory.acquired.tolist())
+def _which_points(measured: _Measured, trajectory: Cartesian) -> Check:
+    counts = Counter(map(tuple, measured.points.tolist()))
+    designed = set(map(tuple, as_points(trajectory).acquired.tolist()))
     problems = {
         "missing": sorted(designed - set(counts)),
         "unexpected": sorted(set(counts) - designed),
-        "duplicated": sorted(line for line, count in counts.items() if count > 1),
+        "duplicated": sorted(point for point, count in counts.items() if count > 1),
     }
-    limit = f"{len(designed)} of {trajectory.lines} lines, each once"
+    kind, whole = trajectory.kind, " x ".join(str(n) for n in as_points(trajectory).matrix if n > 1)
+    limit = f"{len(designed)} of {whole} {kind}, each once"
     texts = [
-        f"{name} {', '.join(map(str, lines[:8]))}{', ...' if len(lines) > 8 else ''}"
-        for name, lines in problems.items()
-        if lines
+        f"{name} {', '.join(_named(point, trajectory) for point in points[:8])}{', ...' if len(points) > 8 else ''}"
+        for name, points in problems.items()
+        if points
     ]
     if texts:
-        return verdict("lines", False, "; ".join(texts), limit, DESIGN)
-    return verdict("lines", True, f"{len(counts)} lines, R = {trajectory.acceleration:.4g}", limit, DESIGN)
+        return verdict(kind, False, "; ".join(texts), limit, DESIGN)
+    return verdict(kind, True, f"{len(counts)} {kind}, R = {trajectory.acceleration:.4g}", limit, DESIGN)
 
 
-def _labels(measured: _Measured) -> Check:
-    limit = "LIN of each readout is its line"
+def _named(point: tuple[int, ...], trajectory: Cartesian) -> str:
+    """A line by its number, a point by both of its own; what is off the plane of a 2-D scan is said."""
+    if isinstance(trajectory, CartesianPoints):
+        return f"({point[0]}, {point[1]})"
+    return f"{point[0]}" if point[1] == 0 else f"{point[0]} ({point[1]} steps out of the slice)"
+
+
+def _order(measured: _Measured, order: Sequence[tuple[int, int]]) -> Check:
+    """The readouts in the order that was planned; what eddy currents remember are the jumps between them."""
+    found = measured.points
+    limit, source = f"{len(order)} readouts in the planned order", "manifest"
+    wanted = np.asarray(order, dtype=np.int64).reshape(-1, 2)
+    if wanted.shape != found.shape or (wanted != found).any():
+        where = f"{len(found)} readouts"
+        if wanted.shape == found.shape:
+            where = f"readout {int(np.argmax((wanted != found).any(axis=1)))} of them is another"
+        return verdict("order", False, where, limit, source)
+    jumps = np.linalg.norm(np.diff(found, axis=0), axis=1)
+    shown = f"mean jump {jumps.mean():.3g} steps, largest {jumps.max():.3g}" if len(jumps) else "one readout"
+    return verdict("order", True, f"as planned; {shown}", limit, source)
+
+
+def _labels(measured: _Measured, trajectory: Cartesian) -> Check:
+    counters = [("LIN", "line", 0)] + ([("PAR", "partition", 1)] if isinstance(trajectory, CartesianPoints) else [])
+    limit = " and ".join(f"{label} of each readout is its {what}" for label, what, _ in counters)
     wrong = [
-        f"block {sampling.block} measures line {line} and is labelled {sampling.labels.get('LIN', 'not at all')}"
-        for sampling, line in zip(measured.samplings, measured.lines.tolist(), strict=True)
-        if sampling.labels.get("LIN") != line
+        f"block {sampling.block} measures {what} {point[axis]} and is labelled "
+        f"{sampling.labels.get(label, 'not at all')}"
+        for sampling, point in zip(measured.samplings, measured.points.tolist(), strict=True)
+        for label, what, axis in counters
+        if sampling.labels.get(label) != point[axis]
     ]
     if wrong:
         more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
@@ -145,7 +199,7 @@ def _labels(measured: _Measured) -> Check:
     return verdict("labels", True, f"{len(measured.samplings)} readouts", limit, DESIGN)
 
 
-def _echo_times(played: PlayedSequence, samplings: list[Sampling], trajectory: CartesianLines | None) -> Check:
+def _echo_times(played: PlayedSequence, samplings: list[Sampling], trajectory: Cartesian | None) -> Check:
     """The time from the last excitation to the echo: the same for all lines, or equal steps in a train."""
     check = "TE on all lines"
     echoes = _echoes(played, samplings)

@@ -1,9 +1,9 @@
 """The manifest of an MRI export: what every file is, its hash, what was asked for, and what came of it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, asdict, fields
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Field, JsonValue, model_serializer, model_validator
 
@@ -24,10 +24,12 @@ Role = Literal[
     "bart-mask",
     "bart-trajectory",
     "lines-csv",
+    "points-csv",
     "record-json",
     "lines-mat",
     "design",
 ]
+_P = TypeVar("_P", bound=Protocol)
 Count = Annotated[int, Field(ge=0, le=10_000_000)]
 TimeMs = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]
 
@@ -62,7 +64,7 @@ class FileCheck(Check):
         return {"file": self.file, **entry(self)}
 
 
-class ScanRecord(Strict):
+class ScanTimes(Strict):
     """What is played: times in ms, counts, and how the number of dummies came about."""
 
     te_ms: TimeMs
@@ -74,6 +76,11 @@ class ScanRecord(Strict):
     dummies: Count
     dummies_reason: str
     acceleration: Annotated[float, Field(ge=1, allow_inf_nan=False)]
+
+
+class ScanRecord(ScanTimes):
+    """What is played, with shot, echo and line of each readout in order."""
+
     acquisitions: tuple[tuple[Count, Count, Count], ...]
 
     @property
@@ -82,15 +89,14 @@ class ScanRecord(Strict):
         return [line for _, _, line in self.acquisitions]
 
 
-class MriManifest(ExportManifest):
-    """The content of `manifest.json` of an MRI export."""
+class ScanManifest(ExportManifest):
+    """What `manifest.json` holds of a Cartesian scan of any kind."""
 
-    kind: Literal["mri-export"]
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,80}$")]
     versions: dict[str, str]
     formats: tuple[str, ...]
     protocol: dict[str, JsonValue]
-    scan: ScanRecord
+    scan: ScanTimes
     checks: tuple[FileCheck, ...]
     notes: tuple[str, ...]
     files: dict[str, MriFile]
@@ -104,20 +110,32 @@ class MriManifest(ExportManifest):
         return [name for name, record in self.files.items() if record.role in roles]
 
 
+class MriManifest(ScanManifest):
+    """The content of `manifest.json` of an export of lines."""
+
+    kind: Literal["mri-export"]
+    scan: ScanRecord
+
+
+def scan_times(plan: MriPlan, acceleration: float) -> dict[str, Any]:
+    """What a plan plays, as fields of `ScanTimes`."""
+    return {
+        "te_ms": plan.te_ns / NS_PER_MS,
+        "tr_ms": plan.tr_ns / NS_PER_MS,
+        "echo_spacing_ms": None if plan.echo_spacing_ns is None else plan.echo_spacing_ns / NS_PER_MS,
+        "total_ms": plan.total_ns / NS_PER_MS,
+        "dwell_us": plan.dwell_ns / 1000,
+        "samples": plan.samples,
+        "dummies": plan.dummies,
+        "dummies_reason": plan.dummies_reason,
+        "acceleration": acceleration,
+    }
+
+
 def scan_record(plan: MriPlan, acceleration: float) -> ScanRecord:
-    """What a plan plays."""
-    return ScanRecord(
-        te_ms=plan.te_ns / NS_PER_MS,
-        tr_ms=plan.tr_ns / NS_PER_MS,
-        echo_spacing_ms=None if plan.echo_spacing_ns is None else plan.echo_spacing_ns / NS_PER_MS,
-        total_ms=plan.total_ns / NS_PER_MS,
-        dwell_us=plan.dwell_ns / 1000,
-        samples=plan.samples,
-        dummies=plan.dummies,
-        dummies_reason=plan.dummies_reason,
-        acceleration=acceleration,
-        acquisitions=tuple((shot, echo, line) for shot, echo, line in plan.acquisitions),
-    )
+    """What a plan of lines plays."""
+    acquisitions = tuple((one.shot, one.echo, one.line) for one in plan.acquisitions)
+    return ScanRecord(**scan_times(plan, acceleration), acquisitions=acquisitions)
 
 
 def acquisitions_of(record: ScanRecord) -> list[Acquisition]:
@@ -131,10 +149,16 @@ def protocol_record(protocol: Protocol) -> dict[str, JsonValue]:
 
 
 def protocol_from(record: Mapping[str, Any]) -> GreProtocol | TseProtocol:
-    """The protocol of a record; raises `InputError` for an unknown kind, name or value."""
+    """The protocol of lines in a record; raises `InputError` for an unknown kind, name or value."""
+    types: tuple[type[GreProtocol | TseProtocol], ...] = (GreProtocol, TseProtocol)
+    return protocol_of(record, types)
+
+
+def protocol_of(record: Mapping[str, Any], types: Sequence[type[_P]]) -> _P:
+    """The protocol of a record, of one of several types; raises `InputError` for an unknown kind, name or value."""
     values = dict(record)
     kind = values.pop("kind", None)
-    kinds: dict[object, type[GreProtocol] | type[TseProtocol]] = {"gre": GreProtocol, "tse": TseProtocol}
+    kinds: dict[object, type[_P]] = {one.kind: one for one in types}
     if kind not in kinds:
         raise InputError(f"protocol: the sequence {kind!r} is not one of {', '.join(map(str, kinds))}")
     protocol_type = kinds[kind]

@@ -1,6 +1,7 @@
 """What is asked of a Cartesian scan: the protocol, the order of its lines, and its dummies."""
 
 import math
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar, Literal, get_args
 
@@ -8,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cidesign.errors import InputError, LimitError
+from cidesign.export.mri.blocks import TIME_BANDWIDTH
 from cidesign.hardware_profiles.mri.schema import MriProfile
 from cidesign.pattern import CartesianLines
 
@@ -19,7 +21,7 @@ _LARGEST = 1e5
 
 
 @dataclass(frozen=True, kw_only=True)
-class Protocol:
+class Protocol(ABC):
     """What every Cartesian scan needs to be told; None is the shortest (times) or the same (`phase_fov_mm`).
 
     Exactly one of `dwell_us` (time between samples as played, oversampling included) and `bandwidth_hz_per_px`
@@ -28,9 +30,10 @@ class Protocol:
     """
 
     kind: ClassVar[str]
+    # Of the pulse that excites.
+    time_bandwidth: ClassVar[float] = TIME_BANDWIDTH
 
     fov_mm: float
-    slice_thickness_mm: float
     flip_angle_deg: float
     te_ms: float | None
     tr_ms: float | None
@@ -38,14 +41,13 @@ class Protocol:
     bandwidth_hz_per_px: float | None = None
     phase_fov_mm: float | None = None
     oversampling: int = 2
-    order: LineOrder = "sequential"
     dummies: int | None = None
     t1_ms: float | None = None
     rf_duration_ms: float = 3.0
     noise_scan: bool = True
 
     def __post_init__(self) -> None:
-        for name in ("fov_mm", "slice_thickness_mm", "flip_angle_deg", "rf_duration_ms"):
+        for name in ("fov_mm", "flip_angle_deg", "rf_duration_ms"):
             self._positive(name, optional=False)
         for name in ("te_ms", "tr_ms", "dwell_us", "bandwidth_hz_per_px", "phase_fov_mm", "t1_ms"):
             self._positive(name, optional=True)
@@ -57,8 +59,6 @@ class Protocol:
             raise InputError("protocol: give exactly one of dwell_us and bandwidth_hz_per_px")
         if self.oversampling not in (1, 2):
             raise InputError(f"protocol: an oversampling of {self.oversampling} is not known; give 1 or 2")
-        if self.order not in get_args(LineOrder):
-            raise InputError(f"protocol: line order {self.order!r} is not one of {', '.join(get_args(LineOrder))}")
         if self.dummies is not None and not 0 <= self.dummies <= MAX_DUMMIES:
             raise InputError(f"protocol: {self.dummies} dummies are outside 0..{MAX_DUMMIES}")
 
@@ -74,16 +74,55 @@ class Protocol:
         """The field of view along the phase-encode direction, in mm."""
         return self.fov_mm if self.phase_fov_mm is None else self.phase_fov_mm
 
+    @property
+    @abstractmethod
+    def excited_mm(self) -> float:
+        """The thickness that a pulse excites."""
+
+    @property
+    @abstractmethod
+    def depth_fov(self) -> float:
+        """The field of view along the third direction, in mm: what is excited, where nothing encodes it."""
+
+    @property
+    def fovs_mm(self) -> tuple[float, float, float]:
+        """The fields of view along readout, lines and the third direction."""
+        return self.fov_mm, self.phase_fov, self.depth_fov
+
 
 @dataclass(frozen=True, kw_only=True)
-class GreProtocol(Protocol):
+class LineProtocol(Protocol):
+    """A scan of one slice."""
+
+    slice_thickness_mm: float
+    order: LineOrder = "sequential"
+
+    def __post_init__(self) -> None:
+        self._positive("slice_thickness_mm", optional=False)
+        super().__post_init__()
+        if self.order not in get_args(LineOrder):
+            raise InputError(f"protocol: line order {self.order!r} is not one of {', '.join(get_args(LineOrder))}")
+
+    @property
+    def excited_mm(self) -> float:
+        """The thickness of the slice."""
+        return self.slice_thickness_mm
+
+    @property
+    def depth_fov(self) -> float:
+        """The thickness of the slice."""
+        return self.slice_thickness_mm
+
+
+@dataclass(frozen=True, kw_only=True)
+class GreProtocol(LineProtocol):
     """A 2-D spoiled gradient echo: one line for each excitation."""
 
     kind: ClassVar[str] = "gre"
 
 
 @dataclass(frozen=True, kw_only=True)
-class TseProtocol(Protocol):
+class TseProtocol(LineProtocol):
     """A 2-D turbo spin echo: `echo_train_length` lines for each excitation, `te_ms` is the effective echo time.
 
     `echo_spacing_ms` None is the shortest.  `te_ms` None puts the centre of k-space on the first echo (centre-out)
@@ -119,7 +158,8 @@ def trajectory_from_mask(mask: NDArray[np.generic], calibration_lines: int, prof
         rows = ", ".join(map(str, broken[:5])) + (", ..." if len(broken) > 5 else "")
         raise InputError(
             f"mask: k-space columns differ in rows {rows}; a 2-D scan can only skip whole phase-encode lines. Use a "
-            "line-wise design or a 3-D scan"
+            "line-wise design, or take the mask as the points (ky, kz) of a 3-D scan: `cidesign design MASK --set "
+            "sampling=points`"
         )
     acquired = np.flatnonzero(mask[:, 0]).astype(np.int64)
     return CartesianLines(mask.shape[0], mask.shape[1], acquired, calibration_lines, profile.id, profile.digest)

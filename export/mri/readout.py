@@ -1,4 +1,4 @@
-"""The readout of one line: which dwell is legal, which gradient it needs, and where its centre lies."""
+"""The readout of one line or point: which dwell is legal, which gradient it needs, and where its centre lies."""
 
 import math
 from typing import NamedTuple
@@ -17,7 +17,7 @@ from cidesign.export.mri.blocks import (
 )
 from cidesign.export.mri.protocol import Protocol
 from cidesign.hardware_profiles.mri.schema import MriProfile
-from cidesign.pattern import CartesianLines
+from cidesign.pattern import Cartesian
 
 
 class ReadoutShape(NamedTuple):
@@ -36,7 +36,7 @@ class ReadoutShape(NamedTuple):
     notes: tuple[str, ...]
 
 
-def gre_readout(trajectory: CartesianLines, protocol: Protocol, profile: MriProfile) -> ReadoutShape:
+def gre_readout(trajectory: Cartesian, protocol: Protocol, profile: MriProfile) -> ReadoutShape:
     """The readout of a gradient echo: sampling starts with the plateau, the prephaser takes up the half dwell.
 
     Raises `LimitError` for an illegal dwell, number of samples or gradient.
@@ -53,7 +53,7 @@ def gre_readout(trajectory: CartesianLines, protocol: Protocol, profile: MriProf
     return ReadoutShape(gradient, samples, centre, dwell_ns, rise_ns, rise_ns + to_echo_ns, area, notes)
 
 
-def tse_readout(trajectory: CartesianLines, protocol: Protocol, profile: MriProfile) -> ReadoutShape:
+def tse_readout(trajectory: Cartesian, protocol: Protocol, profile: MriProfile) -> ReadoutShape:
     """The readout of a spin echo: the echo sample lies in the middle of the plateau.
 
     A half dwell in the prephaser would change its sign after each refocusing pulse, so the samples are moved instead.
@@ -74,7 +74,7 @@ def tse_readout(trajectory: CartesianLines, protocol: Protocol, profile: MriProf
     )
 
 
-def _samples(trajectory: CartesianLines, protocol: Protocol, profile: MriProfile) -> int:
+def _samples(trajectory: Cartesian, protocol: Protocol, profile: MriProfile) -> int:
     samples = trajectory.readout * protocol.oversampling
     if profile.max_adc_samples is not None and samples > profile.max_adc_samples.value:
         raise LimitError(

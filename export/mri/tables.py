@@ -1,4 +1,4 @@
-"""The lines as tables: CSV for people and for sites with a loader of their own, and `.mat` for their scripts."""
+"""Lines and points as tables: CSV for people and for sites with a loader of their own, `.mat` for their scripts."""
 
 import csv
 import io
@@ -13,35 +13,63 @@ from cidesign.errors import FileError
 from cidesign.export.mri.blocks import Acquisition
 from cidesign.export.mri.protocol import Protocol
 from cidesign.files import disk_errors, read_limited, sha256_bytes, write_bytes
-from cidesign.pattern import CartesianLines, centre_block
+from cidesign.pattern import CartesianLines, CartesianPoints, as_points
 
-CSV_COLUMNS = ("shot", "echo", "line_index", "ky_index_centered", "is_acs")
+LINE_COLUMNS = ("shot", "echo", "line_index", "ky_index_centered", "is_acs")
+POINT_COLUMNS = (
+    "segment",
+    "line_index",
+    "partition_index",
+    "ky_index_centered",
+    "kz_index_centered",
+    "is_acs",
+)
 
 
-def write_csv(path: Path, trajectory: CartesianLines, acquisitions: Sequence[Acquisition]) -> None:
-    """One row for each line in the order of acquisition; counts and line indices from 0, ky 0 at the centre."""
-    calibration = set(centre_block(trajectory.lines, trajectory.calibration_lines))
+def write_csv(path: Path, trajectory: CartesianLines | CartesianPoints, acquisitions: Sequence[Acquisition]) -> None:
+    """One row for each line or point in the order of acquisition; all count from 0, ky and kz are 0 at the centre."""
+    points = as_points(trajectory)
+    is_3d = isinstance(trajectory, CartesianPoints)
+    y, z = points.lines // 2, points.partitions // 2
+    whole = f", partitions {points.partitions}, centre partition {z}" if is_3d else ""
+    what = "points (ky, kz)" if is_3d else "phase-encode lines"
     stream = io.StringIO()
-    stream.write(f"# cidesign {__version__}: phase-encode lines in order of acquisition\n")
-    stream.write(f"# lines {trajectory.lines}, centre line {trajectory.lines // 2}, readout {trajectory.readout}\n")
-    stream.write(f"# sha256 of the mask (uint8, {trajectory.lines} bytes) {sha256_bytes(trajectory.mask.tobytes())}\n")
+    stream.write(f"# cidesign {__version__}: {what} in order of acquisition\n")
+    stream.write(f"# lines {points.lines}, centre line {y}{whole}, readout {points.readout}\n")
+    stream.write(f"# sha256 of the mask (uint8, {points.mask.size} bytes) {sha256_bytes(trajectory.mask.tobytes())}\n")
     table = csv.writer(stream, lineterminator="\n")
-    table.writerow(CSV_COLUMNS)
-    for shot, echo, line in acquisitions:
-        table.writerow((shot, echo, line, line - trajectory.lines // 2, int(line in calibration)))
+    table.writerow(POINT_COLUMNS if is_3d else LINE_COLUMNS)
+    for shot, echo, line, partition in acquisitions:
+        calibration = int(points.calibration_mask[line, partition])
+        if is_3d:
+            table.writerow((shot, line, partition, line - y, partition - z, calibration))
+        else:
+            table.writerow((shot, echo, line, line - y, calibration))
     write_bytes(path, stream.getvalue().encode())
 
 
 def read_csv_lines(path: Path) -> list[Acquisition]:
     """The rows of a table of lines; raises `FileError` for one that is damaged."""
+    return [Acquisition(*row[:3]) for row in _rows(path, LINE_COLUMNS, "lines")]
+
+
+def read_csv_points(path: Path) -> list[Acquisition]:
+    """The rows of a table of points, `shot` their segment; raises `FileError` for one that is damaged."""
+    return [Acquisition(row[0], 0, row[1], row[2]) for row in _rows(path, POINT_COLUMNS, "points")]
+
+
+def _rows(path: Path, columns: tuple[str, ...], what: str) -> list[list[int]]:
     try:
-        text = read_limited(path, "table of lines", 64_000_000).decode()
+        text = read_limited(path, f"table of {what}", 64_000_000).decode()
         rows = list(csv.reader(line for line in text.splitlines() if not line.startswith("#")))
-        if tuple(rows[0]) != CSV_COLUMNS:
+        if tuple(rows[0]) != columns:
             raise ValueError(f"columns {', '.join(rows[0])[:80]}")
-        return [Acquisition(int(row[0]), int(row[1]), int(row[2])) for row in rows[1:]]
+        numbers = [[int(word) for word in row] for row in rows[1:]]
+        if any(len(row) != len(columns) for row in numbers):
+            raise ValueError(f"a row that has not {len(columns)} columns")
+        return numbers
     except (ValueError, IndexError, csv.Error) as error:
-        raise FileError(f"{path}: this table of lines is damaged ({error})") from error
+        raise FileError(f"{path}: this table of {what} is damaged ({error})") from error
 
 
 def write_mat(path: Path, trajectory: CartesianLines, lines: list[int], protocol: Protocol) -> None:

@@ -1,8 +1,9 @@
-"""Writes the lines of a design as an MRI export: planned, written, re-read and checked before it gets its name."""
+"""Writes a design as the export of a scan: planned, written, re-read and checked before it gets its name."""
 
 import platform
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -13,31 +14,17 @@ from cidesign.export.folder import DESIGN_NAME
 from cidesign.export.manifest import common_fields
 from cidesign.export.mri.blocks import MriPlan
 from cidesign.export.mri.checks import check_sequence, failures, nothing_evaluated
-from cidesign.export.mri.gre import plan_gre
 from cidesign.export.mri.ismrmrd import ismrmrd, write_ismrmrd
-from cidesign.export.mri.manifest import (
-    FileCheck,
-    MriFile,
-    MriManifest,
-    ScanRecord,
-    protocol_record,
-    scan_record,
-)
-from cidesign.export.mri.protocol import GreProtocol, Protocol, TseProtocol
+from cidesign.export.mri.manifest import FileCheck, MriFile, ScanTimes, protocol_record
 from cidesign.export.mri.pulseq.library import library_version
 from cidesign.export.mri.pulseq.write import write_pulseq
-from cidesign.export.mri.tables import write_csv, write_mat
-from cidesign.export.mri.tse import plan_tse
-from cidesign.export.mri.verify import verify_mri_export
+from cidesign.export.mri.scan import D, M, Order, P, ScanKind
+from cidesign.export.mri.verify import verify_scan
 from cidesign.export.writing import Output, require_own_profile, write_export_folder
 from cidesign.files import JsonObject, refuse_existing, write_json
 from cidesign.hardware_profiles.mri.schema import MriProfile
 from cidesign.hardware_profiles.schema import sourced_values
-from cidesign.io.bart import bart_mask, bart_trajectory, write_cfl
-from cidesign.pattern import CartesianLines, centre_block
 
-MRI_FORMATS = ("pulseq", "ismrmrd", "bart", "table", "mat")
-DEFAULT_FORMATS = ("pulseq", "ismrmrd", "bart", "table")
 NOTES = (
     "Nothing here has been on a scanner; for research only. Clearance for nerve stimulation and SAR is the scanner's.",
     "Pulseq 1.4.1 and 1.5.0 hold the same sequence: take the one that your interpreter accepts; it rejects the other.",
@@ -47,115 +34,95 @@ NOTES = (
 )
 
 
-def plan_scan(trajectory: CartesianLines, protocol: GreProtocol | TseProtocol, profile: MriProfile) -> MriPlan:
-    """The sequence for a design; raises `LimitError` for what cannot be played and `InputError` for another profile."""
-    require_own_profile(trajectory, profile, "trajectory: it was")
-    if isinstance(protocol, TseProtocol):
-        return plan_tse(trajectory, protocol, profile)
-    return plan_gre(trajectory, protocol, profile)
-
-
-def write_mri_export(
-    trajectory: CartesianLines,
+def write_scan(
+    kind: ScanKind[D, P, M],
+    design: D,
     profile: MriProfile,
     folder: Path,
-    protocol: GreProtocol | TseProtocol,
-    formats: Sequence[str] = DEFAULT_FORMATS,
+    protocol: P,
+    formats: Sequence[str],
     force: bool = False,
-) -> MriManifest:
-    """Write the lines for `profile` into `folder`, re-read and check all files; nothing is left when anything fails.
+) -> M:
+    """Write a design for `profile` into `folder`, re-read and check all files; nothing is left when anything fails.
 
-    Raises `InputError` for an unknown format or a missing package, `LimitError` for what the scanner cannot play, and
-    `FileError` when `folder` exists (without `force`) or cannot be written.
+    Raises `InputError` for an unknown format, a missing package or a design of another profile, `LimitError` for what
+    the scanner cannot play, and `FileError` when `folder` exists (without `force`) or cannot be written.
     """
     refuse_existing(folder, force)
     wanted = tuple(dict.fromkeys(formats))
-    unknown = [name for name in wanted if name not in MRI_FORMATS]
+    unknown = [name for name in wanted if name not in kind.formats]
     if unknown or not wanted:
-        raise InputError(f"format {', '.join(unknown) or '(none)'}: give some of {', '.join(MRI_FORMATS)}")
-    plan = plan_scan(trajectory, protocol, profile)
+        raise InputError(f"format {', '.join(unknown) or '(none)'}: give some of {', '.join(kind.formats)}")
+    plan = planned(kind, design, protocol, profile)
+
+    def fill(temporary: Path) -> M:
+        return _write_into(kind, temporary, wanted, plan, design, protocol, profile)
 
     def verify(temporary: Path) -> Iterator[Check]:
-        return verify_mri_export(temporary, rerun=False)
+        return verify_scan(kind, temporary, rerun=False)
 
-    return write_export_folder(
-        folder, force, lambda temporary: _write_into(temporary, wanted, plan, trajectory, protocol, profile), verify
-    )
+    return write_export_folder(folder, force, fill, verify)
+
+
+def planned(kind: ScanKind[D, P, M], design: D, protocol: P, profile: MriProfile) -> MriPlan:
+    """The sequence for a design; raises `LimitError` for what cannot be played and `InputError` for another profile."""
+    require_own_profile(design, profile, "trajectory: it was")
+    return kind.plan(design, protocol, profile)
 
 
 def _write_into(
+    kind: ScanKind[D, P, M],
     folder: Path,
     formats: tuple[str, ...],
     plan: MriPlan,
-    trajectory: CartesianLines,
-    protocol: GreProtocol | TseProtocol,
+    design: D,
+    protocol: P,
     profile: MriProfile,
-) -> MriManifest:
-    name = f"{protocol.kind}_{len(trajectory.acquired)}of{trajectory.lines}"
+) -> M:
+    whole = "x".join(str(n) for n in kind.whole(design))
+    name = f"{protocol.kind}_{len(design.acquired)}of{whole}"
     out = Output(folder, MriFile)
-    _write_files(out, name, formats, plan, trajectory, protocol, profile)
-    checks = _checked(folder, out.files, trajectory, profile)
-    scan = scan_record(plan, trajectory.acceleration)
+    order = [(one.line, one.partition) for one in plan.acquisitions]
+    if "pulseq" in formats:
+        v150, v141 = folder / f"{name}_v150.seq", folder / f"{name}_v141.seq"
+        write_pulseq(plan, design, protocol, profile, v150, v141)
+        out.record(v150.name, "pulseq-1.5.0")
+        out.record(v141.name, "pulseq-1.4.1")
+    if "ismrmrd" in formats:
+        write_ismrmrd(folder / f"{name}.h5", plan, design, protocol, profile)
+        out.record(f"{name}.h5", "ismrmrd")
+    kind.write_tables(out, name, formats, plan, design, protocol)
+    design.save(folder / DESIGN_NAME)
+    out.record(DESIGN_NAME, "design")
+    checks = _checked(folder, out.files, design, profile, order)
+    scan = kind.scan(plan, design, protocol)
     if "table" in formats:
-        write_json(folder / f"{name}.json", _record(trajectory, protocol, profile, scan, checks, plan.notes))
+        said = (*plan.notes, *NOTES)
+        write_json(folder / f"{name}.json", _record(kind.record(design, order), protocol, profile, scan, checks, said))
         out.record(f"{name}.json", "record-json")
-    return MriManifest(
-        **common_fields(trajectory, profile),
-        kind="mri-export",
+    return kind.manifest_type(
+        **common_fields(design, profile),
+        kind=kind.name,
         name=name,
         versions=_versions(formats),
         formats=formats,
         protocol=protocol_record(protocol),
         scan=scan,
         checks=tuple(checks),
-        notes=(*plan.notes, _dummies_note(plan), *_line_notes(trajectory), *NOTES),
+        notes=(*plan.notes, f"dummies: {plan.dummies_reason}", *kind.notes(plan, design, protocol), *NOTES),
         files=out.files,
     )
 
 
-def _write_files(
-    out: Output[MriFile],
-    name: str,
-    formats: tuple[str, ...],
-    plan: MriPlan,
-    trajectory: CartesianLines,
-    protocol: Protocol,
-    profile: MriProfile,
-) -> None:
-    folder = out.folder
-    lines = [acquisition.line for acquisition in plan.acquisitions]
-    if "pulseq" in formats:
-        v150, v141 = folder / f"{name}_v150.seq", folder / f"{name}_v141.seq"
-        write_pulseq(plan, trajectory, protocol, profile, v150, v141)
-        out.record(v150.name, "pulseq-1.5.0")
-        out.record(v141.name, "pulseq-1.4.1")
-    if "ismrmrd" in formats:
-        write_ismrmrd(folder / f"{name}.h5", plan, trajectory, protocol, profile)
-        out.record(f"{name}.h5", "ismrmrd")
-    if "bart" in formats:
-        for path in write_cfl(folder / f"{name}_mask", bart_mask(trajectory)):
-            out.record(path.name, "bart-mask")
-        for path in write_cfl(folder / f"{name}_traj", bart_trajectory(trajectory, lines)):
-            out.record(path.name, "bart-trajectory")
-    if "table" in formats:
-        write_csv(folder / f"{name}.csv", trajectory, plan.acquisitions)
-        out.record(f"{name}.csv", "lines-csv")
-    if "mat" in formats:
-        write_mat(folder / f"{name}.mat", trajectory, lines, protocol)
-        out.record(f"{name}.mat", "lines-mat")
-    trajectory.save(folder / DESIGN_NAME)
-    out.record(DESIGN_NAME, "design")
-
-
 def _checked(
-    folder: Path, files: dict[str, MriFile], trajectory: CartesianLines, profile: MriProfile
+    folder: Path, files: dict[str, MriFile], design: Any, profile: MriProfile, order: Order
 ) -> list[FileCheck]:
     """Check every sequence as it lies on disk, against the design limits."""
     records = []
     for name, record in files.items():
         if record.role not in ("pulseq-1.5.0", "pulseq-1.4.1"):
             continue
-        checks = check_sequence(folder / name, profile, trajectory, "design")
+        checks = check_sequence(folder / name, profile, design, "design", order=order)
         failed = failures(checks)
         if failed:
             raise LimitError(
@@ -175,33 +142,27 @@ def _way_out(failed: Check) -> str:
 
 
 def _record(
-    trajectory: CartesianLines,
-    protocol: Protocol,
+    said: JsonObject,
+    protocol: Any,
     profile: MriProfile,
-    scan: ScanRecord,
+    scan: ScanTimes,
     checks: list[FileCheck],
     notes: tuple[str, ...],
 ) -> JsonObject:
-    """The record for people: lines, exact acceleration, every profile value with its source, checks and versions."""
+    """The record for people: what the design is, every profile value with its source, checks and versions."""
     return {
-        "what": "phase-encode lines designed by cidesign; for research only, never played on a scanner",
+        "what": f"{said['what']} designed by cidesign; for research only, never played on a scanner",
         "cidesign_version": __version__,
-        "matrix": {"readout": trajectory.readout, "lines": trajectory.lines},
-        "centre_line": trajectory.lines // 2,
-        "lines": trajectory.acquired.tolist(),
-        "acceleration": trajectory.acceleration,
-        "calibration_lines": list(centre_block(trajectory.lines, trajectory.calibration_lines)),
-        "order": scan.lines,
-        "trajectory_file": "points in 1/FOV, readout without oversampling",
+        **{name: value for name, value in said.items() if name != "what"},
         "protocol": protocol_record(protocol),
-        "scan": scan.model_dump(mode="json", exclude={"acquisitions"}),
+        "scan": scan.model_dump(mode="json", exclude={"acquisitions", "points"}),
         "profile": {
             "id": profile.id,
             "digest": profile.digest,
             "values": {path: value.model_dump(mode="json") for path, value in sourced_values(profile)},
         },
         "checks": [check.model_dump(mode="json") for check in checks],
-        "notes": [*notes, *NOTES],
+        "notes": list(notes),
     }
 
 
@@ -214,16 +175,3 @@ def _versions(formats: tuple[str, ...]) -> dict[str, str]:
 
         versions["ismrmrd"] = version(ismrmrd().__name__)
     return versions
-
-
-def _dummies_note(plan: MriPlan) -> str:
-    return f"dummies: {plan.dummies_reason}"
-
-
-def _line_notes(trajectory: CartesianLines) -> tuple[str, ...]:
-    notes = []
-    if trajectory.lines // 2 not in trajectory.acquired:
-        notes.append(f"line {trajectory.lines // 2}, the centre of k-space, is not measured")
-    if trajectory.lines - 1 not in trajectory.acquired:
-        notes.append(f"the last line {trajectory.lines - 1} is not measured: the largest LIN label is less than that")
-    return tuple(notes)

@@ -15,7 +15,7 @@ from cidesign.export.family import FAMILIES, families, family, family_of, family
 from cidesign.export.mri.results import not_evaluated
 from cidesign.hardware_profiles.loader import load_profile, validate_profile
 from cidesign.hardware_profiles.schema import KINDS, profile_type
-from cidesign.pattern import ApertureMask, CartesianLines, PatternStack
+from cidesign.pattern import ApertureMask, CartesianLines, CartesianPoints, PatternStack
 from cidesign.testing.families import LAWS, FamilyCase
 
 # Format -> a device that takes it, and how many mirrors it has here (rows of ALP files are known for 1024 columns).
@@ -53,10 +53,19 @@ def lines(formats: tuple[str, ...], _: object) -> FamilyCase:
     return FamilyCase(family("mri"), design, other, scanner, formats, {"te_ms": 8.0, "dummies": 1})
 
 
+def points(formats: tuple[str, ...], _: object) -> FamilyCase:
+    scanner = load_profile("mri-generic-3t")
+    acquired = np.array([[0, 2], [2, 1], [2, 2], [3, 1], [3, 2], [5, 0]])
+    design = CartesianPoints(6, 4, 8, acquired, (2, 2), scanner.id, scanner.digest)
+    other = replace(design, acquired=np.array([[0, 1], [2, 1], [2, 2], [3, 1], [3, 2], [5, 3]]))
+    return FamilyCase(family("mri-points"), design, other, scanner, formats, {"te_ms": 8.0, "dummies": 1})
+
+
 CASES = {
     **{f"dmd-{formats[0]}": (patterns, formats) for formats in DMDS},
     **{f"aperture-{name}": (mask, (name,)) for name in ("tiff", "gds", "oasis")},
     **{f"mri-{names[0]}": (lines, names) for names in (("pulseq",), ("ismrmrd", "bart"), ("table", "mat"))},
+    **{f"mri-points-{names[0]}": (points, names) for names in (("pulseq",), ("ismrmrd", "bart"), ("table",))},
 }
 
 
@@ -75,7 +84,7 @@ def test_law(case: FamilyCase, law: Callable[[FamilyCase, Path], None], tmp_path
     law(case, tmp_path)
 
 
-@pytest.mark.parametrize("case", ["dmd-dlpc350", "aperture-tiff", "mri-table"], indirect=True)
+@pytest.mark.parametrize("case", ["dmd-dlpc350", "aperture-tiff", "mri-table", "mri-points-table"], indirect=True)
 def test_general_code_finds_the_family(case: FamilyCase, tmp_path: Path) -> None:
     assert family_of(case.design) is case.family
     folder = case.export(tmp_path / "e").folders[0]
@@ -89,13 +98,13 @@ def test_general_code_finds_the_family(case: FamilyCase, tmp_path: Path) -> None
     assert [found.check for found in report.found] == list(case.family.verify_export(folder))
     for other in families():
         kind = next(kind for kind in KINDS if profile_type(kind) is other.profile_type)
-        if other is not case.family:
+        if other.profile_type is not case.family.profile_type:
             name = {"dmd": "dlp4500", "aperture": "film-20000dpi", "mri": "mri-ge-uhp"}[kind]
             with pytest.raises(InputError, match=f"kind {kind}; {case.family.described} is needed here"):
                 check_path(folder, name)
 
 
-@pytest.mark.parametrize("case", ["dmd-dlpc350", "aperture-tiff", "mri-table"], indirect=True)
+@pytest.mark.parametrize("case", ["dmd-dlpc350", "aperture-tiff", "mri-table", "mri-points-table"], indirect=True)
 def test_a_design_is_checked_without_files(case: FamilyCase, tmp_path: Path) -> None:
     options = case.family.options((), case.settings)
     found = case.family.check_design(case.design, case.profile, options, tmp_path / "run")

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cidesign.errors import FileError, InputError
+from cidesign.export.mri.own.arrays import is_mask, real_numbers, refuse_settings
 from cidesign.export.mri.own.options import LineOptions
 from cidesign.pattern import MAX_MATRIX, centre_block
 
@@ -27,24 +28,21 @@ def lines_of(values: NDArray[np.generic], where: str, options: LineOptions, bart
     `bart`: axis 0 of two is the readout.  Raises `FileError` for what names no lines of a 2-D scan, `InputError` where
     it can be read in several ways, naming them and the option that decides.
     """
-    numbers = _numbers(values, where)
-    is_mask = bool(np.isin(numbers, (0, 1)).all()) and (
-        values.dtype.kind == "b" or len(np.unique(numbers)) < numbers.size
-    )
-    if not is_mask:
+    numbers = real_numbers(values, where, "lines")
+    if not is_mask(values, numbers):
         if numbers.ndim != 1:
             raise FileError(
                 f"{where}: shape {values.shape} with values {numbers.min():g} to {numbers.max():g}; a list of line "
                 "numbers has one axis, and a mask holds 0 and 1 alone (weights are no lines)"
             )
-        _refuse(where, options, "a list of line numbers", axis=options.axis, centre=options.centre)
+        refuse_settings(where, "a list of line numbers", axis=options.axis, centre=options.centre)
         return _of_list(numbers, where, options)
-    _refuse(where, options, "a mask", first=options.first)
+    refuse_settings(where, "a mask", first=options.first)
     mask = numbers.astype(bool)
     if not mask.any():
         raise FileError(f"{where}: measures no line")
     if mask.ndim == 1:
-        _refuse(where, options, "a mask of lines", axis=options.axis)
+        refuse_settings(where, "a mask of lines", axis=options.axis)
         along, readout, said = mask, None, [f"a mask of {len(mask)} lines: 1 is measured"]
     else:
         along, readout, said = _of_points(mask, where, options, bart)
@@ -52,39 +50,6 @@ def lines_of(values: NDArray[np.generic], where: str, options: LineOptions, bart
         raise InputError(f"--set lines={options.lines}: {where} is a mask of {len(along)} lines; leave it out")
     along, told = _centred(along, where, options)
     return Lines(np.flatnonzero(along).astype(np.int64), len(along), readout, (*said, told))
-
-
-def _numbers(values: NDArray[np.generic], where: str) -> NDArray[np.float64]:
-    """Real numbers without axes of one element, at least one axis; masks that are all alike count as one."""
-    if values.dtype.kind not in "biufc":
-        raise FileError(f"{where}: holds {values.dtype} values; lines are numbers, or a mask of 0 and 1")
-    if not values.size or values.size > MAX_MATRIX**2:
-        raise FileError(f"{where}: holds {values.size} values; 1 to {MAX_MATRIX**2} make lines")
-    if values.dtype.kind == "c":
-        if np.any(values.imag != 0):
-            raise FileError(f"{where}: holds complex numbers, k-space itself it seems; a pattern is 0 and 1")
-        values = values.real
-    with np.errstate(over="ignore", invalid="ignore"):
-        numbers = values.astype(np.float64)
-    bad = int(np.count_nonzero(~np.isfinite(numbers)))
-    if bad:
-        raise FileError(
-            f"{where}: {bad} of {numbers.size} values are not finite; say for every line whether it is measured"
-        )
-    numbers = numbers.reshape([length for length in numbers.shape if length != 1] or [1])
-    if numbers.ndim == 3 and (numbers == numbers[:1]).all():
-        numbers = numbers[0]
-    if numbers.ndim > 2:
-        raise FileError(
-            f"{where}: shape {values.shape}, masks that differ; a design is one mask (H, W) or (N,): save one"
-        )
-    return numbers
-
-
-def _refuse(where: str, options: LineOptions, what: str, **given: object) -> None:
-    for name, value in given.items():
-        if value is not None:
-            raise InputError(f"--set {name}={value}: {where} is {what}, for which it means nothing; leave it out")
 
 
 def _of_list(numbers: NDArray[np.float64], where: str, options: LineOptions) -> Lines:
@@ -147,7 +112,7 @@ def _of_points(
         raise FileError(
             f"{where}: is not Cartesian lines: of {height} x {width}, rows {_listed(rows)} are measured in part, "
             f"and so are columns {_listed(columns)}; a 2-D scan can only skip whole phase-encode lines. Use a mask "
-            "that is constant along the readout, or a 3-D scan"
+            "that is constant along the readout, or take it as the points (ky, kz) of a 3-D scan: --set sampling=points"
         )
     if axis is None:
         if by_row and by_column:

@@ -5,16 +5,16 @@ from pathlib import Path
 from typing import Any
 
 from cidesign.errors import LimitError
-from cidesign.export.mri.blocks import NS_PER_MS, NS_PER_S, TIME_BANDWIDTH, Lobe, MriPlan, Pulse
+from cidesign.export.mri.blocks import NS_PER_MS, NS_PER_S, Lobe, MriPlan, Pulse
 from cidesign.export.mri.protocol import Protocol
 from cidesign.export.mri.pulseq.library import collected_warnings, pypulseq, scanner_options
 from cidesign.files import disk_errors
 from cidesign.hardware_profiles.mri.schema import MriProfile
-from cidesign.pattern import CartesianLines
+from cidesign.pattern import Cartesian, CartesianPoints
 
 
 def write_pulseq(
-    plan: MriPlan, trajectory: CartesianLines, protocol: Protocol, profile: MriProfile, v150: Path, v141: Path
+    plan: MriPlan, trajectory: Cartesian, protocol: Protocol, profile: MriProfile, v150: Path, v141: Path
 ) -> None:
     """Write the sequence as Pulseq 1.5.0 and 1.4.1: interpreters accept one of them and reject the other.
 
@@ -72,7 +72,7 @@ def _pulse(pp: Any, system: Any, pulse: Pulse, known: dict[tuple[float, int, str
             flip_angle=math.radians(pulse.flip_deg),
             duration=pulse.duration_ns / NS_PER_S,
             delay=pulse.delay_ns / NS_PER_S,
-            time_bw_product=TIME_BANDWIDTH,
+            time_bw_product=pulse.time_bandwidth,
             apodization=0.5,
             use=pulse.use,
             system=system,
@@ -93,19 +93,25 @@ def _trapezoid(pp: Any, system: Any, axis: str, lobe: Lobe) -> Any:
     )
 
 
-def _definitions(plan: MriPlan, trajectory: CartesianLines, protocol: Protocol) -> dict[str, str | float | list[float]]:
+def _definitions(plan: MriPlan, trajectory: Cartesian, protocol: Protocol) -> dict[str, str | float | list[float]]:
     pixel_mm = protocol.fov_mm / trajectory.readout
     line_mm = protocol.phase_fov / trajectory.lines
-    fov_m = [size_mm * 1e-3 for size_mm in (protocol.fov_mm, protocol.phase_fov, protocol.slice_thickness_mm)]
-    return {
+    found: dict[str, str | float | list[float]] = {
         "Name": f"cidesign_{protocol.kind}_research_only",
-        "FOV": fov_m,
+        "FOV": [size_mm * 1e-3 for size_mm in protocol.fovs_mm],
         "BaseResolution": trajectory.readout,
         "ReadoutOversamplingFactor": protocol.oversampling,
         "PhaseEncodingLines": trajectory.lines,
         "kSpaceCenterLine": trajectory.lines // 2,
         "PhaseResolution": pixel_mm / line_mm,
-        "SliceThickness": protocol.slice_thickness_mm * 1e-3,
+        "SliceThickness": protocol.excited_mm * 1e-3,
         "TE": plan.te_ns / NS_PER_MS * 1e-3,
         "TR": plan.tr_ns / NS_PER_MS * 1e-3,
     }
+    if isinstance(trajectory, CartesianPoints):
+        found |= {
+            "Partitions": trajectory.partitions,
+            "kSpaceCenterPartition": trajectory.partitions // 2,
+            "PartitionResolution": pixel_mm / (protocol.depth_fov / trajectory.partitions),
+        }
+    return found

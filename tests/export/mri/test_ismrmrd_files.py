@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from cidesign.errors import FileError
 from cidesign.export.mri.blocks import MriPlan
 from cidesign.export.mri.ismrmrd import check_ismrmrd, write_ismrmrd
+from cidesign.export.mri.lines import plan_scan
 from cidesign.export.mri.protocol import GreProtocol, TseProtocol
-from cidesign.export.mri.writer import plan_scan
 from cidesign.hardware_profiles.loader import load_profile
 from cidesign.hardware_profiles.mri.schema import MriProfile
 from cidesign.pattern import CartesianLines

@@ -10,11 +10,10 @@ import pytest
 from pydantic import ValidationError
 
 from cidesign.errors import CidesignError, FileError, InputError, LimitError
+from cidesign.export.mri.lines import MRI_FORMATS, plan_scan, verify_mri_export, write_mri_export
 from cidesign.export.mri.manifest import FileCheck, MriManifest, read_mri_manifest
 from cidesign.export.mri.protocol import GreProtocol, TseProtocol
 from cidesign.export.mri.tables import read_csv_lines, read_mat_lines
-from cidesign.export.mri.verify import verify_mri_export
-from cidesign.export.mri.writer import MRI_FORMATS, plan_scan, write_mri_export
 from cidesign.hardware_profiles.loader import load_profile, shipped_profiles
 from cidesign.hardware_profiles.mri.schema import MriProfile
 from cidesign.io.bart import read_cfl

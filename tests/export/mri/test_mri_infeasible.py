@@ -7,9 +7,9 @@ import pytest
 
 from cidesign.errors import InputError, LimitError
 from cidesign.export.mri.blocks import Limits, lobe_in, shortest_lobe
+from cidesign.export.mri.lines import plan_scan
 from cidesign.export.mri.protocol import GreProtocol, TseProtocol
 from cidesign.export.mri.readout import legal_dwells_ns
-from cidesign.export.mri.writer import plan_scan
 from cidesign.hardware_profiles.loader import load_profile
 from cidesign.hardware_profiles.mri.schema import MriProfile
 from cidesign.pattern import CartesianLines

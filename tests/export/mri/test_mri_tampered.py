@@ -13,11 +13,10 @@ import pytest
 from cidesign.checks import Check
 from cidesign.errors import CidesignError, FileError, LimitError
 from cidesign.export.mri.checks import check_sequence
+from cidesign.export.mri.lines import verify_mri_export, write_mri_export
 from cidesign.export.mri.manifest import MriFile
 from cidesign.export.mri.protocol import GreProtocol
 from cidesign.export.mri.results import in_one_line
-from cidesign.export.mri.verify import verify_mri_export
-from cidesign.export.mri.writer import write_mri_export
 from cidesign.export.writing import Output
 from cidesign.hardware_profiles.loader import load_profile
 from cidesign.hardware_profiles.mri.schema import MriProfile

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from cidesign.errors import CidesignError, FileError
 from cidesign.export.mri.checks import check_sequence
+from cidesign.export.mri.lines import write_mri_export
 from cidesign.export.mri.protocol import GreProtocol, TseProtocol
 from cidesign.export.mri.pulseq.read import kspace_at, read_pulseq
 from cidesign.export.mri.pulseq.text import read_seq_text
-from cidesign.export.mri.writer import write_mri_export
 from cidesign.hardware_profiles.loader import load_profile
 from cidesign.hardware_profiles.mri.schema import MriProfile
 from cidesign.pattern import CartesianLines

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from cidesign.export.mri.lines import write_mri_export
 from cidesign.export.mri.manifest import MriManifest
 from cidesign.export.mri.protocol import GreProtocol, TseProtocol
-from cidesign.export.mri.writer import write_mri_export
 from cidesign.hardware_profiles.loader import load_profile
 from cidesign.hardware_profiles.mri.schema import MriProfile
 from cidesign.pattern import CartesianLines

@@ -1,0 +1,1 @@
+"""Points (ky, kz) of 3-D scans: sequences, raw-data templates and tables."""
