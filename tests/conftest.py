@@ -55,7 +55,7 @@ def make_settings() -> Callable[..., TrainingSettings]:
     def make(modality: str = "single-pixel", **changes: Any) -> TrainingSettings:
         knobs = {name: changes.pop(name, value) for name, value in KNOBS.items()}
         values = {**COMMON, **OWN[modality], **changes}
-        if values["decoder"] in ("unet", "back-projection", "classifier"):
+        if values["decoder"] in ("unet", "phase-unet", "back-projection", "classifier"):
             del knobs["stages"]
         if values["decoder"] == "linear":
             knobs = {}

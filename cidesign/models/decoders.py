@@ -12,6 +12,7 @@ if TYPE_CHECKING:  # torch loads only where a decoder is built
 # name -> module and class; imported when it is asked for.
 DECODERS = {
     "unet": "cidesign.models.unet:LinearThenUNet",
+    "phase-unet": "cidesign.models.phase_unet:PhaseUNet",
     "unrolled": "cidesign.models.unrolled:Unrolled",
     "linear": "cidesign.models.linear:Linear",
     "classifier": "cidesign.models.classifier:Classifier",

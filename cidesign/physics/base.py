@@ -134,6 +134,10 @@ class Encoder(nn.Module, ABC):
         latent weights as they are.
         """
 
+    def smooth_phase(self, x: Tensor) -> Tensor | None:
+        """(B, H, W), complex of magnitude 1, without gradient: the smooth phase of images; None where they are real."""
+        return None
+
     def explore(self, progress: float, generator: torch.Generator | None) -> None:
         """Set the optics' temperature for a training step at `progress` in [0, 1], and draw its perturbation.
 

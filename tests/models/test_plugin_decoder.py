@@ -61,7 +61,9 @@ def test_trained_stored_loaded_used_and_missed(
     importlib.invalidate_caches()
     again = Run(run.path)
     assert np.array_equal(again.design.levels, run.design.levels)  # the files for the device need no decoder
-    with pytest.raises(FileError, match="run: 'toy' is no decoder known here; known are unet, unrolled, ") as caught:
+    with pytest.raises(
+        FileError, match="run: 'toy' is no decoder known here; known are unet, phase-unet, unrolled, "
+    ) as caught:
         load_student(again)
     assert "\n" not in str(caught.value)
     with pytest.raises(InputError, match="'toy' is no decoder known here"):

@@ -13,6 +13,7 @@ from cidesign.constraints.kspace import Budget, LineBudget, count_for
 from cidesign.errors import InputError
 from cidesign.run_settings import (
     Ladder,
+    Name,
     PositiveFloat,
     PositiveInt,
     Side,
@@ -43,6 +44,8 @@ class ScanSettings(TrainingSettings):
     contrast too.
     """
 
+    # Images are complex.
+    decoder: Name = "phase-unet"
     # Nothing is searched for here.
     optics_start: Literal["designed", "random"] = "designed"
     coils: Coils = 1

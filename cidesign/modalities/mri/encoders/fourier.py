@@ -8,6 +8,8 @@ from torch.autograd.function import once_differentiable
 
 from cidesign.physics.autograd import applied
 
+# What counts as smooth is below so many cycles of a matrix.
+SMOOTH = 16
 # So many samples of all coils go through a transform together on a processor: they stay in its cache.
 CACHED_SAMPLES = 2**18
 
@@ -34,6 +36,23 @@ def centred_ifft(k: Tensor) -> Tensor:
     shifted = torch.fft.ifftshift(k, dim=(-2, -1))
     result: Tensor = torch.fft.fftshift(torch.fft.ifft2(shifted, norm="ortho"), dim=(-2, -1))
     return result
+
+
+@torch.no_grad()
+def smooth_phase(x: Tensor) -> Tensor:
+    """(B, H, W) of magnitude 1: the phase of complex images (B, 2, H, W) that a Gaussian leaves of their k-space.
+
+    Its standard deviation is a sixteenth of the matrix, about what is always measured around the centre; where nothing
+    is left it is 1.
+    """
+    height, width = x.shape[-2:]
+    down, right = (
+        torch.exp(-0.5 * ((torch.arange(size, device=x.device) - size // 2) * SMOOTH / size).square())
+        for size in (height, width)
+    )
+    low = centred_ifft(down[:, None] * right * centred_fft(to_complex(x.float())))
+    length = low.abs()
+    return torch.where(length > 0, low / length.clamp_min(torch.finfo(length.dtype).tiny), 1.0)
 
 
 def to_coils(x: Tensor, maps: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from cidesign.modalities.mri.encoders.fourier import (
     centred_ifft,
     from_coils,
     measured,
+    smooth_phase,
     to_channels,
     to_coils,
     to_complex,
@@ -121,6 +122,10 @@ class MriEncoder(Encoder):
         maps = self.coil_maps
         draws = torch.randn(2, len(x), *maps.shape, generator=generator, device=maps.device)
         return measured(to_complex(x), self.mask(), maps, self.noise, draws, on_all)
+
+    def smooth_phase(self, x: Tensor) -> Tensor:
+        """The smooth phase of images (B, 2, H, W)."""
+        return smooth_phase(x)
 
     def estimator(self, prior: ImagePrior) -> Estimator:
         """One coil: exact, point by point in k-space; several: by splitting."""
