@@ -129,7 +129,7 @@ def test_settings_that_follow_from_others(profile_of: Make) -> None:
         ("mri", {"acceleration": "fast"}, "acceleration fast: between 1 and 64"),
         ("mri", {"patterns": 9}, "patterns: is for single-pixel runs; mri-generic-3t makes mri runs"),
         ("mri", {"calibration": 4}, "calibration: no such setting here"),
-        ("cassi", {"acs_lines": 4}, "acs_lines: is for mri and mri-points runs"),
+        ("cassi", {"acs_lines": 4}, "acs_lines: is for mri"),
     ],
 )  # fmt: skip
 def test_one_line_names_value_and_limit(modality: str, values: dict[str, Any], said: str, profile_of: Make) -> None:

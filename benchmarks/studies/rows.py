@@ -25,11 +25,14 @@ from cidesign.distill.loop import epochs_of, evaluate, make_optimiser, train_pha
 from cidesign.distill.presets import settings_for
 from cidesign.distill.systems import SystemMaker
 from cidesign.hardware_profiles.loader import load_profile
+from cidesign.modality import modality
 from cidesign.models.system import ImagingSystem
 from cidesign.pattern import Design
 from cidesign.run_settings import TrainingSettings
 
-PROFILES = {"single-pixel": "dlp4500", "cassi": "chrome-laser-10um", "mri": "mri-generic-3t"}
+PROFILES = {
+    "single-pixel": "dlp4500", "cassi": "chrome-laser-10um", "mri": "mri-generic-3t", "mri-points": "mri-generic-3t",
+}  # fmt: skip
 # One value of a row: its value after each epoch.
 Curves = dict[str, list[float]]
 
@@ -70,6 +73,8 @@ class Bench:
             "seed": seed, "side": case.side, "images": case.images, "validation_images": case.validation,
             "channels": case.channels, "teacher_epochs": case.epochs, "student_epochs": case.epochs, **case.changes,
         }  # fmt: skip
+        if words := modality(case.modality).samplings:
+            self.named.setdefault("sampling", words[0])
         self.rows: dict[str, Any] = {}
         if file.exists():
             stored = json.loads(file.read_text())
@@ -176,8 +181,10 @@ class Study:
         scales: Mapping[str, Mapping[str, Case]],
         train: Callable[[Bench], None],
         beside: Callable[[ImagingSystem], Mapping[str, float]] = lambda system: {},
+        real: "Callable[[Path], Callable[[ImagingSystem], Mapping[str, float]]] | None" = None,
     ) -> None:
-        self.name, self.scales, self.train, self.beside = name, scales, train, beside
+        """`real` makes of a folder of real images, the option --real, what is measured beside."""
+        self.name, self.scales, self.train, self.beside, self.real = name, scales, train, beside, real
 
     def main(self, description: str | None, show: Callable[[str, list[dict[str, Any]]], None]) -> None:
         """Train what is missing, then `show` the rows of all seeds of each case."""
@@ -189,7 +196,12 @@ class Study:
         parser.add_argument("--threads", type=int, default=None, help="threads that compute [default: torch's]")
         parser.add_argument("--data", action="append", default=[], metavar="CASE=PATH", help="images; repeatable")
         parser.add_argument("--tables-only", action="store_true")
+        if self.real is not None:
+            parser.add_argument("--real", type=Path, help="folder of real images that systems are measured on too")
         options = parser.parse_args()
+        beside = self.beside
+        if self.real is not None and options.real is not None:
+            beside = self.real(options.real)
         if options.threads is not None:
             torch.set_num_threads(options.threads)
         cases, started = self.scales[options.scale], time.monotonic()
@@ -206,7 +218,7 @@ class Study:
                     options.out / f"{self.name}-{options.scale}-{_slug(name)}-{seed}.json",
                     case,
                     seed,
-                    self.beside,
+                    beside,
                     data.get(name),
                     name,
                 )
@@ -264,7 +276,9 @@ def at_epoch(rows: list[dict[str, Any]], name: str, value: str, epoch: int) -> l
     return [curve[epoch - 1 if epoch > 0 else epoch] for curve in curves if len(curve) >= max(epoch, 1)]
 
 
-def differences(rows: list[dict[str, Any]], name: str, other: str) -> list[float]:
-    """Final PSNR of a row less that of another, seed by seed."""
-    pairs = [found for found in rows if name in found and other in found]
-    return [found[name]["curves"]["psnr_db"][-1] - found[other]["curves"]["psnr_db"][-1] for found in pairs]
+def differences(rows: list[dict[str, Any]], name: str, other: str, value: str = "psnr_db") -> list[float]:
+    """Final PSNR of a row, or another value, less that of another, seed by seed."""
+    pairs = [
+        [found[one]["curves"].get(value) for one in (name, other)] for found in rows if {name, other} <= set(found)
+    ]
+    return [own[-1] - others[-1] for own, others in pairs if own and others]

@@ -17,6 +17,7 @@ from cidesign.hardware_profiles.schema import HardwareProfile
 from cidesign.modality import Modality, Preset, modalities, modality_for
 from cidesign.models.decoders import decoder_class
 from cidesign.run_settings import TrainingSettings, about_a_teacher, plain, shown_value, unknown, validated
+from cidesign.text import joined
 
 # What decides the others of these has an argument of its own, or follows from the profile.
 NOT_BY_NAME = ("modality", "preset", "design", "teacher", "only_teacher", "classes")
@@ -181,10 +182,14 @@ def _known(kind: Modality, values: Mapping[str, object]) -> dict[str, FieldInfo]
 
 def _foreign(name: str, kind: Modality, profile: HardwareProfile) -> str | None:
     """What to say of a setting of other modalities; None for a name that none has."""
-    owners = [one.name for one in modalities() if name in _own_names(one)]
+    owners = [one for one in modalities() if name in _own_names(one)]
     if not owners:
         return None
-    return f"{name}: is for {' and '.join(owners)} runs; {profile.id} makes {kind.name} runs. Leave it out"
+    said = f"{name}: is for {joined([one.name for one in owners], 'and')} runs; {profile.id} makes {kind.name} runs"
+    here = [word for one in owners if isinstance(profile, one.profile_type) for word in one.samplings]
+    if here:  # another modality of the same device
+        return f"{said} here. Leave it out, or give sampling {joined(here, 'or')}"
+    return f"{said}. Leave it out"
 
 
 def _own_names(kind: Modality) -> set[str]:

@@ -14,6 +14,7 @@ CHANGES: dict[str, dict[str, Any]] = {
     "single-pixel": {"ladder": ("real@12", "3-bit")},
     "cassi": {},
     "mri": {"coils": 2, "ladder": ("R1.5", "soft")},
+    "mri-points": {"coils": 2, "ladder": ("R1.5", "soft")},
 }
 
 
@@ -44,7 +45,7 @@ def trained(
     return make
 
 
-@pytest.fixture(scope="module", params=["single-pixel", "cassi", "mri"])
+@pytest.fixture(scope="module", params=["single-pixel", "cassi", "mri", "mri-points"])
 def reported(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, trained: Callable[[str], Path]
 ) -> Run:

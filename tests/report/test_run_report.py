@@ -28,11 +28,13 @@ HEADINGS = {
     "single-pixel": ["What the patterns measure", MERIT, "Training", RECONSTRUCTIONS, "Time on the device"],
     "cassi": ["What the detector sees", MERIT, "Training", RECONSTRUCTIONS, "Spectra"],
     "mri": ["What the lines measure", MERIT, "Training", RECONSTRUCTIONS, "Where the errors are"],
+    "mri-points": ["What the points measure", MERIT, "Training", RECONSTRUCTIONS, "Where the errors are"],
 }
 FIGURES = {
     "single-pixel": {"patterns", "singular_values", "training", "terms", "reconstructions", "timing"},
     "cassi": {"mask", "detector", "training", "terms", "reconstructions", "band_psnr", "spectra"},
     "mri": {"lines", "point_spread", "line_density", "training", "terms", "reconstructions", "errors"},
+    "mri-points": {"points", "point_spread", "point_density", "training", "terms", "reconstructions", "errors"},
 }
 SAID = {
     "single-pixel": ["7 of 8 x 8 super-pixels", "teacher-1 (real@12)", "bit depth ruleobeyed", "from flash"],
@@ -44,6 +46,10 @@ SAID = {
         "R = 16 / 4 = 4", "line budgetobeyed", "line 8, acquired", "calibration lines (ACS)2: 7-8", "largest side lobe",
         "PSNR of the magnitude / dB", "SSIM of the magnitude", "PSNR of the complex image / dB", "2 (simulated)",
         "zero-filled", "teacher-2 (soft)",
+    ],
+    "mri-points": [
+        "R = 120 / 30 = 4, corners counted", "point budgetobeyed", "calibration region (ACS)3 x 2", "none acquired",
+        "12 lines x 10 partitions; each point is a readout of 16 samples", "2 (simulated)", "teacher-2 (soft)",
     ],
 }  # fmt: skip
 TAGS = {
