@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from cidesign.checks import Check, passed
+from cidesign.constraints.points import PointBudget
+from cidesign.constraints.rules import require
 from cidesign.export.family import NoOptions
 from cidesign.export.mri.manifest import protocol_of
 from cidesign.export.mri.points.manifest import PointsManifest
@@ -54,6 +56,8 @@ class PointsFamily(ScanFamily[CartesianPoints, PointsProtocol, PointsManifest, N
         self, design: CartesianPoints, profile: MriProfile, options: ScanOptions[PointsProtocol], where: Path
     ) -> list[Check]:
         """The whole calibration region is there."""
+        budget = PointBudget(*design.matrix, len(design.acquired), design.calibration, elliptical=False)
+        require(budget.check(design))
         return [passed("design", points_said(design))]
 
 
