@@ -73,9 +73,7 @@ class GradientRule:
         """The largest first and second differences of control points, in 1/FOV, less the margin."""
         step = (1 - MARGIN) * self.per_raster(fov_mm)
         # mT/m per raster: 1 T/m/s is 1000 mT/m per second.
-        return Bounds(
-            step * self.gradient_mt_per_m, step * self.slew_t_per_m_per_s * 1000 * self.raster_ns / NS_PER_S
-        )
+        return Bounds(step * self.gradient_mt_per_m, step * self.slew_t_per_m_per_s * 1000 * self.raster_ns / NS_PER_S)
 
     def check(self, found: NonCartesian) -> list[Check]:
         """Where shots break the rule: the raster, the samples, and the worst gradient and slew rate of each kind."""
@@ -181,7 +179,7 @@ class Projected(NamedTuple):
 
 def projected(points: Values, bounds: Bounds) -> Projected:
     """`project`, with its derivative: a symmetric map of changes (shots, n, 2) of the points."""
-    moving = _broken(points, bounds) > 1
+    moving = _broken(points, bounds) > 1 + ROUNDING
     if not moving.any():
         return Projected(points, np.ones(len(points)), lambda change: change)
     z = np.ascontiguousarray(points[moving].transpose(1, 0, 2))
@@ -252,7 +250,7 @@ def _alternate(
 def _cut(v: Values, limit: float) -> Values:
     """The nearest vectors (..., 2) that are no longer than the limit."""
     length = np.sqrt((v * v).sum(axis=-1, keepdims=True))
-    return v * np.minimum(1.0, limit / np.maximum(length, limit))
+    return np.asarray(v * np.minimum(1.0, limit / np.maximum(length, limit)))
 
 
 def _cut_slope(v: Values, change: Values, limit: float) -> Values:
@@ -295,7 +293,5 @@ def _inverse(count: int) -> Values:
     """(1 + weights of the differences' squares)^-1 for so many points."""
     unit = np.eye(count)
     return np.asarray(
-        np.linalg.inv(
-            unit + GRADIENT_WEIGHT * _steps_back(_steps(unit)) + SLEW_WEIGHT * _bends_back(_bends(unit))
-        )
+        np.linalg.inv(unit + GRADIENT_WEIGHT * _steps_back(_steps(unit)) + SLEW_WEIGHT * _bends_back(_bends(unit)))
     )

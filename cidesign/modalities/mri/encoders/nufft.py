@@ -5,8 +5,8 @@ whole k it is the centred orthonormal FFT.  The sums are those of FINUFFT (Barne
 Comput. 41, C479, 2019; Apache-2.0), on processors.
 """
 
+import importlib
 import math
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -21,16 +21,15 @@ from cidesign.physics.autograd import applied
 ACCURACY = {torch.complex64: 2e-6, torch.complex128: 1e-13}
 
 
-def finufft() -> ModuleType:
+def finufft() -> Any:
     """The library; raises `InputError` naming the extra where it is not installed."""
     try:
-        import finufft as library
+        return importlib.import_module("finufft")
     except ImportError as error:
         raise InputError(
             "finufft is not installed, and shots of k-space need its transforms; install it with `pip install "
             "'cidesign[mri]'`"
         ) from error
-    return library
 
 
 def samples_of(x: Tensor, k: Tensor) -> Tensor:
@@ -45,9 +44,7 @@ def gathered(y: Tensor, k: Tensor, size: tuple[int, int]) -> Tensor:
 
 def exact_samples(x: Tensor, k: Tensor) -> Tensor:
     """`samples_of` by the sum itself, term by term."""
-    waves = [
-        torch.exp(-2j * math.pi * k[:, axis, None] * _places(n, k)) for axis, n in enumerate(x.shape[-2:])
-    ]
+    waves = [torch.exp(-2j * math.pi * k[:, axis, None] * _places(n, k)) for axis, n in enumerate(x.shape[-2:])]
     return torch.einsum("thw,mh,mw->tm", x, *waves) / math.sqrt(x.shape[-1] * x.shape[-2])
 
 

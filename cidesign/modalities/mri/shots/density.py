@@ -1,4 +1,4 @@
-"""How densely shots sample k-space: the kernel of A^H A, its nearest circulant, and weights that make it even."""
+"""How densely shots sample k-space: the kernel of A^H A, its diagonal in k-space, and weights that make it even."""
 
 import math
 
@@ -12,21 +12,12 @@ DENSITY_STEPS = 12
 
 
 def point_spread(k: Tensor, size: tuple[int, int], weights: Tensor | None = None) -> Tensor:
-    """p (2 H, 2 W) complex with A^H W A (r, r') = p(r - r'), for weights (M,) of samples at k (M, 2); p(0) at (H, W)."""
+    """p (2 H, 2 W), complex, p(0) at (H, W), with A^H W A (r, r') = p(r - r') for weights (M,) of samples k (M, 2)."""
     height, width = size
     ones = torch.ones(1, len(k), dtype=torch.promote_types(k.dtype, torch.complex64), device=k.device)
     ones = ones if weights is None else ones * weights
     # On a grid of twice the size, steps of a pixel are those of half the k-space.
     return gathered(ones, 2 * k, (2 * height, 2 * width))[0] * (2 / math.sqrt(height * width))
-
-
-def transfer(spread: Tensor) -> Tensor:
-    """The eigenvalues (2 H, 2 W), real, of the circulant that A^H A is a corner of; not centred."""
-    # No two pixels are H or W apart; without these rows the kernel is Hermitian.
-    inside = spread.clone()
-    inside[0], inside[:, 0] = 0, 0
-    result: Tensor = torch.fft.fft2(torch.fft.ifftshift(inside)).real
-    return result
 
 
 def _tapered(spread: Tensor) -> Tensor:

@@ -9,14 +9,13 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from cidesign.constraints.gradients import Bounds, Projected, Values, projected
-from cidesign.modalities.mri.encoders.fourier import to_channels, to_complex
 from cidesign.modalities.mri.shots.density import density_weights, point_spread
 from cidesign.modalities.mri.shots.estimator import Operator, ShotsEstimator
 from cidesign.physics.autograd import applied
 from cidesign.physics.base import Encoder, Estimator, ImagePrior
 
-# Power iterations for |A|^2, and what is added: the largest eigenvalue belongs to smooth images and is found at once.
-POWER_STEPS, POWER_MARGIN = 12, 1.1
+# What is added to |A|^2 of power iterations, which come from below.
+POWER_MARGIN = 1.1
 # Where the sum of squares of the maps is below this, there is no object.
 EMPTY = 1e-6
 
@@ -81,25 +80,26 @@ class ShotsEncoder(Encoder):
     def _flat(self) -> Tensor:
         return self.k().flatten(0, 1).to(self.coil_maps.real.dtype)
 
-    def _operator(self) -> Operator:
-        return Operator(self.coil_maps, self._flat())
-
     def _spread(self) -> Tensor:
         return self.once("spread", lambda: point_spread(self._flat(), self.size))
 
+    def _density(self) -> Tensor:
+        return self.once("density", lambda: density_weights(self._flat().detach(), self.size))
+
     def A(self, x: Tensor) -> Tensor:
         """Images (B, 2, H, W) -> readings (B, coils, shots, samples)."""
-        return self._operator().forward(to_complex(x)).unflatten(2, self.k().shape[:2])
+        y = Operator(self.coil_maps).forward(x, self._flat())
+        return y.reshape(*y.shape[:2], *self.k().shape[:2])
 
     def A_adjoint(self, y: Tensor) -> Tensor:
         """Readings (B, coils, shots, samples) -> images (B, 2, H, W)."""
-        return to_channels(self._operator().adjoint(y.flatten(2)))
+        return Operator(self.coil_maps).adjoint(y.flatten(2), self._flat())
 
     def gridded(self, y: Tensor) -> Tensor:
         """The image (B, 2, H, W) of samples weighted by how thinly k-space is sampled around them, and by the maps."""
-        weights = self.once("density", lambda: density_weights(self._flat().detach(), self.size))
         energy = self.coil_maps.abs().square().sum(dim=0)
-        return to_channels(self._operator().adjoint(y.flatten(2) * weights)) / energy.clamp_min(EMPTY)
+        even = Operator(self.coil_maps, self._density()).adjoint(y.flatten(2), self._flat())
+        return even / energy.clamp_min(EMPTY)
 
     def back_projection(self, y: Tensor) -> Tensor:
         """The gridded image: the density of the samples is made even, without a gradient of its own."""
@@ -112,25 +112,12 @@ class ShotsEncoder(Encoder):
         return y + self.noise * torch.complex(draws[0], draws[1])
 
     def estimator(self, prior: ImagePrior) -> Estimator:
-        """By conjugate gradients, as exact as the noise asks for."""
-        found = ShotsEstimator(
-            self.coil_maps, self._flat(), self._spread(), prior.variance[0], 2 * self.noise**2
-        )
-        return _Unflat(found)
+        """By splitting, on samples whose density is made even."""
+        return ShotsEstimator(self.coil_maps, self._flat(), self._density(), prior.variance[0], 2 * self.noise**2)
 
-    @torch.no_grad()
     def norm_squared(self) -> Tensor:
         """|A|^2 by power iterations from a constant image, and a tenth."""
-        return self.once("norm", self._norm_squared)
-
-    def _norm_squared(self) -> Tensor:
-        operator = self._operator()
-        x = torch.ones(1, *self.size, dtype=self.coil_maps.dtype, device=self.coil_maps.device)
-        found = torch.zeros((), device=x.device)
-        for _ in range(POWER_STEPS):
-            x = operator.adjoint(operator.forward(x / x.norm()))
-            found = x.norm()
-        return POWER_MARGIN * found
+        return self.once("norm", lambda: POWER_MARGIN * Operator(self.coil_maps).largest(self._flat()))
 
     def encoder_loss(self, teacher: Encoder, published: bool) -> Tensor:
         """Effective: |A^H A / tr - B^H B / tr|_F^2 over |B^H B / tr|_F^2, of one coil; published: of the places.
@@ -158,17 +145,6 @@ def nearest(k: Tensor, others: Tensor) -> Tensor:
     """For each shot (shots, samples, 2) the number of the nearest of `others`, of as many samples."""
     apart = torch.cdist(k.flatten(1), others.flatten(1))
     return apart.argmin(dim=1)
-
-
-class _Unflat:
-    """An estimator of flat samples, of readings by shots."""
-
-    def __init__(self, found: ShotsEstimator) -> None:
-        self.found, self.unseen = found, found.unseen
-
-    def estimate(self, y: Tensor) -> Tensor:
-        """x_0 (B, 2, H, W) from readings (B, coils, shots, samples)."""
-        return self.found.estimate(y.flatten(2))
 
 
 class TurnedShots(ShotsEncoder):
@@ -238,5 +214,3 @@ class _Project(torch.autograd.Function):
 
 def _values(tensor: Tensor) -> Values:
     return np.ascontiguousarray(tensor.detach().cpu().numpy(), dtype=np.float64)
-
-

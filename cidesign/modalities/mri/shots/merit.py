@@ -65,14 +65,14 @@ def shot_bound(encoder: ShotsEncoder, prior: ImagePrior) -> Bound | NotEvaluated
 def shots_model(encoder: ShotsEncoder, prior: ImagePrior) -> LinearModel:
     """Shots in double precision: k-space is the basis; readings are real and imaginary part of their samples."""
     k, maps = encoder.k().flatten(0, 1).double(), encoder.coil_maps.to(torch.complex128)
-    operator = Operator(maps, k)
+    operator = Operator(maps)
     coils, samples = len(maps), len(k)
 
     def forward(x: Tensor) -> Tensor:
-        return torch.view_as_real(operator.forward(to_complex(x))).flatten(1)
+        return torch.view_as_real(operator.forward(x, k)).flatten(1)
 
     def adjoint(y: Tensor) -> Tensor:
-        return to_channels(operator.adjoint(torch.view_as_complex(y.reshape(-1, coils, samples, 2).contiguous())))
+        return operator.adjoint(torch.view_as_complex(y.reshape(-1, coils, samples, 2).contiguous()), k)
 
     noise = torch.full((2 * coils * samples,), encoder.noise**2, dtype=torch.float64)
     energy = maps.abs().square().sum(dim=0).mean()

@@ -13,12 +13,12 @@ from cidesign.hardware_profiles.mri.schema import MriProfile
 from cidesign.modalities.mri.data.phantoms import virtual_maps
 from cidesign.modalities.mri.encoders.lines import fit_fourier_prior
 from cidesign.modalities.mri.shots.encoder import FreeShots, ShotsEncoder, Timing, TurnedShots, nearest
-from cidesign.modalities.mri.shots.estimator import ITERATIONS
 from cidesign.modalities.mri.shots.settings import ShotSettings
 from cidesign.modalities.mri.shots.shapes import Shape, Shots, arms, spokes
 from cidesign.models.optics import Optics, WorkingValues, start_draws
 from cidesign.pattern import Design, NonCartesian
 from cidesign.physics.base import Encoder, ImagePrior, Images
+from cidesign.physics.splitting import ITERATIONS
 
 # Of splines: the time between two knots.
 KNOTS_NS = 40_000
@@ -66,7 +66,9 @@ class ShotsOptics(Optics):
 
     def _timing(self, delay_ns: int) -> Timing:
         settings = self.settings
-        return Timing(delay_ns / self.rule.raster_ns, settings.samples_per_shot, settings.dwell_ns / self.rule.raster_ns)
+        return Timing(
+            delay_ns / self.rule.raster_ns, settings.samples_per_shot, settings.dwell_ns / self.rule.raster_ns
+        )
 
     def encoder(self, relaxation: str | None) -> ShotsEncoder:
         """A new encoder with the coils and the noise of the settings; of shots that are given, blank."""
@@ -91,15 +93,14 @@ class ShotsOptics(Optics):
         return FreeShots(weight, refined, bounds, timing, coils, settings.noise)
 
     def working_values(self, relaxation: str | None, learnt: bool) -> WorkingValues:
-        """The images of every coil several times on twice the grid while conjugate gradients work, and the readings."""
-        scan, image = self.scan_of(relaxation).settings, math.prod(self.size)
+        """An image for each step of the splitting, and images of all coils and readings several times."""
+        scan, image = self.scan_of(relaxation).settings, 2 * math.prod(self.size)
         coils = self.settings.virtual_coils or self.settings.coils
         reading = 2 * coils * scan.shots * scan.samples_per_shot
-        return WorkingValues(reading, 4 * reading + 8 * image, alone=40 * image * self.settings.batch)
+        return WorkingValues(reading, (ITERATIONS + 4) * image + 6 * (reading + coils * image))
 
     def start(self, relaxation: str | None, images: Images) -> Tensor:
-        """Angles of 0, or the splines nearest to the shots that free ones begin with; at random, each shot is turned.
-        """
+        """Angles of 0, or the splines nearest to the shots that free ones begin with; at random each shot is turned."""
         scan = self.scan_of(relaxation)
         turned = torch.zeros(scan.settings.shots)
         if self.settings.optics_start == "random":

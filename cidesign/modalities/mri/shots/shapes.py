@@ -97,9 +97,7 @@ def _straight(scan: Shots, what: str, middle: Values, along: Values) -> Shape:
     bounds, rule = scan.bounds, scan.rule
     step = 2 * scan.radius * rule.raster_ns / scan.settings.readout_ns
     if step > bounds.step:
-        raise scan._beyond(
-            what, step / rule.per_raster(scan.settings.fov_mm), "mT/m", rule.gradient_mt_per_m
-        )
+        raise scan._beyond(what, step / rule.per_raster(scan.settings.fov_mm), "mT/m", rule.gradient_mt_per_m)
     ramp = math.ceil(step / bounds.bend)
     slope = step * np.arange(1, ramp) / ramp
     steps = np.concatenate([slope, np.full(scan.window + 1, step), slope[::-1]])
