@@ -49,6 +49,7 @@ FOLDERS = {
     "cassi": "cidesign.modalities.cassi",
     "mri": "cidesign.modalities.mri",
     "mri-points": "cidesign.modalities.mri.points",
+    "mri-shots": "cidesign.modalities.mri.shots",
 }
 
 

@@ -39,6 +39,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "constraints.aperture": _DESIGN | {"constraints.rules"},
     "constraints.kspace": _DESIGN | {"constraints.rules"},
     "constraints.points": _DESIGN | {"constraints.rules", "constraints.kspace"},
+    "constraints.gradients": _DESIGN,
     "run_settings": {"errors"},
 }
 _LOW = set(MAY_IMPORT)

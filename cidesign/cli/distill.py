@@ -139,6 +139,7 @@ NOT_BY_SET = {
 )
 @click.option("--acceleration", type=float, help="MRI: R, lines or points over those acquired [default: 4].")
 @click.option("--lines", type=int, help="MRI: lines acquired, ACS lines included, instead of --acceleration.")
+@click.option("--shots", type=int, help="MRI, radial, spiral or free: how many shots, instead of --acceleration.")
 @click.option(
     "--points",
     type=int,
