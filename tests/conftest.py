@@ -21,6 +21,7 @@ if TYPE_CHECKING:  # the tests of the bench half start without pydantic's profil
 
 PROFILES = {
     "single-pixel": "dlp4500", "cassi": "chrome-laser-10um", "mri": "mri-generic-3t", "mri-points": "mri-generic-3t",
+    "mri-shots": "mri-generic-3t",
 }  # fmt: skip
 COMMON: dict[str, Any] = {
     "preset": "quick", "seed": 3, "side": 8, "data": "procedural", "images": 96, "validation_images": 32, "batch": 16,
@@ -44,6 +45,10 @@ OWN: dict[str, dict[str, Any]] = {
     "mri-points": {
         "side": 12, "partitions": 10, "readout": 16, "acquired": 30, "acs_lines": 3, "acs_partitions": 2, "coils": 1,
         "noise": 0.01, "ladder": ("R2",), "echo": "spin",
+    },
+    "mri-shots": {
+        "sampling": "free", "side": 12, "shots": 3, "samples_per_shot": 24, "dwell_ns": 10_000, "coils": 1,
+        "noise": 0.01, "ladder": ("shots2",), "echo": "spin",
     },
 }  # fmt: skip
 

@@ -32,6 +32,7 @@ from cidesign.run_settings import TrainingSettings
 
 PROFILES = {
     "single-pixel": "dlp4500", "cassi": "chrome-laser-10um", "mri": "mri-generic-3t", "mri-points": "mri-generic-3t",
+    "mri-shots": "mri-siemens-prisma",
 }  # fmt: skip
 # One value of a row: its value after each epoch.
 Curves = dict[str, list[float]]

@@ -44,6 +44,12 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
             ["--sampling", "points", "--points", "40", "--set", "partitions=10"],
             "40 of 12 x 10 points (R = 3), a calibration region of 2 x 1 among them, no corners",
         ),
+        (
+            "mri",
+            ["--sampling", "free", "--shots", "4", "--ladder", "slew2", "--set", "readout_ms=0.5"],
+            "4 free shots (R = 3) of 24 samples in 0.4992 ms for 256 mm; learnt: the form of every shot; gradient",
+        ),
+        ("mri", ["--sampling", "radial", "--noise", "0.02"], "3 radial shots (R = 4) of 24 samples in 0.24 ms"),
         ("dmd", ["--recipe", "published", "--set", "channels=6"], "14 patterns of 12 x 12"),
         ("aperture", ["--weighting", "uncertainty", "--weight-output", "0.1"], "for 8 bands"),
         ("mri", ["--acceleration", "6", "--losses", "published", "--noise", "0.02"], "2 of 12 lines (R = 6)"),

@@ -15,6 +15,7 @@ CHANGES: dict[str, dict[str, Any]] = {
     "cassi": {},
     "mri": {"coils": 2, "ladder": ("R1.5", "soft")},
     "mri-points": {"coils": 2, "ladder": ("R1.5", "soft")},
+    "mri-shots": {"coils": 2, "ladder": ("shots2", "slew2")},
 }
 
 
@@ -45,7 +46,7 @@ def trained(
     return make
 
 
-@pytest.fixture(scope="module", params=["single-pixel", "cassi", "mri", "mri-points"])
+@pytest.fixture(scope="module", params=["single-pixel", "cassi", "mri", "mri-points", "mri-shots"])
 def reported(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, trained: Callable[[str], Path]
 ) -> Run:

@@ -29,12 +29,14 @@ HEADINGS = {
     "cassi": ["What the detector sees", MERIT, "Training", RECONSTRUCTIONS, "Spectra"],
     "mri": ["What the lines measure", MERIT, "Training", RECONSTRUCTIONS, "Where the errors are"],
     "mri-points": ["What the points measure", MERIT, "Training", RECONSTRUCTIONS, "Where the errors are"],
+    "mri-shots": ["What the shots measure", MERIT, "Training", RECONSTRUCTIONS, "Where the errors are"],
 }
 FIGURES = {
     "single-pixel": {"patterns", "singular_values", "training", "terms", "reconstructions", "timing"},
     "cassi": {"mask", "detector", "training", "terms", "reconstructions", "band_psnr", "spectra"},
     "mri": {"lines", "point_spread", "line_density", "training", "terms", "reconstructions", "errors"},
     "mri-points": {"points", "point_spread", "point_density", "training", "terms", "reconstructions", "errors"},
+    "mri-shots": {"shots", "gradients", "point_spread", "training", "terms", "reconstructions", "errors"},
 }
 SAID = {
     "single-pixel": ["7 of 8 x 8 super-pixels", "teacher-1 (real@12)", "bit depth ruleobeyed", "from flash"],
@@ -50,6 +52,10 @@ SAID = {
     "mri-points": [
         "R = 120 / 30 = 4, corners counted", "point budgetobeyed", "calibration region (ACS)3 x 2", "none acquired",
         "12 lines x 10 partitions; each point is a readout of 16 samples", "2 (simulated)", "teacher-2 (soft)",
+    ],
+    "mri-shots": [
+        "3, R = 12 / 3 = 4", "24 samples of 10 us in 0.24 ms", "gradientsobeyed", "T/m/s, as a vector", "gridding",
+        "12 x 12 pixels of 256 mm", "2 (simulated)", "teacher-2 (slew2)",
     ],
 }  # fmt: skip
 TAGS = {

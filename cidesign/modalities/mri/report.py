@@ -1,7 +1,7 @@
 """An MRI run in a report: the acquired lines, their point-spread function, and magnitudes with their errors."""
 
 from itertools import pairwise
-from typing import cast
+from typing import NamedTuple, cast
 
 import numpy as np
 import torch
@@ -21,19 +21,18 @@ from cidesign.report import figures, html
 from cidesign.report.parts import Figure, Part, Section, Shown, reconstruction_note, verdict
 
 SHOWN_SCENES = 4
-ZERO_FILLED = "zero-filled"
 DENSITY_BINS = 16
 
 
 def mri_part(run: MriRun, shown: Shown) -> Part:
     """The part of an MRI run."""
-    design = run.design
+    design, plain = run.design, of_zeros(shown, "lines")
     return Part(
         f"{len(design.acquired)} of {design.lines} lines (R = {design.acceleration:.4g}) for {run.profile.name}",
         _design(run, shown),
         _measures(run, shown),
-        reconstructions(run.settings.data, shown, "lines", "phase encoding from top to bottom"),
-        [errors(shown)],
+        reconstructions(run.settings.data, shown, plain, "phase encoding from top to bottom"),
+        [errors(shown, plain)],
     )
 
 
@@ -137,15 +136,24 @@ def zero_filled(encoder: MriEncoder, y: Tensor) -> Tensor:
     return encoder.A_adjoint(y) / weight.clamp_min(1e-12)
 
 
-def _images(shown: Shown) -> dict[str, Tensor]:
-    """Complex images by name, in the order of the pictures."""
-    encoder = cast(MriEncoder, shown.student.encoder)
-    return {ZERO_FILLED: zero_filled(encoder, shown.scenes.measured), **shown.scenes.images}
+class Plain(NamedTuple):
+    """Images (M, 2, H, W) of what was measured, made with a transform alone: their name, and what they are."""
+
+    name: str
+    images: Tensor
+    explained: str
 
 
-def reconstructions(data: str, shown: Shown, what: str, axes: str) -> Section:
-    """Magnitudes with their scores; `what` is measured, and how the `axes` of the images lie."""
-    truth, images = shown.scenes.truth, _images(shown)
+def of_zeros(shown: Shown, what: str) -> Plain:
+    """Zero-filled images; `what` is measured."""
+    images = zero_filled(cast(MriEncoder, shown.student.encoder), shown.scenes.measured)
+    said = f"Zero-filled: the inverse Fourier transform of what was acquired, 0 on all other {what}."
+    return Plain("zero-filled", images, said)
+
+
+def reconstructions(data: str, shown: Shown, plain: Plain, axes: str) -> Section:
+    """Magnitudes with their scores, the plain ones first; how the `axes` of the images lie."""
+    truth, images = shown.scenes.truth, {plain.name: plain.images, **shown.scenes.images}
     target = magnitude(truth)
     scores = {name: (psnr_db(magnitude(x), target), ssim(magnitude(x), target)) for name, x in images.items()}
     rows = [
@@ -174,9 +182,8 @@ def reconstructions(data: str, shown: Shown, what: str, axes: str) -> Section:
         "PSNR of the complex image / dB",
     )
     explained = (
-        f"Zero-filled: the inverse Fourier transform of what was acquired, 0 on all other {what}. The two kinds of "
-        "PSNR differ: the magnitude leaves out errors of the phase, and the mean of the complex image counts real and "
-        "imaginary part as two values."
+        f"{plain.explained} The two kinds of PSNR differ: the magnitude leaves out errors of the phase, and the mean "
+        "of the complex image counts real and imaginary part as two values."
     )
     return Section(
         "Reconstructions of unseen procedural scenes, with noise",
@@ -189,10 +196,11 @@ def reconstructions(data: str, shown: Shown, what: str, axes: str) -> Section:
     )
 
 
-def errors(shown: Shown) -> Section:
+def errors(shown: Shown, plain: Plain) -> Section:
     """Where the magnitudes are wrong."""
     truth = magnitude(shown.scenes.truth)[:SHOWN_SCENES, 0]
-    found = {name: (magnitude(x)[:SHOWN_SCENES, 0] - truth).abs().numpy() for name, x in _images(shown).items()}
+    images = {plain.name: plain.images, **shown.scenes.images}
+    found = {name: (magnitude(x)[:SHOWN_SCENES, 0] - truth).abs().numpy() for name, x in images.items()}
     top = max(float(found[shown.scenes.own].max()), 1e-6)
     caption = (
         "Absolute error of the magnitude, | |x_hat| - |x| |, in units of the brightest pixel, all on one scale that "

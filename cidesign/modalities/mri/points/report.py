@@ -9,7 +9,7 @@ from cidesign.modalities.mri.encoders.lines import MriEncoder
 from cidesign.modalities.mri.points import report_figures as pictures
 from cidesign.modalities.mri.points.merit import DENSITY_RINGS, ring_density
 from cidesign.modalities.mri.points.run import PointsRun
-from cidesign.modalities.mri.report import circumstances, errors, exact_quotient, reconstructions
+from cidesign.modalities.mri.report import circumstances, errors, exact_quotient, of_zeros, reconstructions
 from cidesign.modalities.mri.report_figures import lobe_text
 from cidesign.physics.encoder_metrics import spread_of_points
 from cidesign.report import html
@@ -21,14 +21,14 @@ DENSITY_BINS = 16
 
 def points_part(run: PointsRun, shown: Shown) -> Part:
     """The part of a run of points."""
-    design = run.design
+    design, plain = run.design, of_zeros(shown, "points")
     return Part(
         f"{len(design.acquired)} of {design.lines} x {design.partitions} points (R = {design.acceleration:.4g}) for "
         f"{run.profile.name}",
         _design(run, shown),
         _measures(run, shown),
-        reconstructions(run.settings.data, shown, "points", AXES),
-        [errors(shown)],
+        reconstructions(run.settings.data, shown, plain, AXES),
+        [errors(shown, plain)],
     )
 
 

@@ -10,20 +10,17 @@ from cidesign.errors import InputError
 from cidesign.files import JsonObject
 from cidesign.hardware_profiles.mri.schema import MriProfile
 from cidesign.hardware_profiles.schema import HardwareProfile
-from cidesign.modalities.mri import ECHOES
+from cidesign.modalities.mri import Scan
 from cidesign.modalities.mri.shots.run import ShotsRun
 from cidesign.modalities.mri.shots.settings import ShotSettings, settings_for
-from cidesign.modality import Bench, Classical, Modality, Preset
+from cidesign.modality import Bench, Classical, Preset
 from cidesign.pattern import Design, NonCartesian
 from cidesign.run_settings import TrainingSettings
 from cidesign.runs import Run
 
 if TYPE_CHECKING:  # torch loads only where something is trained or measured
-    from numpy.typing import NDArray
     from torch import Tensor
 
-    from cidesign.data.image_sets import MeasuredSet
-    from cidesign.data.source import TrainingImages
     from cidesign.distill.systems import SystemMaker
     from cidesign.models.optics import Optics
     from cidesign.physics.base import Encoder, ImagePrior
@@ -35,11 +32,11 @@ if TYPE_CHECKING:  # torch loads only where something is trained or measured
 LEARNT = {"radial": "angles of the spokes", "spiral": "angles of the arms", "free": "form of every shot"}
 
 
-class MriShots(Modality):
+class MriShots(Scan):
     """Shots of gradients within the limits of a scanner, with any number of coils."""
 
     name = "mri-shots"
-    settings_type, profile_type, design_type = ShotSettings, MriProfile, NonCartesian
+    settings_type, design_type = ShotSettings, NonCartesian
     run_type = ShotsRun
     samplings = ("radial", "spiral", "free")
     presets: ClassVar[dict[str, Preset]] = {
@@ -48,8 +45,6 @@ class MriShots(Modality):
         "paper": Preset(256, 10_000, 1_000, 32, 32, 50, 50),
     }
     derived = frozenset({"acceleration", "readout_ms"})
-    quality = " of the magnitude"
-    independent_draws = True
     headings: ClassVar[dict[str, str]] = {
         "complex_psnr_db": "complex PSNR dB",
         "acceleration": "R",
@@ -59,11 +54,9 @@ class MriShots(Modality):
     explanations: ClassVar[dict[str, str]] = {
         "acceleration": "lines of the image over shots",
         "samples": "of all shots together; more at the same dwell time are a longer readout",
-        "side_lobe": "largest value of the point spread beyond its main lobe, with samples weighted to an even density, "
-        "0 to 1; lower is better: less aliasing",
+        "side_lobe": "largest value of the point spread beyond its main lobe, with samples weighted to an even "
+        "density, 0 to 1; lower is better: less aliasing",
     }
-    scene_word = "slice"
-    procedural_kind = "complex slices (phantoms)"
 
     def settings(self, values: dict[str, object], profile: HardwareProfile, typed: Mapping[str, str]) -> ShotSettings:
         """All settings of a run."""
@@ -89,11 +82,11 @@ class MriShots(Modality):
     def described(self, settings: TrainingSettings, profile: HardwareProfile) -> str:
         """How many shots, how long, and what of them is learnt."""
         scan = cast(ShotSettings, settings)
-        coils = "" if scan.coils == 1 else f", {scan.coils} coils"
         learnt = "" if scan.design is not None else f"; learnt: the {LEARNT[scan.sampling]}"
+        kind = "given" if scan.design is not None else scan.sampling
         return (
-            f"{scan.shots} {scan.sampling} shots (R = {scan.side / scan.shots:.4g}) of {scan.samples_per_shot} samples "
-            f"in {1e-6 * scan.readout_ns:.6g} ms for {scan.fov_mm:g} mm{coils}{learnt}; {ECHOES[scan.echo]}"
+            f"{scan.shots} {kind} shots (R = {scan.side / scan.shots:.4g}) of {scan.samples_per_shot} samples in "
+            f"{1e-6 * scan.readout_ns:.6g} ms for {scan.fov_mm:g} mm{learnt}{self.circumstances(scan)}"
         )
 
     def measurement(self, run: Run) -> tuple[JsonObject, list[str]]:
@@ -131,30 +124,6 @@ class MriShots(Modality):
         more = [] if scan.shots == 1 else ["shots1.5"]
         return [*more, "shots2", *(["slew2"] if scan.sampling != "radial" else [])]
 
-    def procedural_images(
-        self, settings: TrainingSettings, profile: HardwareProfile, count: int, seed: int
-    ) -> "NDArray[Any]":
-        """Slices of phantoms."""
-        from cidesign.modalities.mri.data.phantoms import phantom_slices
-
-        scan = cast(ShotSettings, settings)
-        return phantom_slices(count, scan.side, seed, scan.echo)
-
-    def images(self, settings: TrainingSettings, profile: HardwareProfile) -> "TrainingImages":
-        """Slices of volumes and of k-space."""
-        from cidesign.modalities.mri.data.images import training_slices
-
-        return training_slices(cast(ShotSettings, settings))
-
-    def measured_images(
-        self, settings: TrainingSettings, profile: HardwareProfile, path: Path, trained: frozenset[str]
-    ) -> "MeasuredSet":
-        """Slices of volumes and of k-space."""
-        from cidesign.modalities.mri.data.images import measure_slices
-
-        scan = cast(ShotSettings, settings)
-        return measure_slices(path, scan.matrix, settings.seed, trained, scan.echo)
-
     def fixed_designs(self, maker: "SystemMaker", profile: HardwareProfile) -> dict[str, Design]:
         """Radial, spiral, centre block."""
         from cidesign.modalities.mri.shots.fixed_designs import fixed_designs
@@ -175,18 +144,6 @@ class MriShots(Modality):
         from cidesign.modalities.mri.shots.merit import shot_bound
 
         return shot_bound(cast(ShotsEncoder, encoder), prior)
-
-    def compared(self, images: "Tensor") -> "Tensor":
-        """The magnitude."""
-        from cidesign.physics.metrics import magnitude
-
-        return magnitude(images)
-
-    def image_metrics(self, x_hat: "Tensor", x: "Tensor") -> "dict[str, Tensor]":
-        """PSNR of the complex image; all other metrics are those of the magnitude."""
-        from cidesign.physics.metrics import psnr_db
-
-        return {"complex_psnr_db": psnr_db(x_hat, x)}
 
     def classical(self) -> list[Classical]:
         """Gridding."""

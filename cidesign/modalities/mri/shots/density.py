@@ -22,8 +22,9 @@ def point_spread(k: Tensor, size: tuple[int, int], weights: Tensor | None = None
 
 def _tapered(spread: Tensor) -> Tensor:
     """What is left of a kernel when its pairs of pixels are averaged: the share of pairs so far apart."""
-    near = [1 - (torch.arange(n, device=spread.device) - n // 2).abs() / (n // 2) for n in spread.shape]
-    return spread * (near[0][:, None] * near[1]).to(spread.real.dtype)
+    kind, device = spread.real.dtype, spread.device
+    near = [1 - (torch.arange(n, dtype=kind, device=device) - n // 2).abs() / (n // 2) for n in spread.shape]
+    return spread * (near[0][:, None] * near[1])
 
 
 def sampled_power(spread: Tensor) -> Tensor:

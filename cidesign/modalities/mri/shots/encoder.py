@@ -8,9 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from cidesign.constraints.gradients import Bounds, Projected, Values, projected
+from cidesign.constraints.gradients import Bounds, Projected, Values, control_points, projected
 from cidesign.modalities.mri.shots.density import density_weights, point_spread
 from cidesign.modalities.mri.shots.estimator import Operator, ShotsEstimator
+from cidesign.pattern import NonCartesian
 from cidesign.physics.autograd import applied
 from cidesign.physics.base import Encoder, Estimator, ImagePrior
 
@@ -44,6 +45,8 @@ class ShotsEncoder(Encoder):
 
     coil_maps: Tensor
     base: Tensor
+    # Of shots that are given, the design that they are.
+    given: NonCartesian | None = None
 
     def __init__(self, weight: Tensor, base: Tensor, timing: Timing, coil_maps: Tensor, noise: float) -> None:
         super().__init__()
@@ -56,9 +59,14 @@ class ShotsEncoder(Encoder):
     def points(self) -> Tensor:
         """Control points (shots, n, 2) in 1/FOV that the scanner can play; the gradient reaches `weight`."""
 
-    def hold(self, points: Tensor, timing: Timing) -> None:
+    def hold(self, design: NonCartesian) -> None:
         """Be shots that are given, exactly."""
-        self.base, self.timing = points.to(self.base.device), timing
+        points = torch.from_numpy(control_points(design)).to(self.base.device)
+        per_raster = 1 / design.raster_ns
+        timing = Timing(design.delay_ns * per_raster, design.samples_per_shot, design.dwell_ns * per_raster)
+        self.base, self.timing, self.given = points, timing, design
+        with torch.no_grad():
+            self.weight.zero_()
 
     def k(self) -> Tensor:
         """(shots, samples, 2) in 1/FOV: the quadratic spline of the control points."""

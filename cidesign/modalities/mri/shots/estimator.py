@@ -59,7 +59,7 @@ class ShotsEstimator(MatchedSplittingEstimator):
         operator = Operator(maps, self.even)
         # Convolutions do not mind where an image is centred.
         self.power = torch.fft.ifftshift(power)
-        mean = torch.zeros(1, 2, *operator.size, device=power.device)
+        mean = torch.zeros(1, 2, *operator.size, dtype=maps.real.dtype, device=maps.device)
         super().__init__(
             operator.forward, operator.adjoint, operator.largest(k), self._shrink, mean, variance * weights,
             float(power.mean()), (k,),

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cidesign.constraints.gradients import GradientRule, Values, control_points, project, refinement
+from cidesign.constraints.gradients import GradientRule, Values, project, refinement
 from cidesign.errors import InputError
 from cidesign.hardware_profiles.mri.schema import MriProfile
 from cidesign.modalities.mri.data.phantoms import virtual_maps
@@ -151,20 +151,15 @@ class ShotsOptics(Optics):
     def design(self, encoder: Encoder) -> NonCartesian:
         """The shots."""
         found = cast(ShotsEncoder, encoder)
+        if found.given is not None:
+            return found.given
         with torch.no_grad():
             points = found.points().cpu().double().numpy()
         return self.scan.design(Shape(points, round(found.timing.before * self.rule.raster_ns)))
 
     def place(self, encoder: Encoder, design: Design) -> None:
         """Hold the shots of the trajectory."""
-        found = cast(NonCartesian, design)
-        before = found.delay_ns / found.raster_ns
-        timing = Timing(before, found.samples_per_shot, found.dwell_ns / found.raster_ns)
-        own = cast(ShotsEncoder, encoder)
-        own.hold(torch.from_numpy(control_points(found)), timing)
-        if isinstance(own, TurnedShots):
-            with torch.no_grad():
-                own.weight.zero_()
+        cast(ShotsEncoder, encoder).hold(cast(NonCartesian, design))
 
 
 def _factor(word: str, name: str) -> float | None:

@@ -177,14 +177,14 @@ def test_estimate_is_linear_and_its_gradients_are_those_of_finite_differences() 
     for sign in (1, -1):
         with torch.no_grad():
             encoder.weight += sign * step * along
-            values.append(float(loss(y)))
+            values.append(loss(y).item())
             encoder.weight -= sign * step * along
     slope = (values[0] - values[1]) / (2 * step)
     assert encoder.weight.grad is not None
     assert y.grad is not None
     assert float((encoder.weight.grad * along).sum()) == pytest.approx(slope, rel=0.05)
     with torch.no_grad():
-        linear = float(loss(2 * y) - loss(0 * y))
+        linear = (loss(2 * y) - loss(0 * y)).item()
         expected = 2 * float((y.grad.conj() * y).real.sum())
     assert linear == pytest.approx(expected, rel=1e-6)
 
@@ -195,20 +195,19 @@ def test_published_loss_is_of_the_nearest_shots_and_the_effective_one_of_operato
         teacher.base = teacher.base[[2, 0, 1]]
         teacher.weight.copy_(student.weight[[2, 0, 1]])
     for published in (True, False):
-        assert float(student.encoder_loss(teacher, published)) == pytest.approx(0, abs=1e-12)
+        assert student.encoder_loss(teacher, published).item() == pytest.approx(0, abs=1e-12)
     with torch.no_grad():
         teacher.weight += 0.4
     for published in (True, False):
         loss = student.encoder_loss(teacher, published)
         (gradient,) = torch.autograd.grad(loss, student.weight)
-        assert float(loss) > 1e-3
+        assert loss.item() > 1e-3
         assert float(gradient.abs().max()) > 0
 
 
 def test_given_shots_are_held_as_they_are() -> None:
-    encoder = free(torch.float64)
-    given = torch.from_numpy(arms(SCAN).points)
-    timing = Timing(0, 24, 1.0)
-    encoder.hold(given, timing)
-    assert torch.equal(encoder.points(), given)
-    assert encoder.k().shape == (SHOTS, 24, 2)
+    encoder, design = free(torch.float64), SCAN.design(arms(SCAN))
+    encoder.hold(design)
+    assert encoder.given is design
+    np.testing.assert_allclose(encoder.k().detach().numpy(), design.samples, atol=1e-9)
+    assert not encoder.A(encoders.drawn((1, 2, SIDE, SIDE), 1, torch.float64)).requires_grad

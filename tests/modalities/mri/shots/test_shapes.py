@@ -57,7 +57,8 @@ def test_a_long_readout_gives_all_turns_and_a_short_one_uses_the_slew_rate() -> 
         if scan is fast:
             assert slew_sizes(found).max() > 0.99 * 130
         else:
-            assert slew_sizes(found).max() < 0.5 * 130
+            # Without the brake after the samples.
+            assert slew_sizes(found)[:, : scan.window].max() < 0.5 * 130
     # 16 steps by 5 arms: 3.2 turns are a full sampling.
     assert turned[0] == pytest.approx(3.2, abs=0.1)
     assert turned[1] < 1.5
@@ -75,7 +76,7 @@ def test_a_readout_that_is_too_short_says_what_binds_and_what_to_change() -> Non
     scan = _scan(readout_ms=0.064)
     with pytest.raises(LimitError, match=r"radial: needs 45\.\d+ mT/m .* limit is 30 mT/m; take a longer readout_ms"):
         spokes(scan)
-    with pytest.raises(LimitError, match=r"spiral: needs \d+ T/m/s .* limit is 130 T/m/s"):
+    with pytest.raises(LimitError, match=r"spiral: needs [\d.]+ T/m/s .* limit is 130 T/m/s"):
         arms(scan)
     assert fixed_designs(scan) == {}
 
