@@ -148,7 +148,8 @@ NOT_BY_SET = {
 @click.option(
     "--acs-lines",
     type=int,
-    help="MRI: central lines that are always acquired, for coil maps (auto-calibration) [default: 1/16 of all].",
+    help="MRI: central lines that are always acquired, for coil maps (auto-calibration) [default: 1/16 of all; of "
+    "points 1/8, and acs_partitions likewise].",
 )
 @click.option("--coils", type=click.IntRange(1, 64), help="MRI: receive coils [default: 1].")
 @click.option(
