@@ -114,7 +114,7 @@ def distill(
     heard = listener or Listener()
     device = profile if profile is None or isinstance(profile, HardwareProfile) else load_profile(str(profile))
     asked = {name: str(value) if isinstance(value, PathLike) else value for name, value in settings.items()}
-    found = None if design is None else read_given(_folder(design), device)
+    found = None if design is None else read_given(_folder(design), device, asked.get("sampling"))
     device = found.profile if found else device
     if device is None:
         raise InputError("a profile is needed: cidesign.distill('dlp4500'), or a design that exists: design=FOLDER")

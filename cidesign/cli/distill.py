@@ -15,7 +15,7 @@ from cidesign.cli.together import together
 from cidesign.designs.given import read_given
 from cidesign.hardware_profiles.loader import load_profile
 from cidesign.hardware_profiles.schema import HardwareProfile
-from cidesign.modality import modality
+from cidesign.modality import modality, modality_for
 from cidesign.models.decoders import DECODERS
 from cidesign.runs import Run, newest_unfinished_run
 from cidesign.text import table
@@ -148,7 +148,8 @@ NOT_BY_SET = {
 @click.option(
     "--acs-lines",
     type=int,
-    help="MRI: central lines that are always acquired, for coil maps (auto-calibration) [default: 1/16 of all].",
+    help="MRI: central lines that are always acquired, for coil maps (auto-calibration) [default: 1/16 of all; of "
+    "points 1/8, and acs_partitions likewise].",
 )
 @click.option("--coils", type=click.IntRange(1, 64), help="MRI: receive coils [default: 1].")
 @click.option(
@@ -190,8 +191,8 @@ def command(
 ) -> None:
     """Design a measurement: train a teacher with freer optics, then a student that the device can realise.
 
-    The kind of the profile decides what is designed: patterns of a micromirror device, a coded aperture, or the
-    lines of an MRI scan.  With --design nothing is: a decoder is made for patterns, a mask or lines that exist.
+    The kind of the profile decides what is designed: patterns of a micromirror device, a coded aperture, or
+    what an MRI scan measures (--sampling).  With --design nothing is: a decoder is made for a design that exists.
     A teacher is worth storing (--only-teacher): each student that starts from it (--teacher RUN) needs a part of the
     epochs, also for another bit depth, number of patterns or lines, light, size or device.
     """
@@ -211,20 +212,21 @@ def command(
     from cidesign.distill.teachers import chosen_settings, usual_folder
 
     asked = None if profile_name is None else load_profile(profile_name)
-    found = None if design is None else read_given(design, asked)
+    texts = assigned_texts(assignments)
+    sampling = options.get("sampling") or texts.get("sampling")
+    found = None if design is None else read_given(design, asked, sampling)
     for text in found.said if found else ():
         note(f"understood: {text}")
     profile = found.profile if found else cast(HardwareProfile, asked)
     given = found.given if found else None
     typed = {name: value for name, value in options.items() if value is not None}
-    texts = assigned_texts(assignments)
     for name in texts:
         _refuse_twice(name, typed)
     # Which names there are depends on these.
     deciding: dict[str, str] = {
         name: typed[name] for name in ("task", "decoder", "recipe", "sampling") if name in typed
     }
-    set_values = values_of_texts(profile, {**deciding, **texts})
+    set_values = values_of_texts(profile, {**deciding, **texts}, given)
     chosen = chosen_settings(profile, preset, given, teacher, only_teacher, {**set_values, **typed})
     settings = chosen.settings
     described = modality(settings.modality).described(settings, profile)
@@ -303,8 +305,10 @@ def _report(run: "Run", as_json: bool) -> None:
         "teacher_choice": None if record.teacher_choice is None else record.teacher_choice.model_dump(),
     }  # fmt: skip
     result(value, "\n".join(lines), as_json)
+    # A profile may be for several modalities.
+    same = "" if modality_for(run.profile) is kind else f" --sampling {dict(run.settings)['sampling']}"
     next_step(
-        f"cidesign distill --profile {run.profile.id} --teacher {quoted(run.path)}"
+        f"cidesign distill --profile {run.profile.id}{same} --teacher {quoted(run.path)}"
         if alone
         else f"cidesign export {quoted(run.path)}"
     )

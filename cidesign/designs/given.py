@@ -18,11 +18,12 @@ class Given(NamedTuple):
     said: tuple[str, ...] = ()
 
 
-def read_given(path: Path, profile: HardwareProfile | None = None) -> Given:
+def read_given(path: Path, profile: HardwareProfile | None = None, sampling: object = None) -> Given:
     """The design of a design folder or of a run, or of a file that leaves nothing open.
 
-    A folder knows its profile; `profile` must then be the same.  A file needs it.  Raises `InputError` where it is
-    missing or another one, and as `cidesign design` does.
+    A folder knows its profile; `profile` must then be the same.  A file needs it, and where a profile is for several
+    kinds of `sampling` the word of one, if it is not the first.  Raises `InputError` where it is missing or another
+    one, and as `cidesign design` does.
     """
     if not path.exists():
         raise FileError(f"{path}: no such design; name a design folder, a run, or a file of patterns, a mask or lines")
@@ -39,5 +40,5 @@ def read_given(path: Path, profile: HardwareProfile | None = None) -> Given:
             f"{path}: a file does not say what device it is for; make a design of it, `cidesign design {path} "
             "--profile NAME --out DESIGN`, and name that (`cidesign distill` takes the file, with --profile NAME)"
         )
-    found = read_files([path], profile)
+    found = read_files([path], profile, {} if sampling is None else {"sampling": sampling})
     return Given(GivenDesign(str(path), found.design), profile, found.said)

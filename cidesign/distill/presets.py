@@ -138,12 +138,14 @@ def _without_teacher(values: Mapping[str, object], preset: Preset) -> dict[str, 
     return {"student_epochs": together, **values, "teacher_epochs": 0, "start": "fresh"}
 
 
-def values_of_texts(profile: HardwareProfile, texts: Mapping[str, str]) -> dict[str, object]:
+def values_of_texts(
+    profile: HardwareProfile, texts: Mapping[str, str], given: GivenDesign | None = None
+) -> dict[str, object]:
     """NAME=VALUE words as values for `settings_for`: text where the setting is one, else numbers, true and false.
 
     Raises `InputError` for a name that there is not.
     """
-    kind = modality_for(profile, texts.get("sampling"))
+    kind = modality_for(profile, texts.get("sampling"), None if given is None else type(given.design))
     known = _known(kind, {**recipe_values(texts.get("recipe")), **texts})
     found: dict[str, object] = {}
     for name, text in texts.items():

@@ -318,7 +318,7 @@ def test_any_setting_can_be_set(cidesign: Command) -> None:
         (["--set", "acs_lines=4"], "acs_lines: is for mri"),
         (["--set", "stages=4"], "stages: no such setting here"),
         (["--decoder", "unrolled", "--set", "stages=40"], "stages 40: should be less than or equal to 20"),
-        (["--set", "decoder=magic"], "'magic' is no decoder known here; known are unet, unrolled, linear"),
+        (["--set", "decoder=magic"], "'magic' is no decoder known here; known are unet, phase-unet, unrolled, linear"),
         (["--set", "patterns=2000"], "patterns 2000: an image of 32 x 32"),
         (["--set", "exposure_us=none"], "exposure_us none: should be a valid number"),
     ],

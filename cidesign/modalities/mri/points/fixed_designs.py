@@ -11,9 +11,11 @@ from cidesign.pattern import Design
 
 Mask = NDArray[np.bool_]
 # The smallest distance of a Poisson disc grows in proportion to this plus the radius: densities of the centre and the
-# edge are some 25 to 1.
+# edge are some 25 to 1.  Of 0.05, 0.1, 0.25, 0.5 and 1 the linear bound (48 x 48 points, four coils) is highest with
+# this at R = 8; at R = 4 it is 0.7 dB higher with 1, at R = 12 0.25 dB with 0.05.
 CENTRE_RADIUS = 0.25
-# Standard deviation of the Gaussian density, of the distance to the edge of k-space.
+# Standard deviation of the Gaussian density, of the distance to the edge of k-space; of 0.2, 0.3, 0.4 and 0.6 the bound
+# is next to highest with this at R = 8, at R = 4 0.4 dB higher with 0.6 and at R = 12 0.7 dB with 0.3.
 GAUSSIAN_WIDTH = 0.4
 # The search ends within 0.02 % of the largest scale.
 SCALE_STEPS = 16

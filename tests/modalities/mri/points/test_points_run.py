@@ -54,7 +54,7 @@ def test_limits_hold_in_every_step_and_the_run_is_whole(
         original(run, system, *rest)
 
     monkeypatch.setattr(job, "_run_phase", watched)
-    settings = make_settings("mri-points", coils=2, images=64, validation_images=16)
+    settings = make_settings("mri-points", coils=2, images=48, validation_images=8)
     start_run(tmp_path / "run", settings, PROFILE, False, watch)
     assert max(len(masks) for masks in watch.seen.values()) > 1, "no points took turns"
     run = PointsRun(tmp_path / "run")
