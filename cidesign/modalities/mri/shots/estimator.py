@@ -56,7 +56,8 @@ class ShotsNormal:
         return (slice(first, first + few) for first in range(0, count, few))
 
     def _spectrum(self, x: Tensor) -> Tensor:
-        return torch.fft.fft2(x, s=self.transfer.shape)
+        found: Tensor = torch.fft.fft2(x, s=self.transfer.shape)
+        return found
 
     def __call__(self, x: Tensor) -> Tensor:
         """A^H W A x, without a graph."""
