@@ -129,10 +129,9 @@ def timed(forward: Forward, side: int, samples: int) -> str:
 def described(package: str) -> list[str]:
     """Name, version, licence and size in MB of a package alone."""
     found = importlib.metadata.distribution(package)
-    told = dict(found.metadata.items())
-    licence = told.get("License-Expression") or told.get("License") or ""
     classified = [one for one in found.metadata.get_all("Classifier") or [] if one.startswith("License")]
-    short = classified[0].rsplit(" :: ", 1)[-1] if classified else licence.splitlines()[0] if licence else "not said"
+    said = classified or found.metadata.get_all("License-Expression") or ["not said"]
+    short = said[0].rsplit(" :: ", 1)[-1]
     files = [file.locate() for file in found.files or []]
     size = sum(Path(path).stat().st_size for path in files if Path(path).is_file())
     return [package, found.version, short, f"{size / 1e6:.1f}"]

@@ -15,7 +15,7 @@ CHANGES: dict[str, dict[str, Any]] = {
     "cassi": {},
     "mri": {"coils": 2, "ladder": ("R1.5", "soft")},
     "mri-points": {"coils": 2, "ladder": ("R1.5", "soft")},
-    "mri-shots": {"coils": 2, "ladder": ("shots2", "slew2")},
+    "mri-shots": {"coils": 2, "ladder": ("shots2", "slew2"), "images": 16},
 }
 
 
@@ -39,7 +39,7 @@ def trained(
     def make(modality: str) -> Path:
         path = folder / modality
         if not path.exists():
-            settings = make_settings(modality, images=32, validation_images=8, **CHANGES[modality])
+            settings = make_settings(modality, **{"images": 32, "validation_images": 8, **CHANGES[modality]})
             start_run(path, settings, profile_of(modality), False, Listener())
         return path
 

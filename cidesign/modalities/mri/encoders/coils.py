@@ -7,7 +7,7 @@ convolution of every column.
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -15,13 +15,13 @@ from torch.autograd.function import once_differentiable
 
 from cidesign.modalities.mri.encoders.fourier import to_channels, to_complex
 from cidesign.physics.autograd import applied
-from cidesign.physics.splitting import penalties
+from cidesign.physics.splitting import ITERATIONS, LAST_PENALTY, penalties
 
 # So many values of images and coils are transformed together on a processor: they stay in its cache.
 CACHED_VALUES = 2**17
 
 
-class Normal:
+class MaskNormal:
     """A^H A of coil maps (coils, H, W) and weights q of k-space, on turned complex images (B, W, H).
 
     Weights (H, 1) are of lines, (H, W) of points.
@@ -70,30 +70,42 @@ class Normal:
         return slopes
 
 
+class Normal(Protocol):
+    """A^H A on turned complex images (B, W, H), of optics that it is differentiable in."""
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """A^H A x, without a graph."""
+
+    def slope(self, left: Sequence[Tensor], right: Sequence[Tensor]) -> Tensor:
+        """The derivative of Re sum conj(l) A^H A r on the optics, summed over pairs of turned images l, r."""
+
+
 class CoilsEstimator:
-    """`SplittingEstimator` of masks and coils on images alone: the same steps for b = A^H y, of images of mean 0,
+    """`SplittingEstimator` of samples and coils on images alone: the same steps for b = A^H y, of images of mean 0,
 
         v <- w + (b - A^H A w) / (E + s^2 / rho),   w <- C (C + rho)^-1 v  with Nesterov's extrapolation.
 
     `power` (H, W) is that of the samples of centred k-space, C in its basis; `energy` E the largest eigenvalue of
-    A^H A, or more; `variance` s^2 that of a complex sample; `gathered` makes b (B, 2, H, W) of y.  Differentiable in y
-    and in the `weights` q of k-space, (H, 1) or (H, W).
+    A^H A, or more; `variance` s^2 that of a complex sample; `gathered` makes b (B, 2, H, W) of y; `last` is the last
+    penalty, over the mean of the power.  Differentiable in y and in the `optics` of `normal`, which is A^H A.
     """
 
     def __init__(
         self,
-        maps: Tensor,
-        weights: Tensor,
+        normal: Normal,
+        optics: Tensor,
         power: Tensor,
         energy: Tensor,
-        variance: float,
+        variance: float | Tensor,
         gathered: Callable[[Tensor], Tensor],
+        iterations: int = ITERATIONS,
+        last: float = LAST_PENALTY,
     ) -> None:
-        self.weights, self.energy, self.variance, self.gathered = weights, energy, variance, gathered
+        self.normal, self.optics = normal, optics
+        self.energy, self.variance, self.gathered = energy, variance, gathered
         # Convolutions with the image do not mind where it is centred.
         self.power, self.level = torch.fft.ifftshift(power).mT.contiguous(), float(power.mean())
-        self.normal = Normal(maps, weights)
-        self.schedule = penalties(self.level)
+        self.schedule = penalties(self.level, iterations, last)
 
     def shrink(self, x: Tensor, penalty: float) -> Tensor:
         """C (C + penalty)^-1 x for turned complex images (B, W, H)."""
@@ -105,15 +117,15 @@ class CoilsEstimator:
         return 1 / (self.energy + self.variance / penalty)
 
     def estimate(self, y: Tensor) -> Tensor:
-        """x_0 (B, 2, H, W) from k-space (B, coils, H, W)."""
-        return _as_images(applied(_Gain, _turned(self.gathered(y)), self.weights, self))
+        """x_0 (B, 2, H, W) from readings."""
+        return _as_images(applied(_Gain, _turned(self.gathered(y)), self.optics, self))
 
     def unseen(self, x: Tensor) -> Tensor:
         """(I - A^H (E + s^2 / C)^-1 A) x: what is left where the readings leave no say but their noise.
 
         With several coils a part of x that the readings know of stays in.
         """
-        seen = _as_images(applied(_Seen, _turned(x), self.weights, self.normal))
+        seen = _as_images(applied(_Seen, _turned(x), self.optics, self.normal))
         return x - self.length(self.level) * seen
 
 
@@ -128,10 +140,10 @@ def _as_images(x: Tensor) -> Tensor:
 
 
 class _Seen(torch.autograd.Function):
-    """A^H A x, which keeps x only where the weights are learnt."""
+    """A^H A x, which keeps x only where the optics are learnt."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weights: Tensor, normal: Normal) -> Tensor:
+    def forward(ctx: Any, x: Tensor, optics: Tensor, normal: Normal) -> Tensor:
         ctx.normal = normal
         ctx.save_for_backward(*([x] if ctx.needs_input_grad[1] else []))
         return normal(x)
@@ -141,15 +153,15 @@ class _Seen(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         (gradient,) = gradients
         on_x = ctx.normal(gradient) if ctx.needs_input_grad[0] else None
-        on_weights = ctx.normal.slope([gradient], ctx.saved_tensors) if ctx.needs_input_grad[1] else None
-        return on_x, on_weights, None
+        on_optics = ctx.normal.slope([gradient], ctx.saved_tensors) if ctx.needs_input_grad[1] else None
+        return on_x, on_optics, None
 
 
 class _Gain(torch.autograd.Function):
-    """`CoilsEstimator.estimate` of b: linear in it, so its derivative keeps images only where weights are learnt."""
+    """`CoilsEstimator.estimate` of b: linear in it, so its derivative keeps images only where optics are learnt."""
 
     @staticmethod
-    def forward(ctx: Any, b: Tensor, weights: Tensor, estimator: CoilsEstimator) -> Tensor:
+    def forward(ctx: Any, b: Tensor, optics: Tensor, estimator: CoilsEstimator) -> Tensor:
         normal, kept = estimator.normal, ctx.needs_input_grad[1]
         before, w, states = torch.zeros_like(b), torch.zeros_like(b), []
         for penalty, extrapolation in estimator.schedule:
@@ -170,7 +182,7 @@ class _Gain(torch.autograd.Function):
         (gradient,) = gradients
         *states, last = ctx.saved_tensors or [None]
         part = estimator.length(schedule[-1][0]) * gradient
-        on_b, on_weights = part, None if last is None else normal.slope([part], [last])
+        on_b, on_optics = part, None if last is None else normal.slope([part], [last])
         on_z = gradient - normal(part)
         on_w = torch.zeros_like(on_z)
         for number in reversed(range(len(schedule))):
@@ -180,7 +192,7 @@ class _Gain(torch.autograd.Function):
             on_v = estimator.shrink(on_z, penalty)
             part = estimator.length(penalty) * on_v
             on_b = on_b + part
-            if on_weights is not None:
-                on_weights += normal.slope([part], [states[number]])
+            if on_optics is not None:
+                on_optics += normal.slope([part], [states[number]])
             on_w, on_z = on_v - normal(part), earlier
-        return on_b, None if on_weights is None else -on_weights, None
+        return on_b, None if on_optics is None else -on_optics, None

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from cidesign.constraints.kspace import Budget
-from cidesign.modalities.mri.encoders.coils import CoilsEstimator
+from cidesign.modalities.mri.encoders.coils import CoilsEstimator, MaskNormal
 from cidesign.modalities.mri.encoders.fourier import (
     centred_fft,
     centred_ifft,
@@ -138,7 +138,8 @@ class MriEncoder(Encoder):
         """The estimate of several coils whose k-space A^H A weighs with `weights`; `gathered` is A^H."""
         # Mask and coil maps make the diagonal of A A^H at most this; it is exact where the maps' squares sum to 1.
         energy = self.norm_squared()
-        return CoilsEstimator(self.coil_maps, weights, prior.variance[0], energy, 2 * self.noise**2, gathered)
+        normal = MaskNormal(self.coil_maps, weights)
+        return CoilsEstimator(normal, weights, prior.variance[0], energy, 2 * self.noise**2, gathered)
 
     def norm_squared(self) -> Tensor:
         """Largest sum over coils of |s|^2, which bounds the eigenvalues."""

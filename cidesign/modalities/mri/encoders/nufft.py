@@ -56,7 +56,7 @@ def _places(count: int, like: Tensor) -> Tensor:
 def _arguments(values: Tensor, k: Tensor, size: tuple[int, int]) -> tuple[Any, ...]:
     real = np.float32 if values.dtype == torch.complex64 else np.float64
     turns = 2 * math.pi * k.detach().cpu().double().numpy() / np.array(size)
-    return *np.ascontiguousarray(turns.T.astype(real)), values.detach().cpu().contiguous().numpy()
+    return *np.ascontiguousarray(turns.T.astype(real)), values.detach().resolve_conj().cpu().contiguous().numpy()
 
 
 def _settings(values: Tensor) -> dict[str, Any]:

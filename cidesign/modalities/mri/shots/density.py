@@ -20,6 +20,15 @@ def point_spread(k: Tensor, size: tuple[int, int], weights: Tensor | None = None
     return gathered(ones, 2 * k, (2 * height, 2 * width))[0] * (2 / math.sqrt(height * width))
 
 
+def transfer(spread: Tensor) -> Tensor:
+    """The eigenvalues (2 H, 2 W), real, of the circulant that A^H A is a corner of; not centred."""
+    # No two pixels are H or W apart; without these rows the kernel is Hermitian.
+    inside = spread.clone()
+    inside[0], inside[:, 0] = 0, 0
+    result: Tensor = torch.fft.fft2(torch.fft.ifftshift(inside)).real
+    return result
+
+
 def _tapered(spread: Tensor) -> Tensor:
     """What is left of a kernel when its pairs of pixels are averaged: the share of pairs so far apart."""
     kind, device = spread.real.dtype, spread.device

@@ -10,7 +10,7 @@ from torch.autograd.function import once_differentiable
 
 from cidesign.constraints.gradients import Bounds, Projected, Values, control_points, projected
 from cidesign.modalities.mri.shots.density import density_weights, point_spread
-from cidesign.modalities.mri.shots.estimator import Operator, ShotsEstimator
+from cidesign.modalities.mri.shots.estimator import Operator, ShotsNormal, shots_estimator
 from cidesign.pattern import NonCartesian
 from cidesign.physics.autograd import applied
 from cidesign.physics.base import Encoder, Estimator, ImagePrior
@@ -106,7 +106,7 @@ class ShotsEncoder(Encoder):
     def gridded(self, y: Tensor) -> Tensor:
         """The image (B, 2, H, W) of samples weighted by how thinly k-space is sampled around them, and by the maps."""
         energy = self.coil_maps.abs().square().sum(dim=0)
-        even = Operator(self.coil_maps, self._density()).adjoint(y.flatten(2), self._flat())
+        even = Operator(self.coil_maps).adjoint(y.flatten(2) * self._density(), self._flat())
         return even / energy.clamp_min(EMPTY)
 
     def back_projection(self, y: Tensor) -> Tensor:
@@ -121,11 +121,16 @@ class ShotsEncoder(Encoder):
 
     def estimator(self, prior: ImagePrior) -> Estimator:
         """By splitting, on samples whose density is made even."""
-        return ShotsEstimator(self.coil_maps, self._flat(), self._density(), prior.variance[0], 2 * self.noise**2)
+        return shots_estimator(self.coil_maps, self._flat(), self._density(), prior.variance[0], 2 * self.noise**2)
 
     def norm_squared(self) -> Tensor:
         """|A|^2 by power iterations from a constant image, and a tenth."""
-        return self.once("norm", lambda: POWER_MARGIN * Operator(self.coil_maps).largest(self._flat()))
+
+        def found() -> Tensor:
+            k = self._flat()
+            return POWER_MARGIN * ShotsNormal(self.coil_maps, k, torch.ones_like(k[:, 0]).detach()).largest()
+
+        return self.once("norm", found)
 
     def encoder_loss(self, teacher: Encoder, published: bool) -> Tensor:
         """Effective: |A^H A / tr - B^H B / tr|_F^2 over |B^H B / tr|_F^2, of one coil; published: of the places.

@@ -8,7 +8,7 @@ from cidesign.constraints.kspace import LineBudget
 from cidesign.modalities.mri.data.phantoms import coil_maps
 from cidesign.modalities.mri.encoders import coils as of_coils
 from cidesign.modalities.mri.encoders import fourier
-from cidesign.modalities.mri.encoders.coils import Normal
+from cidesign.modalities.mri.encoders.coils import MaskNormal
 from cidesign.modalities.mri.encoders.fourier import centred_fft, centred_ifft, from_coils, to_coils
 from cidesign.modalities.mri.encoders.lines import MriEncoder, SharedTimeEncoder, fit_fourier_prior
 
@@ -37,7 +37,7 @@ def test_operator_and_its_slope_on_the_mask(
     maps = _drawn(coils, height, width)
     draws = torch.Generator().manual_seed(3)
     weights = torch.rand(height, width if points else 1, generator=draws, dtype=torch.float64).requires_grad_()
-    normal = Normal(maps, weights)
+    normal = MaskNormal(maps, weights)
     pairs = [(_drawn(2, height, width, seed=2 + n), _drawn(2, height, width, seed=12 + n)) for n in range(3)]
     seen = [_normal(right, maps, weights) for _, right in pairs]
     for (_, right), wanted in zip(pairs, seen, strict=True):
