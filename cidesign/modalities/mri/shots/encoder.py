@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from cidesign.constraints.gradients import Bounds, Projected, Values, control_points, projected
+from cidesign.modalities.mri.encoders.fourier import smooth_phase
 from cidesign.modalities.mri.shots.density import density_weights, point_spread
 from cidesign.modalities.mri.shots.estimator import Operator, ShotsNormal, shots_estimator
 from cidesign.pattern import NonCartesian
@@ -118,6 +119,10 @@ class ShotsEncoder(Encoder):
         y = self.A(x)
         draws = torch.randn(2, *y.shape, generator=generator, device=y.device, dtype=y.real.dtype)
         return y + self.noise * torch.complex(draws[0], draws[1])
+
+    def smooth_phase(self, x: Tensor) -> Tensor:
+        """The smooth phase of images (B, 2, H, W)."""
+        return smooth_phase(x)
 
     def estimator(self, prior: ImagePrior) -> Estimator:
         """By splitting, on samples whose density is made even."""
