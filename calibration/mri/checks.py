@@ -319,14 +319,16 @@ def held_check(held: HeldOut | None, coils: int, whose: str) -> Check:
     return held_verdict("lines", held.relative_residual, f"lines {', '.join(map(str, held.lines))}", whose)
 
 
-def held_verdict(kind: str, left: float, which: str, whose: str) -> Check:
+def held_verdict(
+    kind: str, left: float, which: str, whose: str, warn: float = WARN_HELD, refuse: float = REFUSE_HELD
+) -> Check:
     """What the residual of held-out lines or points (`kind`), `which`, says of `whose` coil maps."""
     name = f"held-out {kind}"
-    if left <= WARN_HELD:
-        return _check(name, "passed", f"{which} are predicted with {whose} coil maps", left, WARN_HELD)
-    status: Status = "warning" if left <= REFUSE_HELD else "failed"
+    if left <= warn:
+        return _check(name, "passed", f"{which} are predicted with {whose} coil maps", left, warn)
+    status: Status = "warning" if left <= refuse else "failed"
     text = f"{which} are not what {whose} coil maps make of the others: coils, subject or {kind} have changed"
-    return _check(name, status, text, left, WARN_HELD if status == "warning" else REFUSE_HELD)
+    return _check(name, status, text, left, warn if status == "warning" else refuse)
 
 
 def noise_as_calibrated_check(calibrated: CoilNoise, found: CoilNoise) -> Check:
