@@ -61,6 +61,15 @@ FAULTS: dict[Modality, dict[FaultName, FaultKind]] = {
         "trajectory-delay": FaultKind("echo behind the middle of the readout", "samples", 1.5, -8, 8),
         "line-offset": FaultKind("centre of k-space above the middle line", "lines", 2, -16, 16),
     },
+    "mri-points": {
+        "lost-trigger": FaultKind("readouts lost, so that the following points move up", "points", 1, 1, 3, whole=True),
+        "drift": FaultKind("phase drift of the field during a scan of all points", "degrees", 60, -360, 360),
+        "saturation": FaultKind("the largest sample", "% of the converter's range", 200, 100, 1000),
+        "dark": FaultKind("constant offset of every sample", "% of the largest sample", 1, 0, 20),
+        "coil-loss": FaultKind("receive coils without signal", "coils", 1, 1, 64, whole=True),
+        "trajectory-delay": FaultKind("echo behind the middle of the readout", "samples", 1.5, -8, 8),
+        "line-offset": FaultKind("centre of k-space above the middle line", "lines", 2, -16, 16),
+    },
 }
 
 

@@ -51,10 +51,7 @@ def judge(
     `calibrate`: what can be corrected is `corrected`; `check`: the scan was corrected as calibrated, and what is left
     is `failed`.  `given`: whether `expected` was asked for, or may be replaced.  `echo`: the phantom's, as calibrated.
     """
-    checks = [
-        _whiteness(findings), _edges(findings), _offset_check(findings, mode), _range_check(findings),
-        _coil_check(findings, raw, mode), _centre_check(findings, raw, mode),
-    ]  # fmt: skip
+    checks = [*signal_checks(findings, raw, mode), _centre_check(findings, raw, mode)]
     if findings.phantom is None:
         small = "the phantom is too small, or gave no signal" if raw.phantom is not None else NO_PHANTOM
         names = ("orientation", "position of the phantom", "order of readouts", "phase drift", "echo", "phantom")
@@ -65,6 +62,14 @@ def judge(
         _drift_check(seen, raw, mode), _echo_check(seen, mode, echo), _model_check(seen),
     ]  # fmt: skip
     return checks
+
+
+def signal_checks(findings: Findings, raw: RawKspace, mode: Mode) -> list[Check]:
+    """The checks of noise, receiver and coils, which are the same for every kind of scan."""
+    return [
+        _whiteness(findings), _edges(findings), _offset_check(findings, mode), _range_check(findings),
+        _coil_check(findings, raw, mode),
+    ]  # fmt: skip
 
 
 def _check(
@@ -311,12 +316,19 @@ def held_check(held: HeldOut | None, coils: int, whose: str) -> Check:
         return _check(
             "coil maps", "not checked", "too few contiguous lines around the centre to hold some out (10 are needed)"
         )
-    left, which = held.relative_residual, ", ".join(map(str, held.lines))
-    if left <= WARN_HELD:
-        return _check(name, "passed", f"lines {which} are predicted with {whose} coil maps", left, WARN_HELD)
-    status: Status = "warning" if left <= REFUSE_HELD else "failed"
-    text = f"lines {which} are not what {whose} coil maps make of the others: coils, subject or lines have changed"
-    return _check(name, status, text, left, WARN_HELD if status == "warning" else REFUSE_HELD)
+    return held_verdict("lines", held.relative_residual, f"lines {', '.join(map(str, held.lines))}", whose)
+
+
+def held_verdict(
+    kind: str, left: float, which: str, whose: str, warn: float = WARN_HELD, refuse: float = REFUSE_HELD
+) -> Check:
+    """What the residual of held-out lines or points (`kind`), `which`, says of `whose` coil maps."""
+    name = f"held-out {kind}"
+    if left <= warn:
+        return _check(name, "passed", f"{which} are predicted with {whose} coil maps", left, warn)
+    status: Status = "warning" if left <= refuse else "failed"
+    text = f"{which} are not what {whose} coil maps make of the others: coils, subject or {kind} have changed"
+    return _check(name, status, text, left, warn if status == "warning" else refuse)
 
 
 def noise_as_calibrated_check(calibrated: CoilNoise, found: CoilNoise) -> Check:

@@ -216,7 +216,7 @@ def read_kspace_calibration(folder: Path) -> StoredKspaceCalibration:
     maps, covariance, offset = arrays.get("maps"), arrays.get("noise_covariance"), arrays.get("offset")
     if maps is None or covariance is None or maps.shape != shape or covariance.shape != (shape[0], shape[0]):
         raise FileError(f"{folder}: {ARRAYS_FILE} does not hold coil maps {shape} and a noise covariance")
-    _require_sound(folder, maps, covariance)
+    require_sound(folder, maps, covariance)
     if offset is not None and (offset.shape != (record.coils,) or not np.isfinite(offset).all()):
         raise FileError(
             f"{folder}: {ARRAYS_FILE} holds an offset that is none of {record.coils} coils; calibrate again"
@@ -230,7 +230,7 @@ def read_kspace_calibration(folder: Path) -> StoredKspaceCalibration:
     calibration = gathered(
         KspaceCalibration,
         record,
-        virtual=_virtual(folder, record, arrays, len(active)),
+        virtual=stored_virtual(folder, record.virtual_coils, record.virtual_kept, arrays, len(active)),
         noise=CoilNoise(covariance.astype(np.complex128), record.noise_source, record.noise_from_scan),
         maps=maps.astype(np.complex64),
         corrections=corrections,
@@ -238,26 +238,27 @@ def read_kspace_calibration(folder: Path) -> StoredKspaceCalibration:
     return StoredKspaceCalibration(folder, record, calibration)
 
 
-def _virtual(
-    folder: Path, record: KspaceCalibrationRecord, arrays: dict[str, NDArray[np.generic]], coils: int
+def stored_virtual(
+    folder: Path, count: int | None, kept: float | None, arrays: dict[str, NDArray[np.generic]], coils: int
 ) -> VirtualCoils | None:
-    if record.virtual_coils is None or record.virtual_kept is None:
+    """The combinations of coils that a calibration folder holds; raises `FileError` for other ones than it says."""
+    if count is None or kept is None:
         return None
     matrix = arrays.get("virtual")
-    sound = matrix is not None and matrix.shape == (record.virtual_coils, coils) and bool(np.isfinite(matrix).all())
+    sound = matrix is not None and matrix.shape == (count, coils) and bool(np.isfinite(matrix).all())
     if matrix is None or not sound or not _orthonormal(matrix.astype(np.complex128)):
         raise FileError(
-            f"{folder}: {ARRAYS_FILE} does not hold {record.virtual_coils} orthonormal combinations of {coils} coils; "
-            "calibrate again"
+            f"{folder}: {ARRAYS_FILE} does not hold {count} orthonormal combinations of {coils} coils; calibrate again"
         )
-    return VirtualCoils(matrix.astype(np.complex128), record.virtual_kept)
+    return VirtualCoils(matrix.astype(np.complex128), kept)
 
 
 def _orthonormal(rows: NDArray[np.complex128]) -> bool:
     return bool(np.abs(rows @ rows.conj().T - np.eye(len(rows))).max() < NORM_TOLERANCE)
 
 
-def _require_sound(folder: Path, maps: NDArray[np.generic], covariance: NDArray[np.generic]) -> None:
+def require_sound(folder: Path, maps: NDArray[np.generic], covariance: NDArray[np.generic]) -> None:
+    """Raise `FileError` unless maps (coils, ...) have unit norm, or none, and the covariance is one."""
     norm = (np.abs(maps.astype(np.complex128)) ** 2).sum(axis=0)
     sound = bool(np.isfinite(norm).all() and np.all((norm < NORM_TOLERANCE) | (np.abs(norm - 1) < NORM_TOLERANCE)))
     try:

@@ -1,6 +1,7 @@
 """The MRI calibration: noise, coil maps, echo shift, orientation and the scale to the training images."""
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -174,15 +175,9 @@ def calibrate_kspace(
     k = raw.placed()
     padding = raw.padding_note()
     notes = [*raw.notes, *([] if padding is None else [padding]), noise.source]
-    _require_signal(raw, k, block, noise)
+    require_level(raw.path, k[:, block.start : block.stop], noise, f"{len(block)} lines")
     shift = echo_shift(k[:, block.start : block.stop])
-    if abs(shift) > LARGEST_ECHO_SHIFT:
-        raise FileError(
-            f"{raw.path}: the echo lies {shift:+.2f} samples from the middle of the readout, at most "
-            f"{LARGEST_ECHO_SHIFT:g} are corrected; check readout oversampling and the prephaser; this resembles: "
-            "trajectory-delay",
-            fault="trajectory-delay",
-        )
+    require_near_echo(raw.path, shift)
     k = shift_echo(k, -shift)
     size: int | None = None
     virtual: VirtualCoils | None = None
@@ -211,14 +206,32 @@ def _maps(
     acs = centre_of(noise.whiten(k), block.start, len(block))
     require_places(raw.path, acs, kernel)
     virtual = strongest(covariance_of(acs), LOST_NOISES * noise.variance, noise.variance)
-    few = acs if virtual is None else virtual.combine(acs)
-    white = espirit_maps(few, (k.shape[1], k.shape[2]), kernel, noise.variance)
-    if virtual is not None:
-        white = np.tensordot(virtual.matrix.conj().T, white, axes=1).astype(np.complex64)
-    maps = _unit(noise.unwhiten(white))
+    maps = maps_from(acs, (k.shape[1], k.shape[2]), kernel, noise, virtual)
     if not maps.any():
         raise FileError(f"{raw.path}: no pixel has coil maps that agree with the calibration lines; too much noise?")
     return maps, virtual
+
+
+def maps_from(
+    acs: Samples, shape: tuple[int, int], kernel: int, noise: CoilNoise, virtual: VirtualCoils | None
+) -> Samples:
+    """Maps of unit norm over the coils (coils, *shape) from whitened calibration data (coils, a, r)."""
+    few = acs if virtual is None else virtual.combine(acs)
+    white = espirit_maps(few, shape, kernel, noise.variance)
+    if virtual is not None:
+        white = np.tensordot(virtual.matrix.conj().T, white, axes=1).astype(np.complex64)
+    return _unit(noise.unwhiten(white))
+
+
+def require_near_echo(path: Path, shift: float) -> None:
+    """Raise `FileError` for an echo that is too far from the middle of the readout."""
+    if abs(shift) > LARGEST_ECHO_SHIFT:
+        raise FileError(
+            f"{path}: the echo lies {shift:+.2f} samples from the middle of the readout, at most "
+            f"{LARGEST_ECHO_SHIFT:g} are corrected; check readout oversampling and the prephaser; this resembles: "
+            "trajectory-delay",
+            fault="trajectory-delay",
+        )
 
 
 def _calibration_block(raw: RawKspace, design: CartesianLines, acs_lines: int | None) -> range:
@@ -239,14 +252,14 @@ def _calibration_block(raw: RawKspace, design: CartesianLines, acs_lines: int | 
     return centre_block(design.lines, wanted)
 
 
-def _require_signal(raw: RawKspace, k: Samples, block: range, noise: CoilNoise) -> None:
-    lines = k[:, block.start : block.stop]
-    level = float((np.abs(centre_of(k, block.start, len(block))) ** 2).mean()) ** 0.5
+def require_level(path: Path, readouts: Samples, noise: CoilNoise, what: str) -> None:
+    """Raise `FileError` where the central samples of readouts (coils, L, n) hold no signal."""
+    level = float((np.abs(centre_of(readouts, 0, readouts.shape[1])) ** 2).mean()) ** 0.5
     if level < LEAST_SIGNAL * noise.variance**0.5:
         raise FileError(
-            f"{raw.path}: the centre of k-space ({lines.shape[1]} lines) is {level:.3g} on average, the noise "
-            f"{noise.variance**0.5:.3g} ({noise.source}); no signal was received; check the coil, its plug and the "
-            "transmitter; this resembles: coil-loss",
+            f"{path}: the centre of k-space ({what}) is {level:.3g} on average, the noise {noise.variance**0.5:.3g} "
+            f"({noise.source}); no signal was received; check the coil, its plug and the transmitter; this resembles: "
+            "coil-loss",
             fault="coil-loss",
         )
 

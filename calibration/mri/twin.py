@@ -63,6 +63,12 @@ def noise_covariance(scanner: SimulatedScanner) -> NDArray[np.complex128]:
     return np.asarray(2 * scanner.correlation**apart * np.outer(steering, steering.conj()), dtype=np.complex128)
 
 
+def noise_factor(scanner: SimulatedScanner) -> NDArray[np.complex128]:
+    """L (coils, coils), lower triangular, with L L^H = Psi."""
+    covariance = noise_covariance(scanner) + 1e-12 * scanner.noise**2 * np.eye(scanner.coils)
+    return np.asarray(np.linalg.cholesky(covariance), dtype=np.complex128)
+
+
 def simulate_kspace(
     lines: NDArray[np.int64],
     image: Samples,
@@ -78,14 +84,13 @@ def simulate_kspace(
         raise InputError(f"scanner: an image of shape {image.shape} and {maps.shape} coil maps do not fit together")
     if not np.isfinite(image).all() or not np.abs(image).max() > 0:
         raise InputError("scanner: the image holds nothing, or values that are not finite")
-    covariance = noise_covariance(scanner) + 1e-12 * scanner.noise**2 * np.eye(scanner.coils)
-    factor = np.asarray(np.linalg.cholesky(covariance), dtype=np.complex128)
+    factor = noise_factor(scanner)
     rng = np.random.default_rng([scanner.seed, 2])
-    wrong = _Wrong(scanner, np.random.default_rng([scanner.seed, 4]))
+    wrong = WrongScanner(scanner, np.random.default_rng([scanner.seed, 4]))
     scene = wrong.signal(lines, maps * image)
-    scene = scene + _noise(rng, factor, scene.shape[1:])
+    scene = scene + coil_noise(rng, factor, scene.shape[1:])
     offset = wrong.offset(scene)
-    silence = _noise(rng, factor, (NOISE_SAMPLES,))
+    silence = coil_noise(rng, factor, (NOISE_SAMPLES,))
     arrays: dict[str, NDArray[np.generic]] = {
         "k": wrong.recorded(scene, offset),
         "lines": lines.astype(np.int64),
@@ -95,13 +100,13 @@ def simulate_kspace(
     if phantom is not None:
         order = interleaved(len(phantom))
         known = wrong.signal(order, maps * phantom)
-        known = known + _noise(np.random.default_rng([scanner.seed, 3]), factor, known.shape[1:])
+        known = known + coil_noise(np.random.default_rng([scanner.seed, 3]), factor, known.shape[1:])
         arrays |= {"phantom": wrong.recorded(known, offset), "phantom_lines": order, "phantom_truth": phantom}
     return arrays
 
 
 @dataclass(frozen=True)
-class _Wrong:
+class WrongScanner:
     """A scanner with its faults; `rng` says where readouts are lost, and which coils are."""
 
     scanner: SimulatedScanner
@@ -126,16 +131,24 @@ class _Wrong:
             k = k[:, :, mirrored(k.shape[2])] if side == 1 else k[:, mirrored(count)]
         moved = faults.get("shift", 0.0) * (np.arange(count) - count // 2) / count
         k *= np.exp(-2j * np.pi * moved)[:, None]
-        k[self._lost_coils()] = 0
+        k[self.lost_coils()] = 0
+        time, seen, phase = self.in_time(len(order), count)
+        return np.asarray(k[:, order[time]] * (seen * phase)[:, None], dtype=np.complex128)
+
+    def in_time(self, count: int, full: int) -> tuple[NDArray[np.int64], NDArray[np.bool_], NDArray[np.complex128]]:
+        """Which of `count` readouts each is that is recorded, whether there is one, and the phase it has by then.
+
+        `full`: readouts of a scan of everything, over which the field drifts by the angle that is said.
+        """
+        faults = self.scanner.faults
         lost = round(faults.get("lost-trigger", 0))
-        at = round(self.rng.uniform(LOST_FROM, LOST_TO) * (len(order) - lost)) if lost else 0
-        time = np.arange(len(order))
+        at = round(self.rng.uniform(LOST_FROM, LOST_TO) * (count - lost)) if lost else 0
+        time = np.arange(count)
         time[at:] += lost
-        seen = time < len(order)
-        found = k[:, order[np.where(seen, time, 0)]] * seen[:, None]
+        seen = time < count
         # The field drifts at a constant rate, whatever is measured meanwhile.
-        rate = np.deg2rad(faults.get("drift", 0.0)) / max(count - 1, 1)
-        return np.asarray(found * np.exp(1j * rate * time)[:, None], dtype=np.complex128)
+        rate = np.deg2rad(faults.get("drift", 0.0)) / max(full - 1, 1)
+        return np.where(seen, time, 0), seen, np.exp(1j * rate * time)
 
     def offset(self, scene: NDArray[np.complex128]) -> NDArray[np.complex128]:
         """(coils, 1, 1): what every sample of a coil has too much, by the largest one of the scene."""
@@ -153,7 +166,8 @@ class _Wrong:
             shifted = parts[0] + 1j * parts[1]
         return np.asarray(self.scanner.gain * shifted, dtype=np.complex64)
 
-    def _lost_coils(self) -> NDArray[np.int64]:
+    def lost_coils(self) -> NDArray[np.int64]:
+        """The coils that give nothing."""
         order = np.random.default_rng([self.scanner.seed, 6]).permutation(self.scanner.coils)
         return order[: round(self.scanner.faults.get("coil-loss", 0))]
 
@@ -176,7 +190,9 @@ def capture_record(trajectory: CartesianLines, scanner: SimulatedScanner, create
     )
 
 
-def _noise(rng: np.random.Generator, factor: NDArray[np.complex128], shape: tuple[int, ...]) -> NDArray[np.complex128]:
+def coil_noise(
+    rng: np.random.Generator, factor: NDArray[np.complex128], shape: tuple[int, ...]
+) -> NDArray[np.complex128]:
     """Complex Gaussian noise (coils, *shape) with covariance factor factor^H."""
     draws = (rng.standard_normal((2, len(factor), *shape)) * 0.5**0.5).astype(np.float64)
     return np.asarray(np.tensordot(factor, draws[0] + 1j * draws[1], axes=1), dtype=np.complex128)

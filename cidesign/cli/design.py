@@ -48,8 +48,9 @@ def command(
 
     Patterns: .npy, .npz, .mat, BMP, PNG, TIFF, a folder of frames, 24-bit images of 24 planes.  A mask: an array, a
     picture (grey too), GDSII, OASIS.  Lines: a list, a mask, a pattern of BART, or a scan (ISMRMRD, twix), whose own
-    lines are taken.  What the files leave open is asked for, never guessed; how they were understood is said, and
-    drawn in preview.png.  `check`, `export` and `upload` go on with the folder as with a run.
+    lines are taken.  Points (ky, kz) of a 3-D scan, with --set sampling=points: a mask, a list, a picture.  What the
+    files leave open is asked for, never guessed; how they were understood is said, and drawn in preview.png.  `check`,
+    `export` and `upload` go on with the folder as with a run.
 
     With --fixed NAME it is one of the designs that nothing is learnt for: of a --profile, with settings of a run by
     --set, or the very one that `evaluate` measured beside a --run.

@@ -20,11 +20,12 @@ from torch import Tensor
 
 from cidesign.calibration.mri.kspace import Samples
 from cidesign.calibration.mri.response import KspaceCalibration
-from cidesign.constraints.kspace import LineBudget
+from cidesign.constraints.kspace import Budget, LineBudget
+from cidesign.constraints.points import PointBudget
 from cidesign.modalities.mri.encoders.fourier import to_complex
 from cidesign.modalities.mri.encoders.lines import MriEncoder
 from cidesign.models.system import ImagingSystem
-from cidesign.pattern import CartesianLines
+from cidesign.pattern import Cartesian, CartesianLines
 from cidesign.physics.base import Encoder, ImagePrior
 from cidesign.physics.conjugate_gradients import conjugate_gradients
 from cidesign.physics.total_variation import differences, divergence
@@ -47,16 +48,21 @@ class Residual(NamedTuple):
     chi_square: float
 
 
-def calibrated_encoder(design: CartesianLines, maps: Samples, noise: float) -> MriEncoder:
-    """The operator of the design's lines, measured maps (coils, N, n) and noise (of real and imaginary part)."""
-    rule = LineBudget(design.lines, len(design.acquired), design.calibration_lines)
+def calibrated_encoder(design: Cartesian, maps: Samples, noise: float) -> MriEncoder:
+    """The operator of the design's lines or points, measured maps (coils, N, n) and noise (of each part)."""
+    rule: Budget
+    if isinstance(design, CartesianLines):
+        rule = LineBudget(design.lines, len(design.acquired), design.calibration_lines)
+    else:
+        rule = PointBudget(*design.matrix, len(design.acquired), design.calibration, elliptical=False)
     weight = torch.from_numpy(design.mask.astype(np.float32))
     return MriEncoder(weight, rule, torch.from_numpy(maps), noise).requires_grad_(False).eval()
 
 
-def batch(k: Samples, design: CartesianLines) -> Tensor:
-    """K-space (1, coils, N, n) with the design's lines only."""
-    return torch.from_numpy(np.where(design.mask[:, None] == 1, k, 0).astype(np.complex64))[None]
+def batch(k: Samples, design: Cartesian) -> Tensor:
+    """K-space (1, coils, N, n) with the design's lines or points only."""
+    mask = design.mask[:, None] if isinstance(design, CartesianLines) else design.mask
+    return torch.from_numpy(np.where(mask == 1, k, 0).astype(np.complex64))[None]
 
 
 @torch.no_grad()
@@ -118,7 +124,7 @@ def prior_power(system: ImagingSystem) -> float:
 
 
 def reconstructions(
-    system: ImagingSystem, k: Samples, design: CartesianLines, calibration: KspaceCalibration
+    system: ImagingSystem, k: Samples, design: Cartesian, calibration: KspaceCalibration
 ) -> dict[str, tuple[Samples, Residual]]:
     """Complex images x (N, n) of the lines of `design` out of whitened k-space (coils, N, n), and how they fit."""
     noise = calibration.noise_deviation
@@ -136,7 +142,7 @@ def reconstructions(
 
 
 def student_magnitudes(
-    system: ImagingSystem, scans: Iterable[Samples], design: CartesianLines, calibration: KspaceCalibration
+    system: ImagingSystem, scans: Iterable[Samples], design: Cartesian, calibration: KspaceCalibration
 ) -> Iterator[NDArray[np.float32]]:
     """The student's magnitude (N, n) for each of several whitened k-spaces (coils, N, n), one after the other."""
     maps, norm = calibration.operator()

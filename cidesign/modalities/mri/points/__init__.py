@@ -94,12 +94,17 @@ class MriPoints(CartesianScan):
         return point_merits(cast(MriEncoder, encoder))
 
     def bench(self) -> Bench[Any, Any, Any, Any, Any, Any]:
-        """Noise scan, phantom, scans."""
-        raise InputError("points of a 3-D scan: no bench for them is in this version of cidesign")
+        """Noise scan, scans."""
+        from cidesign.modalities.mri.points.bench import PointsBench
+
+        return PointsBench()
 
     def operator_family(self, run: Run, folder: Path, device: str) -> "OperatorFamily":
         """Measured coil maps."""
-        raise InputError("points of a 3-D scan: no calibration of them is in this version of cidesign")
+        raise InputError(
+            f"{folder}: every position along the readout has coil maps of its own; the student of points is not "
+            "fine-tuned to them in this version of cidesign"
+        )
 
     def report_part(self, run: Run, shown: "Shown") -> "Part":
         """The points, their point spread, reconstructions."""
