@@ -127,6 +127,9 @@ class Comparison:
                 if not path.is_file():  # nor has the last holder trained it
                     self._trained(design, on_step).save(path)
         system = self.maker.system("student")
+        if design is not None:
+            # A design that no weights can express is held beside them.
+            self.maker.place(system, design)
         try:
             system.load_state_dict(load_file(path))
         except (SafetensorError, RuntimeError) as error:

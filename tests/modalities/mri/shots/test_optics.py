@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from cidesign.constraints.gradients import GradientRule
+from cidesign.distill.comparison.compare import Comparison
 from cidesign.distill.job import Listener, start_run
 from cidesign.distill.presets import settings_for
 from cidesign.errors import InputError
@@ -151,3 +152,9 @@ def test_a_run_trains_and_ends_with_shots_that_can_be_played(tmp_path: Path, sam
     assert values["readout_ms"] == pytest.approx(0.32)
     assert "3 shots" in lines[0]
     assert kind.settings_of(run.design)["samples_per_shot"] == 32
+    if sampling == "free":
+        # Fixed shots of another timing are trained, kept, and read again as they are.
+        compared = Comparison(run, None)
+        first, again = (compared.other("radial", lambda report: None) for _ in range(2))
+        assert first.images == again.images
+        assert first.optics["acceleration"] == pytest.approx(16 / 3)
