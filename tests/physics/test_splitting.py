@@ -96,7 +96,8 @@ def case(make: Any, dense: Callable[[Encoder], np.ndarray], images: Callable[...
     if isinstance(encoder, MriEncoder):
         encoder.explore(1.0, None)
         if len(encoder.coil_maps) > 1:  # smooth maps, as coils have them
-            maps = torch.from_numpy(coil_maps(3, 10, 0))[:, :, :8]
+            height, width = encoder.coil_maps.shape[-2:]
+            maps = torch.from_numpy(coil_maps(3, max(height, width), 0))[:, :height, :width]
             encoder.coil_maps = maps / maps.abs().square().sum(dim=0).sqrt()
     return _make_case(encoder, dense, images)
 
