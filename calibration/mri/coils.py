@@ -10,6 +10,8 @@ from cidesign.calibration.mri.kspace import Samples, centred_ifft
 from cidesign.errors import FileError, InputError
 
 KERNELS = (6, 5, 4)
+# Calibration lines, so that the smallest kernel takes as many places as it has lines.
+FEWEST_FOR_MAPS = 2 * KERNELS[-1] - 1
 # Singular values below this part of the largest are noise (sigpy's value), and so are those that white noise reaches.
 THRESHOLD = 0.02
 # Eigenvalues are 1 where the maps hold, and fall off outside the object.

@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from cidesign.calibration.mri.coils import places_of_kernel
+from cidesign.calibration.mri.coils import FEWEST_FOR_MAPS, places_of_kernel
 from cidesign.constraints.kspace import count_for
 from cidesign.constraints.points import PointBudget
 from cidesign.errors import InputError
@@ -78,8 +78,11 @@ def settings_for(values: dict[str, object], typed: Mapping[str, str]) -> PointSe
     acceleration = acceleration_of(values, typed, choices, "points")
     if acceleration is not None:
         values["acquired"] = count_for(choices, acceleration, "points")
-    values.setdefault("acs_lines", round(side * ACS_FRACTION))
-    values.setdefault("acs_partitions", round(partitions * ACS_FRACTION))
+    # Several coils cannot be calibrated from fewer.
+    several = values.get("coils", 1) != 1
+    least = FEWEST_FOR_MAPS if several else 0
+    values.setdefault("acs_lines", max(round(side * ACS_FRACTION), min(least, side)))
+    values.setdefault("acs_partitions", max(round(partitions * ACS_FRACTION), min(least, partitions)))
     settings = validated(PointSettings, values, typed)
     if "ladder" not in values and 2 * settings.acquired > choices:  # a teacher of half of the points would have fewer
         settings = settings.changed(ladder=(acceleration_word(choices, settings.budget.most),))
