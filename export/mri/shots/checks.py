@@ -93,7 +93,7 @@ def _limits(played: PlayedSequence, windows: list[_Window], design: NonCartesian
     heights = [np.interp(times, wave.times_s, wave.gradients_hz_per_m) for wave in played.waveforms[1::-1]]
     gradients = np.stack(heights, axis=-1) * 1e3 / GAMMA_HZ_PER_T
     gradients[:, [0, -1]] = 0  # what is not 0 there is a step, which has a check of its own
-    broken = broken_limits(replace(design, gradients_mt_per_m=gradients), profile)
+    broken = broken_limits(replace(design, gradients_mt_per_m=gradients), profile, True)
     limits = profile.design
     allowed = f"{limits.max_gradient_mt_per_m.value:g} mT/m and {limits.max_slew_t_per_m_per_s.value:g} T/m/s together"
     source = f"{profile.id}, design: {limits.max_slew_t_per_m_per_s.source}"

@@ -111,10 +111,9 @@ def plan_shots(design: NonCartesian, protocol: ShotProtocol, profile: MriProfile
 
 
 def shot_readout(design: NonCartesian, profile: MriProfile) -> ShotReadout:
-    """How a shot lies in its block.  Raises `LimitError` for samples or a raster that the scanner does not have."""
+    """How a shot lies in its block.  Raises `LimitError` for samples that start off the raster of samplings."""
     limits = design_limits(profile)
-    _require_raster(design, limits, profile)
-    _require_samples(design, profile)
+    _require_start(design, profile)
     dead_ns = round(profile.dead_times.adc_dead_us.value * NS_PER_US)
     lead_ns = ceil_to(max(dead_ns - design.delay_ns, 0), limits.raster_ns)
     delay_ns = lead_ns + design.delay_ns
@@ -184,38 +183,10 @@ def _waves(design: NonCartesian, lead_ns: int) -> list[tuple[Wave, Wave]]:
     ]
 
 
-def _require_raster(design: NonCartesian, limits: Limits, profile: MriProfile) -> None:
-    gradient_ns = round(profile.rasters.gradient_us.value * NS_PER_US)
-    if design.raster_ns % gradient_ns:
-        raise LimitError(
-            f"gradients: corners every {design.raster_ns / NS_PER_US:g} us are off the gradient raster of "
-            f"{gradient_ns / NS_PER_US:g} us ({profile.id}: {profile.rasters.gradient_us.source}); design on that"
-        )
-
-
-def _require_samples(design: NonCartesian, profile: MriProfile) -> None:
-    samples, dwell_ns = design.samples_per_shot, design.dwell_ns
-    adc_ns, start_ns = round(profile.rasters.adc_ns.value), rf_raster_ns(profile)
-    if dwell_ns % adc_ns:
-        near = [step * adc_ns for step in (dwell_ns // adc_ns, dwell_ns // adc_ns + 1) if step]
-        raise LimitError(
-            f"dwell: {dwell_ns / NS_PER_US:g} us is not on the ADC raster of {adc_ns} ns ({profile.id}); the nearest "
-            f"are {' and '.join(f'{ns / NS_PER_US:g} us' for ns in near)}"
-        )
+def _require_start(design: NonCartesian, profile: MriProfile) -> None:
+    start_ns = rf_raster_ns(profile)
     if design.delay_ns % start_ns:
         raise LimitError(
             f"samples: a start {design.delay_ns / NS_PER_US:g} us after that of the gradients is not a multiple of "
             f"{start_ns / NS_PER_US:g} us, on which samplings start ({profile.id})"
-        )
-    most, divisor = profile.max_adc_samples, profile.adc_samples_divisor
-    if most is not None and samples > most.value:
-        raise LimitError(
-            f"readout: {samples} samples of a shot, the limit is {most.value} ({profile.id}: {most.source}); use a "
-            "longer dwell time, or more and shorter shots"
-        )
-    if divisor is not None and samples % divisor.value:
-        below = samples // divisor.value * divisor.value
-        raise LimitError(
-            f"readout: {samples} samples of a shot are not a multiple of {divisor.value} ({profile.id}: "
-            f"{divisor.source}); the nearest are {below or divisor.value} and {below + divisor.value}"
         )

@@ -132,10 +132,15 @@ def test_all_that_is_open_is_asked_for_at_once(tmp_path: Path) -> None:
             r"another field of view than 900 mm, of \d+\.\d* pix",
         ),
         (lambda k: k / 32, {}, InputError, r"another unit than 1/fov"),
-        (lambda k: k, {"dwell_us": 0.5}, LimitError, r"shot \d, 0\.\d+ ms after its start: gradient is \d+.* 30 mT/m"),
-        (lambda k: k, {"dwell_us": 8.05}, LimitError, r"dwell: 8\.05 us is not on the ADC raster"),
+        (
+            lambda k: k,
+            {"dwell_us": 0.5},
+            LimitError,
+            r"shot \d, 0\.\d+ ms after its start: gradient is \d+.* 30\.?\d* mT/m",
+        ),
+        (lambda k: k, {"dwell_us": 8.05}, LimitError, r"dwell time is 8050 ns, the limit is a multiple of 100 ns"),
         (lambda k: k, {"dwell_us": 8.00001}, InputError, r"dwell_us=8\.00001: times are whole nanoseconds"),
-        (lambda k: k[:, :62], {}, LimitError, "62 samples of a shot are not a multiple of 4"),
+        (lambda k: k[:, :62], {}, LimitError, "samples of a shot is 62, the limit is a multiple of 4"),
         (lambda k: k[:, :, :1], {}, FileError, r"shape \(5, 64, 1\); a trajectory is real, \(shots, samples, 2\)"),
         (lambda k: k[..., 0] + 1j * k[..., 1], {}, FileError, r"holds complex128 of shape \(5, 64\)"),
         (lambda k: np.where(k == k[3, 5, 1], np.nan, k), {}, FileError, "shot 3 holds values that are not finite"),
@@ -150,7 +155,9 @@ def test_what_is_no_such_trajectory_is_refused(
 
 def test_a_slew_beyond_the_limit_is_named(tmp_path: Path) -> None:
     k = playable_shots(scanner("mri-ge-uhp")).samples
-    with pytest.raises(LimitError, match=r"shot 2, 0\.\d+ ms after its start: slew is 12\d.* T/m/s, the limit is 120"):
+    with pytest.raises(
+        LimitError, match=r"shot 2, 0\.\d+ ms after its start: slew rate is 12\d.* T/m/s, the limit is 120"
+    ):
         read(saved(tmp_path, k * 3.2), {**SAID, "side": 160}, "mri-ge-uhp")
 
 

@@ -134,14 +134,14 @@ def steep(design: NonCartesian) -> NonCartesian:
     [
         (
             lambda one: replace(one, gradients_mt_per_m=one.gradients_mt_per_m * 5),
-            r"shot 2, 0\.\d+ ms after its start: gradient is \d+\.?\d* mT/m, the limit is 30 mT/m \(mrseq",
+            r"shot 2, 0\.\d+ ms after its start: gradient is \d+\.?\d* mT/m, the limit is 30\.?\d* mT/m",
         ),
-        (steep, r"shot 1, 0\.79 ms after its start: slew is 1\d\d\.?\d* T/m/s, the limit is 120 T/m/s \(mrseq"),
-        (lambda one: replace(one, dwell_ns=8_050), r"dwell: 8\.05 us is not on the ADC raster of 100 ns .* 8 us and 8"),
+        (steep, r"shot 1, 0\.790 ms after its start: slew rate is 1\d\d\.?\d* T/m/s, the limit is 120\.?\d* T/m/s"),
+        (lambda one: replace(one, dwell_ns=8_050), r"dwell time is 8050 ns, the limit is a multiple of 100 ns"),
         (lambda one: replace(one, delay_ns=24_500), r"a start 24\.5 us after that of the gradients is not a multiple"),
         (
             lambda one: replace(one, raster_ns=12_000),
-            r"corners every 12 us are off the gradient raster of 10 us \(mri-generic-3t: ",
+            r"gradient raster is 12000 ns, the limit is 10000 ns",
         ),
     ],
 )
@@ -159,13 +159,13 @@ def test_rules_of_the_receiver_are_kept(tmp_path: Path) -> None:
     profile = scanner("mri-siemens-prisma")
     design = playable_shots(profile)
     odd = replace(design, samples_per_shot=118)
-    with pytest.raises(LimitError, match=r"118 samples of a shot are not a multiple of 4 .* 116 and 120"):
+    with pytest.raises(LimitError, match=r"samples of a shot is 118, the limit is a multiple of 4"):
         write_scan(SHOTS, odd, profile, tmp_path / "out", protocol(), SHOT_FORMATS)
     raw: dict[str, Any] = profile.model_dump(mode="json", exclude_none=True)
     raw["max_adc_samples"]["value"] = 100
     small = validate_profile(raw, "test")
     assert isinstance(small, MriProfile)
-    with pytest.raises(LimitError, match=r"120 samples of a shot, the limit is 100"):
+    with pytest.raises(LimitError, match=r"samples of a shot is 120, the limit is 100"):
         write_scan(
             SHOTS, replace(design, profile_digest=small.digest), small, tmp_path / "out", protocol(), SHOT_FORMATS
         )
