@@ -70,6 +70,13 @@ FAULTS: dict[Modality, dict[FaultName, FaultKind]] = {
         "trajectory-delay": FaultKind("echo behind the middle of the readout", "samples", 1.5, -8, 8),
         "line-offset": FaultKind("centre of k-space above the middle line", "lines", 2, -16, 16),
     },
+    "mri-shots": {
+        "lost-trigger": FaultKind("shots lost, so that the following ones move up", "shots", 1, 1, 3, whole=True),
+        "drift": FaultKind("phase drift of the field during the scan", "degrees", 60, -360, 360),
+        "mirror": FaultKind("1: columns reversed, 2: rows reversed", "", 1, 1, 2, whole=True),
+        "coil-loss": FaultKind("receive coils without signal", "coils", 1, 1, 64, whole=True),
+        "trajectory-delay": FaultKind("gradients behind the samples", "us", 4, -100, 100),
+    },
 }
 
 

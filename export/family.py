@@ -29,6 +29,7 @@ FAMILIES = {
     "aperture": "cidesign.export.aperture.family:FAMILY",
     "mri": "cidesign.export.mri.family:FAMILY",
     "mri-points": "cidesign.export.mri.points.family:FAMILY",
+    "mri-shots": "cidesign.export.mri.shots.family:FAMILY",
 }
 
 

@@ -67,7 +67,8 @@ def judge(
 def signal_checks(findings: Findings, raw: RawKspace, mode: Mode) -> list[Check]:
     """The checks of noise, receiver and coils, which are the same for every kind of scan."""
     return [
-        _whiteness(findings), _edges(findings), _offset_check(findings, mode), _range_check(findings),
+        whiteness(findings.autocorrelation, findings.autocorrelation_error), _edges(findings),
+        _offset_check(findings, mode), _range_check(findings),
         _coil_check(findings, raw, mode),
     ]  # fmt: skip
 
@@ -80,15 +81,16 @@ def _check(
     return Check(name=name, status=status, text=text, value=value, limit=limit, unit=unit, fault=named)
 
 
-def _whiteness(findings: Findings) -> Check:
-    if findings.autocorrelation is None:
+def whiteness(autocorrelation: float | None, error: float) -> Check:
+    """Whether samples of a noise scan (None: there is none) depend on those before, beyond the error of telling it."""
+    if autocorrelation is None:
         return _check("noise scan", "not checked", "there is no noise scan; record one without a pulse")
-    limit = max(WARN_AUTOCORRELATION, 6 * findings.autocorrelation_error)
-    good = findings.autocorrelation <= limit
+    limit = max(WARN_AUTOCORRELATION, 6 * error)
+    good = autocorrelation <= limit
     text = "samples do not depend on those before" if good else (
         "noise samples depend on those before: interference, or a filter; look for a source of radio waves"
     )  # fmt: skip
-    return _check("noise scan", "passed" if good else "warning", text, findings.autocorrelation, limit)
+    return _check("noise scan", "passed" if good else "warning", text, autocorrelation, limit)
 
 
 def _edges(findings: Findings) -> Check:

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cidesign.calibration.mri.centre import centre_offset
-from cidesign.calibration.mri.kspace import RawKspace
+from cidesign.calibration.mri.kspace import RawKspace, Samples
 from cidesign.calibration.mri.noise import CoilNoise, measure_edges, measure_noise
 from cidesign.calibration.mri.phantom import Match, PhantomScan, Readouts, find_orientations, fit_readouts
 from cidesign.calibration.mri.response import Corrections, echo_shift, shift_echo
@@ -92,7 +92,7 @@ def examine(raw: RawKspace, known: CoilNoise | None = None) -> Findings:
         offset=offset,
         offset_known=raw.noise is not None,
         offset_part=0.0 if offset is None else float(np.abs(offset).max()) / largest,
-        autocorrelation=None if raw.noise is None else _autocorrelation(corrected),
+        autocorrelation=None if corrected.noise is None else autocorrelation(corrected.noise),
         autocorrelation_error=1.0 if raw.noise is None else raw.noise.size**-0.5,
         edges_over_scan=_edges_over_scan(corrected, noise),
         signal_power=power,
@@ -123,11 +123,11 @@ def _signal_power(raw: RawKspace, noise: CoilNoise) -> NDArray[np.float64]:
     return np.asarray((np.abs(centre) ** 2).mean(axis=(1, 2)) / variance, dtype=np.float64)
 
 
-def _autocorrelation(raw: RawKspace) -> float:
-    """The largest magnitude of the correlation of noise samples with those 1 to 4 samples later."""
-    if raw.noise is None or raw.noise.shape[1] <= 2 * LAGS:
+def autocorrelation(noise: Samples) -> float:
+    """The largest magnitude of the correlation of noise samples (coils, M) with those 1 to 4 samples later."""
+    if noise.shape[1] <= 2 * LAGS:
         return 0.0
-    samples = raw.noise.astype(np.complex128)
+    samples = noise.astype(np.complex128)
     samples = samples - samples.mean(axis=1, keepdims=True)
     power = float((np.abs(samples) ** 2).mean())
     lags = [samples[:, lag:] * samples[:, :-lag].conj() for lag in range(1, LAGS + 1)]

@@ -1,6 +1,7 @@
 """The noise of the receive coils, and whitening."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,7 +63,7 @@ def measure_noise(raw: RawKspace) -> CoilNoise:
     upper bound.  Raises `FileError` for coils without noise.
     """
     if raw.noise is not None:
-        return _covariance(raw, raw.noise, "noise scan", True)
+        return covariance_of(raw.path, raw.noise, "noise scan", True)
     if raw.edges is not None:
         return measure_edges(raw)
     width = max(round(raw.k.shape[2] * EDGE_PART), 1)
@@ -72,7 +73,9 @@ def measure_noise(raw: RawKspace) -> CoilNoise:
     thinned = np.float32((raw.k.shape[2] / (last - first)) ** 0.5)
     outer = np.abs(raw.lines - raw.matrix_lines // 2) >= np.median(np.abs(raw.lines - raw.matrix_lines // 2))
     candidates = [
-        _covariance(raw, np.concatenate([k[..., :width], k[..., -width:]], axis=-1), f"{WITHOUT_SCAN}: {where}", False)
+        covariance_of(
+            raw.path, np.concatenate([k[..., :width], k[..., -width:]], axis=-1), f"{WITHOUT_SCAN}: {where}", False
+        )
         for k, where in (
             (raw.k[:, outer, first:last], "the outermost samples, an upper bound as signal is in them"),
             (
@@ -95,7 +98,9 @@ def measure_edges(raw: RawKspace) -> CoilNoise:
     width = max(round(2 * air.shape[-1] * EDGE_PART), 1)
     first = max(half // 2 - width // 2, 0)
     parts = [air[..., first : first + width], air[..., half + first : half + first + width]]
-    return _covariance(raw, np.concatenate(parts, axis=-1), f"{WITHOUT_SCAN}: the air beside the field of view", False)
+    return covariance_of(
+        raw.path, np.concatenate(parts, axis=-1), f"{WITHOUT_SCAN}: the air beside the field of view", False
+    )
 
 
 def _along_readout(k: Samples) -> Samples:
@@ -103,26 +108,25 @@ def _along_readout(k: Samples) -> Samples:
     return centred_ifft(k, (-1,))
 
 
-def _covariance(raw: RawKspace, samples: Samples, source: str, from_scan: bool) -> CoilNoise:
+def covariance_of(path: Path, samples: Samples, source: str, from_scan: bool) -> CoilNoise:
+    """The noise of samples (coils, ...) that hold no signal; raises `FileError` for coils without noise."""
     flat = samples.reshape(len(samples), -1).astype(np.complex128)
     if flat.shape[1] < LEAST_SAMPLES_PER_COIL * len(flat):
         raise FileError(
-            f"{raw.path}: {flat.shape[1]} samples of noise do not give the covariance of {len(flat)} coils; at least "
+            f"{path}: {flat.shape[1]} samples of noise do not give the covariance of {len(flat)} coils; at least "
             f"{LEAST_SAMPLES_PER_COIL * len(flat)} are needed, record a noise scan"
         )
     if not np.isfinite(flat).all():
-        raise FileError(f"{raw.path}: the noise samples hold numbers that are not finite")
+        raise FileError(f"{path}: the noise samples hold numbers that are not finite")
     flat = flat - flat.mean(axis=1, keepdims=True) if from_scan else flat
     covariance = flat @ flat.conj().T / flat.shape[1]
     dead = np.flatnonzero(np.diag(covariance).real <= 1e-6 * np.trace(covariance).real / len(covariance))
     if dead.size:
         raise FileError(
-            f"{raw.path}: coil {', '.join(map(str, dead.tolist()))} has no noise ({source}), so it is not connected, "
+            f"{path}: coil {', '.join(map(str, dead.tolist()))} has no noise ({source}), so it is not connected, "
             "or the file was padded with zeros; record a noise scan, or leave the coil out"
         )
     smallest = float(np.linalg.eigvalsh(covariance)[0])
     if smallest <= 1e-9 * np.trace(covariance).real:
-        raise FileError(
-            f"{raw.path}: the noise of its coils is linearly dependent ({source}); coils were combined before"
-        )
+        raise FileError(f"{path}: the noise of its coils is linearly dependent ({source}); coils were combined before")
     return CoilNoise(np.asarray(covariance, dtype=np.complex128), source, from_scan)

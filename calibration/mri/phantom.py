@@ -119,12 +119,17 @@ def find_orientations(scan: PhantomScan) -> list[Match]:
     placed = np.zeros(scan.k.shape, dtype=np.complex64)
     placed[:, scan.order] = scan.k
     image = np.sqrt((np.abs(centred_ifft(placed, (-2, -1))) ** 2).sum(axis=0)).astype(np.float64)
+    return orientations_of(image, scan.picture)
+
+
+def orientations_of(image: Plane, picture: Plane) -> list[Match]:
+    """How well a magnitude image (N, n) of a phantom matches its drawing in each orientation, the best one first."""
     spectrum = np.fft.fft2(_unit(image))
     found = []
     for orientation in ORIENTATIONS:
         if orientation.transpose and image.shape[0] != image.shape[1]:
             continue
-        expected = as_acquired(scan.picture, orientation)
+        expected = as_acquired(picture, orientation)
         likeness = np.fft.ifft2(spectrum * np.fft.fft2(_unit(expected)).conj()).real
         row, column = np.unravel_index(likeness.argmax(), likeness.shape)
         down, right = _signed(int(row), image.shape[0]), _signed(int(column), image.shape[1])

@@ -136,7 +136,7 @@ class KspaceCalibration:
         """
         white = self._combined(self.noise.whiten(self.maps))
         norm = np.sqrt((np.abs(white) ** 2).sum(axis=0)).astype(np.float32)
-        return _unit(white), norm
+        return unit_maps(white), norm
 
     def measurements(self, raw: RawKspace) -> Samples:
         """Whitened k-space (coils, N, n) in units of the training images, the echo centred; 0 on other lines.
@@ -220,7 +220,7 @@ def maps_from(
     white = espirit_maps(few, shape, kernel, noise.variance)
     if virtual is not None:
         white = np.tensordot(virtual.matrix.conj().T, white, axes=1).astype(np.complex64)
-    return _unit(noise.unwhiten(white))
+    return unit_maps(noise.unwhiten(white))
 
 
 def require_near_echo(path: Path, shift: float) -> None:
@@ -264,7 +264,8 @@ def require_level(path: Path, readouts: Samples, noise: CoilNoise, what: str) ->
         )
 
 
-def _unit(maps: Samples) -> Samples:
+def unit_maps(maps: Samples) -> Samples:
+    """Maps (coils, N, n) brought to unit norm over the coils, 0 where they are."""
     norm = np.sqrt((np.abs(maps) ** 2).sum(axis=0))
     return np.asarray(np.where(norm > 0, maps / np.where(norm > 0, norm, 1), 0), dtype=np.complex64)
 

@@ -10,6 +10,7 @@ so in all scans.
 """
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,7 +54,27 @@ def scanner_settings(
         raise InputError(f"scanner: {problem['loc'][0]} {problem['input']}: {problem['msg']}") from error
 
 
-def noise_covariance(scanner: SimulatedScanner) -> NDArray[np.complex128]:
+class NoisyCoils(Protocol):
+    """What the noise of simulated coils depends on."""
+
+    @property
+    def coils(self) -> int:
+        """How many."""
+
+    @property
+    def noise(self) -> float:
+        """The standard deviation of real and imaginary part, the mean over the coils."""
+
+    @property
+    def correlation(self) -> float:
+        """Of neighbouring coils."""
+
+    @property
+    def seed(self) -> int:
+        """Of everything that is drawn."""
+
+
+def noise_covariance(scanner: NoisyCoils) -> NDArray[np.complex128]:
     """Psi (coils, coils) of complex samples, before the gain."""
     rng = np.random.default_rng([scanner.seed, 1])
     deviation = 1 + NOISE_SPREAD * rng.uniform(-1, 1, scanner.coils)
@@ -63,8 +84,8 @@ def noise_covariance(scanner: SimulatedScanner) -> NDArray[np.complex128]:
     return np.asarray(2 * scanner.correlation**apart * np.outer(steering, steering.conj()), dtype=np.complex128)
 
 
-def noise_factor(scanner: SimulatedScanner) -> NDArray[np.complex128]:
-    """L (coils, coils), lower triangular, with L L^H = Psi."""
+def noise_factor(scanner: NoisyCoils) -> NDArray[np.complex128]:
+    """L (coils, coils) with L L^H the covariance of the noise."""
     covariance = noise_covariance(scanner) + 1e-12 * scanner.noise**2 * np.eye(scanner.coils)
     return np.asarray(np.linalg.cholesky(covariance), dtype=np.complex128)
 

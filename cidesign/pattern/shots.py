@@ -106,13 +106,22 @@ class NonCartesian(Trajectory):
     @cached_property
     def samples(self) -> NDArray[np.float64]:
         """(shots, samples, 2) in 1/FOV, exact: k is the integral of straight pieces."""
-        place = self.sample_times_ns / self.raster_ns
-        before = np.minimum(place.astype(np.int64), self.gradients_mt_per_m.shape[1] - 2)
-        part = (place - before)[:, None]
+        return self.at(self.sample_times_ns)
+
+    def at(self, times_ns: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(shots, times, 2), k-space in 1/FOV at times from the start of a shot, before and behind which it rests."""
         g = self.gradients_mt_per_m
+        place = np.clip(times_ns / self.raster_ns, 0, g.shape[1] - 1)
+        before = np.minimum(place.astype(np.int64), g.shape[1] - 2)
+        part = (place - before)[:, None]
         first, last = g[:, before], g[:, before + 1]
         within: NDArray[np.float64] = self._per_raster * part * (first + 0.5 * part * (last - first))
         return self.corners[:, before] + within
+
+    def delayed(self, delays_ns: tuple[float, float]) -> NDArray[np.float64]:
+        """(shots, samples, 2), where samples lie when the gradients along rows and columns come so much later."""
+        axes = [self.at(self.sample_times_ns - delay)[..., axis] for axis, delay in enumerate(delays_ns)]
+        return np.stack(axes, axis=-1)
 
     def stored(self) -> tuple[NDArray[Any], JsonObject]:
         """Starts and gradients of every shot in one array, and the times."""

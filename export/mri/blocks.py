@@ -7,6 +7,9 @@ import math
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from cidesign.errors import LimitError
 from cidesign.hardware_profiles.mri.schema import MriProfile
 from cidesign.units import format_duration_us
@@ -61,6 +64,15 @@ class Lobe:
         return replace(self, amplitude_hz_per_m=self.amplitude_hz_per_m * factor + 0.0)
 
 
+@dataclass(frozen=True, eq=False)
+class Wave:
+    """A gradient of any shape: its heights in Hz/m at the edges of its raster, straight between them."""
+
+    heights_hz_per_m: NDArray[np.float64]
+    raster_ns: int
+    delay_ns: int = 0
+
+
 @dataclass(frozen=True)
 class Pulse:
     """A sinc pulse with a Hanning window, symmetric about its middle."""
@@ -94,8 +106,8 @@ class Block:
 
     duration_ns: int
     rf: Pulse | None = None
-    gx: Lobe | None = None
-    gy: Lobe | None = None
+    gx: Lobe | Wave | None = None
+    gy: Lobe | Wave | None = None
     gz: Lobe | None = None
     adc: Readout | None = None
     labels: tuple[tuple[str, int], ...] = ()
@@ -104,7 +116,7 @@ class Block:
 class Acquisition(NamedTuple):
     """When a line, or a point of a 3-D scan, is measured: shot and echo count from 0, and so does the partition.
 
-    The noise scan and dummies are not among them.
+    Shots that are no lines are counted as `line`.  The noise scan and dummies are not among them.
     """
 
     shot: int

@@ -1,11 +1,12 @@
 """Checks of a Pulseq file against a scanner and what it should measure: pass, fail or not evaluated."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from cidesign.checks import Check
 from cidesign.errors import FileError
+from cidesign.export.mri.acoustics import acoustics
 from cidesign.export.mri.blocks import GAMMA_HZ_PER_T
 from cidesign.export.mri.line_checks import line_checks
 from cidesign.export.mri.pulseq.limits import (
@@ -33,10 +34,17 @@ RELATIVE_TOLERANCE = 1e-5
 NORMAL_MODE_PNS, FIRST_LEVEL_PNS = 0.8, 1.0
 
 
+class Designed(NamedTuple):
+    """A design that is not Cartesian: how k-space is compared with it, and what the label LIN counts (`shot`)."""
+
+    compare: Callable[[PlayedSequence], list[Check]]
+    counted: str
+
+
 def check_sequence(
     path: Path,
     profile: MriProfile,
-    trajectory: Cartesian | None = None,
+    trajectory: Cartesian | Designed | None = None,
     held: Held = "nominal",
     orientation: SliceOrientation | None = None,
     order: Sequence[tuple[int, int]] | None = None,
@@ -57,21 +65,27 @@ def check_sequence(
     try:
         played = read_pulseq(path, profile)
     except UnsupportedSequence as error:
-        return [not_evaluated("file", str(error)), *_never_evaluated(None)]
+        return [not_evaluated("file", str(error)), *_never_evaluated(None), acoustics(None, profile)]
     except FileError as error:
-        return [verdict("file", False, str(error), "a whole Pulseq file", SPECIFICATION), *_never_evaluated(None)]
+        damaged = verdict("file", False, str(error), "a whole Pulseq file", SPECIFICATION)
+        return [damaged, *_never_evaluated(None), acoustics(None, profile)]
+    if isinstance(trajectory, Designed):
+        kspace, counted = trajectory.compare(played), trajectory.counted
+    else:
+        kspace, counted = line_checks(played, trajectory, profile.vendor, order), None
     return [
         verdict("file", True, f"Pulseq {played.text.version_text}", "", f"read by pypulseq {reader_version()}"),
         _remarks(played),
         _signature(played.text),
         *_rasters(played.text, profile),
         _timing(played, profile),
-        *_samplings(played, profile, trajectory),
-        *_gradients(played, profile, held, orientation),
-        _stimulation(played, profile),
-        *line_checks(played, trajectory, profile.vendor, order),
+        *_samplings(played, profile, trajectory is not None),
+        *_gradients(played, profile, held, orientation, counted),
+        _stimulation(played, profile, counted),
+        *kspace,
         _total(played),
         *_never_evaluated(played),
+        acoustics(played, profile),
     ]
 
 
@@ -91,7 +105,6 @@ def _never_evaluated(played: PlayedSequence | None) -> list[Check]:
     return [
         not_evaluated("SAR", "no body model; the scanner decides"),
         not_evaluated("B1 limit", f"{peak}transmit limits depend on the coil and its load; the scanner decides"),
-        not_evaluated("acoustics", "the resonances of the gradient coil are not in the profile; the scanner decides"),
     ]
 
 
@@ -156,13 +169,13 @@ def _timing(played: PlayedSequence, profile: MriProfile) -> Check:
     return verdict("timing", True, f"{len(played.blocks)} blocks", limit, f"{profile.id}")
 
 
-def _samplings(played: PlayedSequence, profile: MriProfile, trajectory: Cartesian | None) -> Iterator[Check]:
+def _samplings(played: PlayedSequence, profile: MriProfile, own: bool) -> Iterator[Check]:
     shapes = sorted({(sampling.samples, round(sampling.dwell_s * 1e9)) for sampling in played.samplings})
     if not shapes:
         yield not_evaluated("samples", "the file samples nothing")
         return
     shown = ", ".join(f"{samples} x {dwell_ns / 1e3:g} us" for samples, dwell_ns in shapes[:4])
-    yield _one_kind(len(shapes) == 1, shown, profile, trajectory)
+    yield _one_kind(len(shapes) == 1, shown, profile, own)
     most = max(samples for samples, _ in shapes)
     if profile.max_adc_samples is None:
         yield not_evaluated("samples of a readout", f"{most}; {profile.id} has no max_adc_samples")
@@ -178,10 +191,10 @@ def _samplings(played: PlayedSequence, profile: MriProfile, trajectory: Cartesia
         yield verdict("divisor of the samples", ok, f"{most}", most_of, divisor.source, "limit")
 
 
-def _one_kind(ok: bool, shown: str, profile: MriProfile, trajectory: Cartesian | None) -> Check:
+def _one_kind(ok: bool, shown: str, profile: MriProfile, own: bool) -> Check:
     """An export promises one kind of readout; only some versions stop at several, so that others get a remark."""
     check, source = "one kind of readout", "some Siemens versions stop at several (pulseq/pulseq issue 47)"
-    if ok or trajectory is not None:
+    if ok or own:
         return verdict(check, ok, shown, "1 kind", source)
     if profile.vendor in (None, "siemens"):
         return remark(check, shown, "1 kind", source)
@@ -189,7 +202,7 @@ def _one_kind(ok: bool, shown: str, profile: MriProfile, trajectory: Cartesian |
 
 
 def _gradients(
-    played: PlayedSequence, profile: MriProfile, held: Held, orientation: SliceOrientation | None
+    played: PlayedSequence, profile: MriProfile, held: Held, orientation: SliceOrientation | None, counted: str | None
 ) -> Iterator[Check]:
     nominal = profile.nominal if held == "nominal" else None
     limits, which = (nominal, "nominal") if nominal is not None else (profile.design, "design")
@@ -200,7 +213,7 @@ def _gradients(
 
     def line(check: str, peak: Peak, limit: Sourced[float], unit: str) -> Check:
         ok = peak.value <= limit.value * (1 + RELATIVE_TOLERANCE)
-        where = f" at {peak.time_s * 1e3:.3f} ms, block {played.block_at(peak.time_s)}" if peak.value else ""
+        where = f" at {peak.time_s * 1e3:.3f} ms, {_place(played, peak.time_s, counted)}" if peak.value else ""
         value = f"{peak.value:.4g} {unit}{where}"
         return verdict(check, ok, value, f"{limit.value:g} {unit}", f"{profile.id}, {which}: {limit.source}", "limit")
 
@@ -224,6 +237,13 @@ def _gradients(
     )
 
 
+def _place(played: PlayedSequence, time_s: float, counted: str | None) -> str:
+    """The block at a time, and in a readout which shot that is."""
+    block = played.block_at(time_s)
+    shot = next((one.labels.get("LIN") for one in played.samplings if one.block == block), None) if counted else None
+    return f"block {block}" if shot is None else f"block {block} ({counted} {shot})"
+
+
 def _turned(norm: Check, axes: list[Check], asked: SliceOrientation | None) -> Check:
     """What the norm of the axes says: a turned slice can put all of it on one axis of the scanner.
 
@@ -238,7 +258,7 @@ def _turned(norm: Check, axes: list[Check], asked: SliceOrientation | None) -> C
     return remark(norm.name, value, str(norm.limit), norm.source)
 
 
-def _stimulation(played: PlayedSequence, profile: MriProfile) -> Check:
+def _stimulation(played: PlayedSequence, profile: MriProfile, counted: str | None) -> Check:
     check, model = "nerve stimulation (PNS)", profile.nerve_stimulation
     if model is None:
         return not_evaluated(check, "profile has no PNS model", profile.id)
@@ -247,7 +267,7 @@ def _stimulation(played: PlayedSequence, profile: MriProfile) -> Check:
             check, f"the sequence lasts {played.total_s:.0f} s, at most {MAX_PNS_S:.0f} s are evaluated"
         )
     peak = nerve_stimulation_peak(played, model, profile.rasters.gradient_us.value * 1e-6)
-    value = f"{peak.value:.1%} of the threshold at {peak.time_s * 1e3:.2f} ms, block {played.block_at(peak.time_s)}"
+    value = f"{peak.value:.1%} of the threshold at {peak.time_s * 1e3:.2f} ms, {_place(played, peak.time_s, counted)}"
     return verdict(
         check,
         peak.value <= NORMAL_MODE_PNS,

@@ -21,8 +21,8 @@ from cidesign.export.mri.blocks import (
     slice_selection,
     too_short,
 )
-from cidesign.export.mri.protocol import GreProtocol, Protocol, dummies_for, ordered_lines
-from cidesign.export.mri.readout import ReadoutShape, gre_readout
+from cidesign.export.mri.protocol import GreProtocol, Protocol, ScanProtocol, dummies_for, ordered_lines
+from cidesign.export.mri.readout import gre_readout
 from cidesign.hardware_profiles.mri.schema import MriProfile
 from cidesign.pattern import Cartesian, CartesianLines
 
@@ -30,6 +30,8 @@ from cidesign.pattern import Cartesian, CartesianLines
 RF_SPOILING_DEG = 117.0
 # Cycles that the spoilers wind up: across a slice, and across a pixel along the readout.
 SPOILER_CYCLES_SLICE, SPOILER_CYCLES_PIXEL = 4.0, 1.0
+# What makes a repetition shorter.
+SHORTER_READOUT = "a shorter te_ms, or a larger bandwidth"
 # TRID: 1 a repetition that measures, 2 one that does not, 3 the noise scan.
 TRID_LINE, TRID_DUMMY, TRID_NOISE = 1, 2, 3
 
@@ -92,18 +94,20 @@ def gradient_echo(
     }
     spoil_ns, spoil_binding = longest_of(spoil_areas, shared)
     least_te_ns = round(selection.tail_ns + pre_ns + readout.echo_ns)
-    te_delay_ns, te_notes = echo_delay_ns(protocol, least_te_ns, limits, binding, readout)
+    relax = "a larger bandwidth or fov_mm, or a shorter rf_duration_ms"
+    te_delay_ns, te_notes = echo_delay_ns(protocol, least_te_ns, limits, binding, readout.echo_ns, relax)
     least_tr_ns = selection.duration_ns + pre_ns + te_delay_ns + readout.gradient.duration_ns + spoil_ns
-    tr_ns, tr_notes = repetition_ns(protocol.tr_ms, least_tr_ns, limits, spoil_binding)
+    tr_ns, tr_notes = repetition_ns(protocol.tr_ms, least_tr_ns, limits, spoil_binding, SHORTER_READOUT)
     pre = [lobe_in(area, pre_ns, shared) for area in areas.values()]
     spoil = [lobe_in(area, spoil_ns, shared) for area in spoil_areas.values()]
     dummies, reason = dummies_for(protocol, tr_ns / NS_PER_MS)
-    blocks = opening_blocks(readout, protocol.noise_scan, [name for name, _ in encoded[0].labels])
+    noise, counters = readout.adc() if protocol.noise_scan else None, [name for name, _ in encoded[0].labels]
+    blocks = opening_blocks(noise, readout.gradient.duration_ns, counters)
     repetitions: list[Encoded | None] = [*([None] * dummies), *encoded]
     for number, one in enumerate(repetitions):
-        phase = math.radians(RF_SPOILING_DEG * (number * (number + 1) / 2 % 360))
+        phase = rf_phase_rad(number)
         y, z = (0.0, 0.0) if one is None else (one.y, one.z)
-        adc = None if one is None else Readout(readout.samples, readout.dwell_ns, readout.delay_ns, phase)
+        adc = None if one is None else readout.adc(phase)
         # Along z both lobes have a constant part: the lobe is that of the largest sum, scaled.
         before = (-selection.tail_area_per_m + z * along.outermost_per_m) / areas[along.before]
         after = (along.spoiler_per_m - z * along.outermost_per_m) / spoil_areas[along.after]
@@ -139,17 +143,21 @@ def longest_of(areas: dict[str, float], limits: Limits) -> tuple[int, str]:
     return duration_ns, f"the {name} of {shown_ms(duration_ns)} at a {limit} (the design limit shared by the axes)"
 
 
-def opening_blocks(readout: ReadoutShape, noise_scan: bool, counters: Sequence[str] = ("LIN",)) -> list[Block]:
-    """The first blocks: every label at 0, and samples without a pulse when a noise scan is asked for.
+def rf_phase_rad(number: int) -> float:
+    """The phase of excitation `number`, counted from 0, and of its samples, for RF spoiling."""
+    return math.radians(RF_SPOILING_DEG * (number * (number + 1) / 2 % 360))
+
+
+def opening_blocks(noise: Readout | None, duration_ns: int, counters: Sequence[str] = ("LIN",)) -> list[Block]:
+    """The first blocks: every label at 0, and samples without a pulse in a block as long as a readout.
 
     `counters` are the labels of the readouts.
 
     Siemens interpreter 1.5.0 stops at files whose labels have no start value (pulseq/pulseq issue 104).
     """
     blocks = [Block(0, labels=tuple((label, 0) for label in (*counters, "SLC", "NOISE")))]
-    if noise_scan:
-        adc = Readout(readout.samples, readout.dwell_ns, readout.delay_ns, 0.0)
-        blocks.append(Block(readout.gradient.duration_ns, adc=adc, labels=(("TRID", TRID_NOISE), ("NOISE", 1))))
+    if noise is not None:
+        blocks.append(Block(duration_ns, adc=noise, labels=(("TRID", TRID_NOISE), ("NOISE", 1))))
     return blocks
 
 
@@ -166,22 +174,23 @@ def line_labels(line: int | None) -> tuple[tuple[str, int], ...]:
 
 
 def echo_delay_ns(
-    protocol: Protocol, least_ns: int, limits: Limits, binding: str, readout: ReadoutShape
+    protocol: ScanProtocol, least_ns: int, limits: Limits, binding: str, echo_ns: float, relax: str
 ) -> tuple[int, tuple[str, ...]]:
-    """How long the echo must be delayed on the raster; raises `LimitError` when it is asked for too early."""
+    """How long the echo must be delayed on the raster; it comes `echo_ns` after the start of its readout.
+
+    Raises `LimitError`, which says what to `relax`, when it is asked for too early.
+    """
     if protocol.te_ms is None:
         return 0, (f"TE: the shortest, {least_ns / NS_PER_MS:g} ms",)
     asked_ns = round(protocol.te_ms * NS_PER_MS)
     if asked_ns < least_ns:
-        half_ns = round(readout.echo_ns)
         raise too_short(
             "TE",
             asked_ns,
             least_ns,
-            f"{binding}, with half a pulse of {protocol.rf_duration_ms / 2:g} ms and {shown_ms(half_ns)} of readout "
-            "before the echo",
-            f"give te_ms of at least {least_ns / NS_PER_MS:g}, a larger bandwidth or fov_mm, or a "
-            "shorter rf_duration_ms",
+            f"{binding}, with half a pulse of {protocol.rf_duration_ms / 2:g} ms and {shown_ms(round(echo_ns))} of "
+            "readout before the echo",
+            f"give te_ms of at least {least_ns / NS_PER_MS:g}, {relax}",
         )
     delay_ns = ceil_to(asked_ns - least_ns, limits.raster_ns)
     made_ns = least_ns + delay_ns
@@ -190,8 +199,10 @@ def echo_delay_ns(
     return delay_ns, (f"TE: {protocol.te_ms:g} ms asked for, {made_ns / NS_PER_MS:g} ms made on the block raster",)
 
 
-def repetition_ns(asked_ms: float | None, least_ns: int, limits: Limits, binding: str) -> tuple[int, tuple[str, ...]]:
-    """The repetition time on the raster; raises `LimitError` when it is asked for too short."""
+def repetition_ns(
+    asked_ms: float | None, least_ns: int, limits: Limits, binding: str, relax: str
+) -> tuple[int, tuple[str, ...]]:
+    """The repetition time on the raster; raises `LimitError`, which says what to `relax`, for one that is too short."""
     if asked_ms is None:
         return least_ns, (f"TR: the shortest, {least_ns / NS_PER_MS:g} ms",)
     asked_ns = round(asked_ms * NS_PER_MS)
@@ -201,7 +212,7 @@ def repetition_ns(asked_ms: float | None, least_ns: int, limits: Limits, binding
             asked_ns,
             least_ns,
             f"the sum of pulse, prephasers, readout and {binding}",
-            f"give tr_ms of at least {least_ns / NS_PER_MS:g}, a shorter te_ms, or a larger bandwidth",
+            f"give tr_ms of at least {least_ns / NS_PER_MS:g}, {relax}",
         )
     made_ns = least_ns + ceil_to(asked_ns - least_ns, limits.raster_ns)
     if made_ns == asked_ns:

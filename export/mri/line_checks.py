@@ -1,7 +1,7 @@
 """Which lines or points of k-space a Pulseq file measures, when, and under which labels."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -56,9 +56,16 @@ def line_checks(
     vendor.
     """
     samplings = [sampling for sampling in played.samplings if not sampling.labels.get("NOISE")]
-    found = [*_lines(played, samplings, trajectory, order), _echo_times(played, samplings, trajectory)]
     own = trajectory is not None
-    return [*found, _label_start(played, vendor, own), _repetitions(played, vendor, own)]
+    return [*_lines(played, samplings, trajectory, order), *played_checks(played, samplings, vendor, "lines", own)]
+
+
+def played_checks(
+    played: PlayedSequence, samplings: list[Sampling], vendor: Vendor | None, counted: str, own: bool = True
+) -> list[Check]:
+    """What holds of the readouts of any kind of scan: echo times of all `counted`, labels, repetitions."""
+    echoes = _echo_times(played, samplings, counted, own)
+    return [echoes, _label_start(played, vendor, own), _repetitions(played, vendor, own)]
 
 
 def _lines(
@@ -199,9 +206,9 @@ def _labels(measured: _Measured, trajectory: Cartesian) -> Check:
     return verdict("labels", True, f"{len(measured.samplings)} readouts", limit, DESIGN)
 
 
-def _echo_times(played: PlayedSequence, samplings: list[Sampling], trajectory: Cartesian | None) -> Check:
+def _echo_times(played: PlayedSequence, samplings: list[Sampling], counted: str, own: bool) -> Check:
     """The time from the last excitation to the echo: the same for all lines, or equal steps in a train."""
-    check = "TE on all lines"
+    check = f"TE on all {counted}"
     echoes = _echoes(played, samplings)
     if isinstance(echoes, str):
         return not_evaluated(check, echoes)
@@ -214,8 +221,8 @@ def _echo_times(played: PlayedSequence, samplings: list[Sampling], trajectory: C
         shown = f"{echoes.times_s.mean() * 1e3:.4g} ms to {spread * 1e6:.2g} us"
     if played.text.version < (1, 5, 0):
         shown += ", where pulses are what their flip angles say"
-    ok, limit, source = spread < TIME_TOLERANCE_S, "1 us apart", "one contrast for all lines"
-    if ok or trajectory is not None:
+    ok, limit, source = spread < TIME_TOLERANCE_S, "1 us apart", f"one contrast for all {counted}"
+    if ok or own:
         return verdict(check, ok, shown, limit, source)
     return remark(check, f"{shown}; that may be meant", limit, source)
 
@@ -251,13 +258,18 @@ def _nearest_samples(played: PlayedSequence, samplings: list[Sampling]) -> NDArr
         return middles
     distances = np.linalg.norm(kspace_at(played, np.concatenate([one.times_s for one in samplings])), axis=0)
     ends = np.cumsum([sampling.samples for sampling in samplings])
-    nearest = middles.copy()
-    for number, row in enumerate(np.split(distances, ends[:-1])):
-        least, middle = row.min(), row[middles[number]]
-        # Samples as near as the middle one, to the rounding of the file, are not nearer than it.
-        if middle - least > STEP_TOLERANCE * (row.max() - least):
-            nearest[number] = int(np.argmin(row))
-    return nearest
+    return nearest_to_centre(np.split(distances, ends[:-1]))
+
+
+def nearest_to_centre(distances: Iterable[NDArray[np.float64]]) -> NDArray[np.int64]:
+    """The sample of each readout that is nearest to k = 0, by the distances of all."""
+    nearest = []
+    for row in distances:
+        least, middle = row.min(), len(row) // 2
+        # Samples as near as the middle one, to the rounding of a file, are not nearer than it.
+        off = row[middle] - least > STEP_TOLERANCE * (row.max() - least)
+        nearest.append(int(np.argmin(row)) if off else middle)
+    return np.array(nearest, dtype=np.int64)
 
 
 def _label_start(played: PlayedSequence, vendor: Vendor | None, own: bool) -> Check:

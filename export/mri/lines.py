@@ -7,10 +7,11 @@ import numpy as np
 
 from cidesign.checks import Check
 from cidesign.export.mri.blocks import MriPlan
+from cidesign.export.mri.cartesian import CartesianKind
 from cidesign.export.mri.gre import plan_gre
 from cidesign.export.mri.manifest import MriFile, MriManifest, ScanRecord, acquisitions_of, scan_record
 from cidesign.export.mri.protocol import GreProtocol, TseProtocol
-from cidesign.export.mri.scan import Order, ScanKind, equals
+from cidesign.export.mri.scan import Order, equals
 from cidesign.export.mri.tables import read_csv_lines, read_mat_lines, write_csv, write_mat
 from cidesign.export.mri.tse import plan_tse
 from cidesign.export.mri.verify import verify_scan
@@ -26,7 +27,7 @@ DEFAULT_FORMATS = ("pulseq", "ismrmrd", "bart", "table")
 LineProtocols = GreProtocol | TseProtocol
 
 
-class LinesOfSlice(ScanKind[CartesianLines, LineProtocols, MriManifest]):
+class LinesOfSlice(CartesianKind[CartesianLines, LineProtocols, MriManifest]):
     """One slice, by gradient or spin echoes."""
 
     design_type, manifest_type = CartesianLines, MriManifest
@@ -45,10 +46,6 @@ class LinesOfSlice(ScanKind[CartesianLines, LineProtocols, MriManifest]):
     def order(self, manifest: MriManifest, design: CartesianLines) -> Order:
         """The lines."""
         return [(line, 0) for line in manifest.scan.lines]
-
-    def whole(self, design: CartesianLines) -> tuple[int, ...]:
-        """All lines."""
-        return (design.lines,)
 
     def described(self, design: CartesianLines) -> str:
         """Lines, R, calibration lines."""

@@ -11,7 +11,7 @@ from cidesign.checks import Check
 from cidesign.errors import InputError
 from cidesign.export.manifest import ExportManifest, FileEntry, profile_in, read_as
 from cidesign.export.mri.blocks import NS_PER_MS, Acquisition, MriPlan
-from cidesign.export.mri.protocol import GreProtocol, Protocol, TseProtocol
+from cidesign.export.mri.protocol import GreProtocol, ScanProtocol, TseProtocol
 from cidesign.export.mri.results import STATUSES, entry, words
 from cidesign.export.options import fitting
 from cidesign.hardware_profiles.mri.schema import MriProfile
@@ -23,13 +23,14 @@ Role = Literal[
     "ismrmrd",
     "bart-mask",
     "bart-trajectory",
+    "npy-trajectory",
     "lines-csv",
     "points-csv",
     "record-json",
     "lines-mat",
     "design",
 ]
-_P = TypeVar("_P", bound=Protocol)
+_P = TypeVar("_P", bound=ScanProtocol)
 Count = Annotated[int, Field(ge=0, le=10_000_000)]
 TimeMs = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]
 
@@ -75,7 +76,7 @@ class ScanTimes(Strict):
     samples: Count
     dummies: Count
     dummies_reason: str
-    acceleration: Annotated[float, Field(ge=1, allow_inf_nan=False)]
+    acceleration: Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class ScanRecord(ScanTimes):
@@ -90,7 +91,7 @@ class ScanRecord(ScanTimes):
 
 
 class ScanManifest(ExportManifest):
-    """What `manifest.json` holds of a Cartesian scan of any kind."""
+    """What `manifest.json` holds of a scan of any kind."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,80}$")]
     versions: dict[str, str]
@@ -143,7 +144,7 @@ def acquisitions_of(record: ScanRecord) -> list[Acquisition]:
     return [Acquisition(*row) for row in record.acquisitions]
 
 
-def protocol_record(protocol: Protocol) -> dict[str, JsonValue]:
+def protocol_record(protocol: ScanProtocol) -> dict[str, JsonValue]:
     """The protocol with its kind, as JSON."""
     return {"kind": protocol.kind, **asdict(protocol)}
 

@@ -1,4 +1,4 @@
-"""What is asked of a Cartesian scan: the protocol, the order of its lines, and its dummies."""
+"""What is asked of a scan: the protocol, the order of its lines, and its dummies."""
 
 import math
 from abc import ABC, abstractmethod
@@ -21,44 +21,33 @@ _LARGEST = 1e5
 
 
 @dataclass(frozen=True, kw_only=True)
-class Protocol(ABC):
-    """What every Cartesian scan needs to be told; None is the shortest (times) or the same (`phase_fov_mm`).
+class ScanProtocol(ABC):
+    """What every scan needs to be told; None is the shortest (times).
 
-    Exactly one of `dwell_us` (time between samples as played, oversampling included) and `bandwidth_hz_per_px`
-    (a wish; the nearest dwell on the profile's raster is taken and shown) is given.  `dummies` None: estimated from
-    `t1_ms`, TR and flip angle.  `oversampling` is that of the readout.
+    `dummies` None: estimated from `t1_ms`, TR and flip angle.
     """
 
     kind: ClassVar[str]
     # Of the pulse that excites.
     time_bandwidth: ClassVar[float] = TIME_BANDWIDTH
 
-    fov_mm: float
     flip_angle_deg: float
     te_ms: float | None
     tr_ms: float | None
-    dwell_us: float | None = None
-    bandwidth_hz_per_px: float | None = None
-    phase_fov_mm: float | None = None
-    oversampling: int = 2
     dummies: int | None = None
     t1_ms: float | None = None
     rf_duration_ms: float = 3.0
     noise_scan: bool = True
 
     def __post_init__(self) -> None:
-        for name in ("fov_mm", "flip_angle_deg", "rf_duration_ms"):
+        for name in ("flip_angle_deg", "rf_duration_ms"):
             self._positive(name, optional=False)
-        for name in ("te_ms", "tr_ms", "dwell_us", "bandwidth_hz_per_px", "phase_fov_mm", "t1_ms"):
+        for name in ("te_ms", "tr_ms", "t1_ms"):
             self._positive(name, optional=True)
         if self.flip_angle_deg > 90:
             raise InputError(
                 f"protocol: a flip angle of {self.flip_angle_deg:g} deg is not an excitation; give at most 90"
             )
-        if (self.dwell_us is None) == (self.bandwidth_hz_per_px is None):
-            raise InputError("protocol: give exactly one of dwell_us and bandwidth_hz_per_px")
-        if self.oversampling not in (1, 2):
-            raise InputError(f"protocol: an oversampling of {self.oversampling} is not known; give 1 or 2")
         if self.dummies is not None and not 0 <= self.dummies <= MAX_DUMMIES:
             raise InputError(f"protocol: {self.dummies} dummies are outside 0..{MAX_DUMMIES}")
 
@@ -70,11 +59,6 @@ class Protocol(ABC):
             raise InputError(f"protocol: {name} is {value}; a positive number is needed")
 
     @property
-    def phase_fov(self) -> float:
-        """The field of view along the phase-encode direction, in mm."""
-        return self.fov_mm if self.phase_fov_mm is None else self.phase_fov_mm
-
-    @property
     @abstractmethod
     def excited_mm(self) -> float:
         """The thickness that a pulse excites."""
@@ -84,6 +68,37 @@ class Protocol(ABC):
     def depth_fov(self) -> float:
         """The field of view along the third direction, in mm: what is excited, where nothing encodes it."""
 
+
+@dataclass(frozen=True, kw_only=True)
+class Protocol(ScanProtocol):
+    """What every Cartesian scan needs to be told beside; `phase_fov_mm` None is the same as `fov_mm`.
+
+    Exactly one of `dwell_us` (time between samples as played, oversampling included) and `bandwidth_hz_per_px`
+    (a wish; the nearest dwell on the profile's raster is taken and shown) is given.  `oversampling` is that of the
+    readout.
+    """
+
+    fov_mm: float
+    dwell_us: float | None = None
+    bandwidth_hz_per_px: float | None = None
+    phase_fov_mm: float | None = None
+    oversampling: int = 2
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._positive("fov_mm", optional=False)
+        for name in ("dwell_us", "bandwidth_hz_per_px", "phase_fov_mm"):
+            self._positive(name, optional=True)
+        if (self.dwell_us is None) == (self.bandwidth_hz_per_px is None):
+            raise InputError("protocol: give exactly one of dwell_us and bandwidth_hz_per_px")
+        if self.oversampling not in (1, 2):
+            raise InputError(f"protocol: an oversampling of {self.oversampling} is not known; give 1 or 2")
+
+    @property
+    def phase_fov(self) -> float:
+        """The field of view along the phase-encode direction, in mm."""
+        return self.fov_mm if self.phase_fov_mm is None else self.phase_fov_mm
+
     @property
     def fovs_mm(self) -> tuple[float, float, float]:
         """The fields of view along readout, lines and the third direction."""
@@ -91,17 +106,14 @@ class Protocol(ABC):
 
 
 @dataclass(frozen=True, kw_only=True)
-class LineProtocol(Protocol):
+class SliceProtocol(ScanProtocol):
     """A scan of one slice."""
 
     slice_thickness_mm: float
-    order: LineOrder = "sequential"
 
     def __post_init__(self) -> None:
         self._positive("slice_thickness_mm", optional=False)
         super().__post_init__()
-        if self.order not in get_args(LineOrder):
-            raise InputError(f"protocol: line order {self.order!r} is not one of {', '.join(get_args(LineOrder))}")
 
     @property
     def excited_mm(self) -> float:
@@ -112,6 +124,18 @@ class LineProtocol(Protocol):
     def depth_fov(self) -> float:
         """The thickness of the slice."""
         return self.slice_thickness_mm
+
+
+@dataclass(frozen=True, kw_only=True)
+class LineProtocol(SliceProtocol, Protocol):
+    """A Cartesian scan of one slice."""
+
+    order: LineOrder = "sequential"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.order not in get_args(LineOrder):
+            raise InputError(f"protocol: line order {self.order!r} is not one of {', '.join(get_args(LineOrder))}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,7 +203,7 @@ def dummies_to_steady_state(flip_angle_deg: float, tr_ms: float, t1_ms: float) -
     return math.ceil(math.log(STEADY_TOLERANCE / excess) / math.log(decay))
 
 
-def dummies_for(protocol: Protocol, tr_ms: float) -> tuple[int, str]:
+def dummies_for(protocol: ScanProtocol, tr_ms: float) -> tuple[int, str]:
     """The number of dummies and why; raises `InputError` when there is nothing to estimate it from."""
     if isinstance(protocol, TseProtocol):
         estimate, why = 1, "an ideal echo train is steady from its second shot on"

@@ -9,6 +9,7 @@ from cidesign.export.mri.blocks import (
     NS_PER_US,
     Limits,
     Lobe,
+    Readout,
     ceil_to,
     design_limits,
     mt_per_m,
@@ -34,6 +35,10 @@ class ReadoutShape(NamedTuple):
     echo_ns: float
     echo_area_per_m: float
     notes: tuple[str, ...]
+
+    def adc(self, phase_rad: float = 0.0) -> Readout:
+        """The samples, received with a phase."""
+        return Readout(self.samples, self.dwell_ns, self.delay_ns, phase_rad)
 
 
 def gre_readout(trajectory: Cartesian, protocol: Protocol, profile: MriProfile) -> ReadoutShape:

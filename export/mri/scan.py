@@ -1,4 +1,4 @@
-"""What one kind of Cartesian scan says of itself: lines of a slice, or points of a volume.
+"""What one kind of scan says of itself: lines of a slice, points of a volume, shots of a slice.
 
 `writer` writes its files and `verify` holds them against the design; neither knows a kind by name.
 """
@@ -12,16 +12,17 @@ from cidesign.checks import Check, passed
 from cidesign.errors import FileError
 from cidesign.export.mri.blocks import MriPlan
 from cidesign.export.mri.manifest import MriFile, ScanManifest, ScanTimes
-from cidesign.export.mri.protocol import Protocol
+from cidesign.export.mri.protocol import ScanProtocol
+from cidesign.export.mri.pulseq.write import Definitions
 from cidesign.export.writing import Output
 from cidesign.files import JsonObject
 from cidesign.hardware_profiles.mri.schema import MriProfile
-from cidesign.pattern import CartesianLines, CartesianPoints
+from cidesign.pattern import CartesianLines, CartesianPoints, NonCartesian
 
-D = TypeVar("D", CartesianLines, CartesianPoints)
-P = TypeVar("P", bound=Protocol)
+D = TypeVar("D", CartesianLines, CartesianPoints, NonCartesian)
+P = TypeVar("P", bound=ScanProtocol)
 M = TypeVar("M", bound=ScanManifest)
-# (line, partition) of each readout.
+# (line, partition) of each readout; shots are counted as lines.
 Order = Sequence[tuple[int, int]]
 
 
@@ -47,8 +48,28 @@ class ScanKind(ABC, Generic[D, P, M]):
         """The readouts as the manifest has them."""
 
     @abstractmethod
-    def whole(self, design: D) -> tuple[int, ...]:
-        """What a full scan would measure, along each direction that is encoded."""
+    def require_order(self, order: Order, design: D, where: Path) -> None:
+        """Raise `FileError` unless the readouts are those of the design, each once."""
+
+    @abstractmethod
+    def stem(self, design: D) -> str:
+        """What the names of its files say of the design."""
+
+    @abstractmethod
+    def definitions(self, design: D, protocol: P) -> Definitions:
+        """What a Pulseq file says of the scan, beside TE and TR."""
+
+    @abstractmethod
+    def check_file(self, path: Path, profile: MriProfile, design: D, order: Order) -> list[Check]:
+        """Every check of one sequence as it lies on disk, against the design limits."""
+
+    @abstractmethod
+    def write_template(self, path: Path, plan: MriPlan, design: D, protocol: P, profile: MriProfile) -> None:
+        """Write the ISMRMRD template."""
+
+    @abstractmethod
+    def check_template(self, path: Path, design: D, order: Order) -> str:
+        """Hold it against the design as it lies on disk; raises `FileError`, returns what was found."""
 
     @abstractmethod
     def described(self, design: D) -> str:

@@ -12,7 +12,6 @@ from cidesign.export.mri.blocks import (
     Limits,
     Lobe,
     MriPlan,
-    Readout,
     Selection,
     ceil_to,
     design_limits,
@@ -22,6 +21,7 @@ from cidesign.export.mri.blocks import (
     too_short,
 )
 from cidesign.export.mri.gre import (
+    SHORTER_READOUT,
     SPOILER_CYCLES_SLICE,
     excitation_block,
     line_labels,
@@ -75,9 +75,9 @@ def plan_tse(trajectory: CartesianLines, protocol: TseProtocol, profile: MriProf
     trains = echo_trains(trajectory, protocol, centre_echo)
     shot = _shot_blocks(train, trains[0], trajectory, 0, dummy=False)
     least_tr_ns = sum(block.duration_ns for block in shot)
-    tr_ns, tr_notes = repetition_ns(protocol.tr_ms, least_tr_ns, limits, binding)
+    tr_ns, tr_notes = repetition_ns(protocol.tr_ms, least_tr_ns, limits, binding, SHORTER_READOUT)
     dummies, reason = dummies_for(protocol, tr_ns / NS_PER_MS)
-    blocks = opening_blocks(train.readout, protocol.noise_scan)
+    blocks = opening_blocks(train.readout.adc() if protocol.noise_scan else None, train.readout.gradient.duration_ns)
     rest_ns = tr_ns - least_tr_ns
     for _ in range(dummies):
         blocks += _shot_blocks(train, trains[0], trajectory, rest_ns, dummy=True)
@@ -196,7 +196,7 @@ def _shot_blocks(train: _Train, lines: list[int], trajectory: CartesianLines, re
     refocusing = Block(train.refocusing.duration_ns, rf=train.refocusing.pulse, gz=train.refocusing.gradient)
     adc = None
     if not dummy:
-        adc = Readout(readout.samples, readout.dwell_ns, readout.delay_ns, EXCITATION_PHASE_RAD)
+        adc = readout.adc(EXCITATION_PHASE_RAD)
     blocks = [
         excitation_block(train.excitation, EXCITATION_PHASE_RAD, dummy),
         Block(train.prephase_ns, gx=train.prephase[0], gz=train.prephase[1]),

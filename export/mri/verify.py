@@ -6,11 +6,9 @@ from pathlib import Path
 from cidesign.checks import Check, passed
 from cidesign.errors import FileError, LimitError
 from cidesign.export.manifest import check_files, design_in, profile_to_check, read_as
-from cidesign.export.mri.checks import check_sequence, failures, nothing_evaluated
-from cidesign.export.mri.ismrmrd import check_ismrmrd
-from cidesign.export.mri.scan import AnyKind, Order
+from cidesign.export.mri.checks import failures, nothing_evaluated
+from cidesign.export.mri.scan import AnyKind
 from cidesign.hardware_profiles.mri.schema import MriProfile
-from cidesign.pattern import Cartesian, as_points
 from cidesign.units import format_bytes
 
 
@@ -30,16 +28,12 @@ def verify_scan(kind: AnyKind, folder: Path, profile: MriProfile | None = None, 
     design = design_in(folder, manifest, kind.design_type)
     yield passed("design", kind.described(design))
     order = kind.order(manifest, design)
-    if sorted(order) != [tuple(point) for point in as_points(design).acquired.tolist()]:
-        word = design.kind
-        raise FileError(
-            f"{folder}: the order of {word} in the manifest does not hold the {word} of the design, each once"
-        )
+    kind.require_order(order, design, folder)
     if rerun:
         for name in manifest.files_of("pulseq-1.5.0", "pulseq-1.4.1"):
-            yield from _sequence(folder, name, scanner, design, order)
+            yield from _sequence(folder / name, kind.check_file(folder / name, scanner, design, order))
     for file in manifest.files_of("ismrmrd"):
-        yield passed(file, check_ismrmrd(folder / file, design, order))
+        yield passed(file, kind.check_template(folder / file, design, order))
     yield from kind.check_tables(folder, manifest, design)
 
 
@@ -51,16 +45,16 @@ def profile_for(own: MriProfile, asked: MriProfile | None, where: str) -> MriPro
     )
 
 
-def _sequence(folder: Path, name: str, scanner: MriProfile, design: Cartesian, order: Order) -> Iterator[Check]:
-    checks = check_sequence(folder / name, scanner, design, "design", order=order)
+def _sequence(path: Path, checks: list[Check]) -> Iterator[Check]:
+    """The checks of a sequence under its name; raises the first that failed, and `FileError` where none was made."""
     failed = failures(checks)
     if failed:
-        raise _error(folder / name, failed[0])
+        raise _error(path, failed[0])
     if nothing_evaluated(checks):
         raise FileError(checks[0].text)
     for check in checks:
         text = f"not evaluated: {check.text}" if check.status == "not checked" else check.text
-        yield check.model_copy(update={"name": f"{name}: {check.name}", "text": text})
+        yield check.model_copy(update={"name": f"{path.name}: {check.name}", "text": text})
 
 
 def _error(path: Path, failed: Check) -> FileError | LimitError:

@@ -1,7 +1,7 @@
 """Writes a design as the export of a scan: planned, written, re-read and checked before it gets its name."""
 
 import platform
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +13,12 @@ from cidesign.errors import FileError, InputError, LimitError
 from cidesign.export.folder import DESIGN_NAME
 from cidesign.export.manifest import common_fields
 from cidesign.export.mri.blocks import MriPlan
-from cidesign.export.mri.checks import check_sequence, failures, nothing_evaluated
-from cidesign.export.mri.ismrmrd import ismrmrd, write_ismrmrd
+from cidesign.export.mri.checks import failures, nothing_evaluated
+from cidesign.export.mri.ismrmrd import ismrmrd
 from cidesign.export.mri.manifest import FileCheck, MriFile, ScanTimes, protocol_record
 from cidesign.export.mri.pulseq.library import library_version
 from cidesign.export.mri.pulseq.write import write_pulseq
-from cidesign.export.mri.scan import D, M, Order, P, ScanKind
+from cidesign.export.mri.scan import D, M, P, ScanKind
 from cidesign.export.mri.verify import verify_scan
 from cidesign.export.writing import Output, require_own_profile, write_export_folder
 from cidesign.files import JsonObject, refuse_existing, write_json
@@ -79,22 +79,21 @@ def _write_into(
     protocol: P,
     profile: MriProfile,
 ) -> M:
-    whole = "x".join(str(n) for n in kind.whole(design))
-    name = f"{protocol.kind}_{len(design.acquired)}of{whole}"
+    name = f"{protocol.kind}_{kind.stem(design)}"
     out = Output(folder, MriFile)
     order = [(one.line, one.partition) for one in plan.acquisitions]
     if "pulseq" in formats:
         v150, v141 = folder / f"{name}_v150.seq", folder / f"{name}_v141.seq"
-        write_pulseq(plan, design, protocol, profile, v150, v141)
+        write_pulseq(plan, kind.definitions(design, protocol), profile, v150, v141)
         out.record(v150.name, "pulseq-1.5.0")
         out.record(v141.name, "pulseq-1.4.1")
     if "ismrmrd" in formats:
-        write_ismrmrd(folder / f"{name}.h5", plan, design, protocol, profile)
+        kind.write_template(folder / f"{name}.h5", plan, design, protocol, profile)
         out.record(f"{name}.h5", "ismrmrd")
     kind.write_tables(out, name, formats, plan, design, protocol)
     design.save(folder / DESIGN_NAME)
     out.record(DESIGN_NAME, "design")
-    checks = _checked(folder, out.files, design, profile, order)
+    checks = _checked(folder, out.files, lambda path: kind.check_file(path, profile, design, order))
     scan = kind.scan(plan, design, protocol)
     if "table" in formats:
         said = (*plan.notes, *NOTES)
@@ -114,15 +113,13 @@ def _write_into(
     )
 
 
-def _checked(
-    folder: Path, files: dict[str, MriFile], design: Any, profile: MriProfile, order: Order
-) -> list[FileCheck]:
-    """Check every sequence as it lies on disk, against the design limits."""
+def _checked(folder: Path, files: dict[str, MriFile], check: Callable[[Path], list[Check]]) -> list[FileCheck]:
+    """Check every sequence as it lies on disk."""
     records = []
     for name, record in files.items():
         if record.role not in ("pulseq-1.5.0", "pulseq-1.4.1"):
             continue
-        checks = check_sequence(folder / name, profile, design, "design", order=order)
+        checks = check(folder / name)
         failed = failures(checks)
         if failed:
             raise LimitError(

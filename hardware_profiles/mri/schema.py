@@ -64,16 +64,23 @@ class NerveStimulation(Strict):
     effective_length_m: Sourced[Annotated[float, Field(gt=0, le=10, allow_inf_nan=False)]]
 
 
+class AcousticBand(Strict):
+    """A resonance of the gradient coil: frequencies around `centre_hz` at which gradients must not oscillate."""
+
+    centre_hz: Sourced[Annotated[float, Field(gt=0, le=20_000, allow_inf_nan=False)]]
+    width_hz: Sourced[Annotated[float, Field(gt=0, le=5_000, allow_inf_nan=False)]]
+
+
 class MriProfile(HardwareProfile):
     """A scanner.  `nominal` is what it can do, `design` is what sequences are made for (derated).
 
     `vendor` is whose interpreter plays the file: rules of that interpreter are held against the files for it alone.
 
-    What is left out (nominal limits, samples of a readout, nerve stimulation) is not known: the checks that need it
-    are then not evaluated.
+    What is left out (nominal limits, samples of a readout, nerve stimulation, acoustic bands) is not known: the checks
+    that need it are then not evaluated.
     """
 
-    outside_digest = frozenset({"vendor"})
+    outside_digest = frozenset({"vendor", "acoustic_bands"})
 
     kind: Literal["mri"]
     vendor: Literal["siemens", "ge", "other"] | None = None
@@ -85,6 +92,7 @@ class MriProfile(HardwareProfile):
     max_adc_samples: Sourced[Count] | None = None
     adc_samples_divisor: Sourced[Count] | None = None
     nerve_stimulation: NerveStimulation | None = None
+    acoustic_bands: Annotated[list[AcousticBand], Field(min_length=1, max_length=16)] | None = None
 
     @model_validator(mode="after")
     def _check_derating(self) -> "MriProfile":

@@ -154,9 +154,9 @@ class MriBench(Bench[MriRun, KspaceCapture, StoredCalibration, SimulateMri, Cali
                 scene=str(scene) if scene else f"procedural slice, seed {seed + number}",
                 faults=faults,
             )
-            image, said = _scene(scene, (design.lines, design.readout), seed + number, own.echo)
+            image, said = scene_of(scene, (design.lines, design.readout), seed + number, own.echo)
             # Other coils than the run's simulated ones: a calibration has to find them.
-            maps = _coils(scanner.coils, (design.lines, design.readout), seed + 1)
+            maps = coils_of(scanner.coils, (design.lines, design.readout), seed + 1)
             scanners.append(scanner)
             remarks.extend(said)
             return capture_record(design, scanner, now_utc()), simulate_kspace(lines, image, maps, scanner, drawing)
@@ -279,7 +279,7 @@ def _self_calibrated(stored: StoredKspaceCalibration, path: Path) -> StoredKspac
     return replace(stored, path=path, calibration=replace(stored.calibration, notes=notes))
 
 
-def _coils(count: int, shape: tuple[int, int], seed: int) -> "NDArray[np.complex64]":
+def coils_of(count: int, shape: tuple[int, int], seed: int) -> "NDArray[np.complex64]":
     """Sensitivities (count, N, n); one coil receives all alike."""
     return np.ones((1, *shape), np.complex64) if count == 1 else coil_maps(count, shape[0], seed, shape[1])
 
@@ -314,7 +314,7 @@ def _scan_table(scanner: "SimulatedScanner", design: "CartesianLines", count: in
     return table(rows)
 
 
-def _scene(
+def scene_of(
     path: Path | None, matrix: tuple[int, int], seed: int, echo: "Echo"
 ) -> "tuple[NDArray[np.complex64], list[str]]":
     if path is None:

@@ -7,12 +7,13 @@ import numpy as np
 
 from cidesign.checks import Check
 from cidesign.export.mri.blocks import Acquisition, MriPlan
+from cidesign.export.mri.cartesian import CartesianKind
 from cidesign.export.mri.gre import Along, Encoded, gradient_echo
 from cidesign.export.mri.manifest import MriFile, scan_times
 from cidesign.export.mri.points.manifest import Jumps, PointsManifest, PointsRecord
 from cidesign.export.mri.points.order import OrderedPoints, jumps_of_all, ordered_points
 from cidesign.export.mri.points.protocol import SLAB_MARGIN, PointsProtocol
-from cidesign.export.mri.scan import Order, ScanKind, equals
+from cidesign.export.mri.scan import Order, equals
 from cidesign.export.mri.tables import read_csv_points, write_csv
 from cidesign.export.writing import Output
 from cidesign.files import JsonObject
@@ -25,7 +26,7 @@ POINT_FORMATS = ("pulseq", "ismrmrd", "bart", "table")
 SPOILER_CYCLES_PARTITION = 1.0
 
 
-class PointsOfVolume(ScanKind[CartesianPoints, PointsProtocol, PointsManifest]):
+class PointsOfVolume(CartesianKind[CartesianPoints, PointsProtocol, PointsManifest]):
     """A slab, by gradient echoes."""
 
     design_type, manifest_type = CartesianPoints, PointsManifest
@@ -68,10 +69,6 @@ class PointsOfVolume(ScanKind[CartesianPoints, PointsProtocol, PointsManifest]):
     def order(self, manifest: PointsManifest, design: CartesianPoints) -> Order:
         """The points."""
         return [divmod(point, design.partitions) for point in manifest.scan.points]
-
-    def whole(self, design: CartesianPoints) -> tuple[int, ...]:
-        """Lines and partitions."""
-        return design.matrix
 
     def described(self, design: CartesianPoints) -> str:
         """Points, R, calibration region."""

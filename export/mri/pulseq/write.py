@@ -1,28 +1,33 @@
 """Writes a planned sequence as Pulseq files of two versions."""
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from cidesign.errors import LimitError
-from cidesign.export.mri.blocks import NS_PER_MS, NS_PER_S, Lobe, MriPlan, Pulse
-from cidesign.export.mri.protocol import Protocol
+from cidesign.export.mri.blocks import NS_PER_MS, NS_PER_S, Lobe, MriPlan, Pulse, Wave
 from cidesign.export.mri.pulseq.library import collected_warnings, pypulseq, scanner_options
 from cidesign.files import disk_errors
 from cidesign.hardware_profiles.mri.schema import MriProfile
-from cidesign.pattern import Cartesian, CartesianPoints
+
+Definitions = Mapping[str, str | float | list[float]]
+# Digits of an amplitude in the file.
+AMPLITUDE_DIGITS = 6
 
 
-def write_pulseq(
-    plan: MriPlan, trajectory: Cartesian, protocol: Protocol, profile: MriProfile, v150: Path, v141: Path
-) -> None:
+def write_pulseq(plan: MriPlan, definitions: Definitions, profile: MriProfile, v150: Path, v141: Path) -> None:
     """Write the sequence as Pulseq 1.5.0 and 1.4.1: interpreters accept one of them and reject the other.
 
-    Raises `InputError` without pypulseq, and `LimitError` when pypulseq would change what was planned.
+    `definitions` are those beside TE and TR.  Raises `InputError` without pypulseq, and `LimitError` when pypulseq
+    would change what was planned.
     """
     with collected_warnings() as found:
         sequence = _build(plan, profile)
-        for name, value in _definitions(plan, trajectory, protocol).items():
+        times = {"TE": plan.te_ns / NS_PER_MS * 1e-3, "TR": plan.tr_ns / NS_PER_MS * 1e-3}
+        for name, value in {**definitions, **times}.items():
             sequence.set_definition(name, value)
         with disk_errors(v150):
             sequence.write(str(v150))
@@ -40,15 +45,19 @@ def _build(plan: MriPlan, profile: MriProfile) -> Any:
     system = scanner_options(profile)
     sequence = pp.Sequence(system=system)
     pulses: dict[tuple[float, int, str], Any] = {}
+    waves: dict[tuple[str, int], Any] = {}
     for block in plan.blocks:
         events = [pp.make_label(type="SET", label=label, value=value) for label, value in block.labels]
         if block.rf is not None:
             events.append(_pulse(pp, system, block.rf, pulses))
-        events += [
-            _trapezoid(pp, system, axis, lobe)
-            for axis, lobe in (("x", block.gx), ("y", block.gy), ("z", block.gz))
-            if lobe is not None
-        ]
+        for axis, gradient in (("x", block.gx), ("y", block.gy), ("z", block.gz)):
+            if isinstance(gradient, Wave):
+                # Dummies play one shot over and over.
+                if (axis, id(gradient)) not in waves:
+                    waves[axis, id(gradient)] = _wave(pp, system, sequence, axis, gradient)
+                events.append(waves[axis, id(gradient)])
+            elif gradient is not None:
+                events.append(_trapezoid(pp, system, axis, gradient))
         if block.adc is not None:
             events.append(
                 pp.make_adc(
@@ -93,25 +102,35 @@ def _trapezoid(pp: Any, system: Any, axis: str, lobe: Lobe) -> Any:
     )
 
 
-def _definitions(plan: MriPlan, trajectory: Cartesian, protocol: Protocol) -> dict[str, str | float | list[float]]:
-    pixel_mm = protocol.fov_mm / trajectory.readout
-    line_mm = protocol.phase_fov / trajectory.lines
-    found: dict[str, str | float | list[float]] = {
-        "Name": f"cidesign_{protocol.kind}_research_only",
-        "FOV": [size_mm * 1e-3 for size_mm in protocol.fovs_mm],
-        "BaseResolution": trajectory.readout,
-        "ReadoutOversamplingFactor": protocol.oversampling,
-        "PhaseEncodingLines": trajectory.lines,
-        "kSpaceCenterLine": trajectory.lines // 2,
-        "PhaseResolution": pixel_mm / line_mm,
-        "SliceThickness": protocol.excited_mm * 1e-3,
-        "TE": plan.te_ns / NS_PER_MS * 1e-3,
-        "TR": plan.tr_ns / NS_PER_MS * 1e-3,
-    }
-    if isinstance(trajectory, CartesianPoints):
-        found |= {
-            "Partitions": trajectory.partitions,
-            "kSpaceCenterPartition": trajectory.partitions // 2,
-            "PartitionResolution": pixel_mm / (protocol.depth_fov / trajectory.partitions),
-        }
-    return found
+def _wave(pp: Any, system: Any, sequence: Any, axis: str, wave: Wave) -> Any:
+    """The corners as they are.
+
+    pypulseq would take the largest height as the amplitude, of which the file keeps six digits, and so lose up to
+    5e-6 of every height.  The shape is therefore held against an amplitude that six digits say exactly.
+    """
+    times = (wave.delay_ns + np.arange(len(wave.heights_hz_per_m)) * wave.raster_ns) / NS_PER_S
+    event = pp.make_extended_trapezoid(
+        channel=axis, times=times, amplitudes=wave.heights_hz_per_m, system=system, skip_check=True
+    )
+    event.shape_dur = event.tt[-1]
+    largest = float(np.abs(wave.heights_hz_per_m).max())
+    if largest == 0:
+        return event
+    amplitude = _rounded_up(largest)
+    sign = np.sign(wave.heights_hz_per_m[np.flatnonzero(wave.heights_hz_per_m)[0]])
+    shapes = (wave.heights_hz_per_m / (sign * amplitude), event.tt / sequence.grad_raster_time)
+    event.shape_IDs = [_shape_number(pp, sequence, shape) for shape in shapes]
+    event.waveform = wave.heights_hz_per_m * (amplitude / largest)
+    return event
+
+
+def _rounded_up(value: float) -> float:
+    """The smallest number of six digits that is not below a positive one."""
+    step = 10.0 ** (math.floor(math.log10(value)) + 1 - AMPLITUDE_DIGITS)
+    return float(f"{math.ceil(value / step - 1e-9) * step:.{AMPLITUDE_DIGITS}g}")
+
+
+def _shape_number(pp: Any, sequence: Any, values: Any) -> int:
+    shape = pp.compress_shape.compress_shape(values)
+    number, _ = sequence.shape_library.find_or_insert(np.concatenate(([shape.num_samples], shape.data)))
+    return int(number)

@@ -36,7 +36,7 @@ def test_export_and_check_speak_plainly(tmp_path: Path) -> None:
     }
     done = FAMILY.export(lines, profile, folder, FAMILY.options((), asked))
     value, text = done.value, done.text
-    assert "5 of 16 lines, R = 3.2: TE 2.654 ms, TR 12 ms, 110 dummies, 1.38 s in all" in text
+    assert "5 of 16 lines, R = 3.2, 3 calibration lines: TE 2.654 ms, TR 12 ms, 110 dummies, 1.38 s in all" in text
     assert "not evaluated: samples of a readout, divisor of the samples, SAR, B1 limit, acoustics" in text
     assert "note: Nothing here has been on a scanner" in text
     assert json.loads(json.dumps(value))["scan"]["dummies"] == 110

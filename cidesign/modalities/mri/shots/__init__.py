@@ -152,8 +152,10 @@ class MriShots(Scan):
         return [Classical("gridding", "gridding", gridded)]
 
     def bench(self) -> Bench[Any, Any, Any, Any, Any, Any]:
-        """Raises `InputError`: scans of shots are not simulated, calibrated or reconstructed yet."""
-        raise InputError(f"{self.name}: scans of shots are not simulated, calibrated or reconstructed by this version")
+        """Noise scan, phantom, scans."""
+        from cidesign.modalities.mri.shots.bench import ShotsBench
+
+        return ShotsBench()
 
     def operator_family(self, run: Run, folder: Path, device: str) -> "OperatorFamily":
         """Raises `InputError`: there are no calibrations of shots yet."""

@@ -1,0 +1,185 @@
+"""The capture folder of a scan of shots: `capture.json` and `shots.npz`.
+
+k              (coils, shots, samples)  in the order of time, as recorded
+noise          (coils, M)               samples without signal
+truth          (H, W)                   the image itself; only a simulation can know it
+
+and, to tell how the picture lies, the scan of a phantom that is known (both, or none):
+
+phantom        (coils, shots, samples)
+phantom_truth  (H, W)                   its drawing
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from cidesign.calibration.capture_record import RECORD_FILE, read_capture_record
+from cidesign.calibration.circumstances import BenchState
+from cidesign.calibration.mri.kspace import LARGEST_SAMPLE, Samples
+from cidesign.checks import FaultName
+from cidesign.errors import FileError
+from cidesign.files import load_npz, replacing_folder, save_npz, sha256_file, write_json
+from cidesign.pattern import NonCartesian
+from cidesign.records import Digest, Finite, Positive, Strict, shown
+
+MODALITY = "mri-shots"
+SCHEMA_VERSION = 1
+ARRAYS_FILE = "shots.npz"
+KINDS = {"k": "c", "noise": "c", "truth": "c"}
+PHANTOM_KINDS = {"phantom": "c", "phantom_truth": "f"}
+Size = Annotated[int, Field(ge=1, le=100_000)]
+
+
+class SimulatedShots(Strict):
+    """The settings of a simulated scanner: the truth that a calibration should find again.
+
+    `gain` is the size of a sample for one of the truth's orthonormal sums; `noise` the standard deviation of real and
+    imaginary part before it, the mean over the coils; `correlation` that of the noise of neighbouring coils; the
+    delays of the gradients along rows and columns; `faults` what is wrong with it.
+    """
+
+    coils: Annotated[int, Field(ge=1, le=128)]
+    gain: Positive
+    noise: Positive
+    correlation: Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
+    delay_rows_us: Finite
+    delay_columns_us: Finite
+    seed: Annotated[int, Field(ge=0, lt=2**32)]
+    scene: Annotated[str, Field(max_length=4096)]
+    faults: dict[FaultName, Finite] = Field(default_factory=dict)
+
+    @property
+    def delays_ns(self) -> tuple[float, float]:
+        """Of rows and columns, the fault included."""
+        late = self.faults.get("trajectory-delay", 0.0)
+        return 1e3 * (self.delay_rows_us + late), 1e3 * (self.delay_columns_us + late)
+
+
+class ShotsCaptureRecord(Strict):
+    """The content of `capture.json`."""
+
+    schema_version: Literal[1]
+    kind: Literal["capture"]
+    modality: Literal["mri-shots"]
+    design_digest: Digest
+    profile_digest: Digest
+    shots: Size
+    samples: Size
+    coils: Annotated[int, Field(ge=1, le=128)]
+    created_utc: Annotated[str, Field(max_length=64)]
+    arrays_sha256: Digest
+    scanner: SimulatedShots | None
+    bench_state: BenchState | None = None
+
+
+@dataclass(frozen=True)
+class RawShots:
+    """A scan of shots as it was read: `k` (coils, shots, samples), and what else a capture folder holds."""
+
+    path: Path
+    source: str
+    k: Samples
+    digest: str
+    design_digest: str
+    profile_digest: str
+    noise: Samples | None = None
+    truth: Samples | None = None
+    phantom: Samples | None = None
+    drawing: NDArray[np.float64] | None = None
+    scanner: SimulatedShots | None = None
+    created_utc: str = ""
+    bench: BenchState = field(default_factory=BenchState)
+
+    @property
+    def coils(self) -> int:
+        """Receive channels."""
+        return len(self.k)
+
+    def require_design(self, design: NonCartesian) -> None:
+        """Raise `FileError` for another design, and for other shots or samples than it has."""
+        if self.design_digest != design.design_digest:
+            raise FileError(
+                f"{self.path}: was recorded with design {self.design_digest[:12]}, not with this run's "
+                f"{design.design_digest[:12]}; name the run whose shots were played"
+            )
+        wanted = (design.shots, design.samples_per_shot)
+        if self.k.shape[1:] != wanted:
+            raise FileError(
+                f"{self.path}: {self.k.shape[1]} shots of {self.k.shape[2]} samples, the design has {wanted[0]} of "
+                f"{wanted[1]}"
+            )
+
+
+def write_shots_capture(
+    folder: Path, record: ShotsCaptureRecord, arrays: dict[str, NDArray[np.generic]], force: bool
+) -> None:
+    """Write a capture folder in one step and read it back; `arrays_sha256` is filled in.
+
+    Raises `FileError` when `folder` exists and `force` is not set.
+    """
+    with replacing_folder(folder, force) as temporary:
+        save_npz(temporary / ARRAYS_FILE, arrays)
+        stored = record.model_copy(update={"arrays_sha256": sha256_file(temporary / ARRAYS_FILE)})
+        write_json(temporary / RECORD_FILE, stored.model_dump(mode="json"))
+        read_shots_capture(temporary)
+
+
+def read_shots_capture(folder: Path) -> RawShots:
+    """Read a capture folder; raises `FileError` for one that is damaged, changed or of a newer version."""
+    if not (folder / RECORD_FILE).is_file():
+        raise FileError(
+            f"{folder}: no capture of shots ({RECORD_FILE} is missing); name a capture folder (its form is in "
+            "docs/mri.md): raw data of scanners are not read for shots"
+        )
+    record = read_capture_record(folder, ShotsCaptureRecord, MODALITY, SCHEMA_VERSION)
+    path = folder / ARRAYS_FILE
+    arrays = load_npz(path, "file of shots")
+    digest = sha256_file(path)
+    if digest != record.arrays_sha256:
+        raise FileError(f"{folder}: {ARRAYS_FILE} is not the one that {RECORD_FILE} names; copy the capture again")
+    optional = {"noise", "truth"} - set(arrays)
+    wanted = {name: kind for name, kind in KINDS.items() if name not in optional}
+    wanted |= PHANTOM_KINDS if set(PHANTOM_KINDS) & set(arrays) else {}
+    if set(arrays) != set(wanted) or any(arrays[name].dtype.kind != kind for name, kind in wanted.items()):
+        raise FileError(f"{path}: should hold {', '.join(KINDS)}, not {shown(sorted(arrays))}")
+    size = (record.coils, record.shots, record.samples)
+    for name in ("k", "phantom"):
+        if name in arrays:
+            _require_samples(path, name, arrays[name], size)
+    noise = arrays.get("noise")
+    if noise is not None and (noise.ndim != 2 or len(noise) != record.coils or not np.isfinite(noise).all()):
+        raise FileError(f"{path}: a noise scan of shape {noise.shape} does not fit {record.coils} coils")
+    truth, phantom, drawing = (arrays.get(name) for name in ("truth", "phantom", "phantom_truth"))
+    return RawShots(
+        path=folder,
+        source="simulated scanner" if record.scanner else "capture folder",
+        k=arrays["k"].astype(np.complex64),
+        digest=digest,
+        design_digest=record.design_digest,
+        profile_digest=record.profile_digest,
+        noise=None if noise is None else noise.astype(np.complex64),
+        truth=None if truth is None else truth.astype(np.complex64),
+        phantom=None if phantom is None else phantom.astype(np.complex64),
+        drawing=None if drawing is None else drawing.astype(np.float64),
+        scanner=record.scanner,
+        created_utc=record.created_utc,
+        bench=record.bench_state or BenchState(),
+    )
+
+
+def _require_samples(path: Path, name: str, k: NDArray[np.generic], size: tuple[int, int, int]) -> None:
+    if k.shape != size:
+        raise FileError(
+            f"{path}: {name} of shape {k.shape}; {RECORD_FILE} says {size[0]} coils, {size[1]} shots, {size[2]} samples"
+        )
+    bad = k.size - int(np.count_nonzero(np.isfinite(k)))
+    if bad:
+        raise FileError(f"{path}: {bad} of {k.size} samples of {name} are not finite numbers")
+    largest = float(np.abs(k).max())
+    if not 0 < largest <= LARGEST_SAMPLE:
+        raise FileError(f"{path}: samples of {name} up to {largest:g} cannot be those of a scan")

@@ -1,0 +1,134 @@
+"""Samples of shots with a calibration: images and scores."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cidesign.calibration.mri.kspace import NO_REFERENCE, Samples
+from cidesign.calibration.mri.shots.capture import RawShots
+from cidesign.calibration.mri.shots.record import StoredShotsCalibration
+from cidesign.checks import Check
+from cidesign.modalities.mri.panels import ERROR_GAIN, METHODS
+from cidesign.modalities.mri.reconstruct import DISPLAY_PERCENTILE, UNITS
+from cidesign.modalities.mri.record import Verifications
+from cidesign.modalities.mri.score import object_mask, score_mri
+from cidesign.modalities.mri.shots.record import ShotsEntry, ShotsRecord
+from cidesign.modalities.mri.shots.run import ShotsRun
+from cidesign.modalities.mri.shots.solve import reconstructions
+from cidesign.reconstruct.outcome import COMPARISON, NamedImage, draw_panels, shown
+from cidesign.reconstruct.pipeline import Findings, Reconstructor, Scene
+
+if TYPE_CHECKING:
+    from cidesign.modalities.mri.solve import Residual
+    from cidesign.models.system import ImagingSystem
+
+HEADER = ("reconstruction", "PSNR dB", "SSIM", "HFEN dB", "residual", "chi2")
+TITLES = {**METHODS, "gridding": "gridding"}
+MEANING = (
+    "residual: |A x - y| / |y| over all samples; chi2: its square over that of the noise, about 1 where an image "
+    "explains the readings; gridding weights samples by how thinly they lie, so that its own says little"
+)
+ShotsScene = Scene[ShotsRun, RawShots, StoredShotsCalibration, Samples]
+Solved = "dict[str, tuple[Samples, Residual]]"
+
+
+class ShotsReconstructor(
+    Reconstructor[ShotsRun, RawShots, StoredShotsCalibration, Samples, "dict[str, tuple[Samples, Residual]]"]
+):
+    """The student's decoder, gridding, CG-SENSE and total variation, scored against the truth of a simulation."""
+
+    record = ShotsRecord
+
+    def solve(
+        self, scene: ShotsScene, system: "ImagingSystem"
+    ) -> "tuple[dict[str, tuple[Samples, Residual]], list[Check]]":
+        """All images."""
+        return reconstructions(system, scene.measured, scene.run.design, scene.calibration.calibration), []
+
+    def diagnose(
+        self, scene: ShotsScene, system: "ImagingSystem", solved: "dict[str, tuple[Samples, Residual]]"
+    ) -> Findings:
+        """Scores against a reference."""
+        raw, calibration, design = scene.capture, scene.calibration.calibration, scene.run.design
+        magnitudes = {name: np.abs(image).astype(np.float32) for name, (image, _) in solved.items()}
+        reference, mask = None, None
+        if raw.truth is not None and raw.scanner is not None:
+            reference = (np.abs(raw.truth) * raw.scanner.gain * calibration.scale).astype(np.float32)
+            mask = object_mask(reference)
+            peak = float(reference[mask].max())
+        else:
+            peak = float(np.percentile(magnitudes["cg_sense"], DISPLAY_PERCENTILE))
+        entries = [_entry(name, magnitudes[name], solved[name][1], reference, mask) for name in solved]
+        images = {name: one / np.float32(peak) for name, one in magnitudes.items()}
+        leaves = [
+            NamedImage(name, TITLES[name], one, _caption(entry))
+            for (name, one), entry in zip(images.items(), entries, strict=True)
+        ]
+        panels = list(leaves)
+        if reference is not None:
+            known = reference / np.float32(peak)
+            leaves.insert(0, NamedImage("reference", "truth (simulated)", known))
+            panels = [*panels, *(
+                NamedImage(name, f"error x {ERROR_GAIN:g}", np.asarray(ERROR_GAIN * np.abs(one - known)))
+                for name, one in images.items()
+            )]  # fmt: skip
+        heading = (
+            f"{design.shots} shots (R = {design.acceleration:.3g}), {raw.coils} coil(s); grey: 0 to 1, "
+            f"{UNITS.split(';')[0]}"
+        )
+        notes = [MEANING, *([] if reference is not None else [NO_REFERENCE])]
+        if raw.coils != scene.run.settings.coils and system.decoder.learns:
+            notes.append(
+                f"the student was trained with {scene.run.settings.coils} simulated coil(s), the capture has "
+                f"{raw.coils}: its decoder is given the measured operator of all of them"
+            )
+        columns = len(images)
+        return Findings(
+            leaves=leaves,
+            heading=heading,
+            rows=[_row(entry) for entry in entries],
+            header=HEADER,
+            entries={
+                "capture_source": raw.source,
+                "simulated": raw.scanner is not None,
+                "reference": None if reference is None else "truth (simulated)",
+                "units": UNITS,
+                "shots": design.shots,
+                "acceleration": design.acceleration,
+                "coils": raw.coils,
+                "delays_us": tuple(delay / 1e3 for delay in calibration.delays_ns),
+                "verification": Verifications(calibration=scene.calibration.verification, capture=scene.verification),
+                "images": entries,
+                "full_scale": peak / calibration.scale,
+            },
+            notes=notes,
+            pictures={COMPARISON: lambda: draw_panels(panels, columns, heading)},
+        )
+
+
+def _entry(
+    name: str,
+    magnitude: NDArray[np.float32],
+    residual: "Residual",
+    reference: NDArray[np.float32] | None,
+    mask: NDArray[np.bool_] | None,
+) -> ShotsEntry:
+    scored = {} if reference is None or mask is None else score_mri(magnitude, reference, mask)._asdict()
+    return ShotsEntry(reconstruction=name, residual=residual.relative, chi_square_reduced=residual.chi_square, **scored)
+
+
+def _caption(entry: ShotsEntry) -> str:
+    chi_square = f"chi² {entry.chi_square_reduced:.2f}"
+    return chi_square if entry.psnr_db is None else f"{entry.psnr_db:.2f} dB, {chi_square}"
+
+
+def _row(entry: ShotsEntry) -> tuple[str, ...]:
+    return (
+        TITLES[entry.reconstruction],
+        shown(entry.psnr_db, ".2f"),
+        shown(entry.ssim, ".3f"),
+        shown(entry.hfen_db, ".2f"),
+        f"{entry.residual:.4f}",
+        f"{entry.chi_square_reduced:.2f}",
+    )
