@@ -75,6 +75,9 @@ def test_settings_of_a_run() -> None:
     words = modality("mri-points").described(found, PROFILE)
     assert words.startswith("384 of 64 x 48 points (R = 8), a calibration region of 8 x 6 among them, no corners; ")
     assert modality("mri-points").teachers(found) == ["R6", "R4", "soft"]
+    # Maps of several coils need 7.
+    coils = settings_for(PROFILE, sampling="points", side=64, partitions=48, acceleration=8.0, coils=4, device="cpu")
+    assert (coils.acs_lines, coils.acs_partitions) == (8, 7)
     many = settings_for(PROFILE, sampling="points", points=3000, device="cpu")
     # A teacher of half of the points would have fewer: it has all.
     assert many.ladder == ("R1.2772",)
