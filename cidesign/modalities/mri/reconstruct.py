@@ -37,8 +37,8 @@ DISPLAY_PERCENTILE = 99.9
 # Outside this range of energies the student sees images unlike those it was trained on.
 ENERGY_RATIO = (0.25, 4.0)
 MEANING = (
-    "residual: |A x - y| / |y| over the lines measured; chi2: its square over that of the noise, about 1 where an "
-    "image explains the readings, which proves nothing about the lines that were not measured"
+    "residual: |A x - y| / |y| over the samples measured; chi2: its square over that of the noise, about 1 where an "
+    "image explains the readings, which proves nothing about those that were not measured"
 )
 
 KspaceScene = Scene[MriRun, RawKspace, StoredKspaceCalibration, Samples]
