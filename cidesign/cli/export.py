@@ -11,6 +11,7 @@ from cidesign.cli.output import force_option, json_option, next_step, note, quot
 from cidesign.designs.exporting import export_run, open_exportable
 from cidesign.export.family import families, family_of
 from cidesign.runs import newest_run
+from cidesign.text import joined
 
 if TYPE_CHECKING:
     from cidesign.export.family import AnyFamily
@@ -67,7 +68,7 @@ def _settings(family: "AnyFamily", given: Mapping[str, float], assignments: tupl
         if one is not family and set(one.flags) & set(given):
             raise click.UsageError(f"{_options(one)} are for {one.plural}; use --set")
     if assignments and family.flags:
-        others = ", ".join(one.plural for one in families() if not one.flags)
+        others = joined([one.plural for one in families() if not one.flags], "and")
         raise click.UsageError(f"--set is for {others}; {family.contents} take {_options(family)}")
     return {**given, **assigned(assignments)}
 

@@ -97,7 +97,7 @@ def test_single_sequence(run_of: Callable[[str], Path], cidesign: Command) -> No
         ("cassi", ["--set", "tone"], 2, "write NAME=VALUE"),
         ("cassi", ["--exposure-us", "100"], 2, "are for micromirror devices"),
         ("cassi", ["--format", "dxf"], 2, "dxf"),
-        ("single-pixel", ["--set", "tone=clear"], 2, "--set is for apertures and MRI"),
+        ("single-pixel", ["--set", "tone=clear"], 2, "--set is for apertures, MRI, 3-D MRI and non-Cartesian MRI"),
         ("mri", ["--set", "te_ms=0.5"], 3, "te_ms"),
         ("mri", ["--set", "te=5"], 2, "te"),
         ("mri", ["--set", "te_ms=5", "--set", "te-ms=6"], 2, "given twice"),

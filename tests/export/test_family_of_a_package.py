@@ -68,7 +68,7 @@ name = "A drum"
 summary = "Twelve slots that turn"
 slots = { value = 12, source = "counted", confidence = "M" }
 """
-OURS = ["dmd", "aperture", "mri"]
+OURS = ["dmd", "aperture", "mri", "mri-points", "mri-shots"]
 
 
 def _forget() -> None:

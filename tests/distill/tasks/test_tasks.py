@@ -128,7 +128,7 @@ def test_the_digest_of_images_holds_their_classes() -> None:
         (
             "dlp4500",
             {"task": "reconstruct", "decoder": "classifier"},
-            "it does not predict images, .*; use unet, unrol",
+            "it does not predict images, .*; use unet, phase-unet, unrol",
         ),
         ("dlp4500", {"data": "x", "augmentation": "mirrors"}, "augmentation mirrors: should be 'flips-and-turns', 's"),
     ],
