@@ -23,4 +23,5 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 @pytest.mark.skipif("CS_GNU_LIBC_VERSION" not in os.confstr_names, reason="only GNU's C library has the switch")
 def test_freed_arrays_are_used_again() -> None:
     done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True)
-    assert int(done.stdout) < 2000
+    # Where no large pages are left, one array costs 4,096.
+    assert int(done.stdout) < 20_000
