@@ -53,11 +53,6 @@ OWN: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that wait for SLURM come first: at the end they would be all that is left to wait for."""
-    items.sort(key=lambda item: "slurm" not in item.path.parts)
-
-
 @pytest.fixture(scope="session")
 def make_settings() -> Callable[..., TrainingSettings]:
     """Settings of a run that trains in a second: `make_settings("mri", coils=4)`."""
