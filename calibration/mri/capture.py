@@ -23,14 +23,14 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from cidesign.calibration.capture_record import RECORD_FILE, read_capture_record
+from cidesign.calibration.capture_record import RECORD_FILE, read_capture_record, write_capture
 from cidesign.calibration.circumstances import BenchState
 from cidesign.calibration.mri.kspace import RawKspace, at_limit, listed, refuse_duplicates, remove_oversampling
 from cidesign.calibration.mri.phantom import PhantomScan
 from cidesign.calibration.mri.slices import KspaceSlices
 from cidesign.checks import FaultName
 from cidesign.errors import FileError
-from cidesign.files import load_npz, read_json, replacing_folder, save_npz, sha256_file, write_json
+from cidesign.files import load_npz, read_json, replacing_folder, sha256_file, write_json
 from cidesign.records import Digest, Finite, Positive, Strict, shown
 
 SCHEMA_VERSION = 1
@@ -127,11 +127,7 @@ def write_kspace_capture(
 
     Raises `FileError` when `folder` exists and `force` is not set.
     """
-    with replacing_folder(folder, force) as temporary:
-        save_npz(temporary / ARRAYS_FILE, arrays)
-        stored = record.model_copy(update={"arrays_sha256": sha256_file(temporary / ARRAYS_FILE)})
-        write_json(temporary / RECORD_FILE, stored.model_dump(mode="json"))
-        read_kspace_capture(temporary)
+    write_capture(folder, record, arrays, ARRAYS_FILE, read_kspace_capture, force)
 
 
 def read_kspace_capture(folder: Path) -> RawKspace:

@@ -11,11 +11,8 @@ from numpy.typing import NDArray
 from pydantic import AliasChoices, Field
 
 from cidesign.calibration.base import Calibration, Examined, LinearOperator
-from cidesign.calibration.circumstances import Circumstances, circumstances_checks
 from cidesign.calibration.folder import (
-    ARRAYS_FILE,
     RECORD_FILE,
-    CommonRecord,
     read_record,
     replacing_calibration,
     write_record,
@@ -29,24 +26,19 @@ from cidesign.calibration.mri.kspace import (
     require_coils,
     require_design,
 )
-from cidesign.calibration.mri.noise import CoilNoise
 from cidesign.calibration.mri.response import Corrections, KspaceCalibration
+from cidesign.calibration.mri.stored import PREVIEW_FILE, CartesianScanRecord, coil_arrays, read_coils, said_of_coils
 from cidesign.calibration.mri.verify import verify_stored
-from cidesign.calibration.mri.virtual_coils import VirtualCoils
 from cidesign.calibration.verify import Verification
 from cidesign.checks import Check
 from cidesign.errors import FileError
 from cidesign.files import read_json, write_bytes
 from cidesign.orientation import StoredOrientation
 from cidesign.pattern import CartesianLines
-from cidesign.records import Digest, Finite, Positive, gathered
-
-PREVIEW_FILE = "coil_maps.png"
-# Maps of unit norm, 0 where there is no object.
-NORM_TOLERANCE = 1e-3
+from cidesign.records import Finite, gathered
 
 
-class KspaceCalibrationRecord(CommonRecord):
+class KspaceCalibrationRecord(CartesianScanRecord):
     """The content of `calibration.json`; see `KspaceCalibration` and `Corrections`.
 
     `coils` are those of the capture; `excluded_coils` receive nothing.  `orientation_shown`: the orientation is that in
@@ -56,30 +48,13 @@ class KspaceCalibrationRecord(CommonRecord):
     schema_version: Literal[2]
     kind: Literal["calibration"]
     modality: Literal["mri"]
-    capture_sha256: Digest
-    capture_source: Annotated[str, Field(max_length=200)]
-    coils: Annotated[int, Field(ge=1, le=1024)]
-    excluded_coils: list[Annotated[int, Field(ge=0, lt=1024)]]
-    matrix_lines: Annotated[int, Field(ge=1, le=100_000)]
-    readout_samples: Annotated[int, Field(ge=1, le=100_000)]
-    scale: Positive
-    noise_variance: Positive
-    noise_source: Annotated[str, Field(max_length=500)]
-    noise_from_scan: bool
-    largest_noise_correlation: Annotated[float, Field(ge=0, allow_inf_nan=False)]
-    echo_shift_samples: Finite
     phantom_echo_samples: Finite | None
     shift_px: Annotated[Finite, Field(validation_alias=AliasChoices("shift_px", "displacement_px"))]
     drift_rad_per_readout: Finite
     offset_lines: Annotated[int, Field(ge=-100_000, le=100_000)] = 0
     acs_lines: Annotated[int, Field(ge=1, le=100_000)]
-    kernel: Annotated[int, Field(ge=2, le=12)] | None
-    support: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
-    virtual_coils: Annotated[int, Field(ge=1, le=1024)] | None = None
-    virtual_kept: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] | None = None
     orientation: StoredOrientation
     orientation_shown: bool
-    simulated_scanner: SimulatedScanner | None
 
 
 @dataclass(frozen=True)
@@ -154,46 +129,22 @@ def write_kspace_calibration(
         record = write_record(
             temporary,
             KspaceCalibrationRecord,
-            _arrays(calibration),
+            coil_arrays(calibration.maps, noise, wrong, calibration.virtual),
             calibration,
             wrong,
             design,
             modality="mri",
             created_utc=created_utc,
-            capture=str(raw.path),
-            capture_utc=raw.created_utc,
-            capture_sha256=raw.digest,
-            capture_source=raw.source,
-            exposure_us=None,
-            bench=raw.bench,
             verification=verification,
-            coils=raw.coils,
-            excluded_coils=wrong.excluded_coils(raw.coils),
             matrix_lines=design.lines,
             readout_samples=design.readout,
-            noise_variance=noise.variance,
-            noise_source=noise.source,
-            noise_from_scan=noise.from_scan,
-            largest_noise_correlation=noise.largest_correlation,
             phantom_echo_samples=phantom_echo_samples,
             orientation_shown=phantom_echo_samples is not None,
             simulated_scanner=scanner,
-            virtual_coils=None if calibration.virtual is None else len(calibration.virtual.matrix),
-            virtual_kept=None if calibration.virtual is None else min(calibration.virtual.kept, 1.0),
+            **said_of_coils(raw, noise, wrong, calibration.virtual),
         )
         read_kspace_calibration(temporary)
     return StoredKspaceCalibration(place, record, calibration)
-
-
-def _arrays(calibration: KspaceCalibration) -> dict[str, NDArray[np.generic]]:
-    offset = calibration.corrections.offset
-    arrays: dict[str, NDArray[np.generic]] = {
-        "maps": calibration.maps,
-        "noise_covariance": calibration.noise.covariance,
-    }
-    if calibration.virtual is not None:
-        arrays["virtual"] = calibration.virtual.matrix
-    return arrays if offset is None else {**arrays, "offset": offset}
 
 
 def of_slices(folder: Path) -> bool:
@@ -210,63 +161,23 @@ def read_kspace_calibration(folder: Path) -> StoredKspaceCalibration:
             f"{slice_folder(folder, 0)}"
         )
     record, arrays = read_record(folder, KspaceCalibrationRecord, "mri")
-    left_out = set(record.excluded_coils)
-    active = tuple(coil for coil in range(record.coils) if coil not in left_out)
-    shape = (len(active), record.matrix_lines, record.readout_samples)
-    maps, covariance, offset = arrays.get("maps"), arrays.get("noise_covariance"), arrays.get("offset")
-    if maps is None or covariance is None or maps.shape != shape or covariance.shape != (shape[0], shape[0]):
-        raise FileError(f"{folder}: {ARRAYS_FILE} does not hold coil maps {shape} and a noise covariance")
-    require_sound(folder, maps, covariance)
-    if offset is not None and (offset.shape != (record.coils,) or not np.isfinite(offset).all()):
-        raise FileError(
-            f"{folder}: {ARRAYS_FILE} holds an offset that is none of {record.coils} coils; calibrate again"
-        )
+    shape = (len(record.active), record.matrix_lines, record.readout_samples)
+    found = read_coils(folder, record, arrays, shape)
     corrections = gathered(
         Corrections,
         record,
-        coils=active if left_out else None,
-        offset=None if offset is None else offset.astype(np.complex128),
+        coils=record.active if record.excluded_coils else None,
+        offset=found.offset,
     )
     calibration = gathered(
         KspaceCalibration,
         record,
-        virtual=stored_virtual(folder, record.virtual_coils, record.virtual_kept, arrays, len(active)),
-        noise=CoilNoise(covariance.astype(np.complex128), record.noise_source, record.noise_from_scan),
-        maps=maps.astype(np.complex64),
+        virtual=found.virtual,
+        noise=found.noise,
+        maps=found.maps,
         corrections=corrections,
     )
     return StoredKspaceCalibration(folder, record, calibration)
-
-
-def stored_virtual(
-    folder: Path, count: int | None, kept: float | None, arrays: dict[str, NDArray[np.generic]], coils: int
-) -> VirtualCoils | None:
-    """The combinations of coils that a calibration folder holds; raises `FileError` for other ones than it says."""
-    if count is None or kept is None:
-        return None
-    matrix = arrays.get("virtual")
-    sound = matrix is not None and matrix.shape == (count, coils) and bool(np.isfinite(matrix).all())
-    if matrix is None or not sound or not _orthonormal(matrix.astype(np.complex128)):
-        raise FileError(
-            f"{folder}: {ARRAYS_FILE} does not hold {count} orthonormal combinations of {coils} coils; calibrate again"
-        )
-    return VirtualCoils(matrix.astype(np.complex128), kept)
-
-
-def _orthonormal(rows: NDArray[np.complex128]) -> bool:
-    return bool(np.abs(rows @ rows.conj().T - np.eye(len(rows))).max() < NORM_TOLERANCE)
-
-
-def require_sound(folder: Path, maps: NDArray[np.generic], covariance: NDArray[np.generic]) -> None:
-    """Raise `FileError` unless maps (coils, ...) have unit norm, or none, and the covariance is one."""
-    norm = (np.abs(maps.astype(np.complex128)) ** 2).sum(axis=0)
-    sound = bool(np.isfinite(norm).all() and np.all((norm < NORM_TOLERANCE) | (np.abs(norm - 1) < NORM_TOLERANCE)))
-    try:
-        np.linalg.cholesky(covariance.astype(np.complex128))
-    except np.linalg.LinAlgError:
-        sound = False
-    if not sound:
-        raise FileError(f"{folder}: {ARRAYS_FILE} holds maps that have no unit norm, or no covariance; calibrate again")
 
 
 def verify_capture(stored: StoredKspaceCalibration, raw: RawKspace, design: CartesianLines) -> Verification:
@@ -274,16 +185,8 @@ def verify_capture(stored: StoredKspaceCalibration, raw: RawKspace, design: Cart
 
     A capture of the fitting matrix and coils is needed (`require_fitting_kspace`).
     """
-    captured = Circumstances(
-        design_digest=raw.design_digest or design.design_digest,
-        profile_digest=raw.profile_digest or design.profile_digest,
-        exposure_us=None,
-        created_utc=raw.created_utc,
-        bench=raw.bench,
-    )
-    checks: list[Check] = circumstances_checks(stored.record.circumstances, captured, design_matters=False)
     found = verify_stored(stored.calibration, raw, stored.record.phantom_echo_samples)
-    return Verification(score=found.score, score_meaning=found.score_meaning, checks=[*checks, *found.checks])
+    return stored.record.verified(raw, design, found)
 
 
 def require_fitting_kspace(stored: StoredKspaceCalibration, raw: RawKspace, design: CartesianLines) -> list[str]:

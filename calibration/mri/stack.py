@@ -15,12 +15,12 @@ from cidesign.calibration.folder import CommonRecord, read_record, replacing_cal
 from cidesign.calibration.mri.capture import SliceNumber, slice_folder
 from cidesign.calibration.mri.kspace import Samples, listed
 from cidesign.calibration.mri.record import (
-    PREVIEW_FILE,
     KspaceCalibrationRecord,
     StoredKspaceCalibration,
     read_kspace_calibration,
 )
 from cidesign.calibration.mri.slices import KspaceSlices
+from cidesign.calibration.mri.stored import PREVIEW_FILE
 from cidesign.calibration.verify import Verification
 from cidesign.checks import Check, Status
 from cidesign.errors import FileError, InputError

@@ -9,6 +9,7 @@ coils, all lines, every other one first (see `interleaved`).  What is wrong with
 so in all scans.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -152,7 +153,7 @@ class WrongScanner:
             k = k[:, :, mirrored(k.shape[2])] if side == 1 else k[:, mirrored(count)]
         moved = faults.get("shift", 0.0) * (np.arange(count) - count // 2) / count
         k *= np.exp(-2j * np.pi * moved)[:, None]
-        k[self.lost_coils()] = 0
+        k[lost_coils(self.scanner.seed, self.scanner.coils, self.scanner.faults)] = 0
         time, seen, phase = self.in_time(len(order), count)
         return np.asarray(k[:, order[time]] * (seen * phase)[:, None], dtype=np.complex128)
 
@@ -187,10 +188,11 @@ class WrongScanner:
             shifted = parts[0] + 1j * parts[1]
         return np.asarray(self.scanner.gain * shifted, dtype=np.complex64)
 
-    def lost_coils(self) -> NDArray[np.int64]:
-        """The coils that give nothing."""
-        order = np.random.default_rng([self.scanner.seed, 6]).permutation(self.scanner.coils)
-        return order[: round(self.scanner.faults.get("coil-loss", 0))]
+
+def lost_coils(seed: int, coils: int, faults: Mapping[FaultName, float]) -> NDArray[np.int64]:
+    """The coils that give nothing, of a simulated scanner of any kind."""
+    order = np.random.default_rng([seed, 6]).permutation(coils)
+    return order[: round(faults.get("coil-loss", 0))]
 
 
 def capture_record(trajectory: CartesianLines, scanner: SimulatedScanner, created_utc: str) -> KspaceCaptureRecord:

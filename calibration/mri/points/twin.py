@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from cidesign.calibration.mri.capture import SimulatedScanner
 from cidesign.calibration.mri.kspace import Samples, centred_fft
 from cidesign.calibration.mri.points.capture import PointsCaptureRecord
-from cidesign.calibration.mri.twin import NOISE_SAMPLES, WrongScanner, coil_noise, noise_factor
+from cidesign.calibration.mri.twin import NOISE_SAMPLES, WrongScanner, coil_noise, lost_coils, noise_factor
 from cidesign.errors import InputError
 from cidesign.pattern import CartesianPoints
 
@@ -54,7 +54,7 @@ def _signal(wrong: WrongScanner, points: NDArray[np.int64], volume: Samples, map
     above = np.exp(2j * np.pi * faults.get("line-offset", 0.0) / lines * (np.arange(lines) - lines // 2))
     width = samples * scanner.oversampling
     first = width // 2 - samples // 2
-    lost = set(wrong.lost_coils().tolist())
+    lost = set(lost_coils(scanner.seed, scanner.coils, scanner.faults).tolist())
     found = np.zeros((scanner.coils, len(points), width), dtype=np.complex128)
     for coil in range(scanner.coils):
         if coil in lost:

@@ -18,12 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from cidesign.calibration.capture_record import RECORD_FILE, read_capture_record
+from cidesign.calibration.capture_record import RECORD_FILE, read_capture_record, write_capture
 from cidesign.calibration.circumstances import BenchState
 from cidesign.calibration.mri.kspace import LARGEST_SAMPLE, Samples
 from cidesign.checks import FaultName
 from cidesign.errors import FileError
-from cidesign.files import load_npz, replacing_folder, save_npz, sha256_file, write_json
+from cidesign.files import load_npz, sha256_file
 from cidesign.pattern import NonCartesian
 from cidesign.records import Digest, Finite, Positive, Strict, shown
 
@@ -122,11 +122,7 @@ def write_shots_capture(
 
     Raises `FileError` when `folder` exists and `force` is not set.
     """
-    with replacing_folder(folder, force) as temporary:
-        save_npz(temporary / ARRAYS_FILE, arrays)
-        stored = record.model_copy(update={"arrays_sha256": sha256_file(temporary / ARRAYS_FILE)})
-        write_json(temporary / RECORD_FILE, stored.model_dump(mode="json"))
-        read_shots_capture(temporary)
+    write_capture(folder, record, arrays, ARRAYS_FILE, read_shots_capture, force)
 
 
 def read_shots_capture(folder: Path) -> RawShots:

@@ -9,26 +9,23 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from cidesign.calibration.base import Calibration, Examined, LinearOperator
-from cidesign.calibration.circumstances import Circumstances, circumstances_checks
-from cidesign.calibration.folder import ARRAYS_FILE, CommonRecord, read_record, replacing_calibration, write_record
+from cidesign.calibration.folder import read_record, replacing_calibration, write_record
 from cidesign.calibration.mri.kspace import Samples
-from cidesign.calibration.mri.noise import CoilNoise
-from cidesign.calibration.mri.record import require_sound
 from cidesign.calibration.mri.shots.capture import MODALITY, RawShots, SimulatedShots
 from cidesign.calibration.mri.shots.nufft import ShotSums
 from cidesign.calibration.mri.shots.response import ShotsCalibration
 from cidesign.calibration.mri.shots.verify import verify_stored_shots
+from cidesign.calibration.mri.stored import ScanRecord, coil_arrays, read_maps, said_of_scan
 from cidesign.calibration.verify import Verification
-from cidesign.checks import Check
 from cidesign.errors import FileError
 from cidesign.pattern import NonCartesian
-from cidesign.records import Digest, Finite, Positive, gathered
+from cidesign.records import Finite, gathered
 
 Count = Annotated[int, Field(ge=1, le=100_000)]
 Coil = Annotated[int, Field(ge=0, lt=1024)]
 
 
-class ShotsCalibrationRecord(CommonRecord):
+class ShotsCalibrationRecord(ScanRecord):
     """The content of `calibration.json`; see `ShotsCalibration`.
 
     `capture_coils` are those of the capture, `coils` the ones that receive.
@@ -37,19 +34,12 @@ class ShotsCalibrationRecord(CommonRecord):
     schema_version: Literal[2]
     kind: Literal["calibration"]
     modality: Literal["mri-shots"]
-    capture_sha256: Digest
-    capture_source: Annotated[str, Field(max_length=200)]
     capture_coils: Annotated[int, Field(ge=1, le=1024)]
     coils: tuple[Coil, ...]
     height: Count
     width: Count
-    scale: Positive
-    noise_variance: Positive
-    noise_source: Annotated[str, Field(max_length=500)]
-    noise_from_scan: bool
     delays_ns: tuple[Finite, Finite]
     radius: Annotated[int, Field(ge=0, le=10_000)]
-    kernel: Annotated[int, Field(ge=2, le=12)] | None
     simulated_scanner: SimulatedShots | None
 
 
@@ -82,18 +72,8 @@ class StoredShotsCalibration(Calibration[ShotsCalibrationRecord, RawShots, NonCa
                 f"{capture.path}: {capture.coils} coils, {self.record.capture_coils} were calibrated; calibrate with a "
                 "capture of the same coils"
             )
-        captured = Circumstances(
-            design_digest=capture.design_digest,
-            profile_digest=capture.profile_digest,
-            exposure_us=None,
-            created_utc=capture.created_utc,
-            bench=capture.bench,
-        )
-        checks: list[Check] = circumstances_checks(self.record.circumstances, captured, design_matters=False)
         found = verify_stored_shots(self.calibration, capture, design)
-        verification = Verification(
-            score=found.score, score_meaning=found.score_meaning, checks=[*checks, *found.checks]
-        )
+        verification = self.record.verified(capture, design, found)
         same = self.record.capture_sha256 == capture.digest
         other = "coil maps, noise, delays and scale are those of another capture; subject and coils must not have moved"
         return Examined(
@@ -130,31 +110,21 @@ def write_shots_calibration(
     force: bool,
 ) -> StoredShotsCalibration:
     """Write a calibration folder in one step, and read it back; one that failed never replaces another."""
-    noise = calibration.noise
-    arrays: dict[str, NDArray[np.generic]] = {"maps": calibration.maps, "noise_covariance": noise.covariance}
     with replacing_calibration(folder, verification, force) as (temporary, place):
         record = write_record(
             temporary,
             ShotsCalibrationRecord,
-            arrays,
+            coil_arrays(calibration.maps, calibration.noise),
             calibration,
             design,
             modality=MODALITY,
             created_utc=created_utc,
-            capture=str(raw.path),
-            capture_utc=raw.created_utc,
-            capture_sha256=raw.digest,
-            capture_source=raw.source,
             capture_coils=raw.coils,
-            exposure_us=None,
-            bench=raw.bench,
             verification=verification,
             height=design.size[0],
             width=design.size[1],
-            noise_variance=noise.variance,
-            noise_source=noise.source,
-            noise_from_scan=noise.from_scan,
             simulated_scanner=raw.scanner,
+            **said_of_scan(raw, calibration.noise),
         )
         read_shots_calibration(temporary)
     return StoredShotsCalibration(place, record, calibration)
@@ -164,14 +134,11 @@ def read_shots_calibration(folder: Path) -> StoredShotsCalibration:
     """Read a calibration folder; raises `FileError` when it is missing, damaged, changed or of a newer version."""
     record, arrays = read_record(folder, ShotsCalibrationRecord, MODALITY)
     shape = (len(record.coils), record.height, record.width)
-    maps, covariance = arrays.get("maps"), arrays.get("noise_covariance")
-    if maps is None or covariance is None or maps.shape != shape or covariance.shape != (shape[0], shape[0]):
-        raise FileError(f"{folder}: {ARRAYS_FILE} does not hold coil maps {shape} and a noise covariance")
-    require_sound(folder, maps, covariance)
+    maps, noise = read_maps(folder, record, arrays, shape)
     calibration = gathered(
         ShotsCalibration,
         record,
-        noise=CoilNoise(covariance.astype(np.complex128), record.noise_source, record.noise_from_scan),
-        maps=maps.astype(np.complex64),
+        noise=noise,
+        maps=maps,
     )
     return StoredShotsCalibration(folder, record, calibration)

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from cidesign.calibration.mri.kspace import Samples
 from cidesign.calibration.mri.shots.capture import ShotsCaptureRecord, SimulatedShots
 from cidesign.calibration.mri.shots.nufft import Complex, ShotSums
-from cidesign.calibration.mri.twin import LOST_FROM, LOST_TO, NOISE_SAMPLES, coil_noise, noise_factor
+from cidesign.calibration.mri.twin import LOST_FROM, LOST_TO, NOISE_SAMPLES, coil_noise, lost_coils, noise_factor
 from cidesign.errors import InputError
 from cidesign.pattern import NonCartesian
 
@@ -66,7 +66,7 @@ def _signal(design: NonCartesian, images: Samples, scanner: SimulatedShots) -> C
     if side is not None:
         points = points * ([1.0, -1.0] if side == 1 else [-1.0, 1.0])
     k = ShotSums(points, design.size).forward(images)
-    k[_lost_coils(scanner)] = 0
+    k[lost_coils(scanner.seed, scanner.coils, scanner.faults)] = 0
     lost = round(faults.get("lost-trigger", 0))
     shots = np.arange(design.shots)
     if lost:
@@ -76,11 +76,6 @@ def _signal(design: NonCartesian, images: Samples, scanner: SimulatedShots) -> C
     found = k[:, np.where(seen, shots, 0)] * seen[:, None]
     rate = np.deg2rad(faults.get("drift", 0.0)) / max(design.shots - 1, 1)
     return np.asarray(found * np.exp(1j * rate * shots)[:, None], dtype=np.complex128)
-
-
-def _lost_coils(scanner: SimulatedShots) -> NDArray[np.int64]:
-    order = np.random.default_rng([scanner.seed, 6]).permutation(scanner.coils)
-    return order[: round(scanner.faults.get("coil-loss", 0))]
 
 
 def shots_record(design: NonCartesian, scanner: SimulatedShots, created_utc: str) -> ShotsCaptureRecord:
