@@ -16,7 +16,7 @@ from cidesign.modalities.mri.diagnostics import Diagnosis, diagnose, redrawn
 from cidesign.modalities.mri.fixed_designs import DENSITY_POWER, centre_lines, variable_density_lines
 from cidesign.modalities.mri.lines_words import lines_words
 from cidesign.modalities.mri.panels import METHODS, Result, comparison, images_of
-from cidesign.modalities.mri.record import HeldOut, LinesEntry, MriRecord, Verifications
+from cidesign.modalities.mri.record import HeldOut, LinesEntry, MriRecord, ScoredEntry, Verifications
 from cidesign.modalities.mri.run import MriRun
 from cidesign.modalities.mri.score import object_mask, score_mri
 from cidesign.orientation import Orientation
@@ -309,9 +309,12 @@ def _caption(entry: LinesEntry) -> str:
 
 
 def _row(entry: LinesEntry) -> tuple[str, ...]:
+    return entry.lines, METHODS[entry.reconstruction], *figures_of(entry)
+
+
+def figures_of(entry: ScoredEntry) -> tuple[str, ...]:
+    """PSNR / dB, SSIM, HFEN / dB, residual and chi-square, for a row of a table."""
     return (
-        entry.lines,
-        METHODS[entry.reconstruction],
         shown(entry.psnr_db, ".2f"),
         shown(entry.ssim, ".3f"),
         shown(entry.hfen_db, ".2f"),

@@ -10,16 +10,21 @@ from cidesign.reconstruct.record import Count, Entry, Line, ReconstructionRecord
 from cidesign.records import Finite, NotNegative, Positive, Strict
 
 
-class LinesEntry(Entry):
-    """One set of lines and one way to images: how it explains the readings, and scores where there is a reference."""
+class ScoredEntry(Entry):
+    """One way to an image: how it explains the readings, and scores where there is a reference."""
 
-    lines: Line
     reconstruction: Line
     residual: NotNegative
     chi_square_reduced: NotNegative
     psnr_db: Finite | None = None
     ssim: Finite | None = None
     hfen_db: Finite | None = None
+
+
+class LinesEntry(ScoredEntry):
+    """One set of lines and one way to images: how it explains the readings, and scores where there is a reference."""
+
+    lines: Line
 
 
 class Verifications(Strict):

@@ -53,22 +53,22 @@ def lines(design: CartesianLines, energy: NDArray[np.float64]) -> bytes:
 def line_density(shares: Mapping[str, NDArray[np.float64]], bins: int) -> bytes:
     """The share of lines acquired over the distance from the centre of k-space, of shares (lines,) by name, in `bins`
     equal parts; the first of them is the student's."""
+    steps = {
+        name: (density(share, bins), np.arange(bins + 1) * (len(share) // 2 + 1) / bins)
+        for name, share in shares.items()
+    }
+    return densities(steps, "distance from the centre of k-space / lines", "share of lines acquired")
+
+
+def densities(steps: Mapping[str, tuple[NDArray[np.float64], NDArray[np.float64]]], across: str, up: str) -> bytes:
+    """Shares (bins,) between edges (bins + 1,) by name, as steps; the first of them is the student's."""
     figure = new_figure(2.6)
     axis = figure.subplots()
-    for (name, share), style in zip(shares.items(), (("-", STUDENT), ("--", TEACHER)), strict=False):
-        width = (len(share) // 2 + 1) / bins
-        axis.stairs(
-            density(share, bins),
-            np.arange(bins + 1) * width,
-            label=name,
-            linestyle=style[0],
-            color=style[1],
-            linewidth=1.6,
-            baseline=None,
-        )
+    for (name, (shares, edges)), style in zip(steps.items(), (("-", STUDENT), ("--", TEACHER)), strict=False):
+        axis.stairs(shares, edges, label=name, linestyle=style[0], color=style[1], linewidth=1.6, baseline=None)
     axis.set_ylim(-0.03, 1.05)
-    axis.set_xlabel("distance from the centre of k-space / lines")
-    axis.set_ylabel("share of lines acquired")
+    axis.set_xlabel(across)
+    axis.set_ylabel(up)
     axis.grid(alpha=0.3)
     axis.legend(fontsize=8, loc="upper right")
     return png(figure)

@@ -16,7 +16,7 @@ from cidesign.modalities.mri.panels import METHODS
 from cidesign.modalities.mri.points.fixed_designs import fixed_designs
 from cidesign.modalities.mri.points.record import PointsEntry, PointsReconstructionRecord
 from cidesign.modalities.mri.points.run import PointsRun
-from cidesign.modalities.mri.reconstruct import GIVEN_LINES, MEANING, OWN_LINES
+from cidesign.modalities.mri.reconstruct import GIVEN_LINES, MEANING, OWN_LINES, figures_of
 from cidesign.modalities.mri.record import HeldOut, Verifications
 from cidesign.modalities.mri.score import object_mask, score_mri
 from cidesign.modalities.mri.stack import NamedMaps, NamedStack
@@ -320,12 +320,4 @@ def _panels(
 
 
 def _row(entry: PointsEntry) -> tuple[str, ...]:
-    return (
-        entry.points,
-        METHODS[entry.reconstruction],
-        shown(entry.psnr_db, ".2f"),
-        shown(entry.ssim, ".3f"),
-        shown(entry.hfen_db, ".2f"),
-        f"{entry.residual:.4f}",
-        f"{entry.chi_square_reduced:.2f}",
-    )
+    return entry.points, METHODS[entry.reconstruction], *figures_of(entry)

@@ -2,21 +2,15 @@
 
 from typing import Literal
 
-from cidesign.modalities.mri.record import HeldOut, Verifications
-from cidesign.reconstruct.record import Count, Entry, Line, ReconstructionRecord
-from cidesign.records import Finite, NotNegative, Positive
+from cidesign.modalities.mri.record import HeldOut, ScoredEntry, Verifications
+from cidesign.reconstruct.record import Count, Line, ReconstructionRecord
+from cidesign.records import Positive
 
 
-class PointsEntry(Entry):
+class PointsEntry(ScoredEntry):
     """One set of points and one way to volumes: how it explains the readings, and mean scores of its slices."""
 
     points: Line
-    reconstruction: Line
-    residual: NotNegative
-    chi_square_reduced: NotNegative
-    psnr_db: Finite | None = None
-    ssim: Finite | None = None
-    hfen_db: Finite | None = None
 
 
 class PointsReconstructionRecord(ReconstructionRecord):

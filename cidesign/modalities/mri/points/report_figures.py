@@ -8,10 +8,10 @@ from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
 from cidesign.modalities.mri.points.merit import ring_density
-from cidesign.modalities.mri.report_figures import ACQUIRED, CALIBRATION, CENTRE, LOWEST_DB, SKIPPED
+from cidesign.modalities.mri.report_figures import ACQUIRED, CALIBRATION, CENTRE, LOWEST_DB, SKIPPED, densities
 from cidesign.pattern import CartesianPoints
 from cidesign.physics.encoder_metrics import point_spread
-from cidesign.report.figures import REFERENCE, STUDENT, TEACHER, fine_enough, new_figure, png
+from cidesign.report.figures import REFERENCE, fine_enough, new_figure, png
 
 CORNER = "#bbbbbb"
 ENERGY_DB = -70
@@ -63,21 +63,6 @@ def point_spreads(weights: Mapping[str, NDArray[np.float64]]) -> bytes:
 
 def point_density(weights: Mapping[str, NDArray[np.float64]], rings: int) -> bytes:
     """The share of points acquired over the distance from the centre of k-space, of shares (lines, partitions)."""
-    figure = new_figure(2.6)
-    axis = figure.subplots()
-    for (name, weight), style in zip(weights.items(), (("-", STUDENT), ("--", TEACHER)), strict=False):
-        axis.stairs(
-            ring_density(weight, rings),
-            np.linspace(0, 1, rings + 1),
-            label=name,
-            linestyle=style[0],
-            color=style[1],
-            linewidth=1.6,
-            baseline=None,
-        )
-    axis.set_ylim(-0.03, 1.05)
-    axis.set_xlabel("distance from the centre of k-space / that of the ellipse")
-    axis.set_ylabel("share of points acquired")
-    axis.grid(alpha=0.3)
-    axis.legend(fontsize=8, loc="upper right")
-    return png(figure)
+    steps = {name: (ring_density(weight, rings), np.linspace(0, 1, rings + 1)) for name, weight in weights.items()}
+    across = "distance from the centre of k-space / that of the ellipse"
+    return densities(steps, across, "share of points acquired")

@@ -10,13 +10,13 @@ from cidesign.calibration.mri.shots.capture import RawShots
 from cidesign.calibration.mri.shots.record import StoredShotsCalibration
 from cidesign.checks import Check
 from cidesign.modalities.mri.panels import ERROR_GAIN, METHODS
-from cidesign.modalities.mri.reconstruct import DISPLAY_PERCENTILE, UNITS
-from cidesign.modalities.mri.record import Verifications
+from cidesign.modalities.mri.reconstruct import DISPLAY_PERCENTILE, UNITS, figures_of
+from cidesign.modalities.mri.record import ScoredEntry, Verifications
 from cidesign.modalities.mri.score import object_mask, score_mri
-from cidesign.modalities.mri.shots.record import ShotsEntry, ShotsRecord
+from cidesign.modalities.mri.shots.record import ShotsRecord
 from cidesign.modalities.mri.shots.run import ShotsRun
 from cidesign.modalities.mri.shots.solve import reconstructions
-from cidesign.reconstruct.outcome import COMPARISON, NamedImage, draw_panels, shown
+from cidesign.reconstruct.outcome import COMPARISON, NamedImage, draw_panels
 from cidesign.reconstruct.pipeline import Findings, Reconstructor, Scene
 
 if TYPE_CHECKING:
@@ -113,22 +113,17 @@ def _entry(
     residual: "Residual",
     reference: NDArray[np.float32] | None,
     mask: NDArray[np.bool_] | None,
-) -> ShotsEntry:
+) -> ScoredEntry:
     scored = {} if reference is None or mask is None else score_mri(magnitude, reference, mask)._asdict()
-    return ShotsEntry(reconstruction=name, residual=residual.relative, chi_square_reduced=residual.chi_square, **scored)
+    return ScoredEntry(
+        reconstruction=name, residual=residual.relative, chi_square_reduced=residual.chi_square, **scored
+    )
 
 
-def _caption(entry: ShotsEntry) -> str:
+def _caption(entry: ScoredEntry) -> str:
     chi_square = f"chi² {entry.chi_square_reduced:.2f}"
     return chi_square if entry.psnr_db is None else f"{entry.psnr_db:.2f} dB, {chi_square}"
 
 
-def _row(entry: ShotsEntry) -> tuple[str, ...]:
-    return (
-        TITLES[entry.reconstruction],
-        shown(entry.psnr_db, ".2f"),
-        shown(entry.ssim, ".3f"),
-        shown(entry.hfen_db, ".2f"),
-        f"{entry.residual:.4f}",
-        f"{entry.chi_square_reduced:.2f}",
-    )
+def _row(entry: ScoredEntry) -> tuple[str, ...]:
+    return TITLES[entry.reconstruction], *figures_of(entry)

@@ -1,19 +1,8 @@
 """What the records of reconstructions of shots add to those of all."""
 
-from cidesign.modalities.mri.record import Verifications
-from cidesign.reconstruct.record import Count, Entry, Line, ReconstructionRecord
-from cidesign.records import Finite, NotNegative, Positive
-
-
-class ShotsEntry(Entry):
-    """One way to an image: how it explains the readings, and scores where there is a reference."""
-
-    reconstruction: Line
-    residual: NotNegative
-    chi_square_reduced: NotNegative
-    psnr_db: Finite | None = None
-    ssim: Finite | None = None
-    hfen_db: Finite | None = None
+from cidesign.modalities.mri.record import ScoredEntry, Verifications
+from cidesign.reconstruct.record import Count, Line, ReconstructionRecord
+from cidesign.records import Finite, Positive
 
 
 class ShotsRecord(ReconstructionRecord):
@@ -29,5 +18,5 @@ class ShotsRecord(ReconstructionRecord):
     acceleration: Positive
     coils: Count
     delays_us: tuple[Finite, Finite]
-    images: list[ShotsEntry]
+    images: list[ScoredEntry]
     full_scale: Positive | None = None
