@@ -1,6 +1,6 @@
 """Our files on a simulated scanner, read by parsers of another project (MRzero, for tests only)."""
 
-import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +14,6 @@ from cidesign.export.mri.protocol import GreProtocol, TseProtocol
 from cidesign.hardware_profiles.loader import load_profile
 from cidesign.hardware_profiles.mri.schema import MriProfile
 from cidesign.pattern import CartesianLines
-
-torch = pytest.importorskip("torch")
-pytest.importorskip("pypulseq", reason="the extra 'mri' is not installed")
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")
-    mr0 = pytest.importorskip("MRzeroCore", reason="mrzerocore (AGPL, for tests only) is not installed")
 
 SIDE, FOV_MM = 32, 320.0
 PARSERS = [("v150", "pulseq_rs"), ("v141", "pulseq_rs"), ("v141", "pydisseqt")]
@@ -51,12 +45,6 @@ def protocol(kind: str, **changes: Any) -> GreProtocol | TseProtocol:
     return TseProtocol(**{**values, **train, **changes})
 
 
-def sequence(path: Path, parser: str) -> Any:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return mr0.Sequence.import_file(str(path), backend=parser)
-
-
 def phantom() -> NDArray[np.float32]:
     """No flip, shift or turn of it is like it; x (readout) first."""
     density = np.zeros((SIDE, SIDE), dtype=np.float32)
@@ -67,29 +55,11 @@ def phantom() -> NDArray[np.float32]:
     return density
 
 
-def simulate(path: Path, parser: str = "pulseq_rs") -> NDArray[np.complex64]:
+@pytest.fixture
+def simulate(played: Callable[..., NDArray[np.complex64]]) -> Callable[[Path], NDArray[np.complex64]]:
     """The signal of every sample, (readouts, SIDE)."""
-    density = torch.from_numpy(phantom())[:, :, None]
-    one = torch.ones_like(density)
-    step_mm = FOV_MM / SIDE
-    body = mr0.VoxelGridPhantom(
-        PD=density,
-        T1=1.0 * one,
-        T2=0.1 * one,
-        T2dash=0.05 * one,
-        D=0 * one,
-        B0=0 * one,
-        B1=one[None],
-        coil_sens=one[None],
-        affine=torch.diag(torch.tensor([step_mm, step_mm, 5.0, 1.0])),
-    )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        played, data = sequence(path, parser), body.build(voxel_shape="point")
-        graph = mr0.compute_graph(played, data, max_state_count=40, min_state_mag=1e-3)
-        signal = mr0.execute_graph(graph, played, data, print_progress=False)
-    found: NDArray[np.complex64] = signal.reshape(-1, SIDE).numpy()
-    return found
+    steps_mm = (FOV_MM / SIDE, FOV_MM / SIDE, 5.0)
+    return lambda path: played(path, phantom()[:, :, None], steps_mm).reshape(-1, SIDE)
 
 
 def placed(signal: NDArray[np.complex64], order: list[int]) -> NDArray[np.complex64]:
@@ -106,10 +76,12 @@ def image(kspace: NDArray[np.complex64]) -> NDArray[np.float32]:
 
 @pytest.mark.parametrize(("version", "parser"), PARSERS)
 @pytest.mark.parametrize("kind", ["gre", "tse"])
-def test_other_parsers_find_the_lines(tmp_path: Path, kind: str, version: str, parser: str) -> None:
+def test_other_parsers_find_the_lines(
+    tmp_path: Path, sequence_of: Callable[[Path, str], Any], kind: str, version: str, parser: str
+) -> None:
     lines = (1, 5, 14, 15, 16, 17, 22, 30)
     manifest = export(tmp_path / "out", lines, protocol(kind, noise_scan=True))
-    kspace = sequence(tmp_path / "out" / f"{manifest.name}_{version}.seq", parser).get_kspace().numpy()
+    kspace = sequence_of(tmp_path / "out" / f"{manifest.name}_{version}.seq", parser).get_kspace().numpy()
     steps = kspace[:, :2].reshape(len(lines), SIDE, 2) * FOV_MM * 1e-3
     wanted_x = np.arange(SIDE) - SIDE // 2
     assert np.abs(steps[:, :, 0] - wanted_x).max() < 2e-3
@@ -118,7 +90,9 @@ def test_other_parsers_find_the_lines(tmp_path: Path, kind: str, version: str, p
 
 
 @pytest.mark.parametrize(("kind", "version"), [("gre", "v150"), ("gre", "v141"), ("tse", "v150")])
-def test_the_simulated_image_is_the_phantom_and_not_a_flip_of_it(tmp_path: Path, kind: str, version: str) -> None:
+def test_the_simulated_image_is_the_phantom_and_not_a_flip_of_it(
+    tmp_path: Path, simulate: Callable[[Path], NDArray[np.complex64]], kind: str, version: str
+) -> None:
     manifest = export(tmp_path / "out", tuple(range(SIDE)), protocol(kind, dummies=40 if kind == "gre" else 0))
     signal = simulate(tmp_path / "out" / f"{manifest.name}_{version}.seq")
     found = image(placed(signal, manifest.scan.lines))
@@ -130,7 +104,9 @@ def test_the_simulated_image_is_the_phantom_and_not_a_flip_of_it(tmp_path: Path,
     assert best > max(match.values()) + 0.05, (best, match)
 
 
-def test_a_masked_scan_measures_what_the_full_one_does_once_dummies_suffice(tmp_path: Path) -> None:
+def test_a_masked_scan_measures_what_the_full_one_does_once_dummies_suffice(
+    tmp_path: Path, simulate: Callable[[Path], NDArray[np.complex64]]
+) -> None:
     """Without dummies the lines are measured on the way to the steady state, and the mask changes the contrast."""
     differences = []
     for dummies in (0, 120):

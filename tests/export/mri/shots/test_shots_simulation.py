@@ -1,7 +1,8 @@
 """Files of shots on a simulated scanner, read by parsers of another project (MRzero, for tests only)."""
 
-import warnings
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,12 +16,6 @@ from cidesign.export.mri.writer import write_scan
 from cidesign.hardware_profiles.loader import load_profile
 from cidesign.hardware_profiles.mri.schema import MriProfile
 from cidesign.pattern import NonCartesian
-
-torch = pytest.importorskip("torch")
-pytest.importorskip("pypulseq", reason="the extra 'mri' is not installed")
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")
-    mr0 = pytest.importorskip("MRzeroCore", reason="mrzerocore (AGPL, for tests only) is not installed")
 
 SIDE, FOV_MM, SHOTS_OF_ALL, DUMMIES = 32, 256.0, 24, 40
 
@@ -47,45 +42,28 @@ def design() -> tuple[NonCartesian, MriProfile]:
     return found, profile
 
 
-def played(path: Path, parser: str) -> tuple[NDArray[np.complex64], NDArray[np.float64]]:
-    """The signal of every sample, and where it lies along x and y in 1/FOV, both by MRzero."""
-    density = torch.from_numpy(phantom().T.astype(np.float32).copy())[:, :, None]
-    one = torch.ones_like(density)
-    step_mm = FOV_MM / SIDE
-    body = mr0.VoxelGridPhantom(
-        PD=density,
-        T1=1.0 * one,
-        T2=0.1 * one,
-        T2dash=0.05 * one,
-        D=0 * one,
-        B0=0 * one,
-        B1=one[None],
-        coil_sens=one[None],
-        affine=torch.diag(torch.tensor([step_mm, step_mm, 5.0, 1.0])),
-    )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        sequence, data = mr0.Sequence.import_file(str(path), backend=parser), body.build(voxel_shape="point")
-        graph = mr0.compute_graph(sequence, data, max_state_count=40, min_state_mag=1e-3)
-        signal = mr0.execute_graph(graph, sequence, data, print_progress=False)
-        kspace = sequence.get_kspace().numpy()[:, :2] * FOV_MM * 1e-3
-    return signal.numpy().ravel(), kspace.astype(np.float64)
-
-
 # pydisseqt takes gradients as steps where they are straight between corners, and is off by part of one.
 PARSERS = [("v150", "pulseq_rs", 2e-3), ("v141", "pulseq_rs", 2e-3), ("v141", "pydisseqt", 1e-2)]
 
 
 @pytest.mark.parametrize(("version", "parser", "steps"), PARSERS)
 def test_the_simulated_image_is_the_phantom_and_not_a_flip_of_it(
-    tmp_path: Path, version: str, parser: str, steps: float
+    tmp_path: Path,
+    played: Callable[..., NDArray[np.complex64]],
+    sequence_of: Callable[[Path, str], Any],
+    version: str,
+    parser: str,
+    steps: float,
 ) -> None:
     shots, profile = design()
     protocol = ShotProtocol(
         slice_thickness_mm=5.0, flip_angle_deg=15.0, te_ms=None, tr_ms=12.0, dummies=DUMMIES, noise_scan=False
     )
     manifest = write_scan(SHOTS, shots, profile, tmp_path / "out", protocol, ("pulseq",))
-    signal, kspace = played(tmp_path / "out" / f"{manifest.name}_{version}.seq", parser)
+    path, step_mm = tmp_path / "out" / f"{manifest.name}_{version}.seq", FOV_MM / SIDE
+    # Along x lie the columns of the phantom.
+    signal = played(path, phantom().T[:, :, None], (step_mm, step_mm, 5.0), parser)
+    kspace = sequence_of(path, parser).get_kspace().numpy()[:, :2].astype(np.float64) * FOV_MM * 1e-3
     # x of the scanner is to the right, y is down.
     wanted = shots.samples[..., ::-1].reshape(-1, 2)
     assert np.abs(kspace - wanted).max() < steps
