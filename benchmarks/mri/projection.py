@@ -1,6 +1,6 @@
 """What the projection of free shots costs in a training step, against the U-Net: the target is below 0.3.
 
-    python benchmarks/projection.py [--side 64] [--shots 16]
+    python benchmarks/mri/projection.py [--side 64] [--shots 16]
 
 One processor, the settings of preset quick.  Columns: milliseconds of a step (median) for the projections with their
 derivative, for the linear estimate with its derivative, and for the U-Net forward and backward; and the projection over

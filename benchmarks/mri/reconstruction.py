@@ -5,7 +5,7 @@ the student's.  Captures: a simulated scanner (one coil and eight, a slice that 
 fully sampled raw data that are named, of the run's matrix.  Scores are those of `cidesign reconstruct`: magnitude,
 inside the object, against the truth or the capture's own full reconstruction.
 
-Run: python benchmarks/mri_reconstruction.py RUN [CAPTURE]...
+Run: python benchmarks/mri/reconstruction.py RUN [CAPTURE]...
 """
 
 import sys

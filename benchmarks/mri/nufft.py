@@ -1,6 +1,6 @@
 """Which library for non-uniform Fourier transforms: accuracy, gradients, speed, licence and size, on one thread.
 
-    python benchmarks/nufft.py
+    python benchmarks/mri/nufft.py
 
 Each one that is installed is held against the exact sum (double precision) on a spiral-like trajectory; gradients are
 those of <y, A x> on image and trajectory, also against the exact sum's.  Times are means over repetitions of one image

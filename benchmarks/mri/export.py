@@ -1,6 +1,6 @@
 """Time and size of an MRI export with every check: 64 and all of 256 lines of a 256 x 256 gradient echo, two scanners.
 
-Run: python benchmarks/mri_export.py    (needs the extra `mri`)
+Run: python benchmarks/mri/export.py    (needs the extra `mri`)
 """
 
 import tempfile
