@@ -50,9 +50,14 @@ JobRequeue=1
 KillWait=5
 MinJobAge=300
 PlugStackConfig={folder}/plugstack.conf
-NodeName={host} NodeAddr=127.0.0.1 CPUs={cpus} State=UNKNOWN
+NodeName={host} NodeAddr=127.0.0.1 CPUs={cpus} RealMemory={memory_mb} State=UNKNOWN
 PartitionName=all Nodes={host} Default=YES MaxTime=INFINITE State=UP
 """
+
+
+def _memory_mb() -> int:
+    """Less than the node finds by itself: one with less than it is said to have is put out of work."""
+    return int(0.9 * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**20)
 
 
 def missing() -> str | None:
@@ -100,7 +105,7 @@ def _configure(folder: Path) -> None:
         port, node_port = (server.getsockname()[1] for server in (one, other))
     text = CONFIG.format(
         folder=folder, host=socket.gethostname().partition(".")[0], cluster=f"loopback{os.getpid()}",
-        cpus=os.cpu_count(), port=port, node_port=node_port,
+        cpus=os.cpu_count(), memory_mb=_memory_mb(), port=port, node_port=node_port,
     )  # fmt: skip
     (folder / "slurm.conf").write_text(text)
 
