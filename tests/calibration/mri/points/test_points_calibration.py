@@ -19,7 +19,7 @@ from cidesign.calibration.mri.points.record import (
     write_points_calibration,
 )
 from cidesign.calibration.mri.points.twin import points_record, simulate_volume
-from cidesign.calibration.mri.points.verify import calibrate_and_verify_volume
+from cidesign.calibration.mri.points.verify import calibrate_and_verify_volume, verify_stored_volume
 from cidesign.calibration.mri.points.volume import RawVolume, placed, require_points
 from cidesign.calibration.mri.twin import scanner_settings
 from cidesign.checks import FaultName
@@ -142,6 +142,22 @@ def test_other_coils_do_not_predict_the_points(tmp_path: Path) -> None:
     assert {check.name: check for check in stored.examine(louder, design()).verification.checks}[
         "noise as calibrated"
     ].status == "failed"
+
+
+def test_maps_with_a_hole_inside_the_object_are_told(tmp_path: Path) -> None:
+    """What lies there would be missing from every image, while points are predicted from the rest."""
+    raw = capture(tmp_path / "capture")
+    found, verification = calibrate_and_verify_volume(raw, design())
+    whole = next(check for check in verification.checks if check.name == "cover of the coil maps")
+    assert whole.status == "passed"
+    maps = found.maps.copy()
+    maps[:, :, 10:16, 8:13] = 0
+    holed = verify_stored_volume(replace(found, maps=maps), raw)
+    (told,) = [check for check in holed.checks if check.name == "cover of the coil maps"]
+    assert told.status == "warning"
+    assert told.value is not None
+    assert told.value > 10 * max(float(whole.value or 0), 1e-4)
+    assert "will be missing from all images" in told.text
 
 
 def calibrated(folder: Path) -> StoredPointsCalibration:
