@@ -80,7 +80,7 @@ class GradientRule:
         broken = self._check_times(found)
         if found.raster_ns != self.raster_ns:
             return broken
-        fix = "use its own run, or a profile that it was designed for"
+        fix = "take more time (a longer dwell time or readout) or a larger field of view, or a scanner that can"
         for name, unit, values, limit in (
             ("gradient", "mT/m", gradient_sizes(found), self.gradient_mt_per_m),
             ("slew rate", "T/m/s", slew_sizes(found), self.slew_t_per_m_per_s),

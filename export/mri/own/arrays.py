@@ -46,14 +46,14 @@ def read_array(path: Path, wanted: str, what: str, bart_dimensions: int) -> tupl
     """The array that is meant and its name in a file of several; "" where the file has no names."""
     suffix = path.suffix.lower()
     if suffix == ".npy":
-        return read_npy(path, what), ""
+        return read_npy(path, f"file of {what}"), ""
     if suffix in TABLES:
         return read_csv(path, what, MAX_TABLE_BYTES), ""
     if suffix in PICTURES:
         return read_image_stack(path, f"mask of {what}"), ""
     if suffix in BART:
         return read_cfl(path, bart_dimensions), ""
-    arrays = load_npz(path, what) if suffix == ".npz" else read_every_matrix(path)[0]
+    arrays = load_npz(path, f"file of {what}") if suffix == ".npz" else read_every_matrix(path)[0]
     names = [wanted] if wanted in arrays else list(arrays)
     if len(names) != 1:
         listing = ", ".join(f"{shown([name])} {array.shape}" for name, array in arrays.items()) or "none"
