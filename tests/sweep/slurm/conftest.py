@@ -6,10 +6,12 @@ import select
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
+from cidesign.sweep.folder import Sweep
 
 LOOPBACK = Path(__file__).parent / "loopback.py"
 UP_WITHIN_S, DOWN_WITHIN_S = 70, 30
@@ -46,6 +48,19 @@ def slurm(slurm_conf: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield
     environment = {**os.environ, "SLURM_CONF": str(slurm_conf)}
     subprocess.run(["scancel", "--full", "--user", "root"], env=environment, check=True, timeout=30)
+
+
+@pytest.fixture
+def has_ended() -> Callable[[Sweep], bool]:
+    """Whether every point of a sweep is done and its last attempt has left: a run is whole a moment before that."""
+
+    def ended(sweep: Sweep) -> bool:
+        exits = [[attempt.exit for attempt in sweep.attempts(point)] for point in sweep.points]
+        return {state.status for state in sweep.states().values()} == {"done"} and all(
+            tried and tried[-1] is not None for tried in exits
+        )
+
+    return ended
 
 
 def _missing() -> str | None:

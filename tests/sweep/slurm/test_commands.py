@@ -62,7 +62,9 @@ def test_run_status_and_run_again(
     assert json.loads(_sweep("run", spec, "--slurm", "--json").stdout)["submitted"] == []
 
 
-def test_the_script_submits_itself_is_told_and_goes_on(slurm: None, tmp_path: Path, base: dict[str, Any]) -> None:
+def test_the_script_submits_itself_is_told_and_goes_on(
+    slurm: None, tmp_path: Path, base: dict[str, Any], has_ended: Callable[[Sweep], bool]
+) -> None:
     place = tmp_path / "a b's $(touch here)"
     place.mkdir()
     base = {**base, "student_epochs": 50}
@@ -76,7 +78,7 @@ def test_the_script_submits_itself_is_told_and_goes_on(slurm: None, tmp_path: Pa
     trained = sweep.run_path(sweep.points[-1]) / "metrics.jsonl"
     _until(lambda: trained.exists() and b'"student"' in trained.read_bytes())
     subprocess.run(["scancel", "--batch", "--signal=USR2", f"{then}_1"], check=True, timeout=60)
-    _until(lambda: {state.status for state in sweep.states().values()} == {"done"})
+    _until(lambda: has_ended(sweep))
     exits = [[attempt.exit for attempt in sweep.attempts(point)] for point in sweep.points]
     assert exits == [[0], [0], [0], [143, 0]] or exits == [[0], [0], [143, 0]]
     assert (place / "s" / "slurm" / f"{first}_0.log").exists()
@@ -97,8 +99,7 @@ def test_a_run_that_outlives_its_time_limit_is_requeued_by_it(
         return [
             point.name
             for point in sweep.points
-            if (sweep.run_path(point) / "metrics.jsonl").exists()
-            and 143 in [one.exit for one in sweep.attempts(point)]
+            if (sweep.run_path(point) / "metrics.jsonl").exists() and 143 in [one.exit for one in sweep.attempts(point)]
         ]
 
     (name, *_) = _until(stopped_in_training)
