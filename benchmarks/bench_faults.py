@@ -17,10 +17,11 @@ from faults.common import Case, Missing, Result, mean_and_error
 from faults.mri import mri_case, mri_missing
 from faults.spc import spc_case, spc_missing
 
-from cidesign.calibration.faults import FAULTS, FaultName
+from cidesign.checks import FaultName
 from cidesign.modalities.cassi.run import CassiRun
 from cidesign.modalities.mri.run import MriRun
 from cidesign.modalities.single_pixel.run import SinglePixelRun
+from cidesign.modality import modality
 from cidesign.runs import Run
 from cidesign.text import table
 
@@ -47,23 +48,24 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--clean", type=int, default=200)
     options = parser.parse_args()
-    modality = Run(options.run).settings.modality
+    name = Run(options.run).settings.modality
     case: Case[SinglePixelRun] | Case[CassiRun] | Case[MriRun]
-    if modality == "single-pixel":
+    if name == "single-pixel":
         case = Case(SinglePixelRun(options.run), spc_case, spc_missing)
-    elif modality == "cassi":
+    elif name == "cassi":
         case = Case(CassiRun(options.run), cassi_case, cassi_missing)
     else:
         case = Case(MriRun(options.run), mri_case, mri_missing)
-    alone: list[dict[FaultName, float]] = [{name: kind.default} for name, kind in FAULTS[modality].items()]
-    shifts = SHIFTS.get(modality, [])
+    kinds = modality(Run(options.run).settings.modality).bench().faults
+    alone: list[dict[FaultName, float]] = [{name: kind.default} for name, kind in kinds.items()]
+    shifts = SHIFTS.get(name, [])
     rows = (
-        [_row(faults, case, options.seeds) for faults in [{}, *alone, *shifts, *TOGETHER[modality]]]
+        [_row(faults, case, options.seeds) for faults in [{}, *alone, *shifts, *TOGETHER[name]]]
         if options.seeds
         else []
     )
     header = ("fault", "found", "named", "only that", "uncalibrated", "calibrated", "oracle", "cal. - oracle")
-    print(f"{options.run.name}: {modality}, {options.seeds} seeds, mean +- standard error, PSNR in dB")
+    print(f"{options.run.name}: {name}, {options.seeds} seeds, mean +- standard error, PSNR in dB")
     print(table(rows, header), flush=True)
     _print_missing([case.without_targets(seed) for seed in range(options.seeds)])
     alarms: dict[int, str] = {}

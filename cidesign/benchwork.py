@@ -198,7 +198,8 @@ def typed(run: Run) -> Run:
 
 
 def _faults(faults: Faults, run: Run) -> dict[FaultName, float]:
-    return parse_faults(tuple(f"{name}={strength!r}" for name, strength in faults.items()), run.settings.modality)
+    kinds = modality(run.settings.modality).bench().faults
+    return parse_faults(tuple(f"{name}={strength!r}" for name, strength in faults.items()), kinds)
 
 
 @contextlib.contextmanager

@@ -14,26 +14,8 @@ from cidesign.records import Finite, Strict
 # `corrected`: something was wrong and is allowed for; `remark`: worth knowing, neither a pass nor a failure.
 # Records of benches know no remark, those of files no `corrected` and no `warning`.
 Status = Literal["passed", "corrected", "warning", "remark", "not checked", "failed"]
-# What is wrong with a bench or a scanner.
-FaultName = Literal[
-    "lost-trigger",
-    "record-shift",
-    "flicker",
-    "drift",
-    "saturation",
-    "dark",
-    "mirror",
-    "inversion",
-    "rotation",
-    "shift",
-    "wrong-step",
-    "wrong-lamp",
-    "bit-justification",
-    "gain-map",
-    "coil-loss",
-    "trajectory-delay",
-    "line-offset",
-]
+# What is wrong with a bench or a scanner, in words: `lost-trigger`; those of a bench are in the table beside its twin.
+FaultName = Annotated[str, Field(pattern=r"^[a-z]+(-[a-z]+)*$", max_length=40)]
 # What is wrong with a file: it breaks a limit of the device, or that of nerve stimulation, or it is damaged, was edited
 # or is not the design.
 FileFault = Literal["limit", "stimulation", "file"]

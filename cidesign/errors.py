@@ -7,7 +7,7 @@ LONGEST = 200
 class CidesignError(Exception):
     """An expected failure; the command line prints it as one line and leaves with `exit_code`.
 
-    `fault` names what the failure resembles (a name of `calibration.faults`), None where it is of no such kind.  Code
+    `fault` names what the failure resembles (a word of `cidesign.checks`), None where it is of no such kind.  Code
     decides by the class and by this field, never by the text.
     """
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from cidesign.bench_results import Written
     from cidesign.calibration.base import AnyCalibration
+    from cidesign.calibration.faults import FaultKinds
     from cidesign.calibration.plan import PlanStep
     from cidesign.checks import Check, FaultName
     from cidesign.data.image_sets import MeasuredSet
@@ -87,6 +88,8 @@ class Bench(ABC, Generic[_RunT, _CaptureT, _CalibrationT, _SimulateT, _Calibrate
     read_settings: "type[_ReadT]"
     # Captures that are no capture folders, by the name of their reader: they take no calibration.
     readers: "ClassVar[Mapping[str, Reader]]" = MappingProxyType({})
+    # What its twin can do wrong.
+    faults: "ClassVar[FaultKinds]"
 
     @abstractmethod
     def plan(self, run: _RunT) -> "list[PlanStep]":

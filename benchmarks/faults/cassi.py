@@ -16,8 +16,8 @@ from cidesign.calibration.cassi.operator import code_coordinates
 from cidesign.calibration.cassi.readings import readings_of
 from cidesign.calibration.cassi.twin import CassiTwin, TwinSettings
 from cidesign.calibration.cassi.verify import verify_against
-from cidesign.calibration.faults import FaultName
 from cidesign.calibration.verify import Judgement, Verification
+from cidesign.checks import FaultName
 from cidesign.errors import FileError
 from cidesign.modalities.cassi.data.dead_leaves import spectral_dead_leaves
 from cidesign.modalities.cassi.encoders.measured import MeasuredCassiEncoder

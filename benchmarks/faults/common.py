@@ -6,8 +6,9 @@ from typing import Generic, TypeVar
 
 import numpy as np
 
-from cidesign.calibration.faults import FaultName, fault_of
+from cidesign.calibration.faults import fault_of
 from cidesign.calibration.verify import Verdict, Verification
+from cidesign.checks import FaultName
 from cidesign.errors import CidesignError
 from cidesign.runs import Run
 

@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cidesign.benchwork import simulate
-from cidesign.calibration.faults import FaultName
 from cidesign.calibration.mri.kspace import RawKspace
 from cidesign.calibration.mri.noise import CoilNoise
 from cidesign.calibration.mri.phantom import as_acquired
@@ -16,6 +15,7 @@ from cidesign.calibration.mri.response import KspaceCalibration
 from cidesign.calibration.mri.twin import noise_covariance
 from cidesign.calibration.mri.verify import calibrate_and_verify
 from cidesign.calibration.verify import Verification
+from cidesign.checks import FaultName
 from cidesign.errors import CidesignError
 from cidesign.modalities.mri.data.phantoms import coil_maps
 from cidesign.modalities.mri.run import MriRun

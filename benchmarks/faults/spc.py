@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from cidesign.calibration.faults import FaultName
 from cidesign.calibration.single_pixel.calibrate import SpcCalibration, calibrate_spc, place_unseen, verify_on
 from cidesign.calibration.single_pixel.capture import Capture, SimulatedBench
 from cidesign.calibration.single_pixel.measurement import measurements_from_counts
@@ -16,6 +15,7 @@ from cidesign.calibration.single_pixel.scene_order import scene_in_order
 from cidesign.calibration.single_pixel.twin import bench_settings, capture_record, lamp_brightness, simulate_readings
 from cidesign.calibration.single_pixel.twin_faults import illumination, placement, scene_weights
 from cidesign.calibration.verify import Judgement, Verification
+from cidesign.checks import FaultName
 from cidesign.data.procedural import dead_leaves
 from cidesign.errors import FileError
 from cidesign.modalities.single_pixel import solve

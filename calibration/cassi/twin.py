@@ -37,11 +37,25 @@ from cidesign.calibration.cassi.optics import (
     turn_scale,
 )
 from cidesign.calibration.circumstances import BenchState
+from cidesign.calibration.faults import FaultKind, FaultKinds
 from cidesign.checks import FaultName
 from cidesign.errors import InputError
 from cidesign.hardware_profiles.aperture.schema import ApertureProfile
 from cidesign.pattern import ApertureMask
 from cidesign.verb_settings import VerbSettings
+
+FAULTS: FaultKinds = {
+    "saturation": FaultKind("the brightest white pixel", "% of the converter's range", 160, 100, 1000),
+    "dark": FaultKind("stray light while the dark frames were not taken", "% of full white", 3, -20, 20),
+    "mirror": FaultKind("1: left and right exchanged, 2: top and bottom", "", 1, 1, 2, whole=True),
+    "inversion": FaultKind("clear and opaque exchanged on the plate", "", 1, 1, 1, whole=True),
+    "rotation": FaultKind("mask turned clockwise", "degrees", 0.5, -5, 5),
+    "shift": FaultKind("mask shifted across the dispersion", "code pixels", 0.7, -8, 8),
+    "wrong-step": FaultKind("dispersion differs from the profile's", "%", 4, -30, 30),
+    "wrong-lamp": FaultKind("slope of the true lamp against the recorded one", "% from end to end", 60, -150, 150),
+    "bit-justification": FaultKind("low bits of the converter that are always 0", "bits", 4, 1, 8, whole=True),
+    "gain-map": FaultKind("light missing in the corners of the detector", "%", 30, 0, 90),
+}
 
 CLEAR_TRANSMISSION, OPAQUE_TRANSMISSION = 1.0, 0.002
 # The part of the converter's range that an open mask and a white scene fill where nothing else is asked for.

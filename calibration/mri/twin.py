@@ -17,12 +17,25 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
+from cidesign.calibration.faults import FaultKind, FaultKinds
 from cidesign.calibration.mri.capture import KspaceCaptureRecord, SimulatedScanner
 from cidesign.calibration.mri.kspace import Samples, centred_fft
 from cidesign.calibration.mri.phantom import interleaved, mirrored
 from cidesign.checks import FaultName
 from cidesign.errors import InputError
 from cidesign.pattern import CartesianLines
+
+FAULTS: FaultKinds = {
+    "lost-trigger": FaultKind("readouts lost, so that the following lines move up", "lines", 1, 1, 3, whole=True),
+    "drift": FaultKind("phase drift of the field during a scan of all lines", "degrees", 60, -360, 360),
+    "saturation": FaultKind("the largest sample", "% of the converter's range", 200, 100, 1000),
+    "dark": FaultKind("constant offset of every sample", "% of the largest sample", 1, 0, 20),
+    "mirror": FaultKind("1: readout reversed, 2: phase encoding reversed", "", 1, 1, 2, whole=True),
+    "shift": FaultKind("field of view shifted along phase encoding", "pixels", 3, -64, 64),
+    "coil-loss": FaultKind("receive coils without signal", "coils", 1, 1, 64, whole=True),
+    "trajectory-delay": FaultKind("echo behind the middle of the readout", "samples", 1.5, -8, 8),
+    "line-offset": FaultKind("centre of k-space above the middle line", "lines", 2, -16, 16),
+}
 
 NOISE_SAMPLES = 4096
 # Coils of one array differ about as much.

@@ -5,9 +5,25 @@ from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline
 from scipy.sparse import csr_matrix, identity
 
+from cidesign.calibration.faults import FaultKind, FaultKinds
 from cidesign.calibration.single_pixel.operator import Placement
 from cidesign.checks import FaultName
 from cidesign.orientation import Orientation
+
+FAULTS: FaultKinds = {
+    "lost-trigger": FaultKind("readings lost (negative: read twice)", "readings", 1, -3, 3, whole=True),
+    "record-shift": FaultKind("scene recorded too early (negative: late)", "readings", -1, -16, 16, whole=True),
+    "flicker": FaultKind("amplitude of the lamp's 100 Hz", "% of its light", 5, 0, 50),
+    "drift": FaultKind("slow change of the lamp, peak to peak", "% of its light", 5, 0, 80),
+    "saturation": FaultKind("an all-on white frame", "% of the converter's range", 160, 100, 1000),
+    "dark": FaultKind("stray light while the dark frames were not taken", "% of full white", 2, -20, 20),
+    "mirror": FaultKind("1: left and right exchanged, 2: top and bottom", "", 1, 1, 2, whole=True),
+    "inversion": FaultKind("on and off mirrors exchanged", "", 1, 1, 1, whole=True),
+    "rotation": FaultKind("patterns turned clockwise on the scene", "degrees", 2, -30, 30),
+    "shift": FaultKind("patterns shifted to the right on the scene", "super-pixels", 1, -4, 4),
+    "bit-justification": FaultKind("low bits of the converter that are always 0", "bits", 4, 1, 8, whole=True),
+    "gain-map": FaultKind("light missing in the corners of the field", "%", 30, 0, 90),
+}
 
 Faults = dict[FaultName, float]
 FLICKER_HZ = 100.0

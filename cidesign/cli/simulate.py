@@ -11,6 +11,7 @@ from cidesign.cli.assignments import assigned, options, set_option
 from cidesign.cli.output import force_option, json_option, next_step, note, quoted, result
 from cidesign.errors import InputError
 from cidesign.files import read_limited, refuse_existing
+from cidesign.modality import modality
 
 
 @click.command("simulate")
@@ -64,7 +65,7 @@ def command(
     refuse_existing(folder, force)
     settings, stored_faults = read_bench_file(bench)
     # What is typed counts more than what stands in the file.
-    typed = parse_faults(fault_texts, found.settings.modality)
+    typed = parse_faults(fault_texts, modality(found.settings.modality).bench().faults)
     faults = stored_faults | {str(name): strength for name, strength in typed.items()}
     named = {**settings, **assigned(assignments)}
     done = benchwork.simulate(

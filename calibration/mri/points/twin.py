@@ -9,12 +9,23 @@ sees, and noise, gain and faults as in the twin of 2-D scans.
 import numpy as np
 from numpy.typing import NDArray
 
+from cidesign.calibration.faults import FaultKind, FaultKinds
 from cidesign.calibration.mri.capture import SimulatedScanner
 from cidesign.calibration.mri.kspace import Samples, centred_fft
 from cidesign.calibration.mri.points.capture import PointsCaptureRecord
 from cidesign.calibration.mri.twin import NOISE_SAMPLES, WrongScanner, coil_noise, lost_coils, noise_factor
 from cidesign.errors import InputError
 from cidesign.pattern import CartesianPoints
+
+FAULTS: FaultKinds = {
+    "lost-trigger": FaultKind("readouts lost, so that the following points move up", "points", 1, 1, 3, whole=True),
+    "drift": FaultKind("phase drift of the field during a scan of all points", "degrees", 60, -360, 360),
+    "saturation": FaultKind("the largest sample", "% of the converter's range", 200, 100, 1000),
+    "dark": FaultKind("constant offset of every sample", "% of the largest sample", 1, 0, 20),
+    "coil-loss": FaultKind("receive coils without signal", "coils", 1, 1, 64, whole=True),
+    "trajectory-delay": FaultKind("echo behind the middle of the readout", "samples", 1.5, -8, 8),
+    "line-offset": FaultKind("centre of k-space above the middle line", "lines", 2, -16, 16),
+}
 
 
 def simulate_volume(

@@ -9,12 +9,21 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
+from cidesign.calibration.faults import FaultKind, FaultKinds
 from cidesign.calibration.mri.kspace import Samples
 from cidesign.calibration.mri.shots.capture import ShotsCaptureRecord, SimulatedShots
 from cidesign.calibration.mri.shots.nufft import Complex, ShotSums
 from cidesign.calibration.mri.twin import LOST_FROM, LOST_TO, NOISE_SAMPLES, coil_noise, lost_coils, noise_factor
 from cidesign.errors import InputError
 from cidesign.pattern import NonCartesian
+
+FAULTS: FaultKinds = {
+    "lost-trigger": FaultKind("shots lost, so that the following ones move up", "shots", 1, 1, 3, whole=True),
+    "drift": FaultKind("phase drift of the field during the scan", "degrees", 60, -360, 360),
+    "mirror": FaultKind("1: columns reversed, 2: rows reversed", "", 1, 1, 2, whole=True),
+    "coil-loss": FaultKind("receive coils without signal", "coils", 1, 1, 64, whole=True),
+    "trajectory-delay": FaultKind("gradients behind the samples", "us", 4, -100, 100),
+}
 
 
 def shots_scanner(**values: object) -> SimulatedShots:

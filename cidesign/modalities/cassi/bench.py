@@ -20,7 +20,7 @@ from cidesign.calibration.cassi.record import (
     write_cassi_calibration,
     write_described_calibration,
 )
-from cidesign.calibration.cassi.twin import BenchSettings, CassiTwin, Photoelectrons, ReadNoise, TwinSettings
+from cidesign.calibration.cassi.twin import FAULTS, BenchSettings, CassiTwin, Photoelectrons, ReadNoise, TwinSettings
 from cidesign.errors import InputError
 from cidesign.io.npy import read_npy
 from cidesign.modalities.cassi.data.images import read_cube_scene
@@ -73,6 +73,7 @@ class CassiBench(Bench[CassiRun, CassiCapture, StoredCassiCalibration, SimulateC
     simulate_settings = SimulateCassi
     calibrate_settings = CalibrateCassi
     read_settings = ReadCassi
+    faults = FAULTS
 
     def plan(self, run: CassiRun) -> "list[PlanStep]":
         """What to capture for the run's mask."""

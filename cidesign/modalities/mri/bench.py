@@ -23,7 +23,7 @@ from cidesign.calibration.mri.record import (
 )
 from cidesign.calibration.mri.slices import KspaceSlices, of_slice
 from cidesign.calibration.mri.stack import StoredKspaceSlices, read_stack_calibration, write_stack_calibration
-from cidesign.calibration.mri.twin import capture_record, scanner_settings, simulate_kspace
+from cidesign.calibration.mri.twin import FAULTS, capture_record, scanner_settings, simulate_kspace
 from cidesign.calibration.mri.verify import calibrate_and_verify
 from cidesign.errors import InputError
 from cidesign.files import Json, JsonObject
@@ -114,6 +114,7 @@ class MriBench(Bench[MriRun, KspaceCapture, StoredCalibration, SimulateMri, Cali
     simulate_settings = SimulateMri
     calibrate_settings = CalibrateMri
     read_settings = ReadMri
+    faults = FAULTS
 
     def plan(self, run: MriRun) -> "list[PlanStep]":
         """What to scan, in which order."""

@@ -20,6 +20,7 @@ from cidesign.calibration.single_pixel.nominal import NominalCalibration, SceneS
 from cidesign.calibration.single_pixel.plan import plan_spc, write_plan_files
 from cidesign.calibration.single_pixel.record import SinglePixelCalibration, read_calibration, write_calibration
 from cidesign.calibration.single_pixel.twin import bench_settings, capture_record, simulate_readings
+from cidesign.calibration.single_pixel.twin_faults import FAULTS
 from cidesign.constraints.sequence import streams
 from cidesign.data.procedural import dead_leaves
 from cidesign.errors import FileError, InputError
@@ -120,6 +121,7 @@ class SinglePixelBench(
     simulate_settings = SimulateSinglePixel
     calibrate_settings = CalibrateSinglePixel
     read_settings = ReadSinglePixel
+    faults = FAULTS
     readers: ClassVar[dict[str, Reader]] = {
         "hadamard": Reader(ReadHadamard, _hadamard),
         "spas": Reader(ReadSpas, _spas),

@@ -11,9 +11,8 @@ import pytest
 from cidesign.calibration.cassi.calibrate import CassiOutcome, calibrate_bench
 from cidesign.calibration.cassi.capture import CassiArray, CassiCapture, Spectrum
 from cidesign.calibration.cassi.optics import inverted
-from cidesign.calibration.cassi.twin import CassiTwin, TwinSettings
+from cidesign.calibration.cassi.twin import FAULTS, CassiTwin, TwinSettings
 from cidesign.calibration.cassi.verify import verify_against
-from cidesign.calibration.faults import FAULTS
 from cidesign.calibration.verify import Verification
 from cidesign.errors import FileError
 from cidesign.hardware_profiles.loader import load_profile
@@ -21,7 +20,7 @@ from cidesign.pattern import ApertureMask
 
 PROFILE = load_profile("chrome-laser-10um")
 SIDE = 32
-DEFAULTS = {name: kind.default for name, kind in FAULTS["cassi"].items()}
+DEFAULTS = {name: kind.default for name, kind in FAULTS.items()}
 
 
 def mask_of(seed: int = 1) -> ApertureMask:

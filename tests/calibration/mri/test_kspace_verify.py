@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from cidesign.calibration.faults import FAULTS
 from cidesign.calibration.mri.capture import read_kspace_capture, write_kspace_capture
 from cidesign.calibration.mri.centre import recounted
 from cidesign.calibration.mri.examine import examine
@@ -20,7 +19,7 @@ from cidesign.calibration.mri.phantom import (
 from cidesign.calibration.mri.plan import scan_plan
 from cidesign.calibration.mri.raw.readers import with_phantom
 from cidesign.calibration.mri.response import Corrections, KspaceCalibration
-from cidesign.calibration.mri.twin import capture_record, scanner_settings, simulate_kspace
+from cidesign.calibration.mri.twin import FAULTS, capture_record, scanner_settings, simulate_kspace
 from cidesign.calibration.mri.verify import calibrate_and_verify, verify_stored
 from cidesign.calibration.plan import plan_text
 from cidesign.calibration.verify import Verification
@@ -100,7 +99,7 @@ FOUND: list[tuple[FaultName, float | None, str, str]] = [
 def test_each_fault_is_found_by_its_name(
     tmp_path: Path, fault: FaultName, strength: float | None, name: str, status: str
 ) -> None:
-    size = FAULTS["mri"][fault].default if strength is None else strength
+    size = FAULTS[fault].default if strength is None else strength
     _, verification = verified(scanned(tmp_path / "capture", {fault: size}))
     found = check(verification, name)
     assert (found.status, found.fault) == (status, fault)
@@ -109,7 +108,7 @@ def test_each_fault_is_found_by_its_name(
 
 
 def test_every_fault_of_scanners_is_tried() -> None:
-    assert {fault for fault, *_ in FOUND} == set(FAULTS["mri"])
+    assert {fault for fault, *_ in FOUND} == set(FAULTS)
 
 
 def test_values_of_faults_are_measured(tmp_path: Path) -> None:
@@ -203,16 +202,14 @@ def test_without_a_phantom_only_its_checks_are_left_out(tmp_path: Path) -> None:
     assert check(verified(late)[1], "echo of the object").fault == "trajectory-delay"
 
 
-@pytest.mark.parametrize(
-    ("fault", "strength"), [(fault, None) for fault in FAULTS["mri"]] + [("mirror", 2), ("dark", 0.2)]
-)
+@pytest.mark.parametrize(("fault", "strength"), [(fault, None) for fault in FAULTS] + [("mirror", 2), ("dark", 0.2)])
 def test_a_scanner_that_changed_after_its_calibration_is_refused(
     tmp_path: Path, fault: FaultName, strength: float | None
 ) -> None:
     sound = scanned(tmp_path / "sound")
     calibration, _, findings = calibrate_and_verify(sound, design(), None)
     assert findings.phantom is not None
-    size = FAULTS["mri"][fault].default if strength is None else strength
+    size = FAULTS[fault].default if strength is None else strength
     later = scanned(tmp_path / "later", {fault: size})
     again = verify_stored(calibration, later, findings.phantom.echo_samples)
     assert again.verdict == "failed"

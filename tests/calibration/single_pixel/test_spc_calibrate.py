@@ -10,10 +10,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from cidesign.calibration.faults import FAULTS
 from cidesign.calibration.single_pixel.calibrate import SpcCalibration, calibrate_spc, verify_on
 from cidesign.calibration.single_pixel.capture import Capture
-from cidesign.calibration.single_pixel.twin_faults import illumination
+from cidesign.calibration.single_pixel.twin_faults import FAULTS, illumination
 from cidesign.checks import Check, FaultName
 from cidesign.errors import FileError
 from cidesign.pattern import PatternStack
@@ -21,7 +20,7 @@ from cidesign.pattern import PatternStack
 Take = Callable[..., Capture]
 Calibrated = Callable[..., SpcCalibration]
 Changed = Callable[..., Capture]
-DEFAULTS = {name: kind.default for name, kind in FAULTS["single-pixel"].items()}
+DEFAULTS = {name: kind.default for name, kind in FAULTS.items()}
 
 
 def _notable(checks: list[Check]) -> list[Check]:

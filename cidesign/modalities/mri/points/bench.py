@@ -17,7 +17,7 @@ from cidesign.calibration.mri.points.record import (
     read_points_calibration,
     write_points_calibration,
 )
-from cidesign.calibration.mri.points.twin import points_record, simulate_volume
+from cidesign.calibration.mri.points.twin import FAULTS, points_record, simulate_volume
 from cidesign.calibration.mri.points.verify import calibrate_and_verify_volume
 from cidesign.calibration.mri.points.volume import RawVolume
 from cidesign.calibration.mri.twin import scanner_settings
@@ -77,6 +77,7 @@ class PointsBench(Bench[PointsRun, RawVolume, StoredPointsCalibration, SimulateP
     simulate_settings = SimulatePoints
     calibrate_settings = CalibratePoints
     read_settings = ReadPoints
+    faults = FAULTS
 
     def plan(self, run: PointsRun) -> "list[PlanStep]":
         """What to scan, in which order."""

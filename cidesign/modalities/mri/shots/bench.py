@@ -15,7 +15,7 @@ from cidesign.calibration.mri.shots.record import (
     read_shots_calibration,
     write_shots_calibration,
 )
-from cidesign.calibration.mri.shots.twin import shots_record, shots_scanner, simulate_shots
+from cidesign.calibration.mri.shots.twin import FAULTS, shots_record, shots_scanner, simulate_shots
 from cidesign.calibration.mri.shots.verify import calibrate_and_verify_shots
 from cidesign.calibration.plan import PlanStep
 from cidesign.files import JsonObject
@@ -62,6 +62,7 @@ class ShotsBench(Bench[ShotsRun, RawShots, StoredShotsCalibration, SimulateShots
     """Noise scan, phantom, the shots of the design."""
 
     simulate_settings, calibrate_settings, read_settings = SimulateShots, ReadShots, ReadShots
+    faults = FAULTS
 
     def plan(self, run: ShotsRun) -> list[PlanStep]:
         """What to scan, in which order."""
