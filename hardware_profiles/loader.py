@@ -67,8 +67,10 @@ def as_profile(asked: "str | HardwareProfile", profile_type: "type[_P]", describ
     """
     profile = load_profile(asked) if isinstance(asked, str) else asked
     if not isinstance(profile, profile_type):
-        wanted = profile_type.model_fields["kind"].annotation
-        known = ", ".join(entry.id for entry in shipped_profiles() if entry.kind in get_args(wanted))
+        from cidesign.hardware_profiles import schema
+
+        fitting = (entry for entry in shipped_profiles() if issubclass(schema.profile_type(entry.kind), profile_type))
+        known = ", ".join(entry.id for entry in fitting)
         raise InputError(
             f"{profile.id} is a profile of kind {profile.kind}; {described} is needed here, such as {known}"
         )

@@ -1,5 +1,6 @@
 """The kinds of profiles, and what they have in common: every number with its unit, source and confidence."""
 
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
@@ -11,11 +12,10 @@ from cidesign.plugins import load_class
 SCHEMA_VERSION = 1
 
 GROUP = "cidesign.profile_kinds"
-# kind in profiles -> module and class; imported when it is asked for.
+# kind in profiles -> module and class: each folder here is a kind; imported when it is asked for.
 KINDS = {
-    "dmd": "cidesign.hardware_profiles.dmd.schema:DmdProfile",
-    "aperture": "cidesign.hardware_profiles.aperture.schema:ApertureProfile",
-    "mri": "cidesign.hardware_profiles.mri.schema:MriProfile",
+    path.parent.name: f"cidesign.hardware_profiles.{path.parent.name}.schema:PROFILE"
+    for path in sorted(Path(__file__).parent.glob("*/schema.py"))
 }
 # Of field names, the longest ending first; what has no unit in its name is a count or a word.
 _UNITS = {

@@ -1,4 +1,4 @@
-"""The rules of a coded aperture, checked in NumPy on the cells of a mask; `relax_aperture` trains against them."""
+"""The rules of masks, checked in NumPy on their cells; `cidesign.models.mask_relax` trains against them."""
 
 import math
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from cidesign.checks import Check, exceeds
 from cidesign.errors import LimitError
-from cidesign.hardware_profiles.aperture.schema import ApertureProfile
+from cidesign.hardware_profiles.aperture.schema import MaskProfile
 from cidesign.pattern import ApertureMask
 
 Levels = NDArray[np.uint8]
@@ -228,7 +228,7 @@ def _in_reading_order(boxes: Boxes) -> Boxes:
     return ordered[new]
 
 
-def feature_rule(profile: ApertureProfile) -> MinimumFeature:
+def feature_rule(profile: MaskProfile) -> MinimumFeature:
     """The rule of a profile: what training builds masks by, and what the written file is checked against."""
     pitch_um, lithography = profile.pixel_pitch_um.value, profile.lithography
     area = lithography.min_area_um2
@@ -249,7 +249,7 @@ def _pixels(length_um: float, pitch_um: float) -> int:
     return max(1, math.ceil(length_um / pitch_um * (1 - 1e-9)))
 
 
-def require_freedom(profile: ApertureProfile, height: int, width: int) -> None:
+def require_freedom(profile: MaskProfile, height: int, width: int) -> None:
     """Raise `LimitError` when a code of height x width pixels leaves nothing to design, or does not fit."""
     rule, lithography = feature_rule(profile), profile.lithography
     if min(height, width) < 2 * rule.cell_px:
@@ -264,12 +264,4 @@ def require_freedom(profile: ApertureProfile, height: int, width: int) -> None:
         raise LimitError(
             f"mask of {code_mm[0]:g} x {code_mm[1]:g} mm: the plate of {profile.id} is {plate_mm[0]:g} x "
             f"{plate_mm[1]:g} mm; use fewer code pixels or a smaller pitch"
-        )
-    shifts = profile.spectrograph.shift_px.value
-    dispersed = width if profile.spectrograph.axis.value == "columns" else height
-    span = max(shifts) - min(shifts)
-    if span >= dispersed:
-        raise LimitError(
-            f"mask of {dispersed} code pixels along the dispersion: {profile.id} spreads the bands over {span:g} "
-            f"pixels, so first and last band would not overlap at all; use more than {math.ceil(span)} pixels"
         )

@@ -13,7 +13,7 @@ from cidesign.errors import FileError
 from cidesign.export.aperture.files import MaskFile
 from cidesign.export.aperture.gds.outlines import Outlines
 from cidesign.export.aperture.layout import Tone, illegal_name, whole_nm
-from cidesign.hardware_profiles.aperture.schema import ApertureProfile
+from cidesign.hardware_profiles.aperture.schema import MaskProfile
 
 # Farther than any plate: nothing that reaches the edge of a drawing ends there.
 _FAR_NM = 10**10
@@ -58,7 +58,7 @@ def measured_widths(clear: Cells) -> Widths:
     return Widths(*found)
 
 
-def check_drawing(mask: MaskFile, profile: ApertureProfile, tone: Tone) -> list[Breach]:
+def check_drawing(mask: MaskFile, profile: MaskProfile, tone: Tone) -> list[Breach]:
     """Every rule of the process that a file breaks, at most one breach of each; empty when it passes."""
     if not mask.cells.levels.size or not mask.cells.levels.any():
         raise FileError(f"{mask.path}: nothing is drawn in it; a coded aperture has at least one opening")
@@ -73,7 +73,7 @@ def check_drawing(mask: MaskFile, profile: ApertureProfile, tone: Tone) -> list[
     return found
 
 
-def _grid(mask: MaskFile, profile: ApertureProfile) -> list[Breach]:
+def _grid(mask: MaskFile, profile: MaskProfile) -> list[Breach]:
     """Every corner of the file, also where an area covers it."""
     grid_nm = whole_nm(profile.lithography.writer_grid_um.value, "writer grid")
     limit = f"a multiple of the writer grid {grid_nm / 1000:g} um of {profile.id}"
@@ -99,7 +99,7 @@ def _grid(mask: MaskFile, profile: ApertureProfile) -> list[Breach]:
     return [Breach(violation, np.array(lines, dtype=np.int64))]
 
 
-def _extents(mask: MaskFile, profile: ApertureProfile) -> list[Breach]:
+def _extents(mask: MaskFile, profile: MaskProfile) -> list[Breach]:
     size_mm = tuple(float(edges[-1] - edges[0]) / 1e6 for edges in (mask.cells.x, mask.cells.y))
     lithography = profile.lithography
     plate_mm = lithography.plate_width_mm.value, lithography.plate_height_mm.value
@@ -126,7 +126,7 @@ def _names(outlines: Outlines) -> list[Breach]:
     return [Breach(exceeds("cell name", file_name, f"{names[0]!r}, which {problem}", limit, _FIX), nowhere)]
 
 
-def _vertices(mask: MaskFile, outlines: Outlines, profile: ApertureProfile) -> list[Breach]:
+def _vertices(mask: MaskFile, outlines: Outlines, profile: MaskProfile) -> list[Breach]:
     found = []
     most = profile.lithography.max_vertices.value
     corners, (x, y) = outlines.largest()

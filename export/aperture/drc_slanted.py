@@ -25,7 +25,7 @@ from cidesign.export.aperture.slanted_edges import (
     narrow_places,
     near_pairs,
 )
-from cidesign.hardware_profiles.aperture.schema import ApertureProfile
+from cidesign.hardware_profiles.aperture.schema import MaskProfile
 
 _FIX = "mend the drawing"
 _TINY_NM2 = 1.0
@@ -40,7 +40,7 @@ class Checked(NamedTuple):
     measured: bool
 
 
-def check_slanted(layout: Layout, profile: ApertureProfile, tone: Tone) -> Checked:
+def check_slanted(layout: Layout, profile: MaskProfile, tone: Tone) -> Checked:
     """Every rule of the process that a slanted drawing breaks; raises `FileError` when nothing is drawn."""
     if not len(layout.united):
         raise FileError(f"{layout.path}: nothing is drawn in it; a coded aperture has at least one opening")
@@ -109,7 +109,7 @@ def _boxes(ends: Floats) -> Boxes:
     return boxes
 
 
-def _grid(layout: Layout, profile: ApertureProfile) -> list[Breach]:
+def _grid(layout: Layout, profile: MaskProfile) -> list[Breach]:
     grid_nm = whole_nm(profile.lithography.writer_grid_um.value, "writer grid")
     corners = layout.corners[~np.repeat(layout.round, layout.sizes)]
     off = corners[(np.abs(corners - grid_nm * np.rint(corners / grid_nm)) > WHOLE_NM).any(axis=1)]
@@ -122,7 +122,7 @@ def _grid(layout: Layout, profile: ApertureProfile) -> list[Breach]:
     return [Breach(exceeds("grid", _where(layout, *off[0]), value, limit, fix), _boxes(np.tile(off, 2)))]
 
 
-def _extents(layout: Layout, profile: ApertureProfile) -> list[Breach]:
+def _extents(layout: Layout, profile: MaskProfile) -> list[Breach]:
     low, high = layout.united.min(axis=0), layout.united.max(axis=0)
     size_mm = (high - low) / 1e6
     lithography = profile.lithography
@@ -143,7 +143,7 @@ def _name(layout: Layout) -> list[Breach]:
     return [Breach(violation, np.empty((0, 4), dtype=np.int64))]
 
 
-def _corners(layout: Layout, profile: ApertureProfile) -> list[Breach]:
+def _corners(layout: Layout, profile: MaskProfile) -> list[Breach]:
     breaches = []
     most = profile.lithography.max_vertices.value
     own = np.flatnonzero(~layout.round)
@@ -163,7 +163,7 @@ def _corners(layout: Layout, profile: ApertureProfile) -> list[Breach]:
     return breaches
 
 
-def _narrow(layout: Layout, profile: ApertureProfile, rule: str, places: Floats, least_nm: float) -> list[Breach]:
+def _narrow(layout: Layout, profile: MaskProfile, rule: str, places: Floats, least_nm: float) -> list[Breach]:
     if not len(places):
         return []
     width = np.hypot(places[:, 2] - places[:, 0], places[:, 3] - places[:, 1])
@@ -173,7 +173,7 @@ def _narrow(layout: Layout, profile: ApertureProfile, rule: str, places: Floats,
     return [Breach(exceeds(rule, _where(layout, *places[0, :2]), value, limit, _FIX), _boxes(places))]
 
 
-def _contacts(layout: Layout, profile: ApertureProfile, places: Floats) -> list[Breach]:
+def _contacts(layout: Layout, profile: MaskProfile, places: Floats) -> list[Breach]:
     if not len(places):
         return []
     value = f"found at {len(places)} place{'s' if len(places) > 1 else ''}"
@@ -182,7 +182,7 @@ def _contacts(layout: Layout, profile: ApertureProfile, places: Floats) -> list[
 
 
 def _small_areas(
-    layout: Layout, profile: ApertureProfile, drawn: Boundary, least_um2: float
+    layout: Layout, profile: MaskProfile, drawn: Boundary, least_um2: float
 ) -> tuple[list[Breach], list[tuple[str, str]]]:
     """Islands and holes below the smallest area; those that hold others are only bounded from below."""
     found, unsure = [np.empty((0, 4))], 0

@@ -23,7 +23,7 @@ from cidesign.export.aperture.writer import write_aperture_export
 from cidesign.export.family import DeviceFamily, Exported, FileReport
 from cidesign.export.options import fitting, read_options
 from cidesign.export.own_design import OwnDesign
-from cidesign.hardware_profiles.aperture.schema import ApertureProfile
+from cidesign.hardware_profiles.aperture.schema import MaskProfile
 from cidesign.pattern import ApertureMask
 from cidesign.text import table, totals
 from cidesign.units import format_bytes
@@ -49,11 +49,11 @@ class MaskFileOptions:
             raise InputError(f"--tone {self.tone}: not known; choose clear or chrome")
 
 
-class ApertureFamily(DeviceFamily[ApertureMask, ApertureProfile, ApertureOptions, MaskFileOptions]):
+class ApertureFamily(DeviceFamily[ApertureMask, MaskProfile, ApertureOptions, MaskFileOptions]):
     """Mask orders for the fab."""
 
     name = "aperture"
-    design_type, profile_type, manifest_type = ApertureMask, ApertureProfile, OrderManifest
+    design_type, profile_type, manifest_type = ApertureMask, MaskProfile, OrderManifest
     file_options_type = MaskFileOptions
     suffixes = SUFFIXES
     described, plural, contents = "a coded aperture", "apertures", "a mask"
@@ -65,7 +65,7 @@ class ApertureFamily(DeviceFamily[ApertureMask, ApertureProfile, ApertureOptions
     def export(
         self,
         design: ApertureMask,
-        profile: ApertureProfile,
+        profile: MaskProfile,
         folder: Path,
         options: ApertureOptions,
         force: bool = False,
@@ -76,20 +76,20 @@ class ApertureFamily(DeviceFamily[ApertureMask, ApertureProfile, ApertureOptions
         value = {"folder": str(folder), "order": order.value, "files": manifest.model_dump(mode="json")["files"]}
         return Exported(folder, (folder,), value, _text(folder, manifest, order))
 
-    def verify_export(self, folder: Path, profile: ApertureProfile | None = None) -> Iterator[Check]:
+    def verify_export(self, folder: Path, profile: MaskProfile | None = None) -> Iterator[Check]:
         """Every mask file cell by cell, the rules of the process, and all hashes."""
         return verify_aperture_export(folder, profile)
 
-    def profile_for(self, own: ApertureProfile, asked: ApertureProfile | None, where: str) -> ApertureProfile:
+    def profile_for(self, own: MaskProfile, asked: MaskProfile | None, where: str) -> MaskProfile:
         """A mask has the pitch and the features of one process."""
         return profile_for(own, asked, where)
 
-    def read_own(self, files: Sequence[Path], profile: ApertureProfile, settings: Mapping[str, Any] = {}) -> OwnDesign:
+    def read_own(self, files: Sequence[Path], profile: MaskProfile, settings: Mapping[str, Any] = {}) -> OwnDesign:
         """A mask from an array, a picture or a layout."""
         return read_own(files, profile, read_options(MaskOptions, settings, "a file of a mask"))
 
     def check_design(
-        self, design: ApertureMask, profile: ApertureProfile, options: ApertureOptions, where: Path
+        self, design: ApertureMask, profile: MaskProfile, options: ApertureOptions, where: Path
     ) -> list[Check]:
         """The feature rules that training builds by."""
         check_design(design, profile, picture_beside(where))
@@ -101,7 +101,7 @@ class ApertureFamily(DeviceFamily[ApertureMask, ApertureProfile, ApertureOptions
         return [passed("design", said)]
 
     def check_file(
-        self, path: Path, profile: ApertureProfile | None, options: MaskFileOptions, report: Report | None = None
+        self, path: Path, profile: MaskProfile | None, options: MaskFileOptions, report: Report | None = None
     ) -> FileReport:
         """A TIFF, GDSII or OASIS file against the rules of a process; raises `LimitError` for the first it breaks."""
         if profile is None:

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from cidesign.constraints.aperture import Levels, feature_rule
 from cidesign.export.aperture.fiducial_font import GLYPH_COLUMNS, GLYPH_ROWS, text_cells
-from cidesign.hardware_profiles.aperture.schema import ApertureProfile
+from cidesign.hardware_profiles.aperture.schema import MaskProfile
 
 Role = Literal["fiducial", "text", "cross", "scale_bar"]
 # An L of unequal arms on three corners: no flip or turn of the plate maps the three onto themselves.
@@ -65,7 +65,7 @@ class Marks(NamedTuple):
     critical_px: int
 
 
-def place_marks(code: Levels, profile: ApertureProfile, text: str | None) -> Marks:
+def place_marks(code: Levels, profile: MaskProfile, text: str | None) -> Marks:
     """Put a code into an opaque frame, with marks and `text` around it (None: the frame alone).
 
     One unit of the marks is a whole number of the process' smallest cells, 1/64 of the code's shorter side or more.
@@ -76,9 +76,7 @@ def place_marks(code: Levels, profile: ApertureProfile, text: str | None) -> Mar
     if text is None:
         frame = 2 * _GAP * unit
         return Marks(np.pad(code, frame), frame, frame, (), rule.cell_px)
-    shifts = profile.spectrograph.shift_px.value
-    span = math.ceil(max(shifts) - min(shifts)) if profile.spectrograph.axis.value == "rows" else 0
-    clearance = _CLEARANCE * unit + span
+    clearance = _CLEARANCE * unit + math.ceil(profile.spread_rows_px)
     side = (_L_COLUMNS + 2 * _GAP) * unit
     per_line = max(8, (width + 2 * side) // ((GLYPH_COLUMNS + 1) * unit) - _GAP)
     pitch_um = profile.pixel_pitch_um.value

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from cidesign.constraints.aperture import Cells, Edges, Levels
 from cidesign.errors import InputError, LimitError
 from cidesign.export.aperture.fiducials import Mark, Marks, place_marks
-from cidesign.hardware_profiles.aperture.schema import ApertureProfile
+from cidesign.hardware_profiles.aperture.schema import MaskProfile
 from cidesign.pattern import ApertureMask
 
 Tone = Literal["clear", "chrome"]
@@ -127,7 +127,7 @@ class Plate:
     critical_dimension_nm: int
 
 
-def plan_plate(mask: ApertureMask, profile: ApertureProfile, options: OrderOptions) -> Plate:
+def plan_plate(mask: ApertureMask, profile: MaskProfile, options: OrderOptions) -> Plate:
     """Lay out an order; raises `LimitError` for lengths off the writer grid and for a drawing larger than the plate."""
     if mask.pitch_um != profile.pixel_pitch_um.value:
         raise InputError(
@@ -207,7 +207,7 @@ def whole_nm(length_um: float, what: str) -> int:
     return round(length_nm)
 
 
-def _on_grid(length_um: float, grid_nm: int, what: str, profile: ApertureProfile) -> int:
+def _on_grid(length_um: float, grid_nm: int, what: str, profile: MaskProfile) -> int:
     length_nm = whole_nm(length_um, what)
     if length_nm % grid_nm:
         raise LimitError(
@@ -217,7 +217,7 @@ def _on_grid(length_um: float, grid_nm: int, what: str, profile: ApertureProfile
     return length_nm
 
 
-def _bias_nm(profile: ApertureProfile, options: OrderOptions, pitch_nm: int, grid_nm: int) -> int:
+def _bias_nm(profile: MaskProfile, options: OrderOptions, pitch_nm: int, grid_nm: int) -> int:
     bias = profile.lithography.edge_bias_um
     if bias is None or not options.compensate_edge_bias:
         return 0
@@ -230,7 +230,7 @@ def _bias_nm(profile: ApertureProfile, options: OrderOptions, pitch_nm: int, gri
     return bias_nm
 
 
-def _tiff_pixel_nm(options: OrderOptions, pitch_nm: int, bias_nm: int, grid_nm: int, profile: ApertureProfile) -> int:
+def _tiff_pixel_nm(options: OrderOptions, pitch_nm: int, bias_nm: int, grid_nm: int, profile: MaskProfile) -> int:
     largest_nm = math.gcd(pitch_nm, bias_nm)
     if options.tiff_pixel_um is None:
         return largest_nm
@@ -244,7 +244,7 @@ def _tiff_pixel_nm(options: OrderOptions, pitch_nm: int, bias_nm: int, grid_nm: 
     return pixel_nm
 
 
-def _require_plate(marks: Marks, pitch_nm: int, profile: ApertureProfile) -> None:
+def _require_plate(marks: Marks, pitch_nm: int, profile: MaskProfile) -> None:
     height_mm, width_mm = (count * pitch_nm / 1e6 for count in marks.levels.shape)
     lithography = profile.lithography
     plate_mm = lithography.plate_width_mm.value, lithography.plate_height_mm.value

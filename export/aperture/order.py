@@ -12,7 +12,7 @@ from cidesign.export.aperture.layout import Compression, OrderOptions, Placement
 from cidesign.export.folder import MANIFEST_NAME
 from cidesign.export.manifest import ExportManifest, FileEntry, kind_in, profile_in, read_as
 from cidesign.files import JsonObject
-from cidesign.hardware_profiles.aperture.schema import ApertureProfile
+from cidesign.hardware_profiles.aperture.schema import MaskProfile
 from cidesign.hardware_profiles.loader import validate_profile
 from cidesign.records import Strict
 
@@ -80,9 +80,9 @@ class OrderManifest(ExportManifest):
     drawn_open_fraction: Annotated[float, Field(ge=0, le=1)]
     files: dict[str, OrderFile]
 
-    def aperture_profile(self, where: Path) -> ApertureProfile:
+    def aperture_profile(self, where: Path) -> MaskProfile:
         """The manifest's own copy of the profile; its digest is checked."""
-        return profile_in(where, self, ApertureProfile)
+        return profile_in(where, self, MaskProfile)
 
     def masks(self) -> dict[str, MaskRecord]:
         """The mask files by their names."""
@@ -230,8 +230,8 @@ class OrderRecord(Strict):
 def order_record(manifest: OrderManifest) -> OrderRecord:
     """The order of a manifest."""
     profile = validate_profile(manifest.profile, MANIFEST_NAME)
-    if not isinstance(profile, ApertureProfile):
-        raise FileError(f"{MANIFEST_NAME}: holds a profile of kind {profile.kind}, not of an aperture")
+    if not isinstance(profile, MaskProfile):
+        raise FileError(f"{MANIFEST_NAME}: holds a profile of kind {profile.kind}, not of a mask")
     placement, masks, lithography = manifest.placement, manifest.masks(), profile.lithography
     features = [record.smallest_feature_um for record in masks.values() if record.smallest_feature_um is not None]
     gaps = [record.smallest_gap_um for record in masks.values() if record.smallest_gap_um is not None]
@@ -244,7 +244,7 @@ def order_record(manifest: OrderManifest) -> OrderRecord:
         process=ProcessSaid(profile=profile.id, kind=lithography.process.value, name=profile.name),
         outer_size_um=(placement.width_nm / 1000, placement.height_nm / 1000),
         plate_size_mm=(lithography.plate_width_mm.value, lithography.plate_height_mm.value),
-        code=_code(placement, abs(profile.spectrograph.magnification.value)),
+        code=_code(placement, abs(profile.magnification)),
         smallest_feature_um=min(features, default=None),
         smallest_gap_um=min(gaps, default=None),
         tone=tone_text(placement.tone, opaque),

@@ -22,14 +22,14 @@ from cidesign.export.aperture.order import ORDER_NAME, MaskRecord, OrderManifest
 from cidesign.export.folder import DESIGN_NAME, MANIFEST_NAME
 from cidesign.export.manifest import check_files, design_in, profile_to_check
 from cidesign.files import inside, read_json, sha256_file
-from cidesign.hardware_profiles.aperture.schema import ApertureProfile
+from cidesign.hardware_profiles.aperture.schema import MaskProfile
 from cidesign.pattern import ApertureMask
 
 _TONE_IN_TIFF = re.compile(r"1-pixels and polygons become (clear|chrome|emulsion):")
 
 
 def verify_aperture_export(
-    folder: Path, profile: ApertureProfile | None = None, picture: Path | None = None
+    folder: Path, profile: MaskProfile | None = None, picture: Path | None = None
 ) -> Iterator[Check]:
     """Check an order with everything re-read from disk, and yield each check as it passes.
 
@@ -60,7 +60,7 @@ def verify_aperture_export(
     yield passed("order", f"1 becomes {order.tone.ones_become}, {order.reading.side}, as the files have it")
 
 
-def profile_for(own: ApertureProfile, asked: ApertureProfile | None, where: str) -> ApertureProfile:
+def profile_for(own: MaskProfile, asked: MaskProfile | None, where: str) -> MaskProfile:
     """The profile to check against; raises `LimitError` when `asked` is another process than `own`."""
     process = asked.id if asked else own.id
     otherwise = f"design for the other process with `cidesign distill --profile {process}`"
@@ -76,7 +76,7 @@ def _require_whole(folder: Path, manifest: OrderManifest) -> None:
 
 
 def _check_mask(
-    path: Path, record: MaskRecord, plate: Plate, mask: ApertureMask, profile: ApertureProfile, picture: Path
+    path: Path, record: MaskRecord, plate: Plate, mask: ApertureMask, profile: MaskProfile, picture: Path
 ) -> Iterator[Check]:
     found = read_mask(path)
     drawn = found.from_code(plate.placement)
@@ -100,7 +100,7 @@ def _check_mask(
 
 
 def check_mask_file(
-    path: Path, profile: ApertureProfile, tone: Tone | None = None, picture: Path | None = None, cell: str | None = None
+    path: Path, profile: MaskProfile, tone: Tone | None = None, picture: Path | None = None, cell: str | None = None
 ) -> Iterator[Check]:
     """Check one mask file, whoever wrote it, against the rules of a process, and yield each finding.
 
@@ -128,7 +128,7 @@ def check_mask_file(
     yield passed("rules", f"grid, extents, names, vertices, corners and widths are within the limits of {profile.id}")
 
 
-def _check_layout(layout: Layout, remark: str, profile: ApertureProfile, tone: Tone, picture: Path) -> Iterator[Check]:
+def _check_layout(layout: Layout, remark: str, profile: MaskProfile, tone: Tone, picture: Path) -> Iterator[Check]:
     """The same for a drawing with slanted edges."""
     checked = check_slanted(layout, profile, tone)
     width_um, height_um = ((layout.united.max(axis=0) - layout.united.min(axis=0)) / 1000).tolist()
@@ -145,7 +145,7 @@ def _check_layout(layout: Layout, remark: str, profile: ApertureProfile, tone: T
         yield not_checked(what, f"not evaluated: {why}")
 
 
-def _known_tone(path: Path, description: str, profile: ApertureProfile) -> Tone:
+def _known_tone(path: Path, description: str, profile: MaskProfile) -> Tone:
     said = _TONE_IN_TIFF.search(description)
     if said:
         return "clear" if said[1] == "clear" else "chrome"
@@ -163,7 +163,7 @@ def _known_tone(path: Path, description: str, profile: ApertureProfile) -> Tone:
     )
 
 
-def check_design(mask: ApertureMask, profile: ApertureProfile, picture: Path) -> None:
+def check_design(mask: ApertureMask, profile: MaskProfile, picture: Path) -> None:
     """Check a mask against the rule that training builds by; draws `picture` and raises `LimitError` when it fails."""
     rule = feature_rule(profile)
     violations = rule.check(mask)

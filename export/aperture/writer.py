@@ -25,13 +25,13 @@ from cidesign.export.folder import DESIGN_NAME, PREVIEW_NAME
 from cidesign.export.manifest import common_fields
 from cidesign.export.writing import Output, require_own_profile, write_export_folder
 from cidesign.files import refuse_existing, write_bytes, write_json
-from cidesign.hardware_profiles.aperture.schema import ApertureProfile
+from cidesign.hardware_profiles.aperture.schema import MaskProfile
 from cidesign.pattern import ApertureMask
 
 
 def write_aperture_export(
     mask: ApertureMask,
-    profile: ApertureProfile,
+    profile: MaskProfile,
     folder: Path,
     options: OrderOptions,
     formats: Sequence[str] = (),
@@ -58,7 +58,7 @@ def write_aperture_export(
 def _write_into(
     folder: Path,
     mask: ApertureMask,
-    profile: ApertureProfile,
+    profile: MaskProfile,
     options: OrderOptions,
     plate: Plate,
     formats: list[Format],
@@ -110,7 +110,7 @@ def _write_into(
     return manifest.model_copy(update={"files": out.files})
 
 
-def description(placement: Placement, profile: ApertureProfile, options: OrderOptions) -> str:
+def description(placement: Placement, profile: MaskProfile, options: OrderOptions) -> str:
     """The description inside a TIFF: its name, tone and side in words, for those who have nothing but the file."""
     opaque = "emulsion" if profile.lithography.process.value == "film" else "chrome"
     tone, reading = tone_text(placement.tone, opaque), reading_text(placement.reading, opaque)

@@ -1,7 +1,8 @@
 """Profiles of coded apertures: the lithographic process, and the spectrograph that the mask is made for."""
 
+from abc import ABC, abstractmethod
 from itertools import pairwise
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -64,16 +65,24 @@ class Spectrograph(Strict):
         return self
 
 
-class ApertureProfile(HardwareProfile):
-    """A coded aperture: what SD-CASSI puts into its image plane."""
+class MaskProfile(HardwareProfile, ABC):
+    """A mask that a lithographic process makes: what all masks have, whatever they are used for."""
 
-    kind: Literal["aperture"]
     pixel_pitch_um: Sourced[LengthUm]
     lithography: Lithography
-    spectrograph: Spectrograph
+
+    @property
+    @abstractmethod
+    def magnification(self) -> float:
+        """The size of the mask's image, or shadow, on the detector over the mask's own, with its sign."""
+
+    @property
+    @abstractmethod
+    def spread_rows_px(self) -> float:
+        """How far the instrument spreads the light of a code pixel along the rows' axis, in code pixels."""
 
     @model_validator(mode="after")
-    def _check_pitch(self) -> "ApertureProfile":
+    def _check_pitch(self) -> Self:
         ratio = self.pixel_pitch_um.value / self.lithography.writer_grid_um.value
         if abs(ratio - round(ratio)) > 1e-6:
             raise ValueError(
@@ -81,3 +90,24 @@ class ApertureProfile(HardwareProfile):
                 f"{self.lithography.writer_grid_um.value} um; it must be a whole number of them"
             )
         return self
+
+
+class ApertureProfile(MaskProfile):
+    """A coded aperture: what SD-CASSI puts into its image plane."""
+
+    kind: Literal["aperture"]
+    spectrograph: Spectrograph
+
+    @property
+    def magnification(self) -> float:
+        """That of the spectrograph."""
+        return self.spectrograph.magnification.value
+
+    @property
+    def spread_rows_px(self) -> float:
+        """The shift from the first band to the last, where they are displaced along rows."""
+        shifts = self.spectrograph.shift_px.value
+        return max(shifts) - min(shifts) if self.spectrograph.axis.value == "rows" else 0.0
+
+
+PROFILE = ApertureProfile

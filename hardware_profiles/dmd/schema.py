@@ -135,3 +135,6 @@ class DmdProfile(HardwareProfile):
     def depth_limits(self, bit_depth: int) -> BitDepthLimits | None:
         """The limits of a bit depth, or None when the device does not show it."""
         return self.bit_depths.get(str(bit_depth))
+
+
+PROFILE = DmdProfile

@@ -103,3 +103,6 @@ class MriProfile(HardwareProfile):
             if design > nominal:
                 raise ValueError(f"design.{name}: {design} is above the nominal {nominal}")
         return self
+
+
+PROFILE = MriProfile

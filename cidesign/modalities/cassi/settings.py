@@ -66,6 +66,7 @@ def settings_for(values: Mapping[str, object], profile: ApertureProfile, typed: 
     settings = validated(CassiSettings, values, typed)
     if settings.design is None:
         require_freedom(profile, *settings.mask_size)
+        _require_overlap(profile, *settings.mask_size)
     learns = decoder_class(settings.decoder).learns
     span_px = span_of(profile)
     if settings.crop is None:
@@ -100,6 +101,17 @@ def _check_crop(settings: CassiSettings, profile: ApertureProfile, learns: bool)
             f"{settings.crop} at {count} places, and an epoch of {shown} images (whole batches of {settings.batch}) "
             f"does not come to all of them; use {-(-count // settings.batch) * settings.batch} images or more, or a "
             "larger crop"
+        )
+
+
+def _require_overlap(profile: ApertureProfile, height: int, width: int) -> None:
+    shifts = profile.spectrograph.shift_px.value
+    dispersed = width if profile.spectrograph.axis.value == "columns" else height
+    span = max(shifts) - min(shifts)
+    if span >= dispersed:
+        raise LimitError(
+            f"mask of {dispersed} code pixels along the dispersion: {profile.id} spreads the bands over {span:g} "
+            f"pixels, so first and last band would not overlap at all; use more than {math.ceil(span)} pixels"
         )
 
 

@@ -16,7 +16,7 @@ from cidesign.export.aperture.own.pictures import MaskPicture, read_picture
 from cidesign.export.aperture.own.values import plane_of, transmission
 from cidesign.export.own_design import OwnDesign, orientation_said
 from cidesign.files import load_npz, sha256_file
-from cidesign.hardware_profiles.aperture.schema import ApertureProfile
+from cidesign.hardware_profiles.aperture.schema import MaskProfile
 from cidesign.io.mat import read_every_matrix
 from cidesign.io.npy import read_npy
 from cidesign.pattern import ApertureMask
@@ -28,7 +28,7 @@ SUFFIXES = (*ARRAYS, *PICTURES, *LAYOUTS)
 _LONGEST_PX = 1024
 
 
-def read_own(files: Sequence[Path], profile: ApertureProfile, options: MaskOptions) -> OwnDesign:
+def read_own(files: Sequence[Path], profile: MaskProfile, options: MaskOptions) -> OwnDesign:
     """Read one mask (H, W), binary or grey, as a design for the process of `profile`.
 
     .npy, .npz, .mat: numbers; .png, .tif, .bmp: pictures; .gds, .oas: layouts.  Raises `FileError` for damage and for
@@ -72,9 +72,7 @@ def _refuse_unused(path: Path, suffix: str, options: MaskOptions) -> None:
             raise InputError(f"--set {name}: means nothing for {path}; leave it out")
 
 
-def _from_layout(
-    path: Path, profile: ApertureProfile, options: MaskOptions
-) -> tuple[NDArray[np.uint8], float, list[str]]:
+def _from_layout(path: Path, profile: MaskProfile, options: MaskOptions) -> tuple[NDArray[np.uint8], float, list[str]]:
     drawn = read_drawn(path, profile.pixel_pitch_um.value, options)
     share = float(drawn.levels.mean())
     if share == 1:
@@ -90,7 +88,7 @@ def _from_layout(
 
 
 def _from_numbers(
-    path: Path, suffix: str, profile: ApertureProfile, options: MaskOptions
+    path: Path, suffix: str, profile: MaskProfile, options: MaskOptions
 ) -> tuple[MaskLevels, float, list[str]]:
     own_um = profile.pixel_pitch_um.value
     pitch_um = own_um if options.pitch_um is None else options.pitch_um
