@@ -20,7 +20,7 @@ import torch
 from cidesign.calibration.cassi.operator import CassiOperator
 from cidesign.calibration.single_pixel.operator import Placement, SpcOperator
 from cidesign.distill.fine_tune import MeanError, Quality, fine_tune, fine_tune_settings
-from cidesign.modalities.cassi.encoders.designed import Dispersion, PixelNoise, SdCassiEncoder
+from cidesign.modalities.cassi.encoders.designed import Dispersion, SdCassiEncoder
 from cidesign.modalities.cassi.family import CassiFamily
 from cidesign.modalities.cassi.run import CassiRun
 from cidesign.modalities.mri.data.phantoms import coil_maps
@@ -31,7 +31,7 @@ from cidesign.modalities.single_pixel.family import SinglePixelFamily
 from cidesign.modalities.single_pixel.run import SinglePixelRun
 from cidesign.modality import modality
 from cidesign.models.system import load_student
-from cidesign.physics.noise import DetectorNoise
+from cidesign.physics.noise import DetectorNoise, PixelNoise
 from cidesign.physics.operator_family import OperatorFamily
 from cidesign.runs import Run
 

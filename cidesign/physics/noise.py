@@ -1,4 +1,4 @@
-"""Detector noise of a single-pixel camera: Poisson photoelectrons and Gaussian read noise."""
+"""Noise of detectors: Poisson photoelectrons and Gaussian read noise."""
 
 from dataclasses import dataclass
 
@@ -58,3 +58,26 @@ class DetectorNoise:
         y = 0.5 * side * level if self.encoding == "as-shown" else torch.zeros_like(level)
         own, shared = self.variances(y, level, side)
         return float(own + shared)
+
+
+@dataclass(frozen=True)
+class PixelNoise:
+    """Detector noise: Poisson photoelectrons and Gaussian read noise, drawn from the Gaussian of the same variance.
+
+    A pixel collects `photoelectrons_full_scale` Q at y = `full_scale`, the brightest y there is; with q = Q /
+    full_scale, the variance of y is (q y + r^2) / q^2 for a read noise of r photoelectrons.
+    """
+
+    photoelectrons_full_scale: float
+    read_noise_photoelectrons: float
+    full_scale: float
+
+    def variance(self, y: Tensor) -> Tensor:
+        """The variance of every y >= 0 (where noise made y negative: that of darkness)."""
+        charge = self.photoelectrons_full_scale / self.full_scale
+        return (charge * y.clamp_min(0) + self.read_noise_photoelectrons**2) / charge**2
+
+    def sample(self, y: Tensor, generator: torch.Generator | None) -> Tensor:
+        """y with one draw of the noise added."""
+        draw = torch.randn(y.shape, generator=generator, device=y.device, dtype=y.dtype)
+        return y + self.variance(y.detach()).sqrt() * draw

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cidesign.constraints.aperture import Cells, MinimumFeature, corner_contacts
-from cidesign.modalities.cassi.relax import cells_shape, enlarge, feasible, project
+from cidesign.models.mask_relax import cells_shape, enlarge, feasible, project
 from cidesign.pattern import ApertureMask
 
 

@@ -13,9 +13,9 @@ from cidesign.constraints.kspace import LineBudget
 from cidesign.constraints.points import PointBudget
 from cidesign.constraints.rules import BitDepth
 from cidesign.modalities.cassi.encoders.designed import Dispersion, SdCassiEncoder
-from cidesign.modalities.cassi.relax import cells_shape
 from cidesign.modalities.mri.encoders.lines import MriEncoder
 from cidesign.modalities.single_pixel.encoder import SinglePixelEncoder
+from cidesign.models.mask_relax import cells_shape
 from cidesign.physics.base import Encoder
 
 SIDE, PATTERNS = 12, 17

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from cidesign.constraints.kspace import LineBudget
-from cidesign.modalities.cassi.encoders.designed import PixelNoise, SdCassiEncoder
+from cidesign.modalities.cassi.encoders.designed import SdCassiEncoder
 from cidesign.modalities.mri.data.phantoms import coil_maps
 from cidesign.modalities.mri.encoders.coils import CoilsEstimator
 from cidesign.modalities.mri.encoders.fourier import centred_fft, centred_ifft, to_channels, to_complex
@@ -18,7 +18,7 @@ from cidesign.modalities.single_pixel.encoder import SinglePixelEncoder
 from cidesign.physics import splitting
 from cidesign.physics.base import Encoder, ImagePrior
 from cidesign.physics.cosine_filter import dct_matrix
-from cidesign.physics.noise import DetectorNoise
+from cidesign.physics.noise import DetectorNoise, PixelNoise
 from cidesign.physics.splitting import SplittingEstimator
 
 COUNT = 200

@@ -14,7 +14,6 @@ from cidesign.calibration.verify import Verification
 from cidesign.checks import Check
 from cidesign.errors import FileError
 from cidesign.files import sha256_file, write_json
-from cidesign.modalities.cassi.encoders.designed import PixelNoise
 from cidesign.modalities.cassi.family import CassiFamily
 from cidesign.modalities.mri.data.phantoms import coil_maps
 from cidesign.modalities.mri.family import COIL_MAP_ERROR, ECHO_ERROR_SAMPLES, KspaceFamily
@@ -22,6 +21,7 @@ from cidesign.modalities.mri.solve import calibrated_encoder
 from cidesign.modalities.single_pixel.run import SinglePixelRun
 from cidesign.models.system import load_student
 from cidesign.pattern import CartesianLines
+from cidesign.physics.noise import PixelNoise
 from cidesign.physics.operator_family import GAIN_TOLERANCE
 from cidesign.reconstruct.fine_tuned import (
     RECORD_FILE,

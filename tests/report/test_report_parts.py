@@ -12,7 +12,7 @@ from cidesign.constraints.kspace import LineBudget
 from cidesign.hardware_profiles.aperture.schema import ApertureProfile
 from cidesign.hardware_profiles.loader import load_profile
 from cidesign.modalities.cassi import report_figures as cassi_figures
-from cidesign.modalities.cassi.encoders.designed import Dispersion, PixelNoise, SdCassiEncoder
+from cidesign.modalities.cassi.encoders.designed import Dispersion, SdCassiEncoder
 from cidesign.modalities.cassi.pictures import distinct_pixels, false_colour_bands
 from cidesign.modalities.cassi.report import angle_text, most_colourful, photoelectrons
 from cidesign.modalities.mri import report_figures as mri_figures
@@ -21,6 +21,7 @@ from cidesign.modalities.mri.encoders.lines import MriEncoder
 from cidesign.modalities.mri.report import exact_quotient, line_energy, ranges, zero_filled
 from cidesign.modalities.single_pixel.report import pattern_grid, singular_values
 from cidesign.pattern import ApertureMask, CartesianLines
+from cidesign.physics.noise import PixelNoise
 from cidesign.report import figures
 from cidesign.report.parts import verdict
 

@@ -9,10 +9,10 @@ from torch import Tensor
 from cidesign.calibration.cassi.operator import CassiOperator, reach_of
 from cidesign.calibration.cassi.record import StoredCassiCalibration
 from cidesign.errors import FileError
-from cidesign.modalities.cassi.encoders.designed import PixelNoise
 from cidesign.modalities.cassi.solve import calibrated_noise, encoder_of
 from cidesign.pattern import ApertureMask
 from cidesign.physics.base import Encoder
+from cidesign.physics.noise import PixelNoise
 from cidesign.physics.operator_family import Drawn, gain_draw
 from cidesign.physics.places import Place
 

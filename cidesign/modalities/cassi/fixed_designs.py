@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from cidesign.constraints.aperture import MinimumFeature
 from cidesign.errors import InputError
-from cidesign.modalities.cassi.relax import cells_shape, enlarge, feasible
+from cidesign.models.mask_relax import cells_shape, enlarge, feasible
 from cidesign.pattern import ApertureMask, Design
 
 if TYPE_CHECKING:

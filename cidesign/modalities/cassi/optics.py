@@ -9,13 +9,14 @@ from torch import Tensor
 from cidesign.constraints.aperture import feature_rule
 from cidesign.errors import InputError
 from cidesign.hardware_profiles.aperture.schema import ApertureProfile
-from cidesign.modalities.cassi.encoders.designed import Dispersion, PixelNoise, SdCassiEncoder
-from cidesign.modalities.cassi.relax import cells_shape
+from cidesign.modalities.cassi.encoders.designed import Dispersion, SdCassiEncoder
 from cidesign.modalities.cassi.settings import CassiSettings
+from cidesign.models.mask_relax import cells_shape
 from cidesign.models.optics import START_MAGNITUDE, Optics, WorkingValues, start_draws
 from cidesign.pattern import ApertureMask, Design
 from cidesign.physics.base import Encoder, ImagePrior, Images
 from cidesign.physics.linear_inverse import fit_prior, resized_prior
+from cidesign.physics.noise import PixelNoise
 from cidesign.physics.splitting import ITERATIONS
 
 # With fewer large images than this, each variance of the prior would be that of a handful of numbers.

@@ -10,7 +10,6 @@ from torch import Tensor
 from cidesign.calibration.cassi.calibration import CassiCalibration
 from cidesign.calibration.cassi.operator import CassiOperator
 from cidesign.hardware_profiles.aperture.schema import ApertureProfile
-from cidesign.modalities.cassi.encoders.designed import PixelNoise
 from cidesign.modalities.cassi.encoders.measured import MeasuredCassiEncoder
 from cidesign.modalities.cassi.gap_tv import gap_tv
 from cidesign.models.system import ImagingSystem
@@ -19,6 +18,7 @@ from cidesign.pattern import ApertureMask
 from cidesign.physics.base import ImagePrior
 from cidesign.physics.conjugate_gradients import conjugate_gradients
 from cidesign.physics.linear_inverse import CosinePrior
+from cidesign.physics.noise import PixelNoise
 
 Cube = NDArray[np.float32]
 Plane = NDArray[np.float64]

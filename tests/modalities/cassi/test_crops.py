@@ -15,10 +15,11 @@ from cidesign.distill.presets import settings_for
 from cidesign.errors import InputError, LimitError
 from cidesign.hardware_profiles.loader import load_profile
 from cidesign.modalities.cassi.data.dead_leaves import spectral_dead_leaves
-from cidesign.modalities.cassi.encoders.designed import Dispersion, PixelNoise, SdCassiEncoder
+from cidesign.modalities.cassi.encoders.designed import Dispersion, SdCassiEncoder
 from cidesign.modalities.cassi.family import CassiFamily
 from cidesign.modalities.cassi.solve import designed_operator
 from cidesign.models.optics import optics_for
+from cidesign.physics.noise import PixelNoise
 from cidesign.physics.places import Place
 
 PROFILE = load_profile("chrome-laser-10um")

@@ -9,10 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cidesign.constraints.aperture import MinimumFeature
-from cidesign.modalities.cassi.encoders.designed import Dispersion, PixelNoise, SdCassiEncoder, _Seen, _Spread
-from cidesign.modalities.cassi.relax import cells_shape
+from cidesign.modalities.cassi.encoders.designed import Dispersion, SdCassiEncoder, _Seen, _Spread
+from cidesign.models.mask_relax import cells_shape
 from cidesign.physics.autograd import applied
 from cidesign.physics.base import ImagePrior
+from cidesign.physics.noise import PixelNoise
 
 
 def _slow(cube: np.ndarray, mask: np.ndarray, optics: Dispersion) -> np.ndarray:

@@ -8,10 +8,11 @@ import torch
 from torch import Tensor
 
 from cidesign.calibration.cassi.operator import CassiOperator
-from cidesign.modalities.cassi.encoders.designed import Dispersion, PixelNoise, SdCassiEncoder
+from cidesign.modalities.cassi.encoders.designed import Dispersion, SdCassiEncoder
 from cidesign.modalities.cassi.encoders.measured import MeasuredCassiEncoder
 from cidesign.physics.base import ImagePrior
 from cidesign.physics.cosine_filter import dct_matrix
+from cidesign.physics.noise import PixelNoise
 from cidesign.physics.splitting import LongSplittingEstimator, SplittingEstimator
 
 BANDS, CODE, DETECTOR = 3, (7, 9), (10, 14)

@@ -6,12 +6,13 @@ import pytest
 import torch
 
 from cidesign.modalities.cassi import merit
-from cidesign.modalities.cassi.encoders.designed import Dispersion, PixelNoise, SdCassiEncoder
+from cidesign.modalities.cassi.encoders.designed import Dispersion, SdCassiEncoder
 from cidesign.modalities.cassi.merit import mask_bound, mask_merits, mask_model
 from cidesign.physics.base import ImagePrior
 from cidesign.physics.encoder_metrics import band_correlation, operator_matrix
 from cidesign.physics.linear_bound import Bound, exact_bound, probed_bound
 from cidesign.physics.merit import NotEvaluated
+from cidesign.physics.noise import PixelNoise
 
 BANDS, SIZE = 3, (6, 8)
 WHOLE, BETWEEN = Dispersion((0.0, 1.0, 2.0), "columns", 1), Dispersion((0.0, 1.4, 2.7), "rows", -1)

@@ -10,13 +10,14 @@ from torch import Tensor
 from cidesign.calibration.cassi.operator import CassiOperator, lit_by_no_other, part_to_code, reach_of
 from cidesign.modalities.cassi.data.dead_leaves import spectral_dead_leaves
 from cidesign.modalities.cassi.encoders import strips
-from cidesign.modalities.cassi.encoders.designed import Dispersion, PixelNoise, SdCassiEncoder
+from cidesign.modalities.cassi.encoders.designed import Dispersion, SdCassiEncoder
 from cidesign.modalities.cassi.encoders.measured import MeasuredCassiEncoder
 from cidesign.modalities.cassi.solve import encoder_of
 from cidesign.models.decoder import DecoderSettings
 from cidesign.models.linear import Linear
 from cidesign.models.tiles import decoded
 from cidesign.physics.linear_inverse import fit_prior
+from cidesign.physics.noise import PixelNoise
 
 BANDS, ROWS, COLUMNS = 4, 160, 40
 NM = [450.0, 520.0, 590.0, 650.0]

@@ -13,11 +13,12 @@ from torch.nn import functional
 
 from cidesign.constraints.aperture import MinimumFeature
 from cidesign.modalities.cassi.encoders.strips import strips_across
-from cidesign.modalities.cassi.relax import enlarge, feasible, project
+from cidesign.models.mask_relax import enlarge, feasible, project
 from cidesign.pattern import ApertureMask
 from cidesign.physics.autograd import applied
 from cidesign.physics.base import Encoder, ImagePrior, Tile
 from cidesign.physics.linear_inverse import CosinePrior, resized_prior
+from cidesign.physics.noise import PixelNoise
 from cidesign.physics.places import Place, places_of
 from cidesign.physics.splitting import MatchedSplittingEstimator, SplittingEstimator
 from cidesign.physics.straight_through import limited
@@ -68,29 +69,6 @@ class Dispersion:
             fraction = offset - whole
             found.append([(whole, 1.0)] if fraction == 0 else [(whole, 1 - fraction), (whole + 1, fraction)])
         return found
-
-
-@dataclass(frozen=True)
-class PixelNoise:
-    """Detector noise: Poisson photoelectrons and Gaussian read noise, drawn from the Gaussian of the same variance.
-
-    A pixel collects `photoelectrons_full_scale` Q at y = `full_scale`, the brightest y there is; with q = Q /
-    full_scale, the variance of y is (q y + r^2) / q^2 for a read noise of r photoelectrons.
-    """
-
-    photoelectrons_full_scale: float
-    read_noise_photoelectrons: float
-    full_scale: float
-
-    def variance(self, y: Tensor) -> Tensor:
-        """The variance of every y >= 0 (where noise made y negative: that of darkness)."""
-        charge = self.photoelectrons_full_scale / self.full_scale
-        return (charge * y.clamp_min(0) + self.read_noise_photoelectrons**2) / charge**2
-
-    def sample(self, y: Tensor, generator: torch.Generator | None) -> Tensor:
-        """y with one draw of the noise added."""
-        draw = torch.randn(y.shape, generator=generator, device=y.device, dtype=y.dtype)
-        return y + self.variance(y.detach()).sqrt() * draw
 
 
 class SdCassiEncoder(Encoder):

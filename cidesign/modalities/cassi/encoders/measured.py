@@ -8,11 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from cidesign.calibration.cassi.operator import lit_by_no_other, part_to_code, reach_of, spread_of
-from cidesign.modalities.cassi.encoders.designed import PixelNoise
 from cidesign.modalities.cassi.encoders.sampling import sampling_of
 from cidesign.modalities.cassi.encoders.strips import strips_across
 from cidesign.physics.base import Encoder, ImagePrior, Tile
 from cidesign.physics.linear_inverse import CosinePrior, resized_prior
+from cidesign.physics.noise import PixelNoise
 from cidesign.physics.splitting import LongSplittingEstimator, SplittingEstimator
 
 # Variance of y where no noise is given: that of `SdCassiEncoder`.
