@@ -33,7 +33,7 @@ def test_checks_of_files_are_printed_and_counted_by_their_status() -> None:
     "wrong",
     [
         {"status": "pass"},
-        {"fault": "hail"},
+        {"fault": "Hail 3"},
         {"value": float("nan")},
         {"limit": float("inf")},
         {"name": ""},

@@ -199,7 +199,7 @@ def test_scanner_to_image(run_of: Callable[[str], Path], cidesign: Command) -> N
         (
             "simulate",
             ["--fault", "flicker"],
-            "flicker: means nothing for a run of the modality mri; known",
+            "flicker: this bench has no such fault; known",
         ),
         ("simulate", ["--set", "coilz=2"], "no such setting here; known are coils"),
         ("simulate", ["--set", "coils=two"], "a value of the kind int is needed"),

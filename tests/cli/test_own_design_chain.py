@@ -1,6 +1,7 @@
 """A design that exists, through every command: without training, and with a decoder trained for it."""
 
 import json
+import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -193,9 +194,12 @@ def test_seventy_two_patterns_of_three_pictures_reach_the_device(tmp_path: Path)
     exported = ci.export(done)
     with ci.emulate("dlp4500", render=tmp_path / "shown") as port:
         ci.upload(exported, port, start=True, repeats=1)
+        # The device goes on by itself; a busy machine renders what it has shown a little later.
+        until = time.monotonic() + 120
+        while len(frames := sorted((tmp_path / "shown").glob("*.png"))) < 72 and time.monotonic() < until:
+            time.sleep(0.2)
     from PIL import Image
 
-    frames = sorted((tmp_path / "shown").glob("*.png"))
     shown = np.stack([np.asarray(Image.open(path)) > 0 for path in frames])
     np.testing.assert_array_equal(shown[:72], done.design.levels.astype(bool))
 

@@ -193,7 +193,6 @@ def test_an_island_rule_makes_larger_cells() -> None:
     [
         (1, 64, "at least 2 a side are needed"),
         (10_001, 64, "the plate of chrome-laser-10um is 100 x 100 mm"),
-        (64, 7, "first and last band would not overlap"),
     ],
 )
 def test_a_code_without_freedom_or_room_is_refused(height, width, message) -> None:

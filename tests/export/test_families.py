@@ -111,7 +111,7 @@ def test_general_code_finds_the_family(case: FamilyCase, tmp_path: Path) -> None
     assert {where for where, _ in report.found} == {folder}
     assert [found.check for found in report.found] == list(case.family.verify_export(folder))
     for other in families():
-        kind = next(kind for kind in KINDS if profile_type(kind) is other.profile_type)
+        kind = next(kind for kind in KINDS if issubclass(profile_type(kind), other.profile_type))
         if other.profile_type is not case.family.profile_type:
             name = {"dmd": "dlp4500", "aperture": "film-20000dpi", "mri": "mri-ge-uhp"}[kind]
             with pytest.raises(InputError, match=f"kind {kind}; {case.family.described} is needed here"):
@@ -145,7 +145,8 @@ def test_every_kind_suffix_and_option_is_of_one_family() -> None:
     ):
         assert len(names) == len(set(names)) > 0
     assert [one.name for one in families()] == list(FAMILIES)
-    assert {one.profile_type for one in families()} == {profile_type(kind) for kind in KINDS}
+    for kind in KINDS:
+        assert any(issubclass(profile_type(kind), one.profile_type) for one in families())
 
 
 def test_what_no_family_knows_is_refused_in_one_line(tmp_path: Path) -> None:
