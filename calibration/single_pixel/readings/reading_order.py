@@ -42,6 +42,9 @@ LITTLE_OVERLAP = 0.1
 ORDERED_PART = 0.5
 # Random orders must be told apart where the readings vary this many times more than their noise.
 TELLING_VARIANCE = 4.0
+# Of 30 printed letters seen through patterns learned on letters, 14, 4 and 0 sound records of 40, 70 and 102 readings led
+# random orders by less than `NO_LEAD`, and one, none and none by nothing; of random orders 9 in 10 lead by less than 0.
+TELLING_READINGS = 96
 EXCHANGED = "the two readings of each pair are exchanged, as they are by on and off mirrors that are"
 
 
@@ -136,7 +139,8 @@ def judge_order(sequence: Sequence) -> OrderFinding:
     suspect = whole[1] > OTHER_EVIDENCE or part[1] > PART_EVIDENCE
     if lead > CLEAR_LEAD and not suspect:
         return OrderFinding("right", lead, *whole)
-    if suspect or (lead < NO_LEAD and _can_tell(sequence)):
+    least = NO_LEAD if found >= TELLING_READINGS else 0.0
+    if suspect or (lead < least and _can_tell(sequence)):
         return OrderFinding("random", lead, *whole)
     return OrderFinding("unknown", lead, *whole)
 
