@@ -9,7 +9,10 @@ CAR ?= ../shared/data/spi/denbo313_hologram/Car_half.npz
 
 PICTURES := picture-dlp4500 picture-chrome-laser-10um-16band picture-mri-generic-3t
 
-.PHONY: demo demo-single-pixel demo-mri-generic-3t demo-chrome-laser-10um pictures $(PICTURES) test lint package tools clean
+# The site in docs/_build, warnings being errors; GALLERY=0 leaves out the programs of the gallery, which take minutes.
+GALLERY ?= 1
+
+.PHONY: docs demo demo-single-pixel demo-mri-generic-3t demo-chrome-laser-10um pictures $(PICTURES) test lint package tools clean
 
 $(READY): setup.cfg pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -83,6 +86,10 @@ tools: $(READY)
 	-$(PYTHON) -m venv .snakemake-venv && \
 	  .snakemake-venv/bin/python -m pip install --quiet --disable-pip-version-check snakemake==9.27.1
 
+docs: $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	OMP_NUM_THREADS=2 $(BIN)/python -m sphinx -W --keep-going -q -b html -D plot_gallery=$(GALLERY) docs docs/_build
+
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -99,4 +106,4 @@ package: $(READY)
 	rm -rf build dist .wheel-venv .wheel-empty
 
 clean:
-	rm -rf $(VENV) build dist .typecheck .wheel-venv .wheel-empty .snakemake-venv demo pictures *.egg-info
+	rm -rf $(VENV) docs/_build docs/gallery_pages docs/reference/made build dist .typecheck .wheel-venv .wheel-empty .snakemake-venv demo pictures *.egg-info

@@ -204,7 +204,7 @@ def test_a_hadamard_file_is_recognised(tmp_path: Path) -> None:
         (lambda record: record.update(frame_period_us=0), "frame_period_us: Input should be greater than 0"),
         (lambda record: record.update(sync_every=0), "sync_every: Input should be greater than or equal to 1"),
         (lambda record: record.update(bench_state={"binning": 0}), "bench_state.binning"),
-        (lambda record: record["bench"].update(faults={"nosuch": 1}), "bench.faults"),
+        (lambda record: record["bench"].update(faults={"No Such": 1}), "bench.faults"),
     ],
 )
 def test_wrong_records(folder: Path, change: Callable[[dict[str, Any]], None], said: str) -> None:

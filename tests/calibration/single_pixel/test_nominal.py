@@ -217,3 +217,28 @@ def test_letters_along_the_grid_of_hadamard_patterns_are_no_wrong_order() -> Non
 def test_a_whole_basis_that_begins_late_is_named(late: int, f_scene: Callable[[int], NDArray[np.float64]]) -> None:
     check = _of_a_whole_basis(f_scene(32), late)
     assert (check.status, check.fault) == ("failed", "lost-trigger")
+
+
+def _few_readings(number: int, shuffled: bool) -> Check:
+    """The check of 40 readings of a printed letter through the 40 coarsest Hadamard patterns, which share nothing."""
+    rng = np.random.default_rng(number)
+    scene = np.full((32, 32), 0.1)
+    for row, column in rng.integers(8, 20, (3, 2)):  # its strokes
+        if rng.integers(2):
+            scene[row : row + 2, 8:24] = 0.9
+        else:
+            scene[8:24, column : column + 2] = 0.9
+    rows = hadamard_rows(32, hadamard_order_rows(32)["total-variation"][:40]).reshape(40, -1)
+    readings = rows @ scene.reshape(-1)
+    order = rng.permutation(40) if shuffled else np.arange(40)
+    levels = ((1 + rows) // 2).astype(np.uint8).reshape(40, 32, 32)
+    design = PatternStack(levels, 1, "complementary", "dlp4500", "0" * 64)
+    return differences_order(readings[order][None], design, 0.01)
+
+
+def test_few_readings_that_hardly_predict_one_another_are_not_called_wrong() -> None:
+    sound = [_few_readings(number, False).status for number in range(30)]
+    wrong = [_few_readings(number, True).status for number in range(30)]
+    assert sound.count("failed") <= 5
+    assert wrong.count("passed") == 0
+    assert wrong.count("failed") >= 15
