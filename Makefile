@@ -72,9 +72,9 @@ $(PICTURES): picture-%: $(READY)
 	$(CIDESIGN) reconstruct pictures/$* pictures/$*/capture --calibration pictures/$*/calibration --force
 	$(CIDESIGN) report pictures/$* --include pictures/$*/calibration --include pictures/$*/images --force
 
-# One thread each for two test processes: more would only wait for one another.
+# One thread each for three test processes on two cores: some tests wait for SLURM, and for programs that they start.
 test: $(READY)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3
 
 # Other people's programs that tests compare with, where this machine can install them; the tests skip what is absent.
 # MRzero is AGPL: it checks files in the tests and is no part of cidesign.
