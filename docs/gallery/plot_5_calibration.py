@@ -2,7 +2,7 @@
 A calibration, and what it saved
 ================================
 
-The bench is never as designed. Here the patterns are turned by two degrees and the lamp drifts; the calibration finds
+The bench is never as designed. Here the patterns are turned by ten degrees and the lamp drifts; the calibration finds
 both, from the captures alone, and is judged on readings that its fit did not use.
 """
 
@@ -19,7 +19,7 @@ run = ci.distill(
     "dlp4500", side=32, images=1500, validation_images=100, channels=8, teacher_epochs=2, student_epochs=2,
     teacher="none", strategy="distill", out=folder / "run",
 )  # fmt: skip
-capture = ci.simulate(run, faults={"rotation": 2, "drift": 5}, seed=1)
+capture = ci.simulate(run, faults={"rotation": 10, "drift": 5}, seed=1)
 calibration = ci.calibrate(run, capture)
 print("verdict:", calibration.verification.verdict)
 for check in calibration.verification.checks:

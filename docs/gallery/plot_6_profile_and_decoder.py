@@ -58,9 +58,9 @@ metadata = folder / "my_decoder-1.0.dist-info"
 metadata.mkdir()
 (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: my-decoder\nVersion: 1.0\n")
 (metadata / "entry_points.txt").write_text("[cidesign.decoders]\nmine = my_decoder:MyDecoder\n")
-sys.path.insert(0, str(folder))
 
 # %%
+sys.path.insert(0, str(folder))  # as if it were installed
 run = ci.distill(
     profile, decoder="mine", width=16, side=16, patterns=64, images=1000, validation_images=100, teacher_epochs=2,
     student_epochs=2, teacher="none", strategy="distill", out=folder / "run",
