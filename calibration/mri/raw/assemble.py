@@ -44,12 +44,17 @@ def assemble(readouts: Readouts, matrix: Matrix, slice_number: int, digest: str)
     """Place the imaging readouts of one slice by their line counters.
 
     Averages of a line are averaged; any other duplicate is refused, and so are several contrasts, repetitions, sets or
-    partitions, partial echoes, and readouts that were not taken alike (see `_require_alike`).  Reversed readouts are
+    partitions, partial echoes, and readouts that were not taken alike (see `require_alike`).  Reversed readouts are
     put right by phase-correction readouts, and refused without.  `digest`: that of the file.  Raises `FileError`.
     """
     path, kinds, imaging = readouts.path, readouts.kinds, readouts.imaging
     imaging &= readouts.column("slice") == slice_number
-    notes = _require_alike(readouts, imaging, matrix.fields)
+    if readouts.column("trajectory_dimensions")[imaging].any():
+        raise FileError(
+            f"{path}: readouts have a trajectory of their own (AcquisitionHeader.trajectory_dimensions); only "
+            "Cartesian lines that the counters place are read"
+        )
+    notes = require_alike(readouts, imaging, matrix.fields)
     left_out = kinds.skip & ~kinds.phase_correction if kinds.reverse[imaging].any() else kinds.skip
     if left_out.any():
         own = int((left_out & readouts.kinds_of.calibration_only(readouts.flags)).sum())
@@ -67,7 +72,7 @@ def assemble(readouts: Readouts, matrix: Matrix, slice_number: int, digest: str)
     cut, edges = remove_oversampling(path, k, matrix.samples)
     if edges is not None:
         notes.append(f"readout oversampling of {k.shape[2] / matrix.samples:g} removed")
-    noise, factor = _noise(readouts, imaging, matrix.fields, notes)
+    noise, factor = noise_samples(readouts, imaging, matrix.fields, notes)
     if matrix.gradient is not None:
         # Even samples are made for the object alone: beside the field of view there is nothing.
         edges = None
@@ -100,7 +105,7 @@ def assemble(readouts: Readouts, matrix: Matrix, slice_number: int, digest: str)
     )
 
 
-def _require_alike(readouts: Readouts, imaging: NDArray[np.bool_], fields: Mapping[str, str]) -> list[str]:
+def require_alike(readouts: Readouts, imaging: NDArray[np.bool_], fields: Mapping[str, str]) -> list[str]:
     """Refuse, by the name of the field, readouts that are not of one image; returns what is ignored."""
     path = readouts.path
     for name in SINGLE:
@@ -110,11 +115,6 @@ def _require_alike(readouts: Readouts, imaging: NDArray[np.bool_], fields: Mappi
     refused = readouts.kinds_of.refusal(readouts.flags[imaging])
     if refused is not None:
         raise FileError(f"{path}: readouts are flagged {refused} ({readouts.kinds_of.field}), which is not read")
-    if readouts.column("trajectory_dimensions")[imaging].any():
-        raise FileError(
-            f"{path}: readouts have a trajectory of their own (AcquisitionHeader.trajectory_dimensions); only "
-            "Cartesian lines that the counters place are read"
-        )
     for name in ALIKE:
         values = sorted(set(readouts.column(name)[imaging].tolist()))
         if len(values) > 1:
@@ -169,7 +169,7 @@ def _averaged(
         return (total / int(counts[0])).astype(np.complex64), places, int(counts[0])
 
 
-def _noise(
+def noise_samples(
     readouts: Readouts, imaging: NDArray[np.bool_], fields: Mapping[str, str], notes: list[str]
 ) -> tuple[Samples | None, float]:
     """Noise samples (coils, M) at the bandwidth of the image, and what they were multiplied by for it.

@@ -208,10 +208,12 @@ def _heads(group: Any) -> Any:
 
 def _ismrmrd(group: Any, max_bytes: int) -> Arrays:
     data, heads = group["data"], _heads(group)
-    sizes = heads["number_of_samples"].astype(np.int64) * heads["active_channels"]
-    if 8 * int(sizes.sum()) > max_bytes:
-        raise Refused(f"declares {8 * int(sizes.sum())} bytes of samples; at most {max_bytes} are read")
-    flat = np.empty(int(sizes.sum()), dtype=np.complex64)
+    counts = heads["number_of_samples"].astype(np.int64)
+    sizes, placed = counts * heads["active_channels"], counts * heads["trajectory_dimensions"]
+    declared_bytes = 8 * int(sizes.sum()) + 4 * int(placed.sum())
+    if declared_bytes > max_bytes:
+        raise Refused(f"declares {declared_bytes} bytes of samples; at most {max_bytes} are read")
+    flat, trajectories = np.empty(int(sizes.sum()), dtype=np.complex64), [np.empty(0, dtype=np.float32)]
     position = 0
     for number, size in enumerate(sizes.tolist()):
         pairs = np.asarray(data[number]["data"], dtype=np.float32)
@@ -219,8 +221,16 @@ def _ismrmrd(group: Any, max_bytes: int) -> Arrays:
             raise Refused(f"acquisition {number} holds {pairs.size // 2} samples, its header says {size}")
         flat[position : position + size] = pairs.view(np.complex64)
         position += size
+        if placed[number]:
+            trajectories.append(np.asarray(data[number]["traj"], dtype=np.float32).ravel())
+            if trajectories[-1].size != placed[number]:
+                raise Refused(
+                    f"acquisition {number} holds {trajectories[-1].size} numbers of a trajectory, its header says "
+                    f"{placed[number]}"
+                )
     places = ("position", "read_dir", "phase_dir", "slice_dir", "patient_table_position")
     arrays = {PLACE + name: heads[name].astype(np.float64) for name in places}
+    arrays["trajectory"] = np.concatenate(trajectories)
     return {**arrays, "table": _table(heads), "flags": heads["flags"].astype(np.uint64), "data": flat}
 
 

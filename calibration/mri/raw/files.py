@@ -71,14 +71,8 @@ def read_hdf5_kspace(path: Path, measurement: str | None = None, encoding: int |
         if encoding is not None:
             raise InputError(f"--set encoding: `kspace` of {path} has one; leave it out")
         return _of_fastmri(path, head, arrays)
-    notes = _chosen(path, head, measurement)
-    header = parse_header(path, head.xml)
-    readouts = _readouts(path, "ISMRMRD", arrays, ISMRMRD_FLAGS)
-    versions = set(readouts.column("version").tolist()) - set(MRD_VERSIONS)
-    if versions:
-        raise FileError(f"{path}: acquisition headers of version {listed(versions)} (AcquisitionHeader.version)")
-    readouts, number, more = _one_encoding(readouts, header, encoding)
-    more += header.require_cartesian(number)
+    readouts, header, number, notes = _acquisitions(path, head, arrays, measurement, encoding)
+    more = header.require_cartesian(number)
     if header.embeds_calibration(number):
         readouts, told = _embedded(readouts, readouts.column("encoding") == number, "parallelImaging.calibrationMode")
         more += told
@@ -93,6 +87,30 @@ def read_hdf5_kspace(path: Path, measurement: str | None = None, encoding: int |
         header.gradient(number, found.encoded_x),
     )
     return _assembled(readouts, matrix, head, [*notes, *more], number)
+
+
+def read_acquisitions(
+    path: Path, measurement: str | None, encoding: int | None
+) -> tuple[Readouts, MrdHeader, int, str, list[str]]:
+    """ISMRMRD acquisitions of one encoding as they are stored, the header, the encoding, a digest, and remarks."""
+    head, arrays = _ask(path, "hdf5", None, measurement)
+    if head.layout == "fastmri":
+        raise FileError(f"{path}: `kspace` of fastMRI's layout is Cartesian lines; a scan of shots is ISMRMRD")
+    readouts, header, number, notes = _acquisitions(path, head, arrays, measurement, encoding)
+    return readouts, header, number, _digest(sha256_file(path), head, None, number), notes
+
+
+def _acquisitions(
+    path: Path, head: RawHead, arrays: Arrays, measurement: str | None, encoding: int | None
+) -> tuple[Readouts, MrdHeader, int, list[str]]:
+    notes = _chosen(path, head, measurement)
+    header = parse_header(path, head.xml)
+    readouts = _readouts(path, "ISMRMRD", arrays, ISMRMRD_FLAGS)
+    versions = set(readouts.column("version").tolist()) - set(MRD_VERSIONS)
+    if versions:
+        raise FileError(f"{path}: acquisition headers of version {listed(versions)} (AcquisitionHeader.version)")
+    readouts, number, more = _one_encoding(readouts, header, encoding)
+    return readouts, header, number, [*notes, *more]
 
 
 def _chosen(path: Path, head: RawHead, measurement: str | None) -> list[str]:
@@ -243,7 +261,8 @@ def _twix_gradient(path: Path, protocol: TwixProtocol, readouts: Readouts) -> Re
 
 def _readouts(path: Path, source: str, arrays: Arrays, table: FlagTable) -> Readouts:
     places = {name[len(PLACE) :]: values for name, values in arrays.items() if name.startswith(PLACE)}
-    return Readouts(path, source, arrays["table"], arrays["flags"], arrays["data"], table, places)
+    found = Readouts(path, source, arrays["table"], arrays["flags"], arrays["data"], table, places)
+    return replace(found, trajectory=arrays["trajectory"]) if "trajectory" in arrays else found
 
 
 def _check_twix_size(path: Path) -> None:

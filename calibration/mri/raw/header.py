@@ -12,6 +12,7 @@ MAX_XML_BYTES = 4_000_000
 MAX_LINES = 100_000
 # Fields of view that differ by less than this part belong to one resolution.
 FOV_TOLERANCE = 0.01
+TRAJECTORY_UNIT = "trajectory_unit"
 CARTESIAN, ECHO_PLANAR = "cartesian", "epi"
 # Of the description "ConventionalEPI": from the start of the gradient's ramp, in us.
 EPI_TIMES = ("rampUpTime", "flatTopTime", "rampDownTime", "acqDelayTime", "dwellTime", "numSamples")
@@ -122,6 +123,15 @@ class MrdHeader:
                 f"(encoding.trajectoryDescription: {', '.join(EPI_TIMES)}); evenly spaced samples assumed"
             ]
         return [] if trajectory else ["the header names no trajectory (encoding.trajectory); Cartesian lines assumed"]
+
+    def trajectory_unit(self, encoding: int) -> str | None:
+        """What the description of the trajectory calls its unit (`trajectory_unit`); the standard names none."""
+        described = self.root.findall("./{*}encoding")[encoding].find("{*}trajectoryDescription")
+        for one in [] if described is None else described.findall("{*}userParameterString"):
+            name, value = one.find("{*}name"), one.find("{*}value")
+            if name is not None and value is not None and (name.text or "").strip() == TRAJECTORY_UNIT:
+                return (value.text or "").strip()
+        return None
 
     def gradient(self, encoding: int, samples: int) -> ReadoutGradient | None:
         """The readout gradient of an echo-planar encoding, where `samples` are taken on its ramps; else None."""

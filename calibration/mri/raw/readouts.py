@@ -40,7 +40,8 @@ class Readouts:
     """Readouts in the order they are stored.
 
     `table` (R, columns of `FIELDS`) int64, `flags` (R,) as `kinds_of` knows them, `data` flat, coil after coil per
-    readout, `places` (R, n) positions and directions by the header's name.
+    readout, `places` (R, n) positions and directions by the header's name, `trajectory` flat, sample after sample of
+    each readout that has one.
     """
 
     path: Path
@@ -50,6 +51,7 @@ class Readouts:
     data: Samples
     kinds_of: FlagTable
     places: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+    trajectory: NDArray[np.float32] = field(default_factory=lambda: np.empty(0, dtype=np.float32))
 
     @property
     def kinds(self) -> Kinds:
@@ -80,6 +82,7 @@ class Readouts:
             table=self.table[kept],
             flags=self.flags[kept],
             data=self.data[np.repeat(kept, sizes)],
+            trajectory=self.trajectory[np.repeat(kept, self._placed)],
             places={name: values[kept] for name, values in self.places.items()},
         )
 
@@ -105,6 +108,18 @@ class Readouts:
             )
         ((channels, count),) = kinds
         return [self.data[starts[i] : starts[i + 1]].reshape(channels, count) for i in indices]
+
+    @property
+    def _placed(self) -> NDArray[np.int64]:
+        """(R,), how many numbers the trajectory of each readout has."""
+        return self.column("samples") * self.column("trajectory_dimensions")
+
+    def trajectories(self, chosen: NDArray[np.bool_]) -> NDArray[np.float32]:
+        """(chosen, samples, dimensions), where samples lie by the file; all chosen readouts of one size."""
+        (samples,), (dimensions,) = (
+            set(self.column(name)[chosen].tolist()) for name in ("samples", "trajectory_dimensions")
+        )
+        return self.trajectory[np.repeat(chosen, self._placed)].reshape(-1, samples, dimensions)
 
     def time(self, chosen: NDArray[np.bool_]) -> NDArray[np.int64]:
         """When each chosen readout was taken among them: by its scan counter, or, without one, as stored."""

@@ -32,6 +32,8 @@ SCHEMA_VERSION = 1
 ARRAYS_FILE = "shots.npz"
 KINDS = {"k": "c", "noise": "c", "truth": "c"}
 PHANTOM_KINDS = {"phantom": "c", "phantom_truth": "f"}
+# Fields of view and dwell times by part, and samples in 1/FOV, that are those of one trajectory.
+SAME_PART, SAME_STEPS = 1e-3, 0.1
 Size = Annotated[int, Field(ge=1, le=100_000)]
 
 
@@ -78,8 +80,49 @@ class ShotsCaptureRecord(Strict):
 
 
 @dataclass(frozen=True)
+class Recorded:
+    """Where a raw data file says that samples lie, `points` (shots, samples, 2) in 1/FOV, rows of the image first.
+
+    `size` (rows, columns), `fov_mm` of the image and `dwell_ns` of a sample are None where the file does not say them.
+    """
+
+    points: NDArray[np.float64]
+    size: tuple[int, int] | None = None
+    fov_mm: float | None = None
+    dwell_ns: float | None = None
+
+    def require_design(self, path: Path, design: NonCartesian) -> None:
+        """Raise `FileError` for another image, field of view, dwell time or trajectory than the design's."""
+        if self.size is not None and self.size != design.size:
+            raise FileError(
+                f"{path}: its image has {self.size[0]} x {self.size[1]} pixels (encoding.reconSpace.matrixSize), the "
+                f"design {design.size[0]} x {design.size[1]}; name the run whose shots were played"
+            )
+        for name, found, wanted, unit in (
+            ("field of view (encoding.reconSpace.fieldOfView_mm)", self.fov_mm, design.fov_mm, "mm"),
+            ("dwell time (AcquisitionHeader.sample_time_us)", self.dwell_ns, float(design.dwell_ns), "ns"),
+        ):
+            if found is not None and abs(found / wanted - 1) > SAME_PART:
+                raise FileError(
+                    f"{path}: a {name} of {found:g} {unit}, the design has {wanted:g} {unit}; name the run whose shots "
+                    "were played"
+                )
+        apart = np.linalg.norm(self.points - design.samples, axis=2)
+        shot, sample = np.unravel_index(int(np.argmax(apart)), apart.shape)
+        if apart[shot, sample] > SAME_STEPS:
+            raise FileError(
+                f"{path}: its trajectory is not the design's: sample {sample} of shot {shot} lies {apart.max():.3g} of "
+                f"1/FOV from it (limit {SAME_STEPS:g}); name the run whose shots were played, or give the unit that it "
+                "is in"
+            )
+
+
+@dataclass(frozen=True)
 class RawShots:
-    """A scan of shots as it was read: `k` (coils, shots, samples), and what else a capture folder holds."""
+    """A scan of shots as it was read: `k` (coils, shots, samples), and what else a capture folder holds.
+
+    `recorded`: of a raw data file, which names no design; `notes`: how it was understood.
+    """
 
     path: Path
     source: str
@@ -94,6 +137,8 @@ class RawShots:
     scanner: SimulatedShots | None = None
     created_utc: str = ""
     bench: BenchState = field(default_factory=BenchState)
+    recorded: Recorded | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def coils(self) -> int:
@@ -102,7 +147,7 @@ class RawShots:
 
     def require_design(self, design: NonCartesian) -> None:
         """Raise `FileError` for another design, and for other shots or samples than it has."""
-        if self.design_digest != design.design_digest:
+        if self.recorded is None and self.design_digest != design.design_digest:
             raise FileError(
                 f"{self.path}: was recorded with design {self.design_digest[:12]}, not with this run's "
                 f"{design.design_digest[:12]}; name the run whose shots were played"
@@ -113,6 +158,8 @@ class RawShots:
                 f"{self.path}: {self.k.shape[1]} shots of {self.k.shape[2]} samples, the design has {wanted[0]} of "
                 f"{wanted[1]}"
             )
+        if self.recorded is not None:
+            self.recorded.require_design(self.path, design)
 
 
 def write_shots_capture(
@@ -130,7 +177,7 @@ def read_shots_capture(folder: Path) -> RawShots:
     if not (folder / RECORD_FILE).is_file():
         raise FileError(
             f"{folder}: no capture of shots ({RECORD_FILE} is missing); name a capture folder (its form is in "
-            "docs/mri.md): raw data of scanners are not read for shots"
+            "docs/mri.md), ISMRMRD (.h5, .mrd) or a pair of BART (.cfl)"
         )
     record = read_capture_record(folder, ShotsCaptureRecord, MODALITY, SCHEMA_VERSION)
     path = folder / ARRAYS_FILE
@@ -146,7 +193,7 @@ def read_shots_capture(folder: Path) -> RawShots:
     size = (record.coils, record.shots, record.samples)
     for name in ("k", "phantom"):
         if name in arrays:
-            _require_samples(path, name, arrays[name], size)
+            require_samples(path, name, arrays[name], size)
     noise = arrays.get("noise")
     if noise is not None and (noise.ndim != 2 or len(noise) != record.coils or not np.isfinite(noise).all()):
         raise FileError(f"{path}: a noise scan of shape {noise.shape} does not fit {record.coils} coils")
@@ -168,7 +215,8 @@ def read_shots_capture(folder: Path) -> RawShots:
     )
 
 
-def _require_samples(path: Path, name: str, k: NDArray[np.generic], size: tuple[int, int, int]) -> None:
+def require_samples(path: Path, name: str, k: NDArray[np.generic], size: tuple[int, ...]) -> None:
+    """Raise `FileError` for samples of another size, that are not finite, all 0, or too large for a scan."""
     if k.shape != size:
         raise FileError(
             f"{path}: {name} of shape {k.shape}; {RECORD_FILE} says {size[0]} coils, {size[1]} shots, {size[2]} samples"

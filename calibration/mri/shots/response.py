@@ -140,7 +140,7 @@ def calibrate_shots(raw: RawShots, design: NonCartesian, seen: ShotsFindings) ->
             )
     received = seen.noise.unwhiten(acs.astype(np.complex64))
     level = float(np.percentile(_low_resolution(received, design.size), TRAINING_PERCENTILE))
-    notes = (seen.noise.source, *(() if raw.scanner is None else ("the capture is simulated",)))
+    notes = (seen.noise.source, *raw.notes, *(() if raw.scanner is None else ("the capture is simulated",)))
     return ShotsCalibration(seen.noise, maps, TRAINING_LEVEL / level, delays, seen.radius, kernel, seen.coils, notes)
 
 

@@ -1,6 +1,6 @@
 """The non-Cartesian 2-D MRI scan: shots of gradients."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:  # torch loads only where something is trained or measured
     from torch import Tensor
 
     from cidesign.distill.systems import SystemMaker
+    from cidesign.export.own_design import OwnDesign
     from cidesign.models.optics import Optics
     from cidesign.physics.base import Encoder, ImagePrior
     from cidesign.physics.linear_bound import Bound
@@ -123,6 +124,14 @@ class MriShots(Scan):
         scan = cast(ShotSettings, settings)
         more = [] if scan.shots == 1 else ["shots1.5"]
         return [*more, "shots2", *(["slew2"] if scan.sampling != "radial" else [])]
+
+    def scanned_design(
+        self, files: Sequence[Path], profile: HardwareProfile, settings: Mapping[str, Any]
+    ) -> "OwnDesign | None":
+        """The shots that a scan played."""
+        from cidesign.modalities.mri.shots.own_shots import scanned_shots
+
+        return scanned_shots(files, cast(MriProfile, profile), settings)
 
     def fixed_designs(self, maker: "SystemMaker", profile: HardwareProfile) -> dict[str, Design]:
         """Radial, spiral, centre block."""

@@ -9,7 +9,8 @@ from pydantic import Field
 
 from cidesign.bench_results import Row, Written, estimates_table
 from cidesign.calibration.mri.phantom import draw_phantom
-from cidesign.calibration.mri.shots.capture import RawShots, read_shots_capture, write_shots_capture
+from cidesign.calibration.mri.shots.capture import RawShots, write_shots_capture
+from cidesign.calibration.mri.shots.raw import read_shots
 from cidesign.calibration.mri.shots.record import (
     StoredShotsCalibration,
     read_shots_calibration,
@@ -28,7 +29,7 @@ from cidesign.modality import Bench
 from cidesign.reconstruct.student import student_of
 from cidesign.records import Finite, Positive, now_utc
 from cidesign.text import table
-from cidesign.verb_settings import VerbSettings
+from cidesign.verb_settings import InputPath, Name, VerbSettings
 
 if TYPE_CHECKING:
     from cidesign.checks import FaultName
@@ -55,7 +56,17 @@ class SimulateShots(VerbSettings):
 
 
 class ReadShots(VerbSettings):
-    """Nothing of a capture of shots is left open."""
+    """What a raw data file leaves open; a capture folder leaves nothing.
+
+    `trajectory`: a trajectory of BART (.cfl) that goes with it; `units` of the trajectory in an ISMRMRD file that does
+    not say it; which measurement, encoding and slice.
+    """
+
+    trajectory: InputPath | None = None
+    units: str | None = None
+    measurement: Name | None = None
+    encoding: int | None = None
+    slice_index: int | None = None
 
 
 class ShotsBench(Bench[ShotsRun, RawShots, StoredShotsCalibration, SimulateShots, ReadShots, ReadShots]):
@@ -86,7 +97,7 @@ class ShotsBench(Bench[ShotsRun, RawShots, StoredShotsCalibration, SimulateShots
                 title="The scan itself",
                 how=f"the {run.design.shots} shots of the design (export them as .seq); do not touch coils or gain in "
                 "between",
-                arrays="a capture folder with `k` (coils, shots, samples)",
+                arrays="ISMRMRD with trajectories, BART .cfl, or a capture folder with `k` (coils, shots, samples)",
                 why="gradient delay, coil maps, scale, and the image",
                 needed=True,
             ),
@@ -143,8 +154,8 @@ class ShotsBench(Bench[ShotsRun, RawShots, StoredShotsCalibration, SimulateShots
         return Written(folder, value, "simulated scanner", table(rows), said)
 
     def read_capture(self, path: Path, settings: ReadShots) -> RawShots:
-        """A capture folder."""
-        return read_shots_capture(path)
+        """Raw data of any kind that is read, or a capture folder."""
+        return read_shots(path, **settings.model_dump())
 
     def calibrate(
         self, run: ShotsRun, capture: RawShots, folder: Path, settings: ReadShots, force: bool
