@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from cidesign.api import emulate as emulate
     from cidesign.api import evaluate as evaluate
     from cidesign.api import export as export
+    from cidesign.api import export_decoder as export_decoder
     from cidesign.api import fixed_design as fixed_design
     from cidesign.api import open_calibration as open_calibration
     from cidesign.api import open_capture as open_capture

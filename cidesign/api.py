@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from cidesign.distill.comparison.evaluation import Evaluation, EvaluationListener
     from cidesign.distill.job import Listener
     from cidesign.export.family import Exported
+    from cidesign.frozen.session import FrozenDecoder
     from cidesign.physics.deepinv import EncoderPhysics
     from cidesign.reconstruct.outcome import Reconstruction
     from cidesign.reconstruct.stored import StoredReconstruction
@@ -305,10 +306,14 @@ def reconstruct(
 
     `run` may be a design folder: no training is needed, and `.images.linear` takes the place of the student's.  Without
     a calibration the bench is taken to be as designed: the verdict is then `not verified`, with what would verify it.
+    `run` may be a FILE.onnx of `export_decoder` too, which needs no torch and makes the student's image alone.
     `reader` names another kind of capture, which takes no calibration ("hadamard", "spas").  Raises `LimitError` for a
     calibration that failed, or that the capture contradicts, unless `accept_failed`.
     """
-    opened, where = open_designed(run), None if out is None else Path(out)
+    where = None if out is None else Path(out)
+    if isinstance(run, str | PathLike) and Path(run).suffix == ".onnx":
+        return _reconstruct_frozen(Path(run), capture, calibration, where, reader, accept_failed, force, settings)
+    opened = open_designed(run)
     if reader is not None:
         if calibration is not None or not isinstance(capture, str | PathLike):
             raise InputError(f"reader {reader}: takes the file of a capture, and no calibration")
@@ -317,6 +322,38 @@ def reconstruct(
     return benchwork.reconstruct(
         opened, _opened(capture), told, where, accept_failed=accept_failed, force=force, **settings
     )
+
+
+def _reconstruct_frozen(
+    decoder: Path,
+    capture: "Recorded | Place",
+    calibration: "AnyCalibration | Place | None",
+    out: Path | None,
+    reader: str | None,
+    accept_failed: bool,
+    force: bool,
+    settings: Mapping[str, Any],
+) -> "Reconstruction":
+    if reader is not None or settings:
+        raise InputError(
+            f"{decoder}: a frozen decoder takes captures of its own patterns; leave reader and settings out"
+        )
+    folder = calibration if calibration is None or isinstance(calibration, str | PathLike) else calibration.path
+    told = None if folder is None else Path(folder)
+    return benchwork.reconstruct_frozen(decoder, _opened(capture), told, out, accept_failed=accept_failed, force=force)
+
+
+def export_decoder(
+    run: Run | DesignFolder | Place, out: Place, calibration: Place | None = None, *, force: bool = False
+) -> "FrozenDecoder":
+    """The decoder of a run with the designed or a calibrated operator frozen in: `out` is a FILE.onnx, which
+    `reconstruct` takes in the place of the run on a computer without torch.
+
+    Raises `InputError` where decoder or modality cannot be frozen, and `LimitError` for a calibration that failed, or
+    where what was read back from disk differs from the decoder.
+    """
+    told = None if calibration is None else Path(calibration)
+    return benchwork.freeze(open_designed(run), Path(out), told, force=force)
 
 
 def open_reconstruction(folder: Place) -> "StoredReconstruction":

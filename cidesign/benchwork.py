@@ -23,6 +23,7 @@ from cidesign.runs import Run
 
 if TYPE_CHECKING:
     from cidesign.bench_results import Written
+    from cidesign.frozen.session import FrozenDecoder
     from cidesign.physics.deepinv import EncoderPhysics
     from cidesign.reconstruct.outcome import Reconstruction
     from cidesign.reconstruct.student import Student
@@ -167,6 +168,46 @@ def reconstruct(
     else:
         told = bench.read_calibration(calibration) if isinstance(calibration, Path) else calibration
     found = bench.reconstructor().images(typed(run), seen, told, accept_failed)
+    return found if out is None else found.write(out, force)
+
+
+def freeze(run: Run, out: Path, calibration: Path | None = None, *, force: bool = False) -> "FrozenDecoder":
+    """Write the decoder of a run with its operator frozen in, as ONNX, and compare what is read back from disk.
+
+    Raises `InputError` for a decoder or a modality that cannot be frozen, and `LimitError` for a calibration that
+    failed, or a file whose images differ from the decoder's: none is left.
+    """
+    if out.suffix != ".onnx":
+        raise InputError(f"--out {out}: a frozen decoder is one file; name it NAME.onnx")
+    bench = modality(run.settings.modality).bench()
+    refuse_existing(out, force)
+    if out.is_dir():
+        raise InputError(f"--out {out}: is a folder; name a file, NAME.onnx")
+    told = None if calibration is None else bench.read_calibration(calibration)
+    return bench.freeze(typed(run), told, out)
+
+
+def reconstruct_frozen(
+    decoder: Path,
+    capture: Path | Recorded,
+    calibration: Path | None = None,
+    out: Path | None = None,
+    *,
+    accept_failed: bool = False,
+    force: bool = False,
+) -> "Reconstruction":
+    """The image of a capture with a decoder that `freeze` wrote; torch is not needed.
+
+    Raises `FileError` for a capture of another design, or a calibration that is not the frozen one, and `LimitError` as
+    `reconstruct` does.
+    """
+    from cidesign.frozen.session import open_decoder
+
+    if out is not None:
+        refuse_existing(out, force)
+    opened = open_decoder(decoder)
+    kind = modality(opened.record.modality)
+    found = kind.reconstruct_frozen(opened, capture, calibration, accept_failed)
     return found if out is None else found.write(out, force)
 
 

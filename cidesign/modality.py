@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from cidesign.data.source import TrainingImages
     from cidesign.distill.systems import SystemMaker
     from cidesign.export.own_design import OwnDesign
+    from cidesign.frozen.session import FrozenDecoder
     from cidesign.hardware_profiles.schema import HardwareProfile
     from cidesign.models.optics import Optics
     from cidesign.pattern import Design
@@ -88,6 +89,11 @@ class Bench(ABC, Generic[_RunT, _CaptureT, _CalibrationT, _SimulateT, _Calibrate
     read_settings: "type[_ReadT]"
     # Captures that are no capture folders, by the name of their reader: they take no calibration.
     readers: "ClassVar[Mapping[str, Reader]]" = MappingProxyType({})
+    # Why its decoders cannot be frozen together with an operator.
+    not_frozen: ClassVar[str] = (
+        "the linear estimate of this modality is made in steps, or with the coil maps of each scan, and not by one "
+        "matrix that a file could hold"
+    )
     # What its twin can do wrong.
     faults: "ClassVar[FaultKinds]"
 
@@ -158,6 +164,13 @@ class Bench(ABC, Generic[_RunT, _CaptureT, _CalibrationT, _SimulateT, _Calibrate
     @abstractmethod
     def student(self, run: _RunT, calibration: _CalibrationT | None) -> "Student":
         """The student of a run, told the designed or a calibrated operator, for arrays and tensors."""
+
+    def freeze(self, run: _RunT, calibration: _CalibrationT | None, path: Path) -> "FrozenDecoder":
+        """Write the decoder of a run with the designed or a calibrated operator frozen in, as ONNX.
+
+        Raises `InputError` where that cannot be.
+        """
+        raise InputError(f"--decoder onnx: {self.not_frozen}; reconstruct with the run")
 
 
 class Reader(NamedTuple):
@@ -304,6 +317,12 @@ class Modality(ABC):
     @abstractmethod
     def bench(self) -> "Bench[Any, Any, Any, Any, Any, Any]":
         """The bench verbs."""
+
+    def reconstruct_frozen(
+        self, decoder: "FrozenDecoder", capture: Any, calibration: Path | None, accept_failed: bool
+    ) -> "Reconstruction":
+        """The images of a capture, a path or an object, with a decoder that knows its operator; without torch."""
+        raise FileError(f"{decoder.path}: decoders of {self.name} runs are not frozen; export it again")
 
     @abstractmethod
     def operator_family(self, run: "Run", folder: Path, device: str) -> "OperatorFamily":

@@ -17,6 +17,7 @@ NAMES = frozenset(
         "emulate",
         "evaluate",
         "export",
+        "export_decoder",
         "fixed_design",
         "open_calibration",
         "open_capture",

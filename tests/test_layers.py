@@ -41,6 +41,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "constraints.points": _DESIGN | {"constraints.rules", "constraints.kspace"},
     "constraints.gradients": _DESIGN,
     "run_settings": {"errors"},
+    # Decoders that know their operator, as other programs run them.
+    "frozen": {"errors", "files", "records", "pattern"},
 }
 _LOW = set(MAY_IMPORT)
 _NUMPY_RULES = {name for name in _LOW if name.startswith("constraints.")}

@@ -23,6 +23,11 @@ FOLDER = "folder"
     help="A design folder in place of RUN: no training is needed, the images are the best linear estimate and others.",
 )
 @click.option(
+    "--decoder",
+    type=click.Path(path_type=Path),
+    help="A FILE.onnx of `cidesign export --decoder onnx` in place of RUN: torch is not needed, one image is made.",
+)
+@click.option(
     "--calibration",
     type=click.Path(path_type=Path),
     help="Calibration folder of this bench [default: the bench as designed, which is not verified].",
@@ -48,6 +53,7 @@ FOLDER = "folder"
 def command(
     paths: tuple[Path, ...],
     design: Path | None,
+    decoder: Path | None,
     calibration: Path | None,
     out: Path | None,
     accept_failed: bool,
@@ -74,6 +80,17 @@ def command(
     say how the readings are meant; --set order=NAME and --set patterns=signed|0/1|pairs|halves state it.  Of some of
     the patterns, or of a size (--set size=HxW) other than the run's, images are made of the rows that were shown.
     """
+    if decoder is not None:
+        if len(paths) > 1 or design is not None:
+            raise InputError(f"--decoder {decoder}: takes the place of the run; name the capture alone")
+        if reader != FOLDER or region is not None or band_nm is not None or assignments:
+            raise InputError("--decoder: takes captures of its own patterns; leave --reader, its options and --set out")
+        folder = out or decoder.with_name(f"{decoder.stem}-images")
+        frozen = benchwork.reconstruct_frozen(
+            decoder, paths[0], calibration, folder, accept_failed=accept_failed, force=force
+        )
+        result(*frozen.printed, as_json)
+        return
     run = _run_of(paths, design)
     capture = paths[-1]
     folder = out or run.known_as / ("images" if reader == FOLDER else reader)

@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Generic, TypeVar
 
-from cidesign import __version__
 from cidesign.calibration.base import AnyCalibration, Recorded
 from cidesign.calibration.verify import Judgement, Verification, require_passed
 from cidesign.checks import Check, Status
@@ -13,9 +12,9 @@ from cidesign.errors import InputError
 from cidesign.models.system import ImagingSystem
 from cidesign.reconstruct.classify import Told, classes_of
 from cidesign.reconstruct.fine_tuned import load_decoder_for
+from cidesign.reconstruct.gate import Gate, common_entries
 from cidesign.reconstruct.outcome import Leaf, Reconstruction
-from cidesign.reconstruct.record import SCHEMA_VERSION, ReconstructionRecord
-from cidesign.records import now_utc
+from cidesign.reconstruct.record import ReconstructionRecord
 from cidesign.runs import Run
 
 _RunT = TypeVar("_RunT", bound=Run)
@@ -23,9 +22,6 @@ _CaptureT = TypeVar("_CaptureT", bound=Recorded)
 _CalibrationT = TypeVar("_CalibrationT", bound=AnyCalibration)
 _MeasuredT = TypeVar("_MeasuredT")
 _SolvedT = TypeVar("_SolvedT")
-
-# How a check that is no fault is remarked on, by its status.
-_REMARKS: dict[Status, str] = {"corrected": "{name}: {text}", "not checked": "{name}: not checked: {text}"}
 
 
 @dataclass(frozen=True)
@@ -93,7 +89,7 @@ def reconstruct(
     Raises `FileError` for a capture or a calibration that does not fit the run, and `LimitError` for a calibration that
     failed its verification, or that the capture contradicts, unless `accept_failed`.
     """
-    gate = _Gate(steps.remarked, capture, accept_failed)
+    gate = Gate(steps.remarked, capture, accept_failed)
     accepted = require_passed(calibration.path, calibration.verification, accept_failed)
     examined = calibration.examine(capture, run.design)
     gate.notes += [*examined.notes, *accepted]
@@ -131,40 +127,3 @@ def reconstruct(
         judgement=judgement,
         map_leaves=found.map_leaves,
     )
-
-
-def common_entries(run: Run, capture: str, notes: Sequence[str]) -> dict[str, object]:
-    """What the records of all reconstructions say, whatever was captured; each note once."""
-    return {
-        "schema_version": SCHEMA_VERSION,
-        "kind": "reconstruction",
-        "modality": run.settings.modality,
-        "cidesign_version": __version__,
-        "created_utc": now_utc(),
-        "run": str(run.known_as),
-        "design_digest": run.design.design_digest,
-        "capture": capture,
-        "notes": list(dict.fromkeys(notes)),
-    }
-
-
-@dataclass
-class _Gate:
-    """All checks so far, and what is to be said of them."""
-
-    remarked: tuple[Status, ...]
-    capture: Recorded
-    accept_failed: bool
-    checks: list[Check] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-
-    def require(self, checks: list[Check]) -> None:
-        """Raise `LimitError` where one of these failed."""
-        self.checks += checks
-        found = Verification(score=None, score_meaning="checks of this capture", checks=checks)
-        self.notes += require_passed(self.capture.path, found, self.accept_failed)
-        self.notes += [
-            _REMARKS[check.status].format(name=check.name, text=check.text)
-            for check in checks
-            if check.status in self.remarked
-        ]

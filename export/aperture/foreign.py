@@ -27,7 +27,7 @@ def open_mask(path: Path, cell: str | None = None) -> Opened:
     """Read a mask file of any program; `cell` names the cell to take where a layout has several that may be meant.
 
     What both readers can read they must read alike.  Raises `FileError` for damage and for what programs read
-    differently, `InputError` for a cell to be named, and where the extra `gds` is needed and not there.
+    differently, `InputError` for a cell to be named, and where gdstk is needed and not there.
     """
     mask_format = format_of(path)
     if mask_format == "tiff":
@@ -47,7 +47,7 @@ def open_mask(path: Path, cell: str | None = None) -> Opened:
         if own:
             return Opened(own, None)
         said = f"{foreign}; gdstk reads it" if foreign else f"{path}: gdstk reads one cell of several"
-        raise InputError(f"{said}: pip install 'cidesign[gds]'")
+        raise InputError(f"{said}: pip install gdstk")
     shapes = sum(own.outlines.layers.values()) if own and own.outlines else 0
     if own and shapes > _MOST_READ_TWICE:
         said = f"not evaluated: {shapes} shapes; at most {_MOST_READ_TWICE} are read a second time"

@@ -12,7 +12,7 @@ from cidesign.export.aperture.verify import picture_beside
 from cidesign.hardware_profiles.loader import load_profile
 from cidesign.pattern import ApertureMask
 
-pytest.importorskip("gdstk", reason="the extra `gds` is not installed")
+pytest.importorskip("gdstk", reason="gdstk is not installed")
 
 
 @pytest.fixture

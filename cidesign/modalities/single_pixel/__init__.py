@@ -15,17 +15,21 @@ from cidesign.run_settings import TrainingSettings
 from cidesign.runs import Run
 
 if TYPE_CHECKING:  # torch loads only where something is trained or measured
+    from pathlib import Path
+
     from numpy.typing import NDArray
     from torch import Tensor
 
     from cidesign.data.image_sets import MeasuredSet
     from cidesign.data.source import TrainingImages
     from cidesign.distill.systems import SystemMaker
+    from cidesign.frozen.session import FrozenDecoder
     from cidesign.models.optics import Optics
     from cidesign.physics.base import Encoder, ImagePrior
     from cidesign.physics.linear_bound import Bound
     from cidesign.physics.merit import Merit, NotEvaluated
     from cidesign.physics.operator_family import OperatorFamily
+    from cidesign.reconstruct.outcome import Reconstruction
     from cidesign.report.parts import Part, Shown
 
 
@@ -156,6 +160,14 @@ class SinglePixel(Modality):
         from cidesign.modalities.single_pixel.bench import SinglePixelBench
 
         return SinglePixelBench()
+
+    def reconstruct_frozen(
+        self, decoder: "FrozenDecoder", capture: Any, calibration: "Path | None", accept_failed: bool
+    ) -> "Reconstruction":
+        """One image, and how it explains the readings."""
+        from cidesign.modalities.single_pixel.frozen import reconstruct_frozen
+
+        return reconstruct_frozen(decoder, capture, calibration, accept_failed)
 
     def operator_family(self, run: Run, folder: Path, device: str) -> "OperatorFamily":
         """Patterns in their calibrated place and light."""

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from cidesign.calibration.single_pixel.capture import SimulatedBench
     from cidesign.checks import FaultName
     from cidesign.constraints.sequence import SequencePlan
+    from cidesign.frozen.session import FrozenDecoder
     from cidesign.pattern import PatternStack
     from cidesign.reconstruct.outcome import Reconstruction
     from cidesign.reconstruct.record import ReconstructionRecord
@@ -239,6 +240,12 @@ class SinglePixelBench(
         """Images (n, n) from readings (K,)."""
         encoder = None if calibration is None else single_pixel_family(run.design, calibration, "cpu").centre
         return student_of(run, (run.design.side, run.design.side), calibration, encoder)
+
+    def freeze(self, run: SinglePixelRun, calibration: SinglePixelCalibration | None, path: Path) -> "FrozenDecoder":
+        """The linear estimate as one matrix, and the network."""
+        from cidesign.modalities.single_pixel.freeze import freeze
+
+        return freeze(run, calibration, path)
 
 
 def _view(run: SinglePixelRun, settings: CalibrateSinglePixel) -> "CameraView | None":

@@ -4,22 +4,30 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from cidesign.calibration.single_pixel.capture import Capture
 from cidesign.calibration.single_pixel.measurement import Measurements
-from cidesign.calibration.single_pixel.nominal import NominalCalibration
 from cidesign.calibration.single_pixel.record import PatternCalibration
 from cidesign.checks import Check
 from cidesign.modalities.single_pixel import solve
 from cidesign.modalities.single_pixel.diagnostics import diagnose as spc_diagnostics
 from cidesign.modalities.single_pixel.diagnostics.maps import DRAWS, SEED, Bench, Prior, SpcMaps, make_maps
-from cidesign.modalities.single_pixel.diagnostics.residuals import HeldOut, Residuals, residuals
-from cidesign.modalities.single_pixel.record import ImageEntry, LampEntry, LargestResidual, SinglePixelRecord
+from cidesign.modalities.single_pixel.diagnostics.residuals import Residuals, residuals
+from cidesign.modalities.single_pixel.entries import (
+    CHI_SQUARE_MEANING,
+    HEADER,
+    caption,
+    capture_entries,
+    image_entry,
+    light_notes,
+    row_of,
+    units_of,
+)
+from cidesign.modalities.single_pixel.record import SinglePixelRecord
 from cidesign.modalities.single_pixel.run import SinglePixelRun
 from cidesign.modalities.single_pixel.score import score
 from cidesign.reconstruct.classify import Told
-from cidesign.reconstruct.outcome import COMPARISON, NamedImage, cut_off, draw_panels, rounded, shown
+from cidesign.reconstruct.outcome import COMPARISON, NamedImage, draw_panels
 from cidesign.reconstruct.pipeline import Findings, Reconstructor, Scene
 from cidesign.reconstruct.uncertainty import generators
 
@@ -27,17 +35,8 @@ if TYPE_CHECKING:
     from cidesign.models.system import ImagingSystem
     from cidesign.physics.noise import DetectorNoise
 
-UNITS = "reflectance of the white reference (0 no light, 1 white)"
-ARBITRARY = "arbitrary: the scene has the contrast of the training images"
 # The factor of larger ones takes minutes.
 MOST_TV_ENTRIES = 2**25
-# Outside this range of mean levels the student sees scenes unlike those it was trained on.
-LIGHT_RATIO = (0.5, 2.0)
-CHI_SQUARE_MEANING = (
-    "chi2/K is 1 where an image explains the readings to their noise; with fewer readings than pixels these images fit "
-    "them all and lie below, which does not prove that the operator is right; far above 1 something is wrong"
-)
-HEADER = ("image", "chi2/K", "held out", "largest residual", "range", "PSNR dB", "SSIM", "correlation")
 
 SpcScene = Scene[SinglePixelRun, Capture, PatternCalibration[Any], Measurements]
 
@@ -89,22 +88,26 @@ class SinglePixelReconstructor(Reconstructor[SinglePixelRun, Capture, PatternCal
         maps = make_maps(bench, prior, decode, by_name, solved.linear)
         truth = None if scene.capture.truth is None else scene.capture.truth.astype(np.float32)
         found = {image.name: residuals(image.image, measured) for image in images}
-        entries = {image.name: _entry(image, found[image.name], truth) for image in images}
-        record = _record(scene) | {"images": entries}
+
+        def scores(image: NamedImage) -> dict[str, float | None]:
+            return {} if truth is None else score(image.image, truth)._asdict()
+
+        entries = {image.name: image_entry(image, found[image.name], scores(image)) for image in images}
+        record = capture_entries(scene.capture, scene.calibration, measured, design.count) | {"images": entries}
         if maps is not None:
             record["held_out"] = spc_diagnostics.held_out_record(maps)
             record |= spc_diagnostics.trust(maps, truth, by_name).entries
-        panels = [NamedImage(i.name, i.title, i.image, _caption(entries[i.name])) for i in images]
+        panels = [NamedImage(i.name, i.title, i.image, caption(entries[i.name])) for i in images]
         if truth is not None:
             panels.insert(0, NamedImage("truth", "truth (simulated)", truth))
-        units = _units(scene).partition(" (")[0]
+        units = units_of(scene.calibration).partition(" (")[0]
         heading = f"{design.count} patterns of {design.side} x {design.side}; grey: 0 to 1, {units}"
         drawn_maps = [] if maps is None else spc_diagnostics.named_maps(maps)
         return Findings(
             leaves=images,
             heading=heading,
             rows=[
-                _row(image, entries[image.name], maps.held_out.get(image.name) if maps else None) for image in images
+                row_of(image, entries[image.name], maps.held_out.get(image.name) if maps else None) for image in images
             ],
             header=HEADER,
             entries=record,
@@ -130,36 +133,14 @@ def _bench(scene: SpcScene) -> Bench:
 
 def _notes(scene: SpcScene, prior: Prior, count: int, linear: Residuals, maps: SpcMaps | None) -> list[str]:
     measured = scene.measured
-    # Light that nobody measured is nothing to remark on.
-    known = measured.light_level.standard_error < measured.light_level.value
     return [
         *measured.notes,
-        *(_light_notes(measured, prior.level) if known else ()),
+        *light_notes(measured, prior.level),
         *spc_diagnostics.left_out_words(measured, count),
         *spc_diagnostics.time_notes(linear),
         *_map_notes(maps, measured),
         CHI_SQUARE_MEANING,
     ]
-
-
-def _record(scene: SpcScene) -> dict[str, object]:
-    """What the record says of the capture and of what was measured."""
-    measured = scene.measured
-    return {
-        "simulated": scene.capture.bench is not None,
-        "units": _units(scene),
-        "patterns": len(measured.kept),
-        "patterns_left_out": sorted(set(range(scene.run.design.count)) - set(measured.kept.tolist())),
-        "repeats": measured.repeats,
-        "light_level": measured.light_level,
-        "lamp": _lamp_entry(measured),
-        "pictures": {"residuals": spc_diagnostics.RESIDUALS_TEXT},
-    }
-
-
-def _units(scene: SpcScene) -> str:
-    nominal = scene.calibration
-    return ARBITRARY if isinstance(nominal, NominalCalibration) and not nominal.measured else UNITS
 
 
 def _map_notes(maps: SpcMaps | None, measurements: Measurements) -> list[str]:
@@ -170,64 +151,3 @@ def _map_notes(maps: SpcMaps | None, measurements: Measurements) -> list[str]:
         f"held-out readings and uncertainty are left out: with {count} patterns of {side} x {side} they take too "
         "long, or a single one leaves nothing to hold out"
     ]
-
-
-def _light_notes(measurements: Measurements, prior_level: float) -> list[str]:
-    level = measurements.light_level.value / float(measurements.light_weights.mean())
-    ratio = level / prior_level
-    if LIGHT_RATIO[0] <= ratio <= LIGHT_RATIO[1]:
-        return []
-    return [
-        f"the scene's mean level is {level:.3f}, {ratio:.2f} times that of the training "
-        f"images ({prior_level:.3f}); the student may be less accurate, adjust the light or the white reference"
-    ]
-
-
-def _lamp_entry(measurements: Measurements) -> LampEntry | None:
-    lamp = measurements.lamp
-    if lamp is None:
-        return None
-    wave = lamp.flicker
-    return LampEntry(
-        corrected=lamp.degree > 0 or wave is not None,
-        degree=lamp.degree,
-        drift_peak_to_peak_percent=lamp.drift_percent,
-        flicker_percent=wave.amplitude_percent if wave else 0.0,
-        flicker_hz=wave.frequency_hz if wave else None,
-        pair_sum_scatter_percent=lamp.scatter_percent,
-        scatter_over_expected_noise=measurements.scatter_ratio,
-    )
-
-
-def _entry(named: NamedImage, found: Residuals, truth: NDArray[np.float32] | None) -> ImageEntry:
-    index, largest = found.largest
-    return ImageEntry(
-        **dict(cut_off(named.image)),
-        title=named.title,
-        chi_square_reduced=found.chi_square_reduced,
-        largest_residual=LargestResidual(pattern=int(found.numbers[index]), normalised=largest),
-        residual_neighbour_correlation=found.neighbour_correlation,
-        residual_number_correlation=found.number_correlation,
-        residual_mean_correlation=found.mean_correlation,
-        normalised_residuals=rounded(found.normalised),
-        **({} if truth is None else score(named.image, truth)._asdict()),
-    )
-
-
-def _caption(entry: ImageEntry) -> str:
-    psnr = f"{shown(entry.psnr_db, '.2f')} dB, " if "psnr_db" in entry.model_fields_set else ""
-    return f"{psnr}chi²/K {entry.chi_square_reduced:.2g}"
-
-
-def _row(named: NamedImage, entry: ImageEntry, held: HeldOut | None) -> tuple[str, ...]:
-    largest = entry.largest_residual
-    return (
-        named.title,
-        f"{entry.chi_square_reduced:.2g}",
-        shown(None if held is None else held.relative, ".1%"),
-        f"{largest.normalised:+.1f} (pattern {largest.pattern})",
-        f"{entry.minimum:.2f} .. {entry.maximum:.2f}",
-        shown(entry.psnr_db, ".2f"),
-        shown(entry.ssim, ".3f"),
-        shown(entry.correlation, ".3f"),
-    )

@@ -57,7 +57,7 @@ class Layout(NamedTuple):
 
 
 def gdstk_is_installed() -> bool:
-    """Whether the extra `gds` is there."""
+    """Whether gdstk is there."""
     return importlib.util.find_spec("gdstk") is not None
 
 

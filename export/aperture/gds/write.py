@@ -58,7 +58,7 @@ def cell_rectangles(cells: Cells, join_rows: bool) -> NDArray[np.int64]:
 
 
 def build_library(plate: Plate, name: str, join_rows: bool) -> "gdstk.Library":
-    """A library of one cell with the drawing in um, y up, around the plate's origin; needs the extra `gds`."""
+    """A library of one cell with the drawing in um, y up, around the plate's origin; needs gdstk."""
     module = _gdstk()
     library: gdstk.Library = module.Library(name, unit=1e-6, precision=1e-9)
     cell = library.new_cell(name)
@@ -88,7 +88,7 @@ def _gdstk() -> ModuleType:
         import gdstk
     except ImportError as error:
         raise InputError(
-            "GDSII and OASIS are written by gdstk, which is not installed; `pip install 'cidesign[gds]'`, or export "
+            "GDSII and OASIS are written by gdstk, which is not installed; `pip install gdstk`, or export "
             "TIFF alone with --format tiff"
         ) from error
     return gdstk

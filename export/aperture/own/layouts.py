@@ -75,9 +75,9 @@ def _outlines(path: Path, options: MaskOptions) -> tuple[Outlines, list[str]]:
                 return own, [f"layer {layer}/{datatype}, {sum(own.layers.values())} shapes"]
         except ForeignLayoutError as error:
             if not gdstk_is_installed():
-                raise InputError(f"{error}; gdstk reads it: pip install 'cidesign[gds]'") from error
+                raise InputError(f"{error}; gdstk reads it: pip install gdstk") from error
     if not gdstk_is_installed():
-        raise InputError(f"{path}: gdstk reads one cell or layer of several: pip install 'cidesign[gds]'")
+        raise InputError(f"{path}: gdstk reads one cell or layer of several: pip install gdstk")
     layout = _of_layer(read_layout(path, layout_format, options.cell), options.layer)
     if not layout.rectilinear:
         raise FileError(

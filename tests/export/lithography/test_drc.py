@@ -16,7 +16,7 @@ from cidesign.export.aperture.layout import OrderOptions, plan_plate
 from cidesign.export.aperture.tiff.write import write_tiff
 from cidesign.export.aperture.verify import check_mask_file
 
-gdstk = pytest.importorskip("gdstk", reason="the extra `gds` is not installed")
+gdstk = pytest.importorskip("gdstk", reason="gdstk is not installed")
 
 pytestmark = pytest.mark.usefixtures("read_here")
 RED = (220, 30, 30)

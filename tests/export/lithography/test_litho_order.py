@@ -23,7 +23,7 @@ from cidesign.export.aperture.writer import write_aperture_export
 from cidesign.files import sha256_file
 from cidesign.hardware_profiles.loader import load_profile
 
-pytest.importorskip("gdstk", reason="the extra `gds` is not installed")
+pytest.importorskip("gdstk", reason="gdstk is not installed")
 
 FILES = {
     "mask.tif",

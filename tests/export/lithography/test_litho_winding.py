@@ -11,7 +11,7 @@ from cidesign.export.aperture.gds import winding as gds_winding
 from cidesign.export.aperture.gds.outlines import Outlines
 from cidesign.export.aperture.verify import check_mask_file
 
-gdstk = pytest.importorskip("gdstk", reason="the extra `gds` is not installed")
+gdstk = pytest.importorskip("gdstk", reason="gdstk is not installed")
 
 pytestmark = pytest.mark.usefixtures("read_here")
 CASES = Path(__file__).parents[4] / "shared" / "cases"

@@ -17,7 +17,7 @@ from cidesign.export.aperture.gds.outlines import Outlines
 from cidesign.export.aperture.gds.union import united
 from cidesign.export.aperture.verify import check_mask_file
 
-gdstk = pytest.importorskip("gdstk", reason="the extra `gds` is not installed")
+gdstk = pytest.importorskip("gdstk", reason="gdstk is not installed")
 
 
 def layout_of(*shapes_nm, is_round=False) -> Layout:

@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 
 from cidesign.errors import FileError
 from cidesign.modalities.single_pixel.run import SinglePixelRun
+from cidesign.reconstruct.gate import common_entries
 from cidesign.reconstruct.outcome import cut_off
-from cidesign.reconstruct.pipeline import common_entries
 
 SCALE_PERCENTILE = 99.5
 SMALLEST_VARIANCE = 1e-6

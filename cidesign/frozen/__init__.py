@@ -1,0 +1,1 @@
+"""Decoders with their operator frozen in, as ONNX files: read and run without torch."""
