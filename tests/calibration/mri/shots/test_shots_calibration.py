@@ -190,7 +190,7 @@ def test_damaged_captures_are_refused(tmp_path: Path) -> None:
     (tmp_path / "c" / "shots.npz").write_bytes(b"none")
     with pytest.raises(FileError):
         read_shots_capture(tmp_path / "c")
-    with pytest.raises(FileError, match="raw data of scanners are not read for shots"):
+    with pytest.raises(FileError, match=r"no capture of shots \(capture.json is missing\); name a capture folder"):
         read_shots_capture(tmp_path)
     with pytest.raises(InputError, match="scanner: coils 0"):
         shots_scanner(coils=0, gain=1.0, noise=0.1, correlation=0.0, delay_rows_us=0.0, delay_columns_us=0.0, seed=1,
