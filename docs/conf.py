@@ -30,6 +30,8 @@ sphinx_gallery_conf = {
     "abort_on_example_error": True,
     "download_all_examples": False,
     "show_memory": False,
+    # What a program prints is its output, not what its last expression happens to be.
+    "capture_repr": (),
     "min_reported_time": 1,
     "remove_config_comments": True,
 }

@@ -44,6 +44,9 @@ class MyDecoder(Decoder):
         super().__init__(bands, size, settings)
         self.inward = nn.Conv2d(bands, settings.width, 5, padding=2)
         self.outward = nn.Conv2d(settings.width, bands, 5, padding=2)
+        # It begins as the linear estimate, and can only learn from there.
+        nn.init.zeros_(self.outward.weight)
+        nn.init.zeros_(self.outward.bias)
 
     def bottleneck(self, y, encoder):
         return torch.relu(self.inward(self.linear_estimate(y, encoder)))
