@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from cidesign.errors import FileError
 from cidesign.files import read_limited, sha256_bytes
-from cidesign.frozen.record import KEY, SCHEMA_VERSION, FrozenRecord
+from cidesign.frozen.record import KEY, OPERATORS, SCHEMA_VERSION, FrozenRecord
 from cidesign.records import first_problem
 
 # A message of protocol buffers has at most 2 GiB, and a graph of ours no tensors beside itself.
@@ -17,7 +17,10 @@ MAX_BYTES = 2**31 - 1
 # Fields of ModelProto, StringStringEntryProto, GraphProto and TensorProto (onnx.proto3).
 _GRAPH, _METADATA, _FUNCTIONS = 7, 14, 25
 _ENTRY_KEY, _ENTRY_VALUE = 1, 2
-_INITIALIZER, _EXTERNAL, _LOCATION = 5, 13, 14
+_NODE, _INITIALIZER, _SPARSE, _EXTERNAL, _LOCATION = 1, 5, 15, 13, 14
+_OPERATOR, _ATTRIBUTE, _DOMAIN = 4, 5, 7
+# Fields of AttributeProto whose tensors, graphs and sparse tensors could lie elsewhere or hold other operators.
+_HOLDING = {5, 6, 10, 11, 22, 23}
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
 
@@ -50,7 +53,7 @@ def read_contents(path: Path) -> Contents:
     if sha256_bytes(graphs[0]) != record.graph_sha256:
         raise FileError(f"{path}: its graph was changed after it was written (its digest does not fit)")
     if elsewhere or any(number == _FUNCTIONS for number, _ in fields):
-        raise FileError(f"{path}: refers to other files or to functions, which no decoder of cidesign does")
+        raise FileError(f"{path}: holds other operators, functions or files than a decoder of cidesign does")
     return Contents(model, record)
 
 
@@ -78,12 +81,29 @@ def _entry(message: memoryview) -> tuple[str, str]:
 
 
 def _lies_elsewhere(graph: memoryview) -> bool:
-    for number, tensor in _fields(graph):
-        if number == _INITIALIZER and isinstance(tensor, memoryview):
-            for inner, value in _fields(tensor):
-                if inner == _EXTERNAL or (inner == _LOCATION and value != 0):
-                    return True
+    """Whether a graph has a tensor in another file, or a node that could bring one along."""
+    for number, part in _fields(graph):
+        if number == _INITIALIZER and isinstance(part, memoryview):
+            if any(inner == _EXTERNAL or (inner == _LOCATION and value != 0) for inner, value in _fields(part)):
+                return True
+        elif number == _SPARSE or (number == _NODE and not (isinstance(part, memoryview) and _is_ours(part))):
+            return True
     return False
+
+
+def _is_ours(node: memoryview) -> bool:
+    """Whether a node is one of the plain operators, with numbers and words alone for attributes."""
+    operator, domain = b"", b""
+    for number, value in _fields(node):
+        if not isinstance(value, memoryview):
+            continue
+        if number == _OPERATOR:
+            operator = bytes(value)
+        elif number == _DOMAIN:
+            domain = bytes(value)
+        elif number == _ATTRIBUTE and any(inner in _HOLDING for inner, _ in _fields(value)):
+            return False
+    return not domain and operator.decode(errors="replace") in OPERATORS
 
 
 def _fields(message: memoryview) -> Iterator[tuple[int, memoryview | int]]:

@@ -19,6 +19,10 @@ SCHEMA_VERSION: Literal[1] = 1
 KEY = "cidesign"
 OPSET: Literal[17] = 17
 IR_VERSION = 8
+# What graphs are made of; others are not run.
+OPERATORS = frozenset(
+    {"Add", "Concat", "Conv", "Identity", "MatMul", "MaxPool", "Pad", "Relu", "Reshape", "Resize", "Slice", "Sub"}
+)
 ORIENTATION = "row 0 at the top, column 0 at the left; readings in the order of the patterns of the design"
 INPUT, OUTPUT = "readings", "images"
 

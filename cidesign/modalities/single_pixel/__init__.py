@@ -165,7 +165,7 @@ class SinglePixel(Modality):
         self, decoder: "FrozenDecoder", capture: Any, calibration: "Path | None", accept_failed: bool
     ) -> "Reconstruction":
         """One image, and how it explains the readings."""
-        from cidesign.modalities.single_pixel.frozen import reconstruct_frozen
+        from cidesign.modalities.single_pixel.frozen.images import reconstruct_frozen
 
         return reconstruct_frozen(decoder, capture, calibration, accept_failed)
 

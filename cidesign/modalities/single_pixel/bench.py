@@ -243,7 +243,7 @@ class SinglePixelBench(
 
     def freeze(self, run: SinglePixelRun, calibration: SinglePixelCalibration | None, path: Path) -> "FrozenDecoder":
         """The linear estimate as one matrix, and the network."""
-        from cidesign.modalities.single_pixel.freeze import freeze
+        from cidesign.modalities.single_pixel.frozen.freeze import freeze
 
         return freeze(run, calibration, path)
 

@@ -20,7 +20,7 @@ from cidesign.calibration.single_pixel.twin import bench_settings, capture_recor
 from cidesign.errors import FileError, InputError, LimitError
 from cidesign.frozen.container import read_contents
 from cidesign.frozen.session import open_decoder
-from cidesign.modalities.single_pixel import freeze as freezing
+from cidesign.modalities.single_pixel.frozen import freeze as freezing
 from cidesign.modalities.single_pixel.run import SinglePixelRun
 from cidesign.models.system import load_student
 
@@ -227,8 +227,33 @@ def test_tensors_in_other_files_are_refused(calibrated: Path, tmp_path: Path) ->
     (said,) = (one for one in model.metadata_props if one.key == KEY)
     said.value = json.dumps({**json.loads(said.value), "graph_sha256": graph_digest(model.SerializeToString())})
     (tmp_path / "outside.onnx").write_bytes(model.SerializeToString())
-    with pytest.raises(FileError, match="refers to other files"):
+    with pytest.raises(FileError, match="holds other operators, functions or files"):
         open_decoder(tmp_path / "outside.onnx")
+
+
+@pytest.mark.parametrize("kind", ["operator", "domain", "tensor in a node", "sparse tensor"])
+def test_operators_that_no_decoder_has_are_refused(calibrated: Path, tmp_path: Path, kind: str) -> None:
+    """Also by somebody who makes the digest fit."""
+    import onnx
+    from onnx import helper
+
+    from cidesign.frozen.container import graph_digest
+
+    model = onnx.load(calibrated)
+    if kind == "operator":
+        model.graph.node.append(helper.make_node("Loop", ["a"], ["b"]))
+    elif kind == "domain":
+        model.graph.node.append(helper.make_node("Relu", ["a"], ["b"], domain="somebody"))
+    elif kind == "tensor in a node":
+        held = helper.make_attribute("value", helper.make_tensor("t", onnx.TensorProto.FLOAT, [1], [1.0]))
+        model.graph.node[0].attribute.append(held)
+    else:
+        model.graph.sparse_initializer.add()
+    (said,) = (entry for entry in model.metadata_props if entry.key == "cidesign")
+    said.value = json.dumps({**json.loads(said.value), "graph_sha256": graph_digest(model.SerializeToString())})
+    onnx.save(model, tmp_path / "other.onnx")
+    with pytest.raises(FileError, match="holds other operators, functions or files"):
+        open_decoder(tmp_path / "other.onnx")
 
 
 def test_reconstructs_where_torch_is_not_installed(bench: tuple[Path, Path], calibrated: Path, tmp_path: Path) -> None:
