@@ -356,6 +356,8 @@ def modality_for(profile: "HardwareProfile", sampling: object = None, design: "t
     words = [word for one in fitting for word in one.samplings]
     if design is not None:
         fitting = [one for one in fitting if issubclass(design, one.design_type)]
+    if not fitting:
+        raise InputError(f"{profile.id}: nothing here is designed for profiles of kind {profile.kind}")
     if sampling is None or not words:
         return fitting[0]
     found = next((one for one in fitting if sampling in one.samplings), None)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+import cidesign as ci
 from cidesign.errors import FileError, InputError
 from cidesign.export.family import FAMILIES, families, family, family_for, family_of
 from cidesign.hardware_profiles.loader import as_profile, load_profile, read_profile
@@ -119,6 +120,12 @@ def test_its_profiles_and_designs_are_found(drum: Path) -> None:
     drum.write_text(PROFILE.replace("slots", "slotz"))
     with pytest.raises(FileError, match="slotz: unknown field; did you mean slots"):
         read_profile(drum)
+
+
+def test_nothing_is_trained_for_a_kind_that_no_modality_is_for(drum: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="drum-12: nothing here is designed for profiles of kind drum"):
+        ci.distill(drum, out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_without_its_package_a_profile_is_refused_in_one_line(site: Path) -> None:
