@@ -49,7 +49,7 @@ demo-mri-generic-3t demo-chrome-laser-10um: demo-%: $(READY)
 	$(CIDESIGN) reconstruct demo/$* demo/$*/capture --calibration demo/$*/calibration --force
 	$(CIDESIGN) report demo/$* --include demo/$*/calibration --include demo/$*/images --force
 
-# The pictures of README.md: designs of the sizes that benches use, trained for a tenth of an hour each instead of a
+# The pictures of README and pages: designs of the sizes that benches use, trained for a tenth of an hour each instead of a
 # night.  25 minutes on two cores.
 pictures: $(READY)
 	@OMP_NUM_THREADS=1 $(MAKE) --no-print-directory --jobs 2 --output-sync=line $(PICTURES)

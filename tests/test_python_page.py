@@ -1,4 +1,4 @@
-"""The Python of the README does what it says."""
+"""The program of the page on Python does what it says."""
 
 import re
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-README = Path(__file__).parent.parent / "README.md"
+PAGE = Path(__file__).parent.parent / "docs" / "python.md"
 # The same chain in seconds: fewer images, one epoch each.
 SHORTER = "side=32, images=512, validation_images=64, teacher_epochs=1, student_epochs=1"
 
@@ -15,12 +15,12 @@ SHORTER = "side=32, images=512, validation_images=64, teacher_epochs=1, student_
 def test_the_chain_in_python(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (program,) = re.findall(r"```python\n(.*?)```", README.read_text(), flags=re.DOTALL)
+    (program,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(), flags=re.DOTALL)
     assert program.count("side=32") == 1
     assert len([line for line in program.splitlines() if line.strip()]) <= 19
     monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {}
-    exec(compile(program.replace("side=32", SHORTER), str(README), "exec"), names)  # noqa: S102 - our own page
+    exec(compile(program.replace("side=32", SHORTER), str(PAGE), "exec"), names)  # noqa: S102 - our own page
     said = capsys.readouterr().out
     assert "passed" in said
     assert "best linear" in said
