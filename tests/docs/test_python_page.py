@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-PAGE = Path(__file__).parent.parent / "docs" / "python.md"
+PAGE = Path(__file__).parents[2] / "docs" / "python.md"
 # The same chain in seconds: fewer images, one epoch each.
 SHORTER = "side=32, images=512, validation_images=64, teacher_epochs=1, student_epochs=1"
 

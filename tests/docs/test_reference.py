@@ -9,7 +9,7 @@ from cidesign.cli import COMMANDS
 from cidesign.hardware_profiles.loader import shipped_profiles
 from cidesign.modality import modalities
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 
 def test_the_drawing_of_the_rooms_is_of_this_source() -> None:

@@ -15,7 +15,7 @@ from cidesign.cli import group
 from cidesign.io.nifti import read_nifti
 from cidesign.pattern.hadamard import hadamard_order_rows, hadamard_rows
 
-PAGE = Path(__file__).parent.parent / "docs" / "own.md"
+PAGE = Path(__file__).parents[2] / "docs" / "own.md"
 SIDE = 32
 # The same commands in seconds.
 SHORTER = (

@@ -10,7 +10,7 @@ import pytest
 
 from cidesign.cli import group
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
 PAGES = [README, *sorted((ROOT / "docs").rglob("*.md")), *sorted((ROOT / "docs" / "gallery").glob("*.rst"))]
 # Two screens of a terminal or of a page.
