@@ -53,6 +53,11 @@ OWN: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that wait for SLURM begin first: at the end nothing else would run while they wait."""
+    items.sort(key=lambda item: item.path.parent.name != "slurm")
+
+
 @pytest.fixture(scope="session")
 def make_settings() -> Callable[..., TrainingSettings]:
     """Settings of a run that trains in a second: `make_settings("mri", coils=4)`."""
