@@ -93,10 +93,10 @@ REGIMES: dict[str, dict[str, Regime]] = {
     "mri": {
         "R = 4": Regime(),
         "R = 8": Regime({"acceleration": 8.0}),
-        "R = 12": Regime({"acceleration": 12.0, "acs_lines": 2}),
+        "R = 12.8": Regime({"acceleration": 12.8, "acs_lines": 2}),
         "R = 4, 4 coils": Regime({"coils": 4}),
         "R = 8, 4 coils": Regime({"acceleration": 8.0, "coils": 4}),
-        "R = 12, 4 coils": Regime({"acceleration": 12.0, "acs_lines": 2, "coils": 4}),
+        "R = 12.8, 4 coils": Regime({"acceleration": 12.8, "acs_lines": 2, "coils": 4}),
         "noise 0.05": Regime({"noise": 0.05}),
         "100 slices": Regime({"images": 96, "teacher_epochs": 20, "student_epochs": 20}),
         "1 + 1 epochs": Regime({"teacher_epochs": 1, "student_epochs": 1}),
