@@ -28,7 +28,7 @@ from cidesign.distill.systems import SystemMaker
 from cidesign.hardware_profiles.loader import load_profile
 from cidesign.modalities.cassi.encoders.designed import Dispersion, SdCassiEncoder
 from cidesign.modalities.cassi.gap_tv import designed_gap_tv
-from cidesign.modalities.mri.encoders.lines import MriEncoder, to_channels
+from cidesign.modalities.mri.encoders.cartesian import CartesianEncoder, to_channels
 from cidesign.modalities.mri.solve import CG_ITERATIONS, CG_TOLERANCE, TV_ITERATIONS, cg_sense, total_variation
 from cidesign.modalities.single_pixel.encoder import SinglePixelEncoder
 from cidesign.models.system import ImagingSystem
@@ -107,7 +107,7 @@ def _refined(decoder: LinearThenUNet, x_0: Tensor) -> Tensor:
 def mri(side: int, coils: int, repeats: int) -> None:
     """CG-SENSE and total variation, R = 4."""
     system, x = system_of("mri-generic-3t", 2, side=side, coils=coils)
-    encoder = cast(MriEncoder, system.encoder)
+    encoder = cast(CartesianEncoder, system.encoder)
     y = encoder(x, torch.Generator().manual_seed(1))
     print(f"MRI {side} x {side}, {coils} coils, R = 4")
     weight, strength = 2 * encoder.noise**2 / float(system.decoder.prior.variance[0].mean()), 0.5 * encoder.noise

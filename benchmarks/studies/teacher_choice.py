@@ -31,7 +31,7 @@ from torch import Tensor
 from cidesign.distill.comparison.evaluate import image_metrics
 from cidesign.modalities.cassi.encoders.designed import SdCassiEncoder
 from cidesign.modalities.cassi.merit import mask_model
-from cidesign.modalities.mri.encoders.lines import MriEncoder
+from cidesign.modalities.mri.encoders.cartesian import CartesianEncoder
 from cidesign.modalities.mri.merit import coils_model
 from cidesign.modalities.single_pixel.encoder import SinglePixelEncoder
 from cidesign.modality import modality
@@ -116,7 +116,7 @@ def rows_of(encoder: Encoder, prior: ImagePrior) -> Rows:
         return Rows((dct @ patterns @ dct.T).flatten(1), prior.variance.flatten().double())
     if isinstance(encoder, SdCassiEncoder):
         return _rows(mask_model(encoder, prior))
-    return _rows(coils_model(cast(MriEncoder, encoder), prior))
+    return _rows(coils_model(cast(CartesianEncoder, encoder), prior))
 
 
 def _rows(model: LinearModel) -> Rows:

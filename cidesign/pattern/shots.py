@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,21 @@ GAMMA_HZ_PER_T = 42.576e6
 NS_PER_S = 1_000_000_000
 # Of gradients and of samples together: 2 GB, far above any scan of a slice.
 MAX_VALUES = 2**27
+# Of k-space in files: per field of view, per length, per pixel, in whole turns or in radians.
+Unit = Literal["1/fov", "1/m", "rad/m", "cycles/px", "rad/px"]
+UNITS: tuple[Unit, ...] = ("1/fov", "1/m", "rad/m", "cycles/px", "rad/px")
+
+
+def units_in_steps(fov_mm: float, pixels: float) -> dict[Unit, float]:
+    """What 1 of each unit is in 1/FOV of an image of `pixels` along a side over `fov_mm`."""
+    per_m = fov_mm * 1e-3
+    return {
+        "1/fov": 1.0,
+        "1/m": per_m,
+        "rad/m": per_m / (2 * np.pi),
+        "cycles/px": pixels,
+        "rad/px": pixels / (2 * np.pi),
+    }
 
 
 @dataclass(frozen=True)

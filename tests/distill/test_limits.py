@@ -16,7 +16,7 @@ from cidesign.distill.job import Listener, start_run
 from cidesign.distill.loop import StepReport
 from cidesign.hardware_profiles.loader import load_profile
 from cidesign.modalities.cassi.encoders.designed import SdCassiEncoder
-from cidesign.modalities.mri.encoders.lines import MriEncoder
+from cidesign.modalities.mri.encoders.cartesian import CartesianEncoder
 from cidesign.modalities.single_pixel.encoder import SinglePixelEncoder
 from cidesign.models.system import ImagingSystem, load_student
 from cidesign.pattern import ApertureMask, PatternStack, centre_block
@@ -54,7 +54,7 @@ class _Watch(Listener):
         assert self.system is not None
         self.steps[report.phase] = self.steps.get(report.phase, 0) + 1
         encoder = self.system.encoder
-        if isinstance(encoder, MriEncoder):
+        if isinstance(encoder, CartesianEncoder):
             lines = encoder.choice().detach()
             assert set(lines.tolist()) <= {0.0, 1.0}
             assert int(lines.sum()) == encoder.rule.acquired

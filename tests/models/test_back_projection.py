@@ -11,7 +11,7 @@ from cidesign.constraints.kspace import LineBudget
 from cidesign.constraints.rules import BitDepth
 from cidesign.modalities.cassi.encoders.designed import Dispersion, SdCassiEncoder
 from cidesign.modalities.cassi.encoders.measured import MeasuredCassiEncoder
-from cidesign.modalities.mri.encoders.lines import MriEncoder, SharedTimeEncoder
+from cidesign.modalities.mri.encoders.cartesian import CartesianEncoder, SharedTimeEncoder
 from cidesign.modalities.single_pixel.encoder import SinglePixelEncoder
 from cidesign.models.back_projection import BackProjectionUNet
 from cidesign.models.unet import UNetSettings
@@ -75,7 +75,7 @@ def test_a_measured_camera_gives_images_as_large_as_the_designed_one() -> None:
 
 def test_lines_that_are_not_measured_are_filled_with_zeros() -> None:
     rule = LineBudget(8, 3, 2)
-    encoder = MriEncoder(torch.arange(8.0), rule, torch.ones(1, 8, 6, dtype=torch.complex64), 0.01)
+    encoder = CartesianEncoder(torch.arange(8.0), rule, torch.ones(1, 8, 6, dtype=torch.complex64), 0.01)
     x = _uniform(2, 2, 8, 6)
     k = np.fft.fftshift(np.fft.fft2(np.fft.ifftshift(x[:, 0] + 1j * x[:, 1], axes=(1, 2)), norm="ortho"), axes=(1, 2))
     k[:, [line for line in range(8) if line not in (3, 4, 7)]] = 0

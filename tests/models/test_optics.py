@@ -9,7 +9,7 @@ import torch
 
 from cidesign.errors import InputError
 from cidesign.modalities.cassi.encoders.designed import SdCassiEncoder
-from cidesign.modalities.mri.encoders.lines import MriEncoder
+from cidesign.modalities.mri.encoders.cartesian import CartesianEncoder
 from cidesign.modalities.single_pixel.encoder import SinglePixelEncoder
 from cidesign.models.optics import Optics, optics_for
 from cidesign.pattern import ApertureMask
@@ -107,8 +107,8 @@ def test_scores_are_inherited_for_any_budget(make: Callable[..., Optics]) -> Non
         teacher.weight.copy_(torch.randn(16, generator=torch.Generator().manual_seed(1)))
     optics.inherit(student, teacher)
     assert torch.equal(student.weight, teacher.weight)
-    assert isinstance(student, MriEncoder)
-    assert isinstance(teacher, MriEncoder)
+    assert isinstance(student, CartesianEncoder)
+    assert isinstance(teacher, CartesianEncoder)
     assert bool((teacher.choice() >= student.choice()).all())  # what the student measures, its teacher did too
 
 
@@ -133,14 +133,14 @@ def test_ladder_of_patterns(word: str, kind: int | None, count: int, make: Calla
 @pytest.mark.parametrize(("word", "acquired"), [("R2", 8), ("R1.5", 11), ("R1", 16), ("R4", 4), ("R3", 5)])
 def test_ladder_of_lines(word: str, acquired: int, make: Callable[..., Optics]) -> None:
     encoder = make("mri").encoder(word)
-    assert isinstance(encoder, MriEncoder)
+    assert isinstance(encoder, CartesianEncoder)
     assert (encoder.rule.acquired, encoder.rule.calibration) == (acquired, 2)
 
 
 def test_coils_of_a_run_are_the_same_for_teacher_and_student(make: Callable[..., Optics]) -> None:
     optics = make("mri", coils=4)
     pair = [optics.encoder(word) for word in (None, "R2")]
-    assert all(isinstance(encoder, MriEncoder) and encoder.coil_maps.shape == (4, 16, 16) for encoder in pair)
+    assert all(isinstance(encoder, CartesianEncoder) and encoder.coil_maps.shape == (4, 16, 16) for encoder in pair)
     assert torch.equal(pair[0].coil_maps, pair[1].coil_maps)
     single = make("mri").encoder(None)
     assert torch.equal(single.coil_maps, torch.ones(1, 16, 16, dtype=torch.complex64))

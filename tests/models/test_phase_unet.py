@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from cidesign.constraints.kspace import LineBudget
+from cidesign.modalities.mri.encoders.cartesian import CartesianEncoder, fit_fourier_prior
 from cidesign.modalities.mri.encoders.fourier import smooth_phase, to_channels, to_complex
-from cidesign.modalities.mri.encoders.lines import MriEncoder, fit_fourier_prior
 from cidesign.models.phase_unet import PhaseUNet
 from cidesign.models.unet import LinearThenUNet, UNetSettings
 
@@ -40,9 +40,9 @@ def _rough(kind: type[LinearThenUNet], images: Tensor) -> LinearThenUNet:
     return decoder.eval()
 
 
-def _encoder(lines: int) -> MriEncoder:
+def _encoder(lines: int) -> CartesianEncoder:
     weight = -(torch.arange(SIDE) - SIDE // 2).abs().float()
-    return MriEncoder(weight, LineBudget(SIDE, lines, 2), torch.ones(1, SIDE, SIDE, dtype=torch.complex64), 1e-4)
+    return CartesianEncoder(weight, LineBudget(SIDE, lines, 2), torch.ones(1, SIDE, SIDE, dtype=torch.complex64), 1e-4)
 
 
 def test_a_smooth_phase_is_found_as_it_is(images: Tensor) -> None:

@@ -13,7 +13,7 @@ from cidesign.constraints.kspace import LineBudget
 from cidesign.constraints.points import PointBudget
 from cidesign.constraints.rules import BitDepth
 from cidesign.modalities.cassi.encoders.designed import Dispersion, SdCassiEncoder
-from cidesign.modalities.mri.encoders.lines import MriEncoder
+from cidesign.modalities.mri.encoders.cartesian import CartesianEncoder
 from cidesign.modalities.single_pixel.encoder import SinglePixelEncoder
 from cidesign.models.mask_relax import cells_shape
 from cidesign.physics.base import Encoder
@@ -31,7 +31,7 @@ def exploring(encoder: Encoder) -> Encoder:
     """The encoder in a training step in which its lines, if it has any, take turns."""
     for seed in range(100):
         encoder.explore(0.1, torch.Generator().manual_seed(seed))
-        if not isinstance(encoder, MriEncoder) or encoder.choice().requires_grad:
+        if not isinstance(encoder, CartesianEncoder) or encoder.choice().requires_grad:
             return encoder
     raise AssertionError("this encoder never explores")
 
@@ -90,7 +90,7 @@ class Lines:
             maps = torch.complex(parts[0], parts[1])
             maps = maps / maps.abs().square().sum(dim=0).sqrt()
         complex_type = torch.complex128 if dtype == torch.float64 else torch.complex64
-        encoder = MriEncoder(_random(self.rule.always.shape, seed, dtype), self.rule, maps.to(complex_type), 0.01)
+        encoder = CartesianEncoder(_random(self.rule.always.shape, seed, dtype), self.rule, maps.to(complex_type), 0.01)
         return exploring(encoder) if self.exploring else encoder
 
     def teacher(self, dtype: torch.dtype, seed: int) -> Encoder:
@@ -148,7 +148,7 @@ def images() -> Callable[..., Tensor]:
         elif isinstance(encoder, SdCassiEncoder):
             shape = (len(encoder.dispersion.shift_px), *encoder.size)
         else:
-            assert isinstance(encoder, MriEncoder)
+            assert isinstance(encoder, CartesianEncoder)
             shape = (2, *encoder.coil_maps.shape[-2:])
         return _random((count, *shape), seed, encoder.weight.dtype)
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from cidesign.constraints.rules import BitDepth
-from cidesign.modalities.mri.encoders.lines import MriEncoder
+from cidesign.modalities.mri.encoders.cartesian import CartesianEncoder
 from cidesign.modalities.single_pixel.encoder import SinglePixelEncoder, gram_distance
 from cidesign.physics.base import Encoder
 from cidesign.testing import encoders
@@ -43,7 +43,7 @@ def test_laws(law: encoders.Law, make: Make, images: Images) -> None:
 
 def test_gradient_reaches_nearly_every_weight(make: Make, images: Images, explored: Explored) -> None:
     encoder = make(torch.float32)
-    if not encoder.weight.requires_grad or isinstance(encoder, MriEncoder):
+    if not encoder.weight.requires_grad or isinstance(encoder, CartesianEncoder):
         return  # as calibrated; and of the lines, those far from the threshold may have none
     y = explored(encoder).A(images(encoder, 8, 1))
     _inner(y, _like(y, 2)).backward()
@@ -56,12 +56,12 @@ def test_gradient_reaches_nearly_every_weight(make: Make, images: Images, explor
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_precision_and_device_are_kept(dtype: torch.dtype, device: str, make: Make, images: Images) -> None:
     encoder = make(dtype).to(device)
-    if isinstance(encoder, MriEncoder):
+    if isinstance(encoder, CartesianEncoder):
         encoder.explore(1.0, None)
     x = images(encoder, 2, 1).to(device)
     y = encoder.A(x)
     assert y.real.dtype == dtype
-    assert y.is_complex() == isinstance(encoder, MriEncoder)
+    assert y.is_complex() == isinstance(encoder, CartesianEncoder)
     assert y.device.type == encoder.A_adjoint(y).device.type == device
     assert encoder.A_adjoint(y).dtype == dtype
     assert encoder(x, torch.Generator(device).manual_seed(1)).real.dtype == dtype
@@ -70,7 +70,7 @@ def test_precision_and_device_are_kept(dtype: torch.dtype, device: str, make: Ma
 
 def test_distance_to_a_teacher_is_that_of_the_full_grams(make: Make, dense: Dense) -> None:
     encoder = make(torch.float64)
-    if isinstance(encoder, MriEncoder):
+    if isinstance(encoder, CartesianEncoder):
         return  # lines are compared by their scores, see test_mri
     teacher = make.teacher(torch.float64, 5)
     found = encoder.encoder_loss(teacher, published=False)
@@ -88,7 +88,7 @@ def test_distance_is_free_of_scale(make: Make) -> None:
     encoder, teacher = make(torch.float64), make.teacher(torch.float64, 5)
     before = encoder.encoder_loss(teacher, published=False).item()
     with torch.no_grad():
-        if isinstance(encoder, MriEncoder):
+        if isinstance(encoder, CartesianEncoder):
             teacher.weight.add_(3.0)  # scores mean the same when all are raised
         else:
             teacher.weight.mul_(0.25)

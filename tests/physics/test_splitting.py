@@ -11,9 +11,9 @@ from torch import Tensor
 from cidesign.constraints.kspace import LineBudget
 from cidesign.modalities.cassi.encoders.designed import SdCassiEncoder
 from cidesign.modalities.mri.data.phantoms import coil_maps
+from cidesign.modalities.mri.encoders.cartesian import CartesianEncoder, SharedTimeEncoder
 from cidesign.modalities.mri.encoders.coils import CoilsEstimator
 from cidesign.modalities.mri.encoders.fourier import centred_fft, centred_ifft, to_channels, to_complex
-from cidesign.modalities.mri.encoders.lines import MriEncoder, SharedTimeEncoder
 from cidesign.modalities.single_pixel.encoder import SinglePixelEncoder
 from cidesign.physics import splitting
 from cidesign.physics.base import Encoder, ImagePrior
@@ -64,7 +64,7 @@ def _fourier_prior(size: tuple[int, int]) -> tuple[ImagePrior, np.ndarray]:
 
 def _make_case(encoder: Encoder, dense: Callable[[Encoder], np.ndarray], images: Callable[..., Tensor]) -> Case:
     shape = tuple(images(encoder, 1, 0).shape[1:])
-    if isinstance(encoder, MriEncoder):
+    if isinstance(encoder, CartesianEncoder):
         prior, covariance = _fourier_prior((shape[1], shape[2]))
         variance = encoder.noise**2
     else:
@@ -93,7 +93,7 @@ def _make_case(encoder: Encoder, dense: Callable[[Encoder], np.ndarray], images:
 @pytest.fixture
 def case(make: Any, dense: Callable[[Encoder], np.ndarray], images: Callable[..., Tensor]) -> Case:
     encoder = make(torch.float32).requires_grad_(False)
-    if isinstance(encoder, MriEncoder):
+    if isinstance(encoder, CartesianEncoder):
         encoder.explore(1.0, None)
         if len(encoder.coil_maps) > 1:  # smooth maps, as coils have them
             height, width = encoder.coil_maps.shape[-2:]
@@ -114,7 +114,7 @@ def test_estimate_is_the_exact_one_or_close(case: Case) -> None:
     mean = case.prior.mean[None, :, None, None].expand_as(case.truth).flatten(1).numpy()
     assert found_db > _psnr_db(mean, case.truth) + 0.4
     if isinstance(estimator, SplittingEstimator | CoilsEstimator):
-        gap_db = 2.5 if isinstance(case.encoder, MriEncoder) else 1.0
+        gap_db = 2.5 if isinstance(case.encoder, CartesianEncoder) else 1.0
         assert exact_db - gap_db < found_db < exact_db + 0.05
     else:
         np.testing.assert_allclose(found, case.exact, atol=2e-3)
@@ -145,7 +145,7 @@ def test_estimates_do_not_mix_in_a_batch(case: Case) -> None:
 def test_readings_have_the_last_word_on_what_they_see(case: Case) -> None:
     """Without noise, A unseen(x) vanishes where A A^H is diagonal, and shrinks x elsewhere."""
     encoder = case.encoder
-    if isinstance(encoder, MriEncoder):
+    if isinstance(encoder, CartesianEncoder):
         encoder.noise = 1e-6
     else:
         encoder.noise = None
@@ -154,7 +154,7 @@ def test_readings_have_the_last_word_on_what_they_see(case: Case) -> None:
     left = encoder.A(estimator.unseen(case.truth))
     share = float(left.norm() / seen.norm())
     fractions = isinstance(encoder, SdCassiEncoder) and any(shift % 1 for shift in encoder.dispersion.shift_px)
-    coils = isinstance(encoder, MriEncoder) and len(encoder.coil_maps) > 1
+    coils = isinstance(encoder, CartesianEncoder) and len(encoder.coil_maps) > 1
     assert share < (0.6 if fractions or coils else 2e-3)
     twice = estimator.unseen(estimator.unseen(case.truth))
     assert float(twice.norm()) <= float(case.truth.norm()) * (1 + 1e-5)
@@ -165,12 +165,12 @@ def test_gradient_reaches_the_optics_through_the_operator(
 ) -> None:
     """With readings that are held fixed: the estimate itself knows the optics."""
     encoder = make(torch.float32)
-    if not encoder.weight.requires_grad or (isinstance(encoder, MriEncoder) and len(encoder.coil_maps) == 1):
+    if not encoder.weight.requires_grad or (isinstance(encoder, CartesianEncoder) and len(encoder.coil_maps) == 1):
         return  # one coil: the estimate knows the lines by the readings alone
     explored(encoder)
     x = images(encoder, 4, 1)
     shape = tuple(x.shape[1:])
-    if isinstance(encoder, MriEncoder):
+    if isinstance(encoder, CartesianEncoder):
         prior, _ = _fourier_prior((shape[1], shape[2]))
     else:
         prior, _ = _cosine_prior(shape[0], (shape[1], shape[2]))
@@ -194,13 +194,13 @@ def test_a_dark_detector_pixel_does_no_harm() -> None:
 
 
 def test_one_coil_of_many_lines_gives_the_image_back() -> None:
-    encoder = MriEncoder(torch.zeros(8), LineBudget(8, 8, 2), torch.ones(1, 8, 8, dtype=torch.complex64), 1e-5)
+    encoder = CartesianEncoder(torch.zeros(8), LineBudget(8, 8, 2), torch.ones(1, 8, 8, dtype=torch.complex64), 1e-5)
     prior, _ = _fourier_prior((8, 8))
     x = torch.randn(2, 2, 8, 8, generator=torch.Generator().manual_seed(1))
     torch.testing.assert_close(encoder.estimator(prior).estimate(encoder.A(x)).detach(), x, atol=1e-4, rtol=0)
 
 
-def _by_coils(encoder: MriEncoder, prior: ImagePrior) -> SplittingEstimator:
+def _by_coils(encoder: CartesianEncoder, prior: ImagePrior) -> SplittingEstimator:
     """The estimate of several coils by their k-space, as the operator's definition has it."""
     power, lines = prior.variance[0], encoder.mask()
 
@@ -243,13 +243,15 @@ def test_derivative_is_that_of_the_steps(
     """On the optics, by mask, row energies and readings; whatever number of images goes through them together."""
     monkeypatch.setattr(splitting, "CACHED_VALUES", values_together)
     encoder = make(torch.float32)
-    if isinstance(encoder, SinglePixelEncoder) or (isinstance(encoder, MriEncoder) and len(encoder.coil_maps) == 1):
+    if isinstance(encoder, SinglePixelEncoder) or (
+        isinstance(encoder, CartesianEncoder) and len(encoder.coil_maps) == 1
+    ):
         return
     if encoder.weight.requires_grad:
         explored(encoder)
     x = images(encoder, 5, 1)
     shape = tuple(x.shape[1:])
-    if isinstance(encoder, MriEncoder):
+    if isinstance(encoder, CartesianEncoder):
         prior, _ = _fourier_prior((shape[1], shape[2]))
     else:
         prior, _ = _cosine_prior(shape[0], (shape[1], shape[2]))
@@ -259,7 +261,7 @@ def test_derivative_is_that_of_the_steps(
         y = encoder.A(x).detach().requires_grad_()
         given = [y, encoder.weight] if encoder.weight.requires_grad else [y]
         if plainly:
-            coils = isinstance(encoder, MriEncoder)
+            coils = isinstance(encoder, CartesianEncoder)
             image = _plain(_by_coils(encoder, prior) if coils else encoder.estimator(prior), y)
         else:
             image = encoder.estimator(prior).estimate(y)

@@ -16,8 +16,8 @@ from cidesign.modalities.cassi.encoders.designed import Dispersion, SdCassiEncod
 from cidesign.modalities.cassi.pictures import distinct_pixels, false_colour_bands
 from cidesign.modalities.cassi.report import angle_text, most_colourful, photoelectrons
 from cidesign.modalities.mri import report_figures as mri_figures
+from cidesign.modalities.mri.encoders.cartesian import CartesianEncoder
 from cidesign.modalities.mri.encoders.fourier import centred_ifft, to_channels
-from cidesign.modalities.mri.encoders.lines import MriEncoder
 from cidesign.modalities.mri.report import exact_quotient, line_energy, ranges, zero_filled
 from cidesign.modalities.single_pixel.report import pattern_grid, singular_values
 from cidesign.pattern import ApertureMask, CartesianLines
@@ -99,7 +99,7 @@ def test_zero_filled_is_the_image_when_all_lines_are_there() -> None:
     generator = torch.Generator().manual_seed(0)
     maps = torch.randn(3, 6, 6, generator=generator, dtype=torch.complex64)
     x = torch.randn(2, 2, 6, 6, generator=generator)
-    encoder = MriEncoder(torch.zeros(6), LineBudget(6, 6, 0), maps, 0.0)
+    encoder = CartesianEncoder(torch.zeros(6), LineBudget(6, 6, 0), maps, 0.0)
     torch.testing.assert_close(zero_filled(encoder, encoder.A(x).detach()), x, atol=1e-4, rtol=1e-4)
 
 

@@ -27,6 +27,8 @@ LONGEST_READ_S = 600
 # Number of scans and 64 entries of 152 bytes, padded (VD and later).
 _TWIX_DIRECTORY_BYTES = 10_240
 MRD_FIELDS = {
+    "line": "AcquisitionHeader.idx.kspace_encode_step_1",
+    "average": "AcquisitionHeader.idx.average",
     "lines": "encoding.encodedSpace.matrixSize.y",
     "samples": "encoding.reconSpace.matrixSize.x",
     "recorded": "encoding.encodedSpace.matrixSize.x",
@@ -40,6 +42,8 @@ MRD_FIELDS = {
     "channel_mask": "AcquisitionHeader.channel_mask",
 }
 TWIX_FIELDS = {
+    "line": "mdh.Counter.Lin",
+    "average": "mdh.Counter.Ave",
     "lines": "MeasYaps.sKSpace.lPhaseEncodingLines",
     "samples": "MeasYaps.sKSpace.lBaseResolution",
     "recorded": "MeasYaps.sKSpace.lBaseResolution",
@@ -194,18 +198,8 @@ def read_twix(path: Path, matrix_lines: int | None, measurement: str | None = No
     Of several scans the last is read, or the one that `measurement` (1, 2 ...) names.  Raises `InputError` when
     twixtools is not installed.
     """
-    if importlib.util.find_spec("twixtools") is None:
-        raise InputError("Siemens raw data need the package twixtools; install it with `pip install 'cidesign[mri]'`")
-    _check_twix_size(path)
-    head, arrays = _ask(path, "twix", None, measurement)
-    if not head.ended:
-        raise FileError(f"{path}: the file ends before its ACQEND mark; it is cut short, copy it again")
-    notes = _chosen(path, head, measurement)
-    if head.protocol is None:
-        raise FileError(f"{path}: its protocol was not read; copy it again")
-    protocol = head.protocol
-    _require_plain_protocol(path, protocol)
-    readouts = _readouts(path, "Siemens twix", arrays, SIEMENS_FLAGS)
+    readouts, protocol, head, notes = _twix(path, measurement)
+    _require_protocol(path, protocol, ("ucTrajectory", protocol.trajectory, 1, "no Cartesian trajectory"))
     if protocol.reference_scan_mode == TWIX_EMBEDDED:
         every = np.ones(len(readouts.flags), dtype=np.bool_)
         readouts, told = _embedded(readouts, every, "MeasYaps.sPat.ucRefScanMode")
@@ -225,18 +219,43 @@ def read_twix(path: Path, matrix_lines: int | None, measurement: str | None = No
     return _assembled(readouts, matrix, head, notes)
 
 
+def read_twix_readouts(path: Path, measurement: str | None) -> tuple[Readouts, str, list[str]]:
+    """The readouts of a scan of a Siemens file as they are stored, a digest, and remarks; see `read_twix`."""
+    readouts, protocol, head, notes = _twix(path, measurement)
+    ramps = ("alRegridMode", protocol.regrid_mode, 1, "Cartesian readouts on the ramps of a gradient")
+    _require_protocol(path, protocol, ramps)
+    return readouts, _digest(sha256_file(path), head, None), notes
+
+
+def _twix(path: Path, measurement: str | None) -> tuple[Readouts, TwixProtocol, RawHead, list[str]]:
+    """The readouts of one scan, its protocol, what is in the file, and remarks."""
+    if importlib.util.find_spec("twixtools") is None:
+        raise InputError("Siemens raw data need the package twixtools; install it with `pip install 'cidesign[mri]'`")
+    _check_twix_size(path)
+    head, arrays = _ask(path, "twix", None, measurement)
+    if not head.ended:
+        raise FileError(f"{path}: the file ends before its ACQEND mark; it is cut short, copy it again")
+    notes = _chosen(path, head, measurement)
+    if head.protocol is None:
+        raise FileError(f"{path}: its protocol was not read; copy it again")
+    return _readouts(path, "Siemens twix", arrays, SIEMENS_FLAGS), head.protocol, head, notes
+
+
 def _embedded(readouts: Readouts, chosen: NDArray[np.bool_], field: str) -> tuple[Readouts, list[str]]:
     """The readouts with their calibration lines as lines of the image, as `field` says they are."""
     found, count = readouts.with_embedded(chosen)
     return found, [f"{count} calibration lines are lines of the image as well ({field})"] if count else []
 
 
-def _require_plain_protocol(path: Path, protocol: TwixProtocol) -> None:
-    """Refuse what the protocol says was not sampled line by line in one slice; a field that is absent is 0."""
+def _require_protocol(path: Path, protocol: TwixProtocol, own: tuple[str, int, int, str]) -> None:
+    """Refuse what the protocol says is no 2-D scan of single slices; a field that is absent is 0.
+
+    `own`: another field that is looked at, its value, the largest that is read, and what more of it means.
+    """
     for name, value, most, what in (
         ("ucDimension", protocol.dimension, 2, "a 3-D scan"),
-        ("ucTrajectory", protocol.trajectory, 1, "no Cartesian trajectory"),
         ("lMultiBandFactor", protocol.multi_band_factor, 1, "slices that were excited at once"),
+        own,
     ):
         if value > most:
             raise FileError(f"{path}: {what} (protocol: {name} = {value}), which is not read")

@@ -12,7 +12,7 @@ phantom_truth  (H, W)                   its drawing
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,7 @@ from cidesign.checks import FaultName
 from cidesign.errors import FileError
 from cidesign.files import load_npz, sha256_file
 from cidesign.pattern import NonCartesian
+from cidesign.pattern.shots import Unit, units_in_steps
 from cidesign.records import Digest, Finite, Positive, Strict, shown
 
 MODALITY = "mri-shots"
@@ -79,17 +80,32 @@ class ShotsCaptureRecord(Strict):
     bench_state: BenchState | None = None
 
 
-@dataclass(frozen=True)
-class Recorded:
-    """Where a raw data file says that samples lie, `points` (shots, samples, 2) in 1/FOV, rows of the image first.
+class Beside(NamedTuple):
+    """A trajectory in a file beside the samples: `points` (shots, samples, 2), rows of the image first, in `units`.
 
-    `size` (rows, columns), `fov_mm` of the image and `dwell_ns` of a sample are None where the file does not say them.
+    FOV and pixels of the unit are those of the design.  `name` and `digest` are the file's.
     """
 
     points: NDArray[np.float64]
+    units: Unit
+    name: str
+    digest: str
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """Where raw data say that samples lie, `points` (shots, samples, 2), rows of the image first.
+
+    `points` None: they do not say it, and the design's are taken.  `units`: of the points; other units than 1/FOV are
+    those of the design's image.  `size` (rows, columns), `fov_mm` of the image and `dwell_ns` of a sample are None
+    where the file does not say them.
+    """
+
+    points: NDArray[np.float64] | None
     size: tuple[int, int] | None = None
     fov_mm: float | None = None
     dwell_ns: float | None = None
+    units: Unit = "1/fov"
 
     def require_design(self, path: Path, design: NonCartesian) -> None:
         """Raise `FileError` for another image, field of view, dwell time or trajectory than the design's."""
@@ -107,7 +123,10 @@ class Recorded:
                     f"{path}: a {name} of {found:g} {unit}, the design has {wanted:g} {unit}; name the run whose shots "
                     "were played"
                 )
-        apart = np.linalg.norm(self.points - design.samples, axis=2)
+        if self.points is None:
+            return
+        step = units_in_steps(design.fov_mm, design.size[1])[self.units]
+        apart = np.linalg.norm(step * self.points - design.samples, axis=2)
         shot, sample = np.unravel_index(int(np.argmax(apart)), apart.shape)
         if apart[shot, sample] > SAME_STEPS:
             raise FileError(
@@ -177,7 +196,7 @@ def read_shots_capture(folder: Path) -> RawShots:
     if not (folder / RECORD_FILE).is_file():
         raise FileError(
             f"{folder}: no capture of shots ({RECORD_FILE} is missing); name a capture folder (its form is in "
-            "docs/mri.md), ISMRMRD (.h5, .mrd) or a pair of BART (.cfl)"
+            "docs/mri.md), ISMRMRD (.h5, .mrd), Siemens twix (.dat), or samples (.cfl, .npy) beside a trajectory"
         )
     record = read_capture_record(folder, ShotsCaptureRecord, MODALITY, SCHEMA_VERSION)
     path = folder / ARRAYS_FILE

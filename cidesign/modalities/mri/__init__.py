@@ -127,10 +127,10 @@ class CartesianScan(Scan):
 
     def linear_bound(self, encoder: "Encoder", prior: "ImagePrior") -> "Bound | NotEvaluated":
         """Exact for one coil and for small scans of several, else an estimate; of the complex image."""
-        from cidesign.modalities.mri.encoders.lines import MriEncoder
+        from cidesign.modalities.mri.encoders.cartesian import CartesianEncoder
         from cidesign.modalities.mri.merit import cartesian_bound
 
-        return cartesian_bound(cast(MriEncoder, encoder), prior)
+        return cartesian_bound(cast(CartesianEncoder, encoder), prior)
 
     def classical(self) -> list[Classical]:
         """Total variation with the weight that reconstructions have."""
@@ -204,10 +204,10 @@ class Mri(CartesianScan):
 
     def optics_metrics(self, encoder: "Encoder", images: "Tensor") -> "dict[str, Merit]":
         """R, where the lines lie, their point spread, and the coherence of the columns."""
-        from cidesign.modalities.mri.encoders.lines import MriEncoder
+        from cidesign.modalities.mri.encoders.cartesian import CartesianEncoder
         from cidesign.modalities.mri.merit import line_merits
 
-        return line_merits(cast(MriEncoder, encoder))
+        return line_merits(cast(CartesianEncoder, encoder))
 
     def bench(self) -> Bench[Any, Any, Any, Any, Any, Any]:
         """Noise scan, phantom, scans."""

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from cidesign.calibration.mri.record import StoredKspaceCalibration
 from cidesign.calibration.polynomials import over_pixels
-from cidesign.modalities.mri.encoders.lines import MriEncoder
+from cidesign.modalities.mri.encoders.cartesian import CartesianEncoder
 from cidesign.modalities.mri.solve import calibrated_encoder
 from cidesign.pattern import CartesianLines
 from cidesign.physics.operator_family import Drawn, gain_draw
@@ -29,7 +29,7 @@ EMPTY = 1e-6
 class KspaceFamily:
     """The design's lines with measured coil maps; draws change the maps smoothly and move the echo."""
 
-    centre: MriEncoder
+    centre: CartesianEncoder
 
     @property
     def designed_scale(self) -> float:
@@ -45,7 +45,7 @@ class KspaceFamily:
         errors = ramp * (1 + _smooth(rng, coils, (lines, readout)) * (COIL_MAP_ERROR if coils > 1 else 0.0))
         moved = maps * torch.from_numpy(errors.astype(np.complex64)).to(maps.device)
         rule, noise = self.centre.rule, self.centre.noise
-        encoder = MriEncoder(self.centre.weight.detach(), rule, moved, noise).requires_grad_(False).eval()
+        encoder = CartesianEncoder(self.centre.weight.detach(), rule, moved, noise).requires_grad_(False).eval()
         return Drawn(encoder, gain_draw(rng))
 
     def scene(self, x: Tensor) -> Tensor:

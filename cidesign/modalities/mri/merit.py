@@ -4,6 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from cidesign.modalities.mri.encoders.cartesian import CartesianEncoder
 from cidesign.modalities.mri.encoders.fourier import (
     centred_fft,
     centred_ifft,
@@ -12,7 +13,6 @@ from cidesign.modalities.mri.encoders.fourier import (
     to_coils,
     to_complex,
 )
-from cidesign.modalities.mri.encoders.lines import MriEncoder
 from cidesign.physics.base import ImagePrior
 from cidesign.physics.encoder_metrics import line_density, line_spread
 from cidesign.physics.linear_bound import Bound, LinearModel, linear_bound
@@ -23,7 +23,7 @@ DENSITY_PARTS = 4
 
 
 @torch.no_grad()
-def line_merits(encoder: MriEncoder) -> dict[str, Merit]:
+def line_merits(encoder: CartesianEncoder) -> dict[str, Merit]:
     """R, the share of lines acquired in four parts from the centre outwards, the point spread, and the coherence.
 
     What is measured with an amplitude comes back with its square, so a teacher's shares of the time count as shares.
@@ -57,7 +57,7 @@ def coil_coherence(shares: Tensor, maps: Tensor) -> float:
     return min(largest, 1.0)
 
 
-def cartesian_bound(encoder: MriEncoder, prior: ImagePrior) -> Bound | NotEvaluated:
+def cartesian_bound(encoder: CartesianEncoder, prior: ImagePrior) -> Bound | NotEvaluated:
     """The linear bound of the complex image: real and imaginary part count as two values.
 
     With one coil every sample of k-space stands for itself, with the error v s^2 / (a^2 v + s^2) for the power v, the
@@ -72,7 +72,7 @@ def cartesian_bound(encoder: MriEncoder, prior: ImagePrior) -> Bound | NotEvalua
 
 
 @torch.no_grad()
-def coils_model(encoder: MriEncoder, prior: ImagePrior) -> LinearModel:
+def coils_model(encoder: CartesianEncoder, prior: ImagePrior) -> LinearModel:
     """Several coils, in double precision: k-space is the basis; readings are real and imaginary part of its samples."""
     amplitudes = encoder.mask().double().expand(encoder.coil_maps.shape[1:])
     rows, columns = torch.nonzero(amplitudes, as_tuple=True)

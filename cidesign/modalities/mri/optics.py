@@ -12,7 +12,12 @@ from cidesign.constraints.kspace import Budget
 from cidesign.errors import InputError
 from cidesign.hardware_profiles.mri.schema import MriProfile
 from cidesign.modalities.mri.data.phantoms import virtual_maps
-from cidesign.modalities.mri.encoders.lines import MriEncoder, SharedTimeEncoder, fit_fourier_prior, start_scores
+from cidesign.modalities.mri.encoders.cartesian import (
+    CartesianEncoder,
+    SharedTimeEncoder,
+    fit_fourier_prior,
+    start_scores,
+)
 from cidesign.modalities.mri.encoders.straight_through import StraightThroughEncoder
 from cidesign.modalities.mri.settings import CartesianSettings, acceleration_word
 from cidesign.models.optics import Optics, WorkingValues, start_draws
@@ -50,7 +55,7 @@ class MriOptics(Optics):
             )
         return cast(Budget, replace(cast(Any, self.rule), acquired=acquired))
 
-    def encoder(self, relaxation: str | None) -> MriEncoder:
+    def encoder(self, relaxation: str | None) -> CartesianEncoder:
         """A new encoder with the coils and the noise of the settings."""
         coils = self.settings.coils
         count = self.settings.virtual_coils or coils
@@ -58,7 +63,7 @@ class MriOptics(Optics):
         if coils > 1:
             maps = torch.from_numpy(virtual_maps(coils, self.size, count)[0].copy())
         rule = self._rule(relaxation)
-        chosen = MriEncoder if self.settings.exploring else StraightThroughEncoder
+        chosen = CartesianEncoder if self.settings.exploring else StraightThroughEncoder
         kind = SharedTimeEncoder if relaxation == "soft" else chosen
         return kind(torch.zeros(rule.always.shape), rule, maps.to(torch.complex64), self.settings.noise)
 
@@ -108,7 +113,7 @@ class MriOptics(Optics):
 
     def design(self, encoder: Encoder) -> CartesianLines | CartesianPoints:
         """The lines or points."""
-        return cast(MriEncoder, encoder).pattern(self.settings.samples, self.profile.id, self.profile.digest)
+        return cast(CartesianEncoder, encoder).pattern(self.settings.samples, self.profile.id, self.profile.digest)
 
     def place(self, encoder: Encoder, design: Design) -> None:
         """Scores of 1 on the lines or points of the trajectory, 0 elsewhere."""

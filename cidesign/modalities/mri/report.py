@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from cidesign.modalities.mri import report_figures as mri_figures
+from cidesign.modalities.mri.encoders.cartesian import CartesianEncoder
 from cidesign.modalities.mri.encoders.fourier import centred_fft, to_complex
-from cidesign.modalities.mri.encoders.lines import MriEncoder
 from cidesign.modalities.mri.merit import DENSITY_PARTS
 from cidesign.modalities.mri.run import MriRun
 from cidesign.modalities.mri.settings import ScanSettings
@@ -99,7 +99,7 @@ def _measures(run: MriRun, shown: Shown) -> Section:
     weights = {shown.scenes.own: design.mask.astype(np.float64)}
     if shown.teacher is not None:
         # What is measured with an amplitude comes back with its square.
-        weights[shown.teacher_name] = cast(MriEncoder, shown.teacher.encoder).choice().square().double().numpy()
+        weights[shown.teacher_name] = cast(CartesianEncoder, shown.teacher.encoder).choice().square().double().numpy()
     rows = [
         ("largest side lobe", mri_figures.lobe_text(spread.side_lobe)),
         (
@@ -130,7 +130,7 @@ def _measures(run: MriRun, shown: Shown) -> Section:
 
 
 @torch.no_grad()
-def zero_filled(encoder: MriEncoder, y: Tensor) -> Tensor:
+def zero_filled(encoder: CartesianEncoder, y: Tensor) -> Tensor:
     """Images (M, 2, H, W) of k-space with 0 on the lines that were not acquired; coils combined by their maps."""
     weight = encoder.coil_maps.abs().square().sum(dim=0)
     return encoder.A_adjoint(y) / weight.clamp_min(1e-12)
@@ -146,7 +146,7 @@ class Plain(NamedTuple):
 
 def of_zeros(shown: Shown, what: str) -> Plain:
     """Zero-filled images; `what` is measured."""
-    images = zero_filled(cast(MriEncoder, shown.student.encoder), shown.scenes.measured)
+    images = zero_filled(cast(CartesianEncoder, shown.student.encoder), shown.scenes.measured)
     said = f"Zero-filled: the inverse Fourier transform of what was acquired, 0 on all other {what}."
     return Plain("zero-filled", images, said)
 

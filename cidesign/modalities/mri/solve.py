@@ -22,8 +22,8 @@ from cidesign.calibration.mri.kspace import Samples
 from cidesign.calibration.mri.response import KspaceCalibration
 from cidesign.constraints.kspace import Budget, LineBudget
 from cidesign.constraints.points import PointBudget
+from cidesign.modalities.mri.encoders.cartesian import CartesianEncoder
 from cidesign.modalities.mri.encoders.fourier import to_complex
-from cidesign.modalities.mri.encoders.lines import MriEncoder
 from cidesign.models.system import ImagingSystem
 from cidesign.pattern import Cartesian, CartesianLines
 from cidesign.physics.base import Encoder, ImagePrior
@@ -48,7 +48,7 @@ class Residual(NamedTuple):
     chi_square: float
 
 
-def calibrated_encoder(design: Cartesian, maps: Samples, noise: float) -> MriEncoder:
+def calibrated_encoder(design: Cartesian, maps: Samples, noise: float) -> CartesianEncoder:
     """The operator of the design's lines or points, measured maps (coils, N, n) and noise (of each part)."""
     rule: Budget
     if isinstance(design, CartesianLines):
@@ -56,7 +56,7 @@ def calibrated_encoder(design: Cartesian, maps: Samples, noise: float) -> MriEnc
     else:
         rule = PointBudget(*design.matrix, len(design.acquired), design.calibration, elliptical=False)
     weight = torch.from_numpy(design.mask.astype(np.float32))
-    return MriEncoder(weight, rule, torch.from_numpy(maps), noise).requires_grad_(False).eval()
+    return CartesianEncoder(weight, rule, torch.from_numpy(maps), noise).requires_grad_(False).eval()
 
 
 def batch(k: Samples, design: Cartesian) -> Tensor:
@@ -66,21 +66,21 @@ def batch(k: Samples, design: Cartesian) -> Tensor:
 
 
 @torch.no_grad()
-def decode(system: ImagingSystem, y: Tensor, encoder: MriEncoder) -> Tensor:
+def decode(system: ImagingSystem, y: Tensor, encoder: CartesianEncoder) -> Tensor:
     """The image (1, 2, N, n) of the student's decoder."""
     image: Tensor = system.decoder(y, encoder).prediction
     return image
 
 
 @torch.no_grad()
-def zero_filled(y: Tensor, encoder: MriEncoder) -> Tensor:
+def zero_filled(y: Tensor, encoder: CartesianEncoder) -> Tensor:
     """A^H y over the sum of squares of the maps: zeros in place of the lines that are missing."""
     energy = encoder.coil_maps.abs().square().sum(dim=0)
     return encoder.A_adjoint(y) * torch.where(energy > EMPTY, 1 / energy.clamp_min(EMPTY), 0.0)
 
 
 @torch.no_grad()
-def cg_sense(y: Tensor, encoder: MriEncoder, weight: float, iterations: int = CG_ITERATIONS) -> Tensor:
+def cg_sense(y: Tensor, encoder: CartesianEncoder, weight: float, iterations: int = CG_ITERATIONS) -> Tensor:
     """argmin |A x - y|^2 + weight |x|^2 by conjugate gradients (Pruessmann et al., Magn. Reson. Med. 46, 638, 2001)."""
     right = encoder.A_adjoint(y)
     return conjugate_gradients(
@@ -89,7 +89,7 @@ def cg_sense(y: Tensor, encoder: MriEncoder, weight: float, iterations: int = CG
 
 
 @torch.no_grad()
-def total_variation(y: Tensor, encoder: MriEncoder, weight: float, iterations: int = TV_ITERATIONS) -> Tensor:
+def total_variation(y: Tensor, encoder: CartesianEncoder, weight: float, iterations: int = TV_ITERATIONS) -> Tensor:
     """argmin 1/2 |A x - y|^2 + weight sum |gradient x|, by the primal-dual steps of Condat (2013) and Vu (2013).
 
     Images (B, 2, N, n) of k-space (B, coils, N, n); the gradient is isotropic, over both axes and both parts of the
@@ -114,7 +114,7 @@ def total_variation(y: Tensor, encoder: MriEncoder, weight: float, iterations: i
 
 def designed_total_variation(y: Tensor, encoder: Encoder, prior: ImagePrior) -> Tensor:
     """`total_variation` by the operator as designed, with the weight of its noise."""
-    scan = cast(MriEncoder, encoder)
+    scan = cast(CartesianEncoder, encoder)
     return total_variation(y, scan, TV_WEIGHT_NOISES * scan.noise)
 
 
@@ -157,7 +157,7 @@ def _weight(norm: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 @torch.no_grad()
-def residual(image: Tensor, y: Tensor, encoder: MriEncoder) -> Residual:
+def residual(image: Tensor, y: Tensor, encoder: CartesianEncoder) -> Residual:
     """How an image (1, 2, N, n) fits the readings."""
     left = (encoder.A(image) - y).abs().square().sum()
     count = float(encoder.mask().expand(y.shape[2:]).sum()) * y.shape[1]

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from cidesign.errors import FileError, InputError
 from cidesign.export.mri.pulseq.child import Events, SequenceHead
 from cidesign.export.mri.pulseq.sections import UnsupportedSequence
+from cidesign.export.mri.pulseq.structure import RASTERS
 from cidesign.export.mri.pulseq.text import SeqText, not_supported, read_seq_text
 from cidesign.hardware_profiles.mri.schema import MriProfile
 from cidesign.io.child import SPARE_BYTES, Arrays, ask, typed_head
@@ -115,8 +116,11 @@ class PlayedSequence(NamedTuple):
         return self.blocks[max(int(np.searchsorted(starts, time_s + 1e-9, side="right")) - 1, 0)].number
 
 
-def read_pulseq(path: Path, profile: MriProfile) -> PlayedSequence:
+def read_pulseq(path: Path, profile: MriProfile | None) -> PlayedSequence:
     """Read a Pulseq file for a scanner, in the bounded child process.
+
+    `profile` None: on the rasters that the file says itself, and without errors of timing, which are those of a
+    scanner; a file that does not say them (before Pulseq 1.4) needs a profile.
 
     Raises `FileError` in one line for what is cut or damaged, `UnsupportedSequence` for what pypulseq cannot read, and
     `InputError` without pypulseq.
@@ -124,9 +128,12 @@ def read_pulseq(path: Path, profile: MriProfile) -> PlayedSequence:
     text = read_seq_text(path)
     if importlib.util.find_spec("pypulseq") is None:
         raise InputError("Pulseq files need the package pypulseq; install it with `pip install 'cidesign[mri]'`")
+    unsaid = [name for name in RASTERS if name not in text.definitions]
+    if profile is None and unsaid:
+        raise FileError(f"{path}: does not say its {unsaid[0]}, and is read for no scanner; name a profile")
     request = {
         "text": text.playable,
-        "profile": profile.model_dump(mode="json", exclude_none=True),
+        "profile": None if profile is None else profile.model_dump(mode="json", exclude_none=True),
         # Before 1.5.0 the file does not say what a pulse is for; pypulseq then goes by its flip angle.
         "guess_use": text.version < (1, 5, 0),
     }

@@ -3,7 +3,7 @@
 import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,21 +11,17 @@ from PIL import Image, ImageDraw
 from pydantic import Field
 
 from cidesign.constraints.rules import require
-from cidesign.errors import FileError, InputError
-from cidesign.export.mri.shots.bart import read_bart_points
+from cidesign.errors import InputError
+from cidesign.export.mri.shots.files import First, known_of, read_trajectory, require_open
 from cidesign.export.mri.shots.fit import fit_gradients
 from cidesign.export.mri.shots.limits import broken_limits
 from cidesign.export.mri.shots.plan import shot_readout
 from cidesign.export.own_design import OwnDesign
-from cidesign.files import sha256_file
 from cidesign.hardware_profiles.mri.schema import MriProfile
-from cidesign.io.npy import read_npy
 from cidesign.pattern import NonCartesian
-from cidesign.pattern.shots import MAX_VALUES
+from cidesign.pattern.shots import Unit, units_in_steps
 from cidesign.records import Strict, shown
 
-Unit = Literal["1/fov", "1/m", "rad/m", "cycles/px", "rad/px"]
-SUFFIXES = (".npy", ".cfl", ".hdr")
 _Positive = Annotated[float, Field(gt=0, lt=1e6, allow_inf_nan=False)]
 # What is asked for, and how it is said.
 QUESTIONS = {
@@ -51,37 +47,22 @@ class ShotOptions(Strict):
     side: Annotated[int, Field(ge=2, le=4096)] | None = None
     dwell_us: _Positive | None = None
     units: Unit | None = None
-    first: Literal["right", "down"] | None = None
+    first: First | None = None
 
 
 def read_own(files: Sequence[Path], profile: MriProfile, options: ShotOptions) -> OwnDesign:
-    """Read the trajectory of one file as a design for the scanner of `profile`.
+    """Read the trajectory of one file as a design for the scanner of `profile`; see `read_trajectory`.
 
-    .npy: (shots, samples, 2); .cfl: a trajectory of BART (3, samples, shots) in 1/FOV.  Raises `FileError` for damage,
-    `InputError` for what the file leaves open, naming the options that say it, and `LimitError`, with shot and time,
-    for what the gradients cannot play.
+    Raises `FileError` for damage, `InputError` for what the file leaves open, naming the options that say it, and
+    `LimitError`, with shot and time, for what the gradients cannot play.
     """
     if len(files) != 1:
         raise InputError(f"a trajectory is one file, {len(files)} are named: {shown(path.name for path in files)}")
-    path = files[0].with_suffix(".cfl") if files[0].suffix.lower() == ".hdr" else files[0]
-    suffix = path.suffix.lower()
-    if not path.is_file():
-        raise FileError(f"{path}: no such file of a trajectory")
-    if suffix not in SUFFIXES:
-        raise FileError(
-            f"{path}: trajectories in a {suffix or 'nameless'} file are not read; use {', '.join(SUFFIXES)}"
-        )
-    if suffix == ".cfl":
-        for name, value in (("units", options.units), ("first", options.first)):
-            if value is not None:
-                raise InputError(f"--set {name}={value}: BART has 1/FOV, along the columns (x) first; leave it out")
-        options = options.model_copy(update={"units": "1/fov", "first": "right"})
-        samples = read_bart_points(path)[..., ::-1]
-        sources = [(one.name, sha256_file(one)) for one in (path, path.with_suffix(".hdr"))]
-    else:
-        samples = _of_npy(path)
-        sources = [(path.name, sha256_file(path))]
-    return own_design(samples, str(path), sources, profile, options)
+    found = read_trajectory(files[0], profile)
+    require_open(files[0], found, options.model_dump())
+    complete = options.model_copy(update=known_of(found))
+    own = own_design(found.samples, str(files[0]), found.sources, profile, complete)
+    return OwnDesign(own.design, (*found.said, *own.said), own.sources, own.preview_png)
 
 
 def own_design(
@@ -96,14 +77,7 @@ def own_design(
     fov_mm, side, dwell_ns = _number(options.fov_mm), _number(options.side), _number(options.dwell_us) * 1e3
     if abs(dwell_ns - round(dwell_ns)) > 1e-6:
         raise InputError(f"--set dwell_us={options.dwell_us}: times are whole nanoseconds")
-    steps = {
-        "1/fov": 1.0,
-        "1/m": fov_mm * 1e-3,
-        "rad/m": fov_mm * 1e-3 / (2 * np.pi),
-        "cycles/px": side,
-        "rad/px": side / (2 * np.pi),
-    }
-    k = samples * steps[str(options.units)]
+    k = samples * units_in_steps(fov_mm, side)[_word(options.units)]
     k = k[..., ::-1] if options.first == "right" else k
     _require_reach(k, where, int(side), options)
     raster_ns = round(profile.rasters.gradient_us.value * 1e3)
@@ -135,21 +109,6 @@ def own_design(
     return OwnDesign(design, said, tuple(sources), trajectory_picture(design))
 
 
-def _of_npy(path: Path) -> NDArray[np.float64]:
-    values = read_npy(path, "trajectory")
-    if values.dtype.kind not in "iuf" or values.ndim not in (2, 3) or values.shape[-1] != 2 or 0 in values.shape:
-        raise FileError(
-            f"{path}: holds {values.dtype} of shape {values.shape}; a trajectory is real, (shots, samples, 2)"
-        )
-    if values.size > MAX_VALUES:
-        raise FileError(f"{path}: holds {values.size} values, at most {MAX_VALUES} are read")
-    found = values.astype(np.float64).reshape(-1, *values.shape[-2:])
-    if not np.isfinite(found).all():
-        shot = int(np.flatnonzero(~np.isfinite(found).all(axis=(1, 2)))[0])
-        raise FileError(f"{path}: shot {shot} holds values that are not finite")
-    return found
-
-
 def _require_said(samples: NDArray[np.float64], where: str, options: ShotOptions) -> None:
     missing = [question for name, question in QUESTIONS.items() if getattr(options, name) is None]
     if missing:
@@ -163,6 +122,12 @@ def _number(value: float | None) -> float:
     if value is None:  # asked for before
         raise InputError("trajectory: a value is missing")
     return float(value)
+
+
+def _word(units: Unit | None) -> Unit:
+    if units is None:  # asked for before
+        raise InputError("trajectory: its unit is missing")
+    return units
 
 
 def _require_reach(k: NDArray[np.float64], where: str, side: int, options: ShotOptions) -> None:

@@ -8,8 +8,8 @@ from torch import Tensor
 
 from cidesign.constraints.kspace import LineBudget
 from cidesign.modalities.mri.data.phantoms import coil_maps
+from cidesign.modalities.mri.encoders.cartesian import CartesianEncoder, SharedTimeEncoder
 from cidesign.modalities.mri.encoders.fourier import centred_ifft, to_channels
-from cidesign.modalities.mri.encoders.lines import MriEncoder, SharedTimeEncoder
 from cidesign.modalities.mri.merit import cartesian_bound, coil_coherence, coils_model, line_merits
 from cidesign.physics.base import ImagePrior
 from cidesign.physics.linear_bound import Bound, exact_bound, probed_bound
@@ -17,7 +17,9 @@ from cidesign.physics.linear_bound import Bound, exact_bound, probed_bound
 LINES, SAMPLES, NOISE = 8, 6, 0.05
 
 
-def _encoder(chosen: list[int], maps: Tensor | None = None, kind: type[MriEncoder] = MriEncoder) -> MriEncoder:
+def _encoder(
+    chosen: list[int], maps: Tensor | None = None, kind: type[CartesianEncoder] = CartesianEncoder
+) -> CartesianEncoder:
     score = torch.zeros(LINES)
     score[chosen] = 1
     maps = torch.ones(1, LINES, SAMPLES, dtype=torch.complex64) if maps is None else maps

@@ -3,12 +3,12 @@
 import torch
 from torch import Tensor
 
-from cidesign.modalities.mri.encoders.lines import MriEncoder
+from cidesign.modalities.mri.encoders.cartesian import CartesianEncoder
 from cidesign.modalities.mri.relax import hard_choice
 
 
-class StraightThroughEncoder(MriEncoder):
-    """An `MriEncoder` without exploration: dm/dscore = 1 for every line (Bengio et al. 2013), measured or not.
+class StraightThroughEncoder(CartesianEncoder):
+    """An `CartesianEncoder` without exploration: dm/dscore = 1 for every line (Bengio et al. 2013), measured or not.
 
     The derivative along one line of the loss is not what the line is worth (`relax.select_lines` says why), so lines
     that are worth much can leave.

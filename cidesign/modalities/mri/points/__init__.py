@@ -88,10 +88,10 @@ class MriPoints(CartesianScan):
 
     def optics_metrics(self, encoder: "Encoder", images: "Tensor") -> "dict[str, Merit]":
         """R, where the points lie, and their point spread."""
-        from cidesign.modalities.mri.encoders.lines import MriEncoder
+        from cidesign.modalities.mri.encoders.cartesian import CartesianEncoder
         from cidesign.modalities.mri.points.merit import point_merits
 
-        return point_merits(cast(MriEncoder, encoder))
+        return point_merits(cast(CartesianEncoder, encoder))
 
     def bench(self) -> Bench[Any, Any, Any, Any, Any, Any]:
         """Noise scan, scans."""

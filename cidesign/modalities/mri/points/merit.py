@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from cidesign.constraints.points import elliptical_radius
-from cidesign.modalities.mri.encoders.lines import MriEncoder
+from cidesign.modalities.mri.encoders.cartesian import CartesianEncoder
 from cidesign.physics.encoder_metrics import point_spread, spread_of_points
 from cidesign.physics.merit import Merit
 
@@ -15,7 +15,7 @@ DENSITY_RINGS = 4
 
 
 @torch.no_grad()
-def point_merits(encoder: MriEncoder) -> dict[str, Merit]:
+def point_merits(encoder: CartesianEncoder) -> dict[str, Merit]:
     """R, the share of points acquired in four rings from the centre outwards, the point spread, and the coherence.
 
     What is measured with an amplitude comes back with its square, so a teacher's shares of the time count as shares.

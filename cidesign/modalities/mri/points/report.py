@@ -4,8 +4,8 @@ from typing import cast
 
 import numpy as np
 
+from cidesign.modalities.mri.encoders.cartesian import CartesianEncoder
 from cidesign.modalities.mri.encoders.fourier import centred_fft, to_complex
-from cidesign.modalities.mri.encoders.lines import MriEncoder
 from cidesign.modalities.mri.points import report_figures as pictures
 from cidesign.modalities.mri.points.merit import DENSITY_RINGS, ring_density
 from cidesign.modalities.mri.points.run import PointsRun
@@ -70,7 +70,7 @@ def _measures(run: PointsRun, shown: Shown) -> Section:
     weights = {shown.scenes.own: design.mask.astype(np.float64)}
     if shown.teacher is not None:
         # What is measured with an amplitude comes back with its square.
-        choice = cast(MriEncoder, shown.teacher.encoder).choice()
+        choice = cast(CartesianEncoder, shown.teacher.encoder).choice()
         weights[shown.teacher_name] = choice.square().double().numpy()
     rows = [
         ("largest side lobe", lobe_text(spread.side_lobe)),

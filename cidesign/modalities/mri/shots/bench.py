@@ -19,13 +19,17 @@ from cidesign.calibration.mri.shots.record import (
 from cidesign.calibration.mri.shots.twin import FAULTS, shots_record, shots_scanner, simulate_shots
 from cidesign.calibration.mri.shots.verify import calibrate_and_verify_shots
 from cidesign.calibration.plan import PlanStep
+from cidesign.errors import InputError
+from cidesign.export.mri.shots.files import First
 from cidesign.files import JsonObject
 from cidesign.modalities.mri.bench import coils_of, scene_of
+from cidesign.modalities.mri.shots.beside import trajectory_beside
 from cidesign.modalities.mri.shots.reconstruct import ShotsReconstructor
 from cidesign.modalities.mri.shots.record import ShotsRecord
 from cidesign.modalities.mri.shots.run import ShotsRun
 from cidesign.modalities.mri.shots.solve import calibrated_shots
 from cidesign.modality import Bench
+from cidesign.pattern.shots import Unit
 from cidesign.reconstruct.student import student_of
 from cidesign.records import Finite, Positive, now_utc
 from cidesign.text import table
@@ -58,12 +62,13 @@ class SimulateShots(VerbSettings):
 class ReadShots(VerbSettings):
     """What a raw data file leaves open; a capture folder leaves nothing.
 
-    `trajectory`: a trajectory of BART (.cfl) that goes with it; `units` of the trajectory in an ISMRMRD file that does
-    not say it; which measurement, encoding and slice.
+    `trajectory`: the file of one that lies beside it (.npy, .cfl, .seq); `units` and `first` component of a trajectory
+    whose file does not say them; which measurement, encoding and slice.
     """
 
     trajectory: InputPath | None = None
-    units: str | None = None
+    units: Unit | None = None
+    first: First | None = None
     measurement: Name | None = None
     encoding: int | None = None
     slice_index: int | None = None
@@ -97,7 +102,8 @@ class ShotsBench(Bench[ShotsRun, RawShots, StoredShotsCalibration, SimulateShots
                 title="The scan itself",
                 how=f"the {run.design.shots} shots of the design (export them as .seq); do not touch coils or gain in "
                 "between",
-                arrays="ISMRMRD with trajectories, BART .cfl, or a capture folder with `k` (coils, shots, samples)",
+                arrays="ISMRMRD with trajectories, Siemens twix, samples (.cfl, .npy) beside a trajectory, or a "
+                "capture folder with `k` (coils, shots, samples)",
                 why="gradient delay, coil maps, scale, and the image",
                 needed=True,
             ),
@@ -155,7 +161,13 @@ class ShotsBench(Bench[ShotsRun, RawShots, StoredShotsCalibration, SimulateShots
 
     def read_capture(self, path: Path, settings: ReadShots) -> RawShots:
         """Raw data of any kind that is read, or a capture folder."""
-        return read_shots(path, **settings.model_dump())
+        chosen = {name: getattr(settings, name) for name in ("measurement", "encoding", "slice_index")}
+        if settings.trajectory is not None:
+            beside = trajectory_beside(settings.trajectory, settings.units, settings.first)
+            return read_shots(path, beside, **chosen)
+        if settings.first is not None:
+            raise InputError(f"--set first={settings.first}: is of a file named by --set trajectory; leave it out")
+        return read_shots(path, units=settings.units, **chosen)
 
     def calibrate(
         self, run: ShotsRun, capture: RawShots, folder: Path, settings: ReadShots, force: bool

@@ -11,7 +11,7 @@ from cidesign.constraints.gradients import GradientRule, Values, project, refine
 from cidesign.errors import InputError
 from cidesign.hardware_profiles.mri.schema import MriProfile
 from cidesign.modalities.mri.data.phantoms import virtual_maps
-from cidesign.modalities.mri.encoders.lines import fit_fourier_prior
+from cidesign.modalities.mri.encoders.cartesian import fit_fourier_prior
 from cidesign.modalities.mri.shots.encoder import FreeShots, ShotsEncoder, Timing, TurnedShots, nearest
 from cidesign.modalities.mri.shots.settings import ShotSettings
 from cidesign.modalities.mri.shots.shapes import Shape, Shots, arms, spokes

@@ -32,7 +32,7 @@ def scanned_shots(files: Sequence[Path], profile: MriProfile, settings: Mapping[
     options = read_options(ScannedShotOptions, settings, "a scan of shots")
     raw = read_shots(path, None, options.units, options.measurement, options.encoding, options.slice_index)
     recorded = raw.recorded
-    if recorded is None or recorded.size is None or recorded.size[0] != recorded.size[1]:
+    if recorded is None or recorded.points is None or recorded.size is None or recorded.size[0] != recorded.size[1]:
         raise InputError(f"{path}: shots are designed for square images (encoding.reconSpace.matrixSize)")
     dwell_us = None if recorded.dwell_ns is None else recorded.dwell_ns / 1e3
     found = {"side": recorded.size[0], "fov_mm": recorded.fov_mm, "dwell_us": dwell_us, "first": "down"}

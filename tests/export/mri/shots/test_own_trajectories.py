@@ -1,6 +1,7 @@
 """Trajectories of one's own: nothing is guessed, and what the gradients cannot play is refused with shot and time."""
 
 import io
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,9 @@ from cidesign.errors import CidesignError, FileError, InputError, LimitError
 from cidesign.export.family import family
 from cidesign.export.mri.shots.bart import bart_points
 from cidesign.export.mri.shots.fit import fit_gradients
+from cidesign.export.mri.shots.plan import ShotProtocol
+from cidesign.export.mri.shots.scan import SHOTS
+from cidesign.export.mri.writer import write_scan
 from cidesign.export.own_design import OwnDesign
 from cidesign.hardware_profiles.loader import load_profile
 from cidesign.hardware_profiles.mri.schema import MriProfile
@@ -21,6 +25,7 @@ from cidesign.io.bart import write_cfl
 from cidesign.pattern import NonCartesian
 from cidesign.testing.trajectories import playable_shots
 
+DATA = Path(__file__).parents[4].parent / "shared" / "data"
 SAID: dict[str, Any] = {"fov_mm": 220.0, "side": 32, "dwell_us": 8.0, "units": "1/fov", "first": "down"}
 BART: dict[str, Any] = {"fov_mm": 220.0, "side": 32, "dwell_us": 8.0}
 
@@ -80,7 +85,7 @@ def test_a_trajectory_of_bart_has_its_columns_first(tmp_path: Path) -> None:
         found = read(tmp_path / name, BART).design
         assert isinstance(found, NonCartesian)
         assert np.abs(found.samples - k).max() < 1e-4
-    with pytest.raises(InputError, match=r"units=1/m: BART has 1/FOV, along the columns \(x\) first; leave it out"):
+    with pytest.raises(InputError, match=r"units=1/m: .*traj.cfl says it itself \(1/fov\); leave it out"):
         read(tmp_path / "traj.cfl", {**BART, "units": "1/m"})
 
 
@@ -194,7 +199,7 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(FileError, match="no such file of a trajectory"):
         read(tmp_path / "none.npy", SAID)
     (tmp_path / "a.csv").write_text("1,2\n")
-    with pytest.raises(FileError, match=r"trajectories in a .csv file are not read; use .npy, .cfl, .hdr"):
+    with pytest.raises(FileError, match=r"trajectories in a .csv file are not read; use .npy, .cfl, .hdr, .seq"):
         read(tmp_path / "a.csv", SAID)
     write_cfl(tmp_path / "mask", np.ones((8, 8), dtype=np.complex64))
     with pytest.raises(FileError, match=r"a trajectory of BART has dimensions \(3, samples, shots\), not"):
@@ -204,3 +209,107 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
     write_cfl(tmp_path / "through", through)
     with pytest.raises(FileError, match="moves along the third direction"):
         read(tmp_path / "through.cfl", BART)
+
+
+@pytest.mark.skipif(not (DATA / "mri").is_dir(), reason="the sample data are not beside the repository")
+def test_a_real_radial_trajectory_is_a_design() -> None:
+    """96 full spokes of 512 samples over half a turn, in 1/FOV of 256 pixels, the rows of the image first."""
+    path = DATA / "mri" / "projection_coord.npy"
+    said = {"fov_mm": 256.0, "side": 256, "dwell_us": 5.0, "units": "1/fov", "first": "down"}
+    found = read(path, said).design
+    assert isinstance(found, NonCartesian)
+    assert np.abs(found.samples - np.load(path)).max() < 1e-4
+    assert np.abs(found.samples[0, [0, -1]] - [[128, 0], [-128, 0]]).max() < 1e-4
+    with pytest.raises(
+        InputError, match=r"96 shots of 512 samples, the largest component 128; it does not say .*dwell"
+    ):
+        read(path, {name: value for name, value in said.items() if name != "dwell_us"})
+    with pytest.raises(LimitError, match=r"shot \d+, 0\.\d+ ms after its start: gradient is 47\.\d* mT/m, the lim"):
+        read(path, {**said, "dwell_us": 1.0, "fov_mm": 250.0}, "mri-generic-3t")
+
+
+@pytest.mark.skipif(not (DATA / "formats").is_dir(), reason="the sample data are not beside the repository")
+def test_the_readouts_of_a_radial_sequence_are_a_design() -> None:
+    """60 spokes, 3 degrees apart, of 64 samples of 1/FOV, the first along -x; dummies have no readout."""
+    pytest.importorskip("pypulseq", reason="the extra 'mri' is not installed")
+    path = DATA / "formats" / "seq" / "write_radial_gre.seq"
+    own = read(path, {"side": 64})
+    found = own.design
+    assert isinstance(found, NonCartesian)
+    assert (found.fov_mm, found.dwell_ns, found.samples.shape) == (260.0, 20_000, (60, 64, 2))
+    angles = np.deg2rad(3.0) * np.arange(60)[:, None]
+    along = np.arange(64) - 32
+    spokes = np.stack([along * np.sin(angles), along * np.cos(angles)], axis=-1)
+    # Six digits of gradients and of their lobes.
+    assert np.abs(found.samples - spokes).max() < 2e-3
+    assert "60 readouts, from the gradients of a Pulseq 1.5.0 file" in own.said[0]
+    with pytest.raises(InputError, match=r"fov_mm=256.0: .*radial_gre.seq says it itself \(260.0\); leave it out"):
+        read(path, {"side": 64, "fov_mm": 256.0})
+    with pytest.raises(InputError, match=r"it does not say the pixels along its side"):
+        read(path, {})
+
+
+@pytest.mark.skipif(not (DATA / "formats").is_dir(), reason="the sample data are not beside the repository")
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        (
+            "write_epi",
+            r"the readouts of blocks 3 and 5 share an excitation \(an echo train\); a shot is",
+        ),
+        ("write_tse", r"share an excitation"),
+        ("seq1", r"holds no readout behind an excitation"),
+    ],
+)
+def test_sequences_that_are_no_shots_are_refused(name: str, expected: str) -> None:
+    pytest.importorskip("pypulseq", reason="the extra 'mri' is not installed")
+    with pytest.raises(FileError, match=expected):
+        read(DATA / "formats" / "seq" / f"{name}.seq", {"side": 64})
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Shots as this project writes them: a noise scan and a dummy before them, corners of gradients in shapes."""
+    for package in ("pypulseq", "ismrmrd"):
+        pytest.importorskip(package, reason="the extra 'mri' is not installed")
+    folder = tmp_path_factory.mktemp("exported") / "out"
+    protocol = ShotProtocol(slice_thickness_mm=5.0, flip_angle_deg=15.0, te_ms=6.0, tr_ms=15.0, dummies=1)
+    write_scan(SHOTS, playable_shots(scanner()), scanner(), folder, protocol, ("pulseq",))
+    return folder / "gre_3shots_v150.seq"
+
+
+def test_an_exported_sequence_is_read_as_its_shots(exported: Path) -> None:
+    own = read(exported, {"side": 48})
+    found = own.design
+    assert isinstance(found, NonCartesian)
+    assert np.abs(found.samples - playable_shots(scanner()).samples).max() < 2e-3
+    assert own.said[1] == "1 readouts without an excitation, or labelled as noise, left out"
+
+
+def changed(path: Path, target: Path, old: str, new: str) -> Path:
+    """The sequence with some words replaced, unsigned as an edited file is."""
+    text = path.read_text().partition("[SIGNATURE]")[0]
+    assert re.search(old, text)
+    target.write_text(re.sub(old, new, text))
+    return target
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "error", "expected"),
+    [
+        (r"(?m)^FOV .*$", "FOV 0.22 0.2 0.005", InputError, r"it does not say the field of view"),
+        (r"(?m)^8 1 LIN$", "8 1 SLC", FileError, r"holds several images by its label SLC \(0, 1\)"),
+        (
+            r"(?m)^4 120 8000",
+            "4 96 8000",
+            FileError,
+            r"of 120 x 8 us \(block 9\) and of 96 x 8 us \(block 17\)",
+        ),
+        (r"(?m)^(16 443 +0 +2 +3 +)4", r"\g<1>0", FileError, r"k along the slice differs by \d+\.?\d* 1/m between"),
+    ],
+)
+def test_an_edited_sequence(
+    exported: Path, tmp_path: Path, old: str, new: str, error: type[CidesignError], expected: str
+) -> None:
+    with pytest.raises(error, match=expected):
+        read(changed(exported, tmp_path / "edited.seq", old, new), {"side": 48})

@@ -8,9 +8,9 @@ from cidesign.constraints.kspace import LineBudget
 from cidesign.modalities.mri.data.phantoms import coil_maps
 from cidesign.modalities.mri.encoders import coils as of_coils
 from cidesign.modalities.mri.encoders import fourier
+from cidesign.modalities.mri.encoders.cartesian import CartesianEncoder, SharedTimeEncoder, fit_fourier_prior
 from cidesign.modalities.mri.encoders.coils import MaskNormal
 from cidesign.modalities.mri.encoders.fourier import centred_fft, centred_ifft, from_coils, to_coils
-from cidesign.modalities.mri.encoders.lines import MriEncoder, SharedTimeEncoder, fit_fourier_prior
 
 SIZES = [(10, 12, 3), (9, 7, 4), (6, 1, 5)]
 
@@ -77,13 +77,13 @@ def test_transforms_of_coils_are_adjoint_and_know_their_derivatives(
         torch.testing.assert_close(slope, (from_coils if function is to_coils else to_coils)(other, maps))
 
 
-def _encoders(coils: int) -> list[MriEncoder]:
+def _encoders(coils: int) -> list[CartesianEncoder]:
     maps = torch.from_numpy(coil_maps(coils, 16, 0))
     scores = torch.randn(16, generator=torch.Generator().manual_seed(3))
-    return [kind(scores, LineBudget(16, 6, 4), maps, 0.01) for kind in (MriEncoder, SharedTimeEncoder)]
+    return [kind(scores, LineBudget(16, 6, 4), maps, 0.01) for kind in (CartesianEncoder, SharedTimeEncoder)]
 
 
-def _exploring(encoder: MriEncoder) -> MriEncoder:
+def _exploring(encoder: CartesianEncoder) -> CartesianEncoder:
     """In a training step in which the lines can be learnt."""
     for seed in range(100):
         encoder.explore(0.1, torch.Generator().manual_seed(seed))

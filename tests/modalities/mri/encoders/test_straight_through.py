@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from cidesign.constraints.kspace import LineBudget
-from cidesign.modalities.mri.encoders.lines import MriEncoder
+from cidesign.modalities.mri.encoders.cartesian import CartesianEncoder
 from cidesign.modalities.mri.encoders.straight_through import StraightThroughEncoder
 from cidesign.testing import encoders
 
@@ -24,7 +24,7 @@ def test_laws(law: encoders.Law) -> None:
 
 def test_a_step_sees_the_lines_that_would_be_built() -> None:
     encoder = _encoder()
-    built = MriEncoder(encoder.weight.detach(), RULE, encoder.coil_maps, 0.01)
+    built = CartesianEncoder(encoder.weight.detach(), RULE, encoder.coil_maps, 0.01)
     for seed in range(20):
         encoder.explore(0.1, torch.Generator().manual_seed(seed))
         lines = encoder.choice().detach()
@@ -44,7 +44,7 @@ def test_scores_get_the_derivative_of_their_line() -> None:
 def test_the_published_distance_pulls_the_teachers_lines_in() -> None:
     """2 (m_s - m_t) / H: down where the student alone measures, up where the teacher alone does."""
     student = _encoder()
-    teacher = MriEncoder(-student.weight.detach(), LineBudget(12, 7, 2), student.coil_maps, 0.01)
+    teacher = CartesianEncoder(-student.weight.detach(), LineBudget(12, 7, 2), student.coil_maps, 0.01)
     student.encoder_loss(teacher, published=True).backward()
     assert student.weight.grad is not None
     wanted = 2 * (student.choice() - teacher.choice()).detach() / 12

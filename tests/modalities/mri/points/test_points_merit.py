@@ -10,8 +10,8 @@ from torch import Tensor
 from cidesign.constraints.points import PointBudget
 from cidesign.errors import InputError
 from cidesign.modalities.mri.data.phantoms import coil_maps
+from cidesign.modalities.mri.encoders.cartesian import CartesianEncoder, SharedTimeEncoder
 from cidesign.modalities.mri.encoders.fourier import centred_ifft, to_channels
-from cidesign.modalities.mri.encoders.lines import MriEncoder, SharedTimeEncoder
 from cidesign.modalities.mri.merit import cartesian_bound
 from cidesign.modalities.mri.points.merit import point_merits, points_coherence, ring_density
 from cidesign.physics.base import ImagePrior
@@ -27,10 +27,10 @@ def _mask(chosen: list[tuple[int, int]], shape: tuple[int, int] = SHAPE) -> np.n
     return mask
 
 
-def _encoder(mask: np.ndarray, maps: Tensor | None = None) -> MriEncoder:
+def _encoder(mask: np.ndarray, maps: Tensor | None = None) -> CartesianEncoder:
     budget = PointBudget(*SHAPE, int(mask.sum()), (0, 0), elliptical=False)
     maps = torch.ones(1, *SHAPE, dtype=torch.complex64) if maps is None else maps
-    return MriEncoder(torch.from_numpy(mask).float(), budget, maps, NOISE).requires_grad_(False)
+    return CartesianEncoder(torch.from_numpy(mask).float(), budget, maps, NOISE).requires_grad_(False)
 
 
 def _prior() -> ImagePrior:
@@ -121,7 +121,7 @@ def test_a_missing_point_can_come_in() -> None:
     """The data term pulls in the point that holds the error, and never a corner."""
     budget = PointBudget(12, 10, 20, (2, 2))
     scores = -torch.from_numpy(budget.radius).float()
-    encoder = MriEncoder(scores, budget, torch.ones(1, 12, 10, dtype=torch.complex64), 1e-3)
+    encoder = CartesianEncoder(scores, budget, torch.ones(1, 12, 10, dtype=torch.complex64), 1e-3)
     encoder.explore(0.1, torch.Generator().manual_seed(1))
     missing = torch.argwhere((encoder.choice() == 0) & ~torch.from_numpy(budget.never))
     absent = tuple(missing[(scores[tuple(missing.T)]).argmax()].tolist())

@@ -15,7 +15,7 @@ from cidesign.distill.loop import StepReport
 from cidesign.distill.presets import settings_for
 from cidesign.errors import InputError
 from cidesign.hardware_profiles.loader import load_profile
-from cidesign.modalities.mri.encoders.lines import MriEncoder
+from cidesign.modalities.mri.encoders.cartesian import CartesianEncoder
 from cidesign.modalities.mri.optics import MriOptics
 from cidesign.modalities.mri.points.run import PointsRun
 from cidesign.modalities.mri.points.settings import PointSettings
@@ -36,7 +36,7 @@ class _Watch(Listener):
     def step(self, report: StepReport) -> None:
         assert self.system is not None
         encoder = self.system.encoder
-        assert isinstance(encoder, MriEncoder)
+        assert isinstance(encoder, CartesianEncoder)
         mask = encoder.choice().detach().numpy()
         assert set(np.unique(mask)) == {0, 1}
         assert mask.sum() == (30 if report.phase == "student" else 60)
@@ -98,7 +98,7 @@ def test_teachers_are_words_of_the_ladder(make_settings: Callable[..., Any]) -> 
 def test_points_of_the_same_frequency_keep_their_rank(
     size: tuple[int, int], of_teacher: tuple[int, int], make_settings: Callable[..., Any]
 ) -> None:
-    def encoder(matrix: tuple[int, int], seed: int) -> tuple[MriOptics, MriEncoder]:
+    def encoder(matrix: tuple[int, int], seed: int) -> tuple[MriOptics, CartesianEncoder]:
         settings = make_settings("mri-points", side=matrix[0], partitions=matrix[1], acquired=20)
         optics = MriOptics(settings, PROFILE)  # type: ignore[arg-type]
         made = optics.encoder(None)

@@ -8,20 +8,24 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cidesign.benchwork import calibrate, reconstruct, simulate
-from cidesign.calibration.mri.shots.capture import RawShots, read_shots_capture
+from cidesign.benchwork import calibrate, open_capture, reconstruct, simulate
+from cidesign.calibration.mri.shots.capture import Beside, RawShots, read_shots_capture
 from cidesign.calibration.mri.shots.raw import read_shots
 from cidesign.calibration.mri.shots.record import read_shots_calibration
+from cidesign.designs.exporting import export_run
 from cidesign.designs.fixed import fixed_design
 from cidesign.designs.folder import read_files
 from cidesign.designs.untrained import untrained_run
 from cidesign.errors import CidesignError
 from cidesign.hardware_profiles.loader import load_profile
 from cidesign.io.bart import read_cfl, write_cfl
+from cidesign.modalities.mri.shots.beside import trajectory_beside
 from cidesign.modalities.mri.shots.run import ShotsRun
+from cidesign.pattern.shots import Unit, units_in_steps
 
 ismrmrd = pytest.importorskip("ismrmrd", reason="the extra 'mri' is not installed")
 
+DATA = Path(__file__).parents[4].parent / "shared" / "data"
 SIDE, FOV_MM = 32, 256.0
 LATE_US = (2.0, -1.0)
 
@@ -164,11 +168,90 @@ def test_the_shots_of_a_scan_are_a_design(run: ShotsRun, simulated: RawShots, tm
 
 def test_a_pair_of_bart_is_the_same_scan(run: ShotsRun, simulated: RawShots, tmp_path: Path) -> None:
     data, trajectory = write_bart(tmp_path, run, simulated)
-    raw = read_shots(data, trajectory)
+    raw = read_shots(data, trajectory_beside(trajectory, None, None))
     raw.require_design(run.design)
     assert np.array_equal(raw.k, simulated.k)
     with pytest.raises(CidesignError, match="--set trajectory"):
         read_shots(data)
+
+
+def sequence(folder: Path, run: ShotsRun) -> Path:
+    """The run's shots as a Pulseq file."""
+    pytest.importorskip("pypulseq", reason="the extra 'mri' is not installed")
+    export_run(run, folder / "exported", formats=("pulseq",))
+    return next((folder / "exported").glob("*_v150.seq"))
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".cfl"])
+@pytest.mark.parametrize("unit", ["1/fov", "1/m", "rad/m", "cycles/px", "rad/px"])
+def test_samples_with_an_array_beside_them(
+    run: ShotsRun, simulated: RawShots, tmp_path: Path, suffix: str, unit: Unit
+) -> None:
+    np.save(tmp_path / "traj.npy", run.design.samples / units_in_steps(FOV_MM, SIDE)[unit])
+    np.save(tmp_path / "data.npy", simulated.k)
+    write_bart(tmp_path, run, simulated)
+    said: dict[str, Any] = {"trajectory": str(tmp_path / "traj.npy"), "units": unit}
+    raw = open_capture(tmp_path / f"data{suffix}", run, **said, first="down")
+    raw.require_design(run.design)
+    assert np.array_equal(raw.k, simulated.k)
+    assert raw.notes[-1] == f"trajectory: traj.npy, in {unit}"
+    turned = open_capture(tmp_path / f"data{suffix}", run, **said, first="right")
+    with pytest.raises(CidesignError, match="its trajectory is not the design's: sample"):
+        turned.require_design(run.design)
+
+
+def test_samples_with_a_sequence_beside_them(run: ShotsRun, simulated: RawShots, tmp_path: Path) -> None:
+    np.save(tmp_path / "data.npy", simulated.k)
+    played = sequence(tmp_path, run)
+    calibrate(run, tmp_path / "data.npy", tmp_path / "calibration", trajectory=played)
+    found = read_shots_calibration(tmp_path / "calibration").calibration
+    assert found.delays_ns == pytest.approx([1e3 * one for one in LATE_US], abs=100)
+    with pytest.raises(CidesignError, match=r"units=1/m: .*seq says it itself \(1/m\); leave it out"):
+        open_capture(tmp_path / "data.npy", run, trajectory=played, units="1/m")
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        ({}, r"traj.npy: does not say the unit of k .*; which of the two comes first"),
+        ({"units": "1/fov"}, r"traj.npy: does not say which of the two comes first"),
+        ({"units": "furlongs", "first": "down"}, "--set units=furlongs: .*'1/fov'"),
+        ({"units": "1/fov", "first": "down", "slice_index": 0}, "slice_index=0: .* leaves no such thing open"),
+        ({"units": "1/m", "first": "down"}, "its trajectory is not the design's"),
+    ],
+)
+def test_a_trajectory_beside_that_is_not_known_is_refused_and_nothing_written(
+    run: ShotsRun, simulated: RawShots, tmp_path: Path, said: dict[str, Any], words: str
+) -> None:
+    np.save(tmp_path / "traj.npy", run.design.samples)
+    np.save(tmp_path / "data.npy", simulated.k)
+    with pytest.raises(CidesignError, match=words) as caught:
+        calibrate(run, tmp_path / "data.npy", tmp_path / "calibration", trajectory=str(tmp_path / "traj.npy"), **said)
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "calibration").exists()
+
+
+def test_samples_of_other_shots_or_of_no_complex_numbers(run: ShotsRun, simulated: RawShots, tmp_path: Path) -> None:
+    beside = Beside(run.design.samples, "1/fov", "traj.npy", "0" * 64)
+    np.save(tmp_path / "fewer.npy", simulated.k[:, :19])
+    with pytest.raises(CidesignError, match=r"traj.npy: a trajectory of 20 shots of 64 samples, .* holds 19 of 64"):
+        read_shots(tmp_path / "fewer.npy", beside)
+    np.save(tmp_path / "real.npy", np.abs(simulated.k))
+    with pytest.raises(CidesignError, match=r"float32 of shape \(3, 20, 64\); samples of shots are complex"):
+        read_shots(tmp_path / "real.npy", beside)
+
+
+@pytest.mark.skipif(not (DATA / "mri").is_dir(), reason="the sample data are not beside the repository")
+def test_a_real_trajectory_lies_beside_samples(tmp_path: Path) -> None:
+    """A design of the file, and samples beside the file, are of one trajectory: no scan of it exists here."""
+    path = DATA / "mri" / "projection_coord.npy"
+    options = {"sampling": "radial", "fov_mm": 256, "side": 256, "dwell_us": 5, "units": "1/fov", "first": "down"}
+    own = read_files([path], load_profile("mri-siemens-prisma"), options)
+    np.save(tmp_path / "data.npy", np.ones((1, 96, 512), np.complex64))
+    beside = trajectory_beside(path, "1/fov", "down")
+    read_shots(tmp_path / "data.npy", beside).require_design(own.design)
+    with pytest.raises(CidesignError, match=r"sample \d+ of shot \d+ lies \d+ of 1/FOV from it"):
+        read_shots(tmp_path / "data.npy", trajectory_beside(path, "1/fov", "right")).require_design(own.design)
 
 
 @pytest.mark.skipif(which("bart") is None, reason="BART is not installed")

@@ -7,13 +7,13 @@ import torch
 from cidesign.constraints.kspace import LineBudget
 from cidesign.constraints.points import PointBudget
 from cidesign.modalities.mri.data.phantoms import coil_maps, phantom_slices
-from cidesign.modalities.mri.encoders.fourier import centred_fft, centred_ifft, to_channels, to_complex
-from cidesign.modalities.mri.encoders.lines import (
+from cidesign.modalities.mri.encoders.cartesian import (
     FIRST_TEMPERATURE,
-    MriEncoder,
+    CartesianEncoder,
     fit_fourier_prior,
     start_scores,
 )
+from cidesign.modalities.mri.encoders.fourier import centred_fft, centred_ifft, to_channels, to_complex
 from cidesign.pattern import centre_block
 
 
@@ -39,9 +39,9 @@ def _channels(x: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(np.stack([x.real, x.imag]))[None]
 
 
-def _encoder(rule: LineBudget, width: int, scores: torch.Tensor | None = None, noise: float = 0.01) -> MriEncoder:
+def _encoder(rule: LineBudget, width: int, scores: torch.Tensor | None = None, noise: float = 0.01) -> CartesianEncoder:
     weight = torch.randn(rule.lines, generator=torch.Generator().manual_seed(3)) if scores is None else scores
-    return MriEncoder(weight, rule, torch.ones(1, rule.lines, width, dtype=torch.complex64), noise)
+    return CartesianEncoder(weight, rule, torch.ones(1, rule.lines, width, dtype=torch.complex64), noise)
 
 
 @pytest.mark.parametrize("size", [(6, 6), (7, 7), (6, 5), (5, 8), (1, 4)])
@@ -66,7 +66,7 @@ def test_known_values_with_coils(size: tuple[int, int]) -> None:
     x, maps = _image(*size), np.stack([_image(*size, seed) for seed in (2, 3, 4)])
     rule = LineBudget(size[0], 4, 1)
     scores = torch.randn(size[0], generator=torch.Generator().manual_seed(1), dtype=torch.float64)
-    encoder = MriEncoder(scores, rule, torch.from_numpy(maps), 0.0)
+    encoder = CartesianEncoder(scores, rule, torch.from_numpy(maps), 0.0)
     free = scores.clone()
     free[size[0] // 2] = float("inf")
     lines = np.zeros(size[0])
@@ -127,7 +127,7 @@ def test_exploration_ends_and_needs_a_generator() -> None:
     assert not encoder.choice().requires_grad  # the choice is made; only the decoder still learns
 
 
-def _explore(encoder: MriEncoder) -> None:
+def _explore(encoder: CartesianEncoder) -> None:
     """Put the encoder into a training step in which its lines can be learnt."""
     for seed in range(100):
         encoder.explore(0.1, torch.Generator().manual_seed(seed))
@@ -171,7 +171,7 @@ def test_distance_is_that_of_what_both_would_choose_with_this_budget() -> None:
         return np.insert(1 / (1 + np.exp(low - free)), 5, [1.0, 1.0])
 
     maps = torch.ones(1, 12, 4, dtype=torch.complex128)
-    student, teacher = MriEncoder(own, rule, maps, 0.01), MriEncoder(other, more, maps, 0.01)
+    student, teacher = CartesianEncoder(own, rule, maps, 0.01), CartesianEncoder(other, more, maps, 0.01)
     wanted = np.square(relaxed(own.numpy()) - relaxed(other.numpy())).sum() / 4
     assert student.encoder_loss(teacher, published=False).item() == pytest.approx(wanted, rel=1e-9)
     masks = [encoder.choice().detach().numpy() for encoder in (student, teacher)]
@@ -289,5 +289,5 @@ def test_line_scores_follow_the_energy_of_images_without_structure() -> None:
 
 def test_simulated_coils_fit_the_bound() -> None:
     maps = torch.from_numpy(coil_maps(4, 16, 0))
-    encoder = MriEncoder(torch.zeros(16), LineBudget(16, 4, 2), maps, 0.01)
+    encoder = CartesianEncoder(torch.zeros(16), LineBudget(16, 4, 2), maps, 0.01)
     assert encoder.norm_squared().item() == pytest.approx(1, abs=1e-5)

@@ -57,7 +57,7 @@ class KspaceEstimator:
         return to_channels(centred_ifft(left * centred_fft(to_complex(x))))
 
 
-class MriEncoder(Encoder):
+class CartesianEncoder(Encoder):
     """y = m F (s_c x) + n: a mask m of 0 and 1, centred orthonormal FFT, coil maps s (coils, H, W).
 
     Images are (B, 2, H, W), real and imaginary part; k-space is complex (B, coils, H, W), zero where nothing is
@@ -151,7 +151,7 @@ class MriEncoder(Encoder):
         For one coil sum (m_s^2 - m_t^2)^2 is exactly |A^H A - B^H B|_F^2.  A hard teacher of a larger budget
         cannot rank its own subsets, so the teacher's scores are asked what they would choose with this budget.
         """
-        if not isinstance(teacher, MriEncoder):
+        if not isinstance(teacher, CartesianEncoder):
             raise TypeError("the teacher of an MRI encoder must be one")
         if published:
             return (self.choice() - teacher.choice().detach()).square().mean()
@@ -181,7 +181,7 @@ class SharedTimeEstimator:
         return to_channels(centred_ifft((1 - self.weight * self.amplitudes) * centred_fft(to_complex(x))))
 
 
-class SharedTimeEncoder(MriEncoder):
+class SharedTimeEncoder(CartesianEncoder):
     """A teacher that shares the same scan time among all lines or points: y = sqrt(p) F (s_c x) + n, with sum p = L.
 
     A line measured with a share p of one excitation has its signal-to-noise ratio times sqrt(p).  No scanner can
