@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 from click.testing import CliRunner
 
+from cidesign import api
 from cidesign.checks import Check, Limit, binding, not_checked, passed, remarked
 from cidesign.cli import group
 from cidesign.report.verdict import BuildVerdict, build_verdict
-from cidesign.runs import Run
+from cidesign.runs import Run, write_record
 
 LIMITED_BY = {
     # name, sense, unit of what the small runs of each kind are limited by
@@ -64,7 +64,7 @@ def test_each_kind_says_what_limits_it(reported: Run) -> None:
     assert found.limit is not None
     assert (found.limit.name, found.limit.sense, found.limit.unit) == LIMITED_BY[kind]
     assert 0 < found.limit.share <= 1
-    assert found.line.endswith(f"{found.limit.name}: {found.limit.value:.6g} {found.limit.unit}".rstrip()) is False
+    assert found.line.endswith(f"what limits it: {found.limit}")
     page = (reported.path / "report.html").read_text()
     opening = page.split("<main>", 1)[0]
     assert f'class="verdict {"unsure" if found.verdict == "not verified" else "good"}"' in opening
@@ -98,12 +98,11 @@ def test_a_design_that_breaks_a_rule_fails_with_its_numbers(trained: Callable[[s
     found = build_verdict(_with(opened, settings))
     assert found.verdict == "failed"
     assert [check.fault for check in found.checks if check.status == "failed"] == ["limit"]
-    assert found.limit is not None and (found.limit.value, found.limit.limit) == (4, 5)
+    assert found.limit is not None
+    assert (found.limit.value, found.limit.limit) == (4, 5)
 
 
 def _with(run: Run, settings: Any) -> Run:
-    from cidesign.runs import write_record
-
     write_record(run.path, run.record.model_copy(update={"settings": settings}))
     return Run(run.path)
 
@@ -112,8 +111,6 @@ def test_a_grey_mask_cannot_be_built(tmp_path: Path) -> None:
     np.save(tmp_path / "grey.npy", np.linspace(0, 1, 256).reshape(16, 16))
     command = ["design", str(tmp_path / "grey.npy"), "--profile", "chrome-laser-10um", "--out", str(tmp_path / "own")]
     CliRunner().invoke(group, command, catch_exceptions=False, standalone_mode=False)
-    from cidesign import api
-
     found = build_verdict(api.open_designed(tmp_path / "own"))
     assert found.verdict == "failed"
     assert found.designed.startswith("a given design, ")

@@ -74,7 +74,8 @@ def looked_at(page: Path, folder: Path) -> tuple[dict[str, Any], str]:
     url = (folder / "wrapper.html").as_uri()
     out, log = start(folder, "--window-size=1300,900", "--virtual-time-budget=60000", "--dump-dom", url=url)
     told = re.search(r'<pre id="found">(.*?)</pre>', out, re.DOTALL)
-    assert told is not None and told[1], f"the probes told nothing: {log[-2000:]}"
+    assert told is not None
+    assert told[1], f"the probes told nothing: {log[-2000:]}"
     return json.loads(unescape(told[1])), log
 
 
