@@ -4,12 +4,12 @@ What follows from one (an exit code, a count, a verdict) follows from its fields
 nothing reads it back.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated, Literal
 
 from pydantic import Field
 
-from cidesign.records import Finite, Strict
+from cidesign.records import Finite, Positive, Strict
 
 # `corrected`: something was wrong and is allowed for; `remark`: worth knowing, neither a pass nor a failure.
 # Records of benches know no remark, those of files no `corrected` and no `warning`.
@@ -19,6 +19,10 @@ FaultName = Annotated[str, Field(pattern=r"^[a-z]+(-[a-z]+)*$", max_length=40)]
 # What is wrong with a file: it breaks a limit of the device, or that of nerve stimulation, or it is damaged, was edited
 # or is not the design.
 FileFault = Literal["limit", "stimulation", "file"]
+
+
+# Whole microseconds and pixels leave a design a little off a limit that it was made for.
+ALIKE = 0.01
 
 
 class Check(Strict):
@@ -40,6 +44,36 @@ class Check(Strict):
 
     def __str__(self) -> str:
         return self.text
+
+
+class Limit(Strict):
+    """How near a design comes to one limit: `value` must be `sense` `limit`, both > 0 and in `unit` ("": a count).
+
+    `source` is where the limit comes from.
+    """
+
+    name: Annotated[str, Field(min_length=1, max_length=400)]
+    value: Positive
+    sense: Literal["at least", "at most", "exactly"]
+    limit: Positive
+    unit: Annotated[str, Field(max_length=60)] = ""
+    source: str = ""
+
+    @property
+    def share(self) -> float:
+        """How much of what is allowed is taken: value / limit, or limit / value where that is a least one."""
+        over, under = self.value / self.limit, self.limit / self.value
+        return over if self.sense == "at most" else under if self.sense == "at least" else max(over, under)
+
+    def __str__(self) -> str:
+        unit = f" {self.unit}" if self.unit else ""
+        return f"{self.name}: {self.value:.6g}{unit}, {self.sense} {self.limit:.6g}{unit}"
+
+
+def binding(limits: Sequence[Limit]) -> Limit | None:
+    """The limit of which most is taken, the first of those that are as near to within `ALIKE`; None without any."""
+    most = max((limit.share for limit in limits), default=0.0)
+    return next((limit for limit in limits if limit.share >= (1 - ALIKE) * most), None)
 
 
 Report = Callable[[Check], None]

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from cidesign.calibration.base import AnyCalibration
     from cidesign.calibration.faults import FaultKinds
     from cidesign.calibration.plan import PlanStep
-    from cidesign.checks import Check, FaultName
+    from cidesign.checks import Check, FaultName, Limit
     from cidesign.data.image_sets import MeasuredSet
     from cidesign.data.source import TrainingImages
     from cidesign.distill.systems import SystemMaker
@@ -265,6 +265,10 @@ class Modality(ABC):
     ) -> "OwnDesign | None":
         """The design that a capture of somebody's was made with; None where the files hold none that says it."""
         return None
+
+    def limits(self, run: "Run") -> "list[Limit]":
+        """How near the design comes to what its device, or the run, allows; what matters most to people first."""
+        return []
 
     @abstractmethod
     def optics(self, settings: "TrainingSettings", profile: "HardwareProfile") -> "Optics":

@@ -86,6 +86,8 @@ class DeviceFamily(ABC, Generic[D, P, E, F]):
     described: ClassVar[str]
     plural: ClassVar[str]
     contents: ClassVar[str]
+    # What only the device files show, and the checks of a design do not reach; empty where there is nothing.
+    left_to_files: ClassVar[str] = ""
 
     @property
     def kinds(self) -> tuple[str, ...]:

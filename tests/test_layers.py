@@ -80,6 +80,8 @@ MAY_IMPORT["bench_results"] = {"files", "text"}
 MAY_IMPORT["benchwork"] = MAY_IMPORT["reconstruct"] | {"reconstruct", "bench_results"}
 MAY_IMPORT["report"] = MAY_IMPORT["reconstruct"] | {"reconstruct"}
 _LEARNING = MAY_IMPORT["report"] | {"report", "bench_results"}
+# A page about a run says what the checks of its design and its exports find.
+MAY_IMPORT["report"] |= {"designs", "export"}
 # A modality knows everything that is shared, its own calibration and the files of its device, and no other modality.
 _FAMILIES = {"single_pixel": "dmd", "cassi": "aperture", "mri": "mri"}
 for _modality, _family in _FAMILIES.items():

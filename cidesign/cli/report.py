@@ -21,6 +21,9 @@ from cidesign.cli.output import force_option, json_option, note, result
 def command(run: Path | None, include: tuple[Path, ...], force: bool, as_json: bool) -> None:
     """Write RUN/report.html: the design, what it measures, training, reconstructions of unseen scenes, settings.
 
+    Page and output begin with one line: what was designed, whether it may be built (passed, failed or not verified, as
+    `cidesign check` finds for the design and for exports in the run folder), and the limit of which most is taken.
+
     With --include also the verdict, checks and pictures of a calibration, and images and diagnostics of a capture.
 
     RUN is a run folder; without it the newest one below runs/ is used.  The page holds all its pictures, which are
@@ -30,5 +33,6 @@ def command(run: Path | None, include: tuple[Path, ...], force: bool, as_json: b
     if run is None:
         note(f"run: {opened.path}")
     report = api.report(opened, include, force=force)
-    value = {"report": str(report.page), "figures": [str(path) for path in report.pictures]}
-    result(value, f"report: {report.page}", as_json)
+    figures = [str(path) for path in report.pictures]
+    value = {"report": str(report.page), "figures": figures, **report.verdict.value()}
+    result(value, f"{report.verdict.line}\nreport: {report.page}", as_json)

@@ -228,6 +228,15 @@ def _in_reading_order(boxes: Boxes) -> Boxes:
     return ordered[new]
 
 
+def narrowest_px(levels: Levels) -> dict[int, int]:
+    """The shortest run along rows and columns of open (1) and of opaque (0) code pixels, of those that there are."""
+    lengths = {
+        value: np.concatenate([ends - starts for _, starts, ends in (runs(levels == value), runs((levels == value).T))])
+        for value in (0, 1)
+    }
+    return {value: int(found.min()) for value, found in lengths.items() if len(found)}
+
+
 def feature_rule(profile: MaskProfile) -> MinimumFeature:
     """The rule of a profile: what training builds masks by, and what the written file is checked against."""
     pitch_um, lithography = profile.pixel_pitch_um.value, profile.lithography

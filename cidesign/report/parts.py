@@ -12,14 +12,16 @@ from cidesign.models.system import ImagingSystem
 from cidesign.physics.base import looking_at
 from cidesign.physics.metrics import psnr_db
 from cidesign.report import html
+from cidesign.report.html import Spot
 
 
 class Figure(NamedTuple):
-    """A picture: the stem of its file, the PNG, and a caption that says what is drawn."""
+    """A picture: the stem of its file, the PNG, a caption that says what is drawn, and what is where in it."""
 
     name: str
     png: bytes
     caption: str
+    spots: Sequence[Spot] = ()
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from cidesign.report.included import folder_section
 from cidesign.report.optics import evaluation_section, optics_section
 from cidesign.report.parts import Figure, Section, Shown, reconstruct_scenes
 from cidesign.report.terms import TERM_PREFIXES, terms_blocks
+from cidesign.report.verdict import BuildVerdict, build_verdict
 from cidesign.run_settings import TrainingSettings
 from cidesign.runs import Run
 
@@ -36,10 +37,11 @@ SCENE_SEED = 2**40
 
 
 class Report(NamedTuple):
-    """What was written: the page and its pictures."""
+    """What was written: the page, its pictures, and the verdict that it opens with."""
 
     page: Path
     pictures: list[Path]
+    verdict: BuildVerdict
 
 
 def refuse_report(run: Run, force: bool) -> None:
@@ -63,7 +65,7 @@ def write_report(run: Run, included: Sequence[Path], force: bool, scenes: Tensor
     # These are quick, and any of them can fail: they come before the work.
     shown_folders = [folder_section(path, run.design.design_digest) for path in included]
     training = [_training(run)] if run.settings.student_epochs else []
-    record = kept_evaluation(run)
+    record, verdict = kept_evaluation(run), build_verdict(run)
     evaluated = [] if record is None else [evaluation_section(run, record)]
     shown = _shown(run, _unseen_scenes(run) if scenes is None else scenes)
     part = modality(run.settings.modality).report_part(run, shown)
@@ -78,8 +80,9 @@ def write_report(run: Run, included: Sequence[Path], force: bool, scenes: Tensor
                 written.append(folder / f"{block.name}.png")
     content = [(section.title, _html(section)) for section in [*sections, _provenance(run)]]
     # Last: where the page is, all of it is.
-    write_bytes(page, html.page(f"{run.known_as.resolve().name}: {part.headline}", content).encode())
-    return Report(page, written)
+    title, lead = f"{run.known_as.resolve().name}: {part.headline}", html.lead(verdict.line, verdict.verdict)
+    write_bytes(page, html.page(title, content, lead).encode())
+    return Report(page, written, verdict)
 
 
 def _unseen_scenes(run: Run) -> Tensor:
@@ -99,7 +102,8 @@ def _shown(run: Run, scenes: Tensor) -> Shown:
 
 def _html(section: Section) -> str:
     return "".join(
-        html.picture(block.png, block.caption) if isinstance(block, Figure) else block for block in section.blocks
+        html.picture(block.png, block.caption, block.spots) if isinstance(block, Figure) else block
+        for block in section.blocks
     )
 
 

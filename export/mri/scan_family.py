@@ -35,6 +35,7 @@ class ScanFamily(DeviceFamily[D, MriProfile, ScanOptions[P], F], Generic[D, P, M
     profile_type = MriProfile
     scan_kind: ScanKind[D, P, M]
     described = "a scanner"
+    left_to_files = "gradients, times and nerve stimulation of the sequence"
     # Those that are written where none are named.
     formats: ClassVar[tuple[str, ...]]
     # A plain protocol that every scanner plays; all of it is shown and can be set.

@@ -5,9 +5,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
+from cidesign.checks import Limit
 from cidesign.hardware_profiles.aperture.schema import ApertureProfile
 from cidesign.hardware_profiles.schema import HardwareProfile
-from cidesign.modalities.cassi.run import CassiRun
+from cidesign.modalities.cassi.run import CassiRun, process_limits
 from cidesign.modalities.cassi.settings import CassiSettings, settings_for
 from cidesign.modality import Bench, Classical, Modality, Preset
 from cidesign.pattern import ApertureMask, Design
@@ -81,6 +82,10 @@ class Cassi(Modality):
         learns = chosen.teacher_epochs + chosen.student_epochs > 0
         crops = f", trained in crops of {chosen.crop} x {chosen.crop}" if chosen.crop and learns else ""
         return f"one mask of {rows} x {columns} code pixels for {bands} bands{crops}"
+
+    def limits(self, run: Run) -> list[Limit]:
+        """The smallest feature and gap, and the size of the plate."""
+        return process_limits(CassiRun(run.path))
 
     def optics(self, settings: TrainingSettings, profile: HardwareProfile) -> "Optics":
         """One mask."""

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
-from cidesign.checks import Check
+from cidesign.checks import Check, Limit
 from cidesign.hardware_profiles.mri.schema import MriProfile
 from cidesign.hardware_profiles.schema import HardwareProfile
 from cidesign.modalities.mri.run import MriRun
@@ -16,7 +16,7 @@ from cidesign.modalities.mri.settings import (
     settings_for,
 )
 from cidesign.modality import Bench, Classical, Modality, Preset
-from cidesign.pattern import CartesianLines, Design
+from cidesign.pattern import CartesianLines, CartesianPoints, Design
 from cidesign.run_settings import TrainingSettings
 from cidesign.runs import Run
 
@@ -36,6 +36,7 @@ if TYPE_CHECKING:  # torch loads only where something is trained or measured
     from cidesign.report.parts import Part, Shown
 
 
+Cartesian = CartesianLines | CartesianPoints
 # What images are taken for that come without a phase, by the setting `echo`.
 ECHOES = {"any": "any echoes", "gradient": "gradient echoes", "spin": "spin echoes"}
 
@@ -110,6 +111,13 @@ class CartesianScan(Scan):
     def broken_requests(self, run: Run) -> list[Check]:
         """The exact budget, with the whole calibration region."""
         return cast(CartesianSettings, run.settings).budget.check(run.design)
+
+    def limits(self, run: Run) -> list[Limit]:
+        """The exact budget of the run."""
+        budget, count = cast(CartesianSettings, run.settings).budget, len(cast(Cartesian, run.design).acquired)
+        name = f"acquired {self.samplings[0]} of {budget.always.size} (R = {budget.acceleration:.4g})"
+        source = "the settings of the run"
+        return [Limit(name=name, value=count, sense="exactly", limit=budget.acquired, source=source)]
 
     def optics(self, settings: TrainingSettings, profile: HardwareProfile) -> "Optics":
         """Which lines or points are measured."""

@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
+from cidesign.checks import Limit
 from cidesign.files import JsonObject
 from cidesign.hardware_profiles.dmd.schema import DmdProfile
 from cidesign.hardware_profiles.schema import HardwareProfile
-from cidesign.modalities.single_pixel.run import SinglePixelRun, measurement_time
+from cidesign.modalities.single_pixel.run import SinglePixelRun, device_limits, measurement_time
 from cidesign.modalities.single_pixel.settings import SinglePixelSettings, settings_for, way_text
 from cidesign.modality import Bench, Classical, Modality, Preset
 from cidesign.pattern import Design, PatternStack
@@ -89,6 +90,10 @@ class SinglePixel(Modality):
     def measurement(self, run: Run) -> tuple[JsonObject, list[str]]:
         """How long the device takes for one image."""
         return measurement_time(SinglePixelRun(run.path))
+
+    def limits(self, run: Run) -> list[Limit]:
+        """Times, tables and memories of the device."""
+        return device_limits(SinglePixelRun(run.path))
 
     def export_settings(self, run: Run) -> dict[str, object]:
         """The exposure that the run was designed for."""

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
-from cidesign.checks import Check
-from cidesign.constraints.gradients import GradientRule
+from cidesign.checks import Check, Limit
+from cidesign.constraints.gradients import GradientRule, gradient_sizes, slew_sizes
 from cidesign.errors import InputError
 from cidesign.files import JsonObject
 from cidesign.hardware_profiles.mri.schema import MriProfile
@@ -112,6 +112,26 @@ class MriShots(Scan):
     def broken_requests(self, run: Run) -> list[Check]:
         """The gradients' limits, which the shots were projected on."""
         return GradientRule.of(cast(MriProfile, run.profile)).check(cast(NonCartesian, run.design))
+
+    def limits(self, run: Run) -> list[Limit]:
+        """Gradient and slew rate as vectors, and the samples of a readout."""
+        found, profile = cast(NonCartesian, run.design), cast(MriProfile, run.profile)
+        gradient, slew, most = (
+            profile.design.max_gradient_mt_per_m,
+            profile.design.max_slew_t_per_m_per_s,
+            profile.max_adc_samples,
+        )
+        sizes = [
+            ("largest slew rate", float(slew_sizes(found).max()), slew.value, "T/m/s", slew.source),
+            ("largest gradient", float(gradient_sizes(found).max()), gradient.value, "mT/m", gradient.source),
+        ]
+        if most is not None:
+            sizes.append(("samples of a shot", found.samples_per_shot, most.value, "", most.source))
+        return [
+            Limit(name=name, value=value, sense="at most", limit=limit, unit=unit, source=source)
+            for name, value, limit, unit, source in sizes
+            if value > 0
+        ]
 
     def optics(self, settings: TrainingSettings, profile: HardwareProfile) -> "Optics":
         """Where the shots sample k-space."""
