@@ -10,7 +10,7 @@ import click
 
 from cidesign import __version__
 from cidesign.cli.several import require_alone, speaks
-from cidesign.errors import CidesignError, FileError
+from cidesign.errors import CidesignError, FileError, InputError
 from cidesign.signals import Ended, break_off, exit_code_of, signals_to
 
 # name -> (module, what it does); the help page is made from this table, so it imports nothing else.
@@ -83,6 +83,9 @@ def main() -> None:
     except CidesignError as error:
         click.echo(f"error: {error}", err=True)
         sys.exit(error.exit_code)
+    except ModuleNotFoundError as error:
+        click.echo(f"error: {_what_is_missing(error)}", err=True)
+        sys.exit(InputError.exit_code)
     except BrokenPipeError:
         # The reader of our output left (`| head`); that is not a failure of ours.
         sys.stderr.close()
@@ -90,3 +93,14 @@ def main() -> None:
     except OSError as error:
         click.echo(f"error: {error.filename or 'file'}: {error.strerror or error}", err=True)
         sys.exit(FileError.exit_code)
+
+
+def _what_is_missing(error: ModuleNotFoundError) -> str:
+    """A package that this install leaves out, as a bench install does torch; raises the error for a module of ours."""
+    package = (error.name or "cidesign").partition(".")[0]
+    if package == "cidesign":
+        raise error
+    return (
+        f"this needs {package}, which is not installed here; `cidesign doctor` tells what is missing for what, and the "
+        "command that installs it"
+    )

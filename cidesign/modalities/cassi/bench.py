@@ -24,12 +24,9 @@ from cidesign.calibration.cassi.twin import FAULTS, BenchSettings, CassiTwin, Ph
 from cidesign.errors import InputError
 from cidesign.io.npy import read_npy
 from cidesign.modalities.cassi.data.images import read_cube_scene
-from cidesign.modalities.cassi.family import cassi_family
-from cidesign.modalities.cassi.reconstruct import CassiReconstructor
 from cidesign.modalities.cassi.record import CassiRecord
 from cidesign.modalities.cassi.run import CassiRun
 from cidesign.modality import Bench
-from cidesign.reconstruct.student import student_of
 from cidesign.records import now_utc
 from cidesign.text import table
 from cidesign.verb_settings import VerbSettings
@@ -41,6 +38,7 @@ if TYPE_CHECKING:
     from cidesign.calibration.cassi.capture import CassiCaptureRecord, SimulatedCassiBench
     from cidesign.calibration.plan import PlanStep
     from cidesign.checks import FaultName
+    from cidesign.modalities.cassi.reconstruct import CassiReconstructor
     from cidesign.reconstruct.student import Student
 
 # Training cubes come from seeds below this (validation: seed + 2**32), so the scene is never one of them.
@@ -147,6 +145,9 @@ class CassiBench(Bench[CassiRun, CassiCapture, StoredCassiCalibration, SimulateC
 
     def reconstructor(self) -> "CassiReconstructor":
         """Cubes with the student and baselines."""
+        # Torch loads only where something is decoded.
+        from cidesign.modalities.cassi.reconstruct import CassiReconstructor
+
         return CassiReconstructor()
 
     def record_type(self, reader: str | None) -> "type[CassiRecord]":
@@ -155,6 +156,9 @@ class CassiBench(Bench[CassiRun, CassiCapture, StoredCassiCalibration, SimulateC
 
     def student(self, run: CassiRun, calibration: StoredCassiCalibration | None) -> "Student":
         """Cubes (L, H, W) from detector images (h, w)."""
+        from cidesign.modalities.cassi.family import cassi_family
+        from cidesign.reconstruct.student import student_of
+
         shape = len(run.profile.spectrograph.wavelengths_nm.value), *run.design.levels.shape
         encoder = None if calibration is None else cassi_family(run.design, calibration, "cpu").centre
         return student_of(run, shape, calibration, encoder)

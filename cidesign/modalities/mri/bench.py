@@ -31,14 +31,10 @@ from cidesign.io.npy import read_npy
 from cidesign.modalities.mri.data.images import read_slice_scene
 from cidesign.modalities.mri.data.matrix import largest_side, on_matrix
 from cidesign.modalities.mri.data.phantoms import coil_maps
-from cidesign.modalities.mri.family import kspace_family
-from cidesign.modalities.mri.reconstruct import MriReconstructor
 from cidesign.modalities.mri.record import MriRecord
 from cidesign.modalities.mri.run import MriRun
-from cidesign.modalities.mri.stack import SlicesReconstructor
 from cidesign.modality import Bench
 from cidesign.orientation import Orientation
-from cidesign.reconstruct.student import student_of
 from cidesign.records import Finite, Positive, now_utc
 from cidesign.text import table
 from cidesign.verb_settings import InputPath, Name, VerbSettings
@@ -49,6 +45,7 @@ if TYPE_CHECKING:
     from cidesign.calibration.mri.capture import KspaceCaptureRecord, SimulatedScanner
     from cidesign.calibration.plan import PlanStep
     from cidesign.checks import FaultName
+    from cidesign.modalities.mri.reconstruct import MriReconstructor
     from cidesign.modalities.mri.settings import Echo
     from cidesign.pattern import CartesianLines
     from cidesign.reconstruct.student import Student
@@ -241,6 +238,8 @@ class MriBench(Bench[MriRun, KspaceCapture, StoredCalibration, SimulateMri, Cali
 
     def reconstructor(self) -> "MriReconstructor":
         """Magnitudes with the student and baselines, of one slice or of several."""
+        from cidesign.modalities.mri.stack import SlicesReconstructor
+
         return SlicesReconstructor()
 
     def record_type(self, reader: str | None) -> "type[MriRecord]":
@@ -249,6 +248,9 @@ class MriBench(Bench[MriRun, KspaceCapture, StoredCalibration, SimulateMri, Cali
 
     def student(self, run: MriRun, calibration: StoredCalibration | None) -> "Student":
         """Complex images (N, n) from k-space (coils, N, n), whitened where a calibration is given."""
+        from cidesign.modalities.mri.family import kspace_family
+        from cidesign.reconstruct.student import student_of
+
         if isinstance(calibration, StoredKspaceSlices):
             calibration.choose_one()
         encoder = None if calibration is None else kspace_family(run.design, calibration, "cpu").centre

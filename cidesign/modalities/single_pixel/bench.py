@@ -26,13 +26,9 @@ from cidesign.data.procedural import dead_leaves
 from cidesign.errors import FileError, InputError
 from cidesign.export.dmd.planning import plan_design
 from cidesign.files import JsonObject
-from cidesign.modalities.single_pixel.family import single_pixel_family
-from cidesign.modalities.single_pixel.full_basis.compare import reconstruct_hadamard, reconstruct_spas
-from cidesign.modalities.single_pixel.reconstruct import SinglePixelReconstructor
 from cidesign.modalities.single_pixel.record import FullBasisRecord, SinglePixelRecord
 from cidesign.modalities.single_pixel.run import SinglePixelRun
 from cidesign.modality import Bench, Reader
-from cidesign.reconstruct.student import student_of
 from cidesign.records import Finite, NotNegative, Positive, now_utc
 from cidesign.text import table
 from cidesign.verb_settings import InputPath, Name, VerbSettings
@@ -46,6 +42,7 @@ if TYPE_CHECKING:
     from cidesign.checks import FaultName
     from cidesign.constraints.sequence import SequencePlan
     from cidesign.frozen.session import FrozenDecoder
+    from cidesign.modalities.single_pixel.reconstruct import SinglePixelReconstructor
     from cidesign.pattern import PatternStack
     from cidesign.reconstruct.outcome import Reconstruction
     from cidesign.reconstruct.record import ReconstructionRecord
@@ -106,11 +103,15 @@ class ReadSpas(VerbSettings):
 
 
 def _hadamard(run: SinglePixelRun, path: Path, settings: ReadHadamard) -> "Reconstruction":
+    from cidesign.modalities.single_pixel.full_basis.compare import reconstruct_hadamard
+
     given = settings.model_dump(exclude={"region"})
     return reconstruct_hadamard(run, path, settings.region, **given)
 
 
 def _spas(run: SinglePixelRun, path: Path, settings: ReadSpas) -> "Reconstruction":
+    from cidesign.modalities.single_pixel.full_basis.compare import reconstruct_spas
+
     return reconstruct_spas(run, path, settings.band_nm)
 
 
@@ -230,6 +231,8 @@ class SinglePixelBench(
 
     def reconstructor(self) -> "SinglePixelReconstructor":
         """Images with the student and baselines."""
+        from cidesign.modalities.single_pixel.reconstruct import SinglePixelReconstructor
+
         return SinglePixelReconstructor()
 
     def record_type(self, reader: str | None) -> "type[ReconstructionRecord]":
@@ -238,6 +241,9 @@ class SinglePixelBench(
 
     def student(self, run: SinglePixelRun, calibration: SinglePixelCalibration | None) -> "Student":
         """Images (n, n) from readings (K,)."""
+        from cidesign.modalities.single_pixel.family import single_pixel_family
+        from cidesign.reconstruct.student import student_of
+
         encoder = None if calibration is None else single_pixel_family(run.design, calibration, "cpu").centre
         return student_of(run, (run.design.side, run.design.side), calibration, encoder)
 

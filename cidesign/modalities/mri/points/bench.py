@@ -25,13 +25,11 @@ from cidesign.errors import InputError
 from cidesign.export.mri.points.order import ordered_points
 from cidesign.files import JsonObject
 from cidesign.modalities.mri.bench import PHANTOM_SEED_OFFSET
-from cidesign.modalities.mri.points.reconstruct import PointsReconstructor
 from cidesign.modalities.mri.points.record import PointsReconstructionRecord
 from cidesign.modalities.mri.points.run import PointsRun
 from cidesign.modalities.mri.points.scenes import procedural_volume, read_volume, volume_coils
 from cidesign.modality import Bench
 from cidesign.pattern import CartesianPoints
-from cidesign.reconstruct.student import student_of
 from cidesign.records import Finite, Positive, now_utc
 from cidesign.text import table
 from cidesign.verb_settings import VerbSettings
@@ -39,6 +37,7 @@ from cidesign.verb_settings import VerbSettings
 if TYPE_CHECKING:
     from cidesign.calibration.plan import PlanStep
     from cidesign.checks import FaultName
+    from cidesign.modalities.mri.points.reconstruct import PointsReconstructor
     from cidesign.reconstruct.student import Student
 
 SELF_CALIBRATED = "no calibration was named: noise, coil maps and scale are those of the capture's own centre"
@@ -160,8 +159,11 @@ class PointsBench(Bench[PointsRun, RawVolume, StoredPointsCalibration, SimulateP
         """A calibration folder."""
         return read_points_calibration(folder)
 
-    def reconstructor(self) -> PointsReconstructor:
+    def reconstructor(self) -> "PointsReconstructor":
         """Magnitudes of every slice with the student and baselines."""
+        # Torch loads only where something is decoded.
+        from cidesign.modalities.mri.points.reconstruct import PointsReconstructor
+
         return PointsReconstructor()
 
     def record_type(self, reader: str | None) -> type[PointsReconstructionRecord]:
@@ -178,6 +180,8 @@ class PointsBench(Bench[PointsRun, RawVolume, StoredPointsCalibration, SimulateP
                 f"{calibration.path}: every position along the readout has coil maps of its own, one student has those "
                 "of one; reconstruct the capture, or leave the calibration out"
             )
+        from cidesign.reconstruct.student import student_of
+
         return student_of(run, run.design.matrix, None, None, is_complex=True)
 
 

@@ -24,19 +24,17 @@ from cidesign.export.mri.shots.files import First
 from cidesign.files import JsonObject
 from cidesign.modalities.mri.bench import coils_of, scene_of
 from cidesign.modalities.mri.shots.beside import trajectory_beside
-from cidesign.modalities.mri.shots.reconstruct import ShotsReconstructor
 from cidesign.modalities.mri.shots.record import ShotsRecord
 from cidesign.modalities.mri.shots.run import ShotsRun
-from cidesign.modalities.mri.shots.solve import calibrated_shots
 from cidesign.modality import Bench
 from cidesign.pattern.shots import Unit
-from cidesign.reconstruct.student import student_of
 from cidesign.records import Finite, Positive, now_utc
 from cidesign.text import table
 from cidesign.verb_settings import InputPath, Name, VerbSettings
 
 if TYPE_CHECKING:
     from cidesign.checks import FaultName
+    from cidesign.modalities.mri.shots.reconstruct import ShotsReconstructor
     from cidesign.reconstruct.student import Student
 
 SELF_CALIBRATED = (
@@ -190,8 +188,11 @@ class ShotsBench(Bench[ShotsRun, RawShots, StoredShotsCalibration, SimulateShots
         """A calibration folder."""
         return read_shots_calibration(folder)
 
-    def reconstructor(self) -> ShotsReconstructor:
+    def reconstructor(self) -> "ShotsReconstructor":
         """Magnitudes with the student and baselines."""
+        # Torch loads only where something is decoded.
+        from cidesign.modalities.mri.shots.reconstruct import ShotsReconstructor
+
         return ShotsReconstructor()
 
     def record_type(self, reader: str | None) -> type[ShotsRecord]:
@@ -200,6 +201,9 @@ class ShotsBench(Bench[ShotsRun, RawShots, StoredShotsCalibration, SimulateShots
 
     def student(self, run: ShotsRun, calibration: StoredShotsCalibration | None) -> "Student":
         """Complex images (H, W) from samples (coils, shots, samples), whitened where a calibration is given."""
+        from cidesign.modalities.mri.shots.solve import calibrated_shots
+        from cidesign.reconstruct.student import student_of
+
         encoder = None
         if calibration is not None:
             calibration.require_fitting(run.design)
