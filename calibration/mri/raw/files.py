@@ -78,7 +78,9 @@ def read_hdf5_kspace(path: Path, measurement: str | None = None, encoding: int |
     readouts, header, number, notes = _acquisitions(path, head, arrays, measurement, encoding)
     more = header.require_cartesian(number)
     if header.embeds_calibration(number):
-        readouts, told = with_embedded(readouts, readouts.column("encoding") == number, "parallelImaging.calibrationMode")
+        readouts, told = with_embedded(
+            readouts, readouts.column("encoding") == number, "parallelImaging.calibrationMode"
+        )
         more += told
     found = header.matrix(number)
     matrix = Matrix(
