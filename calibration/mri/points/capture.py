@@ -59,8 +59,7 @@ def read_points_capture(folder: Path) -> RawVolume:
     """Read a capture folder; raises `FileError` for one that is damaged, changed or of a newer version."""
     if not folder.is_dir():
         raise FileError(
-            f"{folder}: no capture folder of a 3-D scan; raw data of points are read from one alone (make one with "
-            "`cidesign simulate RUN --out FOLDER`), not from the files of a scanner"
+            f"{folder}: no capture folder of a 3-D scan; make one with `cidesign simulate RUN --out {folder}`"
         )
     record = read_capture_record(folder, PointsCaptureRecord, MODALITY, SCHEMA_VERSION)
     path = folder / ARRAYS_FILE

@@ -20,7 +20,8 @@ def points_plan(design: CartesianPoints, coils: int) -> list[PlanStep]:
             title="The scan itself",
             how=f"the {len(design.acquired)} points of the design (export them as .seq), or all of {whole} to sample "
             "afterwards; do not touch coils or gain in between",
-            arrays="a capture folder: `k` (coils, P, samples) in the order of time, `points` (P, 2)",
+            arrays="ISMRMRD, BART .cfl, or a capture folder: `k` (coils, P, samples) in the order of time, `points` "
+            "(P, 2)",
             why="coil maps, echo, scale, and the volume",
             needed=True,
         ),

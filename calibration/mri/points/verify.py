@@ -12,7 +12,7 @@ from cidesign.calibration.mri.checks import (
 )
 from cidesign.calibration.mri.examine import Findings, examine
 from cidesign.calibration.mri.kspace import centred_ifft
-from cidesign.calibration.mri.noise import CoilNoise
+from cidesign.calibration.mri.noise import CoilNoise, measure_noise
 from cidesign.calibration.mri.points.held_points import predict_points
 from cidesign.calibration.mri.points.response import VolumeCalibration, calibrate_volume
 from cidesign.calibration.mri.points.volume import RawVolume, require_points
@@ -75,10 +75,14 @@ def _examined(raw: RawVolume, mode: str, known: CoilNoise | None) -> tuple[Findi
     lines, partitions = (raw.through_centre(axis) for axis in (0, 1))
     if lines is None or partitions is None:
         raise FileError(f"{raw.path}: nothing was measured on the central line or partition; measure the centre")
+    if known is None and raw.readouts.noise is None and raw.readouts.edges is None:
+        # Ends of readouts say it then, of which a plane has too few.
+        known = measure_noise(raw.readouts)
     findings = examine(lines, known)
     checks = signal_checks(findings, lines, "check" if mode == "check" else "calibrate")
     alive = Corrections(coils=findings.corrections().coils, offset=findings.offset)
-    across = examine(alive.apply(partitions), known if alive.coils is None else None)
+    kept = known if known is None or alive.coils is None else known.select(alive.coils)
+    across = examine(alive.apply(partitions), kept)
     checks += [_centre("lines", findings.centre_lines), _centre("partitions", across.centre_lines)]
     text = "no known phantom is scanned with points of a 3-D scan; compare an image with the object"
     return findings, [*checks, *(Check(name=name, status="not checked", text=text) for name in NOT_LOOKED_AT)]

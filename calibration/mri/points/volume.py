@@ -1,5 +1,6 @@
 """Raw k-space of a 3-D scan: which points (ky, kz) were measured, and the slices that they are of."""
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -114,14 +115,15 @@ def require_points(raw: RawVolume, design: CartesianPoints) -> Use:
     if raw.complete:
         return "retrospective"
     measured, designed = (set(map(tuple, points.tolist())) for points in (raw.points, design.acquired))
+    missing, unexpected = listed_points(designed - measured), listed_points(measured - designed)
     raise FileError(
         f"{raw.path}: {len(measured)} of {found[0]} x {found[1]} points were measured, the design has {len(designed)}: "
-        f"missing {_listed(designed - measured)}; unexpected {_listed(measured - designed)}; {NO_REFERENCE}. Measure "
-        "the points of the design, or all points"
+        f"missing {missing}; unexpected {unexpected}; {NO_REFERENCE}. Measure the points of the design, or all points"
     )
 
 
-def _listed(points: "set[tuple[int, ...]]") -> str:
-    rising = sorted(points)
+def listed_points(points: Iterable[Sequence[int] | NDArray[np.int64]]) -> str:
+    """Points for one line of an error: `none`, or the first of them, rising."""
+    rising = sorted((int(line), int(partition)) for line, partition in points)
     text = ", ".join(f"({line}, {partition})" for line, partition in rising[:MOST_LISTED])
     return f"{text} and {len(rising) - MOST_LISTED} more" if len(rising) > MOST_LISTED else text or "none"

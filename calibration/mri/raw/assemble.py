@@ -12,7 +12,7 @@ from cidesign.calibration.mri.raw.ramps import regridding
 from cidesign.calibration.mri.raw.readouts import Matrix, Readouts
 from cidesign.calibration.mri.raw.rows import alike_in_direction, image_rows
 from cidesign.calibration.mri.slices import by_place
-from cidesign.errors import FileError
+from cidesign.errors import FileError, InputError
 
 # A file with several of these holds several images; only slices are chosen from.
 SINGLE = ("partition", "contrast", "phase", "repetition", "set")
@@ -38,6 +38,16 @@ def slice_numbers(readouts: Readouts) -> tuple[int, ...]:
         for number in set(of_slice[imaging].tolist())
     }
     return by_place(centres)
+
+
+def chosen_slice(readouts: Readouts, wanted: int | None) -> int:
+    """The slice that was asked for, or the only one; raises `InputError` where that leaves none."""
+    numbers = slice_numbers(readouts)
+    if wanted is None and len(numbers) > 1:
+        raise InputError(f"{readouts.path}: holds slices {listed([*numbers])}; choose one with --set slice_index=N")
+    if wanted is not None and wanted not in numbers:
+        raise InputError(f"--set slice_index={wanted}: {readouts.path} holds slices {listed([*numbers])}")
+    return numbers[0] if wanted is None else wanted
 
 
 def assemble(readouts: Readouts, matrix: Matrix, slice_number: int, digest: str) -> RawKspace:
@@ -105,10 +115,15 @@ def assemble(readouts: Readouts, matrix: Matrix, slice_number: int, digest: str)
     )
 
 
-def require_alike(readouts: Readouts, imaging: NDArray[np.bool_], fields: Mapping[str, str]) -> list[str]:
-    """Refuse, by the name of the field, readouts that are not of one image; returns what is ignored."""
+def require_alike(
+    readouts: Readouts, imaging: NDArray[np.bool_], fields: Mapping[str, str], single: tuple[str, ...] = SINGLE
+) -> list[str]:
+    """Refuse, by the name of the field, readouts that are not of one image; returns what is ignored.
+
+    `single`: the counters that have one value within an image.
+    """
     path = readouts.path
-    for name in SINGLE:
+    for name in single:
         values = sorted(set(readouts.column(name)[imaging].tolist()))
         if len(values) > 1:
             raise FileError(f"{path}: holds {len(values)} images by its {name} counter ({listed(values)}); store one")

@@ -78,7 +78,9 @@ def read_hdf5_kspace(path: Path, measurement: str | None = None, encoding: int |
     readouts, header, number, notes = _acquisitions(path, head, arrays, measurement, encoding)
     more = header.require_cartesian(number)
     if header.embeds_calibration(number):
-        readouts, told = _embedded(readouts, readouts.column("encoding") == number, "parallelImaging.calibrationMode")
+        readouts, told = with_embedded(
+            readouts, readouts.column("encoding") == number, "parallelImaging.calibrationMode"
+        )
         more += told
     found = header.matrix(number)
     matrix = Matrix(
@@ -202,7 +204,7 @@ def read_twix(path: Path, matrix_lines: int | None, measurement: str | None = No
     _require_protocol(path, protocol, ("ucTrajectory", protocol.trajectory, 1, "no Cartesian trajectory"))
     if protocol.reference_scan_mode == TWIX_EMBEDDED:
         every = np.ones(len(readouts.flags), dtype=np.bool_)
-        readouts, told = _embedded(readouts, every, "MeasYaps.sPat.ucRefScanMode")
+        readouts, told = with_embedded(readouts, every, "MeasYaps.sPat.ucRefScanMode")
         notes += told
     lines, fields = protocol.phase_encoding_lines, TWIX_FIELDS
     centres = sorted(set(readouts.column("centre_line")[readouts.imaging].tolist()))
@@ -241,7 +243,7 @@ def _twix(path: Path, measurement: str | None) -> tuple[Readouts, TwixProtocol, 
     return _readouts(path, "Siemens twix", arrays, SIEMENS_FLAGS), head.protocol, head, notes
 
 
-def _embedded(readouts: Readouts, chosen: NDArray[np.bool_], field: str) -> tuple[Readouts, list[str]]:
+def with_embedded(readouts: Readouts, chosen: NDArray[np.bool_], field: str) -> tuple[Readouts, list[str]]:
     """The readouts with their calibration lines as lines of the image, as `field` says they are."""
     found, count = readouts.with_embedded(chosen)
     return found, [f"{count} calibration lines are lines of the image as well ({field})"] if count else []

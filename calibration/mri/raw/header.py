@@ -91,8 +91,34 @@ class MrdHeader:
         """Whether calibration lines are lines of the image (parallelImaging.calibrationMode embedded)."""
         return (self.value(encoding, "parallelImaging/calibrationMode") or "").lower() == "embedded"
 
+    def partitions(self, encoding: int) -> tuple[int, int]:
+        """Partitions of a 3-D Cartesian encoding, and the one of the centre; raises `FileError` without them."""
+        names = ("encodedSpace/matrixSize/z", "encodingLimits/kspace_encoding_step_2/center")
+        found = [self.number(encoding, name) for name in names]
+        for name, value in zip(names, found, strict=True):
+            if value is None:
+                raise FileError(f"{self.path}: its header has no usable encoding.{name.replace('/', '.')}")
+        return int(found[0] or 0), int(found[1] or 0)
+
     def require_cartesian(self, encoding: int) -> list[str]:
         """Refuse encodings that are no 2-D Cartesian image of one slice; returns remarks.
+
+        Raises `FileError` that names the field.
+        """
+        remarks = self.require_grid(encoding)
+        first, last = (
+            self.number(encoding, f"encodingLimits/kspace_encoding_step_2/{name}") or 0
+            for name in ("minimum", "maximum")
+        )
+        if last > first:
+            raise FileError(
+                f"{self.path}: partitions {first:g} to {last:g} (encodingLimits.kspace_encoding_step_2) are a 3-D "
+                "scan, which is not read"
+            )
+        return remarks
+
+    def require_grid(self, encoding: int) -> list[str]:
+        """Refuse encodings that are no Cartesian image of one slice or slab; returns remarks.
 
         Raises `FileError` that names the field.
         """
@@ -107,15 +133,6 @@ class MrdHeader:
             raise FileError(
                 f"{self.path}: {bands:g} slices were excited at once (parallelImaging.multiband.multiband_factor); "
                 "they lie on top of each other and are not separated"
-            )
-        first, last = (
-            self.number(encoding, f"encodingLimits/kspace_encoding_step_2/{name}") or 0
-            for name in ("minimum", "maximum")
-        )
-        if last > first:
-            raise FileError(
-                f"{self.path}: partitions {first:g} to {last:g} (encodingLimits.kspace_encoding_step_2) are a 3-D "
-                "scan, which is not read"
             )
         if kind == ECHO_PLANAR and not set(EPI_TIMES) <= set(self._described_trajectory(encoding)):
             return [

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from cidesign.calibration.capture_record import RECORD_FILE
 from cidesign.calibration.mri.kspace import Samples
-from cidesign.calibration.mri.raw.assemble import noise_samples, require_alike, slice_numbers
+from cidesign.calibration.mri.raw.assemble import chosen_slice, noise_samples, require_alike
 from cidesign.calibration.mri.raw.files import MRD_FIELDS, TWIX_FIELDS, read_acquisitions, read_twix_readouts
 from cidesign.calibration.mri.raw.header import FOV_TOLERANCE, MrdHeader
 from cidesign.calibration.mri.raw.readouts import Readouts
@@ -113,7 +113,7 @@ def _shots(
     readouts: Readouts, slice_index: int | None, fields: Mapping[str, str]
 ) -> tuple[NDArray[np.bool_], NDArray[np.int64], slice, list[str]]:
     """The readouts of one slice, their order by shot, the samples of each that count, and remarks."""
-    imaging = readouts.imaging & (readouts.column("slice") == _slice(readouts, slice_index))
+    imaging = readouts.imaging & (readouts.column("slice") == chosen_slice(readouts, slice_index))
     notes = require_alike(readouts, imaging, fields)
     if np.ptp(readouts.column("average")[imaging]):
         raise FileError(f"{readouts.path}: holds averages of shots ({fields['average']}), which are not read")
@@ -136,16 +136,6 @@ def _samples(
     if noise is not None and len(noise) != len(k):
         raise FileError(f"{readouts.path}: the noise scan has {len(noise)} coils, the image {len(k)}")
     return k, noise
-
-
-def _slice(readouts: Readouts, wanted: int | None) -> int:
-    numbers = slice_numbers(readouts)
-    listing = ", ".join(map(str, sorted(numbers)))
-    if wanted is None and len(numbers) > 1:
-        raise InputError(f"{readouts.path}: holds slices {listing}; choose one with --set slice_index=N")
-    if wanted is not None and wanted not in numbers:
-        raise InputError(f"--set slice_index={wanted}: {readouts.path} holds slices {listing}")
-    return numbers[0] if wanted is None else wanted
 
 
 def _kept(readouts: Readouts, imaging: NDArray[np.bool_], fields: Mapping[str, str]) -> slice:

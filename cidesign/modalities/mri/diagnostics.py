@@ -15,15 +15,15 @@ STUDENT = "student"
 MAPS = {
     "disagreement": (
         "{who} less CG-SENSE",
-        "The magnitude of the {who} less that of CG-SENSE from the same lines. Where it is near 0 the readings "
+        "The magnitude of the {who} less that of CG-SENSE from the same {what}. Where it is near 0 the readings "
         "themselves show the detail; where it is not, the {who} adds what its training images or its prior say, or "
         "CG-SENSE leaves what it cannot unfold",
     ),
     "uncertainty": (
         "{who}: scatter",
-        "How much the magnitude of the {who} would vary, pixel by pixel, were the lines measured again: noise of the "
-        f"receiver alone, from {DRAWS} draws. It does not hold what the lines cannot see, nor errors of the coil maps, "
-        "so the error is larger",
+        "How much the magnitude of the {who} would vary, pixel by pixel, were the {what} measured again: noise of the "
+        f"receiver alone, from {DRAWS} draws. It does not hold what the {{what}} cannot see, nor errors of the coil "
+        "maps, so the error is larger",
     ),
 }
 
@@ -48,11 +48,16 @@ def redrawn(k: Samples, noise: float, draws: int = DRAWS) -> Iterator[Samples]:
 
 
 def diagnose(
-    student: Image, baseline: Image, scatter: Image, error_over_scatter: float | None, who: str = STUDENT
+    student: Image,
+    baseline: Image,
+    scatter: Image,
+    error_over_scatter: float | None,
+    who: str = STUDENT,
+    what: str = "lines",
 ) -> Diagnosis:
     """What the images of student and CG-SENSE and the student's scatter, all (N, n) as they are looked at, say.
 
-    `who`: what is said for the student, where another decoder stands in its place.
+    `who`: what is said for the student, where another decoder stands in its place; `what` was measured.
     `error_over_scatter`: root mean square of the true error in units of the scatter, None where no truth is known.
     """
     apart = disagreement(student, baseline)
@@ -66,7 +71,7 @@ def diagnose(
     trust = Trust(
         Disagreement(baseline="CG-SENSE", rms=apart.rms, row=row, column=column, largest=apart.largest),
         Uncertainty(draws=DRAWS, student_rms=rms),
-        {name: text.format(who=who) for name, (_, text) in MAPS.items()},
+        {name: text.format(who=who, what=what) for name, (_, text) in MAPS.items()},
         None if error_over_scatter is None else {"student": error_over_scatter},
     )
     known = ""
@@ -77,7 +82,7 @@ def diagnose(
         f"{row}, column {column} (counted from 0), by {apart.largest:+.3f}: detail there is not given by the readings "
         "alone; treat it with care",
         f"uncertainty: noise alone makes the image of the {who} scatter by {rms:.4f} (root mean square, {DRAWS} draws "
-        "of the receiver's noise on the measured lines). This holds neither what the lines cannot see nor errors of "
+        f"of the receiver's noise on the measured {what}). This holds neither what the {what} cannot see nor errors of "
         f"the coil maps, so the error is larger{known}",
     ]
     maps = [
@@ -85,7 +90,7 @@ def diagnose(
             name,
             title.format(who=who),
             images[name],
-            text.format(who=who),
+            text.format(who=who, what=what),
             captions[name],
             signed=name == "disagreement",
         )

@@ -10,8 +10,9 @@ from pydantic import Field
 
 from cidesign.bench_results import Row, Written, estimates_table
 from cidesign.calibration.mri.capture import SimulatedScanner
-from cidesign.calibration.mri.points.capture import read_points_capture, write_points_capture
+from cidesign.calibration.mri.points.capture import write_points_capture
 from cidesign.calibration.mri.points.plan import points_plan
+from cidesign.calibration.mri.points.raw import read_points
 from cidesign.calibration.mri.points.record import (
     StoredPointsCalibration,
     read_points_calibration,
@@ -32,7 +33,7 @@ from cidesign.modality import Bench
 from cidesign.pattern import CartesianPoints
 from cidesign.records import Finite, Positive, now_utc
 from cidesign.text import table
-from cidesign.verb_settings import VerbSettings
+from cidesign.verb_settings import Name, VerbSettings
 
 if TYPE_CHECKING:
     from cidesign.calibration.plan import PlanStep
@@ -59,7 +60,11 @@ class SimulatePoints(VerbSettings):
 
 
 class ReadPoints(VerbSettings):
-    """A capture folder leaves nothing open."""
+    """What an ISMRMRD file may leave open: which measurement, encoding and slab; other captures leave nothing."""
+
+    measurement: Name | None = None
+    encoding: int | None = None
+    slice_index: int | None = None
 
 
 class CalibratePoints(ReadPoints):
@@ -130,8 +135,8 @@ class PointsBench(Bench[PointsRun, RawVolume, StoredPointsCalibration, SimulateP
         return Written(folder, value, "simulated scanner", _scan_table(scanner, design, len(points)), [])
 
     def read_capture(self, path: Path, settings: ReadPoints | CalibratePoints) -> RawVolume:
-        """A simulated capture; raises `FileError` for anything else."""
-        return read_points_capture(path)
+        """Raw data of any kind that is read, or a simulated capture."""
+        return read_points(path, settings.measurement, settings.encoding, settings.slice_index)
 
     def calibrate(
         self, run: PointsRun, capture: RawVolume, folder: Path, settings: CalibratePoints, force: bool

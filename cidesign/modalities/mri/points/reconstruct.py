@@ -222,7 +222,7 @@ def _trust(
                 name,
                 title.format(who=who),
                 images[name][number],
-                text.format(who=who),
+                text.format(who=who, what="points"),
                 captions[name],
                 signed=name == "disagreement",
             ),
@@ -233,7 +233,7 @@ def _trust(
     trust = Trust(
         Disagreement(baseline="CG-SENSE", rms=apart.rms, row=row, column=column, largest=apart.largest),
         Uncertainty(draws=DRAWS, student_rms=rms),
-        {name: text.format(who=who) for name, (_, text) in MAPS.items()},
+        {name: text.format(who=who, what="points") for name, (_, text) in MAPS.items()},
         None if over is None else {"student": over},
     )
     known = "" if over is None else f"; the true error of this simulated scan is {over:.1f} times the scatter"

@@ -1,6 +1,6 @@
 """Samples of shots with a calibration: images and scores."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,15 +9,17 @@ from cidesign.calibration.mri.kspace import NO_REFERENCE, Samples
 from cidesign.calibration.mri.shots.capture import RawShots
 from cidesign.calibration.mri.shots.record import StoredShotsCalibration
 from cidesign.checks import Check
+from cidesign.modalities.mri.diagnostics import Diagnosis, diagnose, redrawn
 from cidesign.modalities.mri.panels import ERROR_GAIN, METHODS
 from cidesign.modalities.mri.reconstruct import DISPLAY_PERCENTILE, UNITS, figures_of
 from cidesign.modalities.mri.record import ScoredEntry, Verifications
 from cidesign.modalities.mri.score import object_mask, score_mri
 from cidesign.modalities.mri.shots.record import ShotsRecord
 from cidesign.modalities.mri.shots.run import ShotsRun
-from cidesign.modalities.mri.shots.solve import reconstructions
+from cidesign.modalities.mri.shots.solve import reconstructions, student_magnitudes
 from cidesign.reconstruct.outcome import COMPARISON, NamedImage, draw_panels
 from cidesign.reconstruct.pipeline import Findings, Reconstructor, Scene
+from cidesign.reconstruct.uncertainty import Image, deviation_of, error_over
 
 if TYPE_CHECKING:
     from cidesign.modalities.mri.solve import Residual
@@ -30,36 +32,39 @@ MEANING = (
     "explains the readings; gridding weights samples by how thinly they lie, so that its own says little"
 )
 ShotsScene = Scene[ShotsRun, RawShots, StoredShotsCalibration, Samples]
-Solved = "dict[str, tuple[Samples, Residual]]"
 
 
-class ShotsReconstructor(
-    Reconstructor[ShotsRun, RawShots, StoredShotsCalibration, Samples, "dict[str, tuple[Samples, Residual]]"]
-):
+class SolvedShots(NamedTuple):
+    """All images and how they fit, and the scatter (H, W) of the student's magnitude."""
+
+    images: "dict[str, tuple[Samples, Residual]]"
+    scatter: Image
+
+
+class ShotsReconstructor(Reconstructor[ShotsRun, RawShots, StoredShotsCalibration, Samples, SolvedShots]):
     """The student's decoder, gridding, CG-SENSE and total variation, scored against the truth of a simulation."""
 
     record = ShotsRecord
 
-    def solve(
-        self, scene: ShotsScene, system: "ImagingSystem"
-    ) -> "tuple[dict[str, tuple[Samples, Residual]], list[Check]]":
-        """All images."""
-        return reconstructions(system, scene.measured, scene.run.design, scene.calibration.calibration), []
+    def solve(self, scene: ShotsScene, system: "ImagingSystem") -> tuple[SolvedShots, list[Check]]:
+        """All images, and the student's of redrawn noise."""
+        design, calibration, y = scene.run.design, scene.calibration.calibration, scene.measured
+        scans = redrawn(y, calibration.noise_deviation)
+        scatter = deviation_of(student_magnitudes(system, scans, design, calibration))
+        return SolvedShots(reconstructions(system, y, design, calibration), scatter), []
 
-    def diagnose(
-        self, scene: ShotsScene, system: "ImagingSystem", solved: "dict[str, tuple[Samples, Residual]]"
-    ) -> Findings:
-        """Scores against a reference."""
+    def diagnose(self, scene: ShotsScene, system: "ImagingSystem", solved: SolvedShots) -> Findings:
+        """Scores against a reference, disagreement and scatter."""
         raw, calibration, design = scene.capture, scene.calibration.calibration, scene.run.design
-        magnitudes = {name: np.abs(image).astype(np.float32) for name, (image, _) in solved.items()}
-        reference, mask = None, None
-        if raw.truth is not None and raw.scanner is not None:
-            reference = (np.abs(raw.truth) * raw.scanner.gain * calibration.scale).astype(np.float32)
-            mask = object_mask(reference)
-            peak = float(reference[mask].max())
-        else:
-            peak = float(np.percentile(magnitudes["cg_sense"], DISPLAY_PERCENTILE))
-        entries = [_entry(name, magnitudes[name], solved[name][1], reference, mask) for name in solved]
+        magnitudes = {name: np.abs(image).astype(np.float32) for name, (image, _) in solved.images.items()}
+        reference = _reference(raw, calibration.scale)
+        mask = None if reference is None else object_mask(reference)
+        peak = float(
+            np.percentile(magnitudes["cg_sense"], DISPLAY_PERCENTILE) if reference is None else reference.max()
+        )
+        entries = [_entry(name, magnitudes[name], fit, reference, mask) for name, (_, fit) in solved.images.items()]
+        column = system.decoder.column
+        found = _diagnosis(magnitudes, column, solved.scatter, peak, reference, mask)
         images = {name: one / np.float32(peak) for name, one in magnitudes.items()}
         leaves = [
             NamedImage(name, TITLES[name], one, _caption(entry))
@@ -73,11 +78,8 @@ class ShotsReconstructor(
                 NamedImage(name, f"error x {ERROR_GAIN:g}", np.asarray(ERROR_GAIN * np.abs(one - known)))
                 for name, one in images.items()
             )]  # fmt: skip
-        heading = (
-            f"{design.shots} shots (R = {design.acceleration:.3g}), {raw.coils} coil(s); grey: 0 to 1, "
-            f"{UNITS.split(';')[0]}"
-        )
-        notes = [MEANING, *([] if reference is not None else [NO_REFERENCE])]
+        heading = _heading(scene)
+        notes = [MEANING, *found.notes, *([] if reference is not None else [NO_REFERENCE])]
         if raw.coils != scene.run.settings.coils and system.decoder.learns:
             notes.append(
                 f"the student was trained with {scene.run.settings.coils} simulated coil(s), the capture has "
@@ -101,10 +103,46 @@ class ShotsReconstructor(
                 "verification": Verifications(calibration=scene.calibration.verification, capture=scene.verification),
                 "images": entries,
                 "full_scale": peak / calibration.scale,
+                **found.trust.entries,
             },
             notes=notes,
-            pictures={COMPARISON: lambda: draw_panels(panels, columns, heading)},
+            pictures={COMPARISON: lambda: draw_panels(panels, columns, heading, found.maps)},
+            map_leaves=found.maps,
         )
+
+
+def _reference(raw: RawShots, scale: float) -> Image | None:
+    """The magnitude of a simulated scan's truth, in units of the training images."""
+    if raw.truth is None or raw.scanner is None:
+        return None
+    return np.asarray(np.abs(raw.truth) * raw.scanner.gain * scale, dtype=np.float32)
+
+
+def _heading(scene: ShotsScene) -> str:
+    design = scene.run.design
+    return (
+        f"{design.shots} shots (R = {design.acceleration:.3g}), {scene.capture.coils} coil(s); grey: 0 to 1, "
+        f"{UNITS.split(';')[0]}"
+    )
+
+
+def _diagnosis(
+    magnitudes: dict[str, Image],
+    column: str,
+    scatter: Image,
+    peak: float,
+    reference: Image | None,
+    mask: NDArray[np.bool_] | None,
+) -> Diagnosis:
+    """Where the student leaves CG-SENSE, and how noise makes it scatter."""
+    over = None
+    if reference is not None and mask is not None:
+        # Without maps there is no image, and nothing that scatters.
+        seen = mask & (scatter > 0)
+        over = error_over((magnitudes[column] - reference)[seen], scatter[seen])
+    scale = np.float32(peak)
+    student, baseline = magnitudes[column] / scale, magnitudes["cg_sense"] / scale
+    return diagnose(student, baseline, scatter / scale, over, METHODS[column], "shots")
 
 
 def _entry(

@@ -5,6 +5,7 @@ g = |L^-1 S| over the coils; z / g is the image whose magnitude is the root of t
 """
 
 import math
+from collections.abc import Iterable, Iterator
 from typing import Any, cast
 
 import numpy as np
@@ -62,9 +63,25 @@ def reconstructions(
         "total_variation": total_variation(readings, operator, TV_WEIGHT_NOISES * noise * density),
         system.decoder.column: system.decoder(readings, encoder).prediction,
     }
-    norm = calibration.operator[1]
-    weight = np.where(norm > 0, 1 / np.where(norm > 0, norm, 1), 0).astype(np.float32)
+    weight = _weight(calibration)
     return {name: (to_numpy(image) * weight, _residual(image, readings, encoder)) for name, image in images.items()}
+
+
+@torch.no_grad()
+def student_magnitudes(
+    system: ImagingSystem, scans: Iterable[Samples], design: NonCartesian, calibration: ShotsCalibration
+) -> Iterator[NDArray[np.float32]]:
+    """The student's magnitude (H, W) for each of several whitened scans (coils, shots, samples), one by one."""
+    encoder, weight = calibrated_shots(design, calibration), _weight(calibration)
+    for y in scans:
+        image = system.decoder(torch.from_numpy(y)[None], encoder).prediction
+        yield (np.abs(to_numpy(image)) * weight).astype(np.float32)
+
+
+def _weight(calibration: ShotsCalibration) -> NDArray[np.float32]:
+    """What an image z is multiplied with to be in units of the root of the sum of squares: 1 / g, 0 off the maps."""
+    norm = calibration.operator[1]
+    return np.where(norm > 0, 1 / np.where(norm > 0, norm, 1), 0).astype(np.float32)
 
 
 def _residual(image: Tensor, y: Tensor, encoder: PlacedShots) -> Residual:

@@ -240,7 +240,7 @@ def test_what_cannot_be_calibrated_is_said(tmp_path: Path) -> None:
         (lambda: calibrate_and_verify_volume(free, bare), "no fully sampled centre"),
         (lambda: calibrate_and_verify_volume(raw, one, (11, 8)), "the design samples 10 x 8 fully"),
         (lambda: calibrate_and_verify_volume(raw, one, None, 6), "too few for coil maps with a kernel of 6 x 6"),
-        (lambda: read_points_capture(tmp_path / "scan.h5"), "not from the files of a scanner"),
+        (lambda: read_points_capture(tmp_path / "scan.h5"), "no capture folder of a 3-D scan"),
     ]
     for act, said in cases:
         with pytest.raises(CidesignError, match=said):

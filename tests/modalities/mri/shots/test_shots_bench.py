@@ -14,7 +14,11 @@ from cidesign.calibration.mri.shots.record import read_shots_calibration
 from cidesign.designs.fixed import fixed_design
 from cidesign.designs.untrained import untrained_run
 from cidesign.errors import CidesignError, FileError
+from cidesign.modalities.mri.diagnostics import redrawn
 from cidesign.modalities.mri.shots.run import ShotsRun
+from cidesign.modalities.mri.shots.solve import student_magnitudes
+from cidesign.models.system import load_student
+from cidesign.reconstruct.uncertainty import deviation_of
 
 SIDE = 32
 
@@ -59,6 +63,27 @@ def test_the_image_is_the_one_that_was_scanned(chain: Path) -> None:
     assert alike(image) > 0.95
     flips = [image[::-1], image[:, ::-1], image[::-1, ::-1], image.T, image.T[::-1]]
     assert max(map(alike, flips)) < alike(image) - 0.05
+
+
+def test_the_scatter_is_that_of_the_noise(run: ShotsRun, chain: Path) -> None:
+    """Of twice the noise it is twice as much inside the object, where magnitudes are linear in it."""
+    stored, raw = read_shots_calibration(chain / "calibration"), read_shots_capture(chain / "capture")
+    calibration, truth = stored.calibration, np.abs(raw.truth)
+    y = calibration.measurements(raw)
+    found = [
+        deviation_of(student_magnitudes(load_student(run), redrawn(y, noise, 12), run.design, calibration))
+        for noise in (calibration.noise_deviation, 2 * calibration.noise_deviation)
+    ]
+    inside = truth > 0.3 * truth.max()
+    assert np.median(found[1][inside] / found[0][inside]) == pytest.approx(2, rel=0.1)
+    value = json.loads((chain / "printed.json").read_text())
+    assert value["uncertainty"]["draws"] == 16
+    peak = value["full_scale"] * calibration.scale
+    map_rms = float(np.sqrt(np.mean((found[0] / peak) ** 2)))
+    assert value["uncertainty"]["student_rms"] == pytest.approx(map_rms, rel=0.1)
+    # What the shots cannot see is part of the error, and none of the scatter.
+    assert value["error_over_uncertainty"]["student"] > 1
+    assert np.load(chain / "images" / "uncertainty.npz")["image"].shape == (SIDE, SIDE)
 
 
 def test_gradients_that_come_late_are_found_and_allowed_for(run: ShotsRun, chain: Path, tmp_path: Path) -> None:

@@ -22,7 +22,8 @@ LINES = Path(__file__).parents[4].parent / "shared" / "data" / "mri" / "twix_gre
 pytestmark = pytest.mark.skipif(not LINES.is_file(), reason="the sample data are not beside the repository")
 # Of the file: what its headers say of every readout.
 SHOTS, SAMPLES, COILS = 160, 320, 2
-SIDE = 48
+# Few pixels: the centre of k-space that is fitted is small then.
+SIDE = 14
 
 
 def spokes(shots: int = SHOTS, samples: int = SAMPLES) -> NonCartesian:
@@ -91,7 +92,7 @@ def test_a_real_scan_of_lines_is_no_scan_of_shots() -> None:
     assert (np.abs(raw.k) ** 2).sum(axis=(0, 2)).argmax() == (np.abs(lines.k) ** 2).sum(axis=(0, 2)).argmax()
     with pytest.raises(FileError, match=r"twix_gre.dat: 160 shots of 320 samples, the design has 20 of 64"):
         raw.require_design(spokes(20, 64))
-    with pytest.raises(LimitError, match="centre of k-space"):
+    with pytest.raises(LimitError, match=r"centre of k-space: \d+\.\d% of the energy there fits no one image"):
         calibrate_and_verify_shots(raw, spokes())
 
 
