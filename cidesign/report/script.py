@@ -33,7 +33,7 @@ const enlarge = (wanted) => {
 const dialog = make("dialog", {}, make("div", { className: "tools" },
   size,
   button("-", "Smaller", () => enlarge(times / 2)),
-  button("1:1", "True pixels", () => enlarge(1)),
+  button("1:1", "1:1, true pixels", () => enlarge(1)),
   button("+", "Larger", () => enlarge(times * 2)),
   button("Close", "Close the picture", () => dialog.close())), scroll);
 dialog.setAttribute("aria-label", "Enlarged picture");
