@@ -1,4 +1,4 @@
-"""The rules of axe-core for those who see little, hear the page or use no mouse: the report, and the site's first page.
+"""The rules of axe-core for those who see little, hear the page or use no mouse: the report, and pages of the site.
 
 axe-core (MPL-2.0) is a tool of these tests and no part of cidesign: `make tools` puts it below node_modules/.
 """
@@ -13,7 +13,7 @@ from cidesign.runs import Run
 
 ROOT = Path(__file__).parents[3]
 AXE = ROOT / "node_modules" / "axe-core" / "axe.min.js"
-SITE = ROOT / "docs" / "_build" / "index.html"
+SITE = ROOT / "docs" / "_build"
 RUN = """
 addEventListener("load", async () => {
   if (VIEW.name === "1200-light") document.querySelector("figure .tools button:last-child")?.click();
@@ -40,10 +40,12 @@ def test_the_report_breaks_no_rule(reported: Run, script: str, tmp_path: Path, t
         assert view["passed"] >= 15, name
 
 
-def test_the_first_page_of_the_site_breaks_no_rule(script: str, tmp_path: Path, tell: Callable[..., Views]) -> None:
-    if not SITE.is_file():
+@pytest.mark.parametrize("name", ["index", "tutorials/dmd", "own", "results"])
+def test_a_page_of_the_site_breaks_no_rule(name: str, script: str, tmp_path: Path, tell: Callable[..., Views]) -> None:
+    path = SITE / f"{name}.html"
+    if not path.is_file():
         pytest.skip("the site is not built: `make docs` does it")
-    page = SITE.read_text().replace("<head>", f'<head><base href="{SITE.parent.as_uri()}/">', 1)
+    page = path.read_text().replace("<head>", f'<head><base href="{path.parent.as_uri()}/">', 1)
     found, _ = tell(tmp_path, page, script)
-    for name, view in found.items():
-        assert view["violations"] == [], name
+    for view, told in found.items():
+        assert told["violations"] == [], view
