@@ -66,10 +66,10 @@ class Display:
 
             def needs(self, needs: Any) -> None:
                 if needs.steps:
-                    note(f"training: {_said_of(needs)}")
+                    note(f"training: {needs_said(needs)}")
 
             def pace(self, pace: Any) -> None:
-                display.say(_pace_said(pace))
+                display.say(pace_said(pace))
 
             def images(self, images: Any) -> None:
                 display.training = True
@@ -134,7 +134,7 @@ def epoch_said(report: "EpochReport", task: "Task") -> str:
     )
 
 
-def _pace_said(pace: "Pace") -> str:
+def pace_said(pace: "Pace") -> str:
     """How long it will take."""
     by = "" if pace.threads is None else f", {counted(pace.threads, 'thread')}"
     if pace.chosen:
@@ -158,7 +158,7 @@ def _note_images(images: "TrainingImages") -> None:
             note(f"  ... and of {len(images.skipped) - MOST_NAMED} more")
 
 
-def _said_of(needs: "Needs") -> str:
+def needs_said(needs: "Needs") -> str:
     """Steps and memory, and when the time will be known."""
     memories = []
     for memory in needs.memories:
