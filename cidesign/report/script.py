@@ -28,7 +28,7 @@ let times = 1;
 const enlarge = (wanted) => {
   times = Math.min(8, Math.max(0.25, wanted));
   large.style.width = large.naturalWidth * times / devicePixelRatio + "px";
-  size.textContent = `${large.naturalWidth} x ${large.naturalHeight} pixels, drawn ${times} times as large`;
+  size.textContent = `${large.naturalWidth} x ${large.naturalHeight} pixels, at ${100 * times} %`;
 };
 const dialog = make("dialog", {}, make("div", { className: "tools" },
   size,
