@@ -392,7 +392,11 @@ def sweep(spec: Mapping[str, Any] | Place, out: Place | None = None) -> "SweepHa
 
 
 def report(run: Run | DesignFolder | Place, include: Sequence[Place] = (), *, force: bool = False) -> "Report":
-    """Write RUN/report.html, one self-contained page; `include` names calibration and reconstruction folders."""
+    """Write RUN/report.html, one self-contained page; `include` names calibration and reconstruction folders.
+
+    `.verdict` is what it opens with: `.verdict.line`, and as fields what was designed, passed, failed or not verified,
+    the checks that say so, and the limit of which most is taken.
+    """
     from cidesign.report.run_report import write_report
 
     return write_report(open_designed(run), [Path(folder) for folder in include], force)

@@ -1,4 +1,4 @@
-"""Text for people: tables and totals."""
+"""Text for people: tables, times and totals."""
 
 import math
 from collections import Counter
@@ -32,6 +32,26 @@ def about(seconds: float) -> str:
     value = seconds / unit_s
     text = f"{value:.0f}" if unit == "minute" or value >= 10 else f"{value:.1f}"
     return f"about {text} {unit}{'' if text == '1' else 's'}"
+
+
+def seconds_left(done: float, total: float, elapsed_s: float) -> float | None:
+    """What is left of `total` equal pieces of work after `done` of them: elapsed (total - done) / done.
+
+    None before anything is done; 0 where more is done than was expected.
+    """
+    return None if done <= 0 else elapsed_s * max(total - done, 0.0) / done
+
+
+def to_go(seconds: float | None) -> str:
+    """A time left for a line about work that goes on: `about 12 minutes to go`."""
+    return "how long is not known yet" if seconds is None else f"{about(seconds)} to go"
+
+
+def elapsed(seconds: float) -> str:
+    """A time gone by: `0:01:05`, `26:00:00`."""
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}"
 
 
 def totals(statuses: Sequence[str]) -> str:

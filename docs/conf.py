@@ -12,7 +12,7 @@ import cidesign
 project, author, copyright = "cidesign", "the cidesign developers", "the cidesign developers, BSD-3-Clause"
 version = release = cidesign.__version__
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx_gallery.gen_gallery"]
-exclude_patterns = ["_build", "gallery/*.py", "gallery/README.rst", "gallery_pages/*.ipynb"]
+exclude_patterns = ["_build", "_templates", "gallery/*.py", "gallery/README.rst", "gallery_pages/*.ipynb"]
 myst_enable_extensions = ["colon_fence", "deflist", "attrs_block"]
 myst_heading_anchors = 4
 # Docstrings write code in single backticks, and norms with bars.
@@ -21,6 +21,7 @@ autodoc_typehints = "description"
 autodoc_member_order = "bysource"
 html_theme, html_title = "furo", f"cidesign {version}"
 html_static_path: list[str] = []
+templates_path = ["_templates"]
 nitpicky = False
 sphinx_gallery_conf = {
     "examples_dirs": "gallery",

@@ -2,6 +2,7 @@
 
 import contextlib
 import signal
+import sys
 import types
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,12 +13,14 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 
 from cidesign.cli.output import note, quoted
 from cidesign.signals import break_off, exit_code_of, signals_to
-from cidesign.text import about, counted, joined
+from cidesign.text import about, counted, elapsed, joined, to_go
 from cidesign.units import format_bytes
 
 if TYPE_CHECKING:  # torch loads when something is trained
     from cidesign.data.source import TrainingImages
     from cidesign.distill.needs import Needs, Pace
+    from cidesign.distill.run_folder import EpochReport
+    from cidesign.distill.tasks.base import Task
 
 # Lines for people; evaluate's --json names all.
 MOST_NAMED = 20
@@ -35,7 +38,7 @@ class Display:
 
         self.again = again or f"Go on with `cidesign distill --resume --out {quoted(path)}`"
         self.task = task_named(task)
-        self.training = False
+        self.training, self.on_terminal = False, sys.stderr.isatty()
         self.stopped_by: int | None = None
         self.handlers = contextlib.ExitStack()
 
@@ -51,9 +54,11 @@ class Display:
             TextColumn("left"),
             TimeRemainingColumn(),
             console=Console(stderr=True),
+            # Elsewhere a bar is control characters in a file: there each epoch is a line.
+            disable=not self.on_terminal,
         )
         tasks: dict[str, TaskID] = {}
-        (score, *followed), bar = self.task.followed, self.task.bar
+        bar = self.task.bar
 
         class Shown(Listener):
             def remark(self, text: str) -> None:
@@ -61,10 +66,10 @@ class Display:
 
             def needs(self, needs: Any) -> None:
                 if needs.steps:
-                    note(f"training: {_said_of(needs)}")
+                    note(f"training: {needs_said(needs)}")
 
             def pace(self, pace: Any) -> None:
-                display.progress.console.print(_pace_said(pace), highlight=False)
+                display.say(pace_said(pace))
 
             def images(self, images: Any) -> None:
                 display.training = True
@@ -81,18 +86,19 @@ class Display:
                     raise Interrupted
 
             def epoch(self, report: Any) -> None:
-                metrics = report.metrics
-                beside = ", ".join(f"its {one.name} {one.text(metrics[one.metric])} {one.unit}" for one in followed)
-                display.progress.console.print(
-                    f"{report.phase} epoch {report.epoch}: validation {score.text(metrics[score.metric])} "
-                    f"{score.unit}{f' ({beside})' if beside else ''}",
-                    highlight=False,
-                )
+                display.say(epoch_said(report, display.task))
 
         self.listener = Shown()
         self.handlers.enter_context(signals_to(self._on_signal))
         self.progress.start()
         return self
+
+    def say(self, text: str) -> None:
+        """One line, above the bar where there is one."""
+        if self.on_terminal:
+            self.progress.console.print(text, highlight=False, markup=False, soft_wrap=True)
+        else:
+            note(text)
 
     def _on_signal(self, number: int, frame: types.FrameType | None) -> None:
         again = self.stopped_by is not None and number == signal.SIGINT
@@ -110,7 +116,25 @@ class Display:
             raise click.exceptions.Exit(exit_code_of(self.stopped_by or signal.SIGINT))
 
 
-def _pace_said(pace: "Pace") -> str:
+def epoch_said(report: "EpochReport", task: "Task") -> str:
+    """An epoch in one line: where training stands, what was reached, the loss, the time of all steps and what is left.
+
+    `student epoch 2/4 (6 of 8 in all): validation 28.84 dB (its linear estimate 27.36 dB), loss 0.00131; 0:02:10 so
+    far, less than a minute to go`.
+    """
+    (score, *followed), metrics, ahead = task.followed, report.metrics, report.ahead
+    beside = ", ".join(f"its {one.name} {one.text(metrics[one.metric])} {one.unit}" for one in followed)
+    reached = f"{score.text(metrics[score.metric])} {score.unit}".rstrip() + (f" ({beside})" if beside else "")
+    of = f"/{ahead.of_phase}" if ahead else ""
+    in_all = f" ({ahead.done} of {ahead.of_all} in all)" if ahead and ahead.of_all != ahead.of_phase else ""
+    left = f", {to_go(ahead.seconds_left)}" if ahead and ahead.done < ahead.of_all else ""
+    return (
+        f"{report.phase} epoch {report.epoch}{of}{in_all}: validation {reached}, loss {report.loss:.5f}; "
+        f"{elapsed(report.seconds)} so far{left}"
+    )
+
+
+def pace_said(pace: "Pace") -> str:
     """How long it will take."""
     by = "" if pace.threads is None else f", {counted(pace.threads, 'thread')}"
     if pace.chosen:
@@ -134,7 +158,7 @@ def _note_images(images: "TrainingImages") -> None:
             note(f"  ... and of {len(images.skipped) - MOST_NAMED} more")
 
 
-def _said_of(needs: "Needs") -> str:
+def needs_said(needs: "Needs") -> str:
     """Steps and memory, and when the time will be known."""
     memories = []
     for memory in needs.memories:

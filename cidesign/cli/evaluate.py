@@ -1,11 +1,8 @@
 """`cidesign evaluate`: a run beside E2E training, fixed designs and its teacher."""
 
 from pathlib import Path
-from typing import Any
 
 import click
-from rich.console import Console
-from rich.progress import Progress, TaskID
 
 from cidesign import api
 from cidesign.cli.memory import keep_freed_memory
@@ -33,38 +30,12 @@ def command(run: Path | None, data: str | None, no_training: bool, as_json: bool
     without it the newest one below runs/ is used.
     """
     keep_freed_memory()
-    from cidesign.distill.comparison.evaluation import EvaluationListener
+    from cidesign.cli.evaluate_display import Shown
 
     opened = api.open_designed(run)
     if run is None:
         note(f"run: {opened.path} (the newest)")
-    with Progress(console=Console(stderr=True)) as progress:
-        tasks: dict[str, TaskID] = {}
-
-        class Shown(EvaluationListener):
-            def measured_on(self, measured: Any) -> None:
-                for remark in measured.notes:
-                    note(f"note: {remark}")
-
-            def remark(self, text: str) -> None:
-                note(f"note: {text}")
-
-            def left_out(self, names: list[str]) -> None:
-                note(f"not trained yet, left out: {'; '.join(names)}")
-
-            def training(self, names: list[str], epochs: int) -> None:
-                note(f"{len(names)} systems are trained now, {epochs} epochs each: {'; '.join(names)}")
-
-            def step(self, name: str, report: Any) -> None:
-                if name not in tasks:
-                    tasks[name] = progress.add_task(name, total=report.steps)
-                progress.update(tasks[name], completed=report.step)
-
-            def done(self, name: str) -> None:
-                if name not in tasks:
-                    tasks[name] = progress.add_task(name)
-                progress.update(tasks[name], total=1, completed=1)
-
-        found = api.evaluate(opened, data, train=not no_training, listener=Shown())
+    with Shown() as shown:
+        found = api.evaluate(opened, data, train=not no_training, listener=shown)
     result(found.value(), found.text(), as_json)
     next_step(f"cidesign export {quoted(opened.known_as)}")

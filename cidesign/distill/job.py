@@ -316,7 +316,7 @@ def _run_phase(
             report = EpochReport(progress.phase, epoch, progress.step, loss, metrics, seconds, threads.count)
             progress.metrics_bytes = append_metrics(run.path, report)
             save_checkpoint(run, progress, system, teacher, optimiser)
-            told.epoch(report)
+            told.epoch(progress, report)
     except Interrupted:
         if ranks.first:
             save_checkpoint(run, progress, system, teacher, optimiser)

@@ -1,14 +1,15 @@
 """What a run tells while it trains, and to whom."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from cidesign.data.source import TrainingImages
 from cidesign.distill.checkpoint import Progress
 from cidesign.distill.computing.ranks import Interrupted, Ranks
 from cidesign.distill.computing.threads import Threads
-from cidesign.distill.loop import StepReport
+from cidesign.distill.loop import StepReport, epochs_of, phases_of
 from cidesign.distill.needs import Needs, Pace, steps_left
-from cidesign.distill.run_folder import EpochReport
+from cidesign.distill.run_folder import Ahead, EpochReport
 from cidesign.run_settings import TrainingSettings
 from cidesign.runs import Run
 from cidesign.tracking.base import Tracker
@@ -94,11 +95,18 @@ class Told:
         if self.ranks.any(stops):
             raise Interrupted
 
-    def epoch(self, report: EpochReport) -> None:
+    def epoch(self, progress: Progress, report: EpochReport) -> None:
         """An epoch is done, and its line is in `metrics.jsonl`."""
         for tracker in self.trackers:
             tracker.epoch(report.line)
-        self.listener.epoch(report)
+        self.listener.epoch(replace(report, ahead=self._ahead(progress, report)))
+
+    def _ahead(self, progress: Progress, report: EpochReport) -> Ahead:
+        phases = phases_of(self.settings)
+        epochs = [epochs_of(self.settings, phase) for phase in phases]
+        at, step_s = phases.index(report.phase), self.threads.step_s
+        left_s = None if step_s is None else step_s * steps_left(self.settings, self.per_epoch, progress)
+        return Ahead(epochs[at], sum(epochs[:at]) + report.epoch, sum(epochs), left_s)
 
     def finished(self, run: Run) -> None:
         """The record of the finished run is written."""

@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from cidesign.distill.checkpoint import FILE as CHECKPOINT_FILE
 from cidesign.distill.teachers import StoredTeacher
@@ -106,11 +107,23 @@ def tidy_finished(path: Path) -> None:
         shutil.rmtree(path / CHECKPOINT_FILE.parent, ignore_errors=True)
 
 
+class Ahead(NamedTuple):
+    """Where a training stands: the epochs of this phase, those of all phases that are done, and the time left.
+
+    `seconds_left` is by the pace of the last steps; None where none was timed yet.
+    """
+
+    of_phase: int
+    done: int
+    of_all: int
+    seconds_left: float | None
+
+
 @dataclass(frozen=True)
 class EpochReport:
     """An epoch is done: the loss of training, and `metrics` of the validation images, with pulls of terms if any.
 
-    `seconds` are those of all steps so far, `threads` how many computed at its end.
+    `seconds` are those of all steps so far, `threads` how many computed at its end; `ahead` is no part of the record.
     """
 
     phase: str
@@ -120,6 +133,7 @@ class EpochReport:
     metrics: dict[str, float]
     seconds: float
     threads: int
+    ahead: Ahead | None = None
 
     @property
     def line(self) -> JsonObject:

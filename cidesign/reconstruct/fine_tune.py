@@ -1,5 +1,6 @@
 """The student's decoder adapted to a calibration, and written beside it."""
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -32,7 +33,7 @@ from cidesign.reconstruct.fine_tuned import (
 )
 from cidesign.records import now_utc
 from cidesign.runs import Run
-from cidesign.text import table
+from cidesign.text import elapsed, seconds_left, table, to_go
 from cidesign.verb_settings import VerbSettings
 
 if TYPE_CHECKING:
@@ -126,8 +127,14 @@ def _train(
     stored = _images(run, settings, say)
     system = system.to(settings.device)
 
+    began_s = time.monotonic()
+
     def heard(epoch: int, psnr_db: float) -> None:
-        say(f"fine-tuning epoch {epoch}: {psnr_db:.2f} dB on held-out images")
+        gone_s = time.monotonic() - began_s
+        say(
+            f"fine-tuning epoch {epoch}/{settings.epochs}: {psnr_db:.2f} dB on held-out images; {elapsed(gone_s)} so "
+            f"far, {to_go(seconds_left(epoch, settings.epochs, gone_s))}"
+        )
 
     tuned = fine_tune(system, family, stored, run.settings, settings, heard)
     notes = [

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import torch
 from torch import Tensor
@@ -12,6 +12,7 @@ from cidesign.models.system import ImagingSystem
 from cidesign.physics.base import looking_at
 from cidesign.physics.metrics import psnr_db
 from cidesign.report import html
+from cidesign.report.figures import Drawn
 from cidesign.report.html import Spot
 
 
@@ -22,6 +23,11 @@ class Figure(NamedTuple):
     png: bytes
     caption: str
     spots: Sequence[Spot] = ()
+
+    @classmethod
+    def of(cls, name: str, drawn: Drawn, caption: str) -> Self:
+        """A picture that knows what is where in it."""
+        return cls(name, drawn.png, caption, drawn.spots)
 
 
 @dataclass(frozen=True)

@@ -137,7 +137,7 @@ def _training(run: Run) -> Section:
             html.paragraph(_trained_said(settings)),
             html.table(("phase", "epochs", "began with"), rows),
             _quality_table(run),
-            Figure("training", figures.training_curves(epochs, labels, names, axis_title), caption),
+            Figure.of("training", figures.training_curves(epochs, labels, names, axis_title), caption),
             *terms_blocks(epochs),
         ],
     )

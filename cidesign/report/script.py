@@ -28,12 +28,12 @@ let times = 1;
 const enlarge = (wanted) => {
   times = Math.min(8, Math.max(0.25, wanted));
   large.style.width = large.naturalWidth * times / devicePixelRatio + "px";
-  size.textContent = `${large.naturalWidth} x ${large.naturalHeight} pixels, drawn ${times} times as large`;
+  size.textContent = `${large.naturalWidth} x ${large.naturalHeight} pixels, at ${100 * times} %`;
 };
 const dialog = make("dialog", {}, make("div", { className: "tools" },
   size,
   button("-", "Smaller", () => enlarge(times / 2)),
-  button("1:1", "True pixels", () => enlarge(1)),
+  button("1:1", "1:1, true pixels", () => enlarge(1)),
   button("+", "Larger", () => enlarge(times * 2)),
   button("Close", "Close the picture", () => dialog.close())), scroll);
 dialog.setAttribute("aria-label", "Enlarged picture");

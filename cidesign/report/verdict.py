@@ -21,7 +21,7 @@ SAID: dict[Verdict, str] = {
     "not verified": "NOT VERIFIED",
 }
 # What was not checked, by name; --json counts all.
-MOST_NAMED = 4
+MOST_NAMED = 3
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class BuildVerdict:
             more = f", and {len(failed) - 1} more" if failed[1:] else ""
             return f"{failed[0].text}{more}"
         if unseen:
-            names = list(dict.fromkeys(one.name.rpartition(": ")[2] for one in unseen))
+            names = [one.name for one in unseen]
             others = [f"{len(names) - MOST_NAMED} more"] if names[MOST_NAMED:] else []
             return f"not checked: {joined([*names[:MOST_NAMED], *others], 'and')}"
         passed = sum(check.status == "passed" for check in self.checks)

@@ -64,7 +64,7 @@ def test_one_run_is_trained_and_told_once(tmp_path: Path) -> None:
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["metrics"]["training_processes"] == 2
-    assert done.stderr.count("student epoch 1: validation") == 1
+    assert done.stderr.count("student epoch 1/1 (2 of 2 in all): validation") == 1
     assert done.stderr.count("next: cidesign export run") == 1
     assert {one.name for one in tmp_path.iterdir()} == {"run"}
     assert len(list(tmp_path.glob("run/tensorboard/events.out.tfevents.*"))) == 1

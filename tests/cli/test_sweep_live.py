@@ -54,7 +54,8 @@ def test_a_table_of_what_runs(sweep: Sweep) -> None:
     row = next(line for line in shown.splitlines() if line.startswith(name) and "teacher" in line)
     assert row.split()[1:4] == ["teacher", "1/4", "0.25000"]
     assert row.rstrip().endswith("about 30 minutes")
-    assert "3 points waiting" in shown
+    # 600 s each of four epochs: 1800 s of this point and 2400 s of each of three.
+    assert "3 points waiting; about 2.5 hours to go for all points" in shown
 
 
 def test_a_line_for_each_event(sweep: Sweep, capsys: pytest.CaptureFixture[str]) -> None:
@@ -67,3 +68,19 @@ def test_a_line_for_each_event(sweep: Sweep, capsys: pytest.CaptureFixture[str])
     assert captured.err.splitlines() == [
         f"done {name} (0 s)", f"failed {name} (0 s): no light; tried again", f"stopped {name} (0 s)",
     ]  # fmt: skip
+
+
+def test_a_line_for_each_epoch_that_is_done_meanwhile(sweep: Sweep, capsys: pytest.CaptureFixture[str]) -> None:
+    lines, job, name = Lines(), _job(sweep), sweep.points[0].name
+    lines.started(sweep, job)
+    lines.tick(sweep, [job], 1)
+    assert "epoch 1/4" not in capsys.readouterr().err  # it was there before the worker began
+    later = {"phase": "teacher", "epoch": 2, "step": 250, "loss": 0.125, "seconds": 1200.0, "psnr_db": 21.5}
+    with (sweep.run_path(job.point) / "metrics.jsonl").open("w") as stream:
+        stream.write(json.dumps({**later, "epoch": 1, "seconds": 600.0}) + "\n" + json.dumps(later) + "\n")
+    lines.tick(sweep, [job], 1)
+    lines.tick(sweep, [job], 1)
+    assert capsys.readouterr().err.splitlines() == [
+        f"{name}: teacher epoch 2/4, loss 0.12500, PSNR 21.50 dB; 0:20:00 so far, about 20 minutes to go (about 60 "
+        "minutes to go for all points)"
+    ]

@@ -76,10 +76,10 @@ def test_a_passed_calibration(tmp_path: Path) -> None:
     assert "Found and allowed for: mirror." in text
     assert "Warnings: age; see the table." in text
     assert "held-out data: 0.012 (misfit on the card)" in text
-    assert "<td>dark level / counts</td><td>200 ± 0.25</td>" in text
-    assert "<td>operator: rotation deg</td><td>-3.25</td>" in text
-    assert "<td>excluded coils</td><td>1, 4</td>" in text
-    assert "<td>temperature</td><td>21.5 C</td>" in text
+    assert '<th scope="row">dark level / counts</th><td>200 ± 0.25</td>' in text
+    assert '<th scope="row">operator: rotation deg</th><td>-3.25</td>' in text
+    assert '<th scope="row">excluded coils</th><td>1, 4</td>' in text
+    assert '<th scope="row">temperature</th><td>21.5 C</td>' in text
     assert "top 1, left 2, height 30, width 40" in text
     assert "yes; faults put into the bench: mirror" in text
     assert "dial &lt;3&gt;" in text
@@ -186,4 +186,4 @@ def test_other_modalities_need_no_more(tmp_path: Path) -> None:
     section = calibration_section(folder, "d1")
     text = "".join(block for block in section.blocks if isinstance(block, str))
     assert "no, a real bench" in text
-    assert "<td>exposure</td><td>not written down</td>" in text
+    assert '<th scope="row">exposure</th><td>not written down</td>' in text

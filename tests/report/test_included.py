@@ -54,8 +54,8 @@ def test_numbers_tables_picture_and_remarks(tmp_path: Path) -> None:
     text = _text(folder)
     assert "<tr><td>student</td><td>23.46</td><td>-</td></tr>" in text
     assert "<td>all</td><td>0.9877</td>" in text
-    assert "<td>simulated</td><td>yes</td>" in text
-    assert "<th>psnr db</th>" in text
+    assert '<th scope="row">simulated</th><td>yes</td>' in text
+    assert '<th scope="col">psnr db</th>' in text
     assert "mind &lt;the&gt; lamp" in text
     assert "another design" not in text
 
@@ -109,8 +109,8 @@ def test_checks_diagnostics_and_maps_are_shown(tmp_path: Path) -> None:
     assert text.index("flicker &lt;100 Hz&gt;") < text.index("steady")
     assert "<td>student</td><td>12.5</td>" in text
     assert "kept &lt;out&gt;" in text
-    assert "<td>error over that of wrong orders</td><td>0.125</td>" in text
-    assert "<td>disagreement: row</td><td>3</td>" in text
+    assert '<th scope="row">error over that of wrong orders</th><td>0.125</td>' in text
+    assert '<th scope="row">disagreement: row</th><td>3</td>' in text
 
 
 def test_a_map_outside_the_folder_is_refused(tmp_path: Path) -> None:
@@ -129,7 +129,7 @@ def test_checks_of_a_capture_of_another_modality(tmp_path: Path) -> None:
 def test_wide_tables_of_a_few_images_stand_upright(tmp_path: Path) -> None:
     entry = {f"quantity_{number}": number for number in range(9)}
     text = _text(_folder(tmp_path / "rec", {"images": {"student": entry, "linear": entry}}))
-    assert "<th>image</th><th>student</th><th>linear</th>" in text
+    assert '<th scope="col">image</th><th scope="col">student</th><th scope="col">linear</th>' in text
     assert "<tr><td>quantity 4</td><td>4</td><td>4</td></tr>" in text
 
 

@@ -44,7 +44,7 @@ def test_all_systems_and_what_their_numbers_mean(modality: str, trained: Callabl
     alone = _text(run, None)
     assert "column_coherence" in kind.explanations
     for name, meaning in kind.explanations.items():
-        assert f"<th>{escape(kind.headings[name])}</th>" in alone
+        assert f'<th scope="col">{escape(kind.headings[name])}</th>' in alone
         assert escape(f"{kind.headings[name]}: {meaning}") in alone
     for word in ("<td>student</td>", "<td>teacher (its own)</td>", escape(EXPLANATIONS[BOUND]), "own systems"):
         assert word in alone
@@ -55,7 +55,7 @@ def test_all_systems_and_what_their_numbers_mean(modality: str, trained: Callabl
     page = _text(run, record)
     (student, _) = record.rows
     for heading in ("linear bound dB", "linear reached dB", "network reached dB"):
-        assert f"<th>{heading}</th>" in page
+        assert f'<th scope="col">{heading}</th>' in page
     cells = "".join(f"<td>{escape(student.optics_text(name))}</td>" for name in student.optics)
     assert f"<td>student</td>{cells}" in page
     bound = student.optics[BOUND]

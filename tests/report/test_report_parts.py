@@ -142,8 +142,8 @@ def test_lines_of_one_and_of_all() -> None:
 
 def test_image_grid_keeps_every_pixel_of_large_images() -> None:
     images = np.zeros((3, 400, 400))
-    narrow = _grey(figures.image_grid({"a": images[:, :40, :40]}, {}))
-    assert _grey(figures.image_grid({"a": images}, {})).shape[1] >= 1200 > narrow.shape[1]
+    narrow = _grey(figures.image_grid({"a": images[:, :40, :40]}, {}).png)
+    assert _grey(figures.image_grid({"a": images}, {}).png).shape[1] >= 1200 > narrow.shape[1]
 
 
 def test_singular_values_of_a_rank_deficient_operator() -> None:
@@ -153,5 +153,44 @@ def test_singular_values_of_a_rank_deficient_operator() -> None:
 
 @pytest.mark.parametrize("count", [1, 5, 13, 60])
 def test_pattern_grid_of_any_count(count: int) -> None:
-    drawn = _grey(pattern_grid(np.ones((count, 4, 4), dtype=np.uint8), 1))
+    drawn = _grey(pattern_grid(np.ones((count, 4, 4), dtype=np.uint8), 1).png)
     assert drawn.shape[1] == pytest.approx(990 * min(count, 12) / 12, abs=2)
+
+
+@pytest.mark.parametrize("rows", [1, 3])
+def test_spots_lie_on_the_pixels_that_they_name(rows: int) -> None:
+    # Of different heights and widths, every value another one.
+    images = {str(row): np.linspace(0.1 * row, 0.6 + 0.1 * row, 2 * 5 * 7).reshape(2, 5, 7) for row in range(rows)}
+    found = figures.image_grid(images, {"0": ["first", "second"]})
+    assert [spot.text for spot in found.spots[:2]] == ["0, image 1: first", "0, image 2: second"]
+    assert len(found.spots) == 2 * rows
+    grey, values = _grey(found.png), np.concatenate(list(images.values()))
+    for spot, wanted in zip(found.spots, values, strict=True):
+        assert (spot.rows, spot.columns, spot.most) == (5, 7, 1.0)
+        y = spot.top + spot.height * (np.arange(5) + 0.5) / 5
+        x = spot.left + spot.width * (np.arange(7) + 0.5) / 7
+        read = grey[np.ix_((y * grey.shape[0]).astype(int), (x * grey.shape[1]).astype(int))] / 255
+        assert np.abs(read - wanted).max() < 0.02
+
+
+def test_colours_have_no_value_to_read() -> None:
+    assert all(spot.most == 0 for spot in figures.image_grid({"a": np.ones((1, 4, 4, 3))}, {}).spots)
+    assert all(spot.most == 0 for spot in figures.image_grid({"a": np.ones((1, 4, 4))}, {}, (1.0, "error")).spots)
+
+
+def test_spots_of_curves_lie_on_their_points() -> None:
+    epochs = [figures.Epoch("teacher", (20.0, 18.0)), figures.Epoch("student", (25.0, 19.0))]
+    found = figures.training_curves(epochs, {"teacher": "teacher (real)"}, ["PSNR", "linear estimate"], "PSNR / dB")
+    assert [spot.text for spot in found.spots] == [
+        "teacher (real), epoch 1: 20 (PSNR / dB)", "its linear estimate, epoch 1: 18 (PSNR / dB)",
+        "student, epoch 2: 25 (PSNR / dB)", "its linear estimate, epoch 2: 19 (PSNR / dB)",
+    ]  # fmt: skip
+    middles = [(spot.left + spot.width / 2, spot.top + spot.height / 2) for spot in found.spots]
+    with Image.open(io.BytesIO(found.png)) as picture:
+        drawn = np.asarray(picture.convert("RGB")).astype(int)
+    height, width = drawn.shape[:2]
+    for (x, y), colour in zip(middles, [[0xB4, 0x5F, 0x06]] * 2 + [[0x0B, 0x53, 0x94]] * 2, strict=True):
+        # A marker in the colour of teacher or student, in the middle of the place to within a pixel or two.
+        rows, columns = np.nonzero(np.abs(drawn - colour).sum(axis=-1) < 60)
+        near = np.hypot(rows - y * height, columns - x * width) < 12
+        assert np.hypot((rows[near] - y * height).mean(), (columns[near] - x * width).mean()) < 2

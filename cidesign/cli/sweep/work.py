@@ -23,7 +23,11 @@ def command(folder: Path, point: str, leashed: bool, to_the_end: bool) -> None:
 
         end_with(sys.stdin)
     keep_freed_memory()
+    from cidesign.cli.distill_display import epoch_said, needs_said, pace_said
     from cidesign.distill.job import Listener
+    from cidesign.distill.needs import Needs, Pace
+    from cidesign.distill.run_folder import EpochReport
+    from cidesign.distill.tasks.base import task_named
     from cidesign.sweep.folder import Sweep
     from cidesign.sweep.slurm.task import IN_SLURM, take_over
     from cidesign.sweep.work import work
@@ -32,12 +36,20 @@ def command(folder: Path, point: str, leashed: bool, to_the_end: bool) -> None:
         sweep = Sweep(folder)
         take_over(sweep, sweep.point(point))
 
+    task = task_named(str(Sweep(folder).point(point).settings.get("task", "reconstruct")))
+
     class Said(Listener):
         def remark(self, text: str) -> None:
             note(f"note: {text}")
 
-        def epoch(self, report: object) -> None:
-            note(f"{getattr(report, 'phase', '')} epoch {getattr(report, 'epoch', '')}")
+        def needs(self, needs: Needs) -> None:
+            note(f"training: {needs_said(needs)}")
+
+        def pace(self, pace: Pace) -> None:
+            note(pace_said(pace))
+
+        def epoch(self, report: EpochReport) -> None:
+            note(epoch_said(report, task))
 
     worked = work(folder, point, Said())
     note(worked.said)

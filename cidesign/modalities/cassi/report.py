@@ -147,7 +147,7 @@ def _reconstructions(run: CassiRun, shown: Shown) -> Section:
         [
             reconstruction_note(shown, run.settings.data),
             html.table(header, rows),
-            Figure("reconstructions", figures.image_grid(grid, captions), caption),
+            Figure.of("reconstructions", figures.image_grid(grid, captions), caption),
             Figure(
                 "band_psnr",
                 by_band,

@@ -191,7 +191,7 @@ def reconstructions(data: str, shown: Shown, plain: Plain, axes: str) -> Section
             reconstruction_note(shown, data),
             html.paragraph(explained),
             html.table(header, rows),
-            Figure("reconstructions", figures.image_grid(grid, captions), caption),
+            Figure.of("reconstructions", figures.image_grid(grid, captions), caption),
         ],
     )
 
@@ -207,4 +207,4 @@ def errors(shown: Shown, plain: Plain) -> Section:
         f"ends at the largest error of the {shown.scenes.own} images; what is above is drawn in the last colour."
     )
     picture = figures.image_grid(found, {}, (top, "error of the magnitude / brightest pixel"))
-    return Section("Where the errors are", [Figure("errors", picture, caption)])
+    return Section("Where the errors are", [Figure.of("errors", picture, caption)])

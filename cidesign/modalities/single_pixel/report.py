@@ -14,7 +14,7 @@ from cidesign.modalities.single_pixel.fixed_designs import low_frequency_cosines
 from cidesign.modalities.single_pixel.run import SinglePixelRun
 from cidesign.physics.metrics import psnr_db, ssim
 from cidesign.report import figures, html
-from cidesign.report.figures import STUDENT, TEACHER, new_figure, png
+from cidesign.report.figures import STUDENT, TEACHER, Drawn, new_figure, png
 from cidesign.report.parts import Figure, Part, Section, Shown, reconstruction_note, verdict
 from cidesign.units import format_duration_us
 
@@ -59,11 +59,11 @@ def _design(run: SinglePixelRun, plan: SequencePlan) -> Section:
     count = min(design.count, PATTERN_COLUMNS * PATTERN_ROWS)
     caption = f"Patterns 0 to {count - 1} of {design.count}; white: mirrors on during the whole exposure."
     return Section(
-        "Design", [html.facts(rows), Figure("patterns", pattern_grid(design.levels, design.max_level), caption)]
+        "Design", [html.facts(rows), Figure.of("patterns", pattern_grid(design.levels, design.max_level), caption)]
     )
 
 
-def pattern_grid(levels: NDArray[np.uint8], max_level: int) -> bytes:
+def pattern_grid(levels: NDArray[np.uint8], max_level: int) -> Drawn:
     """The first patterns (K, n, n) side by side, numbered."""
     count = min(len(levels), PATTERN_COLUMNS * PATTERN_ROWS)
     columns = min(count, PATTERN_COLUMNS)
@@ -80,7 +80,14 @@ def pattern_grid(levels: NDArray[np.uint8], max_level: int) -> bytes:
         else:
             axis.imshow(levels[position], cmap="gray", vmin=0, vmax=max_level, interpolation="nearest")
             axis.set_title(str(position), fontsize=7, pad=2)
-    return png(figure, figures.fine_enough(levels.shape[-1], panel_inches * 0.9))
+    dpi = figures.fine_enough(levels.shape[-1], panel_inches * 0.9)
+    figures.lay_out(figure, dpi)
+    size, share = (levels.shape[1], levels.shape[2]), levels.mean(axis=(1, 2)) / max_level
+    spots = tuple(
+        figures.panel_spot(axis, f"pattern {position}: {share[position]:.1%} of all light", size, max_level)
+        for position, axis in enumerate(axes.flat[:count])
+    )
+    return Drawn(png(figure, dpi), spots)
 
 
 def _measures(run: SinglePixelRun, shown: Shown) -> Section:
@@ -141,7 +148,7 @@ def _reconstructions(run: SinglePixelRun, shown: Shown) -> Section:
         [
             reconstruction_note(shown, run.settings.data),
             html.table((f"mean of {len(found.truth)} scenes", "PSNR / dB", "SSIM"), rows),
-            Figure("reconstructions", figures.image_grid(grid, found.psnr_captions()), caption),
+            Figure.of("reconstructions", figures.image_grid(grid, found.psnr_captions()), caption),
         ],
     )
 

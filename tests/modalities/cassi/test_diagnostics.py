@@ -224,8 +224,8 @@ def test_what_is_written_of_a_simulated_bench(bench: Bench, tmp_path: Path) -> N
     captions = [block.caption.split(":")[0] for block in blocks if isinstance(block, Figure)]
     assert captions[1:3] == ["disagreement.png", "uncertainty.png"]
     shown = "".join(block for block in blocks if isinstance(block, str))
-    assert "<td>disagreement: baseline</td><td>GAP-TV</td>" in shown
-    assert f"<td>uncertainty: draws</td><td>{DRAWS}</td>" in shown
+    assert '<th scope="row">disagreement: baseline</th><td>GAP-TV</td>' in shown
+    assert f'<th scope="row">uncertainty: draws</th><td>{DRAWS}</td>' in shown
     again = reconstruct(bench.run, bench.capture, bench.calibration)
     assert np.array_equal(again.maps.uncertainty, scatter)
 

@@ -196,8 +196,9 @@ def test_the_report_shows_the_maps(scan: Scan, tmp_path: Path) -> None:
     captions = [block.caption for block in blocks if isinstance(block, Figure)]
     assert [caption.split(":")[0] for caption in captions[1:]] == ["disagreement.png", "uncertainty.png"]
     text = "".join(block for block in blocks if isinstance(block, str))
-    assert "<td>disagreement: baseline</td><td>CG-SENSE</td>" in text
-    assert f"<td>uncertainty: student rms</td><td>{value['uncertainty']['student_rms']:.4g}</td>" in text
+    assert '<th scope="row">disagreement: baseline</th><td>CG-SENSE</td>' in text
+    student_rms = value["uncertainty"]["student_rms"]
+    assert f'<th scope="row">uncertainty: student rms</th><td>{student_rms:.4g}</td>' in text
     assert "makes the image of the student decoder scatter" in text
 
 

@@ -1,4 +1,4 @@
-"""A page in headless Chromium: copies of it in several views in one start, each with a probe that tells of it."""
+"""Pages in headless Chromium: copies in several views in one start, each with a script that tells what it found."""
 
 import base64
 import hashlib
@@ -9,7 +9,7 @@ import subprocess
 from collections.abc import Callable
 from html import unescape
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -18,14 +18,23 @@ from cidesign.runs import Run
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 PROBE = (Path(__file__).parent / "probe.js").read_text()
 TIMEOUT_S = 120
-# Width in pixels, scheme of colours, and whether the rules for paper hold; A4 less its margins is 718 pixels wide.
-VIEWS = (
-    (400, "light", False),
-    (1200, "light", False),
-    (400, "dark", False),
-    (1200, "dark", False),
-    (718, "dark", True),
-)
+Views = tuple[dict[str, Any], str]
+
+
+class View(NamedTuple):
+    """A page as a reader has it: its width in pixels, the scheme of colours, and whether the rules for paper hold."""
+
+    width: int
+    scheme: str
+    paper: bool = False
+
+    @property
+    def name(self) -> str:
+        return "print" if self.paper else f"{self.width}-{self.scheme}"
+
+
+# A4 less its margins is 718 pixels wide.
+VIEWS = (View(400, "light"), View(1200, "light"), View(400, "dark"), View(1200, "dark"), View(718, "dark", paper=True))
 
 
 def chromium() -> str:
@@ -40,8 +49,7 @@ def start(folder: Path, *options: str, url: str) -> tuple[str, str]:
     """Output and log of one start that ends by itself, with a profile of its own below `folder`."""
     command = [
         chromium(), "--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-extensions",
-        "--hide-scrollbars",
-        f"--user-data-dir={folder / 'profile'}", "--enable-logging=stderr", *options, url,
+        "--hide-scrollbars", f"--user-data-dir={folder / 'profile'}", "--enable-logging=stderr", *options, url,
     ]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
     return done.stdout, done.stderr
@@ -50,36 +58,34 @@ def start(folder: Path, *options: str, url: str) -> tuple[str, str]:
 def allowed(page: str, script: str) -> str:
     """The page with one more script, first of all, which its policy lets run; whatever else it forbids stays so."""
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    assert page.count("script-src 'sha256-") == 1
-    page = page.replace("script-src 'sha256-", f"script-src 'sha256-{digest}' 'sha256-")
-    return page.replace("<style>", f"<script>{script}</script><style>", 1)
+    page = page.replace("script-src 'sha256-", f"script-src 'sha256-{digest}' 'sha256-", 1)
+    return re.sub("(<meta name=.viewport.[^>]*>)", lambda found: f"{found[1]}<script>{script}</script>", page, count=1)
 
 
-def looked_at(page: Path, folder: Path) -> tuple[dict[str, Any], str]:
-    """What the probe found in each view of a page, by `WIDTH-SCHEME`, or `print`; and the browser's log."""
+def told(folder: Path, page: str, script: str, views: tuple[View, ...] = VIEWS) -> Views:
+    """What a script tells of a page in each view, by the view's name, and the log of the browser.
+
+    The script finds the view in `VIEW`, and tells with `parent.postMessage({[VIEW.name]: found}, "*")`.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    text, frames = page.read_text(), []
-    for number, (width, scheme, paper) in enumerate(VIEWS):
-        view = {"name": "print" if paper else f"{width}-{scheme}", "paper": paper}
-        (folder / f"{number}.html").write_text(allowed(text, f"const VIEW = {json.dumps(view)};\n{PROBE}"))
-        style = f"width: {width}px; height: 800px; border: 0; color-scheme: {scheme}"
+    frames = []
+    for number, view in enumerate(views):
+        said = json.dumps({"name": view.name, "paper": view.paper})
+        (folder / f"{number}.html").write_text(allowed(page, f"const VIEW = {said};\n{script}"))
+        style = f"width: {view.width}px; height: 800px; border: 0; color-scheme: {view.scheme}"
         frames.append(f'<iframe src="{number}.html" style="{style}"></iframe>')
     collect = (
         "const found = {}; addEventListener('message', (event) => { Object.assign(found, event.data); "
-        f"if (Object.keys(found).length === {len(VIEWS)}) "
+        f"if (Object.keys(found).length === {len(views)}) "
         "{ document.getElementById('found').textContent = JSON.stringify(found); } });"
     )
     wrapper = f'<!DOCTYPE html><pre id="found"></pre><script>{collect}</script>{"".join(frames)}'
     (folder / "wrapper.html").write_text(wrapper)
     url = (folder / "wrapper.html").as_uri()
     out, log = start(folder, "--window-size=1300,900", "--virtual-time-budget=60000", "--dump-dom", url=url)
-    told = re.search(r'<pre id="found">(.*?)</pre>', out, re.DOTALL)
-    assert told is not None
-    assert told[1], f"the probes told nothing: {log[-2000:]}"
-    return json.loads(unescape(told[1])), log
-
-
-Views = tuple[dict[str, Any], str]
+    content = re.search(r'<pre id="found">(.+?)</pre>', out, re.DOTALL)
+    assert content is not None, f"the scripts told nothing: {log[-2000:]}"
+    return json.loads(unescape(content[1])), log
 
 
 @pytest.fixture(scope="session")
@@ -88,7 +94,13 @@ def browse() -> Callable[..., tuple[str, str]]:
     return start
 
 
+@pytest.fixture(scope="session")
+def tell() -> Callable[..., Views]:
+    """What a script tells of a page: `tell(folder, page, script, views)`."""
+    return told
+
+
 @pytest.fixture(scope="module")
 def seen(reported: Run, tmp_path_factory: pytest.TempPathFactory) -> Views:
     """What the probe found in the report of a run of each kind."""
-    return looked_at(reported.path / "report.html", tmp_path_factory.mktemp("browser"))
+    return told(tmp_path_factory.mktemp("browser"), (reported.path / "report.html").read_text(), PROBE)
