@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from cidesign.distill.computing.machine import processors
 from cidesign.errors import InputError, LimitError
 from cidesign.locks import FolderLock
 from cidesign.signals import exit_code_of, signals_to
@@ -106,9 +107,9 @@ def slots_of(workers: int, gpus: Sequence[str] = ()) -> list[Slot]:
     if workers < 1:
         raise InputError(f"workers {workers}: 1 or more are needed")
     _require_gpus(gpus)
-    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    most = processors()
     allowed = os.environ.get("OMP_NUM_THREADS", "")
-    share = max(1, min(processors, int(allowed) if allowed.isdecimal() else processors) // workers)
+    share = max(1, min(most, int(allowed) if allowed.isdecimal() else most) // workers)
     return [Slot(number + 1, gpus[number % len(gpus)] if gpus else None, share) for number in range(workers)]
 
 
