@@ -271,15 +271,22 @@ class _Driver:
         while self._jobs:
             if not asked or (self._at_once and not killed):
                 for job in self._jobs:
-                    _signal_group(job, signal.SIGKILL if self._at_once else signal.SIGTERM)
+                    _end(job, self._at_once)
                 asked, killed = True, self._at_once
             self._reap()
             time.sleep(POLL_S)
 
 
-def _signal_group(job: Job, number: int) -> None:
+def _end(job: Job, at_once: bool) -> None:
+    """End a worker with all that it started; it is asked for a checkpoint first, unless it has to be `at_once`.
+
+    On Windows nothing can be asked: the worker alone is ended, and what it wrote last is its checkpoint.
+    """
+    if sys.platform == "win32":
+        job.process.terminate()
+        return
     try:
-        os.killpg(job.process.pid, number)
+        os.killpg(job.process.pid, signal.SIGKILL if at_once else signal.SIGTERM)
     except ProcessLookupError:
         return
 
@@ -287,8 +294,8 @@ def _signal_group(job: Job, number: int) -> None:
 def _why(code: int, log: Path) -> str:
     if code < 0:
         name = signal.Signals(-code).name
-        return f"ended by {name}{' (memory ran out, or somebody killed it)' * (code == -signal.SIGKILL)}"
-    lines = log.read_text(errors="replace").split("\n") if log.exists() else []
+        return f"ended by {name}{' (memory ran out, or somebody killed it)' * (name == 'SIGKILL')}"
+    lines = log.read_text(encoding="utf-8", errors="replace").split("\n") if log.exists() else []
     said = [line.strip() for line in lines if line.strip()]
     return said[-1][:500] if said else f"left with {code}"
 

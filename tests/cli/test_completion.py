@@ -53,7 +53,8 @@ def test_nothing_is_loaded_for_it_that_training_needs(place: Path) -> None:
         "import sys; sys.modules['torch'] = None\n"
         "from click.shell_completion import BashComplete\nfrom cidesign.cli import COMMANDS, group\n"
         "complete = BashComplete(group, {}, 'cidesign', '_CIDESIGN_COMPLETE')\n"
-        "for name in COMMANDS:\n    assert '--help' in [item.value for item in complete.get_completions([name], '--')]\n"
+        "for name in COMMANDS:\n"
+        "    assert '--help' in [item.value for item in complete.get_completions([name], '--')]\n"
     )
     subprocess.run([sys.executable, "-W", "error", "-c", program], check=True, timeout=60)
 

