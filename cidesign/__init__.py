@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from cidesign.api import check as check
     from cidesign.api import design as design
     from cidesign.api import distill as distill
+    from cidesign.api import doctor as doctor
     from cidesign.api import emulate as emulate
     from cidesign.api import evaluate as evaluate
     from cidesign.api import export as export

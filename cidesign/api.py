@@ -22,6 +22,7 @@ from cidesign.device.verbs import bridge as bridge
 from cidesign.device.verbs import emulate as emulate
 from cidesign.device.verbs import status as status
 from cidesign.device.verbs import stop as stop
+from cidesign.doctor.examine import doctor as doctor
 from cidesign.errors import InputError
 from cidesign.hardware_profiles.loader import ProfileEntry, load_dmd, load_profile, shipped_profiles
 from cidesign.hardware_profiles.schema import HardwareProfile

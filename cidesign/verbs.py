@@ -14,6 +14,7 @@ NAMES = frozenset(
         "check",
         "design",
         "distill",
+        "doctor",
         "emulate",
         "evaluate",
         "export",

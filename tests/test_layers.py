@@ -90,6 +90,8 @@ for _modality, _family in _FAMILIES.items():
 MAY_IMPORT["modalities.single_pixel"] |= {"calibration.camera"}
 # Many runs: what trains one is asked for as `distill` asks for it.
 MAY_IMPORT["sweep"] = _LEARNING | {"designs"}
+# What is installed here; works where what the rooms above load is missing.
+MAY_IMPORT["doctor"] = {"errors", "units", "text", "files", "verbs", "device", "distill"}
 # The verbs as functions; the command line is a face on them.
 MAY_IMPORT["api"] = set(MAY_IMPORT)
 MAY_IMPORT["cli"] = set(MAY_IMPORT)

@@ -29,6 +29,8 @@ COMMANDS = {
     "reconstruct": ("cidesign.cli.reconstruct", "Images from a capture, beside linear baselines, with diagnostics."),
     "report": ("cidesign.cli.report", "One self-contained page about a run."),
     "sweep": ("cidesign.cli.sweep", "Many runs of one spec: all combinations of settings, here or on a cluster."),
+    "doctor": ("cidesign.cli.computer.doctor", "What is installed and connected here, and what is missing for what."),
+    "completion": ("cidesign.cli.computer.completion", "What a shell needs to complete commands, profiles and runs."),
 }
 
 

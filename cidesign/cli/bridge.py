@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
+from cidesign.cli.computer.words import profile_names
 from cidesign.cli.output import force_option, next_step, note
 from cidesign.device.bridge import EMULATOR, open_backend, port_to_answer, pty_port, serve
 from cidesign.device.controllers import BackendOptions, each_controller
@@ -41,7 +42,13 @@ leaves the device stopped and idle.
 
 
 @click.command(short_help="Own a DMD and answer uploaders on a serial port.", help=HELP)
-@click.option("--profile", "profile_name", required=True, help="The device: a profile's name or .toml file.")
+@click.option(
+    "--profile",
+    "profile_name",
+    required=True,
+    shell_complete=profile_names,
+    help="The device: a profile's name or .toml file.",
+)
 @click.option("--backend", type=click.Choice(list(BACKENDS)), required=True, help="How the device is reached.")
 @click.option("--port", help="Serial port to answer on: /dev/ttyUSB0, COM3, or a pyserial URL.")
 @click.option("--listen", metavar="HOST:PORT", help="Answer on a TCP port instead; uploaders use socket://HOST:PORT.")

@@ -10,6 +10,7 @@ from cidesign.benchwork import typed
 from cidesign.calibration.plan import plan_text
 from cidesign.calibration.verify import CHECK_HEADER, check_rows, require_passed, verdict_words
 from cidesign.cli.assignments import assigned, options, set_option
+from cidesign.cli.computer.words import run_folders
 from cidesign.cli.output import force_option, json_option, next_step, note, quoted, result
 from cidesign.files import Json, JsonObject, refuse_existing
 from cidesign.modality import modality
@@ -25,6 +26,7 @@ TRAINING_SETTINGS = ("epochs", "images", "seed")
 @click.option(
     "--run",
     type=click.Path(path_type=Path),
+    shell_complete=run_folders,
     help="Run (or design folder) whose device was used [default: the newest run].",
 )
 @click.option("--out", type=click.Path(path_type=Path), help="Calibration folder to write [default: RUN/calibration].")

@@ -7,6 +7,7 @@ import click
 
 from cidesign.checks import Check
 from cidesign.cli.assignments import assigned, set_option
+from cidesign.cli.computer.words import profile_names, run_folders
 from cidesign.cli.output import json_option, next_step, quoted, result
 from cidesign.designs.checking import Listener, check_path
 from cidesign.designs.folder import is_design_folder
@@ -17,9 +18,13 @@ if TYPE_CHECKING:
 
 
 @click.command("check")
-@click.argument("path", type=click.Path(path_type=Path))
+@click.argument("path", type=click.Path(path_type=Path), shell_complete=run_folders)
 @click.option(
-    "--profile", "profile_name", metavar="NAME", help="Check against this profile [default: the design's own]."
+    "--profile",
+    "profile_name",
+    metavar="NAME",
+    shell_complete=profile_names,
+    help="Check against this profile [default: the design's own].",
 )
 @click.option(
     "--tone",

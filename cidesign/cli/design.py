@@ -6,12 +6,15 @@ import click
 
 from cidesign import api
 from cidesign.cli.assignments import assigned, options
+from cidesign.cli.computer.words import profile_names, run_folders
 from cidesign.cli.output import force_option, json_option, next_step, quoted, result
 
 
 @click.command("design")
 @click.argument("files", nargs=-1, type=click.Path(path_type=Path), metavar="FILE...")
-@click.option("--profile", "profile_name", metavar="NAME", help="The device, process or scanner.")
+@click.option(
+    "--profile", "profile_name", metavar="NAME", shell_complete=profile_names, help="The device, process or scanner."
+)
 @click.option(
     "--fixed",
     metavar="NAME",
@@ -21,6 +24,7 @@ from cidesign.cli.output import force_option, json_option, next_step, quoted, re
 @click.option(
     "--run",
     type=click.Path(path_type=Path),
+    shell_complete=run_folders,
     help="With --fixed: that which stands beside this run, instead of --profile and --set.",
 )
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Design folder to write.")

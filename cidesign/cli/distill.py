@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 import click
 
 from cidesign.cli.assignments import assigned_texts
+from cidesign.cli.computer.words import profile_names, run_folders
 from cidesign.cli.distill_display import Display
 from cidesign.cli.memory import keep_freed_memory
 from cidesign.cli.output import force_option, json_option, next_step, note, quoted, result
@@ -32,7 +33,9 @@ NOT_BY_SET = {
 
 
 @click.command("distill")
-@click.option("--profile", "profile_name", help="A known profile, or your own .toml file.")
+@click.option(
+    "--profile", "profile_name", shell_complete=profile_names, help="A known profile, or your own .toml file."
+)
 @click.option(
     "--design",
     type=click.Path(path_type=Path),
@@ -43,6 +46,7 @@ NOT_BY_SET = {
 @click.option(
     "--teacher",
     metavar="RUN",
+    shell_complete=run_folders,
     default="auto",
     show_default=True,
     help="A finished run whose teacher is taken, for this device, size or budget; auto: one below runs/ that "

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cidesign.cli.bridge import a_port, ends_on_signals, refuse_rendered
+from cidesign.cli.computer.words import profile_names
 from cidesign.cli.output import force_option, note
 from cidesign.device.bridge import serve
 from cidesign.device.clock import SkippingClock
@@ -41,7 +42,13 @@ FAULTS: dict[str, tuple[float | None, str]] = {
     short_help="A virtual DMD on a pseudo-terminal.",
     epilog="Faults: " + "; ".join(f"{name}: {text}" for name, (_, text) in FAULTS.items()) + ".",
 )
-@click.option("--profile", "profile_name", required=True, help="The device: a profile's name or .toml file.")
+@click.option(
+    "--profile",
+    "profile_name",
+    required=True,
+    shell_complete=profile_names,
+    help="The device: a profile's name or .toml file.",
+)
 @click.option(
     "--render",
     type=click.Path(path_type=Path, file_okay=False),

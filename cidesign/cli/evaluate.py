@@ -5,12 +5,13 @@ from pathlib import Path
 import click
 
 from cidesign import api
+from cidesign.cli.computer.words import run_folders
 from cidesign.cli.memory import keep_freed_memory
 from cidesign.cli.output import json_option, next_step, note, quoted, result
 
 
 @click.command("evaluate")
-@click.argument("run", type=click.Path(path_type=Path), required=False)
+@click.argument("run", type=click.Path(path_type=Path), required=False, shell_complete=run_folders)
 @click.option("--data", help="Images to measure on: a file or folder [default: the run's validation images].")
 @click.option(
     "--no-training", is_flag=True, help="Only what is trained already: the student, its teacher, the kept ones."

@@ -8,6 +8,7 @@ import click
 
 from cidesign import api, benchwork
 from cidesign.cli.assignments import assigned
+from cidesign.cli.computer.words import run_folders
 from cidesign.cli.output import force_option, json_option, next_step, note, quoted, result
 from cidesign.designs.exporting import export_run, open_exportable
 from cidesign.export.family import families, family_of
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @click.command("export")
-@click.argument("run", type=click.Path(path_type=Path), required=False)
+@click.argument("run", type=click.Path(path_type=Path), required=False, shell_complete=run_folders)
 @click.option("--out", type=click.Path(path_type=Path), help="Folder to write [default: RUN/export].")
 @click.option("--format", "formats", multiple=True, metavar="F", help="File format [default: by the device].")
 @click.option("--exposure-us", type=float, help="DMD: exposure of each frame [default: as the run, or the shortest].")

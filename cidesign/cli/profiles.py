@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from cidesign.cli.computer.words import profile_names
 from cidesign.cli.output import json_option, next_step, quoted, result
 from cidesign.hardware_profiles.loader import load_profile, read_profile, shipped_profiles
 from cidesign.text import table
@@ -33,7 +34,7 @@ def list_profiles(as_json: bool = False) -> None:
 
 
 @command.command("show")
-@click.argument("name")
+@click.argument("name", shell_complete=profile_names)
 @json_option
 def show_profile(name: str, as_json: bool) -> None:
     """Show every value of profile NAME (or a .toml file) with its unit, source and confidence."""

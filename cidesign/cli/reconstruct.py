@@ -6,6 +6,7 @@ import click
 
 from cidesign import api, benchwork
 from cidesign.cli.assignments import assigned, options, set_option
+from cidesign.cli.computer.words import run_folders
 from cidesign.cli.output import force_option, json_option, next_step, note, quoted, result
 from cidesign.errors import InputError
 from cidesign.files import refuse_existing
@@ -16,7 +17,14 @@ FOLDER = "folder"
 
 
 @click.command("reconstruct")
-@click.argument("paths", type=click.Path(path_type=Path), nargs=-1, required=True, metavar="[RUN] CAPTURE")
+@click.argument(
+    "paths",
+    type=click.Path(path_type=Path),
+    nargs=-1,
+    required=True,
+    metavar="[RUN] CAPTURE",
+    shell_complete=run_folders,
+)
 @click.option(
     "--design",
     type=click.Path(path_type=Path),

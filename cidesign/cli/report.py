@@ -5,11 +5,12 @@ from pathlib import Path
 import click
 
 from cidesign import api
+from cidesign.cli.computer.words import run_folders
 from cidesign.cli.output import force_option, json_option, note, result
 
 
 @click.command("report")
-@click.argument("run", required=False, type=click.Path(path_type=Path))
+@click.argument("run", required=False, type=click.Path(path_type=Path), shell_complete=run_folders)
 @click.option(
     "--include",
     multiple=True,

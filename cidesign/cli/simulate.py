@@ -8,6 +8,7 @@ import click
 from cidesign import api, benchwork
 from cidesign.calibration.faults import parse_faults
 from cidesign.cli.assignments import assigned, options, set_option
+from cidesign.cli.computer.words import run_folders
 from cidesign.cli.output import force_option, json_option, next_step, note, quoted, result
 from cidesign.errors import InputError
 from cidesign.files import read_limited, refuse_existing
@@ -15,7 +16,7 @@ from cidesign.modality import modality
 
 
 @click.command("simulate")
-@click.argument("run", type=click.Path(path_type=Path), required=False)
+@click.argument("run", type=click.Path(path_type=Path), required=False, shell_complete=run_folders)
 @click.option("--out", type=click.Path(path_type=Path), help="Capture folder to write [default: RUN/capture].")
 @click.option(
     "--scene",

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 from rich.progress import Progress as Bar
 
+from cidesign.cli.computer.words import profile_names
 from cidesign.cli.output import json_option, next_step, note, result
 from cidesign.device.link.plan import open_uploads
 from cidesign.device.link.transport import known_ports
@@ -32,7 +33,13 @@ if TYPE_CHECKING:
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path), required=False)
 @click.option("--port", metavar="URL", help="Port of the bridge: /dev/ttyUSB0, COM3, socket://host:port.")
 @click.option("--baud", type=click.IntRange(1200), default=115_200, show_default=True, help="Line rate to go to.")
-@click.option("--profile", "profile_name", metavar="NAME", help="Refuse an export that is for another device.")
+@click.option(
+    "--profile",
+    "profile_name",
+    metavar="NAME",
+    shell_complete=profile_names,
+    help="Refuse an export that is for another device.",
+)
 @click.option("--resume", is_flag=True, help="Send only what the bridge does not hold of this upload yet.")
 @click.option("--dry-run", is_flag=True, help="Show the plan and stop; no port is opened.")
 @click.option("--start", is_flag=True, help="Show the sequence when everything is verified.")

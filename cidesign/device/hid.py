@@ -145,6 +145,14 @@ class HidLink:
             raise DeviceError(f"{self._name}: the USB device is gone ({error}); plug it in and repeat") from error
 
 
+def permission_hint(product_id: int) -> str:
+    """What lets a user of Linux open one of TI's controllers."""
+    return (
+        f'add the udev rule KERNEL=="hidraw*", ATTRS{{idVendor}}=="{VENDOR_TI:04x}", '
+        f'ATTRS{{idProduct}}=="{product_id:04x}", MODE="0660", GROUP="plugdev" and join the group plugdev'
+    )
+
+
 def open_hid(product_id: int, name: str) -> HidLink:
     """Open the one TI controller with this USB product id; needs the extra `hid` (package hidapi).
 
@@ -168,8 +176,7 @@ def open_hid(product_id: int, name: str) -> HidLink:
         port.open_path(found[0]["path"])
     except OSError as error:
         raise DeviceError(
-            f"{name}: USB device {usb_id} cannot be opened ({error}); close TI's GUI, or on Linux add the udev rule "
-            f'KERNEL=="hidraw*", ATTRS{{idVendor}}=="{VENDOR_TI:04x}", ATTRS{{idProduct}}=="{product_id:04x}", '
-            'MODE="0660", GROUP="plugdev" and join the group plugdev'
+            f"{name}: USB device {usb_id} cannot be opened ({error}); close TI's GUI, or on Linux "
+            f"{permission_hint(product_id)}"
         ) from error
     return HidLink(port, name)

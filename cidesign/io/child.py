@@ -172,10 +172,12 @@ def _limit(max_bytes: int, cpu_s: int, file_bytes: int) -> None:
         import resource
     except ImportError:  # not on Windows
         return
-    resource.setrlimit(resource.RLIMIT_AS, (max_bytes, max_bytes))
     growth_bytes = DATA_BYTES + DATA_BYTES_PER_BYTE * file_bytes
     data_bytes = min(_data_bytes() + growth_bytes, max_bytes)
-    resource.setrlimit(resource.RLIMIT_DATA, (data_bytes, data_bytes))
+    # macOS refuses both, whatever the bytes (CPython issue 78783); time stays bounded there.
+    if sys.platform != "darwin":
+        resource.setrlimit(resource.RLIMIT_AS, (max_bytes, max_bytes))
+        resource.setrlimit(resource.RLIMIT_DATA, (data_bytes, data_bytes))
     used_s = math.ceil(time.process_time())
     resource.setrlimit(resource.RLIMIT_CPU, (used_s + cpu_s, used_s + cpu_s + 5))
 

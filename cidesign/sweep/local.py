@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from cidesign.distill.computing.machine import processors
 from cidesign.errors import InputError, LimitError
 from cidesign.locks import FolderLock
 from cidesign.signals import exit_code_of, signals_to
@@ -106,9 +107,9 @@ def slots_of(workers: int, gpus: Sequence[str] = ()) -> list[Slot]:
     if workers < 1:
         raise InputError(f"workers {workers}: 1 or more are needed")
     _require_gpus(gpus)
-    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    most = processors()
     allowed = os.environ.get("OMP_NUM_THREADS", "")
-    share = max(1, min(processors, int(allowed) if allowed.isdecimal() else processors) // workers)
+    share = max(1, min(most, int(allowed) if allowed.isdecimal() else most) // workers)
     return [Slot(number + 1, gpus[number % len(gpus)] if gpus else None, share) for number in range(workers)]
 
 
@@ -270,15 +271,22 @@ class _Driver:
         while self._jobs:
             if not asked or (self._at_once and not killed):
                 for job in self._jobs:
-                    _signal_group(job, signal.SIGKILL if self._at_once else signal.SIGTERM)
+                    _end(job, self._at_once)
                 asked, killed = True, self._at_once
             self._reap()
             time.sleep(POLL_S)
 
 
-def _signal_group(job: Job, number: int) -> None:
+def _end(job: Job, at_once: bool) -> None:
+    """End a worker with all that it started; it is asked for a checkpoint first, unless it has to be `at_once`.
+
+    On Windows nothing can be asked: the worker alone is ended, and what it wrote last is its checkpoint.
+    """
+    if sys.platform == "win32":
+        job.process.terminate()
+        return
     try:
-        os.killpg(job.process.pid, number)
+        os.killpg(job.process.pid, signal.SIGKILL if at_once else signal.SIGTERM)
     except ProcessLookupError:
         return
 
@@ -286,8 +294,8 @@ def _signal_group(job: Job, number: int) -> None:
 def _why(code: int, log: Path) -> str:
     if code < 0:
         name = signal.Signals(-code).name
-        return f"ended by {name}{' (memory ran out, or somebody killed it)' * (code == -signal.SIGKILL)}"
-    lines = log.read_text(errors="replace").split("\n") if log.exists() else []
+        return f"ended by {name}{' (memory ran out, or somebody killed it)' * (name == 'SIGKILL')}"
+    lines = log.read_text(encoding="utf-8", errors="replace").split("\n") if log.exists() else []
     said = [line.strip() for line in lines if line.strip()]
     return said[-1][:500] if said else f"left with {code}"
 

@@ -1,6 +1,7 @@
 """The number of threads is chosen by the steps of training themselves, in virtual time."""
 
 import contextlib
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -162,7 +163,7 @@ def test_the_process_has_them_only_while_it_trains(
 
 
 def test_more_threads_than_the_machine_can_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(threads_module.os, "sched_getaffinity", lambda process: {0, 1, 2}, raising=False)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 1, 2}, raising=False)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
     require_processors(3)
     with pytest.raises(LimitError, match=r"threads 4: 3 can run at once on this machine.*use 1 to 3, or leave it out"):

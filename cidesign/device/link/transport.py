@@ -131,7 +131,7 @@ def _why_not(url: str, baud: int, error: Exception) -> DeviceError | InputError:
     if code == errno.EACCES or "PermissionError" in text:
         if sys.platform == "win32":
             return DeviceError(f"{url}: another program has the port; close it and repeat")
-        return DeviceError(f"{url}: no permission; {_group_hint(url)}")
+        return DeviceError(f"{url}: no permission; {group_hint(url)}")
     if code in (errno.EBUSY, errno.EAGAIN) or "exclusively lock" in text:
         return DeviceError(f"{url}: another program has the port; close it (a terminal, another upload) and repeat")
     if "://" in url:
@@ -154,8 +154,8 @@ def _ports_that_are() -> str:
     return f"; there are {', '.join(names)}" if names else "; no serial port is here: is the cable plugged in?"
 
 
-def _group_hint(path: str) -> str:
-    """The command that joins the group that owns a port."""
+def group_hint(path: str) -> str:
+    """The command that joins the group that owns a port; not on Windows, where no port has one."""
     import getpass
     import grp
 

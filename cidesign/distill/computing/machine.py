@@ -1,6 +1,7 @@
-"""How much memory this machine has left for a program."""
+"""How many processors and how much memory this machine has for a program."""
 
 import contextlib
+import os
 from pathlib import Path
 
 STATUS, MACHINE = Path("/proc/self/status"), Path("/proc/meminfo")
@@ -10,6 +11,11 @@ NAMES = (
     ("memory.max", "memory.current", "inactive_file"),
     ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
 )
+
+
+def processors() -> int:
+    """Those that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def held_bytes() -> int:

@@ -6,7 +6,6 @@ again, by steps of training themselves: nothing is computed for the clock alone.
 """
 
 import contextlib
-import os
 import statistics
 import time
 from collections import deque
@@ -14,6 +13,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 
 import torch
 
+from cidesign.distill.computing.machine import processors
 from cidesign.distill.computing.ranks import ALONE, Ranks
 from cidesign.errors import LimitError
 from cidesign.run_settings import TrainingSettings
@@ -172,11 +172,6 @@ def training_threads(settings: TrainingSettings, current: int | None = None, ran
         yield Threads(counts, current)
     finally:
         torch.set_num_threads(before)
-
-
-def processors() -> int:
-    """Those that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def require_processors(threads: int, ranks: Ranks = ALONE) -> None:

@@ -1,0 +1,1 @@
+"""Commands about this computer: what is installed, and the shell."""
