@@ -59,6 +59,12 @@ def test_pictures_are_enlarged_and_read_by_pointer_and_keyboard(seen: Views) -> 
         assert opened["larger"] == pytest.approx(2, rel=1e-3)
 
 
+def test_the_focus_goes_into_an_enlarged_picture_and_back(alone: Views) -> None:
+    # Of several frames side by side only one can have the focus.
+    tried = alone[0]["1200-light"]["pictures_tried"]
+    assert [tried["opened"]["inside"], tried["focus_back"]] == [True] * 2
+
+
 def test_the_page_is_printed(reported: Run, tmp_path: Path, browse: Callable[..., tuple[str, str]]) -> None:
     browse(tmp_path, f"--print-to-pdf={tmp_path / 'page.pdf'}", url=(reported.path / "report.html").as_uri())
     printed = (tmp_path / "page.pdf").read_bytes()
