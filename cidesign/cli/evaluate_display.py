@@ -11,7 +11,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 
 from cidesign.cli.output import note
 from cidesign.distill.comparison.evaluation import EvaluationListener
-from cidesign.text import elapsed, seconds_left, to_go
+from cidesign.text import counted, elapsed, seconds_left, to_go
 
 if TYPE_CHECKING:
     from cidesign.distill.comparison.compare import Measured
@@ -39,7 +39,7 @@ class Course:
         left_s = seconds_left(before * report.steps + report.step, len(self.names) * report.steps, gone_s)
         if not self._told and (gone_s >= TOLD_AFTER_S or report.step > TOLD_AFTER_STEPS):
             self._told = True
-            return f"{to_go(left_s)} for all {len(self.names)} systems at this pace"
+            return f"{to_go(left_s)} for {counted(len(self.names), 'system')} at this pace"
         if report.step % max(report.steps // self.epochs, 1):
             return None
         epoch = report.step * self.epochs // report.steps

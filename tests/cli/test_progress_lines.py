@@ -64,7 +64,7 @@ def test_the_time_of_all_systems_is_told_early_and_then_each_epoch() -> None:
     # The first step counts for none of the time: 5 of 20 steps took 12 s of the clock.
     assert first[:4] == [None] * 4
     assert first[4] == "E2E (1 of 2): epoch 1/2, loss 0.25000; 0:00:12 so far, less than a minute to go"
-    assert first[5] == "less than a minute to go for all 2 systems at this pace"
+    assert first[5] == "less than a minute to go for 2 systems at this pace"
     assert first[6:9] == [None] * 3
     assert first[9] == "E2E (1 of 2): epoch 2/2, loss 0.25000; 0:00:27 so far, less than a minute to go"
     second = [step("cosine", number) for number in range(1, 11)]
@@ -82,7 +82,7 @@ def test_slow_steps_tell_the_time_within_the_first_minute() -> None:
     now[0] = 25.0
     # 2 of 1000 steps in 25 s.
     assert course.step("E2E", StepReport("student", 2, 1000, 0.25, 20.0)) == (
-        "about 3.5 hours to go for all 1 systems at this pace"
+        "about 3.5 hours to go for 1 system at this pace"
     )
 
 

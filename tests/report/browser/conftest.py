@@ -101,6 +101,13 @@ def tell() -> Callable[..., Views]:
 
 
 @pytest.fixture(scope="module")
+def alone(reported: Run, tmp_path_factory: pytest.TempPathFactory) -> Views:
+    """The same in one view."""
+    page = (reported.path / "report.html").read_text()
+    return told(tmp_path_factory.mktemp("alone"), page, PROBE, (View(1200, "light"),))
+
+
+@pytest.fixture(scope="module")
 def seen(reported: Run, tmp_path_factory: pytest.TempPathFactory) -> Views:
     """What the probe found in the report of a run of each kind."""
     return told(tmp_path_factory.mktemp("browser"), (reported.path / "report.html").read_text(), PROBE)

@@ -54,10 +54,15 @@ def test_pictures_are_enlarged_and_read_by_pointer_and_keyboard(seen: Views) -> 
         assert tried["first"] == tried["first_text"] != tried["last_text"]
         assert tried["before_first"] == tried["last_text"]
         opened = tried["opened"]
-        assert [opened["open"], opened["alt"], opened["inside"]] == [True] * 3
+        assert [opened["open"], opened["alt"], tried["closed"]] == [True] * 3
         assert opened["times"] == pytest.approx(1, rel=1e-3)  # one pixel of the picture is one of the screen
         assert opened["larger"] == pytest.approx(2, rel=1e-3)
-        assert [tried["closed"], tried["focus_back"]] == [True] * 2
+
+
+def test_the_focus_goes_into_an_enlarged_picture_and_back(alone: Views) -> None:
+    # Of several frames side by side only one can have the focus.
+    tried = alone[0]["1200-light"]["pictures_tried"]
+    assert [tried["opened"]["inside"], tried["focus_back"]] == [True] * 2
 
 
 def test_the_page_is_printed(reported: Run, tmp_path: Path, browse: Callable[..., tuple[str, str]]) -> None:
