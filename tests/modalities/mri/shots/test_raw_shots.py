@@ -254,6 +254,18 @@ def test_a_real_trajectory_lies_beside_samples(tmp_path: Path) -> None:
         read_shots(tmp_path / "data.npy", trajectory_beside(path, "1/fov", "right")).require_design(own.design)
 
 
+@pytest.mark.skipif(not (DATA / "formats").is_dir(), reason="the sample data are not beside the repository")
+def test_a_real_sequence_lies_beside_samples(tmp_path: Path) -> None:
+    """60 readouts of 64 samples: the sequence is a design, and samples beside it are of that design."""
+    pytest.importorskip("pypulseq", reason="the extra 'mri' is not installed")
+    path = DATA / "formats" / "seq" / "write_radial_gre.seq"
+    own = read_files([path], load_profile("mri-siemens-prisma"), {"sampling": "radial", "side": 64})
+    np.save(tmp_path / "data.npy", np.ones((1, 60, 64), np.complex64))
+    raw = read_shots(tmp_path / "data.npy", trajectory_beside(path, None, None))
+    raw.require_design(own.design)
+    assert raw.notes[-1] == "trajectory: write_radial_gre.seq, in 1/m"
+
+
 @pytest.mark.skipif(which("bart") is None, reason="BART is not installed")
 def test_bart_reads_the_pair_as_it_is_read_here(run: ShotsRun, simulated: RawShots, tmp_path: Path) -> None:
     write_bart(tmp_path, run, simulated)
