@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from cidesign.checks import Check, exceeds
+from cidesign.checks import Check, Limit, exceeds
 from cidesign.errors import LimitError
 from cidesign.hardware_profiles.aperture.schema import MaskProfile
 from cidesign.pattern import ApertureMask
@@ -235,6 +235,31 @@ def narrowest_px(levels: Levels) -> dict[int, int]:
         for value in (0, 1)
     }
     return {value: int(found.min()) for value, found in lengths.items() if len(found)}
+
+
+def process_limits(design: ApertureMask, profile: MaskProfile) -> list[Limit]:
+    """How near a mask comes to the process: its smallest feature and gap, and the plate; none for a grey mask."""
+    lithography = profile.lithography
+    if not design.is_binary:
+        return []
+    widths = narrowest_px(design.plate_levels)
+    smallest = ((1, FEATURE, lithography.min_feature_um), (0, GAP, lithography.min_gap_um))
+    found = [
+        Limit(
+            name=name, value=widths[value] * design.pitch_um, sense="at least", limit=least.value, unit="um",
+            source=least.source,
+        )
+        for value, name, least in smallest
+        if value in widths
+    ]  # fmt: skip
+    plate = (("height", lithography.plate_height_mm), ("width", lithography.plate_width_mm))
+    return found + [
+        Limit(
+            name=f"{side} of the code", value=count * design.pitch_um / 1000, sense="at most", limit=most.value,
+            unit="mm", source=most.source,
+        )
+        for count, (side, most) in zip(design.levels.shape, plate, strict=True)
+    ]  # fmt: skip
 
 
 def feature_rule(profile: MaskProfile) -> MinimumFeature:

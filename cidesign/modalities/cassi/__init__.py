@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from cidesign.checks import Limit
+from cidesign.constraints.aperture import process_limits
 from cidesign.hardware_profiles.aperture.schema import ApertureProfile
 from cidesign.hardware_profiles.schema import HardwareProfile
-from cidesign.modalities.cassi.run import CassiRun, process_limits
+from cidesign.modalities.cassi.run import CassiRun
 from cidesign.modalities.cassi.settings import CassiSettings, settings_for
 from cidesign.modality import Bench, Classical, Modality, Preset
 from cidesign.pattern import ApertureMask, Design
@@ -85,7 +86,8 @@ class Cassi(Modality):
 
     def limits(self, run: Run) -> list[Limit]:
         """The smallest feature and gap, and the size of the plate."""
-        return process_limits(CassiRun(run.path))
+        own = CassiRun(run.path)
+        return process_limits(own.design, own.profile)
 
     def optics(self, settings: TrainingSettings, profile: HardwareProfile) -> "Optics":
         """One mask."""
