@@ -12,8 +12,8 @@ trap 'rm -rf "$work"' EXIT
 
 "${2:-python3}" -m venv "$work/bench"
 # A copy: pip leaves build/ in what it installs from.
-cp -r "$source" "$work/source" 2> /dev/null || true
-rm -rf "$work/source/build"
+mkdir "$work/source"
+tar -C "$source" --exclude='./.*' --exclude=./build --exclude=./runs --exclude=./demo -cf - . | tar -C "$work/source" -xf -
 cd "$work/source"
 "$work/bench/bin/pip" install --quiet --disable-pip-version-check --no-deps -r requirements-bench.txt .
 cd "$work"
