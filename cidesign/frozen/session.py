@@ -11,7 +11,8 @@ from cidesign.errors import FileError, InputError, first_line
 from cidesign.frozen.container import read_contents
 from cidesign.frozen.record import INPUT, OUTPUT, FrozenRecord
 
-EXTRA = "pip install 'cidesign[onnx]'"
+# Not the extra of cidesign: where torch is left out, that would bring it.
+INSTALL = "pip install onnxruntime"
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ def session_of(model: bytes, path: Path) -> Any:
     try:
         import onnxruntime
     except ImportError as error:
-        raise InputError(f"{path}: onnxruntime runs ONNX decoders, and is not installed: {EXTRA}") from error
+        raise InputError(f"{path}: onnxruntime runs ONNX decoders, and is not installed: {INSTALL}") from error
     try:
         return onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's own classes have no common one

@@ -9,7 +9,6 @@ from torch import Tensor, nn
 
 from cidesign.errors import InputError, LimitError
 from cidesign.frozen.record import INPUT, IR_VERSION, OPSET, OUTPUT
-from cidesign.frozen.session import EXTRA
 from cidesign.models.unet import LEVELS, UNet
 
 # A message of protocol buffers can hold 2 GiB; what a graph has beside its tensors is far below the rest.
@@ -66,7 +65,9 @@ def onnx_model(frozen: Frozen) -> Any:
         import onnx
         from onnx import helper, numpy_helper
     except ImportError as error:
-        raise InputError(f"--decoder onnx: onnx writes the file, and is not installed: {EXTRA}") from error
+        raise InputError(
+            "--decoder onnx: onnx writes the file, and is not installed: pip install 'cidesign[onnx]'"
+        ) from error
     if frozen.tensor_bytes > MAX_TENSOR_BYTES:
         raise LimitError(
             f"--decoder onnx: the frozen operator takes {frozen.tensor_bytes} bytes, an ONNX file holds at most "
