@@ -9,7 +9,7 @@ from typing import Annotated, Literal, NamedTuple, get_args
 
 from pydantic import AfterValidator, Field, PlainSerializer
 
-from cidesign.calibration.essential import ESSENTIAL, RENAMED
+from cidesign.calibration.essential import essential_check
 from cidesign.checks import Check, FaultName, FileFault, Status
 from cidesign.errors import LimitError
 from cidesign.files import JsonObject
@@ -65,12 +65,11 @@ class Verification(Strict):
         """The essential checks that could not be made, less those that another one stands for."""
         made = {check.name for check in self.checks if check.status != "not checked"}
         return tuple(
-            NotLookedAt(check=name, target=essential.target, unseen=essential.unseen, why=check.text)
+            NotLookedAt(check=found[0], target=found[1].target, unseen=found[1].unseen, why=check.text)
             for check in self.checks
             if check.status == "not checked"
-            and (name := RENAMED.get(check.name, check.name))
-            and (essential := ESSENTIAL.get(name)) is not None
-            and not made.intersection(essential.or_else)
+            and (found := essential_check(check.name)) is not None
+            and not made.intersection(found[1].or_else)
         )
 
     @property

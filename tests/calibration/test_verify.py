@@ -4,11 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from cidesign.calibration.essential import ESSENTIAL, RENAMED
+from cidesign.calibration.essential import essential_check, essentials
 from cidesign.calibration.verify import Judgement, Verification, check_rows, finding, require_passed, verdict_words
 from cidesign.checks import Check
 from cidesign.errors import LimitError
 
+ESSENTIAL = essentials()
+RENAMED = {earlier: name for name, one in ESSENTIAL.items() for earlier in one.earlier}
 GOOD = Check(name="dark", status="passed", text="fine")
 WARNED = Check(name="scatter", status="warning", text="look", fault="drift")
 FIXED = Check(name="turn", status="corrected", text="turned", fault="rotation", value=1.25, limit=0.25, unit="degrees")
@@ -79,6 +81,14 @@ def test_checks_of_older_calibrations_are_essential_by_their_earlier_names(earli
     assert [one.check for one in unsure.not_looked_at] == [RENAMED[earlier]]
     # The same check of a later capture is not said twice.
     assert len(Judgement(unsure, _of(GOOD, _unseen(RENAMED[earlier]))).not_looked_at) == 1
+
+
+def test_each_folder_says_its_own_and_none_claims_the_name_of_another() -> None:
+    assert {"place of the patterns", "white target", "orientation"} <= set(ESSENTIAL)
+    names = [*ESSENTIAL, *RENAMED]
+    assert len(set(names)) == len(names)
+    assert all(essential_check(name) == (RENAMED.get(name, name), ESSENTIAL[RENAMED.get(name, name)]) for name in names)
+    assert essential_check("temperature") is None
 
 
 def test_other_checks_may_be_left_out() -> None:
