@@ -9,6 +9,7 @@ from scipy.ndimage import median_filter
 from cidesign.calibration.cassi.calibration import bin_mean
 from cidesign.calibration.cassi.capture import CassiCapture
 from cidesign.calibration.cassi.optics import Array, corner_weight
+from cidesign.calibration.converter import bits_check, converter_step
 from cidesign.calibration.estimate import RESOLVED_SIGMA
 from cidesign.checks import Check
 from cidesign.errors import FileError
@@ -120,15 +121,6 @@ def _usable(dark: Array, signal: Array, dark_error: float) -> NDArray[np.bool_]:
     return usable
 
 
-def converter_step(counts: Array) -> float:
-    """The largest power of two that divides all readings; 0 where they are no whole numbers."""
-    whole = np.rint(counts)
-    if not np.array_equal(whole, counts):
-        return 0.0
-    bits = int(np.bitwise_or.reduce(np.abs(whole).astype(np.int64)))
-    return float(bits & -bits) if bits else 1.0
-
-
 def detector_checks(capture: CassiCapture, detector: Detector, binning: int) -> list[Check]:
     """What the frames say about the detector, worst things by their names."""
     return [
@@ -188,28 +180,6 @@ def saturation_checks(capture: CassiCapture, names: tuple[str, ...]) -> list[Che
             fault="saturation" if failed else None,
         )
     ]
-
-
-def bits_check(step_counts: float, read_noise_counts: float) -> Check:
-    """Low bits that are never used; a known read noise below the noise of such steps was found with finer ones."""
-    bits = round(np.log2(step_counts)) if step_counts >= 1 else 0
-    coarser = read_noise_counts < 0.99 * step_counts / 12**0.5
-    if step_counts == 0:
-        text = "the readings are no whole numbers; the converter's step cannot be seen"
-        return Check(name="converter bits", status="not checked", text=text)
-    return Check(
-        name="converter bits",
-        status="failed" if bits and coarser else "corrected" if bits else "passed",
-        text="the lowest bit is in use"
-        if not bits
-        else f"the {bits} low bits are always 0 (readings are justified to the left): all counts are steps of "
-        f"{step_counts:g}, "
-        + ("coarser than when the bench was calibrated; calibrate again" if coarser else "which the noise allows for"),
-        value=float(bits),
-        limit=0.0,
-        unit="unused bits",
-        fault="bit-justification" if bits else None,
-    )
 
 
 def _rows_check(capture: CassiCapture, detector: Detector) -> Check:

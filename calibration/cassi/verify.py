@@ -7,10 +7,11 @@ from numpy.typing import NDArray
 
 from cidesign.calibration.cassi.calibration import CassiCalibration
 from cidesign.calibration.cassi.capture import CassiCapture
-from cidesign.calibration.cassi.detector import bits_check, converter_step, saturation_checks
+from cidesign.calibration.cassi.detector import saturation_checks
 from cidesign.calibration.cassi.optics import Array
 from cidesign.calibration.cassi.scene_check import scene_check
 from cidesign.calibration.cassi.white import WhiteTarget, lamp_slope_percent, resemblances
+from cidesign.calibration.converter import bits_check, converter_step
 from cidesign.checks import Check, Status
 from cidesign.pattern import ApertureMask
 

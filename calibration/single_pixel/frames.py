@@ -5,10 +5,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from cidesign.calibration.converter import converter_step
 from cidesign.calibration.single_pixel.capture import Capture, SequenceName, check_not_saturated
 from cidesign.calibration.single_pixel.readings.sync import check_sync, cut_stream, split_sync
 from cidesign.calibration.single_pixel.readings.triggers import MOST_EVENTS, RecordShift, TriggerEvent, align_pairs
-from cidesign.calibration.single_pixel.response import Response, converter_step
+from cidesign.calibration.single_pixel.response import Response
 from cidesign.checks import FaultName
 from cidesign.errors import FileError
 from cidesign.pattern import PatternStack

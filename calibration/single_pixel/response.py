@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from cidesign.calibration.converter import converter_step
 from cidesign.calibration.estimate import RESOLVED_SIGMA, Estimate
 from cidesign.calibration.single_pixel.capture import Capture, check_not_saturated
 from cidesign.errors import FileError
@@ -139,18 +140,6 @@ def estimate_response(capture: Capture) -> tuple[Response, WhiteLevels]:
         )
     found = stray.value if stray is not None else 0.0
     return Response(dark_estimate, read_noise, gain, scale, intercept, linearity, step, tuple(notes), found), levels
-
-
-def converter_step(readings: NDArray[np.float64]) -> float:
-    """The largest power of two that divides all readings: 1 for a plain converter, 16 for 12 bits at the top of 16.
-
-    0 for readings that are no whole numbers, and for equal ones, which say nothing.
-    """
-    whole = np.rint(readings)
-    if not np.array_equal(readings, whole) or np.abs(whole).max() >= 2**53:
-        return 0.0
-    bits = int(np.bitwise_or.reduce(np.abs(whole).astype(np.int64).ravel()))
-    return float(bits & -bits) if bits and np.ptp(whole) > 0 else 1.0
 
 
 def _calibration_arrays(capture: Capture) -> tuple[NDArray[np.float64], NDArray[np.float64], list[float]]:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from cidesign.calibration.estimate import Estimate
 from cidesign.calibration.single_pixel.capture import Capture
-from cidesign.calibration.single_pixel.response import Response, converter_step, estimate_response, white_levels
+from cidesign.calibration.single_pixel.response import Response, estimate_response, white_levels
 from cidesign.errors import FileError
 from cidesign.pattern import PatternStack
 
@@ -147,10 +147,6 @@ def test_no_stray_light_on_a_clean_bench(simulate: Simulate) -> None:
 
 
 def test_the_step_of_the_converter(simulate: Simulate) -> None:
-    assert converter_step(np.array([16.0, 48.0, 160.0])) == 16
-    assert converter_step(np.array([16.0, 49.0])) == 1
-    assert converter_step(np.array([16.5, 49.0])) == 0
-    assert converter_step(np.array([64.0, 64.0])) == 1
     response, _ = estimate_response(simulate(faults={"bit-justification": 4}, read_noise_counts=40.0))
     assert response.step_counts == 16
     assert response.noise_variance_counts2 >= 16**2 / 12
