@@ -293,7 +293,7 @@ def open_calibration(folder: Place, run: Run | DesignFolder | Place | None = Non
 
 
 def reconstruct(
-    run: Run | DesignFolder | Place,
+    run: Run | DesignFolder | Place | None,
     capture: "Recorded | Place",
     calibration: "AnyCalibration | Place | None" = None,
     out: Place | None = None,
@@ -308,20 +308,21 @@ def reconstruct(
     `run` may be a design folder: no training is needed, and `.images.linear` takes the place of the student's.  Without
     a calibration the bench is taken to be as designed: the verdict is then `not verified`, with what would verify it.
     `run` may be a FILE.onnx of `export_decoder` too, which needs no torch and makes the student's image alone.
-    `reader` names another kind of capture, which takes no calibration ("hadamard", "spas").  Raises `LimitError` for a
-    calibration that failed, or that the capture contradicts, unless `accept_failed`.
+    `reader` names another kind of capture, which takes no calibration ("hadamard", "spas"); `run` is None for those
+    that need none.  Raises `LimitError` for a calibration that failed, or that the capture contradicts, unless
+    `accept_failed`.
     """
     where = None if out is None else Path(out)
     if isinstance(run, str | PathLike) and Path(run).suffix == ".onnx":
         return _reconstruct_frozen(Path(run), capture, calibration, where, reader, accept_failed, force, settings)
-    opened = open_designed(run)
     if reader is not None:
         if calibration is not None or not isinstance(capture, str | PathLike):
             raise InputError(f"reader {reader}: takes the file of a capture, and no calibration")
+        opened = None if run is None else open_designed(run)
         return benchwork.reconstruct_with_reader(opened, Path(capture), reader, where, force=force, **settings)
     told = None if calibration is None else _opened(calibration)
     return benchwork.reconstruct(
-        opened, _opened(capture), told, where, accept_failed=accept_failed, force=force, **settings
+        open_designed(run), _opened(capture), told, where, accept_failed=accept_failed, force=force, **settings
     )
 
 

@@ -18,7 +18,7 @@ from cidesign.calibration.verify import Verification
 from cidesign.checks import FaultName
 from cidesign.errors import InputError
 from cidesign.files import JsonObject, refuse_existing
-from cidesign.modality import modality
+from cidesign.modality import modality, modality_of_reader
 from cidesign.runs import Run
 
 if TYPE_CHECKING:
@@ -212,15 +212,20 @@ def reconstruct_frozen(
 
 
 def reconstruct_with_reader(
-    run: Run, capture: Path, reader: str, out: Path | None = None, *, force: bool = False, **settings: Any
+    run: Run | None, capture: Path, reader: str, out: Path | None = None, *, force: bool = False, **settings: Any
 ) -> "Reconstruction":
-    """Images of a capture of another kind, which takes no calibration; raises `InputError` for an unknown reader."""
-    kind = modality(run.settings.modality)
+    """Images of a capture of another kind, which takes no calibration.
+
+    Raises `InputError` for a reader that is not known, or that needs a run where there is none.
+    """
+    kind = modality_of_reader(reader) if run is None else modality(run.settings.modality)
+    if kind is None:
+        raise InputError(f"--reader {reader}: no reader of this name works without a run; name the run or the design")
     readers = kind.bench().readers
     if reader not in readers:
         known = ", ".join(("folder", *readers))
         raise InputError(f"--reader {reader}: no such reader for a run of the modality {kind.name}; known are {known}")
-    if run.settings.classes is not None:
+    if run is not None and run.settings.classes is not None:
         raise InputError(
             f"--reader {reader}: compares images that decoders make, and the run {run.known_as} names classes; "
             "reconstruct a capture of its own patterns"
@@ -228,7 +233,7 @@ def reconstruct_with_reader(
     given = readers[reader].settings(**settings)
     if out is not None:
         refuse_existing(out, force)
-    found = readers[reader].reconstruct(typed(run), capture, given)
+    found = readers[reader].reconstruct(None if run is None else typed(run), capture, given)
     return found if out is None else found.write(out, force)
 
 

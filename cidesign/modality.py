@@ -174,10 +174,14 @@ class Bench(ABC, Generic[_RunT, _CaptureT, _CalibrationT, _SimulateT, _Calibrate
 
 
 class Reader(NamedTuple):
-    """How captures of another kind become images: the settings of the reader, and the function."""
+    """How captures of another kind become images: the settings of the reader, and the function.
+
+    It is given the run, the capture and the settings; None for the run where nobody names one and none is needed.
+    """
 
     settings: "type[VerbSettings]"
     reconstruct: "Callable[[Any, Path, Any], Reconstruction]"
+    needs_run: bool = True
 
 
 class Classical(NamedTuple):
@@ -349,6 +353,12 @@ def modality(name: str) -> Modality:
 def modalities() -> Sequence[Modality]:
     """All modalities, in the order of the table."""
     return [modality(name) for name in FOLDERS]
+
+
+def modality_of_reader(reader: str) -> Modality | None:
+    """The modality whose reader of this name needs no run; None where there is none."""
+    readers = ((one, one.bench().readers.get(reader)) for one in modalities())
+    return next((one for one, found in readers if found is not None and not found.needs_run), None)
 
 
 def modality_for(profile: "HardwareProfile", sampling: object = None, design: "type[Design] | None" = None) -> Modality:

@@ -1,6 +1,8 @@
 """`cidesign reconstruct`: images from a capture."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -10,6 +12,7 @@ from cidesign.cli.computer.words import run_folders
 from cidesign.cli.output import force_option, json_option, next_step, note, quoted, result
 from cidesign.errors import InputError
 from cidesign.files import refuse_existing
+from cidesign.modality import modality_of_reader
 from cidesign.runs import Run
 
 # Captures of other kinds have readers of their own, which the modality of the run names.
@@ -40,7 +43,11 @@ FOLDER = "folder"
     type=click.Path(path_type=Path),
     help="Calibration folder of this bench [default: the bench as designed, which is not verified].",
 )
-@click.option("--out", type=click.Path(path_type=Path), help="Folder to write [default: RUN/images or RUN/READER].")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="Folder to write [default: RUN/images or RUN/READER, beside CAPTURE where a reader needs no RUN].",
+)
 @click.option(
     "--accept-failed",
     is_flag=True,
@@ -99,25 +106,44 @@ def command(
         )
         result(*frozen.printed, as_json)
         return
-    run = _run_of(paths, design)
-    capture = paths[-1]
-    folder = out or run.known_as / ("images" if reader == FOLDER else reader)
-    named = assigned(assignments)
-    if reader == FOLDER:
-        if region is not None or band_nm is not None:
-            raise InputError("--region and --band-nm: only other readers' captures have them; add --reader")
-        refuse_existing(folder, force)
-        done = benchwork.reconstruct(
-            run, capture, calibration, folder, accept_failed=accept_failed, force=force, **options(named)
-        )
-    else:
+    capture, named = paths[-1], assigned(assignments)
+    if reader != FOLDER:
         if calibration is not None:
-            raise InputError("--calibration: a Hadamard or SPAS capture takes none; leave it out")
+            raise InputError(f"--calibration: captures of the reader {reader} take none; leave it out")
         typed = {"region": region, "band_nm": band_nm}
         named |= {name: value for name, value in typed.items() if value is not None}
-        done = benchwork.reconstruct_with_reader(run, capture, reader, folder, force=force, **options(named))
+        _read(paths, design, reader, out, force, as_json, options(named))
+        return
+    run = _run_of(paths, design)
+    folder = out or run.known_as / "images"
+    if region is not None or band_nm is not None:
+        raise InputError("--region and --band-nm: only other readers' captures have them; add --reader")
+    refuse_existing(folder, force)
+    done = benchwork.reconstruct(
+        run, capture, calibration, folder, accept_failed=accept_failed, force=force, **options(named)
+    )
     result(*done.printed, as_json)
     next_step(f"cidesign report {quoted(run.known_as)} --include {quoted(folder)}")
+
+
+def _read(
+    paths: tuple[Path, ...],
+    design: Path | None,
+    reader: str,
+    out: Path | None,
+    force: bool,
+    as_json: bool,
+    settings: Mapping[str, Any],
+) -> None:
+    """Images of a capture of another kind."""
+    # What needs no run is not given the newest one, which is of another camera.
+    alone = len(paths) == 1 and design is None and modality_of_reader(reader) is not None
+    run, capture = None if alone else _run_of(paths, design), paths[-1]
+    folder = out or (capture.with_name(f"{capture.stem}-images") if run is None else run.known_as / reader)
+    done = benchwork.reconstruct_with_reader(run, capture, reader, folder, force=force, **settings)
+    result(*done.printed, as_json)
+    if run is not None:
+        next_step(f"cidesign report {quoted(run.known_as)} --include {quoted(folder)}")
 
 
 def _run_of(paths: tuple[Path, ...], design: Path | None) -> Run:

@@ -11,6 +11,8 @@ import pytest
 from PIL import Image
 from scipy.linalg import hadamard
 
+import cidesign as ci
+from cidesign.errors import InputError
 from cidesign.modalities.single_pixel.run import SinglePixelRun
 
 SIDE, PATTERNS = 16, 40
@@ -150,10 +152,12 @@ def test_hadamard_captures(cidesign: Command, run: Path) -> None:
     assert {path.name for path in Path("table").glob("*.png")} >= {"full_basis.png", "student_decoder.png"}
     chosen = cidesign("reconstruct", "car.npz", "--reader", "hadamard", "--region", "2", "--json")
     assert json.loads(chosen.out)["region"] == 2
-    assert "takes none" in _error(
+    assert "hadamard take none" in _error(
         cidesign("reconstruct", run, "car.npz", "--reader", "hadamard", "--calibration", "cal", "--out", "t"), 2
     )
     assert "--reader hadamard" in _error(cidesign("reconstruct", run, "car.npz", "--calibration", "cal"), 5)
+    with pytest.raises(InputError, match="hadamard: no reader of this name works without a run"):
+        ci.reconstruct(None, "car.npz", reader="hadamard")
 
 
 def test_faults_by_name(cidesign: Command, run: Path) -> None:
