@@ -11,7 +11,7 @@ ROOT = Path(__file__).parent.parent
 
 # Each room may import from itself and from the rooms named here.
 _PROFILES = {f"hardware_profiles.{name}" for name in ("dmd", "aperture", "mri")}
-_DESIGN = {"errors", "units", "checks", "hardware_profiles", "pattern"} | _PROFILES
+_DESIGN = {"errors", "units", "checks", "hardware_profiles", "hardware_profiles.mask", "pattern"} | _PROFILES
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "units": {"errors"},
@@ -30,8 +30,13 @@ MAY_IMPORT: dict[str, set[str]] = {
     # Other people's files, and the bounded process for their parsers; a reader names itself to it, it knows none.
     "io": {"errors", "files", "records", "pattern"},
     # A family's schema knows what all schemas share; the loader knows all families.
-    **{name: {"errors", "units", "files", "plugins", "hardware_profiles.sourced"} for name in _PROFILES},
+    **{
+        name: {"errors", "units", "files", "plugins", "hardware_profiles.sourced", "hardware_profiles.mask"}
+        for name in _PROFILES
+    },
     "hardware_profiles.sourced": {"errors", "units", "files"},
+    # Whatever a mask is for, its process is described alike.
+    "hardware_profiles.mask": {"errors", "units", "files", "hardware_profiles.sourced"},
     "hardware_profiles": {"errors", "units", "files", "plugins", "hardware_profiles.sourced"} | _PROFILES,
     "pattern": {"errors", "units", "files"},
     "constraints.sequence": _DESIGN,

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from cidesign.checks import Check, Limit, exceeds
 from cidesign.errors import LimitError
-from cidesign.hardware_profiles.aperture.schema import MaskProfile
+from cidesign.hardware_profiles.mask import MaskProfile
 from cidesign.pattern import ApertureMask
 
 Levels = NDArray[np.uint8]

@@ -13,7 +13,7 @@ from cidesign.errors import FileError
 from cidesign.export.aperture.files import MaskFile
 from cidesign.export.aperture.gds.outlines import Outlines
 from cidesign.export.aperture.layout import Tone, illegal_name, whole_nm
-from cidesign.hardware_profiles.aperture.schema import MaskProfile
+from cidesign.hardware_profiles.mask import MaskProfile
 
 # Farther than any plate: nothing that reaches the edge of a drawing ends there.
 _FAR_NM = 10**10

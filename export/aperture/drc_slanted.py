@@ -25,7 +25,7 @@ from cidesign.export.aperture.slanted_edges import (
     narrow_places,
     near_pairs,
 )
-from cidesign.hardware_profiles.aperture.schema import MaskProfile
+from cidesign.hardware_profiles.mask import MaskProfile
 
 _FIX = "mend the drawing"
 _TINY_NM2 = 1.0

@@ -23,7 +23,7 @@ from cidesign.export.aperture.writer import write_aperture_export
 from cidesign.export.family import DeviceFamily, Exported, FileReport
 from cidesign.export.options import fitting, read_options
 from cidesign.export.own_design import OwnDesign
-from cidesign.hardware_profiles.aperture.schema import MaskProfile
+from cidesign.hardware_profiles.mask import MaskProfile
 from cidesign.pattern import ApertureMask
 from cidesign.text import table, totals
 from cidesign.units import format_bytes

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from cidesign.constraints.aperture import Levels, feature_rule
 from cidesign.export.aperture.fiducial_font import GLYPH_COLUMNS, GLYPH_ROWS, text_cells
-from cidesign.hardware_profiles.aperture.schema import MaskProfile
+from cidesign.hardware_profiles.mask import MaskProfile
 
 Role = Literal["fiducial", "text", "cross", "scale_bar"]
 # An L of unequal arms on three corners: no flip or turn of the plate maps the three onto themselves.

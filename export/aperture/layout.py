@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from cidesign.constraints.aperture import Cells, Edges, Levels
 from cidesign.errors import InputError, LimitError
 from cidesign.export.aperture.fiducials import Mark, Marks, place_marks
-from cidesign.hardware_profiles.aperture.schema import MaskProfile
+from cidesign.hardware_profiles.mask import MaskProfile
 from cidesign.pattern import ApertureMask
 
 Tone = Literal["clear", "chrome"]

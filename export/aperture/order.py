@@ -12,8 +12,8 @@ from cidesign.export.aperture.layout import Compression, OrderOptions, Placement
 from cidesign.export.folder import MANIFEST_NAME
 from cidesign.export.manifest import ExportManifest, FileEntry, kind_in, profile_in, read_as
 from cidesign.files import JsonObject
-from cidesign.hardware_profiles.aperture.schema import MaskProfile
 from cidesign.hardware_profiles.loader import validate_profile
+from cidesign.hardware_profiles.mask import MaskProfile
 from cidesign.records import Strict
 
 ORDER_NAME, SHEET_NAME = "order.json", "order.html"

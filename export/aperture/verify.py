@@ -22,7 +22,7 @@ from cidesign.export.aperture.order import ORDER_NAME, MaskRecord, OrderManifest
 from cidesign.export.folder import DESIGN_NAME, MANIFEST_NAME
 from cidesign.export.manifest import check_files, design_in, profile_to_check
 from cidesign.files import inside, read_json, sha256_file
-from cidesign.hardware_profiles.aperture.schema import MaskProfile
+from cidesign.hardware_profiles.mask import MaskProfile
 from cidesign.pattern import ApertureMask
 
 _TONE_IN_TIFF = re.compile(r"1-pixels and polygons become (clear|chrome|emulsion):")

@@ -25,7 +25,7 @@ from cidesign.export.folder import DESIGN_NAME, PREVIEW_NAME
 from cidesign.export.manifest import common_fields
 from cidesign.export.writing import Output, require_own_profile, write_export_folder
 from cidesign.files import refuse_existing, write_bytes, write_json
-from cidesign.hardware_profiles.aperture.schema import MaskProfile
+from cidesign.hardware_profiles.mask import MaskProfile
 from cidesign.pattern import ApertureMask
 
 

@@ -16,7 +16,7 @@ from cidesign.export.aperture.own.pictures import MaskPicture, read_picture
 from cidesign.export.aperture.own.values import plane_of, transmission
 from cidesign.export.own_design import OwnDesign, orientation_said
 from cidesign.files import load_npz, sha256_file
-from cidesign.hardware_profiles.aperture.schema import MaskProfile
+from cidesign.hardware_profiles.mask import MaskProfile
 from cidesign.io.mat import read_every_matrix
 from cidesign.io.npy import read_npy
 from cidesign.pattern import ApertureMask
