@@ -40,7 +40,10 @@ Curves = dict[str, list[float]]
 
 @dataclass(frozen=True)
 class Case:
-    """A modality with its sizes, and other settings by name; teachers train for as many epochs as students."""
+    """A modality with its sizes, and other settings by name; teachers train for as many epochs as students.
+
+    `profile`: where it is not that of `PROFILES`.
+    """
 
     modality: str
     side: int
@@ -49,6 +52,7 @@ class Case:
     channels: int
     epochs: int
     changes: dict[str, Any] = field(default_factory=dict)
+    profile: str | None = None
 
 
 class Bench:
@@ -69,7 +73,7 @@ class Bench:
     ) -> None:
         torch.use_deterministic_algorithms(True, warn_only=torch.cuda.is_available())
         self.file, self.case, self.seed, self.beside, self.data, self.name = file, case, seed, beside, data, name
-        self.profile = load_profile(PROFILES[case.modality])
+        self.profile = load_profile(case.profile or PROFILES[case.modality])
         self.named = {
             "seed": seed, "side": case.side, "images": case.images, "validation_images": case.validation,
             "channels": case.channels, "teacher_epochs": case.epochs, "student_epochs": case.epochs, **case.changes,
