@@ -12,7 +12,7 @@ PICTURES := picture-dlp4500 picture-chrome-laser-10um-16band picture-mri-generic
 # The site in docs/_build, warnings being errors; GALLERY=0 leaves out the programs of the gallery, which take minutes.
 GALLERY ?= 1
 
-.PHONY: docs demo demo-single-pixel demo-mri-generic-3t demo-chrome-laser-10um pictures $(PICTURES) test lint package tools clean
+.PHONY: docs demo demo-single-pixel demo-mri-generic-3t demo-chrome-laser-10um demo-lensless-pi-hq pictures $(PICTURES) test lint package tools clean
 
 $(READY): setup.cfg pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -20,10 +20,10 @@ $(READY): setup.cfg pyproject.toml constraints.txt
 	touch $(READY)
 
 # The whole chain for one device of each kind, each link an ordinary command; the benches are simulated, with faults.
-# The three go side by side with one thread each, which two cores do faster than two threads one after the other.
-CHAINS := demo-single-pixel demo-mri-generic-3t demo-chrome-laser-10um
+# They go side by side with one thread each, which two cores do faster than two threads one after the other.
+CHAINS := demo-single-pixel demo-mri-generic-3t demo-chrome-laser-10um demo-lensless-pi-hq
 demo: $(READY)
-	@echo "three chains side by side; what a command prints is shown when it has ended"
+	@echo "four chains, three at a time; what a command prints is shown when it has ended"
 	@OMP_NUM_THREADS=1 $(MAKE) --no-print-directory --jobs 3 --output-sync=line $(CHAINS)
 
 demo-single-pixel: $(READY)
@@ -40,7 +40,7 @@ demo-single-pixel: $(READY)
 	else echo "$(CAR) is not here: the real car is left out"; set -x; \
 	  $(CIDESIGN) report demo/run --include demo/calibration --include demo/bench --force; fi
 
-demo-mri-generic-3t demo-chrome-laser-10um: demo-%: $(READY)
+demo-mri-generic-3t demo-chrome-laser-10um demo-lensless-pi-hq: demo-%: $(READY)
 	$(CIDESIGN) distill --profile $* --out demo/$* --force
 	$(CIDESIGN) export demo/$* --force
 	$(CIDESIGN) check demo/$*

@@ -49,6 +49,7 @@ if TYPE_CHECKING:
 FOLDERS = {
     "single-pixel": "cidesign.modalities.single_pixel",
     "cassi": "cidesign.modalities.cassi",
+    "lensless": "cidesign.modalities.lensless",
     "mri": "cidesign.modalities.mri",
     "mri-points": "cidesign.modalities.mri.points",
     "mri-shots": "cidesign.modalities.mri.shots",

@@ -21,7 +21,7 @@ if TYPE_CHECKING:  # the tests of the bench half start without pydantic's profil
 
 PROFILES = {
     "single-pixel": "dlp4500", "cassi": "chrome-laser-10um", "mri": "mri-generic-3t", "mri-points": "mri-generic-3t",
-    "mri-shots": "mri-generic-3t",
+    "mri-shots": "mri-generic-3t", "lensless": "lensless-imx250",
 }  # fmt: skip
 COMMON: dict[str, Any] = {
     "preset": "quick", "seed": 3, "side": 8, "data": "procedural", "images": 96, "validation_images": 32, "batch": 16,
@@ -38,6 +38,11 @@ OWN: dict[str, dict[str, Any]] = {
     },
     # 8 bands in steps of one pixel spread over 7: a code of 12 pixels, so that bands overlap.
     "cassi": {"side": 12, "photoelectrons_full_scale": 20_000.0, "read_noise_photoelectrons": 5.0},
+    # A code pixel is 0.9 samples wide, so that the mask is small.
+    "lensless": {
+        "sensor_side": 8, "binning": 20, "mask_rows": 18, "mask_columns": 18, "photoelectrons_full_scale": 1e5,
+        "read_noise_photoelectrons": 2.4,
+    },
     # Spin echoes, whose phase is smooth: what these tests are about is no matter of phase.
     "mri": {
         "side": 16, "acquired": 4, "acs_lines": 2, "coils": 1, "noise": 0.01, "ladder": ("R2",), "echo": "spin",

@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 
 # Each room may import from itself and from the rooms named here.
-_PROFILES = {f"hardware_profiles.{name}" for name in ("dmd", "aperture", "mri")}
+_PROFILES = {f"hardware_profiles.{name}" for name in ("dmd", "aperture", "lensless", "mri")}
 _DESIGN = {"errors", "units", "checks", "hardware_profiles", "hardware_profiles.mask", "pattern"} | _PROFILES
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
@@ -57,7 +57,7 @@ for _family in ("dmd", "aperture", "mri"):
     MAY_IMPORT[f"export.{_family}"] = _LOW | {"export"}
 _EXPORTS = {name for name in MAY_IMPORT if name.startswith("export")}
 MAY_IMPORT["calibration"] = set(_LOW)
-for _modality in ("cassi", "mri"):
+for _modality in ("cassi", "lensless", "mri"):
     MAY_IMPORT[f"calibration.{_modality}"] = _LOW | {"calibration"}
 # The camera beside a micromirror device is an instrument of the single-pixel bench.
 MAY_IMPORT["calibration.camera"] = _LOW | {"calibration"}
@@ -88,7 +88,7 @@ _LEARNING = MAY_IMPORT["report"] | {"report", "bench_results"}
 # A page about a run says what the checks of its design and its exports find.
 MAY_IMPORT["report"] |= {"designs", "export"}
 # A modality knows everything that is shared, its own calibration and the files of its device, and no other modality.
-_FAMILIES = {"single_pixel": "dmd", "cassi": "aperture", "mri": "mri"}
+_FAMILIES = {"single_pixel": "dmd", "cassi": "aperture", "lensless": "aperture", "mri": "mri"}
 for _modality, _family in _FAMILIES.items():
     own = {f"calibration.{_modality}", f"export.{_family}", "export"}
     MAY_IMPORT[f"modalities.{_modality}"] = _LEARNING | own

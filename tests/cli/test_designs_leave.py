@@ -1,4 +1,4 @@
-"""From a finished run to checked files, and beside what it must beat: the same commands for all three modalities."""
+"""From a finished run to checked files, and beside what it must beat: the same commands for all modalities."""
 
 import json
 import shutil
@@ -16,7 +16,7 @@ from cidesign.pattern import ApertureMask, CartesianLines
 from cidesign.run_settings import TrainingSettings
 
 Command = Callable[..., Any]
-MODALITIES = ("single-pixel", "cassi", "mri")
+MODALITIES = ("single-pixel", "cassi", "mri", "lensless")
 
 
 @pytest.fixture(scope="module")

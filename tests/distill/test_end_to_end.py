@@ -29,8 +29,10 @@ from cidesign.testing.training import Killed, StopAt, student_of
 END_TO_END: dict[str, Any] = {
     "strategy": "e2e", "teacher_epochs": 0, "start": "fresh", "weight_decoder": 0.0, "weight_encoder": 0.0,
 }  # fmt: skip
-MODALITIES = ["single-pixel", "cassi", "mri"]
-PROFILES = {"single-pixel": "dlp4500", "cassi": "chrome-laser-10um", "mri": "mri-generic-3t"}
+MODALITIES = ["single-pixel", "cassi", "mri", "lensless"]
+PROFILES = {
+    "single-pixel": "dlp4500", "cassi": "chrome-laser-10um", "mri": "mri-generic-3t", "lensless": "lensless-imx250",
+}  # fmt: skip
 Make = Callable[..., TrainingSettings]
 
 

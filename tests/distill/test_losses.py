@@ -25,7 +25,7 @@ from cidesign.distill.losses import (
 from cidesign.distill.streams import Stream
 from cidesign.models.system import ImagingSystem
 
-MODALITIES = ("single-pixel", "cassi", "mri")
+MODALITIES = ("single-pixel", "cassi", "mri", "lensless")
 
 
 def test_decoder_loss_is_relative() -> None:
@@ -54,7 +54,7 @@ def make_pair(
 
     def make(**changes: Any) -> tuple[Any, ImagingSystem, ImagingSystem, torch.Tensor]:
         settings = make_settings(modality, **changes)
-        channels = {"single-pixel": 1, "cassi": 8, "mri": 2}[modality]
+        channels = {"single-pixel": 1, "cassi": 8, "mri": 2, "lensless": 1}[modality]
         generator = torch.Generator().manual_seed(1)
         x = torch.rand(8, channels, settings.side, settings.side, generator=generator)
         torch.manual_seed(2)

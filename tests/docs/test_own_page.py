@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 from numpy.typing import NDArray
 from PIL import Image
+from scipy.signal import fftconvolve
 
 from cidesign.calibration.mri.kspace import centred_fft
 from cidesign.cli import group
@@ -54,6 +56,15 @@ def _readings(folder: Path) -> None:
 
 def _mask(folder: Path) -> None:
     np.save(folder / "mask.npy", np.random.default_rng(3).random((24, 20), dtype=np.float32))
+
+
+def _pair(folder: Path) -> None:
+    """A point's speckle, and the light of the scene through it, in 16 bits."""
+    speckle = np.zeros((SIDE, SIDE))
+    speckle[6:-6, 6:-6] = np.random.default_rng(7).exponential(1.0, (SIDE - 12, SIDE - 12)) ** 2
+    light = fftconvolve(_scene(SIDE), speckle, "full")[SIDE // 2 :, SIDE // 2 :][:SIDE, :SIDE]
+    for name, image in (("raw", light), ("psf", speckle)):
+        tifffile.imwrite(folder / f"{name}.tif", np.rint(100 + 60_000 * image / image.max()).astype(np.uint16))
 
 
 def _scan(folder: Path) -> None:
@@ -142,6 +153,11 @@ def _saw_mask(folder: Path) -> None:
     assert _likeness(next(iter(linear.values())), next(iter(truth.values()))) > 0.8
 
 
+def _saw_pair(folder: Path) -> None:
+    for name in ("wiener", "admm_tv"):
+        assert _likeness(np.load(folder / "lensless" / f"{name}.npz")["cube"][0], _scene(SIDE)) > 0.7
+
+
 def _saw_scan(folder: Path) -> None:
     for name in ("cg_sense", "linear"):
         assert _likeness(read_nifti(folder / "slice" / f"{name}.nii").slices[0], _scene(SIDE)) > 0.9
@@ -166,6 +182,7 @@ def _saw_classes(folder: Path) -> None:
         ("... patterns that a DMD shows", _patterns, _saw_patterns),
         ("... patterns, and what the detector read", _readings, _saw_readings),
         ("... a mask that hangs in the camera", _mask, _saw_mask),
+        ("... a raw image of a lensless camera, and its PSF", _pair, _saw_pair),
         ("... a scan from a year ago", _scan, _saw_scan),
         ("... a design, and images like mine", _design, _saw_run),
         ("... pictures of several classes", _digits, _saw_classes),

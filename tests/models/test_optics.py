@@ -14,7 +14,14 @@ from cidesign.modalities.single_pixel.encoder import SinglePixelEncoder
 from cidesign.models.optics import Optics, optics_for
 from cidesign.pattern import ApertureMask
 
-MODALITIES = {"single-pixel": "real@12", "cassi": "real", "mri": "R1.6", "mri-points": "R1.6", "mri-shots": "slew2"}
+MODALITIES = {
+    "single-pixel": "real@12",
+    "cassi": "real",
+    "mri": "R1.6",
+    "mri-points": "R1.6",
+    "mri-shots": "slew2",
+    "lensless": "real",
+}
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from cidesign.runs import Run
 CHANGES: dict[str, dict[str, Any]] = {
     "single-pixel": {"ladder": ("real@12", "3-bit")},
     "cassi": {},
+    "lensless": {},
     "mri": {"coils": 2, "ladder": ("R1.5", "soft")},
     "mri-points": {"coils": 2, "ladder": ("R1.5", "soft")},
     "mri-shots": {"coils": 2, "ladder": ("shots2", "slew2"), "images": 16},
@@ -46,7 +47,7 @@ def trained(
     return make
 
 
-@pytest.fixture(scope="module", params=["single-pixel", "cassi", "mri", "mri-points", "mri-shots"])
+@pytest.fixture(scope="module", params=["single-pixel", "cassi", "mri", "mri-points", "mri-shots", "lensless"])
 def reported(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, trained: Callable[[str], Path]
 ) -> Run:

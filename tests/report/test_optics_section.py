@@ -37,7 +37,7 @@ def _text(run: Run, record: EvaluationRecord | None) -> str:
     return "".join(str(block) for block in optics_section(run, _shown(run), record).blocks)
 
 
-@pytest.mark.parametrize("modality", ["single-pixel", "cassi", "mri"])
+@pytest.mark.parametrize("modality", ["single-pixel", "cassi", "mri", "lensless"])
 def test_all_systems_and_what_their_numbers_mean(modality: str, trained: Callable[[str], Path], tmp_path: Path) -> None:
     run = Run(shutil.copytree(trained(modality), tmp_path / "run"))
     kind = modality_named(modality)

@@ -27,6 +27,7 @@ END = ["How to repeat it"]
 HEADINGS = {
     "single-pixel": ["What the patterns measure", MERIT, "Training", RECONSTRUCTIONS, "Time on the device"],
     "cassi": ["What the detector sees", MERIT, "Training", RECONSTRUCTIONS, "Spectra"],
+    "lensless": ["What the sensor sees", MERIT, "Training", RECONSTRUCTIONS],
     "mri": ["What the lines measure", MERIT, "Training", RECONSTRUCTIONS, "Where the errors are"],
     "mri-points": ["What the points measure", MERIT, "Training", RECONSTRUCTIONS, "Where the errors are"],
     "mri-shots": ["What the shots measure", MERIT, "Training", RECONSTRUCTIONS, "Where the errors are"],
@@ -34,6 +35,7 @@ HEADINGS = {
 FIGURES = {
     "single-pixel": {"patterns", "singular_values", "training", "terms", "reconstructions", "timing"},
     "cassi": {"mask", "detector", "training", "terms", "reconstructions", "band_psnr", "spectra"},
+    "lensless": {"mask", "shadow", "readings", "training", "terms", "reconstructions"},
     "mri": {"lines", "point_spread", "line_density", "training", "terms", "reconstructions", "errors"},
     "mri-points": {"points", "point_spread", "point_density", "training", "terms", "reconstructions", "errors"},
     "mri-shots": {"shots", "gradients", "point_spread", "training", "terms", "reconstructions", "errors"},
@@ -43,6 +45,10 @@ SAID = {
     "cassi": [
         "12 x 12 code pixels of 10 um", "% of the code pixels let light pass", "feature ruleobeyed",
         "red is the band at 621.4 nm, green 535.7 nm, blue 450 nm", "spectral angle (SAM) / degrees",
+    ],
+    "lensless": [
+        "18 x 18 code pixels of 60 um", "8 x 8, each 20 x 20 pixels of 3.45 um", "feature ruleobeyed",
+        "1e+05 photoelectrons of a white scene in a sample behind an open mask", "Fresnel number 1.1",
     ],
     "mri": [
         "R = 16 / 4 = 4", "line budgetobeyed", "line 8, acquired", "calibration lines (ACS)2: 7-8", "largest side lobe",

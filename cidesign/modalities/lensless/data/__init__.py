@@ -1,0 +1,1 @@
+"""Images to train lensless cameras on: procedural ones in colour, and pictures."""

@@ -1,0 +1,1 @@
+"""Lensless cameras: a mask in front of a bare sensor."""
