@@ -314,35 +314,24 @@ def reconstruct(
     """
     where = None if out is None else Path(out)
     if isinstance(run, str | PathLike) and Path(run).suffix == ".onnx":
-        return _reconstruct_frozen(Path(run), capture, calibration, where, reader, accept_failed, force, settings)
+        if reader is not None or settings:
+            raise InputError(
+                f"{run}: a frozen decoder takes captures of its own patterns; leave reader and settings out"
+            )
+        folder = calibration if calibration is None or isinstance(calibration, str | PathLike) else calibration.path
+        told = None if folder is None else Path(folder)
+        return benchwork.reconstruct_frozen(
+            Path(run), _opened(capture), told, where, accept_failed=accept_failed, force=force
+        )
     if reader is not None:
         if calibration is not None or not isinstance(capture, str | PathLike):
             raise InputError(f"reader {reader}: takes the file of a capture, and no calibration")
         opened = None if run is None else open_designed(run)
         return benchwork.reconstruct_with_reader(opened, Path(capture), reader, where, force=force, **settings)
-    told = None if calibration is None else _opened(calibration)
+    known = None if calibration is None else _opened(calibration)
     return benchwork.reconstruct(
-        open_designed(run), _opened(capture), told, where, accept_failed=accept_failed, force=force, **settings
+        open_designed(run), _opened(capture), known, where, accept_failed=accept_failed, force=force, **settings
     )
-
-
-def _reconstruct_frozen(
-    decoder: Path,
-    capture: "Recorded | Place",
-    calibration: "AnyCalibration | Place | None",
-    out: Path | None,
-    reader: str | None,
-    accept_failed: bool,
-    force: bool,
-    settings: Mapping[str, Any],
-) -> "Reconstruction":
-    if reader is not None or settings:
-        raise InputError(
-            f"{decoder}: a frozen decoder takes captures of its own patterns; leave reader and settings out"
-        )
-    folder = calibration if calibration is None or isinstance(calibration, str | PathLike) else calibration.path
-    told = None if folder is None else Path(folder)
-    return benchwork.reconstruct_frozen(decoder, _opened(capture), told, out, accept_failed=accept_failed, force=force)
 
 
 def export_decoder(
