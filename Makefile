@@ -83,7 +83,8 @@ tools: $(READY)
 	  tqdm requests urllib3 certifi charset-normalizer idna scikit-image imageio lazy-loader torchkbnufft
 	-apt-get install --quiet --quiet --yes bart ismrmrd-tools libxml2-utils > /dev/null
 	-apt-get install --quiet --quiet --yes slurm-wlm munge > /dev/null
-	-apt-get install --quiet --quiet --yes chromium npm > /dev/null
+	-apt-get install --quiet --quiet --yes chromium > /dev/null
+	-command -v npm > /dev/null || apt-get install --quiet --quiet --yes npm > /dev/null
 	-npm install --silent --no-save --no-package-lock axe-core@4.14.1
 	-$(PYTHON) -m venv .snakemake-venv && \
 	  .snakemake-venv/bin/python -m pip install --quiet --disable-pip-version-check snakemake==9.27.1
