@@ -187,8 +187,8 @@ SETTINGS: list[tuple[str, str, int, str]] = [
     # Options of another kind of profile.
     ("mri", "--patterns 100", 2, "patterns: is for single-pixel runs; mri-generic-3t makes mri runs"),
     ("mri", "--bit-depth 1", 2, "bit_depth: is for single-pixel runs"),
-    ("mri", "--photoelectrons 1e6", 2, "photoelectrons: is for single-pixel and cassi runs"),
-    ("mri", "--read-noise 3", 2, "read_noise: is for single-pixel and cassi runs"),
+    ("mri", "--photoelectrons 1e6", 2, "photoelectrons: is for single-pixel, cassi and lensless runs"),
+    ("mri", "--read-noise 3", 2, "read_noise: is for single-pixel, cassi and lensless runs"),
     ("aperture", "--encoding offset", 2, "encoding: is for single-pixel runs; chrome-laser-10um makes cassi runs"),
     ("aperture", "--exposure-us 300", 2, "exposure_us: is for single-pixel runs"),
     ("aperture", "--lines 8", 2, "lines: is for mri runs"),
