@@ -19,6 +19,7 @@ LIMITED_BY = {
     # name, sense, unit of what the small runs of each kind are limited by
     "single-pixel": ("exposure of a frame of 1 bit", "at least", "us"),
     "cassi": ("smallest feature", "at least", "um"),
+    "lensless": ("smallest feature", "at least", "um"),
     "mri": ("acquired lines of 16 (R = 4)", "exactly", ""),
     "mri-points": ("acquired points of 120 (R = 4)", "exactly", ""),
     "mri-shots": ("largest slew rate", "at most", "T/m/s"),

@@ -55,11 +55,11 @@ def _design(run: LenslessRun) -> Section:
         ),
         ("design digest", design.design_digest),
     ]
-    picture = figures.image_grid({"mask": design.levels[None].astype(np.float64)}, {})
+    picture = figures.image_grid({"mask": design.levels[None].astype(np.float64)}, {}).png
     caption = (
         "The mask as the scene's light sees it, row 0 at the top of the image; white: light passes, dark: blocked."
     )
-    return Section("Design", [html.facts(rows), Figure.of("mask", picture, caption)])
+    return Section("Design", [html.facts(rows), Figure("mask", picture, caption)])
 
 
 def _measures(run: LenslessRun, shown: Shown) -> Section:
@@ -72,16 +72,16 @@ def _measures(run: LenslessRun, shown: Shown) -> Section:
         ("shadow", f"{geometry.shadow[0]:.0f} x {geometry.shadow[1]:.0f} samples"),
         ("readings", f"{readings.numel() / shown.scenes.truth[0].numel():.0%} as many as unknowns"),
     ]
-    spread = figures.image_grid({"shadow": _stretched(psf)[None]}, {})
-    seen = figures.image_grid({"readings": _stretched(readings)[None]}, {})
+    spread = figures.image_grid({"shadow": _stretched(psf)[None]}, {}).png
+    seen = figures.image_grid({"readings": _stretched(readings)[None]}, {}).png
     return Section(
         "What the sensor sees",
         [
             html.facts(rows),
-            Figure.of(
+            Figure(
                 "shadow", spread, "What a point on axis throws on the plane of the sensor, stretched to its largest."
             ),
-            Figure.of(
+            Figure(
                 "readings", seen, "What the sensor reads of the first scene, with noise, stretched between its ends."
             ),
         ],
