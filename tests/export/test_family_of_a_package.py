@@ -130,7 +130,7 @@ def test_nothing_is_trained_for_a_kind_that_no_modality_is_for(drum: Path, tmp_p
 
 def test_without_its_package_a_profile_is_refused_in_one_line(site: Path) -> None:
     (site.parent / "drum.toml").write_text(PROFILE)
-    with pytest.raises(FileError, match=r"kind is 'drum'; allowed: aperture, dmd, mri"):
+    with pytest.raises(FileError, match=r"kind is 'drum'; allowed: aperture, dmd, lensless, mri"):
         read_profile(site.parent / "drum.toml")
     assert [one.name for one in families()] == OURS == list(FAMILIES)
 

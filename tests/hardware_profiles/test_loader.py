@@ -124,7 +124,7 @@ def test_wrong_aperture_and_scanner_files_are_explained(
             r"bit_depths\.1\.min_exposure_us\.value: .*missing",
         ),
         ('confidence = "P"', 'confidence = "U"', r"confidence: 'U' is not allowed"),
-        ('kind = "dmd"', 'kind = "laser"', r"kind is 'laser'; allowed: aperture, dmd, mri"),
+        ('kind = "dmd"', 'kind = "laser"', r"kind is 'laser'; allowed: aperture, dmd, lensless, mri"),
         ("schema_version = 1", "schema_version = 9", "newer than this program"),
         ("[bit_depths.1]", "[bit_depths.9]", r"bit_depths\.9"),
         ("value = 235,", "value = 900,", "must not fall with the bit depth"),
