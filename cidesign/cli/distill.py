@@ -9,7 +9,7 @@ import click
 
 from cidesign.cli.assignments import assigned_texts
 from cidesign.cli.computer.words import profile_names, run_folders
-from cidesign.cli.distill_display import Display
+from cidesign.cli.display.distill import Display
 from cidesign.cli.memory import keep_freed_memory
 from cidesign.cli.output import force_option, json_option, next_step, note, quoted, result
 from cidesign.cli.together import together

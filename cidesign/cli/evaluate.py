@@ -31,7 +31,7 @@ def command(run: Path | None, data: str | None, no_training: bool, as_json: bool
     without it the newest one below runs/ is used.
     """
     keep_freed_memory()
-    from cidesign.cli.evaluate_display import Shown
+    from cidesign.cli.display.evaluate import Shown
 
     opened = api.open_designed(run)
     if run is None:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from cidesign.cli.distill_display import epoch_said
-from cidesign.cli.evaluate_display import Course
+from cidesign.cli.display.distill import epoch_said
+from cidesign.cli.display.evaluate import Course
 from cidesign.cli.sweep.live import Standing, all_left_s
 from cidesign.distill.loop import StepReport
 from cidesign.distill.run_folder import Ahead, EpochReport

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import cidesign.cli
-from cidesign.cli.distill_display import Display
+from cidesign.cli.display.distill import Display
 from cidesign.modality import Preset, modality
 from cidesign.runs import Run
 from cidesign.signals import signals_to

@@ -23,7 +23,7 @@ def command(folder: Path, point: str, leashed: bool, to_the_end: bool) -> None:
 
         end_with(sys.stdin)
     keep_freed_memory()
-    from cidesign.cli.distill_display import epoch_said, needs_said, pace_said
+    from cidesign.cli.display.distill import epoch_said, needs_said, pace_said
     from cidesign.distill.job import Listener
     from cidesign.distill.needs import Needs, Pace
     from cidesign.distill.run_folder import EpochReport
