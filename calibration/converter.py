@@ -1,9 +1,14 @@
-"""The converter behind a detector: which of its low bits are in use."""
+"""The converter behind a detector: which of its low bits are in use, and whether its range was enough."""
+
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cidesign.checks import Check
+
+# An average of N frames reaches the converter's limit only where all of them do, and rounds on the way.
+AVERAGE_ROUNDING_COUNTS = 0.5
 
 
 def converter_step(readings: NDArray[np.float64]) -> float:
@@ -37,4 +42,31 @@ def bits_check(step_counts: float, read_noise_counts: float) -> Check:
         limit=0.0,
         unit="unused bits",
         fault="bit-justification" if bits else None,
+    )
+
+
+def range_check(arrays: Mapping[str, NDArray[np.float64]], limit_counts: float | None, most_percent: float) -> Check:
+    """The share of saturated readings in the worst of `arrays`, of which there is at least one, in counts.
+
+    `limit_counts`: where the converter ends; None where a capture does not say it.
+    """
+    if limit_counts is None:
+        return Check(name="saturation", status="not checked", text="the capture gives no saturation_counts")
+    full = limit_counts - AVERAGE_ROUNDING_COUNTS
+    shares = {name: 100 * float(np.mean(readings >= full)) for name, readings in arrays.items()}
+    worst = max(shares, key=lambda name: shares[name])
+    failed = shares[worst] > most_percent
+    fullest = max(float(np.percentile(readings, 99.5)) for readings in arrays.values()) / limit_counts
+    return Check(
+        name="saturation",
+        status="failed" if failed else "passed",
+        text=f"{shares[worst]:.3g} % of the readings of {worst} are at {limit_counts:g} counts; take less light or a "
+        "shorter exposure"
+        if failed
+        else f"at most {shares[worst]:.2g} % of the readings of any array; the brightest use {fullest:.0%} of the "
+        "range",
+        value=shares[worst],
+        limit=most_percent,
+        unit="%",
+        fault="saturation" if failed else None,
     )

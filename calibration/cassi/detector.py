@@ -9,7 +9,7 @@ from scipy.ndimage import median_filter
 from cidesign.calibration.cassi.calibration import bin_mean
 from cidesign.calibration.cassi.capture import CassiCapture
 from cidesign.calibration.cassi.optics import Array, corner_weight
-from cidesign.calibration.converter import bits_check, converter_step
+from cidesign.calibration.converter import AVERAGE_ROUNDING_COUNTS, bits_check, converter_step, range_check
 from cidesign.calibration.estimate import RESOLVED_SIGMA
 from cidesign.checks import Check
 from cidesign.errors import FileError
@@ -21,8 +21,6 @@ DEAD_RESPONSE = 0.5
 SATURATED_PERCENT = 0.1
 CORNER_LOSS_PERCENT = 15.0
 UNUSABLE_PERCENT = 1.0
-# An average of N frames reaches the converter's limit only where all of them do, and rounds on the way.
-AVERAGE_ROUNDING_COUNTS = 0.5
 CHECKED_FOR_SATURATION = ("flat", "lines", "flat_lines", "check_line", "white", "scene")
 
 
@@ -152,34 +150,10 @@ def _dark_check(capture: CassiCapture, detector: Detector) -> Check:
 
 def saturation_checks(capture: CassiCapture, names: tuple[str, ...]) -> list[Check]:
     """The share of saturated readings in the worst of the arrays `names` that were captured."""
-    limit = capture.saturation_counts
-    if limit is None:
-        return [Check(name="saturation", status="not checked", text="the capture gives no saturation_counts")]
-    shares = {
-        name: 100 * float(np.mean(capture.arrays[name] >= limit - AVERAGE_ROUNDING_COUNTS))
-        for name in names
-        if name in capture.arrays
-    }
-    worst = max(shares, key=lambda name: shares[name], default=None)
-    if worst is None:
+    taken = {name: capture.arrays[name] for name in names if name in capture.arrays}
+    if capture.saturation_counts is not None and not taken:
         return []
-    failed = shares[worst] > SATURATED_PERCENT
-    fullest = max(float(np.percentile(capture.arrays[name], 99.5)) for name in shares) / limit
-    return [
-        Check(
-            name="saturation",
-            status="failed" if failed else "passed",
-            text=f"{shares[worst]:.3g} % of the readings of {worst} are at {limit:g} counts; take less light or a "
-            "shorter exposure"
-            if failed
-            else f"at most {shares[worst]:.2g} % of the readings of any array; the brightest use {fullest:.0%} of the "
-            "range",
-            value=shares[worst],
-            limit=SATURATED_PERCENT,
-            unit="%",
-            fault="saturation" if failed else None,
-        )
-    ]
+    return [range_check(taken, capture.saturation_counts, SATURATED_PERCENT)]
 
 
 def _rows_check(capture: CassiCapture, detector: Detector) -> Check:

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import median_filter
 
-from cidesign.calibration.converter import bits_check, converter_step
+from cidesign.calibration.converter import bits_check, converter_step, range_check
 from cidesign.calibration.estimate import RESOLVED_SIGMA
 from cidesign.calibration.lensless.capture import LenslessCapture
 from cidesign.calibration.lensless.optics import Array
@@ -15,8 +15,6 @@ from cidesign.errors import FileError
 
 HOT_SIGMA, HOT_SHARE = 12.0, 0.02
 SATURATED_PERCENT, UNUSABLE_PERCENT, DARK_PERCENT = 0.01, 1.0, 0.5
-# An average of N frames reaches the converter's limit only where all of them do, and rounds on the way.
-AVERAGE_ROUNDING_COUNTS = 0.5
 LIT = ("point", "around", "second", "target", "scene")
 
 
@@ -124,27 +122,8 @@ def saturation_check(capture: LenslessCapture) -> Check:
 
     One saturated sample of a PSF is wrong in every pixel of the image, so there is room for hot ones alone.
     """
-    limit = capture.record.saturation_counts
-    if limit is None:
-        return Check(name="saturation", status="not checked", text="the capture gives no saturation_counts")
-    full = limit - AVERAGE_ROUNDING_COUNTS
-    shares = {name: 100 * float(np.mean(capture.arrays[name] >= full)) for name in LIT if name in capture.arrays}
-    worst = max(shares, key=lambda name: shares[name])
-    failed = shares[worst] > SATURATED_PERCENT
-    fullest = max(float(np.percentile(capture.arrays[name], 99.5)) for name in shares) / limit
-    return Check(
-        name="saturation",
-        status="failed" if failed else "passed",
-        text=f"{shares[worst]:.3g} % of the readings of {worst} are at {limit:g} counts; take less light or a shorter "
-        "exposure"
-        if failed
-        else f"at most {shares[worst]:.2g} % of the readings of any array; the brightest use {fullest:.0%} of the "
-        f"range",
-        value=shares[worst],
-        limit=SATURATED_PERCENT,
-        unit="%",
-        fault="saturation" if failed else None,
-    )
+    lit = {name: capture.arrays[name] for name in LIT if name in capture.arrays}
+    return range_check(lit, capture.record.saturation_counts, SATURATED_PERCENT)
 
 
 def _unusable_check(detector: Detector) -> Check:

@@ -5,7 +5,6 @@
 A person cannot hang a picture to a pixel, so place and size are fitted; everything else has to be predicted.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -140,10 +139,8 @@ def resemblances(
     if operator.channels > 1:
         swapped = min(left(replace(operator, psf=operator.psf[::-1]), picture), left(operator, picture[::-1]))
         tried.append(Resemblance("swapped-channels", "the first and the last channel exchanged", swapped))
-    turns: Callable[[float], LenslessOperator] = lambda degrees: replace(  # noqa: E731
-        operator, psf=_turned(operator.psf, degrees)
-    )
-    turn = min(left(turns(degrees), picture) for degrees in ROTATIONS_DEG)
+    turned = [replace(operator, psf=_turned(operator.psf, degrees)) for degrees in ROTATIONS_DEG]
+    turn = min(left(one, picture) for one in turned)
     tried.append(Resemblance("stale-point", "a mask that was turned since its point source was captured", turn))
     return sorted(tried, key=lambda one: one.relative_residual)
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cidesign.calibration.converter import bits_check, converter_step
+from cidesign.calibration.converter import bits_check, converter_step, range_check
 
 
 @pytest.mark.parametrize(
@@ -27,3 +27,13 @@ def test_steps_that_are_coarser_than_the_noise_were_not_those_of_the_calibration
 
 def test_readings_that_are_no_whole_numbers_show_no_step() -> None:
     assert bits_check(0.0, 1.0).status == "not checked"
+
+
+def test_the_range_is_judged_by_the_worst_array_and_an_average_may_round() -> None:
+    dim, bright = np.full((4, 25), 100.0), np.full((4, 25), 100.0)
+    bright[0, :3] = 254.5
+    check = range_check({"dim": dim, "bright": bright}, 255.0, 2.0)
+    assert (check.status, check.fault, check.value) == ("failed", "saturation", 3.0)
+    assert "of bright are at 255 counts" in check.text
+    assert range_check({"dim": dim, "bright": bright}, 255.0, 3.0).status == "passed"
+    assert range_check({"dim": dim}, None, 2.0).status == "not checked"
