@@ -47,6 +47,8 @@ def test_an_epoch_in_one_line() -> None:
         "student epoch 2/4 (6 of 8 in all): validation 28.84 dB (its linear estimate 27.36 dB), loss 0.00131; 0:02:10 "
         "so far, less than a minute to go"
     )
+    guided = EpochReport("student", 2, 374, 1.02246, {**report.metrics, "loss_task": 0.00213}, 130.0, 1, report.ahead)
+    assert ", loss 0.00213 (1.02246 with the weighted guiding terms); 0:02:10 so far" in epoch_said(guided, task)
     last = EpochReport("student", 4, 748, 0.00131, report.metrics, 130.0, 1, Ahead(4, 4, 4, 0.0))
     assert epoch_said(last, task).startswith("student epoch 4/4: validation ")
     assert epoch_said(last, task).endswith("; 0:02:10 so far")
@@ -112,7 +114,7 @@ def test_without_a_terminal_there_is_a_line_for_each_epoch(tmp_path: Path) -> No
     lines = [line for line in done.stderr.splitlines() if " epoch " in line]
     wanted = (
         r"(teacher|student) epoch ([12])/2 \((\d) of 4 in all\): validation \S+ dB \(its linear estimate \S+ dB\), "
-        r"loss \d+\.\d{5}; 0:0\d:\d\d so far(, .* to go)?"
+        r"loss 0\.\d{5}( \(\d+\.\d{5} with the weighted guiding terms\))?; 0:0\d:\d\d so far(, .* to go)?"
     )
     found = [re.fullmatch(wanted, line) for line in lines]
     assert [one and one.groups()[:3] for one in found] == [

@@ -128,8 +128,12 @@ def epoch_said(report: "EpochReport", task: "Task") -> str:
     of = f"/{ahead.of_phase}" if ahead else ""
     in_all = f" ({ahead.done} of {ahead.of_all} in all)" if ahead and ahead.of_all != ahead.of_phase else ""
     left = f", {to_go(ahead.seconds_left)}" if ahead and ahead.done < ahead.of_all else ""
+    # A weighted sum of terms is no number to hold beside the loss of a teacher, which has the task's alone.
+    loss = f"loss {report.loss:.5f}"
+    if "loss_task" in metrics:
+        loss = f"loss {metrics['loss_task']:.5f} ({report.loss:.5f} with the weighted guiding terms)"
     return (
-        f"{report.phase} epoch {report.epoch}{of}{in_all}: validation {reached}, loss {report.loss:.5f}; "
+        f"{report.phase} epoch {report.epoch}{of}{in_all}: validation {reached}, {loss}; "
         f"{elapsed(report.seconds)} so far{left}"
     )
 
