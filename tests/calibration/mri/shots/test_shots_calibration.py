@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from cidesign.calibration.mri.phantom import draw_phantom
-from cidesign.calibration.mri.shots.capture import RawShots, read_shots_capture, write_shots_capture
+from cidesign.calibration.mri.shots.capture import RawShots, Recorded, read_shots_capture, write_shots_capture
 from cidesign.calibration.mri.shots.centre import Centre, covered_radius
 from cidesign.calibration.mri.shots.delays import estimate_delay
 from cidesign.calibration.mri.shots.record import ShotOperator, read_shots_calibration, write_shots_calibration
@@ -195,3 +195,16 @@ def test_damaged_captures_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="scanner: coils 0"):
         shots_scanner(coils=0, gain=1.0, noise=0.1, correlation=0.0, delay_rows_us=0.0, delay_columns_us=0.0, seed=1,
                       scene="x")  # fmt: skip
+
+
+@pytest.mark.parametrize(("apart_steps", "refused"), [(0.045, False), (0.055, True)])
+def test_a_trajectory_is_the_designs_to_a_twentieth_of_a_step(apart_steps: float, refused: bool) -> None:
+    design = spokes()
+    points = design.samples.astype(np.float64)
+    points[7, 11] += np.array([0.6, -0.8]) * apart_steps
+    recorded = Recorded(points)
+    if refused:
+        with pytest.raises(FileError, match=r"sample 11 of shot 7 lies 0\.055 of 1/FOV from it \(limit 0\.05\)"):
+            recorded.require_design(Path("scan.h5"), design)
+    else:
+        recorded.require_design(Path("scan.h5"), design)
