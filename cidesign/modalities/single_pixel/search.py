@@ -23,14 +23,30 @@ def searched_patterns(side: int, count: int, variance: Tensor, noise_variance: f
     lowest cosines in another order; in little light the lowest ones are repeated, as each is told better by that than
     finer ones are told at all.  (Greedy D-optimal and A-optimal designs: Pukelsheim, Optimal Design of Experiments.)
     """
-    patterns = torch.from_numpy(low_frequency_cosines(side, min(side**2, max(CHOICES * count, FEWEST_CHOICES))))
-    dct = dct_matrix(side).double()
+    patterns = torch.from_numpy(low_frequency_cosines(side, choices_of(side, count)))
+    dct, first = dct_matrix(side).double(), variance.double().flatten()
     spectra = (dct @ (patterns.double() / side) @ dct.T).flatten(1)
-    # C a of every choice; C itself is never formed.
-    seen, taken = spectra * variance.double().flatten(), []
-    for _ in range(count):
-        known = (seen * spectra).sum(dim=1) + noise_variance
-        best = int((seen.square().sum(dim=1) / known).argmax())
-        seen -= torch.outer(seen @ spectra[best] / known[best], seen[best].clone())
+    # C = diag(first) - steps^T steps is never formed: of every choice a^T C a and |C a|^2 are kept up to date.
+    weighted = spectra * first
+    told, lowered = (weighted * spectra).sum(dim=1), weighted.square().sum(dim=1)
+    del weighted
+    steps, taken = torch.zeros(count, side**2, dtype=torch.float64), []
+    for number in range(count):
+        best, before = int((lowered / (told + noise_variance)).argmax()), steps[:number]
+
+        def covered(vector: Tensor, before: Tensor = before) -> Tensor:
+            return first * vector - before.T @ (before @ vector)
+
+        seen = covered(spectra[best])
+        step = seen / (seen @ spectra[best] + noise_variance).sqrt()
+        along, across = (spectra @ torch.stack([step, covered(step)], dim=1)).unbind(dim=1)
+        told -= along.square()
+        lowered += along * (along * step.square().sum() - 2 * across)
+        steps[number] = step
         taken.append(best)
     return patterns[taken]
+
+
+def choices_of(side: int, count: int) -> int:
+    """How many patterns `count` are chosen from."""
+    return min(side**2, max(CHOICES * count, FEWEST_CHOICES))
