@@ -72,7 +72,9 @@ class Bench:
             channels=channels,
             teacher_epochs=scale.teacher_epochs,
             student_epochs=scale.student_epochs,
-            # What the tables of docs/results.md are of: no guiding terms unless a row names them, and smooth phase.
+            # What the tables of docs/results.md are of: no guiding terms unless a row names them, smooth phase, and
+            # optics that start from a fixed design.
+            optics_start="designed",
             **{"weighting": "fixed", **NO_TERMS, **({"echo": "spin"} if modality == "mri" else {})},
             **changes,
         )

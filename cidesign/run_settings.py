@@ -119,9 +119,10 @@ class TrainingSettings(BaseModel):
 
     `recipe` names the settings that were taken together; what was given otherwise by name stands here as it was given.
     `optics_start`: optics begin at a good fixed design (`designed`), at one that is `searched` for by what it tells of
-    images like the training's (single-pixel patterns), or at `random`.  `schedule`: the rates fall to zero over a phase
-    (`cosine`) or stay (`constant`).  `exploring`: optics that choose among what they could measure (lines) take turns
-    in some steps; without it the gradient passes straight through the choice.
+    images like the training's (single-pixel patterns; `auto`: in little light, and a run records which), or at
+    `random`.  `schedule`: the rates fall to zero over a phase (`cosine`) or stay (`constant`).  `exploring`: optics
+    that choose among what they could measure (lines) take turns in some steps; without it the gradient passes straight
+    through the choice.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
@@ -170,7 +171,7 @@ class TrainingSettings(BaseModel):
     weight_encoder: NonNegative = 0.0
     weight_output: NonNegative = 0.0
     recipe: Name | None = None
-    optics_start: Literal["designed", "random", "searched"] = "designed"
+    optics_start: Literal["auto", "designed", "random", "searched"] = "designed"
     schedule: Literal["cosine", "constant"] = "cosine"
     exploring: bool = True
     teacher: Annotated[str, Field(min_length=1)] | None = None
@@ -275,6 +276,7 @@ class TrainingSettings(BaseModel):
             knobs = {name: values.pop(name) for name in ("channels", "stages") if name in values}
             wanted = {"unet": ("channels",), "unrolled": ("channels", "stages")}.get(str(values.get("decoder")), knobs)
             values["decoder_settings"] = {name: knobs[name] for name in wanted if name in knobs}
+        values.setdefault("optics_start", "designed")  # what there was before it was a setting, whatever is usual now
         missing = [name for name in cls.model_fields if name not in values and name not in cls.added_later]
         if missing:
             raise InputError(f"{missing[0]}: this setting is missing")

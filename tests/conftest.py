@@ -34,7 +34,7 @@ KNOBS: dict[str, Any] = {"channels": 4, "stages": 2}
 OWN: dict[str, dict[str, Any]] = {
     "single-pixel": {
         "patterns": 7, "bit_depth": 1, "encoding": "complementary", "photoelectrons_per_frame": 1e6,
-        "read_noise_photoelectrons": 10.0, "exposure_us": None,
+        "read_noise_photoelectrons": 10.0, "exposure_us": None, "optics_start": "designed",
     },
     # 8 bands in steps of one pixel spread over 7: a code of 12 pixels, so that bands overlap.
     "cassi": {"side": 12, "photoelectrons_full_scale": 20_000.0, "read_noise_photoelectrons": 5.0},

@@ -91,8 +91,12 @@ class Bench:
         self.images: tuple[torch.Tensor, torch.Tensor] | None = None
 
     def settings(self, **changes: Any) -> TrainingSettings:
-        """Settings of the case; `recipe` and all others by their names."""
-        return settings_for(self.profile, **{**self.named, **changes})
+        """Settings of the case; `recipe` and all others by their names.
+
+        Optics start from a fixed design, not from what a search finds, unless a row or its recipe names another start.
+        """
+        usual = {} if "recipe" in changes else {"optics_start": "designed"}
+        return settings_for(self.profile, **{**usual, **self.named, **changes})
 
     def stored(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Training and validation images."""

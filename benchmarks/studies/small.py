@@ -51,6 +51,7 @@ class Small:
             threads=1,
             device="cpu",
             data=data,
+            optics_start="designed",
         )
         if data != "procedural":
             found = load_images(settings, profile)

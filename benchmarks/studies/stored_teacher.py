@@ -187,6 +187,7 @@ def _settings(modality: str, scale: Scale, seed: int, data: str, only_teacher: b
         "validation_images": validation,
         "channels": scale.channels,
         **own,
+        "optics_start": "designed",
         **changes,
     }
     # Students draw what E2E draws: as for a run with a stored teacher, theirs is the only phase.

@@ -153,7 +153,7 @@ class Study:
     def settings(self, smoke: bool = False) -> tuple[TrainingSettings, HardwareProfile]:
         """What is trained, and for which device."""
         small = {"images": 64, "teacher_epochs": 1, "student_epochs": 1, "channels": 4} if smoke else {}
-        asked = {**USUAL[self.kind], **EPOCHS, **self.regime.changes, **small}
+        asked = {"optics_start": "designed", **USUAL[self.kind], **EPOCHS, **self.regime.changes, **small}
         profile = profile_of(self.kind, self.regime)
         return settings_for(profile, seed=self.seed, data=self.data, validation_images=VALIDATION, **asked), profile
 

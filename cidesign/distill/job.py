@@ -41,7 +41,7 @@ from cidesign.distill.run_folder import (
     trackers_of,
 )
 from cidesign.distill.streams import Stream
-from cidesign.distill.systems import SystemMaker
+from cidesign.distill.systems import SystemMaker, settled_start
 from cidesign.distill.tasks.base import task_named
 from cidesign.distill.teachers import StoredTeacher
 from cidesign.errors import CidesignError, FileError, InputError
@@ -94,7 +94,9 @@ def start_run(
             heard.remark(said)
         heard.needs(needs_of(settings, profile, None if teacher is None else teacher.record, ranks=ranks))
         images = load_images(settings, profile)
-        settings = task_named(settings.task).settled(settings, images)
+        settings, began = settled_start(task_named(settings.task).settled(settings, images), profile, images.train)
+        if began is not None:
+            heard.remark(began)
         if teacher is not None:
             teacher.require_classes(settings)
         ranks.require_same(f"images of {settings.data}", images.digest)

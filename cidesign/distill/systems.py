@@ -1,6 +1,9 @@
 """New systems of a run: its optics for any relaxation, its decoder, and what a student takes over from a teacher."""
 
+from typing import Any
+
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from cidesign.distill.loop import StoredImages, phases_of
@@ -66,3 +69,12 @@ class SystemMaker:
         if system.encoder.weight.requires_grad:
             self.optics.inherit(system.encoder, teacher.encoder)
         system.decoder.take_over(teacher.decoder)
+
+
+def settled_start(
+    settings: TrainingSettings, profile: HardwareProfile, train: NDArray[Any]
+) -> tuple[TrainingSettings, str | None]:
+    """The settings with the start that the optics take on these training images, and a line where it is unusual."""
+    sample = StoredImages(torch.from_numpy(train[:PRIOR_IMAGES]))
+    settings, said = optics_for(settings, profile).settled(settings, sample)
+    return settings, said if settings.design is None else None

@@ -60,9 +60,17 @@ class Optics(ABC):
     def start(self, relaxation: str | None, images: Images) -> Tensor:
         """The weights to start from, given training images (B, C, H, W): a good fixed design, softened.
 
-        With `optics_start` searched: a design that is chosen for these images.  Random: draws of the published method
-        (arXiv 2501.17898 and its authors' codes).
+        With `optics_start` searched: a design that is chosen for these images; auto: this or the usual one.  Random:
+        draws of the published method (arXiv 2501.17898 and its authors' codes).
         """
+
+    def settled(self, settings: TrainingSettings, images: Images) -> tuple[TrainingSettings, str | None]:
+        """The settings of these optics with what `optics_start` auto stands for, given training images (B, C, H, W),
+        and a line for the user where it is not what is usual.
+
+        Here: nothing is left open.
+        """
+        return settings, None
 
     @abstractmethod
     def inherit(self, encoder: Encoder, teacher: Encoder) -> None:

@@ -17,8 +17,8 @@ AUTO = "auto"
 REQUIRED_ERRORS, LEAST_LEAD_DB, FEWEST_SEEDS = 2.0, 0.05, 3
 # A regime says something of settings none of whose conditions differs by a larger factor.
 FARTHEST = 4.0
-# What all regimes were measured with, at its default.
-ASSUMED = ("task", "decoder", "optics_start", "schedule", "exploring")
+# What all regimes were measured with: at its default, or so.
+ASSUMED = {"task": None, "decoder": None, "optics_start": "designed", "schedule": None, "exploring": None}
 
 
 def conditions_of(settings: TrainingSettings, profile: HardwareProfile) -> dict[str, float]:
@@ -57,8 +57,8 @@ def by_what_was_asked(
 
 def by_map(settings: TrainingSettings, profile: HardwareProfile, regimes: Sequence[Regime] = REGIMES) -> StrategyChoice:
     """The choice by the nearest of the regimes that were measured; what was not measured gets a teacher."""
-    for name in ASSUMED:
-        if (value := getattr(settings, name)) != type(settings).model_fields[name].default:
+    for name, measured in ASSUMED.items():
+        if (value := getattr(settings, name)) not in (type(settings).model_fields[name].default, measured):
             return _not_measured(f"with {name} {shown_value(value)}")
     own = conditions_of(settings, profile)
     of_kind = [regime for regime in regimes if regime.modality == settings.modality]

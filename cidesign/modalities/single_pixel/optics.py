@@ -11,16 +11,23 @@ from cidesign.errors import InputError
 from cidesign.hardware_profiles.dmd.schema import DmdProfile
 from cidesign.modalities.single_pixel.encoder import SinglePixelEncoder
 from cidesign.modalities.single_pixel.fixed_designs import low_frequency_cosines
-from cidesign.modalities.single_pixel.search import searched_patterns
+from cidesign.modalities.single_pixel.merit import pattern_bound
+from cidesign.modalities.single_pixel.search import choices_of, searched_patterns
 from cidesign.modalities.single_pixel.settings import SinglePixelSettings
 from cidesign.models.optics import START_MAGNITUDE, Optics, WorkingValues, start_draws
 from cidesign.pattern import Design, PatternStack
 from cidesign.physics.base import Encoder, ImagePrior, Images
 from cidesign.physics.linear_inverse import fit_prior
+from cidesign.physics.merit import NotEvaluated
 from cidesign.physics.noise import DetectorNoise
+from cidesign.run_settings import TrainingSettings
 
 # Of a resampled pattern's r.m.s. value; below, what is left is mostly aliasing.
 LEAST_LEFT = 0.5
+# Searched patterns that are better by less than this were level on photographs (docs/results.md).
+LEAST_GAIN_DB = 0.3
+# Patterns x choices x pixels that are searched unasked: some 15 seconds of one processor.
+MAX_UNASKED = 1e10
 
 
 class SinglePixelOptics(Optics):
@@ -72,9 +79,41 @@ class SinglePixelOptics(Optics):
         if self.settings.optics_start == "random":
             draws = start_draws(self.settings, relaxation)
             return torch.randn(patterns, *self.size, generator=draws) / self.settings.side
-        if self.settings.optics_start == "searched":
+        if self.settings.optics_start == "searched" or (
+            self.settings.optics_start == "auto" and self._gain_by_search(images) >= LEAST_GAIN_DB
+        ):
             return self._searched(patterns, self.prior(images)) * START_MAGNITUDE
         return torch.from_numpy(low_frequency_cosines(self.settings.side, patterns)) * START_MAGNITUDE
+
+    def settled(self, settings: TrainingSettings, images: Images) -> tuple[TrainingSettings, str | None]:
+        """Patterns are searched for by `auto` where that is expected to gain `LEAST_GAIN_DB`: in little light."""
+        if settings.optics_start != "auto":
+            return settings, None
+        gain_db = self._gain_by_search(images)
+        if gain_db < LEAST_GAIN_DB:
+            return settings.changed(optics_start="designed"), None
+        said = (
+            f"patterns start as those that tell most of these images in this light, {gain_db:.1f} dB better than "
+            "low-pass cosines by the closed form (optics_start auto; `--set optics_start=designed` takes the cosines)"
+        )
+        return settings.changed(optics_start="searched"), said
+
+    def _gain_by_search(self, images: Images) -> float:
+        """How much lower the least error of a linear estimate is with the student's patterns as a search has them, in
+        dB; 0 where the search takes long, and for classes, which are not what it searches for."""
+        side, count = self.settings.side, self.settings.patterns
+        if self.settings.task != "reconstruct" or count * choices_of(side, count) * side**2 > MAX_UNASKED:
+            return 0.0
+        prior, least = self.prior(images), []
+        for patterns in (torch.from_numpy(low_frequency_cosines(side, count)), self._searched(count, prior)):
+            encoder = self.encoder(None)
+            with torch.no_grad():
+                encoder.weight.copy_(patterns)
+            bound = pattern_bound(encoder, prior)
+            if isinstance(bound, NotEvaluated):
+                return 0.0
+            least.append(bound.db)
+        return least[1] - least[0]
 
     def _searched(self, count: int, prior: ImagePrior) -> Tensor:
         settings = self.settings

@@ -39,6 +39,7 @@ class SinglePixelSettings(TrainingSettings):
     read_noise_photoelectrons: NonNegative = 100.0
     exposure_us: PositiveFloat | None = None
     pictures: Literal["crops", "whole"] = "crops"
+    optics_start: Literal["auto", "designed", "random", "searched"] = "auto"
 
     @model_validator(mode="after")
     def _check_patterns(self) -> Self:

@@ -1,10 +1,13 @@
 """Patterns that are chosen by what they tell: each step is the best one, and light decides what is repeated."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
+from cidesign.data.procedural import dead_leaves
 from cidesign.distill.presets import settings_for
 from cidesign.errors import InputError
 from cidesign.hardware_profiles.loader import load_profile
@@ -12,6 +15,7 @@ from cidesign.modalities.single_pixel.fixed_designs import low_frequency_cosines
 from cidesign.modalities.single_pixel.search import searched_patterns
 from cidesign.models.optics import START_MAGNITUDE, optics_for
 from cidesign.physics.cosine_filter import dct_matrix
+from cidesign.physics.noise import DetectorNoise
 
 SIDE = 8
 
@@ -22,11 +26,12 @@ def _variance(side: int = SIDE) -> Tensor:
     return 1 / (1 + u + 2 * v).double() ** 2
 
 
-def _error(patterns: Tensor, noise: float, side: int = SIDE) -> float:
+def _error(patterns: Tensor, noise: float, side: int = SIDE, prior: Tensor | None = None) -> float:
     """tr C after the readings, from the covariance in pixels, formed whole."""
+    variance = _variance(side) if prior is None else prior
     dct = dct_matrix(side).double()
     basis = torch.kron(dct, dct)
-    covariance = basis.T @ torch.diag(_variance(side).flatten()) @ basis
+    covariance = basis.T @ torch.diag(variance.flatten()) @ basis
     rows = patterns.double().flatten(1) / side
     known = rows @ covariance @ rows.T + noise * torch.eye(len(rows), dtype=torch.float64)
     gain = covariance @ rows.T @ torch.linalg.inv(known)
@@ -72,3 +77,77 @@ def test_training_starts_there_where_it_is_asked_for() -> None:
 def test_other_optics_are_not_searched_for(profile: str) -> None:
     with pytest.raises(InputError, match="optics_start searched: should be 'designed' or 'random'"):
         settings_for(load_profile(profile), optics_start="searched")
+
+
+def _leaves(side: int) -> Tensor:
+    return torch.from_numpy(dead_leaves(64, side, 1)).float()[:, None] / 255
+
+
+@pytest.mark.parametrize(("photoelectrons", "start"), [(1e3, "searched"), (1e7, "designed")])
+def test_little_light_is_searched_for_unasked(photoelectrons: float, start: str) -> None:
+    """What `auto` takes is what the word for it starts from, and the gain that it says is that of the covariance."""
+    profile, side, images = load_profile("dlp4500"), 16, _leaves(16)
+    auto = settings_for(profile, side=side, patterns=26, photoelectrons=photoelectrons)
+    assert auto.optics_start == "auto"
+    optics = optics_for(auto, profile)
+    settled, said = optics.settled(auto, images)
+    assert settled == auto.changed(optics_start=start)
+    assert optics_for(settled, profile).settled(settled, images) == (settled, None)
+    assert torch.equal(optics.start(None, images), optics_for(settled, profile).start(None, images))
+    if start == "designed":
+        assert said is None
+        return
+    prior = optics.prior(images)
+    light = DetectorNoise(photoelectrons, settled.read_noise_photoelectrons, "complementary")
+    noise = light.typical_variance(float(prior.mean[0]), side)
+    low_pass = torch.from_numpy(low_frequency_cosines(side, 26))
+    searched = optics.start(None, images).sign()
+    before, after = (_error(patterns, noise, side, prior.variance[0].double()) for patterns in (low_pass, searched))
+    gain_db = 10 * np.log10(before / after)
+    assert gain_db > 1
+    assert f"in this light, {gain_db:.1f} dB better than low-pass cosines" in (said or "")
+
+
+def test_images_that_low_pass_patterns_tell_badly_are_searched_for_in_any_light() -> None:
+    """Stripes: what varies is one row of the cosines."""
+    profile, side = load_profile("dlp4500"), 16
+    rows = torch.rand(64, 1, side, 1, generator=torch.Generator().manual_seed(0))
+    auto = settings_for(profile, side=side, patterns=26)
+    settled, _ = optics_for(auto, profile).settled(auto, rows.expand(64, 1, side, side))
+    assert settled.optics_start == "searched"
+
+
+def test_classes_are_not_searched_for_unasked(tmp_path: Path) -> None:
+    profile = load_profile("dlp4500")
+    pictures = tmp_path / "pictures.npz"
+    pictures.touch()
+    asked = {"side": 16, "patterns": 26, "photoelectrons": 1e3, "data": str(pictures)}
+    for task, start in (("reconstruct", "searched"), ("classify", "designed")):
+        auto = settings_for(profile, **asked, task=task)
+        assert optics_for(auto, profile).settled(auto, _leaves(16))[0].optics_start == start
+
+
+def test_a_search_that_takes_minutes_is_asked_for() -> None:
+    profile = load_profile("dlp4500")
+    large = settings_for(profile, side=128, photoelectrons=1e3)
+    settled, said = optics_for(large, profile).settled(large, torch.zeros(2, 1, 128, 128))
+    assert (settled.optics_start, said) == ("designed", None)
+
+
+def test_a_run_says_and_records_what_its_patterns_started_as(
+    tmp_path: Path, make_settings: Callable[..., Any], profile_of: Callable[[str], Any]
+) -> None:
+    class Heard(Listener):
+        remarks: list[str] = []  # noqa: RUF012
+
+        def remark(self, text: str) -> None:
+            self.remarks.append(text)
+
+    heard = Heard()
+    dark = make_settings(photoelectrons_per_frame=1e3, read_noise_photoelectrons=100.0, optics_start="auto")
+    run = start_run(tmp_path / "run", dark, profile_of("single-pixel"), False, heard)
+    assert run.settings == dark.changed(optics_start="searched")
+    assert [text for text in heard.remarks if "optics_start auto" in text]
+    assert "a searched design, new decoder" in render_report(run, [])
+    named = start_run(tmp_path / "named", run.settings, profile_of("single-pixel"), False, Listener())
+    assert np.array_equal(named.design.levels, run.design.levels)
