@@ -5,8 +5,11 @@ say, and it is imported only when somebody asks for it by name.  So no profile, 
 Both say it in the same words: `module:object`.
 """
 
+import os
+import sys
 from collections.abc import Mapping
-from importlib.metadata import EntryPoint, entry_points
+from functools import lru_cache
+from importlib.metadata import EntryPoint, EntryPoints, entry_points
 from typing import TypeVar
 
 from cidesign.errors import InputError
@@ -16,7 +19,7 @@ T = TypeVar("T")
 
 def known_names(own: Mapping[str, str], group: str) -> list[str]:
     """The names of a table, then those that other packages add to it; nothing is imported."""
-    return [*own, *sorted({point.name for point in entry_points(group=group)} - set(own))]
+    return [*own, *sorted(_added(group).names - set(own))]
 
 
 def load(name: str, own: Mapping[str, str], group: str, kind: type[T]) -> T:
@@ -43,7 +46,7 @@ def load_class(name: str, own: Mapping[str, str], group: str, kind: type[T]) -> 
 
 def _entry_point(name: str, own: Mapping[str, str], group: str, kind: type[object]) -> EntryPoint:
     # A package that is on the path twice claims a name once.
-    points = {point.value: point for point in entry_points(group=group, name=name)}
+    points = {point.value: point for point in _added(group).select(name=name)}
     if name in own:
         points.setdefault(own[name], EntryPoint(name, own[name], group))
     if not points:
@@ -55,6 +58,27 @@ def _entry_point(name: str, own: Mapping[str, str], group: str, kind: type[objec
         packages = ", ".join(sorted(_package(point) for point in points.values()))
         raise InputError(f"{name}: the packages {packages} all claim this name in {group}; uninstall all but one")
     return next(iter(points.values()))
+
+
+def _added(group: str) -> EntryPoints:
+    """The entry points of a group in all installed packages."""
+    return _read(group, tuple((place, _changed_ns(place or os.curdir)) for place in sys.path))
+
+
+@lru_cache(maxsize=32)
+def _read(group: str, places: tuple[tuple[str, int], ...]) -> EntryPoints:
+    """Read again when packages came to the places where Python looks, or left: the metadata of all of them takes long.
+
+    `places` are known by the time at which each was last changed.
+    """
+    return entry_points(group=group)
+
+
+def _changed_ns(place: str) -> int:
+    try:
+        return os.stat(place).st_mtime_ns
+    except OSError:  # Python looks in places that do not exist, too
+        return 0
 
 
 def _imported(point: EntryPoint, group: str) -> object:

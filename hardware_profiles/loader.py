@@ -1,8 +1,10 @@
 """Finding and reading profiles; what is wrong in a file is said with the field's path, value and what is allowed."""
 
+import copy
 import difflib
 import tomllib
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeVar, get_args
 
@@ -132,9 +134,15 @@ def validate_profile(raw: Mapping[str, object], where: str) -> "HardwareProfile"
 def _parse(path: Path) -> dict[str, object]:
     content = read_limited(path, "profile", MAX_PROFILE_BYTES)
     try:
-        return tomllib.loads(content.decode())
+        return copy.deepcopy(_read(content))
     except (ValueError, RecursionError) as error:
         raise FileError(f"{path}: this profile is not valid TOML ({error})") from error
+
+
+@lru_cache(maxsize=64)
+def _read(content: bytes) -> dict[str, object]:
+    """A profile's file as nested values; all shipped ones are looked at for the name of one."""
+    return tomllib.loads(content.decode())
 
 
 def _first_problem(error: "ValidationError", model: "type[BaseModel]") -> str:

@@ -9,6 +9,7 @@ of a frame is S mean((W P) g x).  Overlapping unit squares weigh just so for shi
 """
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,13 +37,7 @@ class Placement:
 
     def sampling(self, side: int) -> "csr_matrix":
         """W (n*n, n*n) without the orientation: row p holds the weights of the super-pixels seen at scene pixel p."""
-        row, column = np.mgrid[:side, :side].astype(np.float64)
-        centre, angle = (side - 1) / 2, np.deg2rad(self.rotation_deg)
-        down, right = row - centre - self.down_px, column - centre - self.right_px
-        # Image axes point right and down, so a clockwise turn takes (right, down) to (c r - s d, s r + c d).
-        q_row = centre - np.sin(angle) * right + np.cos(angle) * down
-        q_column = centre + np.cos(angle) * right + np.sin(angle) * down
-        return bilinear(q_row.ravel(), q_column.ravel(), (side, side))
+        return _sampling(self.rotation_deg, self.down_px, self.right_px, side)
 
     def seen(self, patterns: NDArray[np.float64]) -> NDArray[np.float64]:
         """Patterns (K, n, n) on the scene's grid, W P."""
@@ -60,6 +55,18 @@ class Placement:
         taken: NDArray[np.float64] = (self.sampling(side).T @ flat.T).T.reshape(-1, side, side)
         back = self.orientation.inverse.apply(taken)
         return back.reshape(images.shape)
+
+
+# A fit asks for one place several times in a row: for the field, for each target, and for its orientations.
+@lru_cache(maxsize=2)
+def _sampling(rotation_deg: float, down_px: float, right_px: float, side: int) -> "csr_matrix":
+    row, column = np.mgrid[:side, :side].astype(np.float64)
+    centre, angle = (side - 1) / 2, np.deg2rad(rotation_deg)
+    down, right = row - centre - down_px, column - centre - right_px
+    # Image axes point right and down, so a clockwise turn takes (right, down) to (c r - s d, s r + c d).
+    q_row = centre - np.sin(angle) * right + np.cos(angle) * down
+    q_column = centre + np.cos(angle) * right + np.sin(angle) * down
+    return bilinear(q_row.ravel(), q_column.ravel(), (side, side))
 
 
 def of_polarity(signed: NDArray[np.float64], polarity: int, encoding: Encoding) -> NDArray[np.float64]:

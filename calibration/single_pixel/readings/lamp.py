@@ -5,6 +5,7 @@ static scene, and so does a frame with all mirrors on; what varies in them is th
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
@@ -100,6 +101,11 @@ class Observations:
         """From the first frame to the last."""
         return max(float(self.times.max()), 1e-9)
 
+    @cached_property
+    def polynomials(self) -> Vector:
+        """Of time, up to the highest degree (frames, MAX_DEGREE + 1): those of every candidate."""
+        return over_span(self.times, self.span, MAX_DEGREE)
+
 
 @dataclass(frozen=True)
 class _Candidate:
@@ -133,8 +139,8 @@ def fit_lamp(seen: Observations) -> LampFit:
 
 
 def _lamp_fit(seen: Observations, chosen: _Candidate) -> LampFit:
-    slow: Vector = _basis(seen.times, seen.span, chosen.degree, None) @ chosen.coefficients[: chosen.degree + 1]
-    curve: Vector = _basis(seen.times, seen.span, chosen.degree, chosen.wave) @ chosen.coefficients
+    slow: Vector = _basis(seen, chosen.degree, None) @ chosen.coefficients[: chosen.degree + 1]
+    curve: Vector = _basis(seen, chosen.degree, chosen.wave) @ chosen.coefficients
     level = float(slow[0])
     flicker = None
     if chosen.wave is not None:
@@ -154,18 +160,18 @@ def _lamp_fit(seen: Observations, chosen: _Candidate) -> LampFit:
     )
 
 
-def _basis(times: Vector, span: float, degree: int, wave: float | None) -> Vector:
-    """(M, degree + 1) or (M, degree + 3): polynomials of time, cosine and sine of the wave."""
-    slow = over_span(times, span, degree)
+def _basis(seen: Observations, degree: int, wave: float | None) -> Vector:
+    """(frames, degree + 1) or (frames, degree + 3): polynomials of time, cosine and sine of the wave."""
+    slow = seen.polynomials[:, : degree + 1]
     if wave is None:
         return slow
-    phase = 2 * np.pi * wave * times
+    phase = 2 * np.pi * wave * seen.times
     return np.column_stack([slow, np.cos(phase), np.sin(phase)])
 
 
 def _candidate(seen: Observations, degree: int, wave: float | None) -> _Candidate | None:
     """The fit of one model; None where its lamp would give negative light."""
-    everywhere = _basis(seen.times, seen.span, degree, wave)
+    everywhere = _basis(seen, degree, wave)
     first, second = (everywhere[seen.at[:, side]] for side in (0, 1))
     sums, share = seen.sums, np.full(seen.sums.size, 0.5)
     for _ in range(FIT_ROUNDS):
@@ -190,7 +196,7 @@ def _waves(seen: Observations) -> dict[float, bool]:
     highest = HIGHEST_PART / float(np.median(np.diff(np.sort(seen.times)))) if seen.times.size > 1 else 0.0
     if seen.sums.size < OBSERVATIONS_PER_DEGREE * (SEARCH_DEGREE + 3):
         return {}
-    slow = _basis(seen.times[seen.at].mean(axis=1), seen.span, SEARCH_DEGREE, None)
+    slow = over_span(seen.times[seen.at].mean(axis=1), seen.span, SEARCH_DEGREE)
     drift, _ = np.linalg.qr(slow)
     found: dict[float, bool] = {}
     if seen.timed:
