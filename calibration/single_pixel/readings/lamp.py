@@ -19,6 +19,8 @@ Vector = NDArray[np.float64]
 MAX_DEGREE = 16
 OBSERVATIONS_PER_DEGREE = 8
 FIT_ROUNDS = 8
+# Shares of a pair's light that change by less than this change no lamp.
+SETTLED = 1e-9
 # A lamp on the mains flickers at twice their frequency; at once the frequency where half of it is broken.
 MAINS_HZ = (100.0, 120.0, 50.0, 60.0)
 # Fewer periods in a record cannot be told from a drift: of a known frequency, of any.
@@ -182,7 +184,9 @@ def _candidate(seen: Observations, degree: int, wave: float | None) -> _Candidat
             return None
         one, other = seen.first / (first @ coefficients), seen.second / (second @ coefficients)
         total = one + other
-        share = np.divide(one, total, out=np.full_like(sums, 0.5), where=total > 0)
+        before, share = share, np.divide(one, total, out=np.full_like(sums, 0.5), where=total > 0)
+        if np.abs(share - before).max() < SETTLED:
+            break
     rest: Vector = sums - mixed @ coefficients
     # The floor keeps a noise-free simulation from preferring one rounding error to another.
     misfit = float(np.mean(rest**2)) + (1e-9 * float(np.abs(sums).mean())) ** 2
