@@ -24,8 +24,8 @@ from cidesign.run_settings import TrainingSettings
 
 # Of a resampled pattern's r.m.s. value; below, what is left is mostly aliasing.
 LEAST_LEFT = 0.5
-# Searched patterns that are better by less than this were level on photographs (docs/results.md).
-LEAST_GAIN_DB = 0.3
+# Where less was expected of searched patterns, photographs were level or hardly below (docs/results.md).
+LEAST_GAIN_DB = 0.35
 # Patterns x choices x pixels that are searched unasked: some 15 seconds of one processor.
 MAX_UNASKED = 1e10
 

@@ -1,6 +1,8 @@
 """Patterns that are chosen by what they tell: each step is the best one, and light decides what is repeated."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ import torch
 from torch import Tensor
 
 from cidesign.data.procedural import dead_leaves
+from cidesign.distill.job import Listener, start_run
 from cidesign.distill.presets import settings_for
 from cidesign.errors import InputError
 from cidesign.hardware_profiles.loader import load_profile
@@ -16,6 +19,7 @@ from cidesign.modalities.single_pixel.search import searched_patterns
 from cidesign.models.optics import START_MAGNITUDE, optics_for
 from cidesign.physics.cosine_filter import dct_matrix
 from cidesign.physics.noise import DetectorNoise
+from cidesign.report.run_report import write_report
 
 SIDE = 8
 
@@ -137,17 +141,16 @@ def test_a_search_that_takes_minutes_is_asked_for() -> None:
 def test_a_run_says_and_records_what_its_patterns_started_as(
     tmp_path: Path, make_settings: Callable[..., Any], profile_of: Callable[[str], Any]
 ) -> None:
+    remarks: list[str] = []
+
     class Heard(Listener):
-        remarks: list[str] = []  # noqa: RUF012
-
         def remark(self, text: str) -> None:
-            self.remarks.append(text)
+            remarks.append(text)
 
-    heard = Heard()
     dark = make_settings(photoelectrons_per_frame=1e3, read_noise_photoelectrons=100.0, optics_start="auto")
-    run = start_run(tmp_path / "run", dark, profile_of("single-pixel"), False, heard)
+    run = start_run(tmp_path / "run", dark, profile_of("single-pixel"), False, Heard())
     assert run.settings == dark.changed(optics_start="searched")
-    assert [text for text in heard.remarks if "optics_start auto" in text]
-    assert "a searched design, new decoder" in render_report(run, [])
+    assert [text for text in remarks if "optics_start auto" in text]
+    assert "a searched design, new decoder" in write_report(run, (), False).page.read_text()
     named = start_run(tmp_path / "named", run.settings, profile_of("single-pixel"), False, Listener())
     assert np.array_equal(named.design.levels, run.design.levels)
