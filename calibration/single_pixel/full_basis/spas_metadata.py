@@ -30,7 +30,9 @@ PREFIX = re.compile(r"Walsh(?:_([0-9]{1,5})x([0-9]{1,5}))?")
 
 _Text = Annotated[str, Field(max_length=MAX_JSON_BYTES)]
 _Printed = _Text | list[float] | None
-_Positive = Annotated[float, Field(gt=0, le=1e12, allow_inf_nan=False)]
+# Of microseconds or milliseconds: a nanosecond, and what no measurement lasts.  Numbers are divided by one another.
+LEAST, MOST = 1e-3, 1e12
+_Positive = Annotated[float, Field(ge=LEAST, le=MOST, allow_inf_nan=False)]
 _Count = Annotated[int, Field(ge=1, le=MAX_NUMBERS)]
 
 
@@ -215,6 +217,8 @@ def _numbers(path: Path, name: str, printed: str | list[float] | None) -> NDArra
         if wrong is not None:
             raise FileError(f"{path}: {name} holds {wrong[:40]!r}, which is not a number")
         numbers = np.array([float(match[1] or match[2]) for _, match in entries if match])
-    if numbers.size > MAX_NUMBERS or not np.isfinite(numbers).all():
-        raise FileError(f"{path}: {name} holds {numbers.size} numbers; up to {MAX_NUMBERS} finite ones are read")
+    if numbers.size > MAX_NUMBERS or not (np.abs(numbers) <= MOST).all():
+        raise FileError(
+            f"{path}: {name} holds {numbers.size} numbers; up to {MAX_NUMBERS} are read, of {MOST:g} and less"
+        )
     return numbers

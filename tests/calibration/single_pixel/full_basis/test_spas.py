@@ -256,6 +256,7 @@ def test_saturated_readings_are_refused_in_their_band_only(tmp_path: Path, f_sce
     ("changes", "said"),
     [
         ({"patterns": "[   0    1 ... 4094 4095]"}, r"patterns is '\[   0    1 \.\.\. 4094.*left out in printing"),
+        ({"timestamps": "[1.4, 2e300]"}, "timestamps holds 2 numbers; .* of 1e.12 and less"),
         ({"patterns": "[0, 1, two]"}, "patterns holds 'two', which is not a number"),
         ({"patterns": "[0, 1,, 2]"}, "holds ''"),
         ({"patterns": "[__import__('os')]"}, "holds .__import__"),
@@ -284,6 +285,14 @@ def test_wrong_metadata(tmp_path: Path, f_scene: MakeScene, changes: dict[str, A
     order = measured_order()
     with pytest.raises(FileError, match=said):
         read_spas(write(tmp_path, spectra(f_scene(SIDE), order), metadata(order, **changes)))
+
+
+@pytest.mark.parametrize("picture_us", [2.7e-244, 0.0, -1400.0, 1e300])
+def test_a_picture_time_that_no_device_has(tmp_path: Path, f_scene: MakeScene, picture_us: float) -> None:
+    objects = metadata(measured_order())
+    objects[1]["picture_time_us"] = picture_us
+    with pytest.raises(FileError, match=r"DMD parameters.*picture_time_us"):
+        read_spas(write(tmp_path, spectra(f_scene(SIDE), measured_order()), objects))
 
 
 @pytest.mark.parametrize("prefix", ["Raster_8x8", "Walsh_inv_8x8", "Hadamard_8x8", ""])
