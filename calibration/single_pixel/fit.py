@@ -29,8 +29,8 @@ HELD_OUT_EVERY, HELD_OUT_FIRST = 5, 2
 MIN_PATTERNS = 15
 # Illuminations depart from an even one by about as much, in each coefficient.
 LIGHT_PRIOR = 0.3
-# How much that counts, against the readings of one calibration target.
-PRIOR_WEIGHT = 0.01
+# What readings of a calibration target are left with at the least, of their variation, where noise is less.
+LEAST_MISFIT = 0.01
 # Starts of the search for a large turn or shift, tried where the orientations alone do not explain the card.
 COARSE_TURNS_DEG = tuple(range(-42, 43, 6))
 COARSE_SHIFTS_PX = tuple(range(-4, 5, 2))
@@ -204,7 +204,7 @@ def _system(
     placement, level = placement_of(values, orientation), float(values[3])
     side = targets.side
     basis = light_basis(side)
-    rows, wanted = [], []
+    rows, wanted, misfits = [], [], [LEAST_MISFIT]
     field = placement.seen(np.ones((1, side, side)))[0]
     for y, light, picture, gain in (
         (targets.flat, targets.flat_level, np.ones((side, side)), 1.0),
@@ -218,7 +218,9 @@ def _system(
         total = np.sum(basis * picture * field, axis=(1, 2)) / side
         rows.append(gain * total[None] * targets.level_weight / scale)
         wanted.append(np.array([light * side * targets.level_weight / scale]))
-    prior = np.full(len(basis), PRIOR_WEIGHT / LIGHT_PRIOR)
+        misfits.append(float(np.mean(targets.noise**2)) ** 0.5 / scale)
+    # What noise alone would ask for stays small: in little light an even one is the likelier.
+    prior = np.full(len(basis), max(misfits) / LIGHT_PRIOR)
     prior[0] = 0.0
     rows.append(np.diag(prior))
     wanted.append(np.zeros(len(basis)))

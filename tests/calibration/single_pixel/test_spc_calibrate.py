@@ -58,6 +58,30 @@ def test_a_clean_bench_is_found_clean(calibrated: Calibrated) -> None:
     assert operator.illumination == pytest.approx(np.ones((16, 16)), abs=0.02)
 
 
+@pytest.mark.parametrize("photoelectrons", [1e4, 2e4, 5e4])
+def test_noise_is_not_taken_for_uneven_light(
+    card_design: PatternStack, take: Take, changed: Changed, photoelectrons: float
+) -> None:
+    """What little light cannot tell is said to be unknown; an even field is never called uneven, or bent to noise."""
+    said = set()
+    for seed in range(8):
+        capture = take(card_design, seed=seed, photoelectrons_per_frame=photoelectrons)
+        found = calibrate_spc(changed(capture, scene=None), card_design)
+        evenness = _check(found, "evenness of the light")
+        said.add(evenness.status)
+        assert evenness.fault is None
+        # As far as the prior says, however little the readings do.
+        assert found.operator.illumination.std() < 2 * found.operator.light_error < 0.5
+    assert said <= {"passed", "warning"}
+    assert photoelectrons > 1e4 or "warning" in said
+
+
+def test_uneven_light_shows_through_noise_that_is_weaker(card_design: PatternStack, take: Take) -> None:
+    capture = take(card_design, photoelectrons_per_frame=1e5, faults={"gain-map": 60})
+    evenness = _check(calibrate_spc(capture, card_design), "evenness of the light")
+    assert (evenness.status, evenness.fault) == ("corrected", "gain-map")
+
+
 @pytest.mark.parametrize("encoding", ["complementary", "offset"])
 def test_clean_benches_raise_nothing(
     make_design: Callable[..., PatternStack], take: Take, changed: Changed, encoding: str
