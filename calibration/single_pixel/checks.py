@@ -22,8 +22,6 @@ ORIENTATION_MARGIN = 0.05
 # Misfit of the held-out patterns on the known card, of the variation of their readings.
 RESIDUAL_WARN, RESIDUAL_REFUSE = 0.05, 0.15
 SIGNIFICANT = 4.0
-# The same of an illumination, whose many coefficients together vary by their error where it is even.
-UNEVEN = 2.0
 
 
 def detector_checks(response: Response) -> list[Check]:
@@ -229,12 +227,12 @@ def _moved(name: str, value: float, limit: float, error: float, unit: str, fault
 def _illumination_check(fit: TargetFit) -> Check:
     light = fit.operator.illumination
     loss, error = float(100 * (1 - light.min() / light.max())), 100 * fit.operator.light_error
-    if loss > CORNER_LOSS_PERCENT and 100 * float(light.std() / light.mean()) < UNEVEN * error:
+    if loss <= CORNER_LOSS_PERCENT < SIGNIFICANT * error:
         return Check(
             name="evenness of the light",
             status="warning",
             text="readings this noisy do not tell whether the field is evenly lit (each place is uncertain by "
-            f"{error:.0f} %); give the targets more light",
+            f"{error:.0f} %), and it is taken to be; give the targets more light",
             value=loss,
             limit=CORNER_LOSS_PERCENT,
             unit="% between brightest and darkest",

@@ -31,6 +31,9 @@ MIN_PATTERNS = 15
 LIGHT_PRIOR = 0.3
 # What readings of a calibration target are left with at the least, of their variation, where noise is less.
 LEAST_MISFIT = 0.01
+# An illumination is taken for uneven where it varies by so many times its error (its coefficients are many), or where
+# the readings depart from it by so many times their noise.
+UNEVEN = 2.0
 # Starts of the search for a large turn or shift, tried where the orientations alone do not explain the card.
 COARSE_TURNS_DEG = tuple(range(-42, 43, 6))
 COARSE_SHIFTS_PX = tuple(range(-4, 5, 2))
@@ -204,7 +207,7 @@ def _system(
     placement, level = placement_of(values, orientation), float(values[3])
     side = targets.side
     basis = light_basis(side)
-    rows, wanted, misfits = [], [], [LEAST_MISFIT]
+    rows, wanted = [], []
     field = placement.seen(np.ones((1, side, side)))[0]
     for y, light, picture, gain in (
         (targets.flat, targets.flat_level, np.ones((side, side)), 1.0),
@@ -212,19 +215,29 @@ def _system(
     ):
         if y is None or picture is None:
             continue
-        scale = max(float(np.std(y)), 1e-12) * y.size**0.5
+        scale = _scale(y)
         rows.append(gain * targets.read(sign, placement, basis * picture) / scale)
         wanted.append(y / scale)
         total = np.sum(basis * picture * field, axis=(1, 2)) / side
         rows.append(gain * total[None] * targets.level_weight / scale)
         wanted.append(np.array([light * side * targets.level_weight / scale]))
-        misfits.append(float(np.mean(targets.noise**2)) ** 0.5 / scale)
     # What noise alone would ask for stays small: in little light an even one is the likelier.
-    prior = np.full(len(basis), max(misfits) / LIGHT_PRIOR)
+    prior = np.full(len(basis), max(LEAST_MISFIT, _noise_part(targets)) / LIGHT_PRIOR)
     prior[0] = 0.0
     rows.append(np.diag(prior))
     wanted.append(np.zeros(len(basis)))
     return np.concatenate(rows), np.concatenate(wanted)
+
+
+def _scale(y: Vector) -> float:
+    """What the readings of a target are measured in: their variation together."""
+    return max(float(np.std(y)), 1e-12) * float(y.size**0.5)
+
+
+def _noise_part(targets: TargetReadings) -> float:
+    """Noise of a reading in that unit, of the target where it is larger."""
+    noise = float(np.mean(targets.noise**2)) ** 0.5
+    return max(noise / _scale(y) for y in (targets.flat, targets.card) if y is not None)
 
 
 def _rest(targets: TargetReadings, orientation: Orientation, sign: int, values: Vector) -> Vector:
@@ -283,6 +296,13 @@ def _operator(
     light: NDArray[np.float64] = np.tensordot(coefficients, basis, axes=1)
     seen = placement_of(values, placement.orientation).seen(np.ones((1, side, side)))[0] > LEAST_SEEN
     light = np.where(seen, light, light[seen].mean())
+    rest = matrix @ coefficients - wanted
+    variance = float(np.sum(rest**2)) / max(rest.size - len(coefficients) - 4, 1)
+    spread = variance * np.linalg.inv(matrix.T @ matrix)
+    error = float(np.mean(np.einsum("mij,mn,nij->ij", basis, spread, basis))) ** 0.5
+    by_noise = variance**0.5 < UNEVEN * _noise_part(targets)
+    if by_noise and light.std() < UNEVEN * error:  # it would predict worse than an even one
+        light = np.full_like(light, max(float(light.mean()), error))
     if light.min() <= 0:
         raise FileError(
             "calibration targets: no illumination explains the readings, the best one falls to "
@@ -290,10 +310,7 @@ def _operator(
             "sequence or another card than card_picture shown, the field shifted by more than an eighth of its side, "
             "or did the lamp change unseen (offset encoding)?"
         )
-    rest = matrix @ coefficients - wanted
-    variance = float(np.sum(rest**2)) / max(rest.size - len(coefficients) - 4, 1)
-    spread = variance * np.linalg.inv(matrix.T @ matrix)
-    light_error = float(np.mean(np.einsum("mij,mn,nij->ij", basis, spread, basis))) ** 0.5 / float(light.mean())
+    light_error = error / float(light.mean())
     turn_error = shift_error = 0.0
     if jacobian is not None:
         errors = np.sqrt(variance * np.diag(np.linalg.pinv(jacobian.T @ jacobian)))
