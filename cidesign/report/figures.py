@@ -106,6 +106,7 @@ def training_curves(epochs: Sequence[Epoch], labels: Mapping[str, str], names: S
     axis.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axis.set_xlabel("epoch, counted over all phases")
     axis.set_ylabel(f"validation {axis_title}")
+    axis.ticklabel_format(axis="y", useOffset=False)  # a curve that hardly moves is read by its values, too
     axis.grid(alpha=0.3)
     axis.legend(fontsize=8, loc="center left", bbox_to_anchor=(1.01, 0.5))
     lay_out(figure)

@@ -105,7 +105,7 @@ def _measures(run: SinglePixelRun, shown: Shown) -> Section:
         return Section(title, [html.paragraph(text, "note")])
     if run.settings.design is None:
         start = low_frequency_cosines(side, count).reshape(count, -1).astype(np.float64) / side
-        operators["starting design"] = start, figures.REFERENCE
+        operators["low-pass cosines"] = start, figures.REFERENCE
     caption = (
         "Singular values of the operators y = A x, largest first. The flatter the curve, the more evenly light is "
         "spent on what is measured"
