@@ -74,7 +74,11 @@ class SystemMaker:
 def settled_start(
     settings: TrainingSettings, profile: HardwareProfile, train: NDArray[Any]
 ) -> tuple[TrainingSettings, str | None]:
-    """The settings with the start that the optics take on these training images, and a line where it is unusual."""
+    """The settings with the start that the optics take on these training images, and a line where it is unusual.
+
+    Nothing is said where optics are given, or come from a stored teacher.
+    """
     sample = StoredImages(torch.from_numpy(train[:PRIOR_IMAGES]))
     settings, said = optics_for(settings, profile).settled(settings, sample)
-    return settings, said if settings.design is None else None
+    stored = settings.teacher is not None and settings.start == "teacher"
+    return settings, None if stored or settings.design is not None else said

@@ -12,6 +12,7 @@ from torch import Tensor
 from cidesign.data.procedural import dead_leaves
 from cidesign.distill.job import Listener, start_run
 from cidesign.distill.presets import settings_for
+from cidesign.distill.systems import settled_start
 from cidesign.errors import InputError
 from cidesign.hardware_profiles.loader import load_profile
 from cidesign.modalities.single_pixel.fixed_designs import low_frequency_cosines
@@ -136,6 +137,16 @@ def test_a_search_that_takes_minutes_is_asked_for() -> None:
     large = settings_for(profile, side=128, photoelectrons=1e3)
     settled, said = optics_for(large, profile).settled(large, torch.zeros(2, 1, 128, 128))
     assert (settled.optics_start, said) == ("designed", None)
+
+
+@pytest.mark.parametrize("start", ["teacher", "fresh"])
+def test_nothing_is_said_of_a_start_that_a_stored_teacher_replaces(
+    start: str, make_settings: Callable[..., Any], profile_of: Callable[[str], Any]
+) -> None:
+    dark = make_settings(photoelectrons_per_frame=1e3, read_noise_photoelectrons=100.0, optics_start="auto")
+    taught = dark.changed(teacher="stored", teacher_epochs=0, start=start)
+    images = dead_leaves(64, dark.side, 1)[:, None]
+    assert (settled_start(taught, profile_of("single-pixel"), images)[1] is None) == (start == "teacher")
 
 
 def test_a_run_says_and_records_what_its_patterns_started_as(
