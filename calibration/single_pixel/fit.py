@@ -236,7 +236,7 @@ def _scale(y: Vector) -> float:
 
 def _noise_part(targets: TargetReadings) -> float:
     """Noise of a reading in that unit, of the target where it is larger."""
-    noise = float(np.mean(targets.noise**2)) ** 0.5
+    noise = float(np.mean(targets.noise**2) ** 0.5)
     return max(noise / _scale(y) for y in (targets.flat, targets.card) if y is not None)
 
 
