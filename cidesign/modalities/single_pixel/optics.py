@@ -100,9 +100,10 @@ class SinglePixelOptics(Optics):
 
     def _gain_by_search(self, images: Images) -> float:
         """How much lower the least error of a linear estimate is with the student's patterns as a search has them, in
-        dB; 0 where the search takes long, and for classes, which are not what it searches for."""
+        dB; 0 where the search takes long, for classes, which are not what it searches for, and for a given design."""
         side, count = self.settings.side, self.settings.patterns
-        if self.settings.task != "reconstruct" or count * choices_of(side, count) * side**2 > MAX_UNASKED:
+        takes_long = count * choices_of(side, count) * side**2 > MAX_UNASKED
+        if takes_long or self.settings.task != "reconstruct" or self.settings.design is not None:
             return 0.0
         prior, least = self.prior(images), []
         for patterns in (torch.from_numpy(low_frequency_cosines(side, count)), self._searched(count, prior)):

@@ -132,6 +132,15 @@ def test_classes_are_not_searched_for_unasked(tmp_path: Path) -> None:
         assert optics_for(auto, profile).settled(auto, _leaves(16))[0].optics_start == start
 
 
+def test_nothing_is_searched_for_where_a_design_is_given() -> None:
+    """It may have more patterns than pixels, too."""
+    profile = load_profile("dlp4500")
+    usual = settings_for(profile, side=8, patterns=60, photoelectrons=1e3)
+    given = usual.changed(design="mine", patterns=100, weight_encoder=0.0)
+    settled, said = optics_for(given, profile).settled(given, _leaves(8))
+    assert (settled.optics_start, said) == ("designed", None)
+
+
 def test_a_search_that_takes_minutes_is_asked_for() -> None:
     profile = load_profile("dlp4500")
     large = settings_for(profile, side=128, photoelectrons=1e3)
