@@ -95,10 +95,11 @@ def _stored(
 
 
 def _difference(there: Run, settings: TrainingSettings, profile: HardwareProfile) -> str | None:
-    """What the run that is there has otherwise, in a few words; classes are found in the images."""
+    """What the run that is there has otherwise, in a few words; what is found in the images is left out."""
     if there.record.profile_digest != profile.digest:
         return f"for {there.profile.id}, as its profile was then"
-    theirs, own = (dict(one) | {"classes": None} for one in (there.settings, settings))
+    found_then = {"classes": None, **({"optics_start": "auto"} if settings.optics_start == "auto" else {})}
+    theirs, own = (dict(one) | found_then for one in (there.settings, settings))
     if there.settings.modality != settings.modality:
         return f"modality {there.settings.modality}"
     found = next((name for name, value in own.items() if theirs[name] != value), None)
