@@ -8,7 +8,9 @@ ESSENTIAL: Essentials = {
     "place of the patterns": Essential(
         _CARD, "patterns that are mirrored, turned, shifted, or with on and off mirrors exchanged"
     ),
-    "evenness of the light": Essential("white reference (`flat`) or known card", "light that is uneven over the field"),
+    "evenness of the light": Essential(
+        "white reference (`flat`) or known card, in enough light", "light that is uneven over the field"
+    ),
     "held-out patterns": Essential(
         _CARD, "an operator that does not predict the readings", earlier=("held-back patterns",)
     ),

@@ -214,6 +214,13 @@ def _orientation_check(fit: TargetFit) -> Check:
 
 
 def _moved(name: str, value: float, limit: float, error: float, unit: str, fault: FaultName) -> Check:
+    if value <= SIGNIFICANT * error > limit:
+        return Check(
+            name=name,
+            status="not checked",
+            text=f"readings this noisy tell it to {SIGNIFICANT * error:.2g} {unit} only (found and allowed for: "
+            f"{value:.2g}); give the targets more light",
+        )
     return finding(
         name,
         value > limit and value > SIGNIFICANT * error,
@@ -232,13 +239,9 @@ def _illumination_check(fit: TargetFit) -> Check:
     if loss <= CORNER_LOSS_PERCENT < HIDDEN * error:
         return Check(
             name="evenness of the light",
-            status="warning",
+            status="not checked",
             text="readings this noisy do not tell whether the field is evenly lit (each place is uncertain by "
-            f"{error:.0f} %), and it is taken to be; give the targets more light",
-            value=loss,
-            limit=CORNER_LOSS_PERCENT,
-            unit="% between brightest and darkest",
-            fault=None,
+            f"{error:.1f} %), and it is taken to be; give the targets more light",
         )
     return finding(
         "evenness of the light",

@@ -230,7 +230,7 @@ def test_a_record_completed_from_the_plan(cidesign: Command, run: Path) -> None:
         levels = np.asarray(picture)[16::32, 16::32] / 255
     known = np.load("bench/known.npz")
     assert levels == pytest.approx(known["card_picture"], abs=0.5 / 255)
-    cidesign("simulate", run, "--out", "cap", "--fault", "shift=0.5")
+    cidesign("simulate", run, "--out", "cap", "--fault", "shift=0.5", "--set", "photoelectrons=1e7")
     readings = np.load("cap/readings.npz")
     for name in ("dark", "flat", "card", "scene"):
         np.save(f"bench/{name}.npy", readings[name])

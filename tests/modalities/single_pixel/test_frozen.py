@@ -64,7 +64,7 @@ def run(make_trained: Callable[..., SinglePixelRun]) -> SinglePixelRun:
 def _bench(run: SinglePixelRun, scene: NDArray[np.float64], folder: Path, **faults: float) -> tuple[Path, Path]:
     """A capture of an F and the calibration of its bench."""
     bench = bench_settings(
-        dark_counts=200.0, gain=None, photoelectrons_per_frame=1e6, read_noise_counts=2.0,
+        dark_counts=200.0, gain=None, photoelectrons_per_frame=1e7, read_noise_counts=2.0,
         read_noise_photoelectrons=0.0, adc_bits=16, seed=0, scene="F", faults=faults,
     )  # fmt: skip
     readings = simulate_readings(run.design, scene, bench, 235.0 * np.arange(len(run.design.frames())))
