@@ -213,3 +213,11 @@ def test_the_standard_preset_has_the_sizes_of_benches(profile: str, side: int, o
     assert {name: getattr(settings, name) for name in others} == others
     for name in others:
         assert getattr(settings_for(loaded, "standard", **{name: 1}), name) == 1
+
+
+def test_patterns_of_older_runs_began_at_the_fixed_design() -> None:
+    """What starts them when nobody says is another thing now."""
+    settings = settings_for(load_profile("dlp4500"))
+    older = {name: value for name, value in settings.model_dump(mode="json").items() if name != "optics_start"}
+    assert settings.optics_start == "auto"
+    assert SinglePixelSettings.from_record(older).optics_start == "designed"

@@ -114,6 +114,17 @@ def test_what_the_regimes_were_not_measured_with(values: dict[str, Any]) -> None
     assert "not measured for mri" in by_map(*_settings("mri"), []).reason
 
 
+def test_the_start_that_the_regimes_were_measured_with_can_be_named() -> None:
+    regimes = [_regime("single-pixel", -1.0, 0.01)]
+    usual, named = (
+        by_map(*_settings("single-pixel", **values), regimes) for values in ({}, {"optics_start": "designed"})
+    )
+    assert named == usual
+    assert named.by == "measured"
+    other = by_map(*_settings("single-pixel", optics_start="searched"), regimes)
+    assert "was not measured with optics_start searched" in other.reason
+
+
 @pytest.fixture
 def ahead(monkeypatch: pytest.MonkeyPatch) -> None:
     """E2E is ahead wherever somebody looks."""
