@@ -1,7 +1,7 @@
 """What `evaluate` answers: a run beside E2E training, fixed designs and its teacher."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from cidesign.distill.comparison.compare import Comparison, Measured, Row
@@ -60,6 +60,7 @@ class Evaluation:
     # How many of the rows, the first ones, are the run's own.
     own: int = 1
     fixed: tuple[str, ...] = ()
+    created_utc: str = field(default_factory=now_utc)
 
     def value(self) -> JsonObject:
         """The evaluation for programs."""
@@ -85,7 +86,7 @@ class Evaluation:
         return EvaluationRecord(
             schema_version=1,
             kind="evaluation",
-            created_utc=now_utc(),
+            created_utc=self.created_utc,
             design_digest=self.run.design.design_digest,
             measured=measured.where,
             count=len(measured.images),
