@@ -8,104 +8,15 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
-from numpy.typing import NDArray
+from raw_files import COILS, LINES, RECORDED, SAMPLES, Complex, encoding, header, kspace, plain, readout, scan, write
 
 from cidesign.calibration.mri.kspace import centred_fft, centred_ifft
-from cidesign.calibration.mri.place import place_of
 from cidesign.calibration.mri.raw import files as kspace_files
-from cidesign.calibration.mri.raw.assemble import assemble
-from cidesign.calibration.mri.raw.child import FIELDS, answer, by_number
+from cidesign.calibration.mri.raw.child import answer, by_number
 from cidesign.calibration.mri.raw.flags import ISMRMRD_FLAGS, SIEMENS_FLAGS
 from cidesign.calibration.mri.raw.readers import read_kspace
-from cidesign.calibration.mri.raw.readouts import Matrix, Readouts
 from cidesign.errors import FileError, InputError
 from cidesign.io.child import Refused
-
-COILS, LINES, SAMPLES = 2, 8, 32
-RECORDED = 2 * SAMPLES
-Complex = NDArray[np.complex64]
-HEAD = np.dtype(
-    [
-        ("version", "<u2"), ("flags", "<u8"), ("measurement_uid", "<u4"), ("scan_counter", "<u4"),
-        ("acquisition_time_stamp", "<u4"), ("physiology_time_stamp", "<u4", 3), ("number_of_samples", "<u2"),
-        ("available_channels", "<u2"), ("active_channels", "<u2"), ("channel_mask", "<u8", 16), ("discard_pre", "<u2"),
-        ("discard_post", "<u2"), ("center_sample", "<u2"), ("encoding_space_ref", "<u2"),
-        ("trajectory_dimensions", "<u2"), ("sample_time_us", "<f4"), ("position", "<f4", 3), ("read_dir", "<f4", 3),
-        ("phase_dir", "<f4", 3), ("slice_dir", "<f4", 3), ("patient_table_position", "<f4", 3),
-        ("idx", [(name, "<u2") for name in ("kspace_encode_step_1", "kspace_encode_step_2", "average", "slice",
-                                            "contrast", "phase", "repetition", "set", "segment")]
-         + [("user", "<u2", 8)]),
-        ("user_int", "<i4", 8), ("user_float", "<f4", 8),
-    ]
-)  # fmt: skip
-RECORD = np.dtype([("head", HEAD), ("traj", h5py.vlen_dtype(np.float32)), ("data", h5py.vlen_dtype(np.float32))])
-ENCODING = """<encoding>
-<encodedSpace><matrixSize><x>{recorded}</x><y>{lines}</y><z>1</z></matrixSize>
-<fieldOfView_mm><x>400</x><y>200</y><z>5</z></fieldOfView_mm></encodedSpace>
-<reconSpace><matrixSize><x>{samples}</x><y>{lines}</y><z>1</z></matrixSize>
-<fieldOfView_mm><x>200</x><y>200</y><z>5</z></fieldOfView_mm></reconSpace>
-<encodingLimits><kspace_encoding_step_1><minimum>0</minimum><maximum>{last}</maximum><center>{centre}</center>
-</kspace_encoding_step_1>{limits}</encodingLimits><trajectory>{trajectory}</trajectory>{more}</encoding>"""
-
-
-def encoding(lines: int = LINES, trajectory: str = "cartesian", limits: str = "", more: str = "") -> str:
-    return ENCODING.format(
-        recorded=RECORDED, samples=SAMPLES, lines=lines, last=lines - 1, centre=lines // 2, trajectory=trajectory,
-        limits=limits, more=more,
-    )  # fmt: skip
-
-
-def header(*encodings: str, more: str = "") -> str:
-    content = more + "".join(encodings or [encoding()])
-    return f'<ismrmrdHeader xmlns="http://www.ismrm.org/ISMRMRD">{content}</ismrmrdHeader>'
-
-
-def kspace(seed: int = 5) -> Complex:
-    """(coils, lines, recorded) of an image that lies in the middle half of the readout's field of view."""
-    rng = np.random.default_rng(seed)
-    image = np.zeros((COILS, LINES, RECORDED), dtype=np.complex64)
-    values = rng.standard_normal((2, COILS, LINES, SAMPLES))
-    image[:, :, SAMPLES // 2 : SAMPLES // 2 + SAMPLES] = values[0] + 1j * values[1]
-    return centred_fft(image, (-2, -1))
-
-
-def plain(k: Complex) -> Complex:
-    """Without readout oversampling."""
-    image = centred_ifft(k, (-1,))
-    return centred_fft(image[..., SAMPLES // 2 : SAMPLES // 2 + SAMPLES], (-1,))
-
-
-def readout(line: int, samples: Complex, flags: tuple[int, ...] = (), **changes: Any) -> tuple[Any, Complex]:
-    """One acquisition; `flags` count from 1 as in ismrmrd.h."""
-    head = np.zeros((), dtype=HEAD)
-    head["version"], head["sample_time_us"] = 1, 5.0
-    head["number_of_samples"], head["active_channels"] = samples.shape[1], len(samples)
-    head["center_sample"] = samples.shape[1] // 2
-    head["flags"] = sum(1 << (flag - 1) for flag in flags)
-    head["idx"]["kspace_encode_step_1"] = line
-    for name, value in changes.items():
-        (head["idx"] if name in HEAD["idx"].names else head)[name] = value
-    return head, samples
-
-
-def scan(k: Complex | None = None, **changes: Any) -> list[tuple[Any, Complex]]:
-    data = kspace() if k is None else k
-    return [readout(line, data[:, line], scan_counter=line + 1, **changes) for line in range(data.shape[1])]
-
-
-def write(path: Path, groups: dict[str, tuple[list[tuple[Any, Complex]], str]]) -> Path:
-    with h5py.File(path, "w") as stored:
-        for name, (acquisitions, xml) in groups.items():
-            group = stored.create_group(name) if name != "/" else stored
-            group["xml"] = xml
-            table = group.create_dataset("data", (len(acquisitions),), dtype=RECORD)
-            rows = np.zeros(len(acquisitions), dtype=RECORD)
-            for number, (head, samples) in enumerate(acquisitions):
-                rows["head"][number] = head
-                rows["traj"][number] = np.zeros(0, np.float32)
-                rows["data"][number] = np.ascontiguousarray(samples).view(np.float32).reshape(-1)
-            table[:] = rows
-    return path
 
 
 @pytest.fixture(autouse=True)
@@ -451,72 +362,3 @@ def test_every_bit_of_both_formats_is_of_one_kind() -> None:
         bits = [*single, *table.skip, *table.refused, *table.remarked, *table.harmless]
         assert len(bits) == len(set(bits))
         assert set(bits) <= set(range(64))
-
-
-SIEMENS_FIELDS = {
-    "discard": "mdh.CutOff.Pre, Post", "measurement": "mdh.MeasUID", "dwell_ps": "alDwellTime",
-    "channel_mask": "ChannelId", "number_of_samples": "mdh.SamplesInScan", "recorded": "lBaseResolution",
-}  # fmt: skip
-
-
-class TestSiemens:
-    """Readouts as a Siemens header describes them, without a file."""
-
-    def readouts(self, path: Path, k: Complex, flags: int = 0, **changes: int) -> Readouts:
-        path.write_bytes(b"twix")
-        row = {"samples": RECORDED, "channels": COILS, "centre_sample": SAMPLES, "dwell_ps": 1, **changes}
-        table = np.array(
-            [[{**row, "line": line}.get(name, 0) for name in FIELDS] for line in range(LINES)], dtype=np.int64
-        )
-        flat = np.ascontiguousarray(k.transpose(1, 0, 2)).reshape(-1)
-        marks = np.full(LINES, flags, dtype=np.uint64)
-        return Readouts(path, "Siemens twix", table, marks, flat, SIEMENS_FLAGS)
-
-    def test_cut_off_samples_are_0(self, tmp_path: Path) -> None:
-        spoilt, k = kspace(), kspace()
-        spoilt[..., :6], k[..., :6] = 1e3, 0
-        matrix = Matrix(LINES, LINES // 2, SAMPLES, SIEMENS_FIELDS)
-        raw = assemble(self.readouts(tmp_path / "a.dat", spoilt, discard_pre=6), matrix, 0, "")
-        np.testing.assert_allclose(raw.k, plain(k), atol=2e-6)
-        assert "(mdh.CutOff.Pre, Post)" in raw.notes[0]
-
-    @pytest.mark.parametrize(
-        ("bit", "name"),
-        [(12, "SCANSCALEFACTOR"), (13, "2NDHADAMARPULSE"), (17, "SIGNREV"), (19, "SWAPPED"), (42, "LAST_BLADE_IN_TR")],
-    )  # fmt: skip
-    def test_flags_that_change_samples_are_refused(self, tmp_path: Path, bit: int, name: str) -> None:
-        matrix = Matrix(LINES, LINES // 2, SAMPLES, SIEMENS_FIELDS)
-        with pytest.raises(FileError, match=rf"flagged {name} .*\(mdh.EvalInfoMask\)"):
-            assemble(self.readouts(tmp_path / "a.dat", kspace(), flags=1 << bit), matrix, 0, "")
-
-    def test_harmless_flags_are_read_and_factors_remarked(self, tmp_path: Path) -> None:
-        matrix = Matrix(LINES, LINES // 2, SAMPLES, SIEMENS_FIELDS)
-        flags = 1 << 3 | 1 << 8 | 1 << 11 | 1 << 18 | 1 << 28 | 1 << 10
-        raw = assemble(self.readouts(tmp_path / "a.dat", kspace(), flags=flags), matrix, 0, "")
-        np.testing.assert_allclose(raw.k, plain(kspace()), atol=2e-6)
-        assert "RAWDATACORRECTION (one factor for each coil, not applied)" in raw.notes[0]
-
-
-@pytest.mark.parametrize(("vertical", "horizontal"), [(False, False), (True, False), (False, True), (True, True)])
-@pytest.mark.parametrize(("lines", "samples"), [(8, 6), (7, 9)])
-def test_a_flipped_image_keeps_the_middle_of_its_field_of_view(
-    lines: int, samples: int, vertical: bool, horizontal: bool
-) -> None:
-    axes = np.linalg.qr(np.random.default_rng(1).normal(size=(3, 3)))[0]
-    place = place_of([np.array([3.0, -4.0, 5.0]), *axes.T], (90.0, 160.0, 4.0))
-    assert place is not None
-    picture = np.zeros((lines, samples))
-    picture[lines // 2, samples // 2] = 1  # where the transform of k-space leaves the middle
-    picture = picture[:: -1 if vertical else 1, :: -1 if horizontal else 1]
-    row, column = np.argwhere(picture)[0]
-    affine = place.affine(lines, samples, vertical, horizontal)
-    np.testing.assert_allclose((affine @ [column, row, 0, 1])[:3], [-3, 4, 5], atol=1e-9)
-    np.testing.assert_allclose(affine[:3, 1] * lines / 160, axes[:, 1] * [-1, -1, 1], atol=1e-9)
-
-
-def test_directions_that_are_none_leave_the_place_unknown() -> None:
-    axes = list(np.eye(3))
-    assert place_of([np.zeros(3), *axes], None) is None
-    assert place_of([np.zeros(3), axes[0], axes[0], axes[2]], (1.0, 1.0, 1.0)) is None
-    assert place_of([np.zeros(3), *np.zeros((3, 3))], (1.0, 1.0, 1.0)) is None
-    assert place_of([np.full(3, np.nan), *axes], (1.0, 1.0, 1.0)) is None
