@@ -17,7 +17,7 @@ DRAWING = Path(__file__).parent / "rooms.svg"
 SOURCES = ("cidesign", "export", "calibration", "hardware_profiles")
 # Files that everything uses are one room; an arrow to each would be a drawing of nothing else.
 COMMON = {
-    "errors", "units", "files", "records", "checks", "text", "locks", "signals", "verbs", "entry_points",
+    "errors", "units", "files", "records", "checks", "text", "locks", "signals", "progress", "verbs", "entry_points",
 }  # fmt: skip
 # Packages whose folders are rooms of their own: modalities, device families.
 OPENED = {"modalities", "calibration", "export"}

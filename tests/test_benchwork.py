@@ -25,6 +25,7 @@ from cidesign.models.optics import optics_for
 from cidesign.physics import linear_inverse
 from cidesign.physics.deepinv import EncoderPhysics
 from cidesign.physics.linear_inverse import _cholesky
+from cidesign.progress import Part, heard_by
 from cidesign.reconstruct.outcome import Reconstruction
 from cidesign.report.included import included_section
 from cidesign.report.shown_record import shown_record
@@ -299,3 +300,19 @@ def test_settings_are_named_and_within_their_range(chain: Chain) -> None:
         calibrate(run, capture, nosuch=1)
     with pytest.raises(InputError, match="nosuch: no such setting here"):
         reconstruct(run, capture, calibration, nosuch=1)
+
+
+def test_who_waits_for_the_bench_verbs_hears_how_far_they_are_and_gets_the_same_images(chain: Chain) -> None:
+    run, capture, calibration, images = chain
+    told: list[Part] = []
+    with heard_by(told.append):
+        calibrate(run, capture)
+        calibrated = len(told)
+        again = reconstruct(run, capture, calibration)
+    assert all(0 <= one.share <= 1 for one in told)
+    # MRI's calibration of one slice is done in a moment; every other verb tells of several parts.
+    assert calibrated or run.settings.modality == "mri"
+    assert len({one.name for one in told[calibrated:]}) >= 2
+    assert "scatter of the image" in {one.name for one in told[calibrated:]}
+    for before, after in zip(images.leaves, again.leaves, strict=True):
+        assert np.array_equal(before.array, after.array)

@@ -21,6 +21,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "checks": {"records"},
     "orientation": {"records"},
     "signals": set(),
+    # How far a computation is: any room may tell it.
+    "progress": set(),
     # Names the verbs as text, so that `import cidesign` loads none of them.
     "verbs": set(),
     "verb_settings": {"errors"},
@@ -70,7 +72,7 @@ MAY_IMPORT["modality"] = {"errors", "files"}
 MAY_IMPORT["runs"] = _LOW | {"modality"}
 _SHARED = _LOW | {"modality", "runs"}
 # Physics takes numbers, tensors and rules, and nothing of profiles, files or runs.
-MAY_IMPORT["physics"] = {"errors", "units", "pattern"} | _NUMPY_RULES
+MAY_IMPORT["physics"] = {"errors", "units", "pattern", "progress"} | _NUMPY_RULES
 MAY_IMPORT["data"] = _SHARED
 MAY_IMPORT["models"] = _SHARED | {"physics", "data"}
 # Programs that show trainings: they are told lines of numbers, and know nothing of what is trained.

@@ -13,6 +13,7 @@ from scipy.ndimage import shift
 from scipy.sparse import csr_matrix
 from scipy.sparse.linalg import LinearOperator, cg
 
+from cidesign import progress
 from cidesign.calibration.cassi.calibration import bin_mean
 from cidesign.calibration.cassi.detector import Detector
 from cidesign.calibration.cassi.operator import CassiOperator, code_coordinates
@@ -90,7 +91,8 @@ def mask_cube(
     wavelengths_nm = layout.wavelengths_nm
     masks = np.empty((len(wavelengths_nm), *shape), dtype=np.float32)
     matrices = np.empty((len(wavelengths_nm), 2, 3))
-    for band, (nm, centre) in enumerate(zip(wavelengths_nm, dispersion.at(wavelengths_nm), strict=True)):
+    bands = list(zip(wavelengths_nm, dispersion.at(wavelengths_nm), strict=True))
+    for band, (nm, centre) in enumerate(progress.steps("mask in each band", bands)):
         upper = int(np.clip(np.searchsorted(rising, nm), 1, len(rising) - 1))
         share = float(np.clip((nm - rising[upper - 1]) / (rising[upper] - rising[upper - 1]), 0, 1))
         pair = (int(order[upper - 1]), int(order[upper]))

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 from scipy.ndimage import minimum_filter
 
+from cidesign import progress
 from cidesign.calibration.cassi.capture import (
     IMAGES_FILE,
     ArrayName,
@@ -189,8 +190,12 @@ class CassiTwin:
         open_light = np.ones((self.size[0] * settings.binning, self.size[1] * settings.binning))
         # Lines are weaker than the lamp, each by as much as it happens to be.
         strengths = 0.55 + 0.3 * np.random.default_rng([settings.seed, 20]).random(len(lines_nm) + 1)
-        lines = [power * self.line_light(float(nm)) for nm, power in zip([*lines_nm, check_nm], strengths, strict=True)]
-        averaged = [self._detect(image, LINE_FRAMES, 30 + n).mean(axis=0) for n, image in enumerate(lines)]
+        lit = list(zip([*lines_nm, check_nm], strengths, strict=True))
+        lines = [power * self.line_light(float(nm)) for nm, power in progress.steps("lines", lit)]
+        averaged = [
+            self._detect(image, LINE_FRAMES, 30 + n).mean(axis=0)
+            for n, image in enumerate(progress.steps("frames of the lines", lines))
+        ]
         flats = [
             self._detect(power * open_light, LINE_FRAMES, 2000 + n).mean(axis=0)
             for n, power in enumerate(strengths[:-1])

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt, shift
 
+from cidesign import progress
 from cidesign.calibration.cassi.operator import CassiOperator
 from cidesign.calibration.cassi.optics import Array, corner_weight, turn_scale
 from cidesign.checks import FaultName
@@ -123,16 +124,17 @@ def resemblances(target: WhiteTarget) -> list[Resemblance]:
     lit = target.lit(open_image)
     predicted = target.predicted()
     search = _Search(target, open_image, lit)
-    tried: list[tuple[int, Resemblance]] = [
-        (1, search.inversion()),
-        (1, search.lamp(predicted)),
-        (1, search.corners(predicted)),
-        (2, search.shifted(predicted)),
-        (2, search.mirrored(2, "left and right")),
-        (2, search.mirrored(1, "top and bottom")),
-        (3, search.step()),
-        (3, search.rotation()),
+    searches: list[tuple[int, Callable[[], Resemblance]]] = [
+        (1, search.inversion),
+        (1, lambda: search.lamp(predicted)),
+        (1, lambda: search.corners(predicted)),
+        (2, lambda: search.shifted(predicted)),
+        (2, lambda: search.mirrored(2, "left and right")),
+        (2, lambda: search.mirrored(1, "top and bottom")),
+        (3, search.step),
+        (3, search.rotation),
     ]
+    tried = [(freedom, found()) for freedom, found in progress.steps("what is wrong", searches)]
     return [
         found for freedom, found in sorted(tried, key=lambda item: item[1].relative_residual / FREEDOM_COST ** item[0])
     ]

@@ -1,7 +1,7 @@
 """The calibration folder of several slices: one for each, `slice_000` and so on, and what they say together."""
 
 import tempfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from shutil import copyfile, move
@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, NoReturn
 import numpy as np
 from pydantic import Field
 
+from cidesign import progress
 from cidesign.calibration.base import Calibration, Examined, LinearOperator
 from cidesign.calibration.folder import CommonRecord, read_record, replacing_calibration, write_record
 from cidesign.calibration.mri.capture import SliceNumber, slice_folder
@@ -94,7 +95,7 @@ def read_stack_calibration(folder: Path) -> StoredKspaceSlices:
 
 
 def write_stack_calibration(
-    folder: Path, numbers: Iterable[int], calibrate: Callable[[int, Path], StoredKspaceCalibration], force: bool
+    folder: Path, numbers: Sequence[int], calibrate: Callable[[int, Path], StoredKspaceCalibration], force: bool
 ) -> StoredKspaceSlices:
     """Calibrate slices into folders of their own, and write them as one in one step.
 
@@ -103,7 +104,7 @@ def write_stack_calibration(
     found: dict[int, StoredKspaceCalibration] = {}
     with tempfile.TemporaryDirectory() as name:
         apart = Path(name)
-        for number in numbers:
+        for number in progress.steps("slices", numbers):
             found[number] = calibrate(number, slice_folder(apart, number))
         together = merged({number: one.verification for number, one in found.items()})
         first = next(iter(found.values())).record

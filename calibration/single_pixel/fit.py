@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import least_squares
 
+from cidesign import progress
 from cidesign.calibration.single_pixel.measurement import Measurements
 from cidesign.calibration.single_pixel.operator import Placement, SpcOperator, light_basis, of_polarity
 from cidesign.calibration.single_pixel.target_readings import TargetReadings
@@ -26,6 +27,8 @@ from cidesign.pattern import Encoding, PatternStack
 Vector = NDArray[np.float64]
 HELD_OUT_EVERY, HELD_OUT_FIRST = 5, 2
 # Of fewer patterns, less than three would be held out of the fit: too few to judge it by.
+# The search is the longest part of a calibration, and is named so to whoever waits.
+PLACE = "place of the patterns"
 MIN_PATTERNS = 15
 # Illuminations depart from an even one by about as much, in each coefficient.
 LIGHT_PRIOR = 0.3
@@ -100,11 +103,12 @@ def fit_targets(
         return TargetFit(operator, held_out.relative_residual, None, 1.0, held_out)
     some = fitted.some()
     likely = _ranked(some)[:CANDIDATES]
-    tried = sorted((_refined(some, orientation, sign, (0, 0, 0)) for orientation, sign in likely), key=_cost)
+    straight = [(orientation, sign, (0.0, 0.0, 0.0)) for orientation, sign in likely]
+    tried = sorted((_refined(some, *start) for start in progress.steps(PLACE, straight)), key=_cost)
     best = tried[0]
     if _relative(best, some) > EXPLAINED:
         starts = _coarse(some, likely)
-        others = [_refined(some, orientation, sign, start) for orientation, sign, start in starts]
+        others = [_refined(some, *start) for start in progress.steps(PLACE, starts)]
         tried = sorted([*tried, *others], key=_cost)
         best = tried[0]
     margin = min(_relative(one, some) for one in tried if one[0] != best[0]) - _relative(best, some)

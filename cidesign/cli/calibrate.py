@@ -11,6 +11,7 @@ from cidesign.calibration.plan import plan_text
 from cidesign.calibration.verify import CHECK_HEADER, check_rows, require_passed, verdict_words
 from cidesign.cli.assignments import assigned, options, set_option
 from cidesign.cli.computer.words import run_folders
+from cidesign.cli.display.waiting import waiting
 from cidesign.cli.output import force_option, json_option, next_step, note, quoted, result
 from cidesign.files import Json, JsonObject, refuse_existing
 from cidesign.modality import modality
@@ -88,7 +89,8 @@ def command(
     training = {name: named.pop(name) for name in TRAINING_SETTINGS if fine_tune and name in named}
     if fine_tune:
         _require_tunable(found, training)
-    done = benchwork.calibrate(found, capture, folder, instrument=instrument, force=force, **options(named))
+    with waiting():
+        done = benchwork.calibrate(found, capture, folder, instrument=instrument, force=force, **options(named))
     verification, place = done.verification, done.calibration.path
     text = f"{done.written.text}\n\n{table(check_rows(verification.checks), CHECK_HEADER)}"
     value: dict[str, Json] = {

@@ -9,6 +9,7 @@ import click
 from cidesign import api, benchwork
 from cidesign.cli.assignments import assigned, options, set_option
 from cidesign.cli.computer.words import run_folders
+from cidesign.cli.display.waiting import waiting
 from cidesign.cli.output import force_option, json_option, next_step, note, quoted, result
 from cidesign.errors import InputError
 from cidesign.files import refuse_existing
@@ -119,9 +120,10 @@ def command(
     if region is not None or band_nm is not None:
         raise InputError("--region and --band-nm: only other readers' captures have them; add --reader")
     refuse_existing(folder, force)
-    done = benchwork.reconstruct(
-        run, capture, calibration, folder, accept_failed=accept_failed, force=force, **options(named)
-    )
+    with waiting():
+        done = benchwork.reconstruct(
+            run, capture, calibration, folder, accept_failed=accept_failed, force=force, **options(named)
+        )
     result(*done.printed, as_json)
     next_step(f"cidesign report {quoted(run.known_as)} --include {quoted(folder)}")
 
@@ -140,7 +142,8 @@ def _read(
     alone = len(paths) == 1 and design is None and modality_of_reader(reader) is not None
     run, capture = None if alone else _run_of(paths, design), paths[-1]
     folder = out or (capture.with_name(f"{capture.stem}-images") if run is None else run.known_as / reader)
-    done = benchwork.reconstruct_with_reader(run, capture, reader, folder, force=force, **settings)
+    with waiting():
+        done = benchwork.reconstruct_with_reader(run, capture, reader, folder, force=force, **settings)
     result(*done.printed, as_json)
     if run is not None:
         next_step(f"cidesign report {quoted(run.known_as)} --include {quoted(folder)}")

@@ -9,6 +9,7 @@ from cidesign import api, benchwork
 from cidesign.calibration.faults import parse_faults
 from cidesign.cli.assignments import assigned, options, set_option
 from cidesign.cli.computer.words import run_folders
+from cidesign.cli.display.waiting import waiting
 from cidesign.cli.output import force_option, json_option, next_step, note, quoted, result
 from cidesign.errors import InputError
 from cidesign.files import read_limited, refuse_existing
@@ -69,9 +70,10 @@ def command(
     typed = parse_faults(fault_texts, modality(found.settings.modality).bench().faults)
     faults = stored_faults | {str(name): strength for name, strength in typed.items()}
     named = {**settings, **assigned(assignments)}
-    done = benchwork.simulate(
-        found, folder, faults=faults, scene=scene, seed=seed, force=force, **options(named, "seed")
-    )
+    with waiting():
+        done = benchwork.simulate(
+            found, folder, faults=faults, scene=scene, seed=seed, force=force, **options(named, "seed")
+        )
     result(*done.printed, as_json)
     calibration = folder.parent / "calibration"
     next_step(f"cidesign calibrate {quoted(folder)} --run {quoted(found.known_as)} --out {quoted(calibration)}")

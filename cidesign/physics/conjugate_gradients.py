@@ -1,9 +1,12 @@
 """Symmetric systems that are too large for a matrix, by conjugate gradients."""
 
+import math
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
+
+from cidesign import progress
 
 Linear = Callable[[Tensor], Tensor]
 ITERATIONS = 200
@@ -28,6 +31,7 @@ def conjugate_gradients(
     for _ in range(iterations):
         if bool((power <= goal).all()):
             break
+        progress.tell(_come(power, goal, tolerance))
         image = system(direction)
         # A right-hand side of nothing but zeros has no direction to go.
         step = power / _inner(direction, image).clamp_min(tiny)
@@ -37,6 +41,14 @@ def conjugate_gradients(
         before, power = power, _inner(residual, following)
         direction = following + power / before.clamp_min(tiny) * direction
     return z
+
+
+def _come(power: Tensor, goal: Tensor, tolerance: float) -> float:
+    """How far the slowest item of a batch has come, in orders of magnitude of its residual."""
+    if not progress.heard():
+        return 0.0
+    ahead = float((power / goal.clamp_min(torch.finfo(power.dtype).tiny)).max())
+    return 1 - min(math.log(max(ahead, 1.0)) / (-2 * math.log(tolerance)), 1.0)
 
 
 def _inner(a: Tensor, b: Tensor) -> Tensor:

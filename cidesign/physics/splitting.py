@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from cidesign import progress
 from cidesign.physics.autograd import applied
 
 # A linear map of images or readings, by the tensors that it depends on.
@@ -149,7 +150,7 @@ class _Gain(torch.autograd.Function):
         for part in estimator.parts(innovation):
             readings = innovation[part]
             before = w = torch.zeros_like(images[part])
-            for number, (penalty, extrapolation) in enumerate(schedule):
+            for number, (penalty, extrapolation) in enumerate(progress.steps("linear system", schedule)):
                 z = estimator.shrink(estimator.toward(readings, w, penalty, *optics), penalty)
                 if number + 1 < kept:
                     w = torch.lerp(before, z, 1 + extrapolation, out=states[number][part])

@@ -1,12 +1,16 @@
 """How far an image can be trusted: where two methods disagree, and how much it scatters when readings are redrawn."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cidesign import progress
+
 Image = NDArray[np.float32]
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,11 @@ def disagreement(student: NDArray[np.floating], baseline: NDArray[np.floating]) 
     if student.shape != baseline.shape:
         raise ValueError(f"images of shapes {student.shape} and {baseline.shape} cannot be compared")
     return Disagreement((np.asarray(student, np.float64) - np.asarray(baseline, np.float64)).astype(np.float32))
+
+
+def followed(images: Iterable[_T], draws: int) -> Iterator[_T]:
+    """What is made one by one of `draws` redrawn readings; whoever waits is told how many are made."""
+    return progress.counted("scatter of the image", images, draws)
 
 
 def generators(draws: int, seed: int) -> list[np.random.Generator]:

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
+from cidesign import progress
 from cidesign.calibration.cassi.calibration import bin_mean
 from cidesign.calibration.cassi.capture import CassiCapture
 from cidesign.calibration.cassi.detector import Detector, dark_of
@@ -64,7 +65,9 @@ def fit_lines(capture: CassiCapture, detector: Detector, design: ApertureMask) -
             f"{capture.path}: the mask stands {found.mounting.text} in the bench, and {design.levels.shape[0]} x "
             f"{design.levels.shape[1]} pixels are not square; turn the plate"
         )
-    fits = [_fit(image, detector, binning, design, found, seen) for image in images]
+    fits = [
+        _fit(image, detector, binning, design, found, seen) for image in progress.steps("place of the mask", images)
+    ]
     code_centre = (np.array(seen.shape) - 1) / 2
     centres = np.stack([_point(inverted(fit.to_code), code_centre) for fit in fits])
     patches = [

@@ -5,6 +5,7 @@ from typing import cast
 import torch
 from torch import Tensor
 
+from cidesign import progress
 from cidesign.modalities.cassi.encoders.designed import SdCassiEncoder
 from cidesign.modalities.cassi.encoders.measured import MeasuredCassiEncoder
 from cidesign.physics import total_variation
@@ -44,7 +45,7 @@ def gap_tv(
     seen = (encoder.valid & (energy > 0)).expand_as(y)
     v = torch.zeros(len(y), encoder.bands, *encoder.size, dtype=y.dtype)
     total = torch.zeros_like(y)
-    for number in range(most_iterations):
+    for number in progress.steps("GAP-TV", range(most_iterations)):
         predicted = encoder.A(v)
         left = y - predicted
         if number and float((left.square() / variance)[seen].mean()) <= NOISE_LEFT:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from cidesign import progress
 from cidesign.calibration.cassi.calibration import CassiCalibration
 from cidesign.calibration.cassi.capture import CassiCapture
 from cidesign.calibration.cassi.readings import CassiReadings
@@ -22,7 +23,7 @@ from cidesign.modalities.cassi.score import CubeResidual, residual_of, score_cub
 from cidesign.modalities.cassi.solve import METHODS
 from cidesign.reconstruct.outcome import COMPARISON, cut_off, shown
 from cidesign.reconstruct.pipeline import Findings, Reconstructor, Scene
-from cidesign.reconstruct.uncertainty import deviation_of
+from cidesign.reconstruct.uncertainty import deviation_of, followed
 
 if TYPE_CHECKING:
     from cidesign.models.system import ImagingSystem
@@ -100,13 +101,14 @@ class CassiReconstructor(Reconstructor[CassiRun, CassiCapture, StoredCassiCalibr
         deviation = None
         if own.size <= (MOST_DRAWN_TRAINED if system.decoder.learns else MOST_DRAWN):
             drawn = redrawn(readings.y, readings.variance, calibration.operator, own, uncertainty_px)
-            deviation = deviation_of(solve.student_cubes(system, drawn, solved.encoder))
+            deviation = deviation_of(followed(solve.student_cubes(system, drawn, solved.encoder), len(drawn)))
         truth = None if scene.capture.truth is None else scene.capture.truth.astype(np.float32)
         found = diagnose(
             Compared(WORDS.get(solved.own, f"the {solved.own}"), own, cubes["gap_tv"], deviation, truth), bands_nm
         )
         entries = {
-            name: _entry(METHODS.get(name, name), cube, solved.residuals[name], truth) for name, cube in cubes.items()
+            name: _entry(METHODS.get(name, name), cubes[name], solved.residuals[name], truth)
+            for name in progress.steps("scores", list(cubes))
         }
         named = [
             NamedCube(name, METHODS.get(name, name), cube, _caption(entries[name])) for name, cube in cubes.items()

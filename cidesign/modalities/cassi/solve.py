@@ -7,6 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from cidesign import progress
 from cidesign.calibration.cassi.calibration import CassiCalibration
 from cidesign.calibration.cassi.operator import CassiOperator
 from cidesign.hardware_profiles.aperture.schema import ApertureProfile
@@ -104,9 +105,11 @@ def reconstruct_with(
     prior = system.decoder.prior
     readings = torch.from_numpy(np.where(encoder.valid.numpy(), y, 0.0).astype(np.float32))[None]
     spread = torch.from_numpy(np.where(encoder.valid.numpy(), variance, 1.0).astype(np.float32))
-    cubes: dict[str, Tensor] = {system.decoder.column: decoded(system.decoder.image, readings, encoder)}
+    with progress.part(METHODS.get(system.decoder.column, system.decoder.column)):
+        cubes: dict[str, Tensor] = {system.decoder.column: decoded(system.decoder.image, readings, encoder)}
     if "linear" not in cubes:
-        cubes["linear"] = decoded(system.decoder.linear_estimate, readings, encoder)
+        with progress.part(METHODS["linear"]):
+            cubes["linear"] = decoded(system.decoder.linear_estimate, readings, encoder)
     cubes |= {
         "gap_tv": gap_tv(readings, encoder, spread, float(prior.variance.mean())),
         "tikhonov": tikhonov(readings, encoder, prior, spread),
@@ -133,4 +136,6 @@ def tikhonov(y: Tensor, encoder: MeasuredCassiEncoder, prior: ImagePrior, varian
     def system(z: Tensor) -> Tensor:
         return encoder.A(encoder.A_adjoint(z)) + weight * z
 
-    return mean + encoder.A_adjoint(conjugate_gradients(system, lambda r: r / scale, y - encoder.A(mean)))
+    with progress.part("least squares"):
+        z = conjugate_gradients(system, lambda r: r / scale, y - encoder.A(mean))
+    return mean + encoder.A_adjoint(z)

@@ -10,6 +10,7 @@ from typing import cast
 import torch
 from torch import Tensor
 
+from cidesign import progress
 from cidesign.modalities.lensless.encoders.convolution import ConvolutionEncoder
 from cidesign.physics.base import Encoder, ImagePrior
 from cidesign.physics.linear_inverse import resized_prior
@@ -158,7 +159,7 @@ def admm_tv(y: Tensor, encoder: Encoder, prior: ImagePrior) -> Tensor:
     v[..., : plane.camera.size[0], : plane.camera.size[1]] = plane.mean * plane.camera.response()
     blurred, slopes, bright = plane.convolved(v), _slopes(v), v
     seen_dual, slope_dual, bright_dual = torch.zeros_like(placed), torch.zeros_like(slopes), torch.zeros_like(v)
-    for _ in range(ITERATIONS):
+    for _ in progress.steps("ADMM-TV", range(ITERATIONS)):
         full = (placed + READING_PENALTY * (blurred + seen_dual)) / (read + READING_PENALTY)
         wanted = slopes + slope_dual
         length = (within * wanted.square()).sum(dim=0).sqrt()

@@ -19,7 +19,7 @@ from cidesign.physics.metrics import psnr_db, ssim
 from cidesign.reconstruct.outcome import COMPARISON, cut_off, shown
 from cidesign.reconstruct.pipeline import Findings, Reconstructor, Scene
 from cidesign.reconstruct.record import Disagreement, Uncertainty
-from cidesign.reconstruct.uncertainty import deviation_of, disagreement, generators
+from cidesign.reconstruct.uncertainty import deviation_of, disagreement, followed, generators
 
 if TYPE_CHECKING:
     from cidesign.modalities.lensless.encoders.designed import MeasuredEncoder
@@ -89,7 +89,7 @@ class LenslessReconstructor(
         spread = np.sqrt(readings.variance) / unit_of(scene.calibration.calibration.operator)
         scatter = deviation_of(
             student_image(system, solved.y + spread * rng.standard_normal(spread.shape), solved.encoder)
-            for rng in generators(DRAWS, SEED)
+            for rng in followed(generators(DRAWS, SEED), DRAWS)
         )
         rms = float(np.sqrt(np.mean(scatter.astype(np.float64) ** 2)))
         channels = list(scene.capture.record.channels)

@@ -12,7 +12,7 @@ from cidesign.calibration.mri.record import StoredKspaceCalibration
 from cidesign.checks import Check
 from cidesign.constraints.kspace import LineBudget
 from cidesign.modalities.mri import solve
-from cidesign.modalities.mri.diagnostics import Diagnosis, diagnose, redrawn
+from cidesign.modalities.mri.diagnostics import DRAWS, Diagnosis, diagnose, redrawn
 from cidesign.modalities.mri.fixed_designs import DENSITY_POWER, centre_lines, variable_density_lines
 from cidesign.modalities.mri.lines_words import lines_words
 from cidesign.modalities.mri.panels import METHODS, Result, comparison, images_of
@@ -23,7 +23,7 @@ from cidesign.orientation import Orientation
 from cidesign.pattern import CartesianLines
 from cidesign.reconstruct.outcome import COMPARISON, draw_panels, shown
 from cidesign.reconstruct.pipeline import Findings, Reconstructor, Scene
-from cidesign.reconstruct.uncertainty import Image, deviation_of, error_over
+from cidesign.reconstruct.uncertainty import Image, deviation_of, error_over, followed
 
 if TYPE_CHECKING:
     from cidesign.models.system import ImagingSystem
@@ -87,7 +87,7 @@ class MriReconstructor(Reconstructor[MriRun, RawKspace, StoredKspaceCalibration,
             for name, (image, residual) in solve.reconstructions(system, k, one, calibration).items()
         ]
         scans = redrawn(k, calibration.noise_deviation)
-        scatter = deviation_of(solve.student_magnitudes(system, scans, design, calibration))
+        scatter = deviation_of(followed(solve.student_magnitudes(system, scans, design, calibration), DRAWS))
         return Solved(results, scatter, use, notes), []
 
     def diagnose(self, scene: KspaceScene, system: "ImagingSystem", solved: Solved) -> Findings:

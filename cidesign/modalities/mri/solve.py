@@ -18,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from cidesign import progress
 from cidesign.calibration.mri.kspace import Samples
 from cidesign.calibration.mri.response import KspaceCalibration
 from cidesign.constraints.kspace import Budget, LineBudget
@@ -101,7 +102,7 @@ def total_variation(y: Tensor, encoder: CartesianEncoder, weight: float, iterati
     dual_step = bound / 16.0
     x = zero_filled(y, encoder)
     down, right = torch.zeros_like(x), torch.zeros_like(x)
-    for _ in range(iterations):
+    for _ in progress.steps("total variation", range(iterations)):
         gradient = encoder.A_adjoint(encoder.A(x) - y)
         after = x - primal * (gradient - divergence(down, right))
         across, along = differences(2 * after - x)

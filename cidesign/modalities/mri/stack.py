@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from cidesign import progress
 from cidesign.calibration.mri.kspace import listed
 from cidesign.calibration.mri.place import ImagePlace
 from cidesign.calibration.mri.record import StoredKspaceCalibration
@@ -126,7 +127,7 @@ def reconstruct_slices(
             f"holds {listed(list(capture.numbers))}: calibrate it without slice_index, or choose --set slice_index=N"
         )
     slices = []
-    for number in capture.numbers:
+    for number in progress.steps("slices", capture.numbers):
         with of_slice(number):
             raw = capture.one(number)
             done = reconstruct(MriReconstructor(of_stack=True), run, raw, calibration.one(number), accept_failed)

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from scipy.fft import dctn, idctn
 from scipy.linalg import cho_factor, cho_solve
 
+from cidesign import progress
+
 Array = NDArray[np.float32]
 
 STEPS = 200
@@ -36,7 +38,7 @@ def least_variation(matrix: Array, y: Array, start: Array, radius_squared: float
     edges, fit = _gradient(x), matrix @ x.reshape(-1)
     edge_dual, fit_dual = np.zeros_like(edges), np.zeros_like(fit)
     settled = 0
-    for _ in range(STEPS):
+    for _ in progress.steps("least variation", range(STEPS)):
         before = x
         edges = _shrunk(_gradient(x) + edge_dual, np.float32(1 / EDGE_PENALTY))
         fit = _near(matrix @ x.reshape(-1) + fit_dual, y, radius)

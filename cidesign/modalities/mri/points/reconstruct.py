@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from cidesign import progress
 from cidesign.calibration.mri.kspace import NO_REFERENCE, Samples, Use, centred_ifft
 from cidesign.calibration.mri.points.record import StoredPointsCalibration
 from cidesign.calibration.mri.points.volume import RawVolume, require_points
@@ -85,7 +86,8 @@ class PointsReconstructor(Reconstructor[PointsRun, RawVolume, StoredPointsCalibr
         results: list[Result] = []
         for name, design in sets.items():
             found = [
-                solve.reconstructions(system, k, design, calibration.slice(number)) for number, k in enumerate(slices)
+                solve.reconstructions(system, k, design, calibration.slice(number))
+                for number, k in enumerate(progress.steps("slices", slices))
             ]
             for method in found[0]:
                 magnitude = np.abs(np.stack([one[method][0] for one in found])).astype(np.float32)
@@ -98,7 +100,7 @@ class PointsReconstructor(Reconstructor[PointsRun, RawVolume, StoredPointsCalibr
                         system, redrawn(k, calibration.noise_deviation), run.design, calibration.slice(number)
                     )
                 )
-                for number, k in enumerate(slices)
+                for number, k in enumerate(progress.steps("scatter of the slices", slices))
             ]
         )
         return SolvedVolume(results, scatter, use), []

@@ -9,7 +9,7 @@ from cidesign.calibration.mri.kspace import NO_REFERENCE, Samples
 from cidesign.calibration.mri.shots.capture import RawShots
 from cidesign.calibration.mri.shots.record import StoredShotsCalibration
 from cidesign.checks import Check
-from cidesign.modalities.mri.diagnostics import Diagnosis, diagnose, redrawn
+from cidesign.modalities.mri.diagnostics import DRAWS, Diagnosis, diagnose, redrawn
 from cidesign.modalities.mri.panels import ERROR_GAIN, METHODS
 from cidesign.modalities.mri.reconstruct import DISPLAY_PERCENTILE, UNITS, figures_of
 from cidesign.modalities.mri.record import ScoredEntry, Verifications
@@ -19,7 +19,7 @@ from cidesign.modalities.mri.shots.run import ShotsRun
 from cidesign.modalities.mri.shots.solve import reconstructions, student_magnitudes
 from cidesign.reconstruct.outcome import COMPARISON, NamedImage, draw_panels
 from cidesign.reconstruct.pipeline import Findings, Reconstructor, Scene
-from cidesign.reconstruct.uncertainty import Image, deviation_of, error_over
+from cidesign.reconstruct.uncertainty import Image, deviation_of, error_over, followed
 
 if TYPE_CHECKING:
     from cidesign.modalities.mri.solve import Residual
@@ -50,7 +50,7 @@ class ShotsReconstructor(Reconstructor[ShotsRun, RawShots, StoredShotsCalibratio
         """All images, and the student's of redrawn noise."""
         design, calibration, y = scene.run.design, scene.calibration.calibration, scene.measured
         scans = redrawn(y, calibration.noise_deviation)
-        scatter = deviation_of(student_magnitudes(system, scans, design, calibration))
+        scatter = deviation_of(followed(student_magnitudes(system, scans, design, calibration), DRAWS))
         return SolvedShots(reconstructions(system, y, design, calibration), scatter), []
 
     def diagnose(self, scene: ShotsScene, system: "ImagingSystem", solved: SolvedShots) -> Findings:

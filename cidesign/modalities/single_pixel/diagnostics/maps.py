@@ -7,6 +7,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from cidesign import progress
 from cidesign.calibration.single_pixel.fit import predicted as read_on
 from cidesign.calibration.single_pixel.measurement import Measurements
 from cidesign.calibration.single_pixel.operator import SpcOperator
@@ -14,7 +15,7 @@ from cidesign.calibration.single_pixel.response import Response
 from cidesign.modalities.single_pixel.diagnostics.residuals import HeldOut, folds, predicted
 from cidesign.modalities.single_pixel.linear_model import LinearModel
 from cidesign.pattern import PatternStack
-from cidesign.reconstruct.uncertainty import Disagreement, Image, deviation_of, disagreement, generators
+from cidesign.reconstruct.uncertainty import Disagreement, Image, deviation_of, disagreement, followed, generators
 
 Vector = NDArray[np.float64]
 # Student: images (B, n, n) from measurements y (B, K) taken with patterns (K, n, n).
@@ -118,7 +119,7 @@ def make_maps(
     y = np.stack([reading for reading, _ in draws])
     with_level = np.column_stack([y, [side * level for _, level in draws]])
     used = int(np.clip(FOLD_OPERATIONS / operations, 1, FOLDS))
-    scatter = {} if decode is None else {"student": deviation_of(_decoded(decode, y, found.signed))}
+    scatter = {} if decode is None else {"student": deviation_of(followed(_decoded(decode, y, found.signed), DRAWS))}
     scatter[linear_name] = deviation_of(linear.estimate(with_level)).reshape(side, side)
     return SpcMaps(
         disagreement=disagreement(images["student"], images[linear_name]) if decode else None,
@@ -155,7 +156,7 @@ def held_out(
     names = (linear_name, "tikhonov") if decode is None else ("student", linear_name, "tikhonov")
     errors: dict[str, list[Vector]] = {name: [] for name in names}
     parts, expected = folds(count, FOLDS)[:used], []
-    for part in parts:
+    for part in progress.steps("held-out readings", parts):
         error, deviation = linear.held_out(np.append(found.y, side * level), np.append(part, count))
         expected.append(deviation[:-1])
         errors[linear_name].append(error[:-1])
