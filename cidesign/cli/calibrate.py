@@ -86,9 +86,7 @@ def command(
         result(*_fine_tuned(found, folder, named, force), as_json)
         return
     refuse_existing(folder, force)
-    training = {name: named.pop(name) for name in TRAINING_SETTINGS if fine_tune and name in named}
-    if fine_tune:
-        _require_tunable(found, training)
+    training = _training_of(found, named) if fine_tune else {}
     with waiting():
         done = benchwork.calibrate(found, capture, folder, instrument=instrument, force=force, **options(named))
     verification, place = done.verification, done.calibration.path
@@ -119,11 +117,13 @@ def _suggest(run: Run, capture: Path | None, calibration: Path) -> None:
     )
 
 
-def _require_tunable(run: "Run", settings: dict[str, object]) -> None:
-    """What cannot be fine-tuned is refused before anything is calibrated."""
+def _training_of(run: "Run", named: dict[str, object]) -> dict[str, object]:
+    """The settings of fine-tuning, taken from all; what cannot be tuned is refused before anything is calibrated."""
     from cidesign.reconstruct.fine_tune import fine_tuning_of
 
-    fine_tuning_of(run, options(settings))
+    training = {name: named.pop(name) for name in TRAINING_SETTINGS if name in named}
+    fine_tuning_of(run, options(training))
+    return training
 
 
 def _fine_tuned(run: "Run", folder: Path, settings: dict[str, object], force: bool) -> tuple[JsonObject, str]:

@@ -23,7 +23,9 @@ from cidesign.text import table
 from cidesign.tracking.base import TRACKERS, require_trackers
 
 if TYPE_CHECKING:  # torch loads when something is trained
+    from cidesign.distill.given import GivenDesign
     from cidesign.distill.job import Listener
+    from cidesign.run_settings import TrainingSettings
 
 # Names of the run's record, and the options that they are.
 NOT_BY_SET = {
@@ -212,7 +214,6 @@ def command(
         )
     from cidesign.distill.choices.ladder import with_best_teacher
     from cidesign.distill.job import start_run
-    from cidesign.distill.presets import values_of_texts
     from cidesign.distill.teachers import chosen_settings, usual_folder
 
     asked = None if profile_name is None else load_profile(profile_name)
@@ -223,23 +224,12 @@ def command(
         note(f"understood: {text}")
     profile = found.profile if found else cast(HardwareProfile, asked)
     given = found.given if found else None
-    typed = {name: value for name, value in options.items() if value is not None}
-    for name in texts:
-        _refuse_twice(name, typed)
-    # Which names there are depends on these.
-    deciding: dict[str, str] = {
-        name: typed[name] for name in ("task", "decoder", "recipe", "sampling") if name in typed
-    }
-    set_values = values_of_texts(profile, {**deciding, **texts}, given)
-    chosen = chosen_settings(profile, preset, given, teacher, only_teacher, {**set_values, **typed})
+    chosen = chosen_settings(profile, preset, given, teacher, only_teacher, _values(profile, options, texts, given))
     settings = chosen.settings
-    described = modality(settings.modality).described(settings, profile)
-    if given is not None:
-        described += f", as they are in {given.name}"
-    described += f"; task {settings.task}" * (settings.task != "reconstruct")
     path = out or usual_folder(profile, settings)
     alone = f"a teacher ({', '.join(settings.ladder)}) for " if only_teacher else ""
-    note(f"profile {profile.id}, preset {settings.preset}: {alone}{described}; run folder {path}")
+    what = _described(settings, profile, given)
+    note(f"profile {profile.id}, preset {settings.preset}: {alone}{what}; run folder {path}")
     for text in chosen.said:
         note(text)
 
@@ -254,6 +244,29 @@ def command(
             path, chosen.settings, profile, force, display.listener, chosen.design, chosen.teacher, chosen.choices, log
         )
     _report(run, as_json)
+
+
+def _values(
+    profile: HardwareProfile, options: dict[str, Any], texts: dict[str, str], given: "GivenDesign | None"
+) -> dict[str, Any]:
+    """All settings that were typed, as options and with --set, by name."""
+    from cidesign.distill.presets import values_of_texts
+
+    typed = {name: value for name, value in options.items() if value is not None}
+    for name in texts:
+        _refuse_twice(name, typed)
+    # Which names there are depends on these.
+    names = [name for name in ("task", "decoder", "recipe", "sampling") if name in typed]
+    deciding: dict[str, str] = {name: str(typed[name]) for name in names}
+    return {**values_of_texts(profile, {**deciding, **texts}, given), **typed}
+
+
+def _described(settings: "TrainingSettings", profile: HardwareProfile, given: "GivenDesign | None") -> str:
+    """What is designed, and for which task."""
+    described = modality(settings.modality).described(settings, profile)
+    if given is not None:
+        described += f", as they are in {given.name}"
+    return described + f"; task {settings.task}" * (settings.task != "reconstruct")
 
 
 def _refuse_twice(name: str, typed: Collection[str]) -> None:

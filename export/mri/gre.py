@@ -22,7 +22,7 @@ from cidesign.export.mri.blocks import (
     too_short,
 )
 from cidesign.export.mri.protocol import GreProtocol, Protocol, ScanProtocol, dummies_for, ordered_lines
-from cidesign.export.mri.readout import gre_readout
+from cidesign.export.mri.readout import ReadoutShape, gre_readout
 from cidesign.hardware_profiles.mri.schema import MriProfile
 from cidesign.pattern import Cartesian, CartesianLines
 
@@ -80,18 +80,8 @@ def gradient_echo(
     readout = gre_readout(trajectory, protocol, profile)
     limits = design_limits(profile)
     shared = limits.shared(3)
-    outermost = max(trajectory.lines // 2, 1) / (protocol.phase_fov * 1e-3)
-    areas = {
-        "readout prephaser": -readout.echo_area_per_m,
-        "phase encoding": outermost,
-        along.before: -selection.tail_area_per_m - along.outermost_per_m,
-    }
+    areas, spoil_areas = lobe_areas(trajectory, protocol, selection, readout, along)
     pre_ns, binding = longest_of(areas, shared)
-    spoil_areas = {
-        "readout spoiler": SPOILER_CYCLES_PIXEL * trajectory.readout / (protocol.fov_mm * 1e-3),
-        "phase rewinder": outermost,
-        along.after: along.spoiler_per_m + along.outermost_per_m,
-    }
     spoil_ns, spoil_binding = longest_of(spoil_areas, shared)
     least_te_ns = round(selection.tail_ns + pre_ns + readout.echo_ns)
     relax = "a larger bandwidth or fov_mm, or a shorter rf_duration_ms"
@@ -134,6 +124,24 @@ def gradient_echo(
         dummies_reason=reason,
         notes=(*readout.notes, *te_notes, *tr_notes),
     )
+
+
+def lobe_areas(
+    trajectory: Cartesian, protocol: Protocol, selection: Selection, readout: ReadoutShape, along: Along
+) -> tuple[dict[str, float], dict[str, float]]:
+    """The largest areas (1/m) of the lobes along x, y and z before the readout, and of those after it, by name."""
+    outermost = max(trajectory.lines // 2, 1) / (protocol.phase_fov * 1e-3)
+    before = {
+        "readout prephaser": -readout.echo_area_per_m,
+        "phase encoding": outermost,
+        along.before: -selection.tail_area_per_m - along.outermost_per_m,
+    }
+    after = {
+        "readout spoiler": SPOILER_CYCLES_PIXEL * trajectory.readout / (protocol.fov_mm * 1e-3),
+        "phase rewinder": outermost,
+        along.after: along.spoiler_per_m + along.outermost_per_m,
+    }
+    return before, after
 
 
 def longest_of(areas: dict[str, float], limits: Limits) -> tuple[int, str]:

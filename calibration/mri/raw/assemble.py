@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cidesign.calibration.mri.kspace import RawKspace, Samples, at_limit, listed, refuse_duplicates, remove_oversampling
-from cidesign.calibration.mri.place import Vector, place_of
+from cidesign.calibration.mri.place import ImagePlace, Vector, place_of
 from cidesign.calibration.mri.raw.ramps import regridding
 from cidesign.calibration.mri.raw.readouts import Matrix, Readouts
 from cidesign.calibration.mri.raw.rows import alike_in_direction, image_rows
@@ -57,8 +57,8 @@ def assemble(readouts: Readouts, matrix: Matrix, slice_number: int, digest: str)
     partitions, partial echoes, and readouts that were not taken alike (see `require_alike`).  Reversed readouts are
     put right by phase-correction readouts, and refused without.  `digest`: that of the file.  Raises `FileError`.
     """
-    path, kinds, imaging = readouts.path, readouts.kinds, readouts.imaging
-    imaging &= readouts.column("slice") == slice_number
+    path, kinds = readouts.path, readouts.kinds
+    imaging = readouts.imaging & (readouts.column("slice") == slice_number)
     if readouts.column("trajectory_dimensions")[imaging].any():
         raise FileError(
             f"{path}: readouts have a trajectory of their own (AcquisitionHeader.trajectory_dimensions); only "
@@ -83,14 +83,15 @@ def assemble(readouts: Readouts, matrix: Matrix, slice_number: int, digest: str)
     if edges is not None:
         notes.append(f"readout oversampling of {k.shape[2] / matrix.samples:g} removed")
     noise, factor = noise_samples(readouts, imaging, matrix.fields, notes)
+    changed = 1.0
     if matrix.gradient is not None:
         # Even samples are made for the object alone: beside the field of view there is nothing.
         edges = None
         changed = regridding(path, matrix.gradient.positions(k.shape[2])).noise
-        noise, factor = None if noise is None else (noise * changed).astype(np.complex64), factor * changed
         notes.append("samples were taken while the gradient ramps, and were brought to even places by its shape")
+    share = changed / float(np.sqrt(averages))
     if noise is not None:
-        noise = (noise / np.sqrt(averages)).astype(np.complex64)
+        noise = (noise * share).astype(np.complex64)
         if len(noise) != len(k):
             raise FileError(f"{path}: the noise scan has {len(noise)} coils, the image {len(k)}")
     return RawKspace(
@@ -107,12 +108,17 @@ def assemble(readouts: Readouts, matrix: Matrix, slice_number: int, digest: str)
         notes=tuple(notes),
         order=order if averages == 1 else None,
         at_limit=shared,
-        noise_factor=factor / float(np.sqrt(averages)),
-        place=place_of([readouts.places[name][imaging].mean(axis=0) for name in DIRECTIONS], matrix.fov_mm)
-        if set(DIRECTIONS) <= set(readouts.places)
-        else None,
+        noise_factor=factor * share,
+        place=_place(readouts, imaging, matrix),
         slice_number=slice_number,
     )
+
+
+def _place(readouts: Readouts, imaging: NDArray[np.bool_], matrix: Matrix) -> ImagePlace | None:
+    """Where the image lies in the scanner, where the headers say it."""
+    if not set(DIRECTIONS) <= set(readouts.places):
+        return None
+    return place_of([readouts.places[name][imaging].mean(axis=0) for name in DIRECTIONS], matrix.fov_mm)
 
 
 def require_alike(
