@@ -208,10 +208,7 @@ def command(
         _report(_resume(out), as_json)
         return
     require_trackers(log)
-    if profile_name is None and design is None:
-        raise click.UsageError(
-            "--profile is needed, for example --profile dlp4500 (`cidesign profiles list` shows all)"
-        )
+    _require_device(profile_name, design)
     from cidesign.distill.choices.ladder import with_best_teacher
     from cidesign.distill.job import start_run
     from cidesign.distill.teachers import chosen_settings, usual_folder
@@ -267,6 +264,13 @@ def _described(settings: "TrainingSettings", profile: HardwareProfile, given: "G
     if given is not None:
         described += f", as they are in {given.name}"
     return described + f"; task {settings.task}" * (settings.task != "reconstruct")
+
+
+def _require_device(profile_name: str | None, design: Path | None) -> None:
+    if profile_name is None and design is None:
+        raise click.UsageError(
+            "--profile is needed, for example --profile dlp4500 (`cidesign profiles list` shows all)"
+        )
 
 
 def _refuse_twice(name: str, typed: Collection[str]) -> None:

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import cidesign as ci
+
 TINY = [
     *("--set", "images=64", "--set", "validation_images=16", "--set", "batch=16", "--set", "channels=4"),
     *("--teacher-epochs", "1", "--student-epochs", "1", "--side", "16", "--patterns", "30"),
@@ -55,6 +57,20 @@ def test_what_is_told_of_a_run_of_classes(cidesign: Callable[..., Any], digits: 
     assert refused.code == 2
     assert "its decoder names classes, and only decoders of images are fine-tuned" in " ".join(refused.err.split())
     assert not (tmp_path / "cal").exists()
+
+
+def test_the_same_in_python(cidesign: Callable[..., Any], digits: Path, tmp_path: Path) -> None:
+    tiny = {"images": 64, "validation_images": 16, "batch": 16, "channels": 4, "teacher_epochs": 1, "student_epochs": 1}
+    run = ci.distill(
+        "dlp4500", task="classify", data=str(digits), out=tmp_path / "run", side=16, patterns=30, threads=1,
+        device="cpu", **tiny,
+    )  # fmt: skip
+    assert run.settings.classes == ("one", "two")
+    assert cidesign(*_words(digits, tmp_path / "typed")).code == 0
+    assert ci.open_run(tmp_path / "typed").design.design_digest == run.design.design_digest
+    accuracy = ci.evaluate(run, train=False).rows[0].images["accuracy_percent"]
+    assert accuracy is not None
+    assert 0 <= accuracy <= 100
 
 
 @pytest.mark.parametrize(

@@ -232,6 +232,8 @@ def test_end_to_end_by_name(cidesign: Command) -> None:
     assert (value["teacher_digest"], value["strategy"]["by"]) == (None, "asked")
     run = Run(Path(value["run"]))
     assert (run.settings.strategy, run.settings.student_epochs) == ("e2e", 3)
+    alike = ci.distill("mri-generic-3t", strategy="e2e", threads=1, out="alike")
+    assert alike.design.design_digest == run.design.design_digest
     done = cidesign("distill", "--profile", "mri-generic-3t", "--set", "strategy=e2e")
     assert done.code == 2
     assert "--set strategy: has an option of its own; write --strategy NAME" in done.err

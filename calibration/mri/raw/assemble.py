@@ -90,10 +90,8 @@ def assemble(readouts: Readouts, matrix: Matrix, slice_number: int, digest: str)
         changed = regridding(path, matrix.gradient.positions(k.shape[2])).noise
         notes.append("samples were taken while the gradient ramps, and were brought to even places by its shape")
     share = changed / float(np.sqrt(averages))
-    if noise is not None:
-        noise = (noise * share).astype(np.complex64)
-        if len(noise) != len(k):
-            raise FileError(f"{path}: the noise scan has {len(noise)} coils, the image {len(k)}")
+    if noise is not None and len(noise) != len(k):
+        raise FileError(f"{path}: the noise scan has {len(noise)} coils, the image {len(k)}")
     return RawKspace(
         path=path,
         source=readouts.source,
@@ -101,7 +99,7 @@ def assemble(readouts: Readouts, matrix: Matrix, slice_number: int, digest: str)
         lines=lines,
         matrix_lines=matrix.lines,
         digest=digest,
-        noise=noise,
+        noise=None if noise is None else (noise * share).astype(np.complex64),
         edges=edges,
         oversampling=k.shape[2] / matrix.samples,
         fields=matrix.fields,
