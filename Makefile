@@ -12,7 +12,7 @@ PICTURES := picture-dlp4500 picture-chrome-laser-10um-16band picture-mri-generic
 # The site in docs/_build, warnings being errors; GALLERY=0 leaves out the programs of the gallery, which take minutes.
 GALLERY ?= 1
 
-.PHONY: docs demo demo-single-pixel demo-mri-generic-3t demo-chrome-laser-10um demo-lensless-pi-hq pictures $(PICTURES) test lint package tools clean
+.PHONY: docs demo demo-single-pixel demo-mri-generic-3t demo-chrome-laser-10um demo-lensless-pi-hq pictures $(PICTURES) test lint style types package tools clean
 
 $(READY): setup.cfg pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -73,8 +73,10 @@ $(PICTURES): picture-%: $(READY)
 	$(CIDESIGN) report pictures/$* --include pictures/$*/calibration --include pictures/$*/images --force
 
 # One thread each for three test processes on two cores: some tests wait for SLURM, and for programs that they start.
+# Each begins with a third of the tests and takes over of others' in the end, so that what tests share is made once, and
+# those that wait are in one process.
 test: $(READY)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist worksteal
 
 # Other people's programs that tests compare with, where this machine can install them; the tests skip what is absent.
 # MRzero is AGPL: it checks files in the tests and is no part of cidesign.
@@ -93,9 +95,13 @@ docs: $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
 	OMP_NUM_THREADS=2 $(BIN)/python -m sphinx -W --keep-going -q -b html -D plot_gallery=$(GALLERY) docs docs/_build
 
-lint: $(READY)
+lint: style types
+
+style: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+types: $(READY)
 	$(BIN)/python tests/typecheck.py
 
 # The wheel is built from the source archive, installed alone, and used from an empty folder.
