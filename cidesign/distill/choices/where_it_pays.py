@@ -60,6 +60,16 @@ REGIMES: tuple[Regime, ...] = (
         -0.043, 0.005, 2,
     ),
     Regime(
+        "single-pixel", "10,000 images",
+        {"pattern share": 0.0498, "levels": 2, "light": 10000000, "side": 32, "images": 10000, "steps": 1248},
+        0.042, 0.035, 3,
+    ),
+    Regime(
+        "single-pixel", "64 epochs",
+        {"pattern share": 0.0498, "levels": 2, "light": 10000000, "side": 32, "images": 960, "steps": 1920},
+        0.012, 0.016, 3,
+    ),
+    Regime(
         "single-pixel", "1 + 1 epochs",
         {"pattern share": 0.0498, "levels": 2, "light": 10000000, "side": 32, "images": 960, "steps": 60},
         0.005, 0.003, 2,
@@ -95,6 +105,11 @@ REGIMES: tuple[Regime, ...] = (
         -0.043, 0.051, 2,
     ),
     Regime(
+        "cassi", "64 epochs",
+        {"cell": 1, "light": 20000, "side": 32, "images": 480, "steps": 960},
+        -0.162, 0.029, 2,
+    ),
+    Regime(
         "cassi", "1 + 1 epochs",
         {"cell": 1, "light": 20000, "side": 32, "images": 480, "steps": 30},
         0.079, 0.040, 2,
@@ -128,6 +143,16 @@ REGIMES: tuple[Regime, ...] = (
         "mri", "100 slices",
         {"acceleration": 4, "coils": 1, "noise": 0.01, "side": 64, "images": 96, "steps": 120},
         -0.326, 0.086, 2,
+    ),
+    Regime(
+        "mri", "10,000 slices",
+        {"acceleration": 4, "coils": 1, "noise": 0.01, "side": 64, "images": 10000, "steps": 1248},
+        0.224, 0.006, 2,
+    ),
+    Regime(
+        "mri", "64 epochs",
+        {"acceleration": 4, "coils": 1, "noise": 0.01, "side": 64, "images": 480, "steps": 960},
+        0.118, 0.020, 3,
     ),
     Regime(
         "mri", "1 + 1 epochs",
