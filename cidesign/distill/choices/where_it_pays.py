@@ -105,6 +105,11 @@ REGIMES: tuple[Regime, ...] = (
         -0.043, 0.051, 2,
     ),
     Regime(
+        "cassi", "10,000 cubes",
+        {"cell": 1, "light": 20000, "side": 32, "images": 10000, "steps": 1248},
+        0.065, 0.051, 2,
+    ),
+    Regime(
         "cassi", "64 epochs",
         {"cell": 1, "light": 20000, "side": 32, "images": 480, "steps": 960},
         -0.162, 0.029, 2,
@@ -117,12 +122,12 @@ REGIMES: tuple[Regime, ...] = (
     Regime(
         "mri", "R = 4",
         {"acceleration": 4, "coils": 1, "noise": 0.01, "side": 64, "images": 480, "steps": 120},
-        -0.101, 0.024, 2,
+        -0.319, 0.089, 3,
     ),
     Regime(
         "mri", "R = 8",
         {"acceleration": 8, "coils": 1, "noise": 0.01, "side": 64, "images": 480, "steps": 120},
-        -0.317, 0.102, 3,
+        -0.176, 0.378, 3,
     ),
     Regime(
         "mri", "R = 4, 4 coils",
