@@ -8,6 +8,7 @@ import pytest
 from rich.console import Console
 
 from cidesign import progress
+from cidesign.cli.display import bars as drawn
 from cidesign.cli.display import waiting as shown
 from cidesign.cli.display.waiting import LINE_EVERY_S, QUIET_S, Bar, Lines, waiting
 from cidesign.progress import Part
@@ -61,7 +62,7 @@ def test_lines_are_written_beside_the_result(monkeypatch: pytest.MonkeyPatch, ca
 
 def test_on_a_terminal_a_bar_comes_late_shows_one_part_and_vanishes(monkeypatch: pytest.MonkeyPatch) -> None:
     screen = io.StringIO()
-    monkeypatch.setattr(shown, "Console", lambda stderr: Console(file=screen, force_terminal=True, width=80))
+    monkeypatch.setattr(drawn, "Console", lambda stderr: Console(file=screen, force_terminal=True, width=80))
     clock = Clock()
     bar = Bar(clock)
     bar.at(Part("lines", 0.5))
@@ -83,7 +84,7 @@ def test_on_a_terminal_a_bar_comes_late_shows_one_part_and_vanishes(monkeypatch:
 
 def test_a_bar_goes_whatever_happens(monkeypatch: pytest.MonkeyPatch) -> None:
     screen = io.StringIO()
-    monkeypatch.setattr(shown, "Console", lambda stderr: Console(file=screen, force_terminal=True, width=80))
+    monkeypatch.setattr(drawn, "Console", lambda stderr: Console(file=screen, force_terminal=True, width=80))
     monkeypatch.setattr(shown, "QUIET_S", -1.0)
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
     with contextlib.suppress(ZeroDivisionError), waiting():

@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import TaskID
 
+from cidesign.cli.display.bars import bars
 from cidesign.cli.output import note
 from cidesign.distill.comparison.evaluation import EvaluationListener
 from cidesign.text import counted, elapsed, seconds_left, to_go
@@ -55,15 +55,7 @@ class Shown(EvaluationListener):
 
     def __init__(self) -> None:
         self._on_terminal = sys.stderr.isatty()
-        self._progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TextColumn("{task.percentage:3.0f} %"),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-            console=Console(stderr=True),
-            disable=not self._on_terminal,
-        )
+        self._progress = bars(disable=not self._on_terminal)
         self._tasks: dict[str, TaskID] = {}
         self._course: Course | None = None
 

@@ -5,9 +5,9 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import TaskID
 
+from cidesign.cli.display.bars import bars
 from cidesign.cli.output import note
 from cidesign.progress import Part, heard_by
 from cidesign.text import seconds_left, to_go
@@ -39,17 +39,8 @@ class Bar:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock, self._began_s = clock, clock()
-        self._progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TextColumn("{task.percentage:3.0f} %"),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-            console=Console(stderr=True),
-            transient=True,
-            # Steps may take a minute each.
-            speed_estimate_period=600.0,
-        )
+        # Steps may take a minute each.
+        self._progress = bars(transient=True, speed_estimate_period=600.0)
         self._task: tuple[str, TaskID] | None = None
 
     def at(self, part: Part) -> None:
