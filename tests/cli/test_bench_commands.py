@@ -1,6 +1,7 @@
 """simulate -> calibrate -> reconstruct as a user types them, and what they say when something is wrong."""
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,7 @@ from PIL import Image
 from scipy.linalg import hadamard
 
 import cidesign as ci
+from cidesign.cli.display import waiting
 from cidesign.errors import InputError
 from cidesign.modalities.single_pixel.run import SinglePixelRun
 
@@ -64,6 +66,17 @@ def test_the_chain(cidesign: Command, run: Path) -> None:
     names = {path.name for path in Path("images").iterdir()}
     stems = {f"{name}.{suffix}" for name in ("student", "lmmse", "tikhonov") for suffix in ("png", "tiff", "npz")}
     assert names >= stems | {"comparison.png", "reconstruction.json"}
+
+
+def test_who_waits_is_told_beside_the_result(cidesign: Command, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(waiting, "QUIET_S", 0.0)
+    cidesign("simulate", run, "--out", "cap")
+    done = cidesign("calibrate", "cap", "--run", run, "--out", "cal", "--json")
+    assert re.search(r"^place of the patterns: \d+ %, less than a minute to go$", done.err, re.MULTILINE)
+    assert json.loads(done.out)["verdict"] == "not verified"
+    done = cidesign("reconstruct", run, "cap", "--calibration", "cal", "--json")
+    assert re.search(r"^least variation: \d+ %, less than a minute to go$", done.err, re.MULTILINE)
+    assert json.loads(done.out)["verdict"] == "not verified"
 
 
 def test_json_and_defaults(cidesign: Command, run: Path) -> None:

@@ -1,5 +1,6 @@
 """The commands of an SD-CASSI bench, from a run to a calibration."""
 
+import re
 from typing import Any
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 
 from cidesign.benchwork import calibrate, simulate
 from cidesign.calibration.cassi.capture import read_cassi_capture
+from cidesign.cli.display import waiting
 from cidesign.errors import FileError, InputError
 from cidesign.modalities.cassi.bench import CassiBench, SimulateCassi
 
@@ -37,6 +39,13 @@ def test_a_simulated_bench_is_calibrated_to_what_it_is(run, tmp_path):
     assert value["verification"]["score"] == verification.score
     error = next(line for line in text.splitlines() if line.startswith("standard error"))
     assert float(error.split("lies")[1].split()[0]) < 0.03  # code pixels, against the simulated truth
+
+
+def test_who_waits_for_a_simulation_is_told(run, tmp_path, cidesign, monkeypatch):
+    monkeypatch.setattr(waiting, "QUIET_S", 0.0)
+    done = cidesign("simulate", run.path, "--out", tmp_path / "capture")
+    assert done.code == 0
+    assert re.search(r"^frames of the lines: \d+ %, less than a minute to go$", done.err, re.MULTILINE)
 
 
 def test_a_failed_calibration_is_told_and_written_beside_an_earlier_one(run, tmp_path):

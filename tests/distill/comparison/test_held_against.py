@@ -135,10 +135,13 @@ def test_words_of_subsets_and_of_other_systems() -> None:
     ]
 
 
-def test_the_evaluation_is_kept_for_the_report(run: Run) -> None:
+def test_the_evaluation_is_kept_for_the_report(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     assert kept_evaluation(run) is None
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1000")
     found = evaluate_run(run, None, False, EvaluationListener())
     kept = kept_evaluation(run)
+    # Whenever it is asked for, it is the record of one evaluation.
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "2000")
     assert kept == found.record()
     assert kept is not None
     assert [row.name for row in kept.rows][:1] == ["student"]
