@@ -31,7 +31,8 @@ def conjugate_gradients(
     for _ in range(iterations):
         if bool((power <= goal).all()):
             break
-        progress.tell(_come(power, goal, tolerance))
+        if progress.heard():
+            progress.tell(_share_done(power, goal, tolerance))
         image = system(direction)
         # A right-hand side of nothing but zeros has no direction to go.
         step = power / _inner(direction, image).clamp_min(tiny)
@@ -43,10 +44,11 @@ def conjugate_gradients(
     return z
 
 
-def _come(power: Tensor, goal: Tensor, tolerance: float) -> float:
-    """How far the slowest item of a batch has come, in orders of magnitude of its residual."""
-    if not progress.heard():
-        return 0.0
+def _share_done(power: Tensor, goal: Tensor, tolerance: float) -> float:
+    """How far (0 to 1) the item of a batch has come that has farthest to go: 1 - log(|r| / goal) / log(1 / tolerance).
+
+    `power` and `goal` (B, 1, ...) are squares of the norm |r| and of what it has to come to.
+    """
     ahead = float((power / goal.clamp_min(torch.finfo(power.dtype).tiny)).max())
     return 1 - min(math.log(max(ahead, 1.0)) / (-2 * math.log(tolerance)), 1.0)
 
