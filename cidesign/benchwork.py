@@ -22,7 +22,7 @@ from cidesign.modality import modality, modality_of_reader
 from cidesign.runs import Run
 
 if TYPE_CHECKING:
-    from cidesign.bench_results import Written
+    from cidesign.calibration.written import Written
     from cidesign.frozen.session import FrozenDecoder
     from cidesign.physics.deepinv import EncoderPhysics
     from cidesign.reconstruct.outcome import Reconstruction

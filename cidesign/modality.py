@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from cidesign.bench_results import Written
     from cidesign.calibration.base import AnyCalibration
     from cidesign.calibration.faults import FaultKinds
     from cidesign.calibration.plan import PlanStep
+    from cidesign.calibration.written import Written
     from cidesign.checks import Check, FaultName, Limit
     from cidesign.data.image_sets import MeasuredSet
     from cidesign.data.source import TrainingImages

@@ -82,11 +82,10 @@ MAY_IMPORT["distill"] = MAY_IMPORT["models"] | {"models", "tracking"}
 # optics of a run that was never trained.
 MAY_IMPORT["designs"] = MAY_IMPORT["distill"] | {"distill", "export"}
 MAY_IMPORT["reconstruct"] = MAY_IMPORT["distill"] | {"calibration", "distill"}
-# The bench verbs: what they say, and they themselves, which know the interface only.
-MAY_IMPORT["bench_results"] = {"files", "text"}
-MAY_IMPORT["benchwork"] = MAY_IMPORT["reconstruct"] | {"reconstruct", "bench_results"}
+# The bench verbs, which know the interface only.
+MAY_IMPORT["benchwork"] = MAY_IMPORT["reconstruct"] | {"reconstruct"}
 MAY_IMPORT["report"] = MAY_IMPORT["reconstruct"] | {"reconstruct"}
-_LEARNING = MAY_IMPORT["report"] | {"report", "bench_results"}
+_LEARNING = MAY_IMPORT["report"] | {"report"}
 # A page about a run says what the checks of its design and its exports find.
 MAY_IMPORT["report"] |= {"designs", "export"}
 # A modality knows everything that is shared, its own calibration and the files of its device, and no other modality.

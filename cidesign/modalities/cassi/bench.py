@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated
 import numpy as np
 from pydantic import Field
 
-from cidesign.bench_results import Row, Written, estimates_table
 from cidesign.calibration.cassi.calibrate import calibrate_bench
 from cidesign.calibration.cassi.capture import CassiCapture, read_cassi_capture, write_cassi_capture
 from cidesign.calibration.cassi.instrument.described import nominal_instrument, read_instrument
@@ -21,6 +20,7 @@ from cidesign.calibration.cassi.record import (
     write_described_calibration,
 )
 from cidesign.calibration.cassi.twin import FAULTS, BenchSettings, CassiTwin, Photoelectrons, ReadNoise, TwinSettings
+from cidesign.calibration.written import Row, Written, estimates_table
 from cidesign.errors import InputError
 from cidesign.io.npy import read_npy
 from cidesign.modalities.cassi.data.images import read_cube_scene

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from cidesign.bench_results import Row, Written, estimates_table
 from cidesign.calibration.lensless.calibrate import calibrate_bench
 from cidesign.calibration.lensless.camera import Camera
 from cidesign.calibration.lensless.capture import LenslessCapture, read_lensless_capture, write_lensless_capture
@@ -25,6 +24,7 @@ from cidesign.calibration.lensless.simulated.twin import (
     TwinSettings,
     known_target,
 )
+from cidesign.calibration.written import Row, Written, estimates_table
 from cidesign.errors import InputError
 from cidesign.modalities.lensless.family import lensless_family
 from cidesign.modalities.lensless.pairs import ReadPair, reconstruct_pair

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated
 import numpy as np
 from pydantic import Field
 
-from cidesign.bench_results import Row, Written, estimates_table
 from cidesign.calibration.mri.capture import write_kspace_capture, write_kspace_captures
 from cidesign.calibration.mri.kspace import RawKspace
 from cidesign.calibration.mri.phantom import draw_phantom
@@ -25,6 +24,7 @@ from cidesign.calibration.mri.slices import KspaceSlices, of_slice
 from cidesign.calibration.mri.stack import StoredKspaceSlices, read_stack_calibration, write_stack_calibration
 from cidesign.calibration.mri.twin import FAULTS, capture_record, scanner_settings, simulate_kspace
 from cidesign.calibration.mri.verify import calibrate_and_verify
+from cidesign.calibration.written import Row, Written, estimates_table
 from cidesign.errors import InputError
 from cidesign.files import Json, JsonObject
 from cidesign.io.npy import read_npy

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 import numpy as np
 from pydantic import Field
 
-from cidesign.bench_results import Row, Written, estimates_table
 from cidesign.calibration.camera.checkerboard import BOARD_CORNERS, corners_of
 from cidesign.calibration.camera.checks import registration_checks
 from cidesign.calibration.camera.view import simulated_pictures, view_of
@@ -21,6 +20,7 @@ from cidesign.calibration.single_pixel.plan import plan_spc, write_plan_files
 from cidesign.calibration.single_pixel.record import SinglePixelCalibration, read_calibration, write_calibration
 from cidesign.calibration.single_pixel.twin import bench_settings, capture_record, simulate_readings
 from cidesign.calibration.single_pixel.twin_faults import FAULTS
+from cidesign.calibration.written import Row, Written, estimates_table
 from cidesign.constraints.sequence import streams
 from cidesign.data.procedural import dead_leaves
 from cidesign.errors import FileError, InputError

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 import numpy as np
 from pydantic import Field
 
-from cidesign.bench_results import Row, Written, estimates_table
 from cidesign.calibration.mri.capture import SimulatedScanner
 from cidesign.calibration.mri.points.capture import write_points_capture
 from cidesign.calibration.mri.points.plan import points_plan
@@ -22,6 +21,7 @@ from cidesign.calibration.mri.points.twin import FAULTS, points_record, simulate
 from cidesign.calibration.mri.points.verify import calibrate_and_verify_volume
 from cidesign.calibration.mri.points.volume import RawVolume
 from cidesign.calibration.mri.twin import scanner_settings
+from cidesign.calibration.written import Row, Written, estimates_table
 from cidesign.errors import InputError
 from cidesign.export.mri.points.order import ordered_points
 from cidesign.files import JsonObject

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from cidesign.bench_results import Row, Written, estimates_table
 from cidesign.calibration.mri.phantom import draw_phantom
 from cidesign.calibration.mri.shots.capture import RawShots, write_shots_capture
 from cidesign.calibration.mri.shots.raw import read_shots
@@ -19,6 +18,7 @@ from cidesign.calibration.mri.shots.record import (
 from cidesign.calibration.mri.shots.twin import FAULTS, shots_record, shots_scanner, simulate_shots
 from cidesign.calibration.mri.shots.verify import calibrate_and_verify_shots
 from cidesign.calibration.plan import PlanStep
+from cidesign.calibration.written import Row, Written, estimates_table
 from cidesign.errors import InputError
 from cidesign.export.mri.shots.files import First
 from cidesign.files import JsonObject
